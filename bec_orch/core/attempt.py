@@ -1,0 +1,164 @@
+"""One attempt at a task that is ours: from the manifest to a published artefact."""
+
+import contextlib
+import datetime as dt
+import tempfile
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bec_orch.core.job_worker import JobContext, JobWorker
+from bec_orch.core.metrics import Metrics
+from bec_orch.core.models import ArtefactLocation, Claim, Manifest, TaskActivity, TaskResult
+from bec_orch.core.patience import patiently
+from bec_orch.core.ports import AttemptFiles, AttemptKey, ImageSource, Success
+from bec_orch.core.runtime_parts import WorkerParts
+from bec_orch.core.stop import TaskStop
+from bec_orch.core.success import adopted_result, fresh_result, is_wanted, success_content
+from bec_orch.errors import RetryableError, Superseded, TaskFault, TerminalError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pyarrow as pa
+
+
+class Attempt:
+    """Does the work of one claim. `stage` tells how far it came: `manifest`, `run`, `assemble` or `commit`."""
+
+    def __init__(self, claim: Claim, stop: TaskStop, parts: WorkerParts) -> None:
+        self._claim = claim
+        self._stop = stop
+        self._parts = parts
+        self._begun = dt.datetime.now(dt.UTC)
+        self.stage = "manifest"
+
+    def run(self) -> TaskResult:
+        """Leave a published artefact, made now or found, and give what the database is to record.
+
+        Raises:
+            Superseded: the manifest changed since the task was stamped, or while it ran.
+            TerminalError: the volume can never be done as it is.
+            RetryableError, LeaseLost, Interrupted: as the parts raise them.
+        """
+        source = self._parts.sources(self._claim.volume.source)
+        manifest = source.read_manifest(self._claim.volume, nb_images_intro=self._claim.nb_images_intro)
+        self._stamp(manifest.etag, len(manifest.pages))
+        with self._parts.job_workers(self._claim.job) as job_worker:
+            found = self._parts.artefacts.success(self._location(manifest))
+            if found is not None and self._is_good(found, manifest, job_worker):
+                return adopted_result(found, manifest, own=found.task_uid == self._claim.task_uid)
+            return self._made(source, manifest, job_worker, replaces=found)
+
+    def _stamp(self, etag: str, nb_pages: int) -> None:
+        if not self._parts.store.stamp_manifest(self._claim, etag, nb_pages):
+            raise Superseded(f"The volume {self._claim.volume} has a newer manifest, {etag}.")
+
+    def _location(self, manifest: Manifest) -> ArtefactLocation:
+        return ArtefactLocation(self._claim.job.name, self._claim.volume, manifest.version)
+
+    def _is_good(self, found: Success, manifest: Manifest, job_worker: JobWorker) -> bool:
+        wanted = is_wanted(found, self._claim, manifest, job_worker.models, job_worker.code_version)
+        return wanted and self._parts.artefacts.verify(found, len(manifest.pages))
+
+    def _made(
+        self, source: ImageSource, manifest: Manifest, job_worker: JobWorker, *, replaces: Success | None
+    ) -> TaskResult:
+        key = AttemptKey(self._claim.job.config_hash, job_worker.models, job_worker.code_version)
+        files = self._parts.artefacts.open_attempt(
+            self._location(manifest), manifest, self._claim.attempt, key, job_worker.schema, job_worker.counted
+        )
+        with closing(files):
+            metrics = self._run_job(source, manifest, job_worker, files)
+            result = self._assembled(source, manifest, job_worker, files, metrics)
+            held = self._publish(manifest, result, replaces)
+            self._tidy(files, held)
+        if held.files == result.files:
+            return result
+        return adopted_result(held, manifest, own=False)
+
+    def _run_job(self, source: ImageSource, manifest: Manifest, job_worker: JobWorker, files: AttemptFiles) -> Metrics:
+        self.stage = "run"
+        self._parts.observer.task_started(self._claim, manifest)
+        self._progress(files.rows.counts().total, len(manifest.pages))
+        with tempfile.TemporaryDirectory(prefix="job-", dir=self._parts.options.work_dir) as work_dir:
+            context = JobContext(
+                job=self._claim.job.name,
+                volume=self._claim.volume,
+                manifest=manifest,
+                pages=source.pages(manifest),
+                rows=files.rows,
+                stop=self._stop,
+                progress=lambda done: self._progress(done, len(manifest.pages)),
+                work_dir=Path(work_dir),
+                dependencies={name: self._reader_of(name, manifest) for name in self._claim.job.depends_on},
+            )
+            return job_worker.run(context)
+
+    def _progress(self, done: int, total: int) -> None:
+        self._stop.progress(done, total)
+        self._parts.activities.set(TaskActivity(self._claim.task_id, done, total))
+        self._parts.observer.pages_done(self._claim, done, total)
+
+    def _reader_of(self, job: str, manifest: Manifest) -> "Callable[[], pa.Table]":
+        def read() -> "pa.Table":
+            found = self._parts.artefacts.success(ArtefactLocation(job, self._claim.volume, manifest.version))
+            if found is None:
+                raise RetryableError(
+                    f"The artefact of '{job}' for {self._claim.volume} is gone.", code="E_DEPENDENCY_MISSING"
+                )
+            return self._parts.artefacts.read_rows(found)
+
+        return read
+
+    def _assembled(
+        self,
+        source: ImageSource,
+        manifest: Manifest,
+        job_worker: JobWorker,
+        files: AttemptFiles,
+        metrics: Metrics,
+    ) -> TaskResult:
+        self.stage = "assemble"
+        pages = files.rows.counts()
+        if pages.total != len(manifest.pages):
+            raise TaskFault(
+                f"The job left {len(manifest.pages) - pages.total} of {len(manifest.pages)} pages without a row.",
+                code="E_PAGES_UNACCOUNTED",
+            )
+        self._check_error_rate(files)
+        file = files.assemble()
+        # A manifest that was replaced while we ran makes this an artefact of an older version: not to be published.
+        self._stamp(source.manifest_etag(self._claim.volume) or manifest.etag, len(manifest.pages))
+        made_with = (job_worker.models, job_worker.code_version)
+        return fresh_result(self._claim, manifest, made_with, pages, file, files.counters(), metrics)
+
+    def _check_error_rate(self, files: AttemptFiles) -> None:
+        pages, limit = files.rows.counts(), self._claim.job.max_page_error_rate
+        summary = files.error_summary()
+        if summary is None or pages.error_rate <= limit:
+            return
+        code, example = summary
+        raise TerminalError(
+            f"{pages.error} of {pages.ok + pages.error} pages failed, more than {limit:.0%}; "
+            f"for example page {example.index + 1}: {example.error_message}",
+            code=code,
+            hint="Mend the images, or allow more with the job's max_page_error_rate.",
+        )
+
+    def _publish(self, manifest: Manifest, result: TaskResult, replaces: Success | None) -> Success:
+        self.stage = "commit"
+        content = success_content(self._claim, manifest, result, self._parts.worker_id, self._begun)
+        options = self._parts.options
+
+        def put() -> Success:
+            with self._parts.store.fence(self._claim, options.lease):
+                return self._parts.artefacts.commit(self._location(manifest), content, replaces=replaces)
+
+        return patiently(put, options.outage_patience)
+
+    def _tidy(self, files: AttemptFiles, held: Success) -> None:
+        # What is left lying is removed by a later round of maintenance: the work itself is safe by now.
+        with contextlib.suppress(RetryableError):
+            files.discard_parts()
+            self._parts.artefacts.sweep(held)

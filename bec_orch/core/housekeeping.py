@@ -1,0 +1,101 @@
+"""What runs beside the tasks of a worker: its heartbeat, and the maintenance that keeps the promises of the archive."""
+
+import logging
+import threading
+import time
+from types import TracebackType
+from typing import Self
+
+from bec_orch.core.models import DoneTask
+from bec_orch.core.runtime_parts import WorkerParts
+from bec_orch.errors import RetryableError, TerminalError
+
+logger = logging.getLogger(__name__)
+
+_MESSAGES_PER_ROUND = 1000
+
+
+class Maintenance:
+    """Rounds that any worker of a job makes now and then. What one round leaves, the next one does."""
+
+    def __init__(self, parts: WorkerParts) -> None:
+        self._parts = parts
+
+    def dispatch(self) -> int:
+        """Send the messages that tasks lack (lost, purged, never sent, lease run out); gives their number."""
+        options = self._parts.options
+        messages = self._parts.store.undispatched(
+            self._parts.job, limit=_MESSAGES_PER_ROUND, redispatch_after=options.redispatch_after
+        )
+        if messages:
+            self._parts.queues(self._parts.job.name).send(messages)
+            self._parts.store.mark_dispatched(messages)
+            logger.info("maintenance.dispatched", extra={"messages": len(messages)})
+        return len(messages)
+
+    def verify(self) -> None:
+        """Look at some finished artefacts: one that is gone or broken is made again, and litter is removed."""
+        for done in self._parts.store.done_to_verify(self._parts.job, limit=self._parts.options.verify_batch):
+            self._verify(done)
+
+    def _verify(self, done: DoneTask) -> None:
+        fault = self._fault(done)
+        if fault:
+            logger.warning("maintenance.reopened", extra={"prefix": done.location.prefix, "why": fault})
+            self._parts.store.reopen(done.task_id, fault)
+
+    def _fault(self, done: DoneTask) -> str:
+        try:
+            found = self._parts.artefacts.success(done.location)
+        except TerminalError as error:
+            return error.message
+        if found is None:
+            return "its success.json is gone"
+        if not self._parts.artefacts.verify(found, done.nb_pages):
+            return "its file is gone, or not what success.json says"
+        self._parts.artefacts.sweep(found)
+        return ""
+
+
+class Housekeeper:
+    """The thread of heartbeat and maintenance, as a context manager. It outlives the tasks at a shutdown."""
+
+    def __init__(self, parts: WorkerParts, maintenance: Maintenance) -> None:
+        self._parts = parts
+        self._maintenance = maintenance
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._keep_house, name="housekeeper", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._closed.set()
+        self._thread.join()
+
+    def _keep_house(self) -> None:
+        options = self._parts.options
+        next_round = time.monotonic()
+        while True:
+            self._heartbeat()
+            if time.monotonic() >= next_round:
+                self._round()
+                next_round = time.monotonic() + options.maintenance_every
+            if self._closed.wait(options.heartbeat_every):
+                return
+
+    def _heartbeat(self) -> None:
+        try:
+            self._parts.store.heartbeat(self._parts.worker_id, self._parts.activities.all())
+        except RetryableError as error:
+            logger.warning("heartbeat.failed", extra={"code": error.code})
+
+    def _round(self) -> None:
+        try:
+            self._maintenance.dispatch()
+            self._maintenance.verify()
+        except RetryableError as error:
+            logger.warning("maintenance.failed", extra={"code": error.code})

@@ -1,0 +1,52 @@
+"""The base of every job type's config: frozen, strict about unknown keys, and hashed by what changes the output."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from bec_orch.errors import ConfigError
+
+
+class JobConfig(BaseModel):
+    """Base of a job type's config.
+
+    A field that cannot change the output (batch size, time-outs) is declared with
+    `Field(..., json_schema_extra={"affects_output": False})`, and stays out of the config hash.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> Self:
+        """Check values from outside against the schema.
+
+        Raises:
+            ConfigError: a key is unknown, or a value is not allowed; the message names each.
+        """
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            raise ConfigError(
+                f"The config of a {cls.__name__} is wrong: {_in_words(error)}.",
+                code="E_JOB_CONFIG",
+                hint="`bec jobs types --schema TYPE` prints what is allowed.",
+            ) from error
+
+    def output_hash(self) -> str:
+        """Hash the fields that can change the output: 16 hex digits of the SHA-256 of their canonical JSON."""
+        values = {name: value for name, value in self.model_dump(mode="json").items() if self._affects_output(name)}
+        canonical = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+    @classmethod
+    def _affects_output(cls, name: str) -> bool:
+        extra = cls.model_fields[name].json_schema_extra
+        return not (isinstance(extra, dict) and extra.get("affects_output") is False)
+
+
+def _in_words(error: ValidationError) -> str:
+    faults = (f"{'.'.join(str(part) for part in e['loc']) or 'value'}: {e['msg']}" for e in error.errors())
+    return "; ".join(faults)

@@ -1,0 +1,170 @@
+"""The port of a job: what it is handed for one volume, and what it must offer."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+
+from bec_orch.core.job_config import JobConfig
+from bec_orch.core.metrics import Metrics
+from bec_orch.core.models import Manifest, ModelInfo, Page, PageCounts, PageOutcome, VolumeRef
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class PageBytes:
+    """The bytes of a page image as they are stored, and the ETag that they were read under."""
+
+    data: bytes
+    etag: str
+
+
+class PageReader(Protocol):
+    """Reads the page images of one volume."""
+
+    async def read(self, page: Page) -> PageBytes:
+        """Read one page image.
+
+        Raises:
+            PageError: the image is missing or empty (stage `fetch`).
+            RetryableError: the store is away; already tried several times.
+        """
+        ...
+
+
+class RowStore(Protocol):
+    """Takes the rows of one attempt's pages, in any order, and keeps finished pages for the next attempt.
+
+    All methods may be called from several threads.
+    """
+
+    def finished(self) -> frozenset[int]:
+        """Give the indices of the pages that an earlier attempt left finished under the same model and config."""
+        ...
+
+    def add(self, outcome: PageOutcome) -> None:
+        """Take one page's outcome. Flushes a part file now and then.
+
+        Raises:
+            RetryableError: the part could not be kept (disk full, store away).
+        """
+        ...
+
+    def flush(self) -> None:
+        """Keep every page that was added so far as part files."""
+        ...
+
+    def counts(self) -> PageCounts:
+        """Count the pages that have a row, those of earlier attempts too."""
+        ...
+
+
+class StopSignal(Protocol):
+    """Whether the work should stop at the next page boundary, and why."""
+
+    def reason(self) -> str | None:
+        """Give None to go on, or `shutdown`, `lease_lost` or `superseded`."""
+        ...
+
+    def check(self) -> None:
+        """Raise what the reason calls for.
+
+        Raises:
+            Interrupted: a stop was asked for.
+            LeaseLost: the attempt may commit nothing.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class JobContext:
+    """All that a job gets to do one volume. It names no database and no queue, so a job runs and is tested without.
+
+    `pages` reads images; `rows` takes outcomes; `dependencies` gives, by job name, how to read the artefact of a job
+    that this one needs; `progress` is told how many of the volume's pages have a row; `work_dir` is a scratch folder.
+    """
+
+    job: str
+    volume: VolumeRef
+    manifest: Manifest
+    pages: PageReader
+    rows: RowStore
+    stop: StopSignal
+    progress: Callable[[int], None]
+    work_dir: Path
+    dependencies: Mapping[str, Callable[[], "pa.Table"]]
+
+
+class ModelStore(Protocol):
+    """Gives local files of models by path or URL, fetched once and cached with a checked digest."""
+
+    def local_path(self, url: str) -> Path:
+        """Give the local folder or file of a model.
+
+        Raises:
+            ConfigError: there is nothing at the path or URL (E_MODEL_NOT_FOUND).
+            StorageError: the store is away.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerResources:
+    """What a job worker may use of its process: CPU threads, a memory budget in bytes for pages in flight, models.
+
+    `model_path` is the line model of `BEC_LD_MODEL_PATH`, or None.
+    """
+
+    threads: int
+    memory_budget: int
+    models: ModelStore
+    model_path: str | None = None
+    max_image_pixels: int = 200_000_000
+
+
+class JobWorker(Protocol):
+    """A kind of work. One instance serves all volumes of a worker process, from several threads at once."""
+
+    job_type: ClassVar[str]
+    config_type: ClassVar[type[JobConfig]]
+    code_version: ClassVar[str]
+
+    @classmethod
+    def create(cls, config: Mapping[str, Any], resources: WorkerResources) -> Self:
+        """Load what all volumes share (models).
+
+        Raises:
+            ConfigError: the config or a model is wrong.
+        """
+        ...
+
+    @property
+    def models(self) -> tuple[ModelInfo, ...]:
+        """The models that the output depends on."""
+        ...
+
+    @property
+    def schema(self) -> "pa.Schema":
+        """The job's own columns of the Parquet file."""
+        ...
+
+    @property
+    def counted(self) -> Mapping[str, str]:
+        """Names of counters, each with the integer column that it sums: `{"lines": "nb_contours"}`."""
+        ...
+
+    def run(self, context: JobContext) -> Metrics:
+        """Do every page of the volume that is not finished, and add its outcome to `context.rows`.
+
+        Raises:
+            RetryableError: a fault of network, GPU, memory or disk.
+            TerminalError: this volume can never be done.
+            Interrupted, LeaseLost: as `context.stop.check` raises them; the finished pages are flushed first.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free models and threads. May be called twice."""
+        ...

@@ -1,0 +1,47 @@
+"""Which names from outside are safe to become part of a key, a path or a file name."""
+
+import unicodedata
+
+from bec_orch.errors import NameUnsafeError
+
+# The longest file name of the file systems that matter is 255 bytes; keys append up to ~40 characters to a name.
+MAX_NAME_BYTES = 200
+
+
+def check_name(kind: str, name: str, *, max_bytes: int = MAX_NAME_BYTES) -> str:
+    """Give the name back if it is one safe path segment, whatever its script.
+
+    Args:
+        kind: what the name names, for the message: `work`, `volume`, `page`, `job`.
+        name: the name from outside.
+        max_bytes: the longest UTF-8 form that is taken.
+
+    Raises:
+        NameUnsafeError: the name is empty, `.` or `..`, too long, or holds a slash, a backslash or a control character.
+    """
+    fault = _fault_of(name, max_bytes)
+    if fault:
+        raise NameUnsafeError(f"The {kind} name {printable(name)} {fault}.", hint="Rename it, or leave it out.")
+    return name
+
+
+def _fault_of(name: str, max_bytes: int) -> str:
+    if not name or name != name.strip():
+        return "is empty, or begins or ends with white space"
+    if name in {".", ".."} or "/" in name or "\\" in name:
+        return "would leave its folder"
+    if any(unicodedata.category(c) in {"Cc", "Cs", "Zl", "Zp"} for c in name):
+        return "holds a control character"
+    if len(name.encode()) > max_bytes:
+        return f"is longer than {max_bytes} bytes"
+    return ""
+
+
+def printable(name: str, limit: int = 80) -> str:
+    """Quote a hostile name for a message: control characters escaped, and cut to `limit` characters."""
+    shown = name if len(name) <= limit else name[: limit - 1] + "…"
+    return (
+        "'"
+        + "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in shown)
+        + "'"
+    )

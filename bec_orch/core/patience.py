@@ -1,0 +1,24 @@
+"""Waiting out an outage of the database, where the work at hand is finished and must not be thrown away."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import stamina
+
+from bec_orch.errors import DatabaseError
+
+T = TypeVar("T")
+
+
+def patiently(action: Callable[[], T], seconds: float) -> T:
+    """Do the action, again and again for `seconds` while the database is away. The action must bear being repeated.
+
+    Raises:
+        DatabaseError: the database was away for all that time.
+    """
+    for attempt in stamina.retry_context(
+        on=DatabaseError, attempts=None, timeout=seconds, wait_initial=0.2, wait_max=5.0, wait_jitter=0.5
+    ):
+        with attempt:
+            return action()
+    raise AssertionError  # pragma: no cover - the context either returns or raises

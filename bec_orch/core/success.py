@@ -1,0 +1,112 @@
+"""What a `success.json` says, and when one that is there already makes an attempt needless."""
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any
+
+from bec_orch.core.metrics import Metrics
+from bec_orch.core.models import ArtefactFile, Claim, Manifest, ModelInfo, PageCounts, TaskResult
+from bec_orch.core.ports import Success
+from bec_orch.errors import TerminalError
+
+FORMAT = 1
+
+
+def success_content(
+    claim: Claim, manifest: Manifest, result: TaskResult, worker_id: str, begun: dt.datetime
+) -> dict[str, Any]:
+    """Give the content of a `success.json` (docs/artefact-formats.md)."""
+    return {
+        "format": FORMAT,
+        "job": claim.job.name,
+        "type": claim.job.type,
+        "config": dict(claim.job.config),
+        "config_hash": result.config_hash,
+        "code_version": result.code_version,
+        "models": [{"name": model.name, "digest": model.digest} for model in result.models],
+        "w_id": claim.volume.w_id,
+        "i_id": claim.volume.i_id,
+        "source": claim.volume.source,
+        "manifest_etag": manifest.etag,
+        "task": claim.task_uid,
+        "attempt": claim.attempt,
+        "worker": worker_id,
+        "started_at": begun.isoformat(timespec="seconds"),
+        "finished_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "pages": {
+            "total": result.pages.total,
+            "ok": result.pages.ok,
+            "skipped": result.pages.skipped,
+            "error": result.pages.error,
+        },
+        "counters": dict(result.counters),
+        "stages": dict(result.metrics.get("stages", {})),
+        "files": [
+            {"key": file.key, "size": file.size, "sha256": file.sha256, "rows": file.rows} for file in result.files
+        ],
+    }
+
+
+def is_wanted(found: Success, claim: Claim, manifest: Manifest, models: tuple[ModelInfo, ...], code: str) -> bool:
+    """Tell whether an artefact that is there is what this attempt would make, its files not yet looked at.
+
+    One that this very task made is, even when the work was asked for with force: the commit's acknowledgement was lost.
+    One of an older layout is, unless force is asked for: it cannot say what it was made with.
+
+    Raises:
+        TerminalError: the artefact is of another manifest whose ETag begins with the same six digits.
+    """
+    if found.manifest_etag is None:
+        return not claim.force
+    if found.manifest_etag != manifest.etag:
+        raise TerminalError(
+            f"The artefact {found.location.prefix} is of the manifest {found.manifest_etag}, not {manifest.etag}.",
+            code="E_VERSION_COLLISION",
+            hint="Two versions of the volume share six hex digits: move the older artefact away.",
+        )
+    if found.task_uid == claim.task_uid:
+        return True
+    same = (found.config_hash, found.models, found.code_version) == (claim.job.config_hash, models, code)
+    return same and not claim.force
+
+
+def adopted_result(found: Success, manifest: Manifest, *, own: bool) -> TaskResult:
+    """Give the result that the database records for an artefact that is there already.
+
+    What an older layout does not tell stays empty; its pages count as ok. `own` tells that this task made it.
+    """
+    content: Mapping[str, Any] = found.content or {}
+    return TaskResult(
+        manifest_etag=manifest.etag,
+        config_hash=found.config_hash or "",
+        code_version=found.code_version or "",
+        models=found.models,
+        pages=found.pages or PageCounts(ok=len(manifest.pages)),
+        files=found.files,
+        counters=content.get("counters", {}),
+        metrics={"stages": content.get("stages", {}), "counters": {}},
+        adopted=not own,
+    )
+
+
+def fresh_result(
+    claim: Claim,
+    manifest: Manifest,
+    made_with: tuple[tuple[ModelInfo, ...], str],
+    pages: PageCounts,
+    file: ArtefactFile,
+    counters: Mapping[str, float],
+    metrics: Metrics,
+) -> TaskResult:
+    """Give the result of an attempt that did the work."""
+    models, code_version = made_with
+    return TaskResult(
+        manifest_etag=manifest.etag,
+        config_hash=claim.job.config_hash,
+        code_version=code_version,
+        models=models,
+        pages=pages,
+        files=(file,),
+        counters=counters,
+        metrics=metrics.to_json(),
+    )

@@ -1,0 +1,172 @@
+"""The worker: polls the queue of one job, and takes each message through the life of a task (core/task_run.py)."""
+
+import logging
+import threading
+from collections import Counter
+from dataclasses import dataclass, field
+
+from bec_orch.core.housekeeping import Housekeeper, Maintenance
+from bec_orch.core.models import AttemptOutcome, WorkerInfo
+from bec_orch.core.patience import patiently
+from bec_orch.core.runtime_parts import TaskEnd, WorkerParts
+from bec_orch.core.stop import WorkerStop
+from bec_orch.core.task_run import TaskRunner
+from bec_orch.errors import RetryableError
+
+logger = logging.getLogger(__name__)
+
+EMPTY = "empty"
+CRASH = "crash"
+FAILING = "failing"
+
+# The pause after the queue or the database was found away: short enough to be back within 10 s of the outage's end.
+_OUTAGE_PAUSE = 5.0
+# A worker that ends when all is done looks often whether the others are done, too.
+_POLL_UNTIL_EMPTY = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerReport:
+    """What a worker did: attempts by outcome, why it stopped, and the failures that its tasks were left with."""
+
+    outcomes: Counter[AttemptOutcome] = field(default_factory=Counter)
+    stop_reason: str = ""
+    failed: tuple[TaskEnd, ...] = ()
+
+
+class Tally:
+    """Counts the ends of tasks, and notices when a worker does nothing but fail. Thread-safe."""
+
+    def __init__(self, failures_in_a_row: int) -> None:
+        self._limit = failures_in_a_row
+        self._lock = threading.Lock()
+        self._outcomes: Counter[AttemptOutcome] = Counter()
+        self._last_failure: dict[int, TaskEnd] = {}
+        self._retries: Counter[int] = Counter()
+        self._failing: set[int] = set()
+
+    def add(self, end: TaskEnd) -> None:
+        """Count the end of an attempt."""
+        task = end.claim.task_id
+        with self._lock:
+            self._outcomes[end.outcome] += 1
+            if end.outcome is AttemptOutcome.RETRYABLE_FAILED:
+                self._failing.add(task)
+                self._retries[task] += 1
+            elif end.outcome in {AttemptOutcome.DONE, AttemptOutcome.ADOPTED, AttemptOutcome.TERMINAL_FAILED}:
+                self._failing.clear()
+            if end.failure:
+                self._last_failure[task] = end
+            else:
+                self._last_failure.pop(task, None)
+
+    def black_hole(self) -> TaskEnd | None:
+        """Give the last failure when the last different tasks all failed for reasons that are not their own."""
+        with self._lock:
+            return list(self._last_failure.values())[-1] if len(self._failing) >= self._limit else None
+
+    def given_up(self) -> int:
+        """Count the tasks that failed here as often as their job allows, and are not at their end yet."""
+        with self._lock:
+            return sum(
+                1
+                for task, end in self._last_failure.items()
+                if end.outcome is AttemptOutcome.RETRYABLE_FAILED and self._retries[task] >= end.claim.job.max_attempts
+            )
+
+    def report(self, stop_reason: str) -> WorkerReport:
+        """Give what was counted."""
+        with self._lock:
+            return WorkerReport(Counter(self._outcomes), stop_reason, tuple(self._last_failure.values()))
+
+
+class BECWorker:
+    """Takes tasks of one job and runs them, `slots` at a time, until it is stopped."""
+
+    def __init__(self, parts: WorkerParts, info: WorkerInfo) -> None:
+        self._parts = parts
+        self._info = info
+        self._stop = WorkerStop(parts.options.grace)
+        self._queue = parts.queues(parts.job.name)
+        self._maintenance = Maintenance(parts)
+        self._tally = Tally(parts.options.failures_in_a_row)
+        self._crash: BaseException | None = None
+
+    def stop(self, reason: str) -> None:
+        """Ask for a graceful stop, from a signal handler or another thread. Asked twice, there is no grace."""
+        self._stop.request(reason)
+
+    def run(self, *, until_empty: bool = False) -> WorkerReport:
+        """Work until stopped, or, `until_empty`, until the job has nothing left that this worker could do.
+
+        Raises:
+            ConfigError: the job's type, config or model cannot be loaded on this machine.
+        """
+        with self._parts.job_workers(self._parts.job):
+            # Loaded before the first claim, and kept: a machine that cannot run the job charges no task for it.
+            patiently(lambda: self._parts.store.register_worker(self._info), self._parts.options.outage_patience)
+            with Housekeeper(self._parts, self._maintenance):
+                self._run_slots(until_empty=until_empty)
+        self._sign_off()
+        if self._crash:
+            raise self._crash
+        return self._tally.report(self._stop.reason or "")
+
+    def _run_slots(self, *, until_empty: bool) -> None:
+        slots = [
+            threading.Thread(target=self._slot, args=(until_empty,), name=f"slot-{number}")
+            for number in range(self._parts.options.slots)
+        ]
+        for slot in slots:
+            slot.start()
+        for slot in slots:
+            slot.join()
+
+    def _slot(self, until_empty: bool) -> None:  # noqa: FBT001  (threading passes arguments by position)
+        try:
+            while not self._stop.requested:
+                self._turn(until_empty=until_empty)
+        except BaseException as error:  # noqa: BLE001  (a bug in one slot must end the whole worker, and be seen)
+            self._crash = error
+            self._stop.request(CRASH)
+
+    def _turn(self, *, until_empty: bool) -> None:
+        try:
+            if not until_empty:
+                self._poll(self._parts.options.poll_wait)
+            elif not self._poll(0) or self._tally.given_up():
+                self._end_or_wait()
+        except RetryableError as error:
+            logger.warning("worker.outage", extra={"code": error.code, "why": error.message})
+            self._stop.wait(_OUTAGE_PAUSE)
+
+    def _poll(self, wait: float) -> bool:
+        received = self._queue.receive(limit=1, wait=wait, visibility=self._parts.options.lease)
+        for message in received:
+            if self._stop.requested:
+                self._queue.change_visibility(message.receipt, 0)
+                continue
+            end = TaskRunner(self._parts, self._queue, self._stop).handle(message)
+            if end:
+                self._count(end)
+        return bool(received)
+
+    def _count(self, end: TaskEnd) -> None:
+        self._tally.add(end)
+        last = self._tally.black_hole()
+        if last and last.failure:
+            logger.error("worker.black_hole", extra={"code": last.failure.code, "why": last.failure.message})
+            self._stop.request(f"{FAILING}: {last.failure.code}")
+
+    def _end_or_wait(self) -> None:
+        dispatched = self._maintenance.dispatch()
+        if not dispatched and self._parts.store.unfinished(self._parts.job) <= self._tally.given_up():
+            self._stop.request(EMPTY)
+        else:
+            self._poll(_POLL_UNTIL_EMPTY)
+
+    def _sign_off(self) -> None:
+        try:
+            self._parts.store.stop_worker(self._info.id, self._stop.reason or "")
+        except RetryableError as error:
+            logger.warning("worker.sign_off_failed", extra={"code": error.code})

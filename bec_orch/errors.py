@@ -1,0 +1,179 @@
+"""The one tree of errors. Each error has a stable code, one sentence that names the object, and what to do.
+
+    BecError
+    ├── UsageError          the command line asked for something that cannot be (exit 2)
+    │   └── ConfigError     a setting, a job config or a model folder is wrong (exit 2)
+    ├── RetryableError      a fault of network, credentials, GPU, memory or disk: never final, never a page error
+    │   ├── TaskFault           the task itself misbehaved: tried again, but charged to its `max_attempts`
+    │   ├── StorageError        an object store did not do what it was asked
+    │   ├── DatabaseError       the database is away, or refused for a passing reason
+    │   ├── QueueError          the queue is away, or refused for a passing reason
+    │   └── DiskFullError       no room for the files of this attempt
+    ├── TerminalError       trying this task again cannot help
+    │   ├── ManifestError       the volume's list of pages is missing, broken or hostile
+    │   └── NameUnsafeError     a name would leave its folder or prefix
+    ├── PageError           one page cannot be done: becomes that page's row
+    ├── ReceiptExpired      a queue message is no longer ours to hide or delete
+    ├── Superseded          the volume has a newer version: this task is canceled, and a new one is queued
+    ├── LeaseLost           the attempt was superseded: nothing may be committed
+    └── Interrupted         a stop was asked for: the finished pages are kept
+
+Whether to try again is told by the class (`retryable`), and whether that costs the task one of its attempts
+(`charged`), never by the words of a message. Errors of drivers are
+wrapped once, at the edge (`bec_orch.io`), with the cause kept.
+"""
+
+import hashlib
+import re
+from typing import ClassVar
+
+
+class BecError(Exception):
+    """Base of all errors of this program.
+
+    Args:
+        message: one sentence that names the object.
+        code: stable name of the failure, `E_...`; the class has a default.
+        hint: what to do about it, one sentence, or empty.
+    """
+
+    default_code: ClassVar[str] = "E_INTERNAL"
+    retryable: ClassVar[bool] = False
+    charged: ClassVar[bool] = True
+
+    def __init__(self, message: str, *, code: str | None = None, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code or self.default_code
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class UsageError(BecError):
+    """The command line asked for something that cannot be done as asked."""
+
+    default_code = "E_USAGE"
+
+
+class ConfigError(UsageError):
+    """A setting, a job config or a model folder is wrong.
+
+    Met by a worker in the middle of its work, it is a fault of that worker's machine, and final for no task.
+    """
+
+    default_code = "E_CONFIG"
+    retryable = True
+    charged = False
+
+
+class RetryableError(BecError):
+    """A passing fault outside of the task: tried again after a backoff, and never a page error."""
+
+    default_code = "E_RETRYABLE"
+    retryable = True
+    charged = False
+
+
+class TaskFault(RetryableError):  # noqa: N818  (an error of the task, beside errors of the world around it)
+    """The task itself misbehaved (hung, ate the memory): tried again, but only `max_attempts` times."""
+
+    default_code = "E_TASK_FAULT"
+    charged = True
+
+
+class StorageError(RetryableError):
+    """An object store or folder did not do what it was asked."""
+
+    default_code = "E_STORAGE"
+
+
+class DatabaseError(RetryableError):
+    """The database is away, or refused for a passing reason."""
+
+    default_code = "E_DATABASE"
+
+
+class QueueError(RetryableError):
+    """The queue is away, or refused for a passing reason."""
+
+    default_code = "E_QUEUE"
+
+
+class DiskFullError(RetryableError):
+    """There is no room for the files of this attempt."""
+
+    default_code = "E_DISK_FULL"
+
+
+class TerminalError(BecError):
+    """Trying this task again cannot help."""
+
+    default_code = "E_TERMINAL"
+
+
+class ManifestError(TerminalError):
+    """The volume's list of pages is missing, broken or hostile."""
+
+    default_code = "E_MANIFEST"
+
+
+class NameUnsafeError(TerminalError):
+    """A name from outside would leave its folder or prefix, or cannot be a name."""
+
+    default_code = "E_NAME_UNSAFE"
+
+
+class PageError(BecError):
+    """One page cannot be done; it becomes that page's row, and the other pages go on.
+
+    Args:
+        message: one sentence that names the page or its fault.
+        stage: `fetch`, `decode`, `infer`, `finish` or `time`.
+        code: stable name of the failure, `E_PAGE_...` or `E_IMAGE_...`.
+        hint: what to do about it, or empty.
+    """
+
+    default_code = "E_PAGE"
+
+    def __init__(self, message: str, *, stage: str, code: str | None = None, hint: str = "") -> None:
+        super().__init__(message, code=code, hint=hint)
+        self.stage = stage
+
+
+class ReceiptExpired(BecError):  # noqa: N818  (it tells a state, as LeaseLost does, not a fault)
+    """A queue message was received again by somebody else, or is gone: this receipt is worth nothing now."""
+
+    default_code = "E_RECEIPT_EXPIRED"
+
+
+class Superseded(BecError):  # noqa: N818
+    """The volume's manifest changed: the task was canceled, and a new one is queued for the version of now."""
+
+    default_code = "E_SUPERSEDED"
+
+
+class LeaseLost(BecError):  # noqa: N818
+    """The attempt was superseded, or could not be kept: nothing of it may be committed."""
+
+    default_code = "E_LEASE_LOST"
+
+
+class Interrupted(BecError):  # noqa: N818
+    """A stop was asked for; the finished pages are kept, and the attempt is not charged to the task."""
+
+    default_code = "E_INTERRUPTED"
+
+
+_NUMBERS = re.compile(r"[0-9]+")
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
+
+
+def fingerprint(code: str, stage: str, message: str) -> str:
+    """Name a failure by what is the same each time it happens: 12 hex digits of a SHA-256.
+
+    Quoted names and numbers are taken out of the message, so that the same fault on two volumes is one group.
+    """
+    pattern = _NUMBERS.sub("0", _QUOTED.sub("''", message))
+    return hashlib.sha256(f"{code}\n{stage}\n{pattern}".encode()).hexdigest()[:12]

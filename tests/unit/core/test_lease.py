@@ -1,0 +1,199 @@
+"""The lease keeps a task ours, and tells in time when it is not."""
+
+import threading
+from typing import TYPE_CHECKING, Any, cast
+from uuid import uuid4
+
+import pytest
+
+from bec_orch.core.lease import Lease
+from bec_orch.core.models import Claim, Job, VolumeRef
+from bec_orch.core.stop import TaskStop, WorkerStop
+from bec_orch.errors import DatabaseError, Interrupted, LeaseLost, QueueError, ReceiptExpired
+
+if TYPE_CHECKING:
+    from bec_orch.core.ports import TaskQueue, TaskStore
+
+CLAIM = Claim(
+    task_id=7,
+    attempt=1,
+    token=uuid4(),
+    job=Job(1, "ldv1", "ldv1", {}, "0" * 16),
+    volume=VolumeRef("W1", "I1", "folder+memory:///"),
+    manifest_etag=None,
+    force=False,
+    charged=0,
+)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Store:
+    """Answers each renewal with the next of the given answers; repeats the last one."""
+
+    def __init__(self, *answers: bool | Exception) -> None:
+        self._answers = list(answers)
+        self.renewals = 0
+        self.renewed = threading.Semaphore(0)
+
+    def renew(self, claim: Claim, lease: float) -> bool:
+        assert (claim, lease) == (CLAIM, LEASE)
+        self.renewals += 1
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        self.renewed.release()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+class Queue:
+    def __init__(self, error: Exception | None = None) -> None:
+        self._error = error
+        self.extended: list[tuple[str, float]] = []
+        self.called = threading.Semaphore(0)
+
+    def change_visibility(self, receipt: str, seconds: float) -> None:
+        self.extended.append((receipt, seconds))
+        self.called.release()
+        if self._error:
+            raise self._error
+
+
+# Renewed every 10 ms: the tests wait for renewals, not for time.
+LEASE = 0.04
+
+
+def lease_of(store: Store, queue: Queue, clock: Any) -> Lease:
+    return Lease(
+        CLAIM,
+        cast("TaskStore", store),
+        cast("TaskQueue", queue),
+        "receipt",
+        seconds=LEASE,
+        claimed_at=clock(),
+        clock=clock,
+    )
+
+
+def wait_for(semaphore: threading.Semaphore, times: int) -> None:
+    for _ in range(times):
+        assert semaphore.acquire(timeout=5)
+
+
+def test_a_renewed_lease_moves_its_deadline_and_hides_the_message() -> None:
+    clock, store, queue = Clock(), Store(True), Queue()
+    with lease_of(store, queue, clock) as lease:
+        clock.now += LEASE / 2
+        # Two more, so that the renewal after the clock moved is finished.
+        wait_for(queue.called, 3)
+        clock.now += LEASE / 2
+        assert not lease.lost
+    assert queue.extended[0] == ("receipt", LEASE)
+
+
+def test_a_lease_is_lost_a_quarter_before_its_end_when_nothing_renews_it() -> None:
+    clock = Clock()
+    lease = lease_of(Store(True), Queue(), clock)
+    clock.now += LEASE * 0.74
+    assert not lease.lost
+    clock.now += LEASE * 0.02
+    assert lease.lost
+
+
+def test_a_superseded_attempt_is_lost_at_once_and_is_not_renewed_again() -> None:
+    store = Store(False)
+    with lease_of(store, Queue(), Clock()) as lease:
+        wait_for(store.renewed, 1)
+        lease._thread.join(timeout=5)
+        assert lease.lost
+    assert store.renewals == 1
+
+
+def test_an_outage_is_survived_when_a_renewal_succeeds_before_anybody_took_the_task() -> None:
+    clock, store, queue = Clock(), Store(DatabaseError("away"), DatabaseError("away"), True), Queue()
+    with lease_of(store, queue, clock) as lease:
+        clock.now += LEASE
+        assert lease.lost
+        wait_for(queue.called, 2)
+        assert not lease.lost
+
+
+@pytest.mark.parametrize("error", [ReceiptExpired("gone"), QueueError("away")])
+def test_a_lost_message_does_not_lose_the_lease(error: Exception) -> None:
+    clock, store, queue = Clock(), Store(True), Queue(error)
+    with lease_of(store, queue, clock) as lease:
+        wait_for(store.renewed, 3)
+        assert not lease.lost
+    expected = 1 if isinstance(error, ReceiptExpired) else 2
+    assert len(queue.extended) >= expected
+    assert isinstance(error, QueueError) or len(queue.extended) == 1
+
+
+def test_the_task_stops_when_the_lease_is_lost() -> None:
+    clock = Clock()
+    lease = lease_of(Store(True), Queue(), clock)
+    stop = TaskStop(lease, WorkerStop(10, clock), clock)
+    stop.check()
+    clock.now += LEASE
+    assert stop.reason() == "lease_lost"
+    with pytest.raises(LeaseLost):
+        stop.check()
+
+
+class Held:
+    lost = False
+
+
+def task_stop(worker: WorkerStop, clock: Clock) -> TaskStop:
+    return TaskStop(cast("Lease", Held()), worker, clock)
+
+
+def test_a_task_that_fits_the_grace_period_is_finished() -> None:
+    clock = Clock()
+    worker = WorkerStop(100, clock)
+    stop = task_stop(worker, clock)
+    stop.progress(10, 40)
+    clock.now += 30
+    stop.progress(20, 40)
+    worker.request("SIGTERM")
+    # 10 pages took 30 s, so 20 more take 60 s: that is less than 80 of the 100 s.
+    stop.check()
+    assert stop.reason() is None
+
+
+def test_a_task_that_does_not_fit_stops_at_the_page_boundary() -> None:
+    clock = Clock()
+    worker = WorkerStop(70, clock)
+    stop = task_stop(worker, clock)
+    stop.progress(10, 40)
+    clock.now += 30
+    stop.progress(20, 40)
+    worker.request("SIGTERM")
+    with pytest.raises(Interrupted, match="SIGTERM"):
+        stop.check()
+
+
+def test_pages_of_earlier_attempts_do_not_make_a_task_look_fast() -> None:
+    clock = Clock()
+    worker = WorkerStop(100, clock)
+    stop = task_stop(worker, clock)
+    stop.progress(39, 40)
+    worker.request("SIGTERM")
+    assert stop.reason() == "SIGTERM"
+
+
+def test_a_second_request_takes_the_grace_away_and_keeps_the_first_reason() -> None:
+    clock = Clock()
+    worker = WorkerStop(100, clock)
+    worker.request("SIGTERM")
+    assert worker.time_left() == 100
+    worker.request("SIGINT")
+    assert worker.time_left() == 0
+    assert worker.reason == "SIGTERM"
+    assert worker.wait(0)
