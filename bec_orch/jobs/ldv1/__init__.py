@@ -1,0 +1,1 @@
+"""Job type `ldv1`: text line detection."""

@@ -1,0 +1,1 @@
+"""The sample volumes, and the script that draws them."""
