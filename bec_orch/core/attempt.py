@@ -64,7 +64,8 @@ class Attempt:
     def _made(
         self, source: ImageSource, manifest: Manifest, job_worker: JobWorker, *, replaces: Success | None
     ) -> TaskResult:
-        key = AttemptKey(self._claim.job.config_hash, job_worker.models, job_worker.code_version)
+        job = self._claim.job
+        key = AttemptKey(job.config_hash, job_worker.models, job_worker.code_version, job.type)
         files = self._parts.artefacts.open_attempt(
             self._location(manifest), manifest, self._claim.attempt, key, job_worker.schema, job_worker.counted
         )

@@ -1,0 +1,77 @@
+"""Reads and writes `success.json`, the commit point of an artefact. The fields are told in docs/artefact-formats.md."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bec_orch.core.models import ArtefactFile, ArtefactLocation, ModelInfo, PageCounts
+from bec_orch.core.ports import Success
+from bec_orch.errors import TerminalError
+
+
+def success_key(location: ArtefactLocation) -> str:
+    """Give the key of a location's `success.json`."""
+    return f"{location.prefix}/success.json"
+
+
+def to_bytes(content: Mapping[str, Any]) -> bytes:
+    """Give the stored form: UTF-8, keys sorted, indented by one, so that it is the same bytes each time."""
+    text = json.dumps(content, ensure_ascii=False, indent=1, sort_keys=True, allow_nan=False)
+    return f"{text}\n".encode()
+
+
+def parse(data: bytes, etag: str, location: ArtefactLocation) -> Success:
+    """Read a `success.json`, also one of the older layout, which names no file.
+
+    There the file is `{w_id}-{i_id}-{version}.parquet`; its size, digest and rows are not known: 0, empty and 0.
+
+    Raises:
+        TerminalError: it is not a JSON object with values of the expected kinds (E_ARTEFACT_BROKEN).
+    """
+    try:
+        content = json.loads(data)
+        return _success(content, etag, location)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise TerminalError(
+            f"The file {success_key(location)} cannot be read as a success.json.",
+            code="E_ARTEFACT_BROKEN",
+            hint="Move it away, then run the task again.",
+        ) from error
+
+
+def _success(content: Mapping[str, Any], etag: str, location: ArtefactLocation) -> Success:
+    return Success(
+        location=location,
+        etag=etag,
+        files=_files(content.get("files"), location),
+        manifest_etag=content.get("manifest_etag"),
+        config_hash=content.get("config_hash"),
+        models=tuple(ModelInfo(model["name"], model["digest"]) for model in content.get("models", ())),
+        task_uid=content.get("task"),
+        attempt=content.get("attempt"),
+        code_version=content.get("code_version"),
+        pages=_pages(content.get("pages")),
+        content=content,
+    )
+
+
+def _files(found: Sequence[Mapping[str, Any]] | None, location: ArtefactLocation) -> tuple[ArtefactFile, ...]:
+    if found is None:
+        return (ArtefactFile(f"{location.prefix}/{location.stem}.parquet", size=0, sha256="", rows=0),)
+    files = (
+        ArtefactFile(str(file["key"]), int(file["size"]), str(file["sha256"]), int(file["rows"])) for file in found
+    )
+    return tuple(_inside(file, location) for file in files)
+
+
+def _inside(file: ArtefactFile, location: ArtefactLocation) -> ArtefactFile:
+    folder, _, name = file.key.rpartition("/")
+    if folder != location.prefix or name in {"", ".", ".."}:
+        raise ValueError(f"the file {file.key} lies outside of {location.prefix}")
+    return file
+
+
+def _pages(found: Mapping[str, Any] | None) -> PageCounts | None:
+    if not isinstance(found, dict):
+        return None
+    return PageCounts(int(found["ok"]), int(found["skipped"]), int(found["error"]))

@@ -1,0 +1,461 @@
+"""What every `ArtefactStore` must do. A back-end's module derives from `StoreSuite` and gives the fixture `objects`.
+
+The store under test keeps its artefacts in `objects`, an object store that is empty when each test begins.
+"""
+
+import json
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from bec_orch.core.models import (
+    ArtefactFile,
+    ArtefactLocation,
+    Manifest,
+    ModelInfo,
+    Page,
+    PageCounts,
+    PageOutcome,
+    PageState,
+    VolumeRef,
+)
+from bec_orch.core.ports import ArtefactStore, AttemptFiles, AttemptKey, Success
+from bec_orch.errors import BecError, StorageError, TerminalError
+from bec_orch.io.artefacts import StoredArtefacts
+from bec_orch.io.objects import Objects
+
+SCHEMA = pa.schema([("width", pa.int32()), ("nb_lines", pa.int32())])
+COUNTED = {"lines": "nb_lines"}
+KEY = AttemptKey("c0ffee", (ModelInfo("lines", "ab" * 32),), "toy-1", "toy")
+
+
+def manifest_of(count: int, *, changed: int | None = None, skipped: int = 0) -> Manifest:
+    pages = (
+        Page(
+            n, f"{n:05d} ༀ#.jpg", f'"{n}{"-new" if n == changed else ""}"', skip_reason="intro" if n < skipped else None
+        )
+        for n in range(count)
+    )
+    return Manifest(VolumeRef("W1 ཀ", "I1", "folder+file:///x"), '"abcdef0123456789-2"', tuple(pages))
+
+
+def location_of(manifest: Manifest) -> ArtefactLocation:
+    return ArtefactLocation("lines", manifest.volume, manifest.version)
+
+
+def ok(page: Page, lines: int = 2) -> PageOutcome:
+    return PageOutcome(page.index, PageState.OK, page.etag, row={"width": page.index, "nb_lines": lines})
+
+
+def skipped(page: Page, reason: str = "intro") -> PageOutcome:
+    return PageOutcome(page.index, PageState.SKIPPED, page.etag, skip_reason=reason)
+
+
+def failed(page: Page, code: str = "E_IMAGE_CORRUPT") -> PageOutcome:
+    return PageOutcome(
+        page.index, PageState.ERROR, page.etag, error_stage="decode", error_type=code, error_message=f"{code} \ud800"
+    )
+
+
+@contextmanager
+def opened(store: ArtefactStore, manifest: Manifest, attempt: int = 1, key: AttemptKey = KEY) -> Iterator[AttemptFiles]:
+    files = store.open_attempt(location_of(manifest), manifest, attempt, key, SCHEMA, COUNTED)
+    try:
+        yield files
+    finally:
+        files.close()
+
+
+def content_of(file: ArtefactFile, **more: Any) -> dict[str, Any]:
+    return {
+        "manifest_etag": '"abcdef0123456789-2"',
+        "config_hash": "c0ffee",
+        "models": [{"name": "lines", "digest": "ab" * 32}],
+        "task": "uid",
+        "attempt": 1,
+        "code_version": "toy-1",
+        "pages": {"total": 3, "ok": 2, "skipped": 1, "error": 0},
+        "files": [{"key": file.key, "size": file.size, "sha256": file.sha256, "rows": file.rows}],
+        **more,
+    }
+
+
+class StoreSuite:
+    """The tests."""
+
+    @pytest.fixture
+    def work_dir(self, tmp_path: Path) -> Path:
+        return tmp_path / "work"
+
+    @pytest.fixture
+    def store(self, objects: Objects, work_dir: Path) -> ArtefactStore:
+        return StoredArtefacts(objects, work_dir)
+
+    def finished(self, store: ArtefactStore, manifest: Manifest, attempt: int = 1, lines: int = 2) -> ArtefactFile:
+        with opened(store, manifest, attempt) as files:
+            for page in manifest.pages:
+                if page.index not in files.rows.finished():
+                    files.rows.add(ok(page, lines))
+            return files.assemble()
+
+    # The artefact
+
+    def test_one_row_per_page_in_order_with_its_state(self, store: ArtefactStore, objects: Objects) -> None:
+        manifest = manifest_of(150, skipped=2)
+        with opened(store, manifest) as files:
+            for page in reversed(manifest.pages):
+                outcome = {0: skipped, 1: skipped, 7: failed}.get(page.index, ok)(page)
+                files.rows.add(outcome)
+            assert files.rows.counts() == PageCounts(147, 2, 1)
+            assert files.counters() == {"lines": 294}
+            file = files.assemble()
+        assert file.key == "lines/W1 ཀ/I1/abcdef/W1 ཀ-I1-abcdef.a1.parquet"
+        entry = objects.head(file.key)
+        assert entry is not None
+        assert (entry.size, file.rows) == (file.size, 150)
+        rows = store.read_rows(store.commit(location_of(manifest), content_of(file), replaces=None)).to_pylist()
+        assert [row["img_file_name"] for row in rows] == [page.filename for page in manifest.pages]
+        assert rows[0] == {
+            "img_file_name": "00000 ༀ#.jpg",
+            "source_etag": '"0"',
+            "width": None,
+            "nb_lines": None,
+            "ok": False,
+            "error_stage": None,
+            "error_type": None,
+            "error_message": None,
+            "skipped": True,
+            "skip_reason": "intro",
+        }
+        assert (rows[7]["ok"], rows[7]["error_type"], rows[7]["error_message"]) == (
+            False,
+            "E_IMAGE_CORRUPT",
+            "E_IMAGE_CORRUPT ?",
+        )
+        assert (rows[8]["ok"], rows[8]["width"], rows[8]["error_stage"], rows[8]["skipped"]) == (True, 8, None, False)
+
+    def test_a_page_without_a_row_is_never_an_artefact(self, store: ArtefactStore, objects: Objects) -> None:
+        manifest = manifest_of(70)
+        with opened(store, manifest) as files:
+            for page in manifest.pages[:-1]:
+                files.rows.add(ok(page))
+            with pytest.raises(BecError) as caught:
+                files.assemble()
+        assert caught.value.code == "E_PAGES_UNACCOUNTED"
+        assert [entry.name for entry in objects.list(location_of(manifest).prefix).objects] == []
+
+    def test_a_page_has_one_row(self, store: ArtefactStore) -> None:
+        manifest = manifest_of(3)
+        with opened(store, manifest) as files:
+            files.rows.add(ok(manifest.pages[1]))
+            with pytest.raises(BecError, match="has a row already"):
+                files.rows.add(failed(manifest.pages[1]))
+            with pytest.raises(BecError, match="no page with the index"):
+                files.rows.add(ok(Page(3, "x.jpg")))
+            assert files.rows.counts() == PageCounts(ok=1)
+
+    def test_rows_come_from_many_threads(self, store: ArtefactStore) -> None:
+        manifest = manifest_of(500)
+        with opened(store, manifest) as files, ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda page: files.rows.add(ok(page)), manifest.pages))
+            assert files.assemble().rows == 500
+            assert files.counters() == {"lines": 1000}
+
+    def test_the_commonest_page_error_is_told_with_an_example(self, store: ArtefactStore) -> None:
+        manifest = manifest_of(4)
+        with opened(store, manifest) as files:
+            assert files.error_summary() is None
+            for page, code in zip(manifest.pages, ["E_A", "E_B", "E_B", "E_C"], strict=True):
+                files.rows.add(failed(page, code))
+            summary = files.error_summary()
+            assert summary is not None
+            assert (summary[0], summary[1].index) == ("E_B", 1)
+
+    def test_assembling_again_is_the_same_file(self, store: ArtefactStore) -> None:
+        manifest = manifest_of(3)
+        first = self.finished(store, manifest)
+        assert self.finished(store, manifest) == first
+
+    def test_a_foreign_file_under_the_key_is_not_overwritten(self, store: ArtefactStore, objects: Objects) -> None:
+        manifest = manifest_of(3)
+        objects.create("lines/W1 ཀ/I1/abcdef/W1 ཀ-I1-abcdef.a1.parquet", b"foreign")
+        with pytest.raises(StorageError) as caught:
+            self.finished(store, manifest)
+        assert caught.value.code == "E_ARTEFACT_FOREIGN"
+        assert self.finished(store, manifest, attempt=2).rows == 3
+
+    def test_closing_leaves_nothing_here(self, store: ArtefactStore, work_dir: Path) -> None:
+        manifest = manifest_of(3)
+        with opened(store, manifest) as files:
+            files.rows.add(ok(manifest.pages[0]))
+            files.rows.flush()
+            assert list(work_dir.iterdir())
+            files.close()
+        assert list(work_dir.iterdir()) == []
+
+    # Resuming
+
+    def test_finished_pages_are_kept_for_the_next_attempt(self, store: ArtefactStore, objects: Objects) -> None:
+        manifest = manifest_of(200)
+        with opened(store, manifest) as files:
+            for page in manifest.pages[:100]:
+                files.rows.add(ok(page, lines=5))
+            files.rows.flush()
+        with opened(store, manifest, attempt=2) as files:
+            assert files.rows.finished() == frozenset(range(100))
+            assert files.rows.counts() == PageCounts(ok=100)
+            assert files.counters() == {"lines": 500}
+            for page in manifest.pages[100:]:
+                files.rows.add(ok(page, lines=1))
+            file = files.assemble()
+            held = store.commit(location_of(manifest), content_of(file), replaces=None)
+            files.discard_parts()
+        rows = store.read_rows(held, ["nb_lines"]).column("nb_lines").to_pylist()
+        assert rows == [5] * 100 + [1] * 100
+        assert not objects.list(f"{location_of(manifest).prefix}/parts").exists
+
+    def test_a_full_range_is_kept_without_a_flush(self, store: ArtefactStore) -> None:
+        manifest = manifest_of(200)
+        with opened(store, manifest) as files:
+            for page in manifest.pages[:150]:
+                files.rows.add(ok(page))
+            # No flush: as if killed. What waits to be written is waited for here, and only that.
+            files.close()
+        with opened(store, manifest, attempt=2) as files:
+            assert files.rows.finished() <= frozenset(range(128))
+            assert files.rows.finished() >= frozenset(range(64))
+
+    def test_errors_are_tried_again_and_skips_stand(self, store: ArtefactStore) -> None:
+        manifest = manifest_of(5, skipped=1)
+        with opened(store, manifest) as files:
+            files.rows.add(skipped(manifest.pages[0]))
+            files.rows.add(ok(manifest.pages[1]))
+            files.rows.add(failed(manifest.pages[2]))
+            files.rows.add(skipped(manifest.pages[3], "no text"))
+            files.rows.flush()
+        with opened(store, manifest, attempt=2) as files:
+            assert files.rows.finished() == {0, 1, 3}
+            assert files.error_summary() is None
+            files.rows.add(ok(manifest.pages[2]))
+            files.rows.add(ok(manifest.pages[4]))
+            assert files.assemble().rows == 5
+            assert files.rows.counts() == PageCounts(ok=3, skipped=2)
+
+    def test_a_changed_image_is_done_again(self, store: ArtefactStore) -> None:
+        with opened(store, manifest_of(3)) as files:
+            for page in manifest_of(3).pages:
+                files.rows.add(ok(page))
+            files.rows.flush()
+        with opened(store, manifest_of(3, changed=1), attempt=2) as files:
+            assert files.rows.finished() == {0, 2}
+
+    def test_a_changed_skip_rule_is_followed(self, store: ArtefactStore) -> None:
+        before = manifest_of(4, skipped=2)
+        with opened(store, before) as files:
+            for page in before.pages:
+                files.rows.add(skipped(page) if page.skip_reason else ok(page))
+            files.rows.flush()
+        with opened(store, manifest_of(4, skipped=0), attempt=2) as files:
+            assert files.rows.finished() == {2, 3}
+        with opened(store, manifest_of(4, skipped=3), attempt=3) as files:
+            assert files.rows.finished() == {0, 1, 3}
+
+    def test_another_config_model_or_code_shares_nothing(self, store: ArtefactStore) -> None:
+        manifest = manifest_of(3)
+        with opened(store, manifest) as files:
+            files.rows.add(ok(manifest.pages[0]))
+            files.rows.flush()
+        others = [
+            AttemptKey("other", KEY.models, KEY.code_version),
+            AttemptKey(KEY.config_hash, (ModelInfo("lines", "cd" * 32),), KEY.code_version),
+            AttemptKey(KEY.config_hash, KEY.models, "toy-2"),
+        ]
+        for attempt, key in enumerate(others, 2):
+            with opened(store, manifest, attempt, key) as files:
+                assert files.rows.finished() == frozenset()
+
+    def test_broken_and_foreign_parts_are_passed_over(self, store: ArtefactStore, objects: Objects) -> None:
+        manifest = manifest_of(3)
+        with opened(store, manifest) as files:
+            files.rows.add(ok(manifest.pages[0]))
+            files.rows.flush()
+        prefix = f"{location_of(manifest).prefix}/parts"
+        [part] = objects.list(prefix).objects
+        whole = objects.read(part.key)
+        assert whole is not None
+        objects.delete([part.key])
+        stem = part.key.removesuffix(".parquet")
+        for number, cut in enumerate([0, 4, len(whole.data) // 2, len(whole.data) - 1]):
+            objects.create(f"{stem}{number}.parquet", whole.data[:cut])
+        objects.create(f"{prefix}/readme.txt", b"")
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_file(sink, SCHEMA):
+            pass
+        objects.create(f"{stem}-ipc.parquet", sink.getvalue().to_pybytes())
+        sink = pa.BufferOutputStream()
+        pq.write_table(pa.table({"page": [0]}), sink)
+        objects.create(f"{stem}-columns.parquet", sink.getvalue().to_pybytes())
+        with opened(store, manifest, attempt=2) as files:
+            assert files.rows.finished() == frozenset()
+        objects.create(f"{stem}-again.parquet", whole.data)
+        objects.create(f"{stem}-twice.parquet", whole.data)
+        with opened(store, manifest, attempt=3) as files:
+            assert files.rows.finished() == {0}
+            for page in manifest.pages[1:]:
+                files.rows.add(ok(page))
+            assert files.assemble().rows == 3
+
+    # Commit
+
+    def test_nothing_is_there_before_the_commit(self, store: ArtefactStore) -> None:
+        manifest = manifest_of(3)
+        self.finished(store, manifest)
+        assert store.success(location_of(manifest)) is None
+
+    def test_commit_gives_what_success_reads(self, store: ArtefactStore) -> None:
+        manifest = manifest_of(3)
+        file = self.finished(store, manifest)
+        held = store.commit(location_of(manifest), content_of(file, name="བོད"), replaces=None)
+        assert held == store.success(location_of(manifest))
+        assert held.files == (file,)
+        assert (held.manifest_etag, held.config_hash, held.task_uid, held.attempt) == (
+            manifest.etag,
+            "c0ffee",
+            "uid",
+            1,
+        )
+        assert held.models == KEY.models
+        assert held.pages == PageCounts(2, 1, 0)
+        assert held.content is not None
+        assert held.content["name"] == "བོད"
+
+    def test_the_first_commit_wins(self, store: ArtefactStore) -> None:
+        manifest = manifest_of(3)
+        file = self.finished(store, manifest)
+        location = location_of(manifest)
+        barrier = threading.Barrier(8)
+
+        def commit(number: int) -> Success:
+            barrier.wait(10)
+            return store.commit(location, content_of(file, number=number), replaces=None)
+
+        with ThreadPoolExecutor(8) as pool:
+            held = list(pool.map(commit, range(8)))
+        assert len({found.etag for found in held}) == 1
+
+    def test_a_redo_replaces_exactly_the_one_it_knew(self, store: ArtefactStore) -> None:
+        manifest = manifest_of(3)
+        file = self.finished(store, manifest)
+        location = location_of(manifest)
+        first = store.commit(location, content_of(file, n=1), replaces=None)
+        second = store.commit(location, content_of(file, n=2), replaces=first)
+        late = store.commit(location, content_of(file, n=3), replaces=first)
+        assert (second.content or {})["n"] == 2
+        assert late == second
+
+    def test_a_success_that_is_removed_meanwhile_is_tried_again(self, store: ArtefactStore, objects: Objects) -> None:
+        manifest = manifest_of(3)
+        file = self.finished(store, manifest)
+        first = store.commit(location_of(manifest), content_of(file), replaces=None)
+        objects.delete([f"{first.location.prefix}/success.json"])
+        with pytest.raises(StorageError) as caught:
+            store.commit(location_of(manifest), content_of(file), replaces=first)
+        assert caught.value.code == "E_ARTEFACT_CONFLICT"
+
+    # Reading and verifying
+
+    def test_verifies_what_is_whole(self, store: ArtefactStore) -> None:
+        manifest = manifest_of(130)
+        held = store.commit(location_of(manifest), content_of(self.finished(store, manifest)), replaces=None)
+        assert store.verify(held, 130)
+        assert not store.verify(held, 129)
+
+    @pytest.mark.parametrize("damage", ["gone", "cut", "empty", "garbage"])
+    def test_does_not_verify_what_is_damaged(self, store: ArtefactStore, objects: Objects, damage: str) -> None:
+        manifest = manifest_of(3)
+        file = self.finished(store, manifest)
+        held = store.commit(location_of(manifest), content_of(file), replaces=None)
+        whole = objects.read(file.key)
+        assert whole is not None
+        objects.delete([file.key])
+        pieces = {"cut": whole.data[:-1], "empty": b"", "garbage": b"x" * file.size}
+        if damage in pieces:
+            objects.create(file.key, pieces[damage])
+        assert not store.verify(held, 3)
+        with pytest.raises(StorageError) as caught:
+            store.read_rows(held)
+        assert caught.value.code == "E_ARTEFACT_BROKEN"
+
+    def test_a_store_that_is_away_is_not_a_damaged_file(
+        self, store: ArtefactStore, objects: Objects, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        manifest = manifest_of(3)
+        held = store.commit(location_of(manifest), content_of(self.finished(store, manifest)), replaces=None)
+
+        def away(*_: object) -> None:
+            raise StorageError("The store is away.")
+
+        monkeypatch.setattr(objects, "read_range", away)
+        for action in (lambda: store.verify(held, 3), lambda: store.read_rows(held)):
+            with pytest.raises(StorageError, match="The store is away"):
+                action()
+
+    def test_sweeps_what_older_attempts_left(self, store: ArtefactStore, objects: Objects) -> None:
+        manifest = manifest_of(3)
+        for attempt in (1, 3):
+            self.finished(store, manifest, attempt)
+        file = self.finished(store, manifest, 2)
+        held = store.commit(location_of(manifest), content_of(file, attempt=2), replaces=None)
+        objects.create(f"{held.location.prefix}/notes.txt", b"")
+        assert store.sweep(held) > 1
+        names = [
+            entry.name.removeprefix(f"{held.location.stem}.") for entry in objects.list(held.location.prefix).objects
+        ]
+        assert names == ["a2.parquet", "a3.parquet", "notes.txt", "success.json"]
+        assert not objects.list(f"{held.location.prefix}/parts").exists
+        assert store.sweep(held) == 0
+
+    def test_reads_an_artefact_of_the_older_layout(self, store: ArtefactStore, objects: Objects) -> None:
+        manifest = manifest_of(3)
+        file = self.finished(store, manifest)
+        whole = objects.read(file.key)
+        assert whole is not None
+        objects.create("lines/W1 ཀ/I1/abcdef/W1 ཀ-I1-abcdef.parquet", whole.data)
+        objects.create("lines/W1 ཀ/I1/abcdef/success.json", b'{"nb_images": 3}')
+        found = store.success(location_of(manifest))
+        assert found is not None
+        assert (found.manifest_etag, found.config_hash, found.pages, found.models) == (None, None, None, ())
+        assert store.verify(found, 3)
+        assert not store.verify(found, 4)
+        assert store.read_rows(found).num_rows == 3
+        assert store.sweep(found) == 0
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            b"",
+            b"{",
+            b"[]",
+            b"null",
+            b"\xff",
+            b'{"files": 3}',
+            b'{"files": [{"key": "a"}]}',
+            json.dumps({"files": [{"key": "lines/other/x.parquet", "size": 1, "sha256": "", "rows": 1}]}).encode(),
+            json.dumps({"files": [{"key": "lines/W1 ཀ/I1/abcdef/..", "size": 1, "sha256": "", "rows": 1}]}).encode(),
+            b'{"models": [1]}',
+            b'{"pages": {"ok": 1}}',
+        ],
+    )
+    def test_a_broken_success_json_is_terminal(self, store: ArtefactStore, objects: Objects, data: bytes) -> None:
+        objects.create("lines/W1 ཀ/I1/abcdef/success.json", data)
+        with pytest.raises(TerminalError) as caught:
+            store.success(location_of(manifest_of(1)))
+        assert caught.value.code == "E_ARTEFACT_BROKEN"
+        assert "lines/W1 ཀ/I1/abcdef/success.json" in caught.value.message

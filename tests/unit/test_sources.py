@@ -1,0 +1,381 @@
+import gzip
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+import pytest
+
+from bec_orch.core.job_worker import PageBytes, PageReader
+from bec_orch.core.models import ArtefactLocation, Page, VolumeRef
+from bec_orch.core.ports import ImageSource
+from bec_orch.errors import ManifestError, PageError, StorageError, UsageError
+from bec_orch.io.detect import DetectedSource, detect_source
+from bec_orch.io.folders import FolderObjects
+from bec_orch.io.objects import Objects
+from bec_orch.io.pages import StorePages
+from bec_orch.io.source_bdrc import volume_prefix
+from bec_orch.io.sources import Sources, parse_source, source_name
+from bec_orch.io.storage import Stores
+
+
+def put(root: Path, *names: str, data: bytes = b"image") -> None:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+def folder_source(root: Path, layout: str = "folder") -> ImageSource:
+    root.mkdir(parents=True, exist_ok=True)
+    return Sources(Stores())(source_name(layout, root.as_uri()))
+
+
+def volume(w_id: str = "W1", i_id: str = "I1") -> VolumeRef:
+    return VolumeRef(w_id, i_id, "folder+file:///x")
+
+
+def read(reader: PageReader, page: Page) -> PageBytes:
+    return anyio.run(reader.read, page)
+
+
+class TestFolder:
+    def test_pages_are_the_images_by_code_point(self, tmp_path: Path) -> None:
+        put(tmp_path / "W1" / "I1", "10.jpg", "2.TIF", "1.png", "é.jpeg", ".hidden.jpg", "x.txt", "noext", "a b#?.tiff")
+        put(tmp_path / "W1" / "I1" / "sub.jpg", "inner.jpg")
+        manifest = folder_source(tmp_path).read_manifest(volume(), nb_images_intro=2)
+        assert [page.filename for page in manifest.pages] == ["1.png", "10.jpg", "2.TIF", "a b#?.tiff", "é.jpeg"]
+        assert [page.skip_reason for page in manifest.pages] == ["intro", "intro", None, None, None]
+        assert [page.index for page in manifest.pages] == list(range(5))
+
+    def test_what_is_read_has_the_etag_and_size_of_the_listing(self, tmp_path: Path) -> None:
+        put(tmp_path / "W1" / "I1", "1 ü#?.jpg")
+        source = folder_source(tmp_path)
+        manifest = source.read_manifest(volume())
+        [page] = manifest.pages
+        assert read(source.pages(manifest), page) == PageBytes(b"image", page.etag or "")
+        assert page.size == 5
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda root: put(root, "3.jpg"),
+            lambda root: put(root, "1.jpg", data=b"other"),
+            lambda root: os.utime(root / "1.jpg", ns=(1, 10**18)),
+            lambda root: (root / "1.jpg").rename(root / "0.jpg"),
+            lambda root: (root / "1.jpg").unlink(),
+        ],
+        ids=["added", "rewritten", "touched", "renamed", "removed"],
+    )
+    def test_the_version_follows_the_images(self, tmp_path: Path, change: Callable[[Path], None]) -> None:
+        root = tmp_path / "W1" / "I1"
+        put(root, "1.jpg", "2.jpg")
+        os.utime(root / "1.jpg", ns=(1, 10**17))
+        source = folder_source(tmp_path)
+        before = source.manifest_etag(volume())
+        put(root, "notes.txt")
+        assert source.manifest_etag(volume()) == before
+        change(root)
+        after = source.manifest_etag(volume())
+        assert after not in {before, None}
+        assert source.read_manifest(volume()).etag == after
+
+    def test_a_missing_and_an_empty_volume_are_told_apart(self, tmp_path: Path) -> None:
+        (tmp_path / "W1" / "I1").mkdir(parents=True)
+        source = folder_source(tmp_path)
+        for i_id, code in [("I1", "E_MANIFEST_EMPTY"), ("I2", "E_MANIFEST_MISSING")]:
+            with pytest.raises(ManifestError) as caught:
+                source.read_manifest(volume(i_id=i_id))
+            assert caught.value.code == code
+            assert f"W1/{i_id}" in caught.value.message
+            assert source.manifest_etag(volume(i_id=i_id)) is None
+
+    def test_a_hostile_name_refuses_the_volume(self, tmp_path: Path) -> None:
+        put(tmp_path / "W1" / "I1", "1.jpg", "a\nb.jpg")
+        with pytest.raises(ManifestError) as caught:
+            folder_source(tmp_path).read_manifest(volume())
+        assert caught.value.code == "E_NAME_UNSAFE"
+
+    def test_the_same_on_a_store_without_folders(self) -> None:
+        stores = Stores()
+        objects = stores.open("memory://scans")
+        objects.create("W1/I1/1.jpg", b"image")
+        objects.create("W1/I2/notes.txt", b"")
+        source = Sources(stores)("folder+memory://scans")
+        assert [str(ref) for ref in source.volumes()] == ["W1/I1"]
+        assert len(source.read_manifest(volume()).pages) == 1
+        with pytest.raises(ManifestError) as caught:
+            source.read_manifest(volume(i_id="I3"))
+        assert caught.value.code == "E_MANIFEST_MISSING"
+
+    def test_volumes_are_listed_and_bad_names_passed_over(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        put(tmp_path, "W2/I1/1.jpg", "W1/I2/1.PNG", "W1/I1/1.tiff", ".git/x/1.jpg", "W1/.tmp/1.jpg", "out/a/b/c/1.jpg")
+        put(tmp_path, "W3/bad\nname/1.jpg", "W3/ blank/1.jpg", "stray.jpg", "W4/stray.jpg")
+        (tmp_path / "W5" / "empty").mkdir(parents=True)
+        assert [str(ref) for ref in folder_source(tmp_path).volumes()] == ["W1/I1", "W1/I2", "W2/I1"]
+        ignored = [record.__dict__["folder"] for record in caplog.records if record.message == "volume_folder_ignored"]
+        assert ignored == ["W3/ blank", "W3/bad\nname", "W4", "W5/empty", "."]
+
+    def test_a_folder_that_may_not_be_read_stops_no_other(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        put(tmp_path, "W1/I1/1.jpg", "W1/I2/1.jpg", "W2/I1/1.jpg")
+        real = os.scandir
+
+        def scandir(path: Path) -> object:
+            if str(path).endswith(("W1/I1", "W2")):
+                raise PermissionError(13, "Permission denied")
+            return real(path)
+
+        monkeypatch.setattr(os, "scandir", scandir)
+        found = detect_source(tmp_path)
+        assert [str(ref) for ref in found.volumes] == ["W1/I2"]
+        assert [(each.name, "not allowed" in each.reason) for each in found.rejected] == [("W1/I1", True), ("W2", True)]
+
+    def test_another_fault_of_the_store_is_not_swallowed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        put(tmp_path, "W1/I1/1.jpg")
+        real = FolderObjects.list
+
+        def away(self: FolderObjects, prefix: str) -> object:
+            if prefix == "W1":
+                raise StorageError("The disk is away.")
+            return real(self, prefix)
+
+        monkeypatch.setattr(FolderObjects, "list", away)
+        with pytest.raises(StorageError):
+            list(folder_source(tmp_path).volumes())
+
+
+class TestPages:
+    def reader(self, tmp_path: Path, **more: int) -> StorePages:
+        return StorePages(FolderObjects(tmp_path), "v", **more)
+
+    @pytest.mark.parametrize(
+        ("name", "code"),
+        [
+            ("missing.jpg", "E_PAGE_MISSING"),
+            ("empty.jpg", "E_IMAGE_EMPTY"),
+            ("large.jpg", "E_IMAGE_TOO_LARGE"),
+            ("link.jpg", "E_NAME_UNSAFE"),
+        ],
+    )
+    def test_a_page_that_cannot_be_read_is_a_page_error(self, tmp_path: Path, name: str, code: str) -> None:
+        put(tmp_path / "v", "empty.jpg", data=b"")
+        put(tmp_path / "v", "large.jpg", data=b"x" * 11)
+        (tmp_path / "v" / "link.jpg").symlink_to("/etc/passwd")
+        with pytest.raises(PageError) as caught:
+            read(self.reader(tmp_path, max_bytes=10), Page(0, name))
+        assert (caught.value.code, caught.value.stage) == (code, "fetch")
+        assert name in caught.value.message
+
+    def test_a_store_that_is_away_is_no_page_error(self, tmp_path: Path) -> None:
+        (tmp_path / "root").mkdir()
+        reader = StorePages(FolderObjects(tmp_path / "root"), "v")
+        (tmp_path / "root").rmdir()
+        with pytest.raises(StorageError):
+            read(reader, Page(0, "1.jpg"))
+
+
+def library(objects: Objects, w_id: str, i_id: str, *names: str) -> None:
+    prefix = volume_prefix(w_id, i_id)
+    entries = [{"filename": name, "width": 1, "height": 2} for name in names]
+    objects.create(f"{prefix}/dimensions.json", gzip.compress(json.dumps(entries).encode(), mtime=0))
+    for name in names:
+        objects.create(f"{prefix}/{name}", b"image")
+
+
+class TestBdrc:
+    @pytest.mark.parametrize(
+        ("w_id", "i_id", "prefix"),
+        [
+            ("W22084", "I0886", "Works/60/W22084/images/W22084-0886"),
+            ("W28974", "I1KG12439", "Works/e0/W28974/images/W28974-I1KG12439"),
+            ("W9209", "I3083", "Works/1f/W9209/images/W9209-3083"),
+        ],
+    )
+    def test_keys(self, w_id: str, i_id: str, prefix: str) -> None:
+        assert volume_prefix(w_id, i_id) == prefix
+
+    def test_reads_a_volume(self, tmp_path: Path) -> None:
+        objects = FolderObjects(tmp_path)
+        library(objects, "W22084", "I0886", "08860001.tif", "08860002.tif", "08860003.tif")
+        objects.delete([f"{volume_prefix('W22084', 'I0886')}/08860003.tif"])
+        source = folder_source(tmp_path, "bdrc")
+        ref = VolumeRef("W22084", "I0886", source.name)
+        manifest = source.read_manifest(ref, nb_images_intro=1)
+        assert [(page.skip_reason, page.width, page.size) for page in manifest.pages] == [
+            ("intro", 1, 5),
+            (None, 1, 5),
+            (None, 1, None),
+        ]
+        assert source.manifest_etag(ref) == manifest.etag
+        assert read(source.pages(manifest), manifest.pages[1]).etag == manifest.pages[1].etag
+        with pytest.raises(PageError) as caught:
+            read(source.pages(manifest), manifest.pages[2])
+        assert caught.value.code == "E_PAGE_MISSING"
+
+    def test_a_manifest_replaced_in_place_is_another_version(self, tmp_path: Path) -> None:
+        objects = FolderObjects(tmp_path)
+        library(objects, "W1", "I1", "1.jpg")
+        source = folder_source(tmp_path, "bdrc")
+        before = source.read_manifest(volume())
+        path = tmp_path / volume_prefix("W1", "I1") / "dimensions.json"
+        with path.open("r+b") as file:
+            file.write(gzip.compress(b'[{"filename": "2.jpg"}]'))
+            file.truncate()
+        after = source.read_manifest(volume())
+        assert ArtefactLocation("j", volume(), before.version) != ArtefactLocation("j", volume(), after.version)
+
+    def test_a_missing_manifest_is_terminal_and_named(self, tmp_path: Path) -> None:
+        source = folder_source(tmp_path, "bdrc")
+        with pytest.raises(ManifestError) as caught:
+            source.read_manifest(volume("W22084", "I0886"))
+        assert caught.value.code == "E_MANIFEST_MISSING"
+        assert "Works/60/W22084/images/W22084-0886/dimensions.json" in caught.value.message
+        assert source.manifest_etag(volume("W22084", "I0886")) is None
+
+    def test_a_manifest_of_absurd_size_is_not_read(self, tmp_path: Path) -> None:
+        path = tmp_path / volume_prefix("W1", "I1") / "dimensions.json"
+        path.parent.mkdir(parents=True)
+        with path.open("wb") as file:
+            file.truncate(65 * 1024 * 1024)
+        with pytest.raises(ManifestError) as caught:
+            folder_source(tmp_path, "bdrc").read_manifest(volume())
+        assert caught.value.code == "E_MANIFEST_TOO_LARGE"
+
+    def test_lists_the_volumes_that_have_a_manifest(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        objects = FolderObjects(tmp_path)
+        names = [("W22084", "I0886"), ("W22084", "I0887"), ("W28974", "I1KG12439"), ("W9209", "I12345")]
+        for w_id, i_id in names:
+            library(objects, w_id, i_id, "1.tif")
+        put(tmp_path, "Works/e0/W28974/images/W2874-I1KG12439/dimensions.json")
+        put(tmp_path, "Works/e0/W28974/images/W28974-I0001/dimensions.json")
+        put(tmp_path, "Works/e0/W28974/images/W28974-no-manifest/1.tif")
+        put(tmp_path, f"{volume_prefix('W28974', ' x')}/dimensions.json")
+        source = folder_source(tmp_path, "bdrc")
+        assert sorted((ref.w_id, ref.i_id) for ref in source.volumes()) == sorted(names)
+        assert len([record for record in caplog.records if record.message == "volume_folder_ignored"]) == 3
+
+    def test_reads_a_real_manifest(self, tmp_path: Path, shared_data: Path) -> None:
+        real = (shared_data / "s3_facts" / "W22084-0890.dimensions.json").read_bytes()
+        put(tmp_path, f"{volume_prefix('W22084', 'I0890')}/dimensions.json", data=real)
+        pages = folder_source(tmp_path, "bdrc").read_manifest(volume("W22084", "I0890")).pages
+        assert pages[0].filename == "08900001.tif"
+        assert len(pages) == len(json.loads(real)) - 1
+
+
+class TestNames:
+    def test_names_are_layout_and_url(self) -> None:
+        assert source_name("bdrc", "s3://archive.tbrc.org/") == "bdrc+s3://archive.tbrc.org"
+        assert source_name("folder", "file:///") == "folder+file:///"
+        assert parse_source("bdrc+s3://archive.tbrc.org") == ("bdrc", "s3://archive.tbrc.org")
+        assert parse_source("folder+file:///a+b") == ("folder", "file:///a+b")
+
+    @pytest.mark.parametrize("name", ["", "s3://x", "iiif+https://x", "folder+/plain", "folder"])
+    def test_other_names_are_refused(self, name: str) -> None:
+        with pytest.raises(UsageError) as caught:
+            Sources(Stores())(name)
+        assert caught.value.code == "E_SOURCE_NAME"
+
+    def test_a_layout_must_be_known(self) -> None:
+        with pytest.raises(UsageError):
+            source_name("iiif", "https://x")
+
+    def test_each_source_is_opened_once(self, tmp_path: Path) -> None:
+        sources = Sources(Stores())
+        assert sources(f"folder+{tmp_path.as_uri()}") is sources(f"folder+{tmp_path.as_uri()}")
+
+
+def refs(found: DetectedSource) -> list[str]:
+    return [str(ref) for ref in found.volumes]
+
+
+class TestDetect:
+    def test_a_tree_a_work_and_a_volume_are_the_same_source(self, tmp_path: Path) -> None:
+        root = tmp_path / "my scans"
+        put(root, "W1/I1/1.jpg", "W1/I2/1.TIFF", "W2/I1/1.png")
+        tree, work, one = (detect_source(path) for path in (root, root / "W1", root / "W1" / "I2"))
+        assert (refs(tree), refs(work), refs(one)) == (["W1/I1", "W1/I2", "W2/I1"], ["W1/I1", "W1/I2"], ["W1/I2"])
+        assert tree.name == work.name == one.name == f"folder+{root.as_uri()}"
+        assert one.volumes[0].source == one.name
+        Sources(Stores())(one.name).read_manifest(one.volumes[0])
+
+    def test_a_relative_path_is_made_whole(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        put(tmp_path, "W1/I1/1.jpg")
+        monkeypatch.chdir(tmp_path / "W1")
+        assert detect_source(Path("I1")) == detect_source(tmp_path / "W1" / "I1")
+
+    def test_a_volume_below_an_unusable_name_is_a_source_of_its_own(self, tmp_path: Path) -> None:
+        put(tmp_path, "a\nb/scans/1.jpg")
+        found = detect_source(tmp_path / "a\nb" / "scans")
+        assert refs(found) == ["scans/scans"]
+        assert found.name.startswith("flat+file://")
+        manifest = Sources(Stores())(found.name).read_manifest(found.volumes[0])
+        assert [page.filename for page in manifest.pages] == ["1.jpg"]
+
+    def test_the_library_layout_from_anywhere_in_it(self, tmp_path: Path) -> None:
+        objects = FolderObjects(tmp_path)
+        for w_id, i_id in [("W22084", "I0886"), ("W22084", "I0887"), ("W28974", "I1KG1")]:
+            library(objects, w_id, i_id, "1.tif")
+        for below, count in [("", 3), ("Works", 3), ("Works/60", 2), (volume_prefix("W22084", "I0886"), 1)]:
+            found = detect_source(tmp_path / below)
+            assert found.name == f"bdrc+{tmp_path.as_uri()}"
+            assert len(found.volumes) == count
+
+    def test_a_folder_that_is_only_called_works_is_a_tree(self, tmp_path: Path) -> None:
+        put(tmp_path, "Works/scans/W1/I1/1.jpg")
+        assert detect_source(tmp_path / "Works" / "scans").name.startswith("folder+")
+
+    def test_bad_names_are_given_with_their_reason(self, tmp_path: Path) -> None:
+        put(tmp_path, "W1/I1/1.jpg", "W1/I\t2/1.jpg", "W2/1.jpg")
+        found = detect_source(tmp_path)
+        assert refs(found) == ["W1/I1"]
+        assert [each.name for each in found.rejected] == ["W1/I\t2", "W2"]
+        assert "control character" in found.rejected[0].reason
+
+    @pytest.mark.parametrize(
+        ("names", "code", "words"),
+        [
+            (None, "E_PATH_MISSING", "There is no folder"),
+            ([], "E_PATH_NO_IMAGES", "is empty"),
+            (["notes.txt"], "E_PATH_NO_IMAGES", "holds no page images"),
+            (["W1/I1/notes.txt"], "E_PATH_NO_IMAGES", "'W1/I1' has no images in it"),
+            (["W1/I\n1/1.jpg"], "E_PATH_NO_IMAGES", "control character"),
+        ],
+    )
+    def test_nothing_to_do_is_a_usage_error(
+        self, tmp_path: Path, names: list[str] | None, code: str, words: str
+    ) -> None:
+        path = tmp_path / "scans"
+        if names is not None:
+            path.mkdir()
+            put(path, *names)
+        with pytest.raises(UsageError) as caught:
+            detect_source(path)
+        assert caught.value.code == code
+        assert words in caught.value.message
+        assert "\n" not in caught.value.message
+        assert caught.value.hint
+
+    def test_a_volume_whose_own_name_cannot_be_used(self, tmp_path: Path) -> None:
+        put(tmp_path, "a\nb/1.jpg")
+        with pytest.raises(UsageError, match="name that cannot be used"):
+            detect_source(tmp_path / "a\nb")
+
+    def test_a_file_is_not_a_folder(self, tmp_path: Path) -> None:
+        put(tmp_path, "1.jpg")
+        with pytest.raises(UsageError) as caught:
+            detect_source(tmp_path / "1.jpg")
+        assert caught.value.code == "E_PATH_NOT_FOLDER"
+
+    def test_a_folder_that_may_not_be_read(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def denied(_: Path) -> None:
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(Path, "iterdir", denied)
+        with pytest.raises(UsageError) as caught:
+            detect_source(tmp_path)
+        assert caught.value.code == "E_PATH_UNREADABLE"
