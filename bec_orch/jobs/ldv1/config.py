@@ -1,0 +1,44 @@
+"""The config of an `ldv1` job: which model finds the lines, and at what scale."""
+
+from pydantic import Field
+
+from bec_orch.jobs.base import PageJobConfig
+
+DEFAULT_MODEL = "ppocr"
+
+
+class Ldv1Config(PageJobConfig):
+    """What decides which text lines are found on a page."""
+
+    model: str = Field(
+        default=DEFAULT_MODEL,
+        min_length=1,
+        description="`ppocr`: the PP-OCRv6 detection model of the installed `rapidocr` wheel; or the path or URL of a "
+        "folder with a line model: an ONNX file and its JSON config.",
+    )
+    model_sha256: str | None = Field(
+        default=None,
+        pattern="^[0-9a-f]{64}$",
+        description="SHA-256 that the model's ONNX file must have; empty: any.",
+        json_schema_extra={"affects_output": False},
+    )
+    line_pitch: float = Field(
+        default=24.0,
+        ge=12.0,
+        le=64.0,
+        description="Distance of neighbouring lines in the model's input, pixels. Smaller is faster, larger finds "
+        "finer script. Only for models that see the page at any scale (`ppocr`).",
+    )
+    second_pass_min_angle: float = Field(
+        default=4.0,
+        ge=0.5,
+        le=45.0,
+        description="A page whose lines lean by more than this, degrees, is turned and detected again.",
+    )
+    intra_op_threads: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Threads of one run of the model. 1 is fastest when every core has a caller of its own.",
+        json_schema_extra={"affects_output": False},
+    )

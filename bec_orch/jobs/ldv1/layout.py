@@ -1,0 +1,249 @@
+"""Where on the page a segment stands: in which column, in the body or beside it; and the order of reading.
+
+A gutter is a strip that several rows in succession leave free, with text on both sides in as many rows. A string hole
+leaves two or three rows free, a row of verse one: they are no gutters. Pechas need more rows for a gutter, as their
+verses are set in aligned halves that are read across.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bec_orch.jobs.ldv1.segments import Segment
+
+GUTTER_ROWS = 4
+GUTTER_ROWS_PECHA = 8
+PECHA_SHAPE = 2.0
+"""A body this much wider than high is a pecha's."""
+GUTTER_WIDTH = 2.5
+"""Narrowest gutter, in thicknesses of the page's usual segment."""
+COLUMN_WIDTH = 12.0
+"""Narrowest column, in the same unit: narrower than that are initials, numbers and end marks."""
+OVERHANG = 2.0
+"""Below its first rows, a column's line may reach over the gutter by so many thicknesses."""
+LONG_IN_BODY = 0.25
+"""Segments at least this long, as a share of the body's width, tell where the body begins and ends."""
+BODY_ROWS = 0.3
+BODY_ROWS_PECHA = 0.5
+"""The body is where this share of the rows has text: initials and verse numbers are in it, folio numbers are not."""
+FIRM_EDGE = 2.0
+FIRM_ROWS = 0.6
+"""The body's edge is firm when this share of the rows ends within so many thicknesses of it."""
+OVERRUN = 6.0
+OVERRUN_INSIDE = 0.3
+"""A segment that runs over a firm edge by so many thicknesses, and fills this share of the body, is text and a note."""
+MARGIN_ROWS = 4
+"""A page of fewer rows shows no body to tell a margin from."""
+BODY_GRID = 400
+
+Span: TypeAlias = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Boxes:
+    """Level boxes of segments, after the page's lean is taken out."""
+
+    left: NDArray[np.float64]
+    right: NDArray[np.float64]
+    y: NDArray[np.float64]
+    thickness: float
+
+    def of(self, picked: NDArray[np.int_]) -> "Boxes":
+        """Some of the boxes."""
+        return Boxes(self.left[picked], self.right[picked], self.y[picked], self.thickness)
+
+
+def level_boxes(segments: Sequence[Segment], slope: float, thickness: float) -> Boxes:
+    """Take the page's lean out of the segments' places."""
+    middles = np.array([part.middle for part in segments]).reshape(-1, 2)
+    return Boxes(
+        np.array([part.left for part in segments]),
+        np.array([part.right for part in segments]),
+        middles[:, 1] - slope * middles[:, 0],
+        thickness,
+    )
+
+
+def groups_of(boxes: Boxes) -> NDArray[np.int_]:
+    """Number the groups of segments that may form lines with each other: blocks, columns and margins.
+
+    Columns count up in reading order (blocks from top to bottom, in them columns from left to right); each has three
+    groups: left of its body, the body, right of it.
+    """
+    groups = np.zeros(len(boxes.y), np.int_)
+    for number, members in enumerate(_columns(boxes)):
+        groups[members] = 3 * number + _sides(boxes.of(members))
+    return groups
+
+
+def column_of(group: NDArray[np.int_]) -> NDArray[np.int_]:
+    """Give the column that each group belongs to."""
+    return group // 3
+
+
+def in_margin(group: NDArray[np.int_]) -> NDArray[np.bool_]:
+    """Tell which groups stand beside the body of their column."""
+    return np.asarray(group % 3 != 1)
+
+
+def overrun_edges(boxes: Boxes) -> list[float]:
+    """Give the edges of a pecha's body that a segment runs over, because it goes on as a note in the margin.
+
+    The edge must be firm: most rows end there. It lies just outside of them.
+    """
+    rows = rows_of(boxes)
+    if len(rows) < MARGIN_ROWS or not _is_pecha(boxes):
+        return []
+    low, high = _where_rows_have_text(boxes)
+    inside = np.minimum(boxes.right, high) - np.maximum(boxes.left, low)
+    crossing = inside >= OVERRUN_INSIDE * (high - low)
+    starts = np.array([boxes.left[row][boxes.right[row] > low].min(initial=np.inf) for row in rows])
+    ends = np.array([boxes.right[row][boxes.left[row] < high].max(initial=-np.inf) for row in rows])
+    left = _overrun(starts, boxes.left[crossing], boxes.thickness)
+    right = _overrun(-ends, -boxes.right[crossing], boxes.thickness)
+    return [*left, *(-edge for edge in right)]
+
+
+def _overrun(starts: NDArray[np.float64], crossing: NDArray[np.float64], thickness: float) -> list[float]:
+    """Give the firm left edge of rows that start at these places, if a segment of the body starts well before it."""
+    edge = np.median(starts)
+    near = np.abs(starts - edge) <= FIRM_EDGE * thickness
+    if near.mean() < FIRM_ROWS or crossing.min(initial=np.inf) > edge - OVERRUN * thickness:
+        return []
+    return [float(starts[near].min()) - 2]
+
+
+def _sides(boxes: Boxes) -> NDArray[np.int_]:
+    """Tell for each segment of a column whether it stands left of its body (0), in it (1) or right of it (2)."""
+    if len(rows_of(boxes)) < MARGIN_ROWS:
+        return np.ones(len(boxes.y), np.int_)
+    low, high = _body(boxes)
+    return np.where(boxes.right < low, 0, np.where(boxes.left > high, 2, 1))
+
+
+def _body(boxes: Boxes) -> Span:
+    """Give the left and right edge of the body: where half of the rows have text, and its long segments end."""
+    low, high = _where_rows_have_text(boxes)
+    long = boxes.right - boxes.left >= LONG_IN_BODY * (boxes.right.max() - boxes.left.min())
+    stray = 1 if np.count_nonzero(long) > GUTTER_ROWS else 0
+    if long.any():
+        low = min(low, float(np.sort(boxes.left[long])[stray]))
+        high = max(high, float(np.sort(boxes.right[long])[-1 - stray]))
+    return low, high
+
+
+def _where_rows_have_text(boxes: Boxes) -> Span:
+    """Give the outermost places where at least half of the rows (and two) have a segment."""
+    rows = rows_of(boxes)
+    grid = np.linspace(boxes.left.min(), boxes.right.max(), BODY_GRID)
+    covered = np.zeros(BODY_GRID, np.int_)
+    for row in rows:
+        inside = (boxes.left[row, None] <= grid) & (grid <= boxes.right[row, None])
+        covered += inside.any(axis=0)
+    share = BODY_ROWS_PECHA if _is_pecha(boxes) else BODY_ROWS
+    places = grid[covered >= max(2, share * len(rows))]
+    if not len(places):
+        return float(grid[-1]), float(grid[0])
+    return float(places[0]), float(places[-1])
+
+
+def _columns(boxes: Boxes) -> list[NDArray[np.int_]]:
+    """Part the page into columns, in reading order."""
+    rows = rows_of(boxes)
+    needed = GUTTER_ROWS_PECHA if _is_pecha(boxes) else GUTTER_ROWS
+    columns = []
+    start = 0
+    for end, gutters in _blocks(boxes, rows, needed):
+        columns += _split(boxes, np.concatenate(rows[start:end]), gutters)
+        start = end
+    return columns
+
+
+def _is_pecha(boxes: Boxes) -> bool:
+    return bool(boxes.right.max() - boxes.left.min() > PECHA_SHAPE * max(np.ptp(boxes.y), 1.0))
+
+
+def rows_of(boxes: Boxes) -> list[NDArray[np.int_]]:
+    """Group segments into rows that do not overlap in height."""
+    order = np.argsort(boxes.y, kind="stable")
+    if not len(order):
+        return []
+    steps = np.flatnonzero(np.diff(boxes.y[order]) > 0.6 * boxes.thickness) + 1
+    return np.split(order, steps)
+
+
+def _blocks(boxes: Boxes, rows: Sequence[NDArray[np.int_]], needed: int) -> list[tuple[int, list[Span]]]:
+    """Part the rows into blocks from top to bottom: give the row after each one's last, and its gutters."""
+    blocks: list[tuple[int, list[Span]]] = []
+    start = 0
+    while start < len(rows):
+        end, gutters = _block_with_gutter(boxes, rows, start, needed)
+        if blocks and not gutters and not blocks[-1][1]:
+            blocks.pop()
+        blocks.append((end, gutters))
+        start = end
+    return blocks
+
+
+def _block_with_gutter(
+    boxes: Boxes, rows: Sequence[NDArray[np.int_]], start: int, needed: int
+) -> tuple[int, list[Span]]:
+    """Give the end and the gutters of the longest block from `start`: a single row, and none, if there is no gutter."""
+    longest: tuple[int, list[Span]] = (start + 1, [])
+    for end in range(start + 1, len(rows) + 1):
+        if not _free_spans(boxes, np.concatenate(rows[start:end])):
+            break
+        gutters = _gutters(boxes, rows[start:end], needed) if end - start >= needed else []
+        longest = (end, gutters) if gutters else longest
+    end, gutters = longest
+    while gutters and end < len(rows) and _stays_in_columns(boxes, rows[end], gutters):
+        end += 1
+    return end, gutters
+
+
+def _stays_in_columns(boxes: Boxes, row: NDArray[np.int_], gutters: Sequence[Span]) -> bool:
+    """Tell whether each segment of a row stands on one side of each gutter; a line's last word may reach over it."""
+    left, right = boxes.left[row], boxes.right[row]
+    reach = OVERHANG * boxes.thickness
+    return all(
+        bool(np.all(((left < start) & (right <= end + reach)) | (left >= end - reach))) for start, end in gutters
+    )
+
+
+def _free_spans(boxes: Boxes, members: NDArray[np.int_]) -> list[Span]:
+    """Give the strips between the members' outermost ends that none of them enters, wide enough for a gutter."""
+    order = members[np.argsort(boxes.left[members])]
+    reached = np.maximum.accumulate(boxes.right[order])
+    ends = zip(reached[:-1], boxes.left[order][1:], strict=True)
+    return [(float(a), float(b)) for a, b in ends if b - a >= GUTTER_WIDTH * boxes.thickness]
+
+
+def _gutters(boxes: Boxes, rows: Sequence[NDArray[np.int_]], needed: int) -> list[Span]:
+    """Give the gutters that rows share: real columns of enough rows on both sides."""
+    members = np.concatenate(rows)
+    spans = _free_spans(boxes, members)
+    edges = [boxes.left[members].min(), *(b for _, b in spans)], [*(a for a, _ in spans), boxes.right[members].max()]
+    wide = [right - left >= COLUMN_WIDTH * boxes.thickness for left, right in zip(*edges, strict=True)]
+    return [
+        span
+        for span, beside in zip(spans, pairwise(wide), strict=True)
+        if all(beside) and _rows_on_both_sides(boxes, rows, span) >= needed
+    ]
+
+
+def _rows_on_both_sides(boxes: Boxes, rows: Sequence[NDArray[np.int_]], gutter: Span) -> int:
+    """Count the rows left and right of a gutter, and give the smaller number."""
+    left = sum(bool(np.any(boxes.right[row] <= gutter[0])) for row in rows)
+    right = sum(bool(np.any(boxes.left[row] >= gutter[1])) for row in rows)
+    return min(left, right)
+
+
+def _split(boxes: Boxes, members: NDArray[np.int_], gutters: Sequence[Span]) -> list[NDArray[np.int_]]:
+    edges = [-np.inf, *((left + right) / 2 for left, right in gutters), np.inf]
+    middles = (boxes.left[members] + boxes.right[members]) / 2
+    parts = [members[(middles > low) & (middles <= high)] for low, high in pairwise(edges)]
+    return [part for part in parts if len(part)]

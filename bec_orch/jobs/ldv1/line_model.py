@@ -1,0 +1,82 @@
+"""What a line model is: how a page becomes its inputs, and its outputs a map of where lines are.
+
+A third kind of model is one more class with these members, and one more branch in `loading.load_line_model`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bec_orch.jobs.shared.geometry import Matrix
+
+Item = NDArray[np.uint8]
+"""One input of the model, as small as it can be kept in memory: (H, W) or (H, W, 3), 8 bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageView:
+    """A page as a model sees it.
+
+    Attributes:
+        items: the model's inputs, in the order in which the outputs are wanted.
+        shown: width and height of the page as the items show it.
+        width: width of the probability map, pixels.
+        height: height of the probability map, pixels.
+        to_image: frame from the probability map to the image that was viewed.
+        pitch: line pitch in pixels of the map, or None where the page shows none.
+    """
+
+    items: tuple[Item, ...]
+    shown: tuple[int, int]
+    width: int
+    height: int
+    to_image: Matrix
+    pitch: float | None
+
+
+class LineModel(Protocol):
+    """Finds text lines. Holds no state between pages; all methods may be called from several threads.
+
+    Attributes:
+        name: what people call the model.
+        kind: the kind of model, one per class.
+        digest: SHA-256 of the ONNX file, hex.
+        threshold: probability above which a pixel belongs to a line.
+        min_score: mean probability below which a marked region is noise.
+        unclip_ratio: how far the marked regions must grow to cover the script: distance = area * ratio / perimeter.
+            0 for models that mark whole lines.
+        zoomable: whether a page may be viewed again at a larger scale.
+    """
+
+    name: str
+    kind: str
+    digest: str
+    threshold: float
+    min_score: float
+    unclip_ratio: float
+    zoomable: bool
+
+    def reduce_factor(self, width: int, height: int) -> int:
+        """Tell by how much (1, 2, 4 or 8) a page of that size may be shrunk while it is decoded."""
+        ...
+
+    def view(self, image: NDArray[np.uint8], pitch: float | None, zoom: float = 1.0) -> PageView:
+        """Make the inputs for a page.
+
+        Args:
+            image: the decoded page, grey (H, W) or BGR (H, W, 3).
+            pitch: its line pitch in pixels of `image`, or None.
+            zoom: view it this much larger than usual.
+        """
+        ...
+
+    def infer(self, items: Sequence[Item]) -> list[NDArray[np.float32]]:
+        """Run the model on inputs of any number of pages; one output per input, in their order."""
+        ...
+
+    def probability(self, view: PageView, outputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Put the outputs for one page together to one map (view.height, view.width) of probabilities 0 to 1."""
+        ...

@@ -1,0 +1,154 @@
+"""The default line model: PP-OCRv6 text detection (small), the ONNX file that the `rapidocr` wheel carries.
+
+The network marks the core of each piece of text, a band about a third of the line pitch high. Facts about its input,
+from the wheel's own config: BGR, value / 127.5 - 1, sides that are multiples of 32. Its cost is linear in the input's
+area (about 300 ms a megapixel on one core), so the scale follows the line pitch: 24 pixels from line to line find all
+lines of the real pages that the project measures on, and half the pitch still finds most.
+"""
+
+import importlib.util
+from collections.abc import Sequence
+from math import sqrt
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from bec_orch.errors import ConfigError
+from bec_orch.jobs.ldv1.line_model import Item, PageView
+from bec_orch.jobs.ldv1.segments import above
+from bec_orch.jobs.shared.geometry import in_grey, resized, scaling
+from bec_orch.jobs.shared.model_session import ModelSession
+
+MODEL_FILE = "PP-OCRv6_det_small.onnx"
+SIDE_STEP = 32
+SMALLEST_AREA = 0.28e6
+"""Pixels of the smallest input: small notes on a page of large script must still be seen."""
+PITCHLESS_SCALE = 1.5
+"""A page that shows no pitch (titles, pictures, blank) is viewed at this much more than the smallest scale."""
+LARGEST_AREA = 2.5e6
+"""Pixels of the largest input: bounds memory (about 1 GB) and time (under 1 s) of one run."""
+LARGEST_ENLARGEMENT = 2.0
+DECODED_SHORT_SIDES = {1: 0, 2: 300, 4: 700, 8: 1200}
+"""Shortest side that must be left after decoding at 1/2, 1/4, 1/8. Real pages of 7 to 9 lines, decoded to a height of
+120 to 180 pixels, keep all their lines; this leaves room for twice as many. Going from 1/2 to 1/4 saves little, as the
+entropy decoding stays."""
+DECODED_AREA = 0.4e6
+FAINTEST_INK = 14
+"""Grey levels between the darkest and the brightest pixel near a letter: less is paper."""
+INK_REACH = 13
+INKED_PAGE = 0.9
+INKED_REGION = 0.5
+"""When less than the first share of all that is marked has ink, regions with less than the second are taken out."""
+
+
+class PpocrModel:
+    """PP-OCRv6 detection, run by onnxruntime.
+
+    Args:
+        session: the opened model.
+        line_pitch: wanted distance of neighbouring lines in the input, pixels.
+    """
+
+    kind = "ppocr"
+    threshold = 0.3
+    min_score = 0.5
+    unclip_ratio = 1.8
+    zoomable = True
+
+    def __init__(self, session: ModelSession, line_pitch: float) -> None:
+        session.require_image_input()
+        self.name = session.path.stem
+        self.digest = session.digest
+        self._session = session
+        self._line_pitch = line_pitch
+
+    def reduce_factor(self, width: int, height: int) -> int:
+        """See `LineModel.reduce_factor`."""
+        return reduce_factor(width, height)
+
+    def view(self, image: NDArray[np.uint8], pitch: float | None, zoom: float = 1.0) -> PageView:
+        """See `LineModel.view`."""
+        height, width = image.shape[:2]
+        scale = self._scale(width * height, pitch) * zoom
+        scale = min(scale, LARGEST_ENLARGEMENT, sqrt(LARGEST_AREA / (width * height)))
+        view_width, view_height = _stepped(width * scale), _stepped(height * scale)
+        item = resized(image, view_width, view_height)
+        to_image = scaling((view_width, view_height), (width, height))
+        map_pitch = pitch * scale if pitch else None
+        return PageView((item,), (view_width, view_height), view_width, view_height, to_image, map_pitch)
+
+    def _scale(self, area: int, pitch: float | None) -> float:
+        smallest = sqrt(SMALLEST_AREA / area)
+        return max(smallest, self._line_pitch / pitch) if pitch else PITCHLESS_SCALE * smallest
+
+    def infer(self, items: Sequence[Item]) -> list[NDArray[np.float32]]:
+        """See `LineModel.infer`. One run per input: on CPU a batch is slower, and pages differ in shape."""
+        return [self._session.run(_normalised(item))[0, 0] for item in items]
+
+    def probability(self, view: PageView, outputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """See `LineModel.probability`."""
+        return _where_inked(outputs[0], _inked(view.items[0]), self.threshold)
+
+
+def reduce_factor(width: int, height: int) -> int:
+    """Tell by how much (1, 2, 4 or 8) a page may be shrunk while it is decoded, without loss of lines."""
+    allowed = (
+        factor
+        for factor, short_side in DECODED_SHORT_SIDES.items()
+        if min(width, height) >= short_side * factor and width * height >= DECODED_AREA * factor**2
+    )
+    return max(allowed, default=1)
+
+
+def bundled_model_path() -> Path:
+    """Find the model in the installed `rapidocr` wheel, without importing it (which takes a second).
+
+    Raises:
+        ConfigError: E_MODEL_NOT_FOUND.
+    """
+    spec = importlib.util.find_spec("rapidocr")
+    folders = list(spec.submodule_search_locations or []) if spec else []
+    for folder in folders:
+        path = Path(folder, "models", MODEL_FILE)
+        if path.is_file():
+            return path
+    raise ConfigError(
+        f"The default line model {MODEL_FILE} is not installed.",
+        code="E_MODEL_NOT_FOUND",
+        hint="Install it with `pip install 'bec-orch[ldv1]'`, or name a model folder in BEC_LD_MODEL_PATH.",
+    )
+
+
+def _stepped(side: float) -> int:
+    return max(1, round(side / SIDE_STEP)) * SIDE_STEP
+
+
+def _inked(item: Item) -> NDArray[np.uint8]:
+    """Mark (255) the pixels that have ink near them: on blank paper the network sees patterns of its own making."""
+    near = cv2.getStructuringElement(cv2.MORPH_RECT, (INK_REACH, INK_REACH))
+    contrast = cv2.morphologyEx(in_grey(item), cv2.MORPH_GRADIENT, near)
+    inked: NDArray[np.uint8] = cv2.compare(contrast, FAINTEST_INK, cv2.CMP_GE)
+    return inked
+
+
+def _where_inked(probability: NDArray[np.float32], inked: NDArray[np.uint8], threshold: float) -> NDArray[np.float32]:
+    """Take out of a map what the network marked on blank paper."""
+    marked = above(probability, threshold)
+    with_ink = cv2.countNonZero(cv2.bitwise_and(marked, inked))
+    if with_ink >= INKED_PAGE * cv2.countNonZero(marked):
+        return probability
+    count, labels = cv2.connectedComponents(marked)
+    sizes = np.bincount(labels.ravel(), minlength=count)
+    inked_sizes = np.bincount(labels[inked > 0], minlength=count)
+    good = inked_sizes >= INKED_REGION * np.maximum(sizes, 1)
+    return np.where(good[labels], probability, np.float32(0))
+
+
+def _normalised(item: Item) -> NDArray[np.float32]:
+    colour = item if item.ndim == 3 else cv2.cvtColor(item, cv2.COLOR_GRAY2BGR)  # noqa: PLR2004
+    planes = np.empty((1, 3, *colour.shape[:2]), np.float32)
+    np.multiply(colour.transpose(2, 0, 1), np.float32(1 / 127.5), out=planes[0])
+    planes -= 1
+    return planes

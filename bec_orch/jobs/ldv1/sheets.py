@@ -1,0 +1,52 @@
+"""One picture per volume: its pages with the lines that were found drawn over them."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from bec_orch.errors import PageError
+from bec_orch.jobs.ldv1.overlay import Picture, caption, contact_sheet, draw_page, encode_jpeg, spread
+from bec_orch.jobs.shared.images import decode, probe
+
+# More pages than this are shown by an even choice of them.
+_PAGES = 60
+# Pages are drawn at twice the width that they have on the sheet.
+_PAGE_WIDTH = 2000
+
+
+def volume_sheet(name: str, rows: pa.Table, read: Callable[[int], bytes]) -> bytes:
+    """Draw a volume.
+
+    Args:
+        name: the volume, for the title.
+        rows: the rows of its `ldv1` Parquet file, or of a part of its columns' superset, in manifest order.
+        read: gives the bytes of the image of the page with that number, from 0.
+
+    Returns:
+        A JPEG file.
+    """
+    chosen = spread(rows.num_rows, _PAGES)
+    return encode_jpeg(contact_sheet(_cells(rows, chosen, read), name=name, total=rows.num_rows))
+
+
+def _cells(rows: pa.Table, chosen: list[int], read: Callable[[int], bytes]) -> Iterator[tuple[str, Picture]]:
+    for at in chosen:
+        row = rows.slice(at, 1).to_pylist()[0]
+        image = _image(read, at) if row["ok"] and not row["skipped"] else None
+        yield caption(row), draw_page(image, row, max_width=_PAGE_WIDTH)
+
+
+def _image(read: Callable[[int], bytes], at: int) -> NDArray[np.uint8] | None:
+    """Give a page's image, shrunk while it is decoded; None when it cannot be had any more."""
+    try:
+        data = read(at)
+        header = probe(data)
+        return decode(data, header, reduce=_reduction(header.width))
+    except PageError:
+        return None
+
+
+def _reduction(width: int) -> int:
+    return next((factor for factor in (8, 4, 2) if width // factor >= _PAGE_WIDTH), 1)

@@ -1,0 +1,116 @@
+"""Page images: what they are is told by their first bytes, and only whole, sound ones become arrays.
+
+    header = probe(data)                     # reads headers only, refuses what must not be decoded
+    image = decode(data, header, reduce=2)   # grey (H, W) or BGR (H, W, 3), 8 bits
+
+The allow-list is JPEG, PNG and TIFF. A page that is cut or damaged is never given as an array, not even in part.
+Coordinates are those of the stored bitmap: orientation tags are passed over.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bec_orch.errors import PageError
+from bec_orch.jobs.shared import jpeg, png, tiff
+from bec_orch.jobs.shared.image_header import ImageFormat, ImageHeader, image_error
+
+REDUCTIONS = (1, 2, 4, 8)
+DEFAULT_MAX_PIXELS = 200_000_000
+
+_PARSERS = {ImageFormat.JPEG: jpeg.probe, ImageFormat.PNG: png.probe, ImageFormat.TIFF: tiff.probe}
+_DECODERS = {ImageFormat.JPEG: jpeg.decode, ImageFormat.PNG: png.decode, ImageFormat.TIFF: tiff.decode}
+
+_ALLOWED = (
+    (b"\xff\xd8\xff", ImageFormat.JPEG),
+    (b"\x89PNG\r\n\x1a\n", ImageFormat.PNG),
+    (b"II*\x00", ImageFormat.TIFF),
+    (b"MM\x00*", ImageFormat.TIFF),
+    (b"II+\x00", ImageFormat.TIFF),
+    (b"MM\x00+", ImageFormat.TIFF),
+)
+_REFUSED = (
+    (b"GIF8", "GIF"),
+    (b"BM", "BMP"),
+    (b"8BPS", "PSD"),
+    (b"\xff\x0a", "JPEG XL"),
+    (b"\x00\x00\x00\x0cJXL ", "JPEG XL"),
+    (b"\x00\x00\x00\x0cjP  ", "JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (b"AT&TFORM", "DjVu"),
+)
+_SNIFFED = 1024
+
+
+def probe(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageHeader:
+    """Read an image's headers; no pixel is decoded.
+
+    Raises:
+        PageError: stage `decode`; E_IMAGE_EMPTY, E_IMAGE_NOT_IMAGE, E_IMAGE_FORMAT (a kind of image that is not
+            read), E_IMAGE_TOO_LARGE (more than `max_pixels`), E_IMAGE_MULTIPAGE, E_IMAGE_TRUNCATED, E_IMAGE_CORRUPT.
+    """
+    header = _PARSERS[_format_of(data)](data)
+    if header.pixels > max_pixels:
+        raise image_error(
+            "E_IMAGE_TOO_LARGE",
+            f"The image has {header.width} x {header.height} pixels, more than the {max_pixels} that are allowed.",
+            hint="Shrink the image, or raise max_image_pixels.",
+        )
+    return header
+
+
+def decode(data: bytes, header: ImageHeader, *, reduce: int = 1) -> NDArray[np.uint8]:
+    """Decode a probed image, shrunk to 1/`reduce` (1, 2, 4 or 8) of its size, sides rounded up.
+
+    JPEGs are shrunk while they are decoded, the others by the mean over squares. Transparent images are laid on white.
+
+    Returns:
+        Grey (H, W) or BGR (H, W, 3), contiguous, 8 bits.
+
+    Raises:
+        PageError: stage `decode`; E_IMAGE_TRUNCATED, E_IMAGE_CORRUPT, E_IMAGE_FORMAT.
+    """
+    if reduce not in REDUCTIONS:
+        raise ValueError(f"reduce is {reduce}, not one of {REDUCTIONS}")
+    return np.ascontiguousarray(_DECODERS[header.format](data, header, reduce))
+
+
+def _format_of(data: bytes) -> ImageFormat:
+    if not data:
+        raise image_error("E_IMAGE_EMPTY", "The image file is empty.")
+    for magic, image_format in _ALLOWED:
+        if data.startswith(magic):
+            return image_format
+    raise _not_allowed(data)
+
+
+def _not_allowed(data: bytes) -> PageError:
+    kind = _refused_kind(data)
+    if kind:
+        return image_error(
+            "E_IMAGE_FORMAT", f"The file is {kind}, which is not read.", hint="Convert it to JPEG, PNG or TIFF."
+        )
+    return image_error("E_IMAGE_NOT_IMAGE", f"The file is not an image: {_what_it_looks_like(data)}.")
+
+
+def _refused_kind(data: bytes) -> str | None:
+    for magic, kind in _REFUSED:
+        if data.startswith(magic):
+            return kind
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return "WebP"
+    if data[4:8] == b"ftyp":
+        return "HEIF, AVIF or video"
+    if b"<svg" in data[:_SNIFFED].lower():
+        return "SVG"
+    return None
+
+
+def _what_it_looks_like(data: bytes) -> str:
+    start = data[:_SNIFFED].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if start.startswith(b"%pdf"):
+        return "it begins like a PDF"
+    if start.startswith((b"<!doctype html", b"<html", b"<?xml")):
+        return "it begins like a web page or XML"
+    if not data.strip(b"\x00"):
+        return "it holds only zeros"
+    return f"it begins with the bytes {data[:8].hex(' ')}"

@@ -1,0 +1,266 @@
+"""TIFF 6.0 and BigTIFF: the first page's tags are read here, its pixels by Pillow.
+
+Tags decide whether a file is decoded at all: sizes, counts and offsets are checked against the file, so that nothing
+that is hostile or cut reaches a decoder. Damage that no decoder tells of is looked for here as well.
+"""
+
+import struct
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bec_orch.jobs.shared import jpeg, raster
+from bec_orch.jobs.shared.fax import check_group4
+from bec_orch.jobs.shared.image_header import ImageFormat, ImageHeader, corrupt, image_error, truncated
+
+MAX_PAGES = 100
+"""Files of more pages than this are no page scans."""
+
+_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = 256, 257, 258, 259, 262, 266
+_STRIP_OFFSETS, _SAMPLES, _ROWS_PER_STRIP, _STRIP_COUNTS, _PLANAR = 273, 277, 278, 279, 284
+_TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_COUNTS, _SAMPLE_FORMAT, _JPEG_TABLES = 322, 323, 324, 325, 339, 347
+_GROUP4, _JPEG = 4, 7
+_DEFLATE = frozenset({8, 32946})
+# none, CCITT RLE, Group 3, Group 4, LZW, JPEG, deflate, PackBits, deflate (old)
+_COMPRESSIONS = frozenset({1, 2, 3, _GROUP4, 5, _JPEG, 8, 32773, 32946})
+_WHITE_IS_ZERO, _PALETTE = 0, 3
+# white is zero, black is zero, RGB, palette, CMYK, YCbCr
+_PHOTOMETRICS = frozenset({_WHITE_IS_ZERO, 1, 2, _PALETTE, 5, 6})
+_HIDDEN = frozenset({274, 700})  # orientation, and XMP, which may tell one too
+_MAX_SAMPLES = 4
+_DEPTHS = frozenset({1, 2, 4, 8, 16})
+_UNSIGNED = frozenset({1, 4})  # "undefined" is read as unsigned
+_TYPES = {1: "B", 3: "H", 4: "I", 7: "B", 16: "Q"}  # of the tags that are read here
+_LARGEST = 2**31 - 1
+_MAX_VALUES = 2**22
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """How numbers are stored: byte order, and the sizes that differ between TIFF and BigTIFF."""
+
+    order: str
+    count_code: str
+    offset_code: str
+
+    @property
+    def entry(self) -> int:
+        return 4 + 2 * self.offset_size
+
+    @property
+    def offset_size(self) -> int:
+        return struct.calcsize(self.offset_code)
+
+
+_Tags = Mapping[int, tuple[int, ...]]
+
+
+def probe(data: bytes) -> ImageHeader:
+    """Read the first page's tags, and see that its pixels lie inside of the file.
+
+    Raises:
+        PageError: E_IMAGE_TRUNCATED, E_IMAGE_CORRUPT, E_IMAGE_FORMAT, E_IMAGE_MULTIPAGE.
+    """
+    layout, first = _layout(data)
+    tags = _tags(data, layout, first)
+    header = _header(tags)
+    _refuse_odd(tags)
+    _check_pages(data, layout, first)
+    _check_extents(data, tags, header)
+    return header
+
+
+def decode(data: bytes, header: ImageHeader, reduce: int) -> NDArray[np.uint8]:
+    """Decode the first page, and shrink it to 1/`reduce`: grey (H, W) or BGR (H, W, 3).
+
+    Raises:
+        PageError: E_IMAGE_TRUNCATED, E_IMAGE_CORRUPT.
+    """
+    layout, first = _layout(data)
+    tags = _tags(data, layout, first)
+    _check_content(data, tags)
+    inverted = _one(tags, _PHOTOMETRIC, 1) == _WHITE_IS_ZERO
+    return raster.decode(_one_page_as_stored(data, layout, first), header, reduce, inverted=inverted)
+
+
+def _layout(data: bytes) -> tuple[_Layout, int]:
+    """Read the file header: how numbers are stored, and where the first page's tags are."""
+    order = "<" if data[:2] == b"II" else ">"
+    big = data[2:4] in {b"+\0", b"\0+"}
+    layout = _Layout(order, "Q", "Q") if big else _Layout(order, "H", "I")
+    at = 8 if big else 4
+    return layout, _number(data, order + layout.offset_code, at)
+
+
+def _tags(data: bytes, layout: _Layout, at: int) -> _Tags:
+    """Read the tags of the page at an offset, those that are needed here."""
+    tags: dict[int, tuple[int, ...]] = {}
+    for entry in _entries(data, layout, at):
+        tag, kind = struct.unpack_from(layout.order + "HH", data, entry)
+        if tag in _WANTED and kind in _TYPES:
+            tags[tag] = _values(data, layout, entry, _TYPES[kind])
+    return tags
+
+
+_WANTED = frozenset(
+    {_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER, _STRIP_OFFSETS, _SAMPLES}
+    | {_ROWS_PER_STRIP, _STRIP_COUNTS, _PLANAR, _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_COUNTS}
+    | {_SAMPLE_FORMAT, _JPEG_TABLES}
+)
+
+
+def _entries(data: bytes, layout: _Layout, at: int) -> range:
+    """Give the offsets of a page's tags."""
+    count = _number(data, layout.order + layout.count_code, at)
+    begin = at + struct.calcsize(layout.count_code)
+    end = begin + count * layout.entry
+    if end > len(data):
+        raise truncated("The TIFF is cut in its tags.")
+    return range(begin, end, layout.entry)
+
+
+def _values(data: bytes, layout: _Layout, entry: int, code: str) -> tuple[int, ...]:
+    """Read a tag's values: they stand in the entry itself if they fit, else at an offset."""
+    count = _number(data, layout.order + layout.offset_code, entry + 4)
+    size = count * struct.calcsize(code)
+    place = entry + 4 + layout.offset_size
+    if size > layout.offset_size:
+        place = _number(data, layout.order + layout.offset_code, place)
+    if place + size > len(data):
+        raise truncated("The TIFF is cut: a tag's values lie behind the end of the file.")
+    if count > _MAX_VALUES:
+        raise corrupt(f"The TIFF has a tag of {count} values.")
+    return struct.unpack_from(f"{layout.order}{count}{code}", data, place)
+
+
+def _number(data: bytes, code: str, at: int) -> int:
+    if at + struct.calcsize(code) > len(data):
+        raise truncated(f"The TIFF is cut: byte {at} lies behind its end.")
+    number: int = struct.unpack_from(code, data, at)[0]
+    return number
+
+
+def _one(tags: _Tags, tag: int, default: int) -> int:
+    return (tags.get(tag) or (default,))[0]
+
+
+def _header(tags: _Tags) -> ImageHeader:
+    width, height = _one(tags, _WIDTH, 0), _one(tags, _HEIGHT, 0)
+    if not 0 < width <= _LARGEST or not 0 < height <= _LARGEST:
+        raise corrupt(f"The TIFF's header says {width} x {height} pixels.")
+    shown = 3 if _one(tags, _PHOTOMETRIC, 1) == _PALETTE else _one(tags, _SAMPLES, 1)
+    return ImageHeader(ImageFormat.TIFF, width, height, shown, _one(tags, _BITS, 1))
+
+
+def _refuse_odd(tags: _Tags) -> None:
+    """Refuse what no page scan uses.
+
+    Raises:
+        PageError: E_IMAGE_FORMAT.
+    """
+    asked = (
+        ("compression", _one(tags, _COMPRESSION, 1), _COMPRESSIONS),
+        ("photometric interpretation", _one(tags, _PHOTOMETRIC, 1), _PHOTOMETRICS),
+        ("number of samples per pixel", _one(tags, _SAMPLES, 1), range(1, _MAX_SAMPLES + 1)),
+        ("number of bits per sample", _one(tags, _BITS, 1), _DEPTHS),
+        ("sample format", _one(tags, _SAMPLE_FORMAT, 1), _UNSIGNED),
+    )
+    for what, value, allowed in asked:
+        if value not in allowed:
+            raise image_error("E_IMAGE_FORMAT", f"The TIFF's {what} is {value}, which is not read.")
+
+
+def _check_pages(data: bytes, layout: _Layout, first: int) -> None:
+    """Follow the chain of pages. One that leads out of the file ends there: the first page is all that is wanted."""
+    seen: set[int] = set()
+    at = first
+    while 0 < at <= len(data) - layout.offset_size:
+        if at in seen:
+            raise corrupt("The TIFF's chain of pages runs in a loop.")
+        seen.add(at)
+        if len(seen) > MAX_PAGES:
+            raise image_error("E_IMAGE_MULTIPAGE", f"The TIFF has more than {MAX_PAGES} pages.", hint="Split the file.")
+        at = _next_page(data, layout, at)
+
+
+def _next_page(data: bytes, layout: _Layout, at: int) -> int:
+    count = _number(data, layout.order + layout.count_code, at)
+    end = at + struct.calcsize(layout.count_code) + count * layout.entry
+    return _number(data, layout.order + layout.offset_code, end) if end + layout.offset_size <= len(data) else 0
+
+
+def _check_extents(data: bytes, tags: _Tags, header: ImageHeader) -> None:
+    """See that there are as many strips or tiles as the picture needs, all inside of the file."""
+    offsets, counts = _extents(tags)
+    if len(offsets) < _pieces(tags, header):
+        raise corrupt(f"The TIFF has {len(offsets)} strips or tiles, and needs {_pieces(tags, header)}.")
+    if len(counts) != len(offsets):
+        raise corrupt(f"The TIFF has {len(offsets)} strips or tiles, and the sizes of {len(counts)}.")
+    ends = np.array(offsets, np.uint64) + np.array(counts, np.uint64)
+    if int(ends.max()) > len(data):
+        raise truncated(f"The TIFF is cut: its pixels end at byte {int(ends.max())}, the file at byte {len(data)}.")
+    if 0 in counts:
+        raise corrupt("The TIFF has an empty strip or tile.")
+
+
+def _extents(tags: _Tags) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    if _TILE_OFFSETS in tags:
+        return tags[_TILE_OFFSETS], tags.get(_TILE_COUNTS) or tags.get(_STRIP_COUNTS, ())
+    return tags.get(_STRIP_OFFSETS, ()), tags.get(_STRIP_COUNTS, ())
+
+
+def _pieces(tags: _Tags, header: ImageHeader) -> int:
+    if _TILE_OFFSETS in tags:
+        across = -(-header.width // max(1, _one(tags, _TILE_WIDTH, 1)))
+        down = -(-header.height // max(1, _one(tags, _TILE_HEIGHT, 1)))
+    else:
+        across, down = 1, -(-header.height // max(1, min(_one(tags, _ROWS_PER_STRIP, _LARGEST), header.height)))
+    separate = _one(tags, _PLANAR, 1) == 2  # noqa: PLR2004  (a plane for each sample)
+    return across * down * (_one(tags, _SAMPLES, 1) if separate else 1)
+
+
+def _check_content(data: bytes, tags: _Tags) -> None:
+    """Look for damage in the compressed strips that Pillow would not tell of."""
+    compression = _one(tags, _COMPRESSION, 1)
+    offsets, counts = _extents(tags)
+    tables = bytes(tags.get(_JPEG_TABLES, ()))
+    for offset, count in zip(offsets, counts, strict=True):
+        piece = data[offset : offset + count]
+        if compression == _GROUP4:
+            check_group4(piece, lowest_bit_first=_one(tags, _FILL_ORDER, 1) == 2)  # noqa: PLR2004
+        elif compression in _DEFLATE:
+            _check_deflate(piece)
+        elif compression == _JPEG:
+            jpeg.check_whole(tables[:-2] + piece[2:] if tables else piece)
+
+
+def _check_deflate(piece: bytes) -> None:
+    """See that a strip's checksum holds, a megabyte at a time."""
+    inflater = zlib.decompressobj()
+    rest = piece
+    try:
+        while rest and not inflater.eof:
+            inflater.decompress(rest, 2**20)
+            rest = inflater.unconsumed_tail
+    except zlib.error as error:
+        raise corrupt(f"The TIFF is damaged: {error}.") from error
+    if not inflater.eof:
+        raise truncated("The TIFF is cut: compressed pixels end too early.")
+
+
+def _one_page_as_stored(data: bytes, layout: _Layout, at: int) -> bytes:
+    """Hide the orientation and the pages that follow: Pillow turns pictures, and walks over all pages.
+
+    A hidden tag gets the number after its own, which means nothing to anybody; the tags stay in order.
+    """
+    entries = _entries(data, layout, at)
+    plain = bytearray(data)
+    for entry in entries:
+        tag = _number(data, layout.order + "H", entry)
+        if tag in _HIDDEN:
+            struct.pack_into(layout.order + "H", plain, entry, tag + 1)
+    plain[entries.stop : entries.stop + layout.offset_size] = bytes(layout.offset_size)
+    return bytes(plain)

@@ -1,0 +1,296 @@
+"""One volume's way through the page pipeline."""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import partial
+from typing import Generic
+
+import anyio
+from anyio.abc import TaskGroup
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from bec_orch.core.job_worker import JobContext, PageBytes
+from bec_orch.core.metrics import Metrics, Stopwatch
+from bec_orch.core.models import Page, PageOutcome, PageState
+from bec_orch.errors import BecError, PageError, RetryableError
+from bec_orch.jobs.shared.batches import Batches
+from bec_orch.jobs.shared.budget import Budget, Share
+from bec_orch.jobs.shared.page_job import ItemT, OutputT, PageJob, Round, Row, StateT
+from bec_orch.jobs.shared.threads import HungThreads, ResultT
+
+FETCHES = 16
+"""Pages that are fetched or wait for a core, beside those in work: hides 100 ms of latency at 100 pages/s, and more."""
+BATCHES_AT_ONCE = 2
+"""One runs on the accelerator, one is made ready."""
+USUAL_FILE_BYTES = 1_000_000
+"""Room that a page's file is given while its size is not known."""
+MAX_HUNG_THREADS = 2
+"""Each takes a core for ever, so more of them are a fault of the worker."""
+STOP_INTERVAL = 0.1
+"""Seconds between two looks at the stop signal: small beside any lease's margin."""
+
+
+class _Rank(IntEnum):
+    """Who gets a free core first: pages that are nearly done, so that few are half done."""
+
+    FINISH = 0
+    INFER = 1
+    DECODE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the volumes of one process share."""
+
+    cores: Budget
+    encoded: Budget
+    decoded: Budget
+    hung: HungThreads
+    threads: int
+    page_timeout: float
+
+
+class VolumeRun(Generic[ItemT, OutputT, StateT]):
+    """Takes a volume's pages to their rows, once."""
+
+    def __init__(self, job: PageJob[ItemT, OutputT, StateT], context: JobContext, shared: Shared) -> None:
+        self._job = job
+        self._context = context
+        self._shared = shared
+        self._watch = Stopwatch()
+        self._batches: Batches[ItemT, OutputT] = Batches(self._infer, job.batch_size, shared.cores, _Rank.INFER)
+        self._failure: Exception | None = None
+        self._timed_out: list[PageOutcome] = []
+        self._rows = 0
+
+    async def run(self) -> Metrics:
+        """Do the volume; see `Pipeline.run`."""
+        with closing(self._batches):
+            await self._do_all()
+        return self._metrics()
+
+    async def _do_all(self) -> None:
+        finished = await _in_thread(self._context.rows.finished)
+        self._rows = len(finished)
+        todo = [page for page in self._context.manifest.pages if page.index not in finished]
+        try:
+            await self._keep_skipped([page for page in todo if page.skip_reason])
+            await self._do([page for page in todo if not page.skip_reason])
+        except RetryableError as error:
+            self._failure = self._failure or error
+        await self._end()
+
+    async def _do(self, pages: Sequence[Page]) -> None:
+        send, receive = anyio.create_memory_object_stream[Page]()
+        with send, receive:
+            async with anyio.create_task_group() as around:
+                async with anyio.create_task_group() as group:
+                    self._start_pages(group, pages, receive)
+                    group.start_soon(_feed, pages, send)
+                    self._start_helpers(around, group)
+                around.cancel_scope.cancel()
+
+    def _start_helpers(self, around: TaskGroup, group: TaskGroup) -> None:
+        """Start what goes on until the last page is done: the model's runs, and the look-out for a stop."""
+        around.start_soon(self._watch_stop, group)
+        for _ in range(BATCHES_AT_ONCE):
+            around.start_soon(self._batches.run)
+
+    def _start_pages(self, group: TaskGroup, pages: Sequence[Page], receive: MemoryObjectReceiveStream[Page]) -> None:
+        at_once = FETCHES + 2 * max(self._shared.threads, self._job.batch_size)
+        for _ in range(min(at_once, len(pages))):
+            group.start_soon(self._take_pages, receive, group)
+
+    async def _take_pages(self, pages: MemoryObjectReceiveStream[Page], group: TaskGroup) -> None:
+        async for page in pages:
+            try:
+                await self._do_page(page)
+            except Exception as error:  # noqa: BLE001  (kept, and raised when the pages in work are finished)
+                self._failure = self._failure or error
+                group.cancel_scope.cancel()
+
+    async def _watch_stop(self, group: TaskGroup) -> None:
+        while self._context.stop.reason() is None:  # noqa: ASYNC110  (the signal is set by other threads, and polled)
+            await anyio.sleep(STOP_INTERVAL)
+        group.cancel_scope.cancel()
+
+    async def _do_page(self, page: Page) -> None:
+        """Take one page from the source to its row. Cancelling it drops the page until it has begun to be decoded."""
+        size = page.size or USUAL_FILE_BYTES
+        with await self._shared.encoded.take(size) as encoded:
+            try:
+                source = await self._fetch(page)
+                encoded.resize(len(source.data))
+                memory = await self._measured(page, source)
+            except PageError as error:
+                await self._keep(_error(page, page.etag, error))
+                return
+            with await self._shared.decoded.take(memory) as decoded:
+                core = await self._shared.cores.take(1, rank=_Rank.DECODE)
+                with anyio.CancelScope(shield=True):
+                    await self._keep(await self._outcome(page, source, core, decoded))
+
+    async def _fetch(self, page: Page) -> PageBytes:
+        with self._watch.stage("fetch"):
+            return await self._context.pages.read(page)
+
+    async def _measured(self, page: Page, source: PageBytes) -> int:
+        return await self._call("decode", partial(self._job.measure, page, source.data))
+
+    async def _outcome(self, page: Page, source: PageBytes, core: Share, decoded: Share) -> PageOutcome:
+        try:
+            row = await self._row(page, source.data, core, decoded)
+        except PageError as error:
+            return _error(page, source.etag, error)
+        return PageOutcome(page.index, PageState.OK, source.etag, row)
+
+    async def _row(self, page: Page, data: bytes, core: Share, decoded: Share) -> Row:
+        with core:
+            wants = await self._timed("decode", partial(self._job.decode, page, data))
+            while True:
+                decoded.resize(wants.nbytes)
+                outputs = await self._outputs(wants.items, core)
+                result = await self._timed("finish", partial(self._job.finish, page, wants.state, outputs))
+                if not isinstance(result, Round):
+                    return result
+                wants = result
+
+    async def _outputs(self, items: Sequence[ItemT], core: Share) -> Sequence[OutputT]:
+        """Ask the model: item by item on the page's own core, or together with other pages' items."""
+        if self._job.batch_size == 1:
+            return [(await self._infer([item]))[0] for item in items]
+        async with core.lent(rank=_Rank.FINISH):
+            return await self._batches.outputs(items)
+
+    async def _infer(self, items: Sequence[ItemT]) -> Sequence[OutputT]:
+        begun = time.perf_counter()
+        try:
+            return await self._in_time(partial(_model_run, self._job.infer, items))
+        finally:
+            self._watch.add("infer", time.perf_counter() - begun)
+
+    async def _timed(self, stage: str, function: Callable[[], ResultT]) -> ResultT:
+        with self._watch.stage(stage):
+            return await self._call(stage, function)
+
+    async def _call(self, stage: str, function: Callable[[], ResultT]) -> ResultT:
+        return await self._in_time(partial(_isolated, stage, function))
+
+    async def _in_time(self, function: Callable[[], ResultT]) -> ResultT:
+        """Run a function in a thread, for as long as a page may take.
+
+        Raises:
+            PageError: E_PAGE_TIMEOUT, it takes longer; its thread is left behind.
+            RetryableError: E_WORKER_STUCK, too many threads were left behind.
+        """
+        timeout = self._shared.page_timeout
+        try:
+            return await self._shared.hung.call(function, timeout)
+        except TimeoutError as error:
+            if self._shared.hung.count > MAX_HUNG_THREADS:
+                raise RetryableError(
+                    f"{self._shared.hung.count} threads of this worker hang.",
+                    code="E_WORKER_STUCK",
+                    hint="Start the worker again; look at its last pages if that does not help.",
+                ) from error
+            raise PageError(f"The page took longer than {timeout:g} s.", stage="time", code="E_PAGE_TIMEOUT") from error
+
+    async def _keep(self, outcome: PageOutcome) -> None:
+        """Add a row. One for a time-out is kept back: it is the machine's fault, unless the volume comes to its end."""
+        if outcome.error_stage == "time":
+            self._timed_out.append(outcome)
+        else:
+            await self._add(outcome)
+
+    async def _add(self, outcome: PageOutcome) -> None:
+        await _in_thread(partial(self._context.rows.add, outcome))
+        self._rows += 1
+        self._watch.count("pages")
+        self._context.progress(self._rows)
+
+    async def _keep_skipped(self, pages: Sequence[Page]) -> None:
+        for page in pages:
+            await self._keep(PageOutcome(page.index, PageState.SKIPPED, page.etag, skip_reason=page.skip_reason))
+
+    async def _end(self) -> None:
+        """Flush what is done, and raise what ended the volume early."""
+        rows = self._context.rows
+        if self._failure:
+            with suppress(RetryableError):  # the first fault tells more
+                await _in_thread(rows.flush)
+            raise self._failure
+        if self._context.stop.reason() is None:
+            for outcome in self._timed_out:
+                await self._add(outcome)
+        await _in_thread(rows.flush)
+        if self._rows < len(self._context.manifest.pages):
+            self._context.stop.check()
+
+    def _metrics(self) -> Metrics:
+        peak = self._shared.encoded.peak + self._shared.decoded.peak
+        self._watch.count("peak_bytes_in_flight", peak)
+        return self._watch.metrics()
+
+
+async def _in_thread(function: Callable[[], ResultT]) -> ResultT:
+    """Run a short blocking call (rows, part files) in a thread, without a core of its own."""
+    return await anyio.to_thread.run_sync(function)
+
+
+async def _feed(pages: Sequence[Page], send: MemoryObjectSendStream[Page]) -> None:
+    with send:
+        for page in pages:
+            await send.send(page)
+
+
+def _isolated(stage: str, function: Callable[[], ResultT]) -> ResultT:
+    """Make a page's error of what one page's bytes make a job's function raise."""
+    try:
+        return function()
+    except MemoryError as error:
+        raise _no_memory(stage) from error
+    except BecError:
+        raise
+    except Exception as error:  # a page is an isolation boundary: one that nobody thought of costs no other
+        raise PageError(
+            f"{type(error).__name__}: {error}", stage=stage, code="E_PAGE_UNEXPECTED", hint="Report it, with the page."
+        ) from error
+
+
+def _model_run(infer: Callable[[Sequence[ItemT]], Sequence[OutputT]], items: Sequence[ItemT]) -> Sequence[OutputT]:
+    """Run the model; its faults are the machine's."""
+    try:
+        outputs = infer(items)
+        if len(outputs) != len(items):
+            raise ValueError(f"{len(outputs)} outputs for {len(items)} items")
+    except MemoryError as error:
+        raise _no_memory("infer") from error
+    except BecError:
+        raise
+    except Exception as error:  # engines raise what they like, mostly RuntimeError, for faults of GPU and driver
+        raise RetryableError(
+            f"The model failed: {type(error).__name__}: {error}", code="E_MODEL_FAILED", hint="Run `bec doctor`."
+        ) from error
+    return outputs
+
+
+def _no_memory(stage: str) -> RetryableError:
+    return RetryableError(
+        f"There was not enough memory to {stage} a page.",
+        code="E_MEMORY",
+        hint="Lower the memory budget or the number of threads, or take a larger machine.",
+    )
+
+
+def _error(page: Page, etag: str | None, error: PageError) -> PageOutcome:
+    return PageOutcome(
+        page.index,
+        PageState.ERROR,
+        etag,
+        error_stage=error.stage,
+        error_type=error.code,
+        error_message=error.message,
+    )
