@@ -8,6 +8,7 @@
     │   ├── StorageError        an object store did not do what it was asked
     │   ├── DatabaseError       the database is away, or refused for a passing reason
     │   ├── QueueError          the queue is away, or refused for a passing reason
+    │   │   └── PartlySent          it took some of the messages before
     │   └── DiskFullError       no room for the files of this attempt
     ├── TerminalError       trying this task again cannot help
     │   ├── ManifestError       the volume's list of pages is missing, broken or hostile
@@ -25,6 +26,7 @@ wrapped once, at the edge (`bec_orch.io`), with the cause kept.
 
 import hashlib
 import re
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -99,6 +101,14 @@ class QueueError(RetryableError):
     """The queue is away, or refused for a passing reason."""
 
     default_code = "E_QUEUE"
+
+
+class PartlySent(QueueError):  # noqa: N818  (it tells a state beside the fault)
+    """The queue failed in the middle of sending; `sent` are the positions of the messages that it took before."""
+
+    def __init__(self, message: str, *, sent: Sequence[int], code: str | None = None, hint: str = "") -> None:
+        super().__init__(message, code=code, hint=hint)
+        self.sent = tuple(sent)
 
 
 class DiskFullError(RetryableError):

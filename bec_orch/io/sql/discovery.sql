@@ -1,0 +1,138 @@
+-- name: task_states
+SELECT state, count(*)::integer AS tasks FROM tasks WHERE job_id = %(job_id)s GROUP BY state
+
+-- name: volume_states
+-- Each volume once, by its unfinished task, else its newest one.
+WITH latest AS (
+    SELECT DISTINCT ON (t.volume_id) t.*
+    FROM tasks t WHERE t.job_id = %(job_id)s
+    ORDER BY t.volume_id, t.finished_at IS NOT NULL, t.id DESC
+)
+SELECT l.state, count(*)::integer AS volumes,
+       coalesce(sum(l.pages_ok), 0)::bigint AS ok, coalesce(sum(l.pages_skipped), 0)::bigint AS skipped,
+       coalesce(sum(l.pages_error), 0)::bigint AS error,
+       count(*) FILTER (WHERE l.state = 'done' AND l.config_hash NOT IN (%(config_hash)s, ''))::integer AS stale,
+       coalesce(sum(v.nb_pages), 0)::bigint AS known_pages,
+       count(*) FILTER (WHERE v.nb_pages IS NULL)::integer AS without_pages
+FROM latest l JOIN volumes v ON v.id = l.volume_id
+GROUP BY l.state
+
+-- name: recent_pages
+-- The window begins with the first page that was done in it, so that a job that began a minute ago has its true rate.
+SELECT sum(t.pages_ok + t.pages_error)::bigint AS pages,
+       extract(epoch FROM clock_timestamp() - greatest(
+           min(t.started_at), clock_timestamp() - make_interval(secs => %(seconds)s)))::float8 AS seconds
+FROM tasks t
+WHERE t.job_id = %(job_id)s AND t.state = 'done'
+  AND t.finished_at > clock_timestamp() - make_interval(secs => %(seconds)s)
+
+-- name: tasks
+SELECT t.id, j.name AS job, v.w_id, v.i_id, v.source, t.state, t.attempt, t.charged, t.force, t.worker_id,
+       t.manifest_etag, t.config_hash, t.artefact_key, t.pages_ok, t.pages_skipped, t.pages_error, t.counters,
+       t.failure_code, t.failure_stage, t.failure_message, t.failure_hint, t.failure_fingerprint,
+       coalesce(t.waiting_reason, t.cancel_reason) AS reason,
+       t.created_at, t.started_at, t.finished_at, t.not_before, t.lease_expires_at
+FROM tasks t JOIN jobs j ON j.id = t.job_id JOIN volumes v ON v.id = t.volume_id
+WHERE t.job_id = %(job_id)s
+  AND (%(state)s::text IS NULL OR t.state = %(state)s)
+  AND (%(code)s::text IS NULL OR t.failure_code = %(code)s)
+  AND (%(fingerprint)s::text IS NULL OR t.failure_fingerprint = %(fingerprint)s)
+  AND (%(w_id)s::text IS NULL OR v.w_id = %(w_id)s)
+  AND (%(i_id)s::text IS NULL OR v.i_id = %(i_id)s)
+ORDER BY t.updated_at DESC, t.id DESC
+LIMIT %(limit)s
+
+-- name: workers
+SELECT w.id, j.name AS job, w.host, w.pid, w.version, w.started_at, w.heartbeat_at, w.stopped_at, w.stop_reason,
+       extract(epoch FROM clock_timestamp() - w.heartbeat_at)::float8 AS silent_seconds,
+       CASE WHEN w.stopped_at IS NOT NULL THEN 'stopped'
+            WHEN w.heartbeat_at < clock_timestamp() - make_interval(secs => %(lost_after)s) THEN 'lost'
+            WHEN w.activities = '[]' THEN 'idle' ELSE 'working' END AS condition,
+       coalesce((SELECT jsonb_agg(jsonb_build_object(
+                    'task_id', t.id, 'w_id', v.w_id, 'i_id', v.i_id,
+                    'pages_done', a.pages_done, 'pages_total', a.pages_total) ORDER BY t.id)
+                 FROM jsonb_to_recordset(w.activities) AS a (task_id bigint, pages_done integer, pages_total integer)
+                 JOIN tasks t ON t.id = a.task_id JOIN volumes v ON v.id = t.volume_id), '[]') AS doing
+FROM workers w JOIN jobs j ON j.id = w.job_id
+WHERE (%(job_id)s::bigint IS NULL OR w.job_id = %(job_id)s)
+  AND (%(stopped)s OR w.stopped_at IS NULL)
+ORDER BY w.stopped_at IS NOT NULL, j.name, w.started_at DESC
+LIMIT %(limit)s
+
+-- name: errors
+WITH failures AS (
+    SELECT a.job_id, a.fingerprint, a.code, a.stage, a.message, a.ended_at AS at, a.task_id,
+           v.w_id || '/' || v.i_id AS example
+    FROM task_attempts a JOIN tasks t ON t.id = a.task_id JOIN volumes v ON v.id = t.volume_id
+    WHERE a.fingerprint IS NOT NULL
+    UNION ALL
+    SELECT r.job_id, r.fingerprint, r.code, r.stage, r.message, r.last_at, NULL, left(r.body, 200)
+    FROM rejected_messages r
+)
+SELECT f.fingerprint, j.name AS job, count(*)::integer AS count, count(DISTINCT f.task_id)::integer AS tasks,
+       (SELECT count(*) FROM tasks t WHERE t.job_id = f.job_id AND t.state = 'terminal_failed'
+        AND t.failure_fingerprint = f.fingerprint)::integer AS terminal,
+       min(f.at) AS first_at, max(f.at) AS last_at,
+       (array_agg(f.code ORDER BY f.at DESC))[1] AS code, (array_agg(f.stage ORDER BY f.at DESC))[1] AS stage,
+       (array_agg(f.message ORDER BY f.at DESC))[1] AS message,
+       (array_agg(f.example ORDER BY f.at DESC))[1] AS example
+FROM failures f JOIN jobs j ON j.id = f.job_id
+WHERE %(job_id)s::bigint IS NULL OR f.job_id = %(job_id)s
+GROUP BY f.job_id, j.name, f.fingerprint
+ORDER BY count DESC, last_at DESC
+LIMIT %(limit)s
+
+-- name: expected_messages
+SELECT count(*) FILTER (WHERE state IN ('queued', 'retryable_failed', 'running') AND dispatched_at IS NOT NULL)::integer
+           AS dispatched,
+       count(*) FILTER (WHERE state = 'queued' AND dispatched_at IS NULL)::integer AS undispatched,
+       count(*) FILTER (WHERE state = 'running' AND lease_expires_at < clock_timestamp())::integer AS expired,
+       count(*) FILTER (WHERE state = 'terminal_failed')::integer AS terminal
+FROM tasks
+WHERE job_id = %(job_id)s
+
+-- name: redrive
+-- Only a volume's newest task, and only where nothing else is to be done for the volume. The budget begins anew.
+WITH chosen AS (
+    SELECT t.id, t.job_id, t.volume_id, t.manifest_etag
+    FROM tasks t JOIN volumes v ON v.id = t.volume_id
+    WHERE t.job_id = %(job_id)s AND t.state = 'terminal_failed'
+      AND (%(fingerprint)s::text IS NULL OR t.failure_fingerprint = %(fingerprint)s)
+      AND (%(code)s::text IS NULL OR t.failure_code = %(code)s OR EXISTS (
+          SELECT 1 FROM task_attempts a WHERE a.task_id = t.id AND a.attempt = t.attempt AND a.code = %(code)s))
+      AND (%(w_id)s::text IS NULL OR (v.w_id = %(w_id)s AND v.i_id = %(i_id)s))
+      AND NOT EXISTS (SELECT 1 FROM tasks newer
+                      WHERE newer.volume_id = t.volume_id AND newer.job_id = t.job_id AND newer.id > t.id)
+    FOR NO KEY UPDATE OF t
+)
+UPDATE tasks t
+SET state = CASE WHEN missing.jobs IS NULL THEN 'queued' ELSE 'waiting' END, waiting_reason = 'needs ' || missing.jobs,
+    charged = 0, finished_at = NULL, not_before = NULL, dispatched_at = NULL, updated_at = clock_timestamp()
+FROM chosen c
+JOIN volumes v ON v.id = c.volume_id
+CROSS JOIN LATERAL (
+    SELECT string_agg(d.name, ', ' ORDER BY d.name) AS jobs
+    FROM job_dependencies jd JOIN jobs d ON d.id = jd.depends_on_id
+    WHERE jd.job_id = c.job_id AND NOT EXISTS (
+        SELECT 1 FROM tasks dt
+        WHERE dt.volume_id = c.volume_id AND dt.job_id = d.id AND dt.state = 'done'
+          AND dt.manifest_etag = coalesce(c.manifest_etag, v.manifest_etag, dt.manifest_etag))
+) missing
+WHERE t.id = c.id
+RETURNING t.id, v.w_id, v.i_id, v.source, t.state
+
+-- name: tell_dependants
+-- Dependants that showed the failure as the reason why they wait say again what they need.
+UPDATE tasks t
+SET waiting_reason = 'needs ' || %(job)s, updated_at = clock_timestamp()
+FROM job_dependencies jd
+JOIN tasks mine ON mine.job_id = jd.depends_on_id AND mine.state IN ('queued', 'waiting')
+WHERE jd.depends_on_id = %(job_id)s AND t.job_id = jd.job_id AND t.volume_id = mine.volume_id AND t.state = 'waiting'
+
+-- name: states_of_volume
+SELECT v.w_id, v.i_id, v.source, t.state
+FROM volumes v JOIN LATERAL (
+    SELECT x.state FROM tasks x WHERE x.volume_id = v.id AND x.job_id = %(job_id)s
+    ORDER BY x.finished_at IS NOT NULL, x.id DESC LIMIT 1
+) t ON true
+WHERE v.w_id = %(w_id)s AND v.i_id = %(i_id)s

@@ -1,0 +1,117 @@
+-- name: lock
+-- Enqueueings follow each other, so that no two wait for each other's rows.
+SELECT pg_advisory_xact_lock(6448486)
+
+-- name: create_incoming
+CREATE TEMPORARY TABLE incoming (
+    w_id text NOT NULL, i_id text NOT NULL, source text NOT NULL, manifest_etag text
+) ON COMMIT DROP
+
+-- name: copy_incoming
+COPY incoming (w_id, i_id, source, manifest_etag) FROM STDIN
+
+-- name: analyze_incoming
+ANALYZE incoming
+
+-- name: add_volumes
+INSERT INTO volumes (w_id, i_id, source)
+SELECT DISTINCT w_id, i_id, source FROM incoming ORDER BY w_id, i_id, source
+ON CONFLICT (w_id, i_id, source) DO NOTHING
+
+-- name: stamp_volumes
+UPDATE volumes v
+SET manifest_etag = i.manifest_etag, nb_pages = NULL, manifest_seen_at = clock_timestamp()
+FROM incoming i
+WHERE v.w_id = i.w_id AND v.i_id = i.i_id AND v.source = i.source
+  AND i.manifest_etag IS NOT NULL AND i.manifest_etag IS DISTINCT FROM v.manifest_etag
+
+-- name: judge
+-- One verdict for each volume: new, superseded (an unfinished task of an older version makes room for a new one),
+-- unfinished, done, stale (done, but under another config), or failed (finally, for this version and config).
+CREATE TEMPORARY TABLE judged ON COMMIT DROP AS
+SELECT v.id AS volume_id, i.manifest_etag, t.id AS task_id,
+    CASE
+        WHEN t.id IS NOT NULL AND t.finished_at IS NULL THEN
+            CASE WHEN t.state <> 'running' AND t.manifest_etag <> i.manifest_etag THEN 'superseded'
+                 ELSE 'unfinished' END
+        WHEN %(force)s THEN 'new'
+        WHEN made.same THEN 'done'
+        WHEN made.same IS NOT NULL AND NOT %(stale)s THEN 'stale'
+        WHEN t.state = 'terminal_failed' AND made.same IS NULL
+             AND t.manifest_etag IS NOT DISTINCT FROM coalesce(v.manifest_etag, t.manifest_etag)
+             AND tried.config_hash = %(config_hash)s THEN 'failed'
+        ELSE 'new'
+    END AS verdict
+FROM (SELECT w_id, i_id, source, max(manifest_etag) AS manifest_etag FROM incoming GROUP BY 1, 2, 3) i
+JOIN volumes v ON v.w_id = i.w_id AND v.i_id = i.i_id AND v.source = i.source
+LEFT JOIN LATERAL (
+    SELECT x.id, x.state, x.finished_at, x.manifest_etag FROM tasks x
+    WHERE x.volume_id = v.id AND x.job_id = %(job_id)s
+    ORDER BY x.finished_at IS NOT NULL, x.id DESC
+    LIMIT 1
+) t ON true
+LEFT JOIN LATERAL (
+    -- An artefact of the older layout does not tell its config: adopted once, it stays good.
+    SELECT bool_or(x.config_hash IN (%(config_hash)s, '')) AS same FROM tasks x
+    WHERE x.volume_id = v.id AND x.job_id = %(job_id)s AND x.state = 'done'
+      AND x.manifest_etag = coalesce(v.manifest_etag, x.manifest_etag)
+) made ON true
+LEFT JOIN LATERAL (
+    SELECT a.config_hash FROM task_attempts a WHERE a.task_id = t.id ORDER BY a.attempt DESC LIMIT 1
+) tried ON true
+
+-- name: count_verdicts
+SELECT verdict, count(*)::integer AS volumes FROM judged GROUP BY verdict
+
+-- name: cancel_superseded
+UPDATE tasks t
+SET state = 'canceled', cancel_reason = %(reason)s, finished_at = clock_timestamp(), updated_at = clock_timestamp()
+FROM judged g
+WHERE g.verdict = 'superseded' AND t.id = g.task_id AND t.finished_at IS NULL AND t.state <> 'running'
+
+-- name: force_unfinished
+UPDATE tasks t
+SET force = true, updated_at = clock_timestamp()
+FROM judged g
+WHERE g.verdict = 'unfinished' AND t.id = g.task_id AND t.state IN ('waiting', 'queued', 'retryable_failed')
+
+-- name: add_tasks
+-- As add_task of the task store, for many volumes.
+WITH added AS (
+    INSERT INTO tasks (job_id, volume_id, state, force, manifest_etag, attempt, waiting_reason)
+    SELECT %(job_id)s, g.volume_id, CASE WHEN missing.jobs IS NULL THEN 'queued' ELSE 'waiting' END, %(force)s,
+           g.manifest_etag,
+           (SELECT coalesce(max(t.attempt), 0)
+            FROM volumes w JOIN tasks t ON t.volume_id = w.id JOIN jobs same ON same.id = t.job_id
+            WHERE w.w_id = v.w_id AND w.i_id = v.i_id AND same.name = %(job)s),
+           'needs ' || missing.jobs
+    FROM judged g
+    JOIN volumes v ON v.id = g.volume_id
+    CROSS JOIN LATERAL (
+        SELECT string_agg(d.name, ', ' ORDER BY d.name) AS jobs
+        FROM job_dependencies jd JOIN jobs d ON d.id = jd.depends_on_id
+        WHERE jd.job_id = %(job_id)s AND NOT EXISTS (
+            SELECT 1 FROM tasks dt
+            WHERE dt.volume_id = v.id AND dt.job_id = d.id AND dt.state = 'done'
+              AND dt.manifest_etag = coalesce(v.manifest_etag, dt.manifest_etag))
+    ) missing
+    WHERE g.verdict IN ('new', 'superseded')
+    ORDER BY g.volume_id
+    ON CONFLICT DO NOTHING
+    RETURNING state
+)
+SELECT state, count(*)::integer AS tasks FROM added GROUP BY state
+
+-- name: analyze_tables
+ANALYZE volumes, tasks
+
+-- name: outbox
+SELECT t.id, v.w_id, v.i_id, v.source
+FROM tasks t JOIN volumes v ON v.id = t.volume_id
+WHERE t.job_id = %(job_id)s AND t.state = 'queued' AND t.dispatched_at IS NULL AND t.id > %(after)s
+ORDER BY t.id
+LIMIT %(limit)s
+
+-- name: mark_sent
+UPDATE tasks SET dispatched_at = clock_timestamp()
+WHERE id = ANY(%(ids)s) AND state = 'queued'

@@ -1,0 +1,167 @@
+CREATE TABLE jobs (
+    id                  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name                text NOT NULL,
+    type                text NOT NULL,
+    config              jsonb NOT NULL DEFAULT '{}',
+    config_hash         text NOT NULL,
+    max_attempts        integer NOT NULL DEFAULT 5,
+    max_page_error_rate double precision NOT NULL DEFAULT 0.05,
+    created_at          timestamptz NOT NULL DEFAULT clock_timestamp(),
+    updated_at          timestamptz NOT NULL DEFAULT clock_timestamp(),
+    deleted_at          timestamptz,
+    CONSTRAINT jobs_name_ck CHECK (name ~ '^[a-z0-9][a-z0-9_-]{0,59}$'),
+    CONSTRAINT jobs_max_attempts_ck CHECK (max_attempts >= 1),
+    CONSTRAINT jobs_max_page_error_rate_ck CHECK (max_page_error_rate BETWEEN 0 AND 1)
+);
+CREATE UNIQUE INDEX jobs_name_uq ON jobs (name) WHERE deleted_at IS NULL;
+CREATE INDEX jobs_every_name_ix ON jobs (name);
+
+CREATE TABLE job_dependencies (
+    job_id        bigint NOT NULL REFERENCES jobs (id),
+    depends_on_id bigint NOT NULL REFERENCES jobs (id),
+    PRIMARY KEY (job_id, depends_on_id),
+    CONSTRAINT job_dependencies_self_ck CHECK (job_id <> depends_on_id)
+);
+CREATE INDEX job_dependencies_depends_on_ix ON job_dependencies (depends_on_id);
+
+CREATE TABLE volumes (
+    id               bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    w_id             text NOT NULL,
+    i_id             text NOT NULL,
+    source           text NOT NULL,
+    nb_images_intro  integer NOT NULL DEFAULT 0,
+    manifest_etag    text,
+    nb_pages         integer,
+    manifest_seen_at timestamptz,
+    created_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT volumes_uq UNIQUE (w_id, i_id, source),
+    CONSTRAINT volumes_counts_ck CHECK (nb_images_intro >= 0 AND nb_pages >= 0)
+);
+CREATE INDEX volumes_source_ix ON volumes (source);
+
+CREATE TABLE workers (
+    id           text PRIMARY KEY,
+    job_id       bigint NOT NULL REFERENCES jobs (id),
+    host         text NOT NULL,
+    pid          integer NOT NULL,
+    version      text NOT NULL,
+    started_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    heartbeat_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    activities   jsonb NOT NULL DEFAULT '[]',
+    stopped_at   timestamptz,
+    stop_reason  text
+);
+CREATE INDEX workers_heartbeat_ix ON workers (heartbeat_at);
+
+CREATE TABLE tasks (
+    id                  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    uid                 uuid NOT NULL DEFAULT gen_random_uuid(),
+    job_id              bigint NOT NULL REFERENCES jobs (id),
+    volume_id           bigint NOT NULL REFERENCES volumes (id),
+    state               text NOT NULL,
+    force               boolean NOT NULL DEFAULT false,
+    manifest_etag       text,
+    attempt             integer NOT NULL DEFAULT 0,
+    charged             integer NOT NULL DEFAULT 0,
+    token               uuid,
+    worker_id           text,
+    lease_expires_at    timestamptz,
+    not_before          timestamptz,
+    dispatched_at       timestamptz,
+    waiting_reason      text,
+    cancel_reason       text,
+    failure_code        text,
+    failure_stage       text,
+    failure_message     text,
+    failure_fingerprint text,
+    failure_hint        text,
+    config_hash         text,
+    code_version        text,
+    models              jsonb,
+    artefact_key        text,
+    pages_ok            integer,
+    pages_skipped       integer,
+    pages_error         integer,
+    counters            jsonb,
+    created_at          timestamptz NOT NULL DEFAULT clock_timestamp(),
+    updated_at          timestamptz NOT NULL DEFAULT clock_timestamp(),
+    started_at          timestamptz,
+    finished_at         timestamptz,
+    verified_at         timestamptz,
+    CONSTRAINT tasks_state_ck CHECK (state IN
+        ('waiting', 'queued', 'running', 'retryable_failed', 'done', 'terminal_failed', 'canceled')),
+    CONSTRAINT tasks_attempt_ck CHECK (attempt >= 0 AND charged >= 0),
+    CONSTRAINT tasks_running_ck CHECK (
+        (state = 'running') = (lease_expires_at IS NOT NULL)
+        AND (state <> 'running' OR (token IS NOT NULL AND worker_id IS NOT NULL))),
+    CONSTRAINT tasks_backoff_ck CHECK (state <> 'retryable_failed' OR not_before IS NOT NULL),
+    CONSTRAINT tasks_finished_ck CHECK (
+        (state IN ('done', 'terminal_failed', 'canceled')) = (finished_at IS NOT NULL)),
+    CONSTRAINT tasks_done_ck CHECK (
+        state <> 'done' OR (manifest_etag IS NOT NULL AND config_hash IS NOT NULL AND pages_ok IS NOT NULL
+                            AND pages_skipped IS NOT NULL AND pages_error IS NOT NULL)),
+    CONSTRAINT tasks_failed_ck CHECK (state <> 'terminal_failed' OR failure_code IS NOT NULL)
+) WITH (fillfactor = 80);
+CREATE UNIQUE INDEX tasks_unfinished_uq ON tasks (job_id, volume_id)
+    WHERE state IN ('waiting', 'queued', 'running', 'retryable_failed');
+CREATE INDEX tasks_volume_ix ON tasks (volume_id, job_id, id);
+CREATE INDEX tasks_job_state_ix ON tasks (job_id, state, id);
+CREATE INDEX tasks_dispatch_ix ON tasks (job_id, dispatched_at NULLS FIRST)
+    WHERE state IN ('queued', 'retryable_failed');
+CREATE INDEX tasks_lease_ix ON tasks (job_id, lease_expires_at) WHERE state = 'running';
+CREATE INDEX tasks_finished_ix ON tasks (job_id, finished_at) WHERE state = 'done';
+CREATE INDEX tasks_verify_ix ON tasks (job_id, verified_at NULLS FIRST) WHERE state = 'done';
+CREATE INDEX tasks_fingerprint_ix ON tasks (failure_fingerprint) WHERE state = 'terminal_failed';
+
+CREATE TABLE task_attempts (
+    task_id     bigint NOT NULL REFERENCES tasks (id),
+    attempt     integer NOT NULL,
+    job_id      bigint NOT NULL REFERENCES jobs (id),
+    worker_id   text NOT NULL,
+    token       uuid NOT NULL,
+    config      jsonb NOT NULL,
+    config_hash text NOT NULL,
+    started_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    ended_at    timestamptz,
+    outcome     text,
+    charged     boolean NOT NULL DEFAULT false,
+    code        text,
+    stage       text,
+    message     text,
+    fingerprint text,
+    metrics     jsonb,
+    PRIMARY KEY (task_id, attempt),
+    CONSTRAINT task_attempts_outcome_ck CHECK (outcome IN
+        ('done', 'adopted', 'retryable_failed', 'terminal_failed', 'interrupted', 'lease_lost', 'superseded')),
+    CONSTRAINT task_attempts_ended_ck CHECK ((outcome IS NULL) = (ended_at IS NULL))
+);
+CREATE INDEX task_attempts_failures_ix ON task_attempts (job_id, fingerprint, ended_at) WHERE fingerprint IS NOT NULL;
+
+CREATE TABLE rejected_messages (
+    job_id      bigint NOT NULL REFERENCES jobs (id),
+    body_sha256 bytea NOT NULL,
+    fingerprint text NOT NULL,
+    body        text NOT NULL,
+    code        text NOT NULL,
+    stage       text NOT NULL,
+    message     text NOT NULL,
+    hint        text NOT NULL,
+    first_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    last_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (job_id, body_sha256, fingerprint)
+);
+
+CREATE TABLE queue_messages (
+    id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    queue         text NOT NULL,
+    body          text NOT NULL,
+    sent_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    visible_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    receipt       uuid,
+    receive_count integer NOT NULL DEFAULT 0,
+    dead_at       timestamptz,
+    dead_reason   jsonb,
+    CONSTRAINT queue_messages_dead_ck CHECK ((dead_at IS NULL) = (dead_reason IS NULL))
+) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05);
+CREATE INDEX queue_messages_visible_ix ON queue_messages (queue, visible_at, id) WHERE dead_at IS NULL;
+CREATE INDEX queue_messages_dead_ix ON queue_messages (queue, id) WHERE dead_at IS NOT NULL;

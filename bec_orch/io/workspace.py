@@ -1,0 +1,68 @@
+"""The lock of a workspace: at most one `bec run` works in a folder at a time."""
+
+import fcntl
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from bec_orch.errors import UsageError
+
+LOCK_FILE = "run.lock"
+
+
+class WorkspaceLock:
+    """Holds a folder for this process, as a context manager. The operating system lets go of it when the process dies.
+
+    Args:
+        folder: the workspace; made when it is not there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file: IO[str] | None = None
+
+    def __enter__(self) -> Self:
+        """Take the lock.
+
+        Raises:
+            UsageError: another process has it (E_WORKSPACE_BUSY), or the folder cannot be written (E_WORKSPACE).
+        """
+        file = self._opened()
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise self._busy(file) from error
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        self._file = file
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file:
+            self._file.close()
+            self._file = None
+
+    def _opened(self) -> IO[str]:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            return (self._folder / LOCK_FILE).open("a+")
+        except OSError as error:
+            raise UsageError(
+                f"The folder {self._folder} cannot be used as a workspace: {error.strerror}.",
+                code="E_WORKSPACE",
+                hint="Name another one with --out DIR, or set BEC_HOME.",
+            ) from error
+
+    def _busy(self, file: IO[str]) -> UsageError:
+        with file:
+            file.seek(0)
+            holder = file.read().strip() or "unknown"
+        return UsageError(
+            f"Another `bec run` (process {holder}) is at work in {self._folder}.",
+            code="E_WORKSPACE_BUSY",
+            hint="Wait until it ends, or use a workspace of your own with --out DIR.",
+        )

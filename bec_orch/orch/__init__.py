@@ -1,0 +1,1 @@
+"""For operators: jobs, enqueueing, discovery, checks; not needed on a worker machine."""

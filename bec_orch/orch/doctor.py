@@ -1,0 +1,117 @@
+"""Checks of the surroundings of a worker, each with what to do when it fails."""
+
+import datetime as dt
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from bec_orch.core.job_worker import WorkerResources
+from bec_orch.core.ports import TaskQueue
+from bec_orch.core.registry import job_types, job_worker_class
+from bec_orch.errors import BecError
+from bec_orch.io.database import Database
+from bec_orch.io.migrate import schema_status
+from bec_orch.io.objects import Objects
+
+# A volume's Parquet file and its parts are some 10 MB; the embedded database keeps 1 GB of write-ahead log at most.
+_DISK_WARN = 5 * 2**30
+_DISK_FAIL = 2**29
+
+# S3 refuses signatures that are 15 minutes off; nothing else compares clocks.
+_CLOCK_WARN = 60.0
+_CLOCK_FAIL = 15 * 60.0
+
+
+class Level(StrEnum):
+    """How a check came out."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check found, and what to do about it (empty when it is ok)."""
+
+    check: str
+    level: Level
+    message: str
+    hint: str = ""
+
+
+def examine(check: str, look: Callable[[], Finding]) -> Finding:
+    """Run one check; an error of the program is its finding, so that the other checks still run."""
+    try:
+        return look()
+    except BecError as error:
+        return Finding(check, Level.FAIL, f"{error.code}: {error.message}", error.hint)
+
+
+def check_schema(database: Database) -> Finding:
+    """Whether the database answers, and its schema is that of this program."""
+    status = schema_status(database)
+    if status.is_current:
+        return Finding("database", Level.OK, f"answers; its schema has version {status.found}")
+    message = f"its schema has version {status.found}, this program needs {status.needed}"
+    return Finding("database", Level.FAIL, message, "Run `bec db init`.")
+
+
+def check_clock(now: Callable[[], dt.datetime]) -> Finding:
+    """Whether this machine's clock agrees with the database's."""
+    offset = abs((dt.datetime.now(dt.UTC) - now()).total_seconds())
+    message = f"{offset:.1f} s from the database's"
+    if offset < _CLOCK_WARN:
+        return Finding("clock", Level.OK, message)
+    level = Level.FAIL if offset >= _CLOCK_FAIL else Level.WARN
+    return Finding("clock", level, message, "Have the clock set by NTP: S3 refuses requests of a wrong time.")
+
+
+def check_queue(queue: TaskQueue) -> Finding:
+    """Whether the queue answers."""
+    queue.stats()
+    return Finding("queue", Level.OK, "answers")
+
+
+def check_writable(check: str, objects: Objects) -> Finding:
+    """Whether a store takes and gives up an object."""
+    objects.check_writable()
+    return Finding(check, Level.OK, f"{objects.url} can be written")
+
+
+def check_readable(check: str, objects: Objects) -> Finding:
+    """Whether a store can be listed."""
+    objects.list("")
+    return Finding(check, Level.OK, f"{objects.url} can be read")
+
+
+def check_disk(folder: Path) -> Finding:
+    """Whether there is room for the workspace and for the files of an attempt."""
+    free, where = min((shutil.disk_usage(_existing(path)).free, path) for path in (folder, Path(tempfile.gettempdir())))
+    message = f"{free / 2**30:.1f} GiB free at {where}"
+    if free >= _DISK_WARN:
+        return Finding("disk", Level.OK, message)
+    level = Level.FAIL if free < _DISK_FAIL else Level.WARN
+    return Finding("disk", level, message, "Free space, or name another folder with BEC_HOME and TMPDIR.")
+
+
+def check_job_type(job_type: str, resources: WorkerResources) -> Finding:
+    """Whether a job type's model can be loaded under its default config."""
+    worker = job_worker_class(job_type).create({}, resources)
+    try:
+        models = ", ".join(f"{model.name} ({model.digest[:12]})" for model in worker.models) or "needs no model"
+    finally:
+        worker.close()
+    return Finding(f"model {job_type}", Level.OK, models)
+
+
+def installed_job_types() -> list[str]:
+    """Give the names of the installed job types."""
+    return list(job_types())
+
+
+def _existing(path: Path) -> Path:
+    return next(above for above in (path, *path.parents) if above.exists())

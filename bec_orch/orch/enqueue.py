@@ -1,0 +1,189 @@
+"""Enqueues volumes for a job: the tasks first, in one transaction, and then their messages.
+
+Killed at any moment and run again, it leaves the same set of tasks: a volume has at most one unfinished task of a job,
+and a task whose message was not sent lacks its outbox mark (`dispatched_at`).
+"""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+import psycopg
+from psycopg.rows import DictRow
+
+from bec_orch.core.models import Job, VolumeRef
+from bec_orch.core.ports import QueueFactory, SourceFactory
+from bec_orch.errors import BecError, RetryableError, TerminalError
+from bec_orch.io.database import Database, Row, clean_text, rows
+from bec_orch.io.db import SUPERSEDED
+from bec_orch.io.db_rows import message_of
+from bec_orch.io.sql_files import statements
+from bec_orch.orch.job_admin import read_job
+
+# HEAD requests wait for the network, not for a core; stores answer hundreds at a time.
+_ETAG_THREADS = 64
+_MESSAGES_AT_ONCE = 5000
+# From here on the planner must know of the new rows at once: it takes a table that just grew for an empty one.
+_MANY_TASKS = 1000
+
+Connection = psycopg.Connection[DictRow]
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeFault:
+    """A volume that was left out, and why."""
+
+    volume: VolumeRef
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class EnqueueReport:
+    """What became of the volumes, each counted once.
+
+    `queued` and `waiting` have a new task; of these `superseded` took the place of an unfinished task for an older
+    version. The others have none: done for the last known version, done under another config (`stale`), finally failed
+    for this version and config, or unfinished already. `faults` are volumes whose version could not be read. `sent`
+    counts messages, those of earlier calls that were cut short among them.
+    """
+
+    volumes: int = 0
+    queued: int = 0
+    waiting: int = 0
+    superseded: int = 0
+    skipped_done: int = 0
+    skipped_stale: int = 0
+    skipped_failed: int = 0
+    already_unfinished: int = 0
+    sent: int = 0
+    faults: tuple[VolumeFault, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """The manifest ETags that a source told, and the volumes for which it told none."""
+
+    etags: Mapping[VolumeRef, str] = field(default_factory=dict)
+    faults: tuple[VolumeFault, ...] = ()
+
+
+class Enqueuer:
+    """Enqueues volumes in one database and its queues."""
+
+    def __init__(self, database: Database, queues: QueueFactory) -> None:
+        self._database = database
+        self._queues = queues
+        self._sql = statements("enqueue")
+
+    def enqueue(
+        self,
+        job_name: str,
+        volumes: Sequence[VolumeRef],
+        *,
+        refresh: SourceFactory | None = None,
+        force: bool = False,
+        stale: bool = False,
+        dry_run: bool = False,
+    ) -> EnqueueReport:
+        """Give each volume that needs one a task, and send the messages.
+
+        Args:
+            job_name: the job.
+            volumes: the volumes; one that is named twice counts once.
+            refresh: gives the sources that are first asked for the volumes' versions, so that changed ones are found.
+            force: do again what is done, too.
+            stale: do again what is done under another config.
+            dry_run: count, and change nothing.
+
+        Raises:
+            ConfigError: there is no such job.
+            DatabaseError, QueueError: one is away; run it again later.
+        """
+        versions = read_versions(volumes, refresh) if refresh else Versions()
+        without = {fault.volume for fault in versions.faults}
+        known = [volume for volume in dict.fromkeys(volumes) if volume not in without]
+        with self._database.transaction(f"enqueue volumes for {clean_text(job_name)}") as connection:
+            job = read_job(connection, job_name)
+            with connection.transaction(force_rollback=dry_run):
+                self._load(connection, known, versions.etags)
+                report = self._add_tasks(connection, job, force=force, stale=stale)
+        sent = 0 if dry_run else self.dispatch(job)
+        return replace(report, volumes=len(known) + len(without), faults=versions.faults, sent=sent)
+
+    def dispatch(self, job: Job) -> int:
+        """Send the message of every queued task of the job that has none yet; gives their number."""
+        queue, sent, after = self._queues(job.name), 0, 0
+        while batch := self._outbox(job, after):
+            queue.send([message_of(row, job.name) for row in batch])
+            with self._database.transaction("record what was sent") as connection:
+                connection.execute(self._sql["mark_sent"], {"ids": [row["id"] for row in batch]})
+            sent, after = sent + len(batch), batch[-1]["id"]
+        return sent
+
+    def _outbox(self, job: Job, after: int) -> list[Row]:
+        wanted = {"job_id": job.id, "after": after, "limit": _MESSAGES_AT_ONCE}
+        with self._database.transaction("read what is to be sent") as connection:
+            return rows(connection, self._sql["outbox"], wanted)
+
+    def _load(self, connection: Connection, volumes: Sequence[VolumeRef], etags: Mapping[VolumeRef, str]) -> None:
+        connection.execute(self._sql["lock"])
+        connection.execute(self._sql["create_incoming"])
+        with connection.cursor() as cursor, cursor.copy(self._sql["copy_incoming"]) as copy:
+            for volume in volumes:
+                copy.write_row((volume.w_id, volume.i_id, clean_text(volume.source), etags.get(volume)))
+        connection.execute(self._sql["analyze_incoming"])
+        connection.execute(self._sql["add_volumes"])
+        connection.execute(self._sql["stamp_volumes"])
+
+    def _add_tasks(self, connection: Connection, job: Job, *, force: bool, stale: bool) -> EnqueueReport:
+        parameters = {
+            "job": job.name,
+            "job_id": job.id,
+            "config_hash": job.config_hash,
+            "force": force,
+            "stale": stale,
+            "reason": SUPERSEDED,
+        }
+        connection.execute(self._sql["judge"], parameters)
+        verdicts = _counted(connection, self._sql["count_verdicts"], "verdict", "volumes")
+        connection.execute(self._sql["cancel_superseded"], parameters)
+        if force:
+            connection.execute(self._sql["force_unfinished"])
+        added = {row["state"]: row["tasks"] for row in rows(connection, self._sql["add_tasks"], parameters)}
+        if sum(added.values()) >= _MANY_TASKS:
+            connection.execute(self._sql["analyze_tables"])
+        return EnqueueReport(
+            queued=added.get("queued", 0),
+            waiting=added.get("waiting", 0),
+            superseded=verdicts.get("superseded", 0),
+            skipped_done=verdicts.get("done", 0),
+            skipped_stale=verdicts.get("stale", 0),
+            skipped_failed=verdicts.get("failed", 0),
+            already_unfinished=verdicts.get("unfinished", 0),
+        )
+
+
+def read_versions(volumes: Sequence[VolumeRef], sources: SourceFactory) -> Versions:
+    """Ask the sources for the volumes' manifest ETags, many at a time. One that fails is told, and stops nothing."""
+
+    def ask(volume: VolumeRef) -> str | VolumeFault:
+        try:
+            etag = sources(volume.source).manifest_etag(volume)
+        except (RetryableError, TerminalError) as error:
+            return _fault(volume, error)
+        return etag or VolumeFault(volume, "E_MANIFEST_MISSING", f"The volume {volume} is not in its source.")
+
+    asked = list(dict.fromkeys(volumes))
+    with ThreadPoolExecutor(_ETAG_THREADS) as pool:
+        answers = list(zip(asked, pool.map(ask, asked), strict=True))
+    etags = {volume: answer for volume, answer in answers if isinstance(answer, str)}
+    return Versions(etags, tuple(answer for _, answer in answers if isinstance(answer, VolumeFault)))
+
+
+def _fault(volume: VolumeRef, error: BecError) -> VolumeFault:
+    return VolumeFault(volume, error.code, error.message)
+
+
+def _counted(connection: Connection, sql: bytes, key: str, count: str) -> dict[str, int]:
+    return {row[key]: row[count] for row in rows(connection, sql, {})}

@@ -1,0 +1,102 @@
+"""The volumes of one `bec run`: a job made or changed for them, their tasks, and how they stand in the end."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bec_orch.core.models import Job, PageCounts, TaskState, VolumeRef
+from bec_orch.core.ports import QueueFactory, SourceFactory
+from bec_orch.core.registry import job_worker_class
+from bec_orch.io.database import Database
+from bec_orch.orch.discovery import Discovery, TaskView
+from bec_orch.orch.enqueue import Enqueuer, EnqueueReport
+from bec_orch.orch.job_admin import JobAdmin
+from bec_orch.orch.redrive import RedriveFilter, Redriver
+
+# All tasks of a workspace; the listing of the database wants a number.
+_EVERY = 10_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class RunOutcome:
+    """How the volumes of a run stand: the newest task of each, and the sums over those that are done."""
+
+    tasks: tuple[TaskView, ...]
+    left_out: tuple[str, ...] = ()
+
+    def count(self, state: TaskState) -> int:
+        """Count the volumes in a state."""
+        return sum(task.state is state for task in self.tasks)
+
+    @property
+    def failed(self) -> list[TaskView]:
+        """The volumes that failed for good, or failed and were not tried again any more."""
+        return [task for task in self.tasks if task.state in {TaskState.TERMINAL_FAILED, TaskState.RETRYABLE_FAILED}]
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every volume is done."""
+        return not self.left_out and self.count(TaskState.DONE) == len(self.tasks)
+
+    @property
+    def pages(self) -> PageCounts:
+        """The page ledger of the volumes that are done."""
+        return sum((task.pages for task in self.tasks if task.pages), PageCounts())
+
+    @property
+    def counters(self) -> Mapping[str, float]:
+        """The job's own sums over the volumes that are done, such as lines."""
+        names = dict.fromkeys(name for task in self.tasks for name in task.counters)
+        return {name: sum(task.counters.get(name, 0) for task in self.tasks) for name in names}
+
+
+class LocalRun:
+    """Administers one run in one database."""
+
+    def __init__(self, database: Database, queues: QueueFactory) -> None:
+        self._database = database
+        self._queues = queues
+
+    def prepare_job(self, job_type: str, config: Mapping[str, Any], max_page_error_rate: float) -> Job:
+        """Give the job that is named like its type: made at the first run, and set to what this run asks for.
+
+        What an earlier run in the workspace asked for does not linger: the same command means the same each time.
+
+        Raises:
+            ConfigError: the type is unknown, or its schema does not allow the config.
+        """
+        whole = job_worker_class(job_type).config_type.parse(config).model_dump(mode="json")
+        admin = JobAdmin(self._database)
+        if job_type in {job.name for job in admin.list()}:
+            return admin.update(job_type, config=whole, max_page_error_rate=max_page_error_rate)
+        return admin.create(job_type, job_type, whole, max_page_error_rate=max_page_error_rate)
+
+    def enqueue(self, job: Job, volumes: Sequence[VolumeRef], sources: SourceFactory, *, force: bool) -> EnqueueReport:
+        """Give a task to each volume that is not done as it is now under the job's config; failed ones get another try.
+
+        Raises:
+            DatabaseError: the database is away.
+        """
+        report = Enqueuer(self._database, self._queues).enqueue(
+            job.name, volumes, refresh=sources, force=force, stale=True
+        )
+        if report.skipped_failed:
+            self._try_again(job, volumes)
+        return report
+
+    def outcome(self, job: Job, volumes: Sequence[VolumeRef], report: EnqueueReport) -> RunOutcome:
+        """Tell how the volumes stand now."""
+        newest = self._newest(job)
+        left_out = tuple(f"{fault.volume}: {fault.message}" for fault in report.faults)
+        return RunOutcome(tuple(newest[volume] for volume in volumes if volume in newest), left_out)
+
+    def _try_again(self, job: Job, volumes: Iterable[VolumeRef]) -> None:
+        newest = self._newest(job)
+        redriver = Redriver(self._database, self._queues)
+        for volume in volumes:
+            if volume in newest and newest[volume].state is TaskState.TERMINAL_FAILED:
+                redriver.redrive(job.name, RedriveFilter(volume=(volume.w_id, volume.i_id)))
+
+    def _newest(self, job: Job) -> dict[VolumeRef, TaskView]:
+        tasks = Discovery(self._database, self._queues).tasks(job.name, limit=_EVERY)
+        return {task.volume: task for task in sorted(tasks, key=lambda task: task.id)}

@@ -1,0 +1,67 @@
+"""Fixtures that several folders of tests share: real data where it is there, and a database of one's own."""
+
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from bec_orch.io.database import Database
+from bec_orch.io.embedded import EmbeddedPostgres
+from bec_orch.io.migrate import migrate
+
+pytest_plugins = ["tests.aws"]
+
+SHARED_DATA = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
+TEMPLATE = "bec_template"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data beside the checkout."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"the real data is not there: {SHARED_DATA}")
+    return SHARED_DATA.resolve()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """The conninfo of an embedded PostgreSQL of this test run, its template database migrated."""
+    home = Path(tempfile.mkdtemp(prefix="bec-test-"))
+    with EmbeddedPostgres(home) as embedded:
+        with psycopg.connect(embedded.conninfo, autocommit=True) as connection:
+            # Tests lose nothing when the machine stops.
+            connection.execute("ALTER SYSTEM SET fsync = off")
+            connection.execute("SELECT pg_reload_conf()")
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
+        with Database(psycopg.conninfo.make_conninfo(embedded.conninfo, dbname=TEMPLATE)) as template:
+            migrate(template)
+        yield embedded.conninfo
+    shutil.rmtree(home)
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def conninfo(server: str) -> Iterator[str]:
+    """The conninfo of a fresh, migrated database."""
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(TEMPLATE))
+        )
+        yield psycopg.conninfo.make_conninfo(server, dbname=name)
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def database(conninfo: str) -> Iterator[Database]:
+    """A fresh, migrated database."""
+    with Database(conninfo, connections=24) as database:
+        yield database

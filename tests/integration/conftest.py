@@ -1,0 +1,56 @@
+"""Fixtures of the tests that look at tables."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import pytest
+
+from bec_orch.core.models import Job
+from bec_orch.io.database import Database
+from bec_orch.io.db import DBClient, RetryPolicy
+
+SOURCE = "folder+file:///scans"
+
+
+class Sql(Protocol):
+    def __call__(self, statement: str, *parameters: Any) -> list[dict[str, Any]]: ...
+
+
+@pytest.fixture
+def store(database: Database) -> DBClient:
+    return DBClient(database, default_source=SOURCE, retry=RetryPolicy(base=0.2, cap=0.4))
+
+
+@pytest.fixture
+def sql(database: Database) -> Sql:
+    def run(statement: str, *parameters: Any) -> list[dict[str, Any]]:
+        with database.transaction("test") as connection:
+            cursor = connection.execute(statement.encode(), parameters)
+            return cursor.fetchall() if cursor.description else []
+
+    return run
+
+
+@pytest.fixture
+def add_job(store: DBClient, sql: Sql) -> Callable[..., Job]:
+    def add(name: str = "lines", *, needs: tuple[str, ...] = (), max_attempts: int = 3) -> Job:
+        sql(
+            "INSERT INTO jobs (name, type, config, config_hash, max_attempts) VALUES (%s, 'ldv1', '{\"side\": 960}', "
+            "'hash1', %s)",
+            name,
+            max_attempts,
+        )
+        for needed in needs:
+            sql(
+                "INSERT INTO job_dependencies SELECT a.id, b.id FROM jobs a, jobs b WHERE a.name = %s AND b.name = %s",
+                name,
+                needed,
+            )
+        return store.job(name)
+
+    return add
+
+
+@pytest.fixture
+def job(add_job: Callable[..., Job]) -> Job:
+    return add_job()

@@ -1,0 +1,271 @@
+"""The embedded PostgreSQL: started once, shared, stopped by its last user, and clear words when it cannot be."""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import psycopg.conninfo
+import pytest
+
+from bec_orch.errors import BecError, ConfigError, DatabaseError, DiskFullError
+from bec_orch.io import embedded as embedded_module
+from bec_orch.io import pg_programs
+from bec_orch.io.embedded import EmbeddedPostgres
+from bec_orch.io.pg_programs import PgPrograms
+
+USER_PROCESS = """
+import sys
+from pathlib import Path
+from bec_orch.io.embedded import EmbeddedPostgres
+with EmbeddedPostgres(Path(sys.argv[1])) as server:
+    print(server.conninfo, flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Path]:
+    """A home with a cluster in it, not running: tests copy it, because making one takes a second."""
+    home = Path(tempfile.mkdtemp(prefix="bec-cluster-"))
+    with EmbeddedPostgres(home):
+        pass
+    yield home
+    shutil.rmtree(home)
+
+
+@pytest.fixture
+def home(cluster: Path) -> Iterator[Path]:
+    """A home of one's own with a cluster in it, not running."""
+    folder = Path(tempfile.mkdtemp(prefix="bec-home-"))
+    subprocess.run(["cp", "-a", f"{cluster}/.", str(folder)], check=True)  # noqa: S607
+    yield folder
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        os.kill(postmaster(folder), signal.SIGKILL)  # a test that failed may have left it running
+    shutil.rmtree(folder)
+
+
+def postmaster(home: Path) -> int:
+    return int((home / "pg" / "data" / "postmaster.pid").read_text().splitlines()[0])
+
+
+def ask(conninfo: str) -> str:
+    with psycopg.connect(conninfo) as connection:
+        row = connection.execute("SELECT current_database()").fetchone()
+    assert row
+    return str(row[0])
+
+
+def answers(conninfo: str) -> bool:
+    try:
+        return ask(conninfo) == "bec"
+    except psycopg.OperationalError:
+        return False
+
+
+def start_user(home: Path) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", USER_PROCESS, str(home)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+
+def first_line(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout
+    return process.stdout.readline().strip()
+
+
+def end(process: "subprocess.Popen[str]") -> None:
+    process.communicate("\n", timeout=30)
+
+
+class TestLife:
+    def test_makes_a_cluster_and_starts_in_it(self) -> None:
+        with tempfile.TemporaryDirectory(prefix="bec home ཀ ") as folder:
+            home = Path(folder) / "new"
+            with EmbeddedPostgres(home) as server:
+                assert ask(server.conninfo) == "bec"
+            assert not answers(server.conninfo)
+            assert not (home / "pg" / "data.new").exists()
+
+    def test_may_be_started_and_stopped_twice_and_stopped_unstarted(self, home: Path) -> None:
+        server = EmbeddedPostgres(home)
+        server.stop()
+        assert server.start() == server.start()
+        server.stop()
+        server.stop()
+        assert not answers(server.conninfo)
+
+    def test_data_is_there_again(self, home: Path) -> None:
+        with EmbeddedPostgres(home) as server, psycopg.connect(server.conninfo) as connection:
+            connection.execute("CREATE TABLE kept (n integer)")
+        with EmbeddedPostgres(home) as server, psycopg.connect(server.conninfo) as connection:
+            assert connection.execute("SELECT count(*) FROM kept").fetchone() == (0,)
+
+    def test_last_user_stops_the_server(self, home: Path) -> None:
+        first, second = EmbeddedPostgres(home), EmbeddedPostgres(home)
+        conninfo = first.start()
+        assert second.start() == conninfo
+        first.stop()
+        assert ask(conninfo) == "bec"
+        second.stop()
+        assert not answers(conninfo)
+
+    def test_several_processes_at_once_end_in_any_order(self, home: Path) -> None:
+        users = [start_user(home) for _ in range(3)]
+        conninfos = {first_line(user) for user in users}
+        assert len(conninfos) == 1
+        [conninfo] = conninfos
+        end(users[0])
+        assert answers(conninfo)
+        users[2].kill()
+        users[2].communicate()
+        assert answers(conninfo)
+        end(users[1])
+        assert not answers(conninfo)
+
+    def test_deep_folder_has_its_socket_elsewhere(self, cluster: Path) -> None:
+        with tempfile.TemporaryDirectory(prefix="bec-deep-") as folder:
+            home = Path(folder) / ("deep" * 30)
+            home.mkdir(parents=True)
+            subprocess.run(["cp", "-a", f"{cluster}/.", str(home)], check=True)  # noqa: S607
+            with EmbeddedPostgres(home) as server:
+                assert ask(server.conninfo) == "bec"
+                sockets = psycopg.conninfo.conninfo_to_dict(server.conninfo)["host"]
+            assert not str(sockets).startswith(folder)
+            shutil.rmtree(str(sockets))
+
+
+class TestAccidents:
+    def test_killed_server_is_started_again(self, home: Path) -> None:
+        with EmbeddedPostgres(home) as server:
+            with psycopg.connect(server.conninfo) as connection:
+                connection.execute("CREATE TABLE kept (n integer)")
+            os.kill(postmaster(home), signal.SIGKILL)
+            with EmbeddedPostgres(home) as again, psycopg.connect(again.conninfo) as connection:
+                assert connection.execute("SELECT count(*) FROM kept").fetchone() == (0,)
+
+    def test_killed_server_can_be_left(self, home: Path) -> None:
+        server = EmbeddedPostgres(home)
+        server.start()
+        os.kill(postmaster(home), signal.SIGKILL)
+        server.stop()
+
+    def test_pid_file_of_another_process(self, home: Path) -> None:
+        stale = home / "pg" / "data" / "postmaster.pid"
+        stale.write_text(f"{os.getpid()}\n{home}/pg/data\n1700000000\n5432\n/nowhere\n\n  1 1\nready\n")
+        with EmbeddedPostgres(home) as server:
+            assert ask(server.conninfo) == "bec"
+
+    def test_broken_pid_file(self, home: Path) -> None:
+        (home / "pg" / "data" / "postmaster.pid").write_text("")
+        with EmbeddedPostgres(home) as server:
+            assert ask(server.conninfo) == "bec"
+
+    def test_cluster_that_was_half_made(self, home: Path) -> None:
+        (home / "pg" / "data").rename(home / "pg" / "data.new")
+        with EmbeddedPostgres(home) as server:
+            assert ask(server.conninfo) == "bec"
+
+    def test_data_of_another_version(self, home: Path) -> None:
+        (home / "pg" / "data" / "PG_VERSION").write_text("16\n")
+        with pytest.raises(ConfigError, match="PostgreSQL 16") as caught:
+            EmbeddedPostgres(home).start()
+        assert caught.value.code == "E_PG_VERSION"
+        assert caught.value.hint
+
+    def test_folder_of_something_else(self, home: Path) -> None:
+        (home / "pg" / "data" / "global" / "pg_control").unlink()
+        with pytest.raises(DatabaseError) as caught:
+            EmbeddedPostgres(home).start()
+        assert caught.value.code == "E_PG_START"
+        assert "server.log" in caught.value.hint
+
+    def test_home_that_is_a_file(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("")
+        with pytest.raises(ConfigError) as caught:
+            EmbeddedPostgres(tmp_path / "file").start()
+        assert caught.value.code == "E_PG_HOME"
+
+    @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+    def test_folder_that_cannot_be_written(self, tmp_path: Path) -> None:
+        tmp_path.chmod(0o555)
+        with pytest.raises(ConfigError) as caught:
+            EmbeddedPostgres(tmp_path).start()
+        assert caught.value.code == "E_PG_HOME"
+
+    def test_full_disk_while_making_the_folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def full(*_: object, **__: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(Path, "mkdir", full)
+        with pytest.raises(DiskFullError):
+            EmbeddedPostgres(tmp_path).start()
+
+    def test_full_disk_while_starting(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (home / "pg" / "data" / "global" / "pg_control").unlink()
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(100, 99, 1))
+        with pytest.raises(DiskFullError):
+            EmbeddedPostgres(home).start()
+
+    def test_somebody_else_starts_it_forever(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(embedded_module, "_LOCK_WAIT", 0.1)
+        with EmbeddedPostgres(home)._start_lock(), pytest.raises(DatabaseError) as caught:
+            EmbeddedPostgres(home).start()
+        assert caught.value.code == "E_PG_BUSY"
+
+    def test_socket_folder_of_somebody_else(self, tmp_path: Path) -> None:
+        (tmp_path / "real").mkdir()
+        (tmp_path / "link").symlink_to(tmp_path / "real")
+        with pytest.raises(ConfigError):
+            embedded_module._refuse_foreign(tmp_path / "link")
+
+
+class TestPrograms:
+    def test_wheel_that_is_not_installed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(pg_programs, "find_spec", lambda _: None)
+        with pytest.raises(ConfigError) as caught:
+            PgPrograms()
+        assert caught.value.code == "E_PG_MISSING"
+
+    def test_program_that_takes_too_long(self) -> None:
+        with pytest.raises(DatabaseError, match="took longer"):
+            PgPrograms().run("initdb", "--help", time_limit=0.0)
+
+    def test_failure_is_its_last_line(self) -> None:
+        with pytest.raises(DatabaseError, match="initdb failed: ") as caught:
+            PgPrograms().run("initdb", "--no-such-option")
+        assert caught.value.code == "E_PG_START"
+
+    def test_folders_above_are_opened_only_where_they_are_shut(self, tmp_path: Path) -> None:
+        shut, inner = tmp_path / "shut", tmp_path / "shut" / "inner"
+        inner.mkdir(parents=True)
+        shut.chmod(0o700)
+        inner.chmod(0o700)
+        pg_programs._let_through(inner)
+        assert shut.stat().st_mode & 0o777 == 0o701
+        assert inner.stat().st_mode & 0o777 == 0o700
+
+    def test_folder_above_that_cannot_be_opened(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "shut" / "inner").mkdir(parents=True)
+        (tmp_path / "shut").chmod(0o700)
+
+        def refuse(*_: object) -> None:
+            raise PermissionError(1, "not permitted")
+
+        monkeypatch.setattr(Path, "chmod", refuse)
+        with pytest.raises(ConfigError) as caught:
+            pg_programs._let_through(tmp_path / "shut" / "inner")
+        assert caught.value.code == "E_PG_RIGHTS"
+
+    def test_system_user_that_cannot_be_made(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(pg_programs, "SYSTEM_USER", "no such user")
+        monkeypatch.setenv("PATH", "")
+        with pytest.raises(BecError) as caught:
+            pg_programs._system_user()
+        assert caught.value.code == "E_PG_USER"
