@@ -26,6 +26,8 @@ CREATE TABLE jobs (
     type                text NOT NULL,
     config              jsonb NOT NULL DEFAULT '{}',
     config_hash         text NOT NULL,
+    models              jsonb,
+    code_version        text,
     max_attempts        integer NOT NULL DEFAULT 5,
     max_page_error_rate double precision NOT NULL DEFAULT 0.05,
     created_at          timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -100,6 +102,7 @@ CREATE TABLE tasks (
     config_hash         text,
     code_version        text,
     models              jsonb,
+    inputs              jsonb,
     artefact_key        text,
     pages_ok            integer,
     pages_skipped       integer,
@@ -134,6 +137,26 @@ CREATE INDEX tasks_lease_ix ON tasks (job_id, lease_expires_at) WHERE state = 'r
 CREATE INDEX tasks_finished_ix ON tasks (job_id, finished_at) WHERE state = 'done';
 CREATE INDEX tasks_verify_ix ON tasks (job_id, verified_at NULLS FIRST) WHERE state = 'done';
 CREATE INDEX tasks_fingerprint_ix ON tasks (failure_fingerprint) WHERE state = 'terminal_failed';
+
+-- What makes finished work stale: why each `done` task would not come out the same today. Work of the older layout, which
+-- does not tell what it was made with (`config_hash` is empty), is stale only for a newer manifest.
+CREATE VIEW done_tasks AS
+SELECT t.id AS task_id, t.job_id, t.volume_id, t.manifest_etag, array_remove(ARRAY[
+    CASE WHEN t.manifest_etag <> v.manifest_etag THEN 'manifest' END,
+    CASE WHEN t.config_hash NOT IN (j.config_hash, '') THEN 'config' END,
+    CASE WHEN t.config_hash <> '' AND t.models <> j.models THEN 'model' END,
+    CASE WHEN t.config_hash <> '' AND t.code_version <> j.code_version THEN 'code' END,
+    CASE WHEN EXISTS (
+        SELECT 1 FROM job_dependencies jd JOIN jobs d ON d.id = jd.depends_on_id
+        JOIN tasks dt ON dt.job_id = d.id AND dt.volume_id = t.volume_id
+        WHERE jd.job_id = t.job_id AND dt.state = 'done' AND dt.manifest_etag = t.manifest_etag
+          AND dt.artefact_key <> (t.inputs ->> d.name)
+          AND NOT EXISTS (SELECT 1 FROM tasks newer
+                          WHERE newer.job_id = dt.job_id AND newer.volume_id = dt.volume_id AND newer.id > dt.id
+                            AND newer.state = 'done' AND newer.manifest_etag = dt.manifest_etag)
+    ) THEN 'dependency' END], NULL) AS stale
+FROM tasks t JOIN jobs j ON j.id = t.job_id JOIN volumes v ON v.id = t.volume_id
+WHERE t.state = 'done';
 
 CREATE TABLE task_attempts (
     task_id     bigint NOT NULL REFERENCES tasks (id),

@@ -3,9 +3,10 @@
 import contextlib
 import datetime as dt
 import tempfile
+from collections.abc import Mapping
 from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bec_orch.core.job_worker import JobContext, JobWorker
 from bec_orch.core.metrics import Metrics
@@ -16,11 +17,6 @@ from bec_orch.core.runtime_parts import WorkerParts
 from bec_orch.core.stop import TaskStop
 from bec_orch.core.success import adopted_result, fresh_result, is_wanted, success_content
 from bec_orch.errors import RetryableError, Superseded, TaskFault, TerminalError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import pyarrow as pa
 
 
 class Attempt:
@@ -45,40 +41,61 @@ class Attempt:
         manifest = source.read_manifest(self._claim.volume, nb_images_intro=self._claim.nb_images_intro)
         self._stamp(manifest.etag, len(manifest.pages))
         with self._parts.job_workers(self._claim.job) as job_worker:
+            inputs = self._inputs(manifest)
+            key = self._key(job_worker, inputs)
             found = self._parts.artefacts.success(self._location(manifest))
-            if found is not None and self._is_good(found, manifest, job_worker):
+            if found is not None and self._is_good(found, manifest, key):
                 return adopted_result(found, manifest, own=found.task_uid == self._claim.task_uid)
-            return self._made(source, manifest, job_worker, replaces=found)
+            with closing(self._open_files(manifest, job_worker, key)) as files:
+                metrics = self._run_job(source, manifest, job_worker, files, inputs)
+                result = self._assembled(source, manifest, key, files, metrics)
+                held = self._publish(manifest, result, replaces=found)
+                self._tidy(files, held)
+        return result if held.files == result.files else adopted_result(held, manifest, own=False)
 
     def _stamp(self, etag: str, nb_pages: int) -> None:
         if not self._parts.store.stamp_manifest(self._claim, etag, nb_pages):
             raise Superseded(f"The volume {self._claim.volume} has a newer manifest, {etag}.")
 
-    def _location(self, manifest: Manifest) -> ArtefactLocation:
-        return ArtefactLocation(self._claim.job.name, self._claim.volume, manifest.version)
+    def _location(self, manifest: Manifest, job: str | None = None) -> ArtefactLocation:
+        return ArtefactLocation(job or self._claim.job.name, self._claim.volume, manifest.version)
 
-    def _is_good(self, found: Success, manifest: Manifest, job_worker: JobWorker) -> bool:
-        wanted = is_wanted(found, self._claim, manifest, job_worker.models, job_worker.code_version)
+    def _inputs(self, manifest: Manifest) -> dict[str, Success]:
+        """Pin the artefacts of the dependencies: the whole attempt reads these, whatever replaces them meanwhile."""
+        found = {
+            job: self._parts.artefacts.success(self._location(manifest, job)) for job in self._claim.job.depends_on
+        }
+        missing = [job for job, success in found.items() if success is None]
+        if missing:
+            raise RetryableError(
+                f"The artefact of '{missing[0]}' for {self._claim.volume} is gone.",
+                code="E_DEPENDENCY_MISSING",
+                hint=f"Workers of '{missing[0]}' make it again; `bec queue enqueue {missing[0]} --force` asks them to.",
+            )
+        return {job: success for job, success in found.items() if success}
+
+    def _key(self, job_worker: JobWorker, inputs: Mapping[str, Success]) -> AttemptKey:
+        job = self._claim.job
+        files = {name: success.files[0].key for name, success in inputs.items()}
+        return AttemptKey(job.config_hash, job_worker.models, job_worker.code_version, job.type, files)
+
+    def _is_good(self, found: Success, manifest: Manifest, key: AttemptKey) -> bool:
+        wanted = is_wanted(found, self._claim, manifest, key)
         return wanted and self._parts.artefacts.verify(found, len(manifest.pages))
 
-    def _made(
-        self, source: ImageSource, manifest: Manifest, job_worker: JobWorker, *, replaces: Success | None
-    ) -> TaskResult:
-        job = self._claim.job
-        key = AttemptKey(job.config_hash, job_worker.models, job_worker.code_version, job.type)
-        files = self._parts.artefacts.open_attempt(
+    def _open_files(self, manifest: Manifest, job_worker: JobWorker, key: AttemptKey) -> AttemptFiles:
+        return self._parts.artefacts.open_attempt(
             self._location(manifest), manifest, self._claim.attempt, key, job_worker.schema, job_worker.counted
         )
-        with closing(files):
-            metrics = self._run_job(source, manifest, job_worker, files)
-            result = self._assembled(source, manifest, job_worker, files, metrics)
-            held = self._publish(manifest, result, replaces)
-            self._tidy(files, held)
-        if held.files == result.files:
-            return result
-        return adopted_result(held, manifest, own=False)
 
-    def _run_job(self, source: ImageSource, manifest: Manifest, job_worker: JobWorker, files: AttemptFiles) -> Metrics:
+    def _run_job(
+        self,
+        source: ImageSource,
+        manifest: Manifest,
+        job_worker: JobWorker,
+        files: AttemptFiles,
+        inputs: Mapping[str, Success],
+    ) -> Metrics:
         self.stage = "run"
         self._parts.observer.task_started(self._claim, manifest)
         self._progress(files.rows.counts().total, len(manifest.pages))
@@ -92,7 +109,9 @@ class Attempt:
                 stop=self._stop,
                 progress=lambda done: self._progress(done, len(manifest.pages)),
                 work_dir=Path(work_dir),
-                dependencies={name: self._reader_of(name, manifest) for name in self._claim.job.depends_on},
+                dependencies={
+                    job: partial(self._parts.artefacts.read_rows, success) for job, success in inputs.items()
+                },
             )
             return job_worker.run(context)
 
@@ -101,24 +120,8 @@ class Attempt:
         self._parts.activities.set(TaskActivity(self._claim.task_id, done, total))
         self._parts.observer.pages_done(self._claim, done, total)
 
-    def _reader_of(self, job: str, manifest: Manifest) -> "Callable[[], pa.Table]":
-        def read() -> "pa.Table":
-            found = self._parts.artefacts.success(ArtefactLocation(job, self._claim.volume, manifest.version))
-            if found is None:
-                raise RetryableError(
-                    f"The artefact of '{job}' for {self._claim.volume} is gone.", code="E_DEPENDENCY_MISSING"
-                )
-            return self._parts.artefacts.read_rows(found)
-
-        return read
-
     def _assembled(
-        self,
-        source: ImageSource,
-        manifest: Manifest,
-        job_worker: JobWorker,
-        files: AttemptFiles,
-        metrics: Metrics,
+        self, source: ImageSource, manifest: Manifest, key: AttemptKey, files: AttemptFiles, metrics: Metrics
     ) -> TaskResult:
         self.stage = "assemble"
         pages = files.rows.counts()
@@ -131,8 +134,7 @@ class Attempt:
         file = files.assemble()
         # A manifest that was replaced while we ran makes this an artefact of an older version: not to be published.
         self._stamp(source.manifest_etag(self._claim.volume) or manifest.etag, len(manifest.pages))
-        made_with = (job_worker.models, job_worker.code_version)
-        return fresh_result(self._claim, manifest, made_with, pages, file, files.counters(), metrics)
+        return fresh_result(manifest, key, pages, file, files.counters(), metrics)
 
     def _check_error_rate(self, files: AttemptFiles) -> None:
         pages, limit = files.rows.counts(), self._claim.job.max_page_error_rate
@@ -147,7 +149,7 @@ class Attempt:
             hint="Mend the images, or allow more with the job's max_page_error_rate.",
         )
 
-    def _publish(self, manifest: Manifest, result: TaskResult, replaces: Success | None) -> Success:
+    def _publish(self, manifest: Manifest, result: TaskResult, *, replaces: Success | None) -> Success:
         self.stage = "commit"
         content = success_content(self._claim, manifest, result, self._parts.worker_id, self._begun)
         options = self._parts.options

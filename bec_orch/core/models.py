@@ -330,7 +330,8 @@ class Failure:
 class TaskResult:
     """What a finished attempt leaves in the database. `counters` are the job's own sums, such as `{"lines": 4123}`.
 
-    `metrics` is the JSON form of `core.metrics.Metrics`.
+    `metrics` is the JSON form of `core.metrics.Metrics`. `inputs` names, by job, the artefact file of each dependency
+    that the work was done on.
     """
 
     manifest_etag: str
@@ -341,6 +342,7 @@ class TaskResult:
     files: tuple[ArtefactFile, ...]
     counters: Mapping[str, float] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, str] = field(default_factory=dict)
     adopted: bool = False
 
 
@@ -364,13 +366,15 @@ class DoneTask:
 
 @dataclass(frozen=True, slots=True)
 class WorkerInfo:
-    """A worker process: takes tasks of one job."""
+    """A worker process: takes tasks of one job. `models` and `code_version` are what it makes artefacts with."""
 
     id: str
     job_id: int
     host: str
     pid: int
     version: str
+    models: tuple[ModelInfo, ...] = ()
+    code_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)

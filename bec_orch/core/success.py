@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from bec_orch.core.metrics import Metrics
-from bec_orch.core.models import ArtefactFile, Claim, Manifest, ModelInfo, PageCounts, TaskResult
-from bec_orch.core.ports import Success
+from bec_orch.core.models import ArtefactFile, Claim, Manifest, PageCounts, TaskResult
+from bec_orch.core.ports import AttemptKey, Success
 from bec_orch.errors import TerminalError
 
 FORMAT = 1
@@ -24,6 +24,7 @@ def success_content(
         "config_hash": result.config_hash,
         "code_version": result.code_version,
         "models": [{"name": model.name, "digest": model.digest} for model in result.models],
+        "inputs": dict(result.inputs),
         "w_id": claim.volume.w_id,
         "i_id": claim.volume.i_id,
         "source": claim.volume.source,
@@ -47,7 +48,7 @@ def success_content(
     }
 
 
-def is_wanted(found: Success, claim: Claim, manifest: Manifest, models: tuple[ModelInfo, ...], code: str) -> bool:
+def is_wanted(found: Success, claim: Claim, manifest: Manifest, key: AttemptKey) -> bool:
     """Tell whether an artefact that is there is what this attempt would make, its files not yet looked at.
 
     One that this very task made is, even when the work was asked for with force: the commit's acknowledgement was lost.
@@ -66,8 +67,8 @@ def is_wanted(found: Success, claim: Claim, manifest: Manifest, models: tuple[Mo
         )
     if found.task_uid == claim.task_uid:
         return True
-    same = (found.config_hash, found.models, found.code_version) == (claim.job.config_hash, models, code)
-    return same and not claim.force
+    made_with = (found.config_hash, found.models, found.code_version, dict(found.inputs))
+    return made_with == (key.config_hash, key.models, key.code_version, dict(key.inputs)) and not claim.force
 
 
 def adopted_result(found: Success, manifest: Manifest, *, own: bool) -> TaskResult:
@@ -85,28 +86,28 @@ def adopted_result(found: Success, manifest: Manifest, *, own: bool) -> TaskResu
         files=found.files,
         counters=content.get("counters", {}),
         metrics={"stages": content.get("stages", {}), "counters": {}},
+        inputs=found.inputs,
         adopted=not own,
     )
 
 
 def fresh_result(
-    claim: Claim,
     manifest: Manifest,
-    made_with: tuple[tuple[ModelInfo, ...], str],
+    key: AttemptKey,
     pages: PageCounts,
     file: ArtefactFile,
     counters: Mapping[str, float],
     metrics: Metrics,
 ) -> TaskResult:
     """Give the result of an attempt that did the work."""
-    models, code_version = made_with
     return TaskResult(
         manifest_etag=manifest.etag,
-        config_hash=claim.job.config_hash,
-        code_version=code_version,
-        models=models,
+        config_hash=key.config_hash,
+        code_version=key.code_version,
+        models=key.models,
         pages=pages,
         files=(file,),
         counters=counters,
         metrics=metrics.to_json(),
+        inputs=key.inputs,
     )

@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bec_orch.core.housekeeping import Housekeeper, Maintenance
 from bec_orch.core.models import AttemptOutcome, WorkerInfo
@@ -102,9 +102,10 @@ class BECWorker:
         Raises:
             ConfigError: the job's type, config or model cannot be loaded on this machine.
         """
-        with self._parts.job_workers(self._parts.job):
+        with self._parts.job_workers(self._parts.job) as job_worker:
             # Loaded before the first claim, and kept: a machine that cannot run the job charges no task for it.
-            patiently(lambda: self._parts.store.register_worker(self._info), self._parts.options.outage_patience)
+            info = replace(self._info, models=job_worker.models, code_version=job_worker.code_version)
+            patiently(lambda: self._parts.store.register_worker(info), self._parts.options.outage_patience)
             with Housekeeper(self._parts, self._maintenance):
                 self._run_slots(until_empty=until_empty)
         self._sign_off()

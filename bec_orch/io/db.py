@@ -83,7 +83,11 @@ class DBClient:
         return job_of(row)
 
     def register_worker(self, worker: WorkerInfo) -> None:
-        self._execute("register a worker", "register_worker", **dataclasses.asdict(worker))
+        row = dataclasses.asdict(worker)
+        row["models"] = jsonb(row["models"])
+        with self._database.transaction("register a worker") as connection:
+            connection.execute(self._sql["register_worker"], row)
+            connection.execute(self._sql["note_maker"], row)
 
     def heartbeat(self, worker_id: str, activities: Sequence[TaskActivity]) -> None:
         doing = jsonb([dataclasses.asdict(activity) for activity in activities])
@@ -360,6 +364,7 @@ def _finished(result: TaskResult) -> dict[str, Any]:
         "config_hash": result.config_hash,
         "code_version": result.code_version,
         "models": jsonb([dataclasses.asdict(model) for model in result.models]),
+        "inputs": jsonb(result.inputs),
         "artefact_key": result.files[0].key if result.files else None,
         "pages_ok": result.pages.ok,
         "pages_skipped": result.pages.skipped,

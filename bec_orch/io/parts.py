@@ -46,8 +46,8 @@ def range_start(page: int) -> int:
 def key_digest(key: AttemptKey, schema: pa.Schema) -> str:
     """Hash what rows depend on: 16 hex digits."""
     models = sorted([model.name, model.digest] for model in key.models)
-    values = [key.config_hash, key.code_version, models, str(schema.remove_metadata())]
-    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]
+    values = [key.config_hash, key.code_version, models, dict(key.inputs), str(schema.remove_metadata())]
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
 class PartFiles:

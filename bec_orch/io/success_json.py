@@ -50,6 +50,7 @@ def _success(content: Mapping[str, Any], etag: str, location: ArtefactLocation) 
         task_uid=content.get("task"),
         attempt=content.get("attempt"),
         code_version=content.get("code_version"),
+        inputs=_inputs(content.get("inputs", {})),
         pages=_pages(content.get("pages")),
         content=content,
     )
@@ -69,6 +70,10 @@ def _inside(file: ArtefactFile, location: ArtefactLocation) -> ArtefactFile:
     if folder != location.prefix or name in {"", ".", ".."}:
         raise ValueError(f"the file {file.key} lies outside of {location.prefix}")
     return file
+
+
+def _inputs(found: Mapping[str, Any]) -> dict[str, str]:
+    return {str(job): str(key) for job, key in found.items()}
 
 
 def _pages(found: Mapping[str, Any] | None) -> PageCounts | None:

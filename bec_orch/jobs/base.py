@@ -61,7 +61,7 @@ class PageJobConfig(JobConfig):
     page_timeout: float = Field(
         default=300.0,
         gt=0,
-        description="Seconds that one step of a page may take; a page that takes longer is an error.",
+        description="Seconds that the work on one page may take; a page that takes longer is an error.",
         json_schema_extra={"affects_output": False},
     )
 

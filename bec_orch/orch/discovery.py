@@ -4,6 +4,7 @@ import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from graphlib import TopologicalSorter
 from typing import Any
 
 from bec_orch.core.models import Job, PageCounts, QueueStats, TaskState, VolumeRef
@@ -23,9 +24,9 @@ class JobStats:
     """Where one job stands.
 
     `tasks` counts every task by state; `volumes` each volume once, by its newest task. `pages` are the ledger of the
-    volumes that are done, `stale` those of them that were done under another config. `pages_left` is an estimate where
-    page counts are not known yet, None when nothing is known. `pages_per_second` counts pages that are not skipped,
-    over the last 5 minutes and the last hour; None when no volume was done in that time.
+    volumes that are done, `stale` those of them that would not come out the same today. `pages_left` is an estimate
+    where page counts are not known yet, None when nothing is known. `pages_per_second` counts pages that are not
+    skipped, over the last 5 minutes and the last hour; None when no volume was done in that time.
     """
 
     job: Job
@@ -85,6 +86,28 @@ class TaskView:
     finished_at: dt.datetime | None
     not_before: dt.datetime | None
     lease_expires_at: dt.datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class StaleVolume:
+    """A volume whose finished work would not come out the same today.
+
+    `reasons` are of `manifest`, `config`, `model`, `code` and `dependency`: what changed since.
+    """
+
+    volume: VolumeRef
+    task_id: int
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GraphNode:
+    """One job, the jobs it needs, and its tasks by state."""
+
+    name: str
+    type: str
+    depends_on: tuple[str, ...]
+    tasks: Mapping[TaskState, int]
 
 
 class WorkerCondition(StrEnum):
@@ -239,6 +262,27 @@ class Discovery:
                 ErrorGroup(**row) for row in rows(connection, self._sql["errors"], {"job_id": job_id, "limit": limit})
             ]
 
+    def stale(self, job_name: str, *, limit: int = 50) -> list[StaleVolume]:
+        """List volumes of a job whose finished work is stale, the oldest work first.
+
+        Raises:
+            ConfigError: there is no such job.
+        """
+        with self._database.transaction("look for stale work") as connection:
+            job = read_job(connection, job_name)
+            found = rows(connection, self._sql["stale"], {"job_id": job.id, "limit": limit})
+        return [
+            StaleVolume(VolumeRef(row["w_id"], row["i_id"], row["source"]), row["task_id"], tuple(row["reasons"]))
+            for row in found
+        ]
+
+    def graph(self) -> list[GraphNode]:
+        """Give every job with what it needs and its tasks by state, each job after those that it needs."""
+        with self._database.transaction("read the graph of jobs") as connection:
+            found = {row["name"]: row for row in rows(connection, self._sql["graph"], {})}
+        order = TopologicalSorter({name: row["depends_on"] for name, row in found.items()}).static_order()
+        return [_graph_node(found[name]) for name in order if name in found]
+
     def queue_check(self, job_name: str) -> QueueCheck:
         """Put a job's queue beside its tasks.
 
@@ -272,6 +316,11 @@ def _pages_left(volumes: list[Row]) -> int | None:
     average = sum(row["known_pages"] for row in volumes) / counted if counted else 0.0
     left: float = sum(row["known_pages"] for row in states) + unknown * average
     return round(left)
+
+
+def _graph_node(row: Row) -> GraphNode:
+    tasks = {TaskState(state): count for state, count in row["tasks"].items()}
+    return GraphNode(row["name"], row["type"], tuple(row["depends_on"]), tasks)
 
 
 def _task_view(row: Row) -> TaskView:

@@ -107,8 +107,8 @@ class World:
     def job_workers(self, _job: Job) -> Iterator[JobWorker]:
         yield ToyJob(self.config, self.at_page)
 
-    def worker(self, name: str = "worker-1", **changes: Any) -> BECWorker:
-        job = self.store.job("toy")
+    def worker(self, name: str = "worker-1", job: str = "toy", **changes: Any) -> BECWorker:
+        taken = self.store.job(job)
         options = WorkerOptions(
             **{
                 "work_dir": self.work,
@@ -123,7 +123,7 @@ class World:
             }
         )
         parts = WorkerParts(
-            job=job,
+            job=taken,
             worker_id=name,
             store=self.store,
             queues=self.queues,
@@ -134,7 +134,7 @@ class World:
             options=options,
             activities=Activities(),
         )
-        return BECWorker(parts, WorkerInfo(name, job.id, "host", 1, "0"))
+        return BECWorker(parts, WorkerInfo(name, taken.id, "host", 1, "0"))
 
     def run(self, **changes: Any) -> WorkerReport:
         return self.worker(**changes).run(until_empty=True)

@@ -64,6 +64,7 @@ GOOD: dict[str, tuple[bytes, int]] = {
     "png palette with a transparent colour": (made.png(made.colour_image().quantize(64), transparency=200), 3),
     "png 1 bit": (made.png(made.grey_image().convert("1")), 2),
     "png 16 bits": (made.png(deep_page()), 2),
+    "png 16 bits with a transparent colour": (made.png(deep_page(), transparency=7), 2),
     "png alpha grey": (made.png(alpha_page()), 2),
     "png alpha colour": (made.png(alpha_page().convert("RGBA")), 3),
     "tiff group 4, white is zero": (made.group4(photometric=0), 2),
@@ -148,7 +149,14 @@ def test_memory_is_estimated_by_how_a_format_is_decoded() -> None:
     baseline, progressive = probe(made.jpeg()), probe(made.jpeg(progressive=True))
     assert baseline.decoding_bytes(2) * 4 == baseline.decoding_bytes(1) == baseline.pixels * 3
     assert progressive.decoding_bytes(8) > progressive.pixels * 6
-    assert probe(made.png()).decoding_bytes(8) == 2 * made.WIDTH * made.HEIGHT
+    grey, deep, colour = (probe(made.tiff(image)) for image in (made.grey_image(), deep_page(), made.colour_image()))
+    assert grey.decoding_bytes(8) < grey.decoding_bytes(1) < deep.decoding_bytes(1) < colour.decoding_bytes(1)
+
+
+@pytest.mark.parametrize(("data", "dimensions"), GOOD.values(), ids=GOOD.keys())
+def test_memory_is_estimated_for_every_kind(data: bytes, dimensions: int) -> None:
+    header = probe(data)
+    assert header.decoding_bytes() >= header.pixels * (1 if dimensions == 2 else 3)
 
 
 NOT_IMAGES = {

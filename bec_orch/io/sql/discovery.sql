@@ -11,11 +11,32 @@ WITH latest AS (
 SELECT l.state, count(*)::integer AS volumes,
        coalesce(sum(l.pages_ok), 0)::bigint AS ok, coalesce(sum(l.pages_skipped), 0)::bigint AS skipped,
        coalesce(sum(l.pages_error), 0)::bigint AS error,
-       count(*) FILTER (WHERE l.state = 'done' AND l.config_hash NOT IN (%(config_hash)s, ''))::integer AS stale,
+       count(*) FILTER (WHERE d.stale <> '{}')::integer AS stale,
        coalesce(sum(v.nb_pages), 0)::bigint AS known_pages,
        count(*) FILTER (WHERE v.nb_pages IS NULL)::integer AS without_pages
-FROM latest l JOIN volumes v ON v.id = l.volume_id
+FROM latest l JOIN volumes v ON v.id = l.volume_id LEFT JOIN done_tasks d ON d.task_id = l.id
 GROUP BY l.state
+
+-- name: stale
+-- Volumes whose newest finished work would not come out the same today.
+SELECT v.w_id, v.i_id, v.source, d.task_id, d.stale AS reasons
+FROM done_tasks d JOIN volumes v ON v.id = d.volume_id
+WHERE d.job_id = %(job_id)s AND d.stale <> '{}'
+  AND NOT EXISTS (SELECT 1 FROM tasks newer
+                  WHERE newer.job_id = d.job_id AND newer.volume_id = d.volume_id AND newer.id > d.task_id
+                    AND newer.state = 'done')
+ORDER BY d.task_id
+LIMIT %(limit)s
+
+-- name: graph
+SELECT j.name, j.type, ARRAY(
+           SELECT d.name FROM job_dependencies jd JOIN jobs d ON d.id = jd.depends_on_id
+           WHERE jd.job_id = j.id ORDER BY d.name) AS depends_on,
+       coalesce((SELECT jsonb_object_agg(c.state, c.tasks) FROM (
+           SELECT t.state, count(*) AS tasks FROM tasks t WHERE t.job_id = j.id GROUP BY t.state) c), '{}') AS tasks
+FROM jobs j
+WHERE j.deleted_at IS NULL
+ORDER BY j.name
 
 -- name: recent_pages
 -- The window begins with the first page that was done in it, so that a job that began a minute ago has its true rate.

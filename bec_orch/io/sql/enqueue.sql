@@ -27,7 +27,7 @@ WHERE v.w_id = i.w_id AND v.i_id = i.i_id AND v.source = i.source
 
 -- name: judge
 -- One verdict for each volume: new, superseded (an unfinished task of an older version makes room for a new one),
--- unfinished, done, stale (done, but under another config), or failed (finally, for this version and config).
+-- unfinished, done, stale (done, but by another config, model, code or input), or failed (finally, for this version and config).
 CREATE TEMPORARY TABLE judged ON COMMIT DROP AS
 SELECT v.id AS volume_id, i.manifest_etag, t.id AS task_id,
     CASE
@@ -51,10 +51,12 @@ LEFT JOIN LATERAL (
     LIMIT 1
 ) t ON true
 LEFT JOIN LATERAL (
-    -- An artefact of the older layout does not tell its config: adopted once, it stays good.
-    SELECT bool_or(x.config_hash IN (%(config_hash)s, '')) AS same FROM tasks x
-    WHERE x.volume_id = v.id AND x.job_id = %(job_id)s AND x.state = 'done'
+    -- The newest counts: its artefact took the place of those before.
+    SELECT x.stale = '{}' AS same FROM done_tasks x
+    WHERE x.volume_id = v.id AND x.job_id = %(job_id)s
       AND x.manifest_etag = coalesce(v.manifest_etag, x.manifest_etag)
+    ORDER BY x.task_id DESC
+    LIMIT 1
 ) made ON true
 LEFT JOIN LATERAL (
     SELECT a.config_hash FROM task_attempts a WHERE a.task_id = t.id ORDER BY a.attempt DESC LIMIT 1

@@ -22,6 +22,10 @@ INSERT INTO workers (id, job_id, host, pid, version)
 VALUES (%(id)s, %(job_id)s, %(host)s, %(pid)s, %(version)s)
 ON CONFLICT (id) DO UPDATE SET heartbeat_at = clock_timestamp(), stopped_at = NULL, stop_reason = NULL
 
+-- name: note_maker
+-- What workers of the job make artefacts with now: what was made with something else is stale.
+UPDATE jobs SET models = %(models)s, code_version = %(code_version)s WHERE id = %(job_id)s
+
 -- name: heartbeat
 UPDATE workers SET heartbeat_at = clock_timestamp(), activities = %(activities)s
 WHERE id = %(worker_id)s
@@ -187,7 +191,7 @@ WHERE jd.job_id = %(job_id)s AND NOT EXISTS (
 UPDATE tasks
 SET state = 'done', finished_at = clock_timestamp(), updated_at = clock_timestamp(), lease_expires_at = NULL,
     manifest_etag = %(manifest_etag)s, config_hash = %(config_hash)s, code_version = %(code_version)s,
-    models = %(models)s, artefact_key = %(artefact_key)s, pages_ok = %(pages_ok)s, pages_skipped = %(pages_skipped)s,
+    models = %(models)s, inputs = %(inputs)s, artefact_key = %(artefact_key)s, pages_ok = %(pages_ok)s, pages_skipped = %(pages_skipped)s,
     pages_error = %(pages_error)s, counters = %(counters)s,
     failure_code = NULL, failure_stage = NULL, failure_message = NULL, failure_fingerprint = NULL, failure_hint = NULL
 WHERE id = %(task_id)s

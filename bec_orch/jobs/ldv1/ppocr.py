@@ -102,8 +102,8 @@ def reduce_factor(width: int, height: int) -> int:
     return max(allowed, default=1)
 
 
-def bundled_model_path() -> Path:
-    """Find the model in the installed `rapidocr` wheel, without importing it (which takes a second).
+def bundled_model_path(name: str = MODEL_FILE) -> Path:
+    """Find a model in the installed `rapidocr` wheel, without importing it (which takes a second).
 
     Raises:
         ConfigError: E_MODEL_NOT_FOUND.
@@ -111,13 +111,13 @@ def bundled_model_path() -> Path:
     spec = importlib.util.find_spec("rapidocr")
     folders = list(spec.submodule_search_locations or []) if spec else []
     for folder in folders:
-        path = Path(folder, "models", MODEL_FILE)
+        path = Path(folder, "models", name)
         if path.is_file():
             return path
     raise ConfigError(
-        f"The default line model {MODEL_FILE} is not installed.",
+        f"The model {name} of the `rapidocr` wheel is not installed.",
         code="E_MODEL_NOT_FOUND",
-        hint="Install it with `pip install 'bec-orch[ldv1]'`, or name a model folder in BEC_LD_MODEL_PATH.",
+        hint="Install it with `pip install 'bec-orch[ldv1]'`, or name a model folder in the job's config.",
     )
 
 

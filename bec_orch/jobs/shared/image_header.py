@@ -14,6 +14,14 @@ class ImageFormat(StrEnum):
     TIFF = "tiff"
 
 
+# Bytes per pixel at the peak of decoding, by samples, rounded up; measured as resident memory on 6000 x 6000 pixels.
+_JPEG_BYTES = {1: 1, 3: 3, 4: 16}
+# PNG and TIFF: as it is, and reduced.
+_RASTER_BYTES = {1: (5, 3), 2: (13, 13), 3: (12, 6), 4: (16, 15)}
+_DEEP_RASTER_BYTES = {**_RASTER_BYTES, 1: (7, 7)}
+_DEEP = 16
+
+
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
     """What the headers say of the stored bitmap.
@@ -43,12 +51,13 @@ class ImageHeader:
         """Estimate the memory that decoding takes at most, bytes, with the result and all copies on the way.
 
         JPEGs are decoded at the reduced size (progressive ones keep 2 bytes per coefficient of the whole picture);
-        PNG and TIFF are decoded whole, and converted once.
+        PNG and TIFF are decoded whole, and reduced then.
         """
         if self.format is ImageFormat.JPEG:
             kept = 2 * self.pixels * self.samples if self.progressive else 0
-            return kept + self.pixels * max(3, self.samples) // reduce**2
-        return 2 * self.pixels * max(1, self.samples) * max(1, self.bits // 8)
+            return kept + self.pixels * _JPEG_BYTES[self.samples] // reduce**2
+        whole, reduced = _RASTER_BYTES[self.samples] if self.bits < _DEEP else _DEEP_RASTER_BYTES[self.samples]
+        return self.pixels * (whole if reduce == 1 else reduced)
 
 
 def image_error(code: str, message: str, *, hint: str = "") -> PageError:

@@ -32,11 +32,13 @@ class ModelSession:
         self._input_name: str = self._session.get_inputs()[0].name
         self.input_shape: list[Any] = self._session.get_inputs()[0].shape
         self.output_shape: list[Any] = self._session.get_outputs()[0].shape
+        self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         self.on_gpu = self._session.get_providers()[0] != "CPUExecutionProvider"
 
-    def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Run the model on one batch and give its first output."""
-        output: NDArray[np.float32] = self._session.run(None, {self._input_name: batch})[0]
+    def run(self, batch: NDArray[np.float32], output_name: str | None = None) -> NDArray[np.float32]:
+        """Run the model on one batch and give its first output, or the one of that name."""
+        wanted = [output_name] if output_name else None
+        output: NDArray[np.float32] = self._session.run(wanted, {self._input_name: batch})[0]
         return output
 
     def require_image_input(self) -> None:

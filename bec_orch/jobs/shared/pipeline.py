@@ -29,7 +29,7 @@ class Limits:
         threads: cores for decoding, the model and finishing together.
         memory_budget: bytes of pages in flight: files, decoded images and items. A page that is larger than the whole
             budget gets through, alone.
-        page_timeout: seconds that one step of a page (decode, a run of the model, finish) may take.
+        page_timeout: seconds that the work on a page may take, from decoding to its row; with batches, each step of it.
     """
 
     threads: int

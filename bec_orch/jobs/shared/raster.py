@@ -20,9 +20,8 @@ Image.MAX_IMAGE_PIXELS = None
 # Pillow warns of odd metadata, which says nothing about the pixels.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
-_GREY_MODES = frozenset({"1", "L"})
 _DEEP_GREY_MODES = frozenset({"I;16", "I;16B", "I;16L", "I;16N", "I"})
-_COLOUR_MODES = frozenset({"RGB", "RGBX", "CMYK", "YCbCr", "P"})
+_COLOUR_MODES = frozenset({"RGBX", "CMYK", "YCbCr", "P"})
 _ALPHA_MODES = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 
 
@@ -61,7 +60,9 @@ def _flattened(image: Image.Image, *, inverted: bool) -> Image.Image:
     """Make mode L or RGB of any mode; what is transparent shows white."""
     if image.mode in _ALPHA_MODES or "transparency" in image.info:
         return _on_white(image)
-    if image.mode in _GREY_MODES:
+    if image.mode in {"L", "RGB"}:
+        return image
+    if image.mode == "1":
         return image.convert("L")
     if image.mode in _DEEP_GREY_MODES:
         return _eight_bits(image, inverted=inverted)

@@ -1,20 +1,23 @@
 """Blocking calls in threads that can be left behind.
 
 A call that hangs in C cannot be stopped. Its thread is abandoned: a daemon, so that it keeps no process from ending,
-which is what the worker threads of anyio and concurrent.futures would do. A thread per call costs 0.1 ms, a page's
-work hundreds.
+which is what the worker threads of anyio and concurrent.futures would do. Threads are kept for the next call, because
+starting one for each call costs a small page 2 % of its time.
 """
 
 import asyncio
+import queue
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio
 
 ResultT = TypeVar("ResultT")
+
+IDLE_SECONDS = 10.0
 
 
 class HungThreads:
@@ -53,25 +56,69 @@ class HungThreads:
             raise
 
 
+_Call = tuple[Callable[[], Any], "asyncio.Future[Any]"]
+
+
+class _Thread:
+    """A daemon thread that does one call after another, and ends when there was none for a while."""
+
+    def __init__(self) -> None:
+        self._calls: queue.SimpleQueue[_Call] = queue.SimpleQueue()
+        threading.Thread(target=self._work, daemon=True, name="page work").start()
+
+    def do(self, call: "_Call") -> None:
+        self._calls.put(call)
+
+    def _work(self) -> None:
+        while True:
+            try:
+                function, future = self._calls.get(timeout=IDLE_SECONDS)
+            except queue.Empty:
+                if self._has_left():
+                    return
+                continue
+            deliver = _done(function, future)
+            _idle.append(self)  # before anybody is told, so that the next call finds this thread
+            with suppress(RuntimeError):  # the loop has ended: nobody waits any more
+                future.get_loop().call_soon_threadsafe(deliver)
+            del function, future, deliver  # they hold a page's arrays
+
+    def _has_left(self) -> bool:
+        """Leave the idle threads; not if somebody has just taken this one from them."""
+        try:
+            _idle.remove(self)
+        except ValueError:
+            return False
+        return True
+
+
+_idle: list[_Thread] = []  # each operation on it is atomic
+
+
+def _idle_thread() -> _Thread:
+    try:
+        return _idle.pop()
+    except IndexError:
+        return _Thread()
+
+
 async def _in_daemon_thread(function: Callable[[], ResultT]) -> ResultT:
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[ResultT] = loop.create_future()
-    threading.Thread(target=_run, args=(function, loop, future), daemon=True, name="page work").start()
+    future: asyncio.Future[ResultT] = asyncio.get_running_loop().create_future()
+    _idle_thread().do((function, future))
     try:
         return await future
     finally:
         del future  # an error's traceback knows this frame: a cycle would keep the page's arrays
 
 
-def _run(function: Callable[[], ResultT], loop: asyncio.AbstractEventLoop, future: "asyncio.Future[ResultT]") -> None:
-    deliver: Callable[[], None]
+def _done(function: Callable[[], ResultT], future: "asyncio.Future[ResultT]") -> Callable[[], None]:
+    """Do a call, and give what tells its outcome to whom waits, in the thread of the loop."""
     try:
-        deliver = partial(_set_result, future, function())
+        return partial(_set_result, future, function())
     except BaseException as error:  # noqa: BLE001  (goes to whom waits, whatever it is)
-        deliver = partial(_set_error, future, error)
-    with suppress(RuntimeError):  # the loop has ended: nobody waits any more
-        loop.call_soon_threadsafe(deliver)
-    del deliver, future  # as above
+        return partial(_set_error, future, error)
+    finally:
+        del future  # as above
 
 
 def _set_result(future: "asyncio.Future[ResultT]", result: ResultT) -> None:

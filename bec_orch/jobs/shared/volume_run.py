@@ -1,6 +1,5 @@
 """One volume's way through the page pipeline."""
 
-import time
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -15,10 +14,11 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from bec_orch.core.job_worker import JobContext, PageBytes
 from bec_orch.core.metrics import Metrics, Stopwatch
 from bec_orch.core.models import Page, PageOutcome, PageState
-from bec_orch.errors import BecError, PageError, RetryableError
+from bec_orch.errors import PageError, RetryableError
 from bec_orch.jobs.shared.batches import Batches
 from bec_orch.jobs.shared.budget import Budget, Share
 from bec_orch.jobs.shared.page_job import ItemT, OutputT, PageJob, Round, Row, StateT
+from bec_orch.jobs.shared.steps import Steps
 from bec_orch.jobs.shared.threads import HungThreads, ResultT
 
 FETCHES = 16
@@ -60,7 +60,9 @@ class VolumeRun(Generic[ItemT, OutputT, StateT]):
         self._job = job
         self._context = context
         self._shared = shared
+        self._steps = Steps(job)
         self._watch = Stopwatch()
+        self._times = Metrics()
         self._batches: Batches[ItemT, OutputT] = Batches(self._infer, job.batch_size, shared.cores, _Rank.INFER)
         self._failure: Exception | None = None
         self._timed_out: list[PageOutcome] = []
@@ -124,9 +126,9 @@ class VolumeRun(Generic[ItemT, OutputT, StateT]):
             try:
                 source = await self._fetch(page)
                 encoded.resize(len(source.data))
-                memory = await self._measured(page, source)
+                memory = await self._in_time(partial(self._steps.measure, page, source.data))
             except PageError as error:
-                await self._keep(_error(page, page.etag, error))
+                await self._keep(error_outcome(page, page.etag, error))
                 return
             with await self._shared.decoded.take(memory) as decoded:
                 core = await self._shared.cores.take(1, rank=_Rank.DECODE)
@@ -137,47 +139,45 @@ class VolumeRun(Generic[ItemT, OutputT, StateT]):
         with self._watch.stage("fetch"):
             return await self._context.pages.read(page)
 
-    async def _measured(self, page: Page, source: PageBytes) -> int:
-        return await self._call("decode", partial(self._job.measure, page, source.data))
-
     async def _outcome(self, page: Page, source: PageBytes, core: Share, decoded: Share) -> PageOutcome:
         try:
             row = await self._row(page, source.data, core, decoded)
         except PageError as error:
-            return _error(page, source.etag, error)
+            return error_outcome(page, source.etag, error)
         return PageOutcome(page.index, PageState.OK, source.etag, row)
 
     async def _row(self, page: Page, data: bytes, core: Share, decoded: Share) -> Row:
         with core:
-            wants = await self._timed("decode", partial(self._job.decode, page, data))
-            while True:
-                decoded.resize(wants.nbytes)
-                outputs = await self._outputs(wants.items, core)
-                result = await self._timed("finish", partial(self._job.finish, page, wants.state, outputs))
-                if not isinstance(result, Round):
-                    return result
-                wants = result
+            if self._job.batch_size == 1:
+                return await self._row_alone(page, data)
+            return await self._row_by_batches(page, data, core, decoded)
 
-    async def _outputs(self, items: Sequence[ItemT], core: Share) -> Sequence[OutputT]:
-        """Ask the model: item by item on the page's own core, or together with other pages' items."""
-        if self._job.batch_size == 1:
-            return [(await self._infer([item]))[0] for item in items]
-        async with core.lent(rank=_Rank.FINISH):
-            return await self._batches.outputs(items)
+    async def _row_alone(self, page: Page, data: bytes) -> Row:
+        """Do a page in one go: each change of threads would leave its core idle for a moment."""
+        watch = Stopwatch()
+        try:
+            return await self._in_time(partial(self._steps.whole_page, page, data, watch))
+        finally:
+            self._times += watch.metrics()
+
+    async def _row_by_batches(self, page: Page, data: bytes, core: Share, decoded: Share) -> Row:
+        """Do a page whose items go to the model together with other pages' items, while others use its core."""
+        wants = await self._timed("decode", partial(self._steps.decode, page, data))
+        while True:
+            decoded.resize(wants.nbytes)
+            async with core.lent(rank=_Rank.FINISH):
+                outputs = await self._batches.outputs(wants.items)
+            result = await self._timed("finish", partial(self._steps.finish, page, wants.state, outputs))
+            if not isinstance(result, Round):
+                return result
+            wants = result
 
     async def _infer(self, items: Sequence[ItemT]) -> Sequence[OutputT]:
-        begun = time.perf_counter()
-        try:
-            return await self._in_time(partial(_model_run, self._job.infer, items))
-        finally:
-            self._watch.add("infer", time.perf_counter() - begun)
+        return await self._timed("infer", partial(self._steps.infer, items))
 
     async def _timed(self, stage: str, function: Callable[[], ResultT]) -> ResultT:
         with self._watch.stage(stage):
-            return await self._call(stage, function)
-
-    async def _call(self, stage: str, function: Callable[[], ResultT]) -> ResultT:
-        return await self._in_time(partial(_isolated, stage, function))
+            return await self._in_time(function)
 
     async def _in_time(self, function: Callable[[], ResultT]) -> ResultT:
         """Run a function in a thread, for as long as a page may take.
@@ -232,7 +232,7 @@ class VolumeRun(Generic[ItemT, OutputT, StateT]):
     def _metrics(self) -> Metrics:
         peak = self._shared.encoded.peak + self._shared.decoded.peak
         self._watch.count("peak_bytes_in_flight", peak)
-        return self._watch.metrics()
+        return self._times + self._watch.metrics()
 
 
 async def _in_thread(function: Callable[[], ResultT]) -> ResultT:
@@ -246,46 +246,8 @@ async def _feed(pages: Sequence[Page], send: MemoryObjectSendStream[Page]) -> No
             await send.send(page)
 
 
-def _isolated(stage: str, function: Callable[[], ResultT]) -> ResultT:
-    """Make a page's error of what one page's bytes make a job's function raise."""
-    try:
-        return function()
-    except MemoryError as error:
-        raise _no_memory(stage) from error
-    except BecError:
-        raise
-    except Exception as error:  # a page is an isolation boundary: one that nobody thought of costs no other
-        raise PageError(
-            f"{type(error).__name__}: {error}", stage=stage, code="E_PAGE_UNEXPECTED", hint="Report it, with the page."
-        ) from error
-
-
-def _model_run(infer: Callable[[Sequence[ItemT]], Sequence[OutputT]], items: Sequence[ItemT]) -> Sequence[OutputT]:
-    """Run the model; its faults are the machine's."""
-    try:
-        outputs = infer(items)
-        if len(outputs) != len(items):
-            raise ValueError(f"{len(outputs)} outputs for {len(items)} items")
-    except MemoryError as error:
-        raise _no_memory("infer") from error
-    except BecError:
-        raise
-    except Exception as error:  # engines raise what they like, mostly RuntimeError, for faults of GPU and driver
-        raise RetryableError(
-            f"The model failed: {type(error).__name__}: {error}", code="E_MODEL_FAILED", hint="Run `bec doctor`."
-        ) from error
-    return outputs
-
-
-def _no_memory(stage: str) -> RetryableError:
-    return RetryableError(
-        f"There was not enough memory to {stage} a page.",
-        code="E_MEMORY",
-        hint="Lower the memory budget or the number of threads, or take a larger machine.",
-    )
-
-
-def _error(page: Page, etag: str | None, error: PageError) -> PageOutcome:
+def error_outcome(page: Page, etag: str | None, error: PageError) -> PageOutcome:
+    """Make the row of a page that cannot be done."""
     return PageOutcome(
         page.index,
         PageState.ERROR,

@@ -1,0 +1,270 @@
+"""Measure `ldv1` against its model alone, and its memory against its budget.
+
+    python -m bench.throughput [FOLDER] [--pages N] [--repeats N] [--threads N]
+    python -m bench.throughput --memory [--pages N] [--budget-mib N]
+
+The first prints pages/s of a bare loop of onnxruntime, as many threads as cores, over inputs that were made beforehand
+of all pages; pages/s of the pipeline over the same pages, from their files to their rows; and the ratio. Both run in
+turn, because other programs on the machine change what it can do: only ratios of neighbouring runs mean anything. On
+a machine that is shared, the ratio of CPU seconds is the steadier one.
+
+The second takes a volume of 2,000 small pages through the pipeline, and prints how much memory the process took more
+than after its first few pages, beside the budget.
+"""
+
+import argparse
+import itertools
+import os
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+from PIL import Image
+
+from bec_orch.core.job_worker import JobContext, PageBytes, WorkerResources
+from bec_orch.core.metrics import Metrics
+from bec_orch.core.models import Manifest, Page, PageCounts, PageOutcome, PageState, VolumeRef
+from bec_orch.errors import PageError
+from bec_orch.jobs.ldv1.worker import Ldv1Worker
+from bec_orch.jobs.shared.model_session import ModelSession
+from bec_orch.jobs.shared.page_job import Round
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff"}
+SAMPLES = Path(__file__).parents[1] / "samples"
+MIB = 2**20
+SMALL_PAGES = 2000
+WARM_PAGES = 40
+KINDS_OF_SMALL_PAGES = 16
+
+Batch = NDArray[np.float32]
+
+
+@dataclass
+class Rows:
+    """Counts rows, and drops them."""
+
+    ok: int = 0
+    error: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def finished(self) -> frozenset[int]:
+        return frozenset()
+
+    def add(self, outcome: PageOutcome) -> None:
+        with self._lock:
+            self.ok += outcome.state is PageState.OK
+            self.error += outcome.state is PageState.ERROR
+
+    def flush(self) -> None:
+        pass
+
+    def counts(self) -> PageCounts:
+        return PageCounts(ok=self.ok, error=self.error)
+
+
+class Files:
+    """Reads a volume's pages from files."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = paths
+
+    async def read(self, page: Page) -> PageBytes:
+        return PageBytes(self._paths[page.index].read_bytes(), "")
+
+
+class NeverStop:
+    """Nobody asks to stop."""
+
+    def reason(self) -> str | None:
+        return None
+
+    def check(self) -> None:
+        pass
+
+
+class LocalModels:
+    """Models are local paths."""
+
+    def local_path(self, url: str) -> Path:
+        return Path(url)
+
+
+def run_pipeline(worker: Ldv1Worker, paths: Sequence[Path]) -> Metrics:
+    """Take the files, as one volume, through the pipeline."""
+    volume = VolumeRef("bench", "bench", "folder+file:///")
+    pages = tuple(Page(index, path.name, size=path.stat().st_size) for index, path in enumerate(paths))
+    rows = Rows()
+    metrics = worker.run(
+        JobContext(
+            job="ldv1",
+            volume=volume,
+            manifest=Manifest(volume, "0", pages),
+            pages=Files(paths),
+            rows=rows,
+            stop=NeverStop(),
+            progress=lambda _: None,
+            work_dir=Path(),
+            dependencies={},
+        )
+    )
+    if rows.ok + rows.error != len(paths):
+        raise SystemExit(f"{len(paths)} pages, but {rows.ok + rows.error} rows")
+    return metrics
+
+
+def run_bare(session: ModelSession, batches: Sequence[Batch], threads: int) -> None:
+    """Run the model over inputs that are there already, nothing else."""
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(session.run, batches):
+            pass
+
+
+@contextmanager
+def recorded() -> Iterator[tuple[list[ModelSession], list[Batch]]]:
+    """Record what models are given while the block runs."""
+    sessions: list[ModelSession] = []
+    batches: list[Batch] = []
+    plain_run = ModelSession.run
+
+    def run(self: ModelSession, batch: Batch, output_name: str | None = None) -> Batch:
+        sessions.append(self)
+        batches.append(batch)
+        return plain_run(self, batch, output_name)
+
+    ModelSession.run = run  # type: ignore[method-assign]
+    try:
+        yield sessions, batches
+    finally:
+        ModelSession.run = plain_run  # type: ignore[method-assign]
+
+
+def inputs_of(worker: Ldv1Worker, paths: Sequence[Path]) -> tuple[ModelSession, list[Batch]]:
+    """Make the model's inputs for all pages, second rounds too; pages that are errors have none."""
+    with recorded() as (sessions, batches):
+        for path in paths:
+            page = Page(0, path.name)
+            try:
+                found = worker.decode(page, path.read_bytes())
+            except PageError:
+                continue
+            while isinstance(found, Round):
+                found = worker.finish(page, found.state, worker.infer(found.items))  # type: ignore[assignment]
+    return sessions[0], batches
+
+
+def seconds(action: Callable[[], object]) -> tuple[float, float]:
+    """Tell how long it takes, and how much CPU time."""
+    begun, cpu = time.perf_counter(), time.process_time()
+    action()
+    return time.perf_counter() - begun, time.process_time() - cpu
+
+
+def compare(worker: Ldv1Worker, paths: Sequence[Path], threads: int, repeats: int) -> None:
+    """Print pages/s of the model alone and of the pipeline, in turn, and the ratios."""
+    session, batches = inputs_of(worker, sorted(set(paths)))
+    share = len(paths) // len(set(paths))
+    batches = batches * share
+    print(f"{len(paths)} pages, {len(batches)} model inputs, {threads} threads")
+    ratios = []
+    for number in range(1, repeats + 1):
+        bare, bare_cpu = seconds(lambda: run_bare(session, batches, threads))
+        whole, whole_cpu = seconds(lambda: run_pipeline(worker, paths))
+        ratios.append((bare / whole, bare_cpu / whole_cpu))
+        print(
+            f"  run {number}: model alone {len(paths) / bare:6.2f} pages/s,"
+            f" pipeline {len(paths) / whole:6.2f} pages/s, ratio {bare / whole:.3f}, of CPU {bare_cpu / whole_cpu:.3f}"
+        )
+    print("median ratio {:.3f}, of CPU {:.3f}".format(*(statistics.median(each) for each in zip(*ratios, strict=True))))
+    print_stages(run_pipeline(worker, paths), len(paths))
+
+
+def print_stages(metrics: Metrics, pages: int) -> None:
+    """Print the mean time of a page in each stage."""
+    for name, stage in metrics.stages.items():
+        print(f"  {name:<7} {1000 * stage.seconds / pages:7.2f} ms a page, longest {1000 * stage.longest:.0f} ms")
+
+
+def measure_memory(worker: Ldv1Worker, pages: int, budget: int) -> None:
+    """Print what a long volume of small pages takes of memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        kinds = draw_small_pages(Path(folder))
+        paths = list(itertools.islice(itertools.cycle(kinds), pages))
+        run_pipeline(worker, paths[:WARM_PAGES])
+        before = psutil.Process().memory_info().rss
+        with peak_memory() as peak:
+            metrics = run_pipeline(worker, paths)
+    print(f"{pages} pages, budget {budget / MIB:.0f} MiB")
+    print(f"  bytes in flight at most  {metrics.counters['peak_bytes_in_flight'] / MIB:8.1f} MiB")
+    print(f"  RSS after {WARM_PAGES} pages       {before / MIB:8.1f} MiB")
+    print(f"  RSS at most              {peak[0] / MIB:8.1f} MiB, {(peak[0] - before) / MIB:+.1f} MiB")
+
+
+@contextmanager
+def peak_memory() -> Iterator[list[int]]:
+    """Watch the process's resident memory: the first number in the list is the highest that was seen."""
+    process, done = psutil.Process(), threading.Event()
+    peak = [process.memory_info().rss]
+
+    def watch() -> None:
+        while not done.wait(0.01):
+            peak[0] = max(peak[0], process.memory_info().rss)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield peak
+    finally:
+        done.set()
+        watcher.join()
+
+
+def draw_small_pages(folder: Path) -> list[Path]:
+    """Draw pages of 900 x 300 pixels with lines of bars."""
+    random = np.random.default_rng(1)
+    paths = [folder / f"{number:04}.jpg" for number in range(KINDS_OF_SMALL_PAGES)]
+    for path in paths:
+        page = np.full((300, 900), 240, np.uint8)
+        for top in range(40, 260, 45):
+            for left in range(50, 840, 14):
+                page[top : top + random.integers(8, 20), left : left + random.integers(3, 11)] = 30
+        Image.fromarray(page).save(path, quality=90)
+    return paths
+
+
+def pages_of(folder: Path, count: int) -> list[Path]:
+    """List a folder's pages, all of them over and over, until there are at least `count`."""
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    if not found:
+        raise SystemExit(f"There are no page images in {folder}.")
+    return found * -(-count // len(found))
+
+
+def main() -> None:
+    """Read the command line, and measure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", nargs="?", type=Path, default=SAMPLES, help="folder of pages (default: samples)")
+    parser.add_argument("--pages", type=int, help="pages of a run (default: 36, with --memory 2000)")
+    parser.add_argument("--repeats", type=int, default=5, help="runs of each kind")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="threads (default: one per core)")
+    parser.add_argument("--budget-mib", type=int, default=256, help="memory budget of the pages in flight")
+    parser.add_argument("--memory", action="store_true", help="measure memory instead of speed")
+    asked = parser.parse_args()
+    budget = asked.budget_mib * MIB
+    worker = Ldv1Worker.create({}, WorkerResources(asked.threads, budget, LocalModels()))
+    if asked.memory:
+        measure_memory(worker, asked.pages or SMALL_PAGES, budget)
+    else:
+        compare(worker, pages_of(asked.folder, asked.pages or 36), asked.threads, asked.repeats)
+
+
+if __name__ == "__main__":
+    main()

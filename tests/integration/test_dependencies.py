@@ -1,0 +1,188 @@
+"""Jobs that need other jobs: who waits, who is released, and what is stale."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from bec_orch.core.models import AttemptOutcome, TaskState, VolumeRef
+from bec_orch.io.database import Database
+from bec_orch.orch.discovery import Discovery
+from bec_orch.orch.enqueue import Enqueuer
+from bec_orch.orch.redrive import RedriveFilter, Redriver
+from tests.integration.test_worker_runtime import World, fail_times
+from tests.toy_job import nothing
+
+TERMINAL = "E_IMAGE_EMPTY"
+
+
+class Chain(World):
+    """Three toy jobs, each of which needs the one before: `toy`, `second`, `third`."""
+
+    def chain(self) -> None:
+        previous = None
+        for name in ("toy", "second", "third"):
+            self.create_job(name=name)
+            if previous:
+                with self.database.transaction("link") as connection:
+                    connection.execute(
+                        "INSERT INTO job_dependencies"
+                        " SELECT j.id, d.id FROM jobs j, jobs d WHERE (j.name, d.name) = (%s, %s)",
+                        (name, previous),
+                    )
+            previous = name
+        self.enqueuer = Enqueuer(self.database, self.queues)
+        self.discovery = Discovery(self.database, self.queues)
+
+    def states(self, job: str) -> list[TaskState]:
+        return [task.state for task in sorted(self.discovery.tasks(job), key=lambda task: task.id)]
+
+    def run_job(self, job: str) -> Any:
+        worker = self.worker(f"worker-{job}", job=job)
+        return worker.run(until_empty=True).outcomes
+
+
+@pytest.fixture
+def chain(database: Database, tmp_path: Path) -> Iterator[Chain]:
+    chain = Chain(tmp_path, database)
+    chain.chain()
+    yield chain
+    chain.queues.close()
+
+
+def test_a_task_waits_with_its_reason_and_is_released_with_the_commit(chain: Chain) -> None:
+    volume = chain.volume()
+    assert chain.enqueuer.enqueue("second", [volume]).waiting == 1
+    assert chain.discovery.tasks("second")[0].reason == "needs toy"
+    chain.enqueuer.enqueue("toy", [volume])
+    assert chain.run_job("toy") == {AttemptOutcome.DONE: 1}
+    assert chain.states("second") == [TaskState.QUEUED]
+    assert chain.queues("second").stats().visible == 1
+    assert chain.run_job("second") == {AttemptOutcome.DONE: 1}
+
+
+def test_with_dependencies_enqueues_what_is_missing_first_things_first(chain: Chain) -> None:
+    volume = chain.volume()
+    reports = chain.enqueuer.enqueue_with_dependencies("third", [volume])
+    assert list(reports) == ["toy", "second", "third"]
+    assert [(r.queued, r.waiting) for r in reports.values()] == [(1, 0), (0, 1), (0, 1)]
+    for job in reports:
+        assert chain.run_job(job) == {AttemptOutcome.DONE: 1}
+    again = chain.enqueuer.enqueue_with_dependencies("third", [volume])
+    assert [r.skipped_done for r in again.values()] == [1, 1, 1]
+
+
+def test_a_dependency_that_fails_shows_in_the_reason_and_releases_when_it_is_redriven(chain: Chain) -> None:
+    volume = chain.volume()
+    for number in (1, 2, 3):
+        (chain.scans / f"W1/I1/000{number}.jpg").write_bytes(b"")
+    chain.enqueuer.enqueue_with_dependencies("second", [volume])
+    assert chain.run_job("toy") == {AttemptOutcome.TERMINAL_FAILED: 1}
+    (waiting,) = chain.discovery.tasks("second")
+    assert (waiting.state, waiting.reason) == (TaskState.WAITING, f"toy failed: {TERMINAL}")
+    with chain.database.transaction("allow errors") as connection:
+        connection.execute(b"UPDATE jobs SET max_page_error_rate = 1")
+    Redriver(chain.database, chain.queues).redrive("toy", RedriveFilter(code=TERMINAL))
+    assert chain.run_job("toy") == {AttemptOutcome.DONE: 1}
+    assert chain.run_job("second") == {AttemptOutcome.DONE: 1}
+
+
+def stale_reasons(chain: Chain, job: str) -> list[tuple[str, ...]]:
+    return [volume.reasons for volume in chain.discovery.stale(job)]
+
+
+def done_chain(chain: Chain) -> VolumeRef:
+    volume = chain.volume()
+    for job in chain.enqueuer.enqueue_with_dependencies("third", [volume]):
+        chain.run_job(job)
+    assert [stale_reasons(chain, job) for job in ("toy", "second", "third")] == [[], [], []]
+    return volume
+
+
+def test_redoing_a_dependency_makes_its_dependants_stale_and_stale_redoes_them(chain: Chain) -> None:
+    volume = done_chain(chain)
+    chain.enqueuer.enqueue("toy", [volume], force=True)
+    assert chain.run_job("toy") == {AttemptOutcome.DONE: 1}
+    assert [stale_reasons(chain, job) for job in ("toy", "second", "third")] == [[], [("dependency",)], []]
+    assert chain.enqueuer.enqueue("second", [volume]).skipped_stale == 1
+    assert chain.enqueuer.enqueue("second", [volume], stale=True).queued == 1
+    assert chain.run_job("second") == {AttemptOutcome.DONE: 1}
+    assert [stale_reasons(chain, job) for job in ("second", "third")] == [[], [("dependency",)]]
+
+
+def test_an_edited_config_makes_work_stale(chain: Chain) -> None:
+    done_chain(chain)
+    with chain.database.transaction("edit") as connection:
+        connection.execute(b"UPDATE jobs SET config_hash = 'another' WHERE name = 'toy'")
+    assert stale_reasons(chain, "toy") == [("config",)]
+
+
+def test_another_model_makes_work_stale(chain: Chain) -> None:
+    done_chain(chain)
+    with chain.database.transaction("replace the model") as connection:
+        connection.execute(b"""UPDATE jobs SET models = '[{"name": "scales", "digest": "2"}]', code_version = '2'""")
+    assert stale_reasons(chain, "toy") == [("model", "code")]
+
+
+def test_a_newer_manifest_makes_work_stale_and_every_job_is_done_for_it(chain: Chain) -> None:
+    volume = done_chain(chain)
+    (chain.scans / "W1/I1/0005.jpg").write_bytes(b"xxxxx")
+    reports = chain.enqueuer.enqueue_with_dependencies("second", [volume], refresh=chain.sources)
+    assert [(r.queued, r.waiting) for r in reports.values()] == [(1, 0), (0, 1)]
+    assert stale_reasons(chain, "third") == [("manifest",)]
+    assert chain.run_job("toy") == {AttemptOutcome.DONE: 1}
+    assert chain.run_job("second") == {AttemptOutcome.DONE: 1}
+
+
+def test_a_dependency_whose_artefact_is_gone_is_waited_for_and_not_charged(chain: Chain) -> None:
+    volume = chain.volume()
+    chain.enqueuer.enqueue_with_dependencies("second", [volume])
+    chain.run_job("toy")
+    found = chain.success(volume)
+    assert found
+    (chain.home / "out" / found.location.prefix / "success.json").unlink()
+    assert chain.run_job("second") == {AttemptOutcome.RETRYABLE_FAILED: 3}
+    (task,) = chain.discovery.tasks("second")
+    assert (task.failure_code, task.charged) == ("E_DEPENDENCY_MISSING", 0)
+    chain.worker(job="toy")._maintenance.verify()
+    assert chain.run_job("toy") == {AttemptOutcome.DONE: 1}
+    assert chain.run_job("second") == {AttemptOutcome.DONE: 1}
+
+
+def test_a_dependant_reads_the_artefact_that_was_pinned_when_it_began(chain: Chain) -> None:
+    volume = chain.volume()
+    chain.enqueuer.enqueue_with_dependencies("second", [volume])
+    chain.run_job("toy")
+    seen: list[list[int]] = []
+
+    def read(context: Any, page: Any) -> None:
+        if context.job == "second" and page.index == 0:
+            seen.append(context.dependencies["toy"]()["length"].to_pylist())
+
+    chain.at_page = read
+    chain.run_job("second")
+    assert seen == [[1, 2, 3, 4]]
+    with chain.database.transaction("look") as connection:
+        row = connection.execute(b"SELECT inputs FROM tasks WHERE inputs <> '{}'").fetchone()
+    assert list(cast("dict[str, Any]", row)["inputs"]) == ["toy"]
+
+
+def test_the_graph_gives_each_job_after_what_it_needs(chain: Chain) -> None:
+    done_chain(chain)
+    graph = chain.discovery.graph()
+    assert [(node.name, node.depends_on) for node in graph] == [
+        ("toy", ()),
+        ("second", ("toy",)),
+        ("third", ("second",)),
+    ]
+    assert graph[0].tasks == {TaskState.DONE: 1}
+
+
+def test_failing_attempts_are_no_reason_to_start_a_dependant(chain: Chain) -> None:
+    volume = chain.volume()
+    chain.at_page = fail_times(ValueError("oops"), 2)
+    chain.enqueuer.enqueue_with_dependencies("second", [volume])
+    assert chain.run_job("toy")[AttemptOutcome.RETRYABLE_FAILED] == 2
+    chain.at_page = nothing
+    assert chain.run_job("second") == {AttemptOutcome.DONE: 1}
