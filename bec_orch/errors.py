@@ -7,6 +7,7 @@
     │   ├── TaskFault           the task itself misbehaved: tried again, but charged to its `max_attempts`
     │   ├── StorageError        an object store did not do what it was asked
     │   ├── DatabaseError       the database is away, or refused for a passing reason
+    │   │   └── DatabaseRefused     it refused for a reason that somebody must see to
     │   ├── QueueError          the queue is away, or refused for a passing reason
     │   │   └── PartlySent          it took some of the messages before
     │   └── DiskFullError       no room for the files of this attempt
@@ -95,6 +96,12 @@ class DatabaseError(RetryableError):
     """The database is away, or refused for a passing reason."""
 
     default_code = "E_DATABASE"
+
+
+class DatabaseRefused(DatabaseError):  # noqa: N818  (it tells what the database did)
+    """The database answered, and will say the same again until somebody sees to it: rights, password, schema."""
+
+    default_code = "E_DB_REFUSED"
 
 
 class QueueError(RetryableError):

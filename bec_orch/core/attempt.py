@@ -54,7 +54,11 @@ class Attempt:
         return result if held.files == result.files else adopted_result(held, manifest, own=False)
 
     def _stamp(self, etag: str, nb_pages: int) -> None:
-        if not self._parts.store.stamp_manifest(self._claim, etag, nb_pages):
+        stamped = patiently(
+            lambda: self._parts.store.stamp_manifest(self._claim, etag, nb_pages),
+            self._parts.options.outage_patience,
+        )
+        if not stamped:
             raise Superseded(f"The volume {self._claim.volume} has a newer manifest, {etag}.")
 
     def _location(self, manifest: Manifest, job: str | None = None) -> ArtefactLocation:

@@ -6,6 +6,7 @@ import time
 from types import TracebackType
 from typing import Self
 
+from bec_orch.core.failures import failure_of
 from bec_orch.core.models import DoneTask
 from bec_orch.core.runtime_parts import WorkerParts
 from bec_orch.errors import RetryableError, TerminalError
@@ -13,6 +14,15 @@ from bec_orch.errors import RetryableError, TerminalError
 logger = logging.getLogger(__name__)
 
 _MESSAGES_PER_ROUND = 1000
+_DEAD_LETTERS_PER_ROUND = 100
+_GIVEN_UP = failure_of(
+    RetryableError(
+        "The queue gave the message up: it was received very often, and never deleted.",
+        code="E_MESSAGE_GIVEN_UP",
+        hint="Its task goes on with a new message; look for workers that die as soon as they have a task.",
+    ),
+    "receive",
+)
 
 
 class Maintenance:
@@ -32,6 +42,14 @@ class Maintenance:
             self._parts.store.mark_dispatched(messages)
             logger.info("maintenance.dispatched", extra={"messages": len(messages)})
         return len(messages)
+
+    def record_dead_letters(self) -> None:
+        """Record the messages that the queue gave up by itself, which says nothing of their tasks: they go on."""
+        given_up = self._parts.queues(self._parts.job.name).undeclared_dead_letters(limit=_DEAD_LETTERS_PER_ROUND)
+        for letter in given_up:
+            self._parts.store.record_rejected(self._parts.job, letter.body, _GIVEN_UP)
+        if given_up:
+            logger.warning("maintenance.given_up", extra={"messages": len(given_up)})
 
     def verify(self) -> None:
         """Look at some finished artefacts: one that is gone or broken is made again, and litter is removed."""
@@ -96,6 +114,7 @@ class Housekeeper:
     def _round(self) -> None:
         try:
             self._maintenance.dispatch()
+            self._maintenance.record_dead_letters()
             self._maintenance.verify()
         except RetryableError as error:
             logger.warning("maintenance.failed", extra={"code": error.code})

@@ -1,6 +1,6 @@
 """The port of a job: what it is handed for one volume, and what it must offer."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 from bec_orch.core.job_config import JobConfig
 from bec_orch.core.metrics import Metrics
 from bec_orch.core.models import Manifest, ModelInfo, Page, PageCounts, PageOutcome, VolumeRef
+from bec_orch.errors import ConfigError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -110,11 +111,58 @@ class ModelStore(Protocol):
         ...
 
 
+class StoredBlob(Protocol):
+    """A whole object as it was read. `data` is empty when `size`, in bytes, is above the limit that was given."""
+
+    @property
+    def data(self) -> bytes: ...
+    @property
+    def etag(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+
+
+class StoredEntry(Protocol):
+    """One object of a listing: its key in the store, and the last segment of that."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+
+
+class StoredListing(Protocol):
+    """What lies directly under a prefix."""
+
+    @property
+    def objects(self) -> Sequence[StoredEntry]: ...
+
+
+class BlobReader(Protocol):
+    """Reads the objects of one store that the job's config names by its URL. May be used by all threads.
+
+    Every method raises `StorageError` (retryable) when the store is away; it was tried several times by then.
+    """
+
+    def read(self, key: str, *, limit: int | None = None) -> StoredBlob | None:
+        """Read a whole object, None when there is none; nothing of one larger than `limit` bytes is read."""
+        ...
+
+    def list(self, prefix: str) -> StoredListing:
+        """List what lies directly under a prefix (without a slash at its end); nothing when it is not there."""
+        ...
+
+
+def _no_stores(url: str) -> BlobReader:
+    raise ConfigError(f"This process opens no stores, so '{url}' cannot be read.", code="E_STORAGE_URL")
+
+
 @dataclass(frozen=True, slots=True)
 class WorkerResources:
     """What a job worker may use of its process: CPU threads, a memory budget in bytes for pages in flight, models.
 
-    `model_path` is the line model of `BEC_LD_MODEL_PATH`, or None.
+    `model_path` is the line model of `BEC_LD_MODEL_PATH`, or None. `open_store` opens a store by its URL for reading;
+    it raises `ConfigError` for what is no store's URL, and `StorageError` when there is no such store.
     """
 
     threads: int
@@ -122,6 +170,7 @@ class WorkerResources:
     models: ModelStore
     model_path: str | None = None
     max_image_pixels: int = 200_000_000
+    open_store: Callable[[str], BlobReader] = _no_stores
 
 
 class JobWorker(Protocol):

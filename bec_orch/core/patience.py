@@ -10,14 +10,28 @@ from bec_orch.errors import DatabaseError
 T = TypeVar("T")
 
 
-def patiently(action: Callable[[], T], seconds: float) -> T:
+def _never(_error: DatabaseError) -> bool:
+    return False
+
+
+def patiently(action: Callable[[], T], seconds: float, *, unless: Callable[[DatabaseError], bool] = _never) -> T:
     """Do the action, again and again for `seconds` while the database is away. The action must bear being repeated.
+
+    Args:
+        action: what to do.
+        seconds: how long to try.
+        unless: tells of the error of a failed try that it is not tried again.
 
     Raises:
         DatabaseError: the database was away for all that time.
     """
     for attempt in stamina.retry_context(
-        on=DatabaseError, attempts=None, timeout=seconds, wait_initial=0.2, wait_max=5.0, wait_jitter=0.5
+        on=lambda error: isinstance(error, DatabaseError) and not unless(error),
+        attempts=None,
+        timeout=seconds,
+        wait_initial=0.2,
+        wait_max=5.0,
+        wait_jitter=0.5,
     ):
         with attempt:
             return action()

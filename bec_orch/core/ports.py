@@ -3,7 +3,7 @@
 import datetime as dt
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
@@ -86,6 +86,14 @@ class TaskQueue(Protocol):
 
     def redrive(self, accept: Callable[[DeadLetter], bool]) -> int:
         """Move each dead letter that `accept` says yes to back to the queue; gives their number."""
+        ...
+
+    def redrive_all(self) -> int:
+        """Move every dead letter back to the queue, maybe only after this returned; gives their number."""
+        ...
+
+    def undeclared_dead_letters(self, *, limit: int) -> list[DeadLetter]:
+        """Look at dead letters that the queue gave up by itself, without a reason of ours."""
         ...
 
     def purge(self, *, dead: bool = False) -> int:
@@ -293,6 +301,7 @@ class Success:
     task_uid: str | None = None
     attempt: int | None = None
     code_version: str | None = None
+    inputs: Mapping[str, str] = field(default_factory=dict)
     pages: PageCounts | None = None
     content: Mapping[str, Any] | None = None
 
@@ -301,13 +310,15 @@ class Success:
 class AttemptKey:
     """What a finished page is valid for: part files are shared by attempts that agree on it, page ETags beside it.
 
-    `job_type` goes into the provenance of the file alone: the code version names the type's code.
+    `inputs` names, by job, the file of each dependency's artefact that the work is done on. `job_type` goes into the
+    provenance of the file alone: the code version names the type's code.
     """
 
     config_hash: str
     models: tuple[ModelInfo, ...]
     code_version: str
     job_type: str = ""
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
 
 class AttemptFiles(Protocol):

@@ -28,6 +28,7 @@ from bec_orch.core.runtime_parts import TaskEnd, WorkerParts
 from bec_orch.core.stop import TaskStop, WorkerStop
 from bec_orch.errors import (
     DatabaseError,
+    DatabaseRefused,
     Interrupted,
     LeaseLost,
     QueueError,
@@ -40,8 +41,6 @@ logger = logging.getLogger(__name__)
 
 # How long a message is hidden when the database gives no better time: its task waits for another job.
 _HIDDEN_WHILE_WAITING = 300.0
-# An acknowledgement of a claim that was lost is cleared up by claiming again with the same token, within this time.
-_CLAIM_PATIENCE = 10.0
 
 
 class TaskRunner:
@@ -58,10 +57,9 @@ class TaskRunner:
         Raises:
             RetryableError: database or queue are away; the message becomes visible again by itself.
         """
-        claimed_at = time.monotonic()
         try:
             volume = parse_message(message.body, self._parts.job.name, self._parts.options.default_source)
-            claim = self._claim(volume)
+            claimed_at, claim = self._claim(volume)
         except TerminalError as error:
             self._reject(message, error)
             return None
@@ -78,11 +76,17 @@ class TaskRunner:
         )
         return self._run(message, claim, lease)
 
-    def _claim(self, volume: VolumeRef) -> Claim | ClaimRefused:
+    def _claim(self, volume: VolumeRef) -> tuple[float, Claim | ClaimRefused]:
+        """Claim, and tell when the claim that was answered was sent.
+
+        Repeated with the same token for as long as the database is away: a claim whose acknowledgement was lost is
+        ours, and would otherwise stand in the way, and be charged, until its lease ends.
+        """
         token = uuid4()
 
-        def claim() -> Claim | ClaimRefused:
-            return self._parts.store.claim(
+        def claim() -> tuple[float, Claim | ClaimRefused]:
+            sent_at = time.monotonic()
+            return sent_at, self._parts.store.claim(
                 self._parts.job,
                 volume,
                 worker_id=self._parts.worker_id,
@@ -90,11 +94,17 @@ class TaskRunner:
                 lease=self._parts.options.lease,
             )
 
-        answer = patiently(claim, _CLAIM_PATIENCE)
+        def claim_patiently() -> tuple[float, Claim | ClaimRefused]:
+            return patiently(claim, self._parts.options.outage_patience, unless=self._is_in_vain)
+
+        sent_at, answer = claim_patiently()
         if isinstance(answer, ClaimRefused) and answer.refusal is Refusal.UNKNOWN:
             self._parts.store.ensure_task(self._parts.job, volume)
-            return patiently(claim, _CLAIM_PATIENCE)
-        return answer
+            return claim_patiently()
+        return sent_at, answer
+
+    def _is_in_vain(self, error: DatabaseError) -> bool:
+        return self._stop.requested or isinstance(error, DatabaseRefused)
 
     def _reject(self, message: ReceivedMessage, error: TerminalError) -> None:
         failure = failure_of(error, "resolve")

@@ -1,0 +1,63 @@
+# One command for each thing that one does here; `make` alone lists them.
+
+VENV := .venv
+BIN := $(VENV)/bin
+WHEEL_TEST := build/wheel-test
+
+# Any of these that is 3.11 or newer; `make PYTHON=/path/to/python demo` names another one.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
+	--custom-compile-command 'make lock'
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint check lock clean
+
+help:  ## list these commands
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 16
+
+demo: $(VENV)/.run  ## install what a run needs, and run the sample volumes
+	$(BIN)/bec demo
+
+test: $(VENV)/.dev  ## run all tests on this checkout
+	$(BIN)/pytest -n auto
+
+lint: $(VENV)/.dev  ## lint, formatting, types and import rules
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check: lint  ## all that a change must pass: lint, then all tests on the built wheel, with the coverage gate
+	rm -rf $(WHEEL_TEST)
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir $(WHEEL_TEST) .
+	.ci/test-wheel $(WHEEL_TEST)
+
+lock: $(VENV)/.dev  ## take the newest versions into requirements.txt and requirements-dev.txt
+	$(PIP_INSTALL) uv
+	$(COMPILE) --extra ldv1 --output-file requirements.txt
+	$(COMPILE) --extra ldv1 --extra ocr --extra aws --extra dev --constraint requirements.txt \
+		--output-file requirements-dev.txt
+
+clean:  ## remove what these commands made, but no results
+	rm -rf $(VENV) build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+$(VENV)/.made:
+	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or newer is needed, and none was found." >&2; \
+		echo "hint: apt install python3 python3-venv, or name one: make PYTHON=/path/to/python3.12 demo" >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "error: $(PYTHON) cannot make virtual environments." >&2; \
+		echo "hint: sudo apt install python3-venv" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.made requirements.txt pyproject.toml
+	@echo "Installing the packages of requirements.txt: about half a minute, 500 MB."
+	$(PIP_INSTALL) --require-hashes --no-deps -r requirements.txt
+	$(PIP_INSTALL) --no-deps --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements-dev.txt
+	$(PIP_INSTALL) --require-hashes --no-deps -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,1 @@
+"""The command line: parse, call, print; and the composition root that builds the real parts."""

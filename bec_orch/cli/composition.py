@@ -1,0 +1,207 @@
+"""The composition root: builds the real parts from the settings, and hands them to what uses them."""
+
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from psycopg.conninfo import make_conninfo
+
+from bec_orch import __version__
+from bec_orch.config import Settings
+from bec_orch.core.job_worker import WorkerResources
+from bec_orch.core.job_workers import JobWorkerCache
+from bec_orch.core.models import Job, WorkerInfo
+from bec_orch.core.runtime_parts import Activities, WorkerObserver, WorkerOptions, WorkerParts
+from bec_orch.errors import ConfigError
+from bec_orch.io.artefacts import StoredArtefacts
+from bec_orch.io.database import Database
+from bec_orch.io.db import DBClient, RetryPolicy
+from bec_orch.io.embedded import EmbeddedPostgres
+from bec_orch.io.migrate import migrate, require_schema
+from bec_orch.io.model_store import CachedModels
+from bec_orch.io.pgqueue import PgQueue
+from bec_orch.io.sources import Sources
+from bec_orch.io.storage import S3Options, Stores
+
+MEBIBYTE = 2**20
+
+
+class PgQueues:
+    """Gives the queue of a job by the job's name, each opened once (a `QueueFactory`)."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._open: dict[str, PgQueue] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, job: str) -> PgQueue:
+        with self._lock:
+            if job not in self._open:
+                self._open[job] = PgQueue(self._database, job)
+            return self._open[job]
+
+    def close(self) -> None:
+        """Close every queue. May be called twice."""
+        with self._lock:
+            while self._open:
+                self._open.popitem()[1].close()
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The real parts that commands work with."""
+
+    settings: Settings
+    database: Database
+    store: DBClient
+    queues: PgQueues
+    stores: Stores
+    sources: Sources
+
+    def artefacts(self) -> StoredArtefacts:
+        """Open the destination store; a missing folder is made."""
+        objects = self.stores.open(self.settings.dest_url, create=True)
+        return StoredArtefacts(objects, work_dir(self.settings))
+
+    @property
+    def default_source(self) -> str:
+        """The source of volumes that name none; empty when no source is set."""
+        return self.settings.default_source or ""
+
+
+@contextmanager
+def open_database(settings: Settings) -> Iterator[Database]:
+    """Open the database of the settings, the embedded one if they name none."""
+    with ExitStack() as stack:
+        embedded = settings.sql_host is None
+        conninfo = stack.enter_context(EmbeddedPostgres(settings.home)).conninfo if embedded else sql_conninfo(settings)
+        yield stack.enter_context(Database(conninfo))
+
+
+@contextmanager
+def open_parts(settings: Settings) -> Iterator[Parts]:
+    """Open everything that a command needs of the outside world, and close it after the block.
+
+    The schema of an embedded database is brought up to date; that of a shared one is the operator's decision.
+    """
+    with ExitStack() as stack:
+        database = stack.enter_context(open_database(settings))
+        bring_up = migrate if settings.sql_host is None else require_schema
+        bring_up(database)
+        queues = PgQueues(database)
+        stack.callback(queues.close)
+        retry = RetryPolicy(settings.backoff_base_seconds, settings.backoff_cap_seconds)
+        store = DBClient(database, default_source=settings.default_source or "", retry=retry)
+        stores = open_stores(settings)
+        yield Parts(settings, database, store, queues, stores, Sources(stores))
+
+
+def open_stores(settings: Settings) -> Stores:
+    """Give the opener of object stores."""
+    return Stores(S3Options(region=settings.region))
+
+
+def sql_conninfo(settings: Settings) -> str:
+    """Give the libpq connection string of the database that the settings name."""
+    password = settings.sql_password
+    values: dict[str, Any] = {
+        "host": settings.sql_host,
+        "port": settings.sql_port,
+        "user": settings.sql_user,
+        "password": password.get_secret_value() if password else None,
+        "dbname": settings.sql_database,
+        "sslmode": settings.sql_sslmode,
+        "sslrootcert": settings.sql_sslrootcert,
+    }
+    return make_conninfo(**{name: value for name, value in values.items() if value is not None})
+
+
+def worker_resources(settings: Settings, stores: Stores) -> WorkerResources:
+    """Give what a job worker may use of this machine."""
+    return WorkerResources(
+        threads=settings.threads,
+        memory_budget=settings.memory_budget_mib * MEBIBYTE,
+        models=CachedModels(stores, settings.home / "models"),
+        model_path=settings.ld_model_path,
+        max_image_pixels=settings.max_image_pixels,
+        open_store=stores.open,
+    )
+
+
+@contextmanager
+def worker_parts(
+    parts: Parts, job: Job, observer: WorkerObserver, *, slots: int = 1, grace: float | None = None
+) -> Iterator[WorkerParts]:
+    """Build what a worker of the job in this process is made of; models are freed after the block.
+
+    Args:
+        parts: the opened parts.
+        job: the job to work for.
+        observer: is told what the worker does.
+        slots: how many volumes it holds at once.
+        grace: seconds that a stop leaves for finishing, instead of the setting.
+    """
+    settings = parts.settings
+    job_workers = JobWorkerCache(worker_resources(settings, parts.stores))
+    built = WorkerParts(
+        job=job,
+        worker_id=_worker_id(),
+        store=parts.store,
+        queues=parts.queues,
+        sources=parts.sources,
+        artefacts=parts.artefacts(),
+        job_workers=job_workers,
+        observer=observer,
+        options=_worker_options(settings, slots, settings.grace_seconds if grace is None else grace),
+        activities=Activities(),
+    )
+    try:
+        yield built
+    finally:
+        job_workers.close()
+
+
+def worker_info(parts: WorkerParts) -> WorkerInfo:
+    """Tell the database who works."""
+    return WorkerInfo(parts.worker_id, parts.job.id, socket.gethostname(), os.getpid(), __version__)
+
+
+def work_dir(settings: Settings) -> Path:
+    """Give the folder for the files of running attempts; made when it is not there.
+
+    Raises:
+        ConfigError: it cannot be made.
+    """
+    folder = settings.home / "work"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"The folder {folder} cannot be made: {error.strerror}.", code="E_HOME", hint="Set BEC_HOME to another one."
+        ) from error
+    return folder
+
+
+def _worker_options(settings: Settings, slots: int, grace: float) -> WorkerOptions:
+    return WorkerOptions(
+        work_dir=work_dir(settings),
+        default_source=settings.default_source or "",
+        lease=settings.lease_seconds,
+        poll_wait=settings.poll_seconds,
+        grace=grace,
+        slots=slots,
+        maintenance_every=settings.maintenance_seconds,
+        redispatch_after=settings.redispatch_after_seconds,
+        failures_in_a_row=settings.black_hole_guard,
+    )
+
+
+def _worker_id() -> str:
+    # Two workers on one host are two workers, also when a process id comes back.
+    return f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"

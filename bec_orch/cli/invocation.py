@@ -1,0 +1,45 @@
+"""What the options before the command said, shared by every command."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import typer
+
+from bec_orch.cli.console import warn
+from bec_orch.config import LoadedSettings, Settings, closest, known_secrets, load_settings
+from bec_orch.logging_setup import configure_logging
+
+
+@dataclass
+class Invocation:
+    """One run of the program. Settings are read when a command first asks for them: `--help` never fails on them."""
+
+    debug: bool = False
+    flags: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def loaded(self) -> LoadedSettings:
+        """The settings with their origins; logs go where they say from now on."""
+        loaded = load_settings(self.flags)
+        for name in loaded.unknown:
+            meant = closest(name)
+            warn(f"{name} is set, but is no setting.", f"Did you mean {meant}?" if meant else "See `bec config show`.")
+        start_logging(loaded.settings, "error")
+        return loaded
+
+    @property
+    def settings(self) -> Settings:
+        """The settings."""
+        return self.loaded.settings
+
+
+def start_logging(settings: Settings, level: str) -> None:
+    """Log as the settings say, from this level on if they name none."""
+    configure_logging(settings.log_format, settings.log_level or level, known_secrets(settings))
+
+
+def invocation(ctx: typer.Context) -> Invocation:
+    """Give the invocation that `main` put into the context."""
+    return ctx.ensure_object(Invocation)

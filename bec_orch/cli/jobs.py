@@ -1,0 +1,231 @@
+"""`bec jobs`: jobs, their configs, and how far they are."""
+
+import datetime as dt
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from bec_orch.cli.composition import open_parts
+from bec_orch.cli.console import print_json, print_record, print_rows, say
+from bec_orch.cli.invocation import invocation
+from bec_orch.cli.options import (
+    DEFAULT_ERROR_RATE,
+    ConfigFile,
+    ConfigText,
+    ErrorRate,
+    JobName,
+    Json,
+    Limit,
+    parse_names,
+    read_config,
+)
+from bec_orch.core.models import Job, TaskState
+from bec_orch.core.registry import job_types, job_worker_class
+from bec_orch.orch.discovery import Discovery, JobStats, TaskFilter, TaskView
+from bec_orch.orch.job_admin import JobAdmin
+
+app = typer.Typer(help="Make, show and change jobs.")
+
+Needs = Annotated[
+    list[str] | None,
+    typer.Option("--needs", metavar="JOB", help="A job whose artefact this one reads; may be given again."),
+]
+MaxAttempts = Annotated[int, typer.Option(metavar="N", help="Charged attempts after which a task has failed.")]
+
+
+@app.command(epilog="Example: bec jobs create ldv1-fine --type ldv1 --config-text '{\"line_pitch\": 32}'")
+def create(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the new job.", show_default=False)],
+    *,
+    job_type: Annotated[
+        str | None, typer.Option("--type", metavar="TYPE", help="Its job type (default: NAME).", show_default=False)
+    ] = None,
+    config_file: ConfigFile = None,
+    config_text: ConfigText = None,
+    needs: Needs = None,
+    max_attempts: MaxAttempts = 5,
+    max_page_error_rate: ErrorRate = DEFAULT_ERROR_RATE,
+    as_json: Json = False,
+) -> None:
+    """Make a job. Its config is checked against the schema of its type."""
+    config = read_config(config_file, config_text) or {}
+    with open_parts(invocation(ctx).settings) as parts:
+        made = JobAdmin(parts.database).create(
+            name,
+            job_type or name,
+            config,
+            depends_on=needs or (),
+            max_attempts=max_attempts,
+            max_page_error_rate=max_page_error_rate,
+        )
+    _print(made, as_json=as_json)
+
+
+@app.command("list", epilog="Example: bec jobs list")
+def list_jobs(ctx: typer.Context, *, as_json: Json = False) -> None:
+    """List the jobs."""
+    with open_parts(invocation(ctx).settings) as parts:
+        jobs = JobAdmin(parts.database).list()
+    if as_json:
+        print_json(jobs)
+        return
+    columns = {"name": "job", "type": "type", "depends_on": "needs", "config": "config"}
+    rows = [
+        {"name": job.name, "type": job.type, "depends_on": ", ".join(job.depends_on), "config": job.config}
+        for job in jobs
+    ]
+    print_rows(rows, columns, empty="There are no jobs yet: `bec jobs create ldv1` makes one.")
+
+
+@app.command(epilog="Example: bec jobs show ldv1")
+def show(ctx: typer.Context, name: JobName, *, as_json: Json = False) -> None:
+    """Show a job with its config."""
+    with open_parts(invocation(ctx).settings) as parts:
+        job = JobAdmin(parts.database).show(name)
+    _print(job, as_json=as_json)
+
+
+@app.command(epilog="Example: bec jobs update ldv1 --max-page-error-rate 0.1")
+def update(
+    ctx: typer.Context,
+    name: JobName,
+    *,
+    config_file: ConfigFile = None,
+    config_text: ConfigText = None,
+    needs: Needs = None,
+    max_attempts: MaxAttempts | None = None,
+    max_page_error_rate: ErrorRate | None = None,
+    as_json: Json = False,
+) -> None:
+    """Change a job. Of the config, only the keys that are given change; running tasks keep what they began with."""
+    config = read_config(config_file, config_text)
+    with open_parts(invocation(ctx).settings) as parts:
+        job = JobAdmin(parts.database).update(
+            name,
+            config=config,
+            depends_on=needs,
+            max_attempts=max_attempts,
+            max_page_error_rate=max_page_error_rate,
+        )
+    _print(job, as_json=as_json)
+
+
+@app.command(epilog="Example: bec jobs delete ldv1-fine")
+def delete(ctx: typer.Context, name: JobName, *, as_json: Json = False) -> None:
+    """Delete a job: its unfinished tasks are canceled, artefacts and history stay."""
+    with open_parts(invocation(ctx).settings) as parts:
+        deleted = JobAdmin(parts.database).delete(name)
+    if as_json:
+        print_json(deleted)
+    else:
+        say(f"The job {deleted.name} is deleted; {deleted.canceled} unfinished tasks were canceled.")
+
+
+@app.command(epilog="Example: bec jobs stats ldv1")
+def stats(ctx: typer.Context, name: JobName, *, as_json: Json = False) -> None:
+    """Show where a job stands: volumes by state, pages, speed, and when it should be done."""
+    with open_parts(invocation(ctx).settings) as parts:
+        found = Discovery(parts.database, parts.queues).stats(name)
+    if as_json:
+        print_json({**asdict(found), "eta_seconds": found.eta_seconds})
+    else:
+        print_record(_stats_record(found))
+
+
+@app.command(epilog="Example: bec jobs tasks ldv1 --state terminal_failed")
+def tasks(
+    ctx: typer.Context,
+    name: JobName,
+    *,
+    state: Annotated[TaskState | None, typer.Option(help="Only tasks in this state.", show_default=False)] = None,
+    code: Annotated[str | None, typer.Option(metavar="E_CODE", help="Only failures with this code.")] = None,
+    fingerprint: Annotated[str | None, typer.Option(metavar="HEX", help="Only failures of this group.")] = None,
+    volume: Annotated[str | None, typer.Option(metavar="W_ID/I_ID", help="Only tasks of this volume.")] = None,
+    limit: Limit = 50,
+    as_json: Json = False,
+) -> None:
+    """List tasks of a job, what changed last first."""
+    w_id, i_id = parse_names(volume) if volume else (None, None)
+    wanted = TaskFilter(state, code, fingerprint, w_id, i_id)
+    with open_parts(invocation(ctx).settings) as parts:
+        found = Discovery(parts.database, parts.queues).tasks(name, wanted, limit=limit)
+    if as_json:
+        print_json(found)
+        return
+    columns = {"task": "task", "volume": "volume", "state": "state", "attempt": "try", "pages": "pages"}
+    columns |= {"errors": "errors", "why": "why"}
+    print_rows([_task_row(task) for task in found], columns, empty="There are no such tasks.")
+
+
+@app.command(epilog="Example: bec jobs types --schema ldv1")
+def types(
+    *,
+    schema: Annotated[
+        str | None,
+        typer.Option(metavar="TYPE", help="Print the JSON schema of this type's config.", show_default=False),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the installed job types, or print the config schema of one."""
+    if schema:
+        print_json(job_worker_class(schema).config_type.model_json_schema())
+        return
+    rows = [{"type": name, "implemented_by": point.value} for name, point in job_types().items()]
+    if as_json:
+        print_json(rows)
+    else:
+        print_rows(rows, {"type": "type", "implemented_by": "implemented by"}, empty="No job type is installed.")
+
+
+def _stats_record(found: JobStats) -> dict[str, Any]:
+    volumes = {f"volumes {state.value}": count for state, count in found.volumes.items()}
+    return {
+        "job": found.job.name,
+        **volumes,
+        "done under another config": found.stale,
+        "pages ok": found.pages.ok,
+        "pages skipped": found.pages.skipped,
+        "pages with errors": found.pages.error,
+        "pages left": found.pages_left,
+        "pages/s, 5 minutes": found.pages_per_second_5min,
+        "pages/s, 1 hour": found.pages_per_second_1h,
+        "time left": None if found.eta_seconds is None else str(dt.timedelta(seconds=round(found.eta_seconds))),
+    }
+
+
+def _task_row(task: TaskView) -> dict[str, Any]:
+    failure = f"{task.failure_code}: {task.failure_message}" if task.failure_code else None
+    return {
+        "task": task.id,
+        "volume": str(task.volume),
+        "state": task.state.value,
+        "attempt": task.attempt,
+        "pages": task.pages.total if task.pages else None,
+        "errors": task.pages.error if task.pages else None,
+        "why": failure or task.reason,
+    }
+
+
+def _print(job: Job, *, as_json: bool) -> None:
+    if as_json:
+        print_json(job)
+    else:
+        print_record(_record(job))
+
+
+def _record(job: Job) -> Mapping[str, Any]:
+    return {
+        "job": job.name,
+        "type": job.type,
+        "needs": ", ".join(job.depends_on),
+        "max_attempts": job.max_attempts,
+        "max_page_error_rate": job.max_page_error_rate,
+        "config": json.dumps(dict(job.config), ensure_ascii=False),
+        "config_hash": job.config_hash,
+        "created": job.created_at,
+        "updated": job.updated_at,
+    }

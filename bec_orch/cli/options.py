@@ -1,0 +1,69 @@
+"""Options and arguments that several commands have."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bec_orch.errors import ConfigError
+from bec_orch.orch.volume_lists import parse_volume
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+JobName = Annotated[str, typer.Argument(metavar="JOB", help="Name of the job.", show_default=False)]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="File with the job's config, a JSON object.", show_default=False),
+]
+ConfigText = Annotated[
+    str | None,
+    typer.Option("--config-text", metavar="JSON", help="The job's config itself, as JSON.", show_default=False),
+]
+DEFAULT_ERROR_RATE = 0.05
+ErrorRate = Annotated[
+    float,
+    typer.Option("--max-page-error-rate", metavar="RATE", help="Share of a volume's pages that may be errors, 0 to 1."),
+]
+Limit = Annotated[int, typer.Option("--limit", metavar="N", min=1, help="Show at most so many.")]
+
+
+def read_config(file: Path | None, text: str | None) -> dict[str, Any] | None:
+    """Read a job's config from a file or from the command line; None when neither was given.
+
+    Raises:
+        ConfigError: both were given, the file cannot be read, or it is not a JSON object.
+    """
+    if file and text:
+        raise ConfigError("--config and --config-text were both given.", hint="Give one of them.")
+    if file:
+        text = _content(file)
+    return None if text is None else _json_object(text, str(file) if file else "--config-text")
+
+
+def parse_names(volume: str) -> tuple[str, str]:
+    """Take `W_ID/I_ID` apart.
+
+    Raises:
+        UsageError: it is not of this form.
+    """
+    named = parse_volume(volume, "")
+    return named.w_id, named.i_id
+
+
+def _content(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The config file {file} cannot be read: {error}.", hint="Give a JSON file.") from error
+
+
+def _json_object(text: str, where: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"The config in {where} is not JSON: {error}.", code="E_JOB_CONFIG") from error
+    if not isinstance(value, dict):
+        raise ConfigError(
+            f"The config in {where} is not a JSON object.", code="E_JOB_CONFIG", hint='Write it like {"key": "value"}.'
+        )
+    return value

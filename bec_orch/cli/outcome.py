@@ -1,0 +1,98 @@
+"""How the volumes of a run stand, as a table or as JSON, and as an exit code."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bec_orch.cli.console import EXIT_DONE, EXIT_FAILED, EXIT_PAGE_ERRORS, note, print_json, print_rows, say
+from bec_orch.core.models import TaskState
+from bec_orch.orch.discovery import TaskView
+from bec_orch.orch.local_run import RunOutcome
+
+_ROWS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a run left. `pages_per_second` counts the pages that were computed now; None when there were none."""
+
+    outcome: RunOutcome
+    destination: str
+    pages_per_second: float | None
+    overlays: tuple[Path, ...]
+
+
+def show(result: RunResult, *, as_json: bool) -> None:
+    """Print how the volumes stand, and where everything is."""
+    if as_json:
+        print_json(_as_json(result))
+    else:
+        _show(result)
+
+
+def _show(result: RunResult) -> None:
+    outcome = result.outcome
+    if result.pages_per_second is None:
+        say("Nothing to do: everything was done already.")
+    rows = [_row(task, outcome.counters) for task in outcome.tasks]
+    total = _total(outcome)
+    columns = {name: name for name in total}
+    print_rows([*rows[:_ROWS], total], columns, empty="")
+    if len(rows) > _ROWS:
+        say(f"(The first {_ROWS} of {len(rows)} volumes are shown.)")
+    if result.pages_per_second is not None:
+        say(f"{result.pages_per_second:.1f} pages/s")
+    for task in outcome.failed:
+        note(f"failed {task.volume}: {task.failure_code}: {task.failure_message}")
+        if task.failure_hint:
+            note(f"hint: {task.failure_hint}")
+    say()
+    say(f"Artefacts: {result.destination}")
+    for picture in result.overlays:
+        say(f"Picture:   {picture}")
+
+
+def exit_code(outcome: RunOutcome) -> int:
+    """Give the exit code that tells how the volumes stand."""
+    if not outcome.is_done:
+        return EXIT_FAILED
+    return EXIT_PAGE_ERRORS if outcome.pages.error else EXIT_DONE
+
+
+def _row(task: TaskView, counters: Mapping[str, float]) -> dict[str, Any]:
+    pages = task.pages
+    return {
+        "volume": str(task.volume),
+        "state": task.state.value,
+        "pages": pages.total if pages else None,
+        **{name: round(task.counters[name]) if name in task.counters else None for name in counters},
+        "page errors": pages.error if pages else None,
+    }
+
+
+def _total(outcome: RunOutcome) -> dict[str, Any]:
+    volumes = len(outcome.tasks)
+    return {
+        "volume": f"{volumes} volume{'s' * (volumes != 1)}",
+        "state": f"{outcome.count(TaskState.DONE)} done",
+        "pages": outcome.pages.total,
+        **{name: round(value) for name, value in outcome.counters.items()},
+        "page errors": outcome.pages.error,
+    }
+
+
+def _as_json(result: RunResult) -> dict[str, Any]:
+    outcome = result.outcome
+    return {
+        "volumes": len(outcome.tasks),
+        "done": outcome.count(TaskState.DONE),
+        "failed": len(outcome.failed),
+        "left_out": outcome.left_out,
+        "pages": outcome.pages,
+        "counters": outcome.counters,
+        "pages_per_second": result.pages_per_second,
+        "artefacts": result.destination,
+        "pictures": result.overlays,
+        "tasks": outcome.tasks,
+    }

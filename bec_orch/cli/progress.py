@@ -1,0 +1,179 @@
+"""What a run shows while it works: a bar on a terminal, a line per volume elsewhere, or nothing."""
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Self
+
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from bec_orch.cli.console import console, note
+from bec_orch.core.models import AttemptOutcome, Claim, Manifest
+from bec_orch.core.runtime_parts import TaskEnd
+
+_ENDS = frozenset({AttemptOutcome.DONE, AttemptOutcome.ADOPTED, AttemptOutcome.TERMINAL_FAILED})
+
+
+class PageTally:
+    """Counts pages and volumes of a run. Thread-safe.
+
+    Pages of volumes that have not begun are not known yet: their number is taken to be the average of those that have.
+    """
+
+    def __init__(self, volumes: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.volumes = volumes
+        self._clock = clock
+        self._begun = clock()
+        self._lock = threading.Lock()
+        self._done: dict[int, int] = {}
+        self._totals: dict[int, int] = {}
+        self._kept: dict[int, int] = {}
+        self._ended: set[int] = set()
+
+    def pages(self, claim: Claim, done: int, total: int) -> None:
+        """Note where a volume stands; the first note tells the pages that an earlier attempt left finished."""
+        with self._lock:
+            self._kept.setdefault(claim.task_id, done)
+            self._done[claim.task_id] = done
+            self._totals[claim.task_id] = total
+
+    def end(self, end: TaskEnd) -> None:
+        """Note that a volume is at its end, if it is."""
+        with self._lock:
+            if end.outcome in _ENDS:
+                self._ended.add(end.claim.task_id)
+
+    @property
+    def pages_done(self) -> int:
+        """Pages that have a row."""
+        with self._lock:
+            return sum(self._done.values())
+
+    @property
+    def pages_expected(self) -> int:
+        """Pages of the whole run, as far as is known."""
+        with self._lock:
+            known = sum(self._totals.values())
+            unknown = self.volumes - len(self._totals.keys() | self._ended)
+            return known + round(unknown * known / len(self._totals)) if self._totals else 0
+
+    @property
+    def volumes_ended(self) -> int:
+        """Volumes that are done or failed for good."""
+        with self._lock:
+            return len(self._ended)
+
+    @property
+    def pages_per_second(self) -> float:
+        """Pages computed by this run a second."""
+        with self._lock:
+            computed = sum(self._done.values()) - sum(self._kept.values())
+        elapsed = self._clock() - self._begun
+        return computed / elapsed if elapsed > 0 else 0.0
+
+
+class Unwatched:
+    """Shows nothing and keeps nothing: for a worker that runs for weeks, whose log tells all."""
+
+    def task_started(self, claim: Claim, manifest: Manifest) -> None:
+        pass
+
+    def pages_done(self, claim: Claim, done: int, total: int) -> None:
+        pass
+
+    def task_ended(self, end: TaskEnd) -> None:
+        pass
+
+
+class SilentProgress(Unwatched, AbstractContextManager["SilentProgress"]):
+    """Shows nothing; counts all the same."""
+
+    def __init__(self, volumes: int) -> None:
+        self.tally = PageTally(volumes)
+
+    def pages_done(self, claim: Claim, done: int, total: int) -> None:
+        self.tally.pages(claim, done, total)
+
+    def task_ended(self, end: TaskEnd) -> None:
+        self.tally.end(end)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+
+class LineProgress(SilentProgress):
+    """Prints a line for each attempt that ended, to stderr."""
+
+    def task_ended(self, end: TaskEnd) -> None:
+        super().task_ended(end)
+        note(f"[{self.tally.volumes_ended}/{self.tally.volumes}] {end.claim.volume}: {ending(end)}")
+
+
+class BarProgress(SilentProgress):
+    """A bar with pages, volumes, speed and the time left; attempts that failed get a line above it."""
+
+    def __init__(self, volumes: int) -> None:
+        super().__init__(volumes)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.completed}/{task.fields[expected]} pages"),
+            TextColumn("{task.fields[ended]}/{task.fields[volumes]} volumes"),
+            TextColumn("{task.fields[speed]:.1f} pages/s"),
+            TimeRemainingColumn(compact=True),
+            console=console(stderr=True),
+            transient=True,
+        )
+        self._bar = self._progress.add_task("pages", total=None, expected="?", ended=0, volumes=volumes, speed=0.0)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def pages_done(self, claim: Claim, done: int, total: int) -> None:
+        super().pages_done(claim, done, total)
+        self._show()
+
+    def task_ended(self, end: TaskEnd) -> None:
+        super().task_ended(end)
+        if end.failure:
+            self._progress.console.print(f"{end.claim.volume}: {ending(end)}", soft_wrap=True)
+        self._show()
+
+    def _show(self) -> None:
+        tally = self.tally
+        self._progress.update(
+            self._bar,
+            completed=tally.pages_done,
+            total=tally.pages_expected or None,
+            expected=tally.pages_expected or "?",
+            ended=tally.volumes_ended,
+            speed=tally.pages_per_second,
+        )
+
+
+def progress(volumes: int, *, silent: bool) -> SilentProgress:
+    """Give the way to show a run that suits where stderr goes."""
+    if silent:
+        return SilentProgress(volumes)
+    return BarProgress(volumes) if console(stderr=True).is_terminal else LineProgress(volumes)
+
+
+def ending(end: TaskEnd) -> str:
+    """Tell in words how an attempt ended."""
+    if end.result:
+        counts = end.result.pages
+        return f"{end.outcome.value}, {counts.total} pages, {counts.error} errors"
+    if end.failure:
+        again = f"; again in {end.retry_after:.0f} s" if end.retry_after else ""
+        return f"{end.outcome.value}, {end.failure.code}: {end.failure.message}{again}"
+    return end.outcome.value

@@ -1,0 +1,114 @@
+"""`bec run`: a job over the volumes of a folder, on this machine, in a workspace of its own."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bec_orch.cli.composition import Parts, open_parts
+from bec_orch.cli.console import say, warn
+from bec_orch.cli.invocation import Invocation, invocation
+from bec_orch.cli.options import DEFAULT_ERROR_RATE, ConfigFile, ConfigText, ErrorRate, Json, read_config
+from bec_orch.cli.outcome import RunResult, exit_code, show
+from bec_orch.cli.overlays import require_overlays, write_overlays
+from bec_orch.cli.progress import progress
+from bec_orch.cli.working import work
+from bec_orch.config import Origin, Settings
+from bec_orch.core.models import Job
+from bec_orch.core.names import printable
+from bec_orch.errors import Interrupted
+from bec_orch.io.detect import DetectedSource, detect_source
+from bec_orch.io.workspace import WorkspaceLock
+from bec_orch.orch.local_run import LocalRun
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What a run was asked to do."""
+
+    job_type: str
+    config: Mapping[str, Any] = field(default_factory=dict)
+    max_page_error_rate: float = DEFAULT_ERROR_RATE
+    force: bool = False
+    overlay: bool = False
+    as_json: bool = False
+
+
+def command(
+    ctx: typer.Context,
+    job_type: Annotated[str, typer.Argument(metavar="TYPE", help="Job type, such as ldv1.", show_default=False)],
+    path: Annotated[
+        Path,
+        typer.Argument(metavar="PATH", help="Folder of volumes, of one work, or of one volume.", show_default=False),
+    ],
+    *,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Workspace for results and state (default: BEC_HOME)."),
+    ] = None,
+    config_file: ConfigFile = None,
+    config_text: ConfigText = None,
+    max_page_error_rate: ErrorRate = DEFAULT_ERROR_RATE,
+    force: Annotated[bool, typer.Option("--force", help="Do again what is done.")] = False,
+    overlay: Annotated[bool, typer.Option("--overlay", help="Draw one picture per volume (ldv1).")] = False,
+    as_json: Json = False,
+) -> None:
+    """Run a job over your own scans. Run it again to go on after an interruption; what is done is not done again."""
+    asked = invocation(ctx)
+    request = RunRequest(
+        job_type, read_config(config_file, config_text) or {}, max_page_error_rate, force, overlay, as_json
+    )
+    settings = workspace(asked, out)
+    result = run_volumes(detect_source(path), request, settings)
+    show(result, as_json=as_json)
+    if not as_json:
+        say(f"Next: bec --home {settings.home} jobs stats {job_type}")
+    raise typer.Exit(exit_code(result.outcome))
+
+
+def workspace(asked: Invocation, out: Path | None) -> Settings:
+    """Give the settings of a run: everything in the workspace, unless BEC_DEST_URL names a store for the artefacts."""
+    loaded = asked.loaded
+    own = loaded.settings.in_workspace(out or loaded.settings.home)
+    if out is None and loaded.origins["dest_url"] is not Origin.DEFAULT:
+        return own.model_copy(update={"dest_url": loaded.settings.dest_url})
+    return own
+
+
+def run_volumes(detected: DetectedSource, request: RunRequest, settings: Settings) -> RunResult:
+    """Run a job over detected volumes until nothing is left to do.
+
+    Raises:
+        Interrupted: by Ctrl-C or SIGTERM; finished pages are kept.
+        BecError: the run cannot begin, or stopped itself.
+    """
+    if request.overlay:
+        require_overlays(request.job_type)
+    for rejected in detected.rejected:
+        warn(f"The folder {printable(rejected.name)} is left out: it {rejected.reason}.", "Mend it, then run again.")
+    with WorkspaceLock(settings.home), open_parts(settings) as parts:
+        run = LocalRun(parts.database, parts.queues)
+        job = run.prepare_job(request.job_type, request.config, request.max_page_error_rate)
+        report = run.enqueue(job, detected.volumes, parts.sources, force=request.force)
+        for fault in report.faults:
+            warn(f"The volume {fault.volume} is left out: {fault.message}", "Mend it, then run again.")
+        speed = _work(parts, job, request)
+        outcome = run.outcome(job, detected.volumes, report)
+        overlays = write_overlays(parts, outcome.tasks, settings.home / "overlays") if request.overlay else ()
+        return RunResult(outcome, settings.dest_url, speed, tuple(overlays))
+
+
+def _work(parts: Parts, job: Job, request: RunRequest) -> float | None:
+    unfinished = parts.store.unfinished(job)
+    if not unfinished:
+        return None
+    with progress(unfinished, silent=request.as_json) as shown:
+        done = work(parts, job, shown, until_empty=True, grace=0.0, word="Stopping at the next page.")
+    if done.interrupted:
+        raise Interrupted(
+            f"The run was interrupted; {shown.tally.pages_done} pages of it are finished and kept.",
+            hint="Run the same command again to go on there.",
+        )
+    return shown.tally.pages_per_second

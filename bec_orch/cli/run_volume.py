@@ -1,0 +1,65 @@
+"""`bec run-volume`: one volume of a job, now and here."""
+
+from typing import Annotated
+
+import typer
+
+from bec_orch.cli.composition import Parts, open_parts, worker_info, worker_parts
+from bec_orch.cli.invocation import invocation
+from bec_orch.cli.options import JobName, Json
+from bec_orch.cli.outcome import RunResult, exit_code, show
+from bec_orch.cli.progress import progress
+from bec_orch.cli.signals import stopping
+from bec_orch.core.models import Job, VolumeRef
+from bec_orch.errors import Interrupted, UsageError
+from bec_orch.orch.discovery import Discovery, TaskFilter
+from bec_orch.orch.local_run import LocalRun
+from bec_orch.orch.single_volume import SingleVolume
+
+
+def command(
+    ctx: typer.Context,
+    job: JobName,
+    w_id: Annotated[str, typer.Argument(metavar="W_ID", help="The work.", show_default=False)],
+    i_id: Annotated[str, typer.Argument(metavar="I_ID", help="The volume.", show_default=False)],
+    *,
+    source: Annotated[
+        str | None,
+        typer.Option(metavar="LAYOUT+URL", help="Its source (default: where it was last read from)."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Do it again if it is done.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Make one attempt at a volume on this machine, past the queue."""
+    asked = invocation(ctx)
+    with open_parts(asked.settings) as parts:
+        run, wanted = LocalRun(parts.database, parts.queues), parts.store.job(job)
+        volume = VolumeRef(w_id, i_id, source or _last_source(parts, job, w_id, i_id))
+        report = run.enqueue(wanted, [volume], parts.sources, force=force)
+        speed = _attempt(parts, wanted, volume, silent=as_json)
+        outcome = run.outcome(wanted, [volume], report)
+    show(RunResult(outcome, asked.settings.dest_url, speed, ()), as_json=as_json)
+    raise typer.Exit(exit_code(outcome))
+
+
+def _last_source(parts: Parts, job: str, w_id: str, i_id: str) -> str:
+    known = Discovery(parts.database, parts.queues).tasks(job, TaskFilter(w_id=w_id, i_id=i_id), limit=1)
+    source = known[0].volume.source if known else parts.default_source
+    if not source:
+        raise UsageError(
+            f"It is not known where the volume {w_id}/{i_id} lies.",
+            code="E_SOURCE_UNSET",
+            hint="Give --source, or set BEC_SOURCE_URL.",
+        )
+    return source
+
+
+def _attempt(parts: Parts, job: Job, volume: VolumeRef, *, silent: bool) -> float | None:
+    """Run the volume; gives pages per second, None when there was nothing to attempt."""
+    with progress(1, silent=silent) as shown, worker_parts(parts, job, shown, grace=0.0) as built:
+        single = SingleVolume(built, worker_info(built), parts.database)
+        with stopping(single.stop, "Stopping at the next page.") as stop:
+            end = single.run(volume)
+    if stop.asked:
+        raise Interrupted("The run was interrupted; its finished pages are kept.", hint="Run it again to go on there.")
+    return shown.tally.pages_per_second if end else None

@@ -1,0 +1,41 @@
+"""`bec workers`: the worker processes, and what each is at."""
+
+from typing import Annotated, Any
+
+import typer
+
+from bec_orch.cli.composition import open_parts
+from bec_orch.cli.console import print_json, print_rows
+from bec_orch.cli.invocation import invocation
+from bec_orch.cli.options import Json, Limit
+from bec_orch.orch.discovery import Discovery, WorkerView
+
+
+def command(
+    ctx: typer.Context,
+    *,
+    job: Annotated[str | None, typer.Option(metavar="JOB", help="Only workers of this job.")] = None,
+    everyone: Annotated[bool, typer.Option("--all", help="Those that have ended, too.")] = False,
+    limit: Limit = 100,
+    as_json: Json = False,
+) -> None:
+    """Show the workers, and at which page of which volume each is."""
+    with open_parts(invocation(ctx).settings) as parts:
+        found = Discovery(parts.database, parts.queues).workers(job, stopped=everyone, limit=limit)
+    if as_json:
+        print_json(found)
+        return
+    columns = {"worker": "worker", "job": "job", "state": "state", "doing": "doing", "heard": "heard of"}
+    print_rows([_row(worker) for worker in found], columns, empty="There are no workers.")
+
+
+def _row(worker: WorkerView) -> dict[str, Any]:
+    doing = ", ".join(f"{task.w_id}/{task.i_id} {task.pages_done}/{task.pages_total}" for task in worker.doing)
+    state = f"{worker.condition.value} ({worker.stop_reason})" if worker.stop_reason else worker.condition.value
+    return {
+        "worker": worker.id,
+        "job": worker.job,
+        "state": state,
+        "doing": doing,
+        "heard": f"{worker.silent_seconds:.0f} s ago",
+    }

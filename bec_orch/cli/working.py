@@ -1,0 +1,60 @@
+"""A worker in this process, from its parts to its report; Ctrl-C and SIGTERM stop it at a page boundary."""
+
+from dataclasses import dataclass
+
+from bec_orch.cli.composition import Parts, worker_info, worker_parts
+from bec_orch.cli.signals import REASON, stopping
+from bec_orch.core.models import Job
+from bec_orch.core.runtime_parts import WorkerObserver
+from bec_orch.core.worker_runtime import EMPTY, BECWorker, WorkerReport
+from bec_orch.errors import BecError
+
+
+@dataclass(frozen=True, slots=True)
+class Worked:
+    """What a worker did, and whether a signal ended it."""
+
+    report: WorkerReport
+    interrupted: bool
+
+
+def work(
+    parts: Parts,
+    job: Job,
+    observer: WorkerObserver,
+    *,
+    until_empty: bool,
+    slots: int = 1,
+    grace: float | None = None,
+    word: str,
+) -> Worked:
+    """Work for a job until stopped, or until nothing is left.
+
+    Args:
+        parts: the opened parts.
+        job: the job.
+        observer: is told what the worker does.
+        until_empty: end when nothing is left to do.
+        slots: how many volumes to hold at once.
+        grace: seconds that a stop leaves for finishing, instead of the setting.
+        word: what to say when a signal asks for the end.
+
+    Raises:
+        BecError: the worker stopped itself (E_WORKER_STOPPED), or could not begin.
+    """
+    with worker_parts(parts, job, observer, slots=slots, grace=grace) as built:
+        worker = BECWorker(built, worker_info(built))
+        with stopping(worker.stop, word) as stop:
+            report = worker.run(until_empty=until_empty)
+    if report.stop_reason not in {EMPTY, REASON}:
+        raise _stopped_itself(report)
+    return Worked(report, stop.asked)
+
+
+def _stopped_itself(report: WorkerReport) -> BecError:
+    failures = [end.failure.message for end in report.failed if end.failure]
+    return BecError(
+        f"The worker stopped itself ({report.stop_reason}): {failures[-1] if failures else 'it does not say why'}",
+        code="E_WORKER_STOPPED",
+        hint="`bec doctor` checks the surroundings. What was finished is kept: run the same command again to go on.",
+    )

@@ -1,0 +1,223 @@
+"""Settings, and where each came from: flag > environment > `.env` > default. Only this module reads the environment."""
+
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, SettingsConfigDict
+
+from bec_orch.errors import ConfigError
+
+PREFIX = "BEC_"
+SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
+LIBRARY_ARCHIVE = "s3://archive.tbrc.org"
+
+# Pages in flight get a quarter of the machine: the model, the Parquet writer and the database live in the rest.
+_MEMORY_SHARE = 4
+_MEMORY_RANGE_MIB = (256, 4096)
+
+_LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
+
+# Read by the libraries below us, not by us: known here only to be kept out of every log.
+_FOREIGN_SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "PGPASSWORD")
+
+
+def _absolute(path: Path) -> Path:
+    return path.expanduser().absolute()
+
+
+def _cores() -> int:
+    """Count the cores that this process may use, not those of the machine."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS has no affinity
+        return os.cpu_count() or 1
+
+
+def _memory_share() -> int:
+    physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
+    least, most = _MEMORY_RANGE_MIB
+    return max(least, min(most, physical // _MEMORY_SHARE))
+
+
+def _default_sslmode(values: Mapping[str, Any]) -> SslMode:
+    host = values["sql_host"] or "localhost"
+    return "prefer" if host in _LOCAL_HOSTS or host.startswith("/") else "verify-full"
+
+
+def _default_destination(values: Mapping[str, Any]) -> str:
+    bucket = values["dest_s3_bucket"]
+    return f"s3://{bucket}" if bucket else (values["home"] / "artefacts").as_uri()
+
+
+def _default_source(values: Mapping[str, Any]) -> str | None:
+    fleet = values["sql_host"] and values["region"] and values["dest_s3_bucket"]
+    return LIBRARY_ARCHIVE if fleet else None
+
+
+class Settings(BaseSettings):
+    """Every setting of the program: the field `x` is the variable `BEC_X`. docs/configuration.md tells each."""
+
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_file=".env",
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,
+    )
+
+    home: Annotated[Path, AfterValidator(_absolute)] = Field(
+        Path("~/.bec"), description="folder of local mode: database, artefacts, cached models"
+    )
+
+    sql_host: str | None = Field(None, description="PostgreSQL host; not set: the embedded one under BEC_HOME")
+    sql_port: PositiveInt = Field(5432, description="PostgreSQL port")
+    sql_user: str | None = Field(None, description="PostgreSQL user")
+    sql_password: SecretStr | None = Field(None, description="PostgreSQL password")
+    sql_database: str | None = Field(None, description="PostgreSQL database; not set: the one named like the user")
+    sql_sslmode: SslMode = Field(
+        default_factory=_default_sslmode, description="TLS to PostgreSQL; not verified only if the host is this machine"
+    )
+    sql_sslrootcert: str | None = Field(None, description="file of the CA of the PostgreSQL server, or `system`")
+
+    region: str | None = Field(None, description="AWS region of the stores")
+    dest_s3_bucket: str | None = Field(None, description="S3 bucket that artefacts go to")
+    dest_url: str = Field(default_factory=_default_destination, description="store that artefacts go to")
+    source_url: str | None = Field(default_factory=_default_source, description="store that volumes are read from")
+    source_layout: Literal["bdrc", "folder"] = Field("bdrc", description="how volumes lie in the source")
+
+    ld_model_path: str | None = Field(None, description="folder or URL of another line-detection model")
+    threads: PositiveInt = Field(default_factory=_cores, description="CPU threads of a worker")
+    memory_budget_mib: PositiveInt = Field(default_factory=_memory_share, description="MiB for pages in flight")
+    max_image_pixels: PositiveInt = Field(200_000_000, description="pixels above which an image is a page error")
+
+    lease_seconds: PositiveFloat = Field(120, description="how long a claimed task stays a silent worker's")
+    poll_seconds: PositiveFloat = Field(20, description="how long one receive waits for a message")
+    grace_seconds: PositiveFloat = Field(90, description="how long a worker that should stop may go on with a task")
+    maintenance_seconds: PositiveFloat = Field(60, description="how often a worker looks after forgotten tasks")
+    redispatch_after_seconds: PositiveFloat = Field(
+        900, description="age of a queued task's message after which it is sent again"
+    )
+    black_hole_guard: PositiveInt = Field(5, description="failed tasks in a row after which a worker stops itself")
+    backoff_base_seconds: PositiveFloat = Field(10, description="wait after a task's first failure; doubles each time")
+    backoff_cap_seconds: PositiveFloat = Field(600, description="longest wait after a failure")
+
+    log_format: Literal["auto", "json", "text"] = Field("auto", description="auto: text on a terminal, else JSON lines")
+    log_level: Literal["debug", "info", "warning", "error"] | None = Field(
+        None, description="least level that is logged; not set: info for `bec worker`, error for other commands"
+    )
+
+    @model_validator(mode="after")
+    def _sql_needs_a_host(self) -> Self:
+        if self.sql_host is None and (self.sql_user or self.sql_password or self.sql_database):
+            raise ValueError("BEC_SQL_HOST is not set, but another BEC_SQL_* variable is")
+        return self
+
+    @property
+    def default_source(self) -> str | None:
+        """The source of volumes that name none, `<layout>+<url>`; None when no source is set."""
+        return f"{self.source_layout}+{self.source_url}" if self.source_url else None
+
+    def in_workspace(self, folder: Path) -> "Settings":
+        """Give these settings with the embedded database and the artefacts in a folder, whatever the fleet's are."""
+        home = _absolute(folder)
+        own = {"home": home, "dest_url": (home / "artefacts").as_uri(), "sql_host": None}
+        return self.model_copy(update=own)
+
+
+class Origin(StrEnum):
+    """Where the value of a setting came from."""
+
+    FLAG = "flag"
+    ENVIRONMENT = "environment"
+    DOTENV = ".env"
+    DEFAULT = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedSettings:
+    """The settings, the origin of each by field name, and the `BEC_*` names that are no setting."""
+
+    settings: Settings
+    origins: Mapping[str, Origin]
+    unknown: tuple[str, ...]
+
+    def shown(self) -> list[dict[str, str | None]]:
+        """Give name, value and origin of each setting, secrets masked."""
+        values = self.settings.model_dump(mode="json")
+        return [
+            {"name": variable(name), "value": _as_text(values[name]), "origin": self.origins[name].value}
+            for name in Settings.model_fields
+        ]
+
+
+def load_settings(flags: Mapping[str, Any]) -> LoadedSettings:
+    """Read all settings; flags that are None were not given.
+
+    Raises:
+        ConfigError: a value is not allowed; the message names the variable.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    environment, dotenv = EnvSettingsSource(Settings), DotEnvSettingsSource(Settings)
+    sources = ((Origin.FLAG, given), (Origin.ENVIRONMENT, environment()), (Origin.DOTENV, dotenv()))
+    try:
+        settings = Settings(**given)
+    except ValidationError as error:
+        raise _config_error(error) from error
+    return LoadedSettings(settings, _origins(sources), _unknown({**dotenv.env_vars, **environment.env_vars}))
+
+
+def variable(field: str) -> str:
+    """Give the environment variable of a setting."""
+    return f"{PREFIX}{field.upper()}"
+
+
+def closest(name: str) -> str | None:
+    """Give the setting that an unknown `BEC_*` name was most likely meant to be."""
+    found = difflib.get_close_matches(name, [variable(field) for field in Settings.model_fields], n=1)
+    return found[0] if found else None
+
+
+def known_secrets(settings: Settings) -> list[str]:
+    """Give every secret value of this process, so that logs can leave them out."""
+    ours = [value.get_secret_value() for _, value in settings if isinstance(value, SecretStr)]
+    theirs = [os.environ[name] for name in _FOREIGN_SECRETS if name in os.environ]
+    return [secret for secret in ours + theirs if secret]
+
+
+def _origins(sources: tuple[tuple[Origin, Mapping[str, Any]], ...]) -> dict[str, Origin]:
+    return {
+        field: next((origin for origin, values in sources if field in values), Origin.DEFAULT)
+        for field in Settings.model_fields
+    }
+
+
+def _unknown(names: Mapping[str, Any]) -> tuple[str, ...]:
+    ours = {name.upper() for name in names if name.upper().startswith(PREFIX)}
+    return tuple(sorted(ours - {variable(field) for field in Settings.model_fields}))
+
+
+def _config_error(error: ValidationError) -> ConfigError:
+    fault = error.errors(include_url=False, include_input=False)[0]
+    if not fault["loc"]:
+        return ConfigError(f"The settings contradict each other: {_words(fault)}.", hint="See docs/configuration.md.")
+    name = variable(str(fault["loc"][0]))
+    return ConfigError(
+        f"The setting {name} is wrong: {_words(fault)}.",
+        hint="It is read from a flag, the environment or .env; docs/configuration.md tells what is allowed.",
+    )
+
+
+def _words(fault: Mapping[str, Any]) -> str:
+    return str(fault["msg"]).removeprefix("Value error, ")
+
+
+def _as_text(value: Any) -> str | None:
+    return None if value is None else str(value)

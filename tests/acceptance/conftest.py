@@ -1,0 +1,90 @@
+"""What the acceptance tests share: the toy job installed as a plug-in, scans, and the program run in this process."""
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from bec_orch.cli.main import run
+from bec_orch.config import Settings, variable
+from tests.plugin import install
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How one command line ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """What it printed with `--json`."""
+        return json.loads(self.out)
+
+
+Bec = Callable[..., Ended]
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A folder of the test's own that pytest does not close to other users: the embedded PostgreSQL may run as one."""
+    with tempfile.TemporaryDirectory(prefix="bec-acceptance-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.fixture
+def plain_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No setting but those of the test, in an empty current folder."""
+    for field in Settings.model_fields:
+        monkeypatch.delenv(variable(field), raising=False)
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+
+
+@pytest.fixture
+def plugins(tmp_path: Path) -> Path:
+    """A folder for the import path with the job types of the tests, installed as a package."""
+    return install(tmp_path / "plugins", {"gated": "tests.gated_job:GatedJob", "toy": "tests.toy_job:ToyJob"})
+
+
+@pytest.fixture
+def fresh_database(plain_settings: None, conninfo: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings that name a fresh database of the test run's server: quicker than an embedded one for each test."""
+    server = conninfo_to_dict(conninfo)
+    monkeypatch.setenv("BEC_SQL_HOST", str(server["host"]))
+    monkeypatch.setenv("BEC_SQL_USER", str(server["user"]))
+    monkeypatch.setenv("BEC_SQL_DATABASE", str(server["dbname"]))
+
+
+@pytest.fixture
+def bec(plain_settings: None, plugins: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Bec:
+    """The program in this process."""
+    monkeypatch.syspath_prepend(str(plugins))
+
+    def call(*arguments: str | Path) -> Ended:
+        capfd.readouterr()
+        code = run([str(argument) for argument in arguments])
+        return Ended(code, *capfd.readouterr())
+
+    return call
+
+
+def write_scans(root: Path, volumes: Mapping[str, int], *, empty: Mapping[str, int] | None = None) -> Path:
+    """Write volumes `W/I` with so many pages of 10 bytes each, and so many more pages of 0 bytes."""
+    for name, pages in volumes.items():
+        folder = root / name
+        folder.mkdir(parents=True, exist_ok=True)
+        for number in range(pages + (empty or {}).get(name, 0)):
+            (folder / f"{number:04}.jpg").write_bytes(b"0123456789" if number < pages else b"")
+    return root

@@ -1,0 +1,197 @@
+"""The commands for operators, on one database, in the order of a working day."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.conftest import Bec, Ended, write_scans
+
+
+@pytest.fixture
+def home(bec: Bec, fresh_database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A database with the job `toy`, and a source of three good volumes and one with a page in two broken."""
+    volumes = {"W1/I1": 3, "W1/I2": 2, "W2/I1": 4, "W2/bad": 1}
+    scans = write_scans(tmp_path / "scans", volumes, empty={"W2/bad": 1})
+    monkeypatch.setenv("BEC_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("BEC_SOURCE_URL", scans.as_uri())
+    monkeypatch.setenv("BEC_SOURCE_LAYOUT", "folder")
+    monkeypatch.setenv("BEC_LOG_LEVEL", "error")
+    assert bec("jobs", "create", "toy").code == 0
+    return tmp_path / "home"
+
+
+def ok(ended: Ended) -> Ended:
+    assert ended.code == 0, ended.err
+    return ended
+
+
+def test_jobs_are_made_shown_changed_and_deleted(bec: Bec, home: Path) -> None:
+    made = ok(
+        bec("jobs", "create", "toy-2", "--type", "toy", "--config-text", '{"factor": 2}', "--needs", "toy", "--json")
+    )
+    assert (made.json["type"], made.json["depends_on"], made.json["config"]["factor"]) == ("toy", ["toy"], 2)
+
+    listed = ok(bec("jobs", "list"))
+    assert [line.split()[0] for line in listed.out.splitlines()[2:]] == ["toy", "toy-2"]
+    assert ok(bec("jobs", "list", "--json")).json[1]["name"] == "toy-2"
+
+    changed = ok(bec("jobs", "update", "toy-2", "--config-text", '{"factor": 5}', "--max-attempts", "2", "--json"))
+    assert (changed.json["config"]["factor"], changed.json["max_attempts"]) == (5, 2)
+    assert '"factor": 5' in ok(bec("jobs", "show", "toy-2")).out
+
+    needed = bec("jobs", "delete", "toy")
+    assert (needed.code, needed.err.split(":")[0]) == (2, "error E_JOB_NEEDED")
+    assert ok(bec("jobs", "delete", "toy-2", "--json")).json == {"name": "toy-2", "canceled": 0}
+    assert ok(bec("jobs", "delete", "toy")).out == "The job toy is deleted; 0 unfinished tasks were canceled.\n"
+    assert "There are no jobs yet" in ok(bec("jobs", "list")).out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (("jobs", "create", "toy"), "E_JOB_EXISTS"),
+        (("jobs", "create", "../toy", "--type", "toy"), "E_JOB_NAME"),
+        (("jobs", "create", "other", "--type", "toy", "--config-text", '{"nope": 1}'), "E_JOB_CONFIG"),
+        (("jobs", "show", "nope"), "E_JOB_UNKNOWN"),
+        (("worker", "--job", "nope"), "E_JOB_UNKNOWN"),
+        (("worker", "--job-id", "99"), "E_JOB_UNKNOWN"),
+        (("worker",), "E_USAGE"),
+        (("queue", "enqueue", "toy"), "E_USAGE"),
+        (("queue", "enqueue", "toy", "--all", "--volume", "W1/I1"), "E_USAGE"),
+        (("queue", "enqueue", "toy", "--file", "missing.csv"), "E_USAGE"),
+        (("queue", "enqueue", "toy", "--all", "--source", "nonsense"), "E_SOURCE_NAME"),
+        (("queue", "purge", "toy"), "E_USAGE"),
+        (("run-volume", "toy", "..", "I1"), "E_NAME_UNSAFE"),
+    ],
+)
+def test_what_cannot_be_is_one_line_and_a_hint(bec: Bec, home: Path, arguments: tuple[str, ...], error: str) -> None:
+    ended = bec(*arguments)
+    assert ended.code == (1 if error == "E_NAME_UNSAFE" else 2)
+    assert ended.err.startswith(f"error {error}: ")
+    assert len(ended.err.splitlines()) == 2
+
+
+def test_volumes_are_enqueued_from_a_list_and_told_why_not(bec: Bec, home: Path, tmp_path: Path) -> None:
+    volumes = tmp_path / "volumes.csv"
+    volumes.write_text("# a comment\n\nW1,I1\nW1,I1\nW1,I2\nno comma\n")
+    dry = ok(bec("queue", "enqueue", "toy", "--file", volumes, "--dry-run"))
+    assert [line.split() for line in dry.out.splitlines()[:2]] == [["volumes", "2"], ["queued", "2"]]
+    assert "Nothing was changed" in dry.out
+    assert "line 6 is left out" in dry.err
+    assert "1 lines name a volume again." in dry.err
+
+    report = ok(bec("queue", "enqueue", "toy", "--file", volumes, "--limit", "1", "--json")).json
+    assert (report["volumes"], report["queued"], report["sent"]) == (1, 1, 1)
+    again = ok(bec("queue", "enqueue", "toy", "--all"))
+    assert "skipped: already queued or running  1" in again.out
+    gone = bec("queue", "enqueue", "toy", "--volume", "W9/I9", "--volume", "W1/I2", "--refresh")
+    assert gone.code == 1
+    assert "warning: 'W9/I9': E_MANIFEST_MISSING: " in gone.err
+
+    assert ok(bec("queue", "stats", "toy", "--json")).json["visible"] == 4
+    assert "visible" in ok(bec("queue", "stats", "toy")).out
+    assert len(ok(bec("queue", "peek", "toy", "--limit", "2", "--json")).json) == 2
+    assert '"w_id": "W1"' in ok(bec("queue", "peek", "toy")).out
+    assert ok(bec("queue", "purge", "toy", "--yes")).out == "4 messages were deleted.\n"
+    assert ok(bec("queue", "peek", "toy")).out == "There are no messages.\n"
+
+
+def test_a_worker_does_them_and_failures_are_seen_and_redriven(bec: Bec, home: Path) -> None:
+    ok(bec("queue", "enqueue", "toy", "--all"))
+    worked = bec("worker", "--job-id", "1", "--until-empty", "--slots", "2", "--json")
+    assert worked.code == 1, worked.err
+    assert worked.json == {"outcomes": {"done": 3, "terminal_failed": 1}, "stop_reason": "empty", "failed": 1}
+
+    stats = ok(bec("jobs", "stats", "toy", "--json")).json
+    assert (stats["volumes"], stats["pages"]["ok"], stats["eta_seconds"]) == ({"done": 3, "terminal_failed": 1}, 9, 0.0)
+    assert "time left" in ok(bec("jobs", "stats", "toy")).out
+
+    (failed,) = ok(bec("jobs", "tasks", "toy", "--state", "terminal_failed", "--json")).json
+    assert (failed["volume"]["i_id"], failed["failure_code"]) == ("bad", "E_IMAGE_EMPTY")
+    assert "E_IMAGE_EMPTY" in ok(bec("jobs", "tasks", "toy", "--volume", "W2/bad", "--code", "E_IMAGE_EMPTY")).out
+    assert ok(bec("jobs", "tasks", "toy", "--state", "canceled")).out == "There are no such tasks.\n"
+
+    (group,) = ok(bec("errors", "--job", "toy", "--json")).json
+    assert (group["code"], group["count"], group["example"]) == ("E_IMAGE_EMPTY", 1, "W2/bad")
+    assert group["fingerprint"] in ok(bec("errors")).out
+    (worker,) = ok(bec("workers", "--all", "--json")).json
+    assert (worker["condition"], worker["stop_reason"]) == ("stopped", "empty")
+    assert "stopped (empty)" in ok(bec("workers", "--all")).out
+    assert ok(bec("workers")).out == "There are no workers.\n"
+
+    (dead,) = ok(bec("queue", "peek", "toy", "--dead", "--json")).json
+    assert dead["reason"]["code"] == "E_IMAGE_EMPTY"
+    assert "E_IMAGE_EMPTY" in ok(bec("queue", "peek", "toy", "--dead")).out
+    refused = ok(bec("queue", "redrive", "toy", "--volume", "W1/I1"))
+    assert "warning: 'W1/I1' is done, and was not touched." in refused.err
+    assert ok(bec("queue", "redrive", "toy", "--code", "E_IMAGE_EMPTY", "--json")).json["reset"] == 1
+    ok(bec("jobs", "update", "toy", "--max-page-error-rate", "0.5"))
+    assert ok(bec("worker", "--job", "toy", "--until-empty")).out == ""
+    assert ok(bec("jobs", "stats", "toy", "--json")).json["volumes"] == {"done": 4}
+    assert ok(bec("errors", "--json")).json[0]["terminal"] == 0
+
+
+def test_one_volume_can_be_run_past_the_queue(bec: Bec, home: Path, tmp_path: Path) -> None:
+    first = ok(bec("run-volume", "toy", "W1", "I1"))
+    assert "1 volume   1 done       3      30             0" in first.out
+    assert "Nothing to do" in ok(bec("run-volume", "toy", "W1", "I1")).out
+    forced = ok(bec("run-volume", "toy", "W1", "I1", "--force", "--json")).json
+    assert (forced["done"], forced["tasks"][0]["attempt"]) == (1, 2)
+    assert bec("run-volume", "toy", "W2", "bad").code == 1
+
+    elsewhere = write_scans(tmp_path / "elsewhere", {"W7/I1": 2})
+    assert (
+        ok(bec("run-volume", "toy", "W7", "I1", "--source", f"folder+{elsewhere.as_uri()}", "--json")).json["done"] == 1
+    )
+    assert bec("run-volume", "toy", "W7", "I1", "--force").code == 0, "its source is known now"
+
+
+def test_a_volume_of_no_known_source_is_refused(bec: Bec, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BEC_SOURCE_URL")
+    ended = bec("run-volume", "toy", "W9", "I9")
+    assert (ended.code, ended.err.split(":")[0]) == (2, "error E_SOURCE_UNSET")
+    ended = bec("queue", "enqueue", "toy", "--all")
+    assert (ended.code, ended.err.split(":")[0]) == (2, "error E_SOURCE_UNSET")
+
+
+def test_the_database_is_made_and_told(bec: Bec, tmp_path: Path) -> None:
+    fresh = ("--home", tmp_path / "fresh", "db")
+    before = bec(*fresh, "status", "--json")
+    assert (before.code, before.json["schema"], before.json["current"]) == (1, 0, False)
+    assert ok(bec(*fresh, "init")).out.startswith("Applied: 0001 ")
+    assert ok(bec(*fresh, "init", "--json")).json == {"applied": []}
+    assert "embedded, under" in ok(bec(*fresh, "status")).out
+
+
+def test_the_doctor_finds_what_is_well_and_what_is_not(
+    bec: Bec, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {row["check"]: row for row in ok(bec("doctor", "--json")).json}
+    well = {"database", "queue", "clock", "destination", "source", "model of toy", "model of ldv1", "disk"}
+    assert {check: row["level"] for check, row in found.items() if check in well} == dict.fromkeys(well, "ok")
+    assert found["model of gated"]["level"] == "warn", "its config has no default, and no job of this type is there"
+    assert "ok   database: answers" in ok(bec("doctor")).out
+
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("BEC_DEST_URL", (tmp_path / "file" / "artefacts").as_uri())
+    monkeypatch.setenv("BEC_SOURCE_URL", (tmp_path / "missing").as_uri())
+    monkeypatch.setenv("BEC_LD_MODEL_PATH", str(tmp_path / "missing"))
+    ok(bec("jobs", "create", "ldv1"))
+    sick = bec("doctor")
+    assert sick.code == 1
+    assert "fail destination: E_STORAGE: " in sick.out
+    assert "fail source: E_STORAGE" in sick.out
+    assert "fail model of ldv1: E_MODEL_NOT_FOUND: " in sick.out
+    assert "     hint: " in sick.out
+    assert "ok   queue: answers" in sick.out
+
+
+def test_the_doctor_goes_on_without_a_database(bec: Bec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "pg").write_text("in the way")
+    monkeypatch.setenv("BEC_HOME", str(tmp_path / "home"))
+    ended = bec("doctor", "--json")
+    levels = {row["check"]: row["level"] for row in ended.json}
+    assert ended.code == 1
+    assert (levels["database"], levels["destination"]) == ("fail", "ok")
+    assert "queue" not in levels

@@ -1,0 +1,141 @@
+"""`bec run` as its users see it: what it prints, what it leaves, and the code that it ends with."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bec_orch.io.workspace import WorkspaceLock
+from tests.acceptance.conftest import Bec, write_scans
+
+
+def test_the_second_run_does_nothing_and_says_so_and_a_changed_volume_is_found(bec: Bec, tmp_path: Path) -> None:
+    scans, out = write_scans(tmp_path / "scans", {"W1/I1": 3, "W1/I2": 2}), tmp_path / "out"
+    first = bec("run", "toy", scans, "--out", out)
+    assert first.code == 0, first.err
+    assert "2 volumes   2 done       5      50             0" in first.out
+    assert f"Artefacts: {(out / 'artefacts').as_uri()}" in first.out
+    assert "W1/I1: done, 3 pages, 0 errors" in first.err
+    assert len(list(out.glob("artefacts/toy/W1/*/*/success.json"))) == 2
+
+    again = bec("run", "toy", scans, "--out", out)
+    assert (again.code, again.err) == (0, "")
+    assert again.out.startswith("Nothing to do: everything was done already.\n")
+
+    write_scans(scans, {"W1/I2": 4})
+    changed = bec("run", "toy", scans, "--out", out, "--json").json
+    assert (changed["done"], changed["pages"]["ok"], changed["counters"]) == (2, 7, {"bytes": 70})
+    assert changed["pages_per_second"] > 0
+
+    forced = bec("run", "toy", scans / "W1" / "I1", "--out", out, "--force", "--json").json
+    assert [(task["volume"]["i_id"], task["attempt"]) for task in forced["tasks"]] == [("I1", 2)]
+
+
+def test_another_config_does_it_again_and_the_first_one_too(bec: Bec, tmp_path: Path) -> None:
+    scans, out = write_scans(tmp_path / "scans", {"W1/I1": 2}), tmp_path / "out"
+    run = ("run", "toy", scans, "--out", out, "--json")
+    assert bec(*run).json["counters"] == {"bytes": 20}
+    assert bec(*run, "--config-text", '{"factor": 3}').json["counters"] == {"bytes": 60}
+    assert bec(*run).json["counters"] == {"bytes": 20}
+
+
+def test_page_errors_are_3_and_too_many_of_them_are_a_failed_volume(bec: Bec, tmp_path: Path) -> None:
+    scans = write_scans(tmp_path / "scans", {"W1/I1": 20, "W1/I2": 3}, empty={"W1/I1": 1, "W1/I2": 1})
+    out = tmp_path / "out"
+    ended = bec("run", "toy", scans, "--out", out)
+    assert ended.code == 1
+    assert "terminal_failed" in ended.out
+    assert "failed W1/I2: E_IMAGE_EMPTY: 1 of 4 pages failed, more than 5%" in ended.err
+    assert "hint: Mend the images" in ended.err
+
+    allowed = bec("run", "toy", scans, "--out", out, "--max-page-error-rate", "0.3")
+    assert allowed.code == 3, allowed.err
+    assert "2 volumes   2 done      25     230             2" in allowed.out
+
+
+def test_one_bad_volume_stops_no_other(bec: Bec, tmp_path: Path) -> None:
+    scans = write_scans(tmp_path / "scans", {"W1/I1": 1, "W2/I1": 1})
+    (scans / "W1" / "empty").mkdir()
+    (scans / "W1" / "bad\nname").mkdir()
+    (scans / "W1" / "bad\nname" / "1.jpg").write_bytes(b"x")
+    ended = bec("run", "toy", scans, "--out", tmp_path / "out")
+    assert ended.code == 0
+    assert "warning: The folder 'W1/empty' is left out: it has no images in it." in ended.err
+    assert "warning: The folder 'W1/bad\\nname' is left out" in ended.err
+    assert "2 volumes" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["toy", "missing"], "E_PATH_MISSING"),
+        (["toy", "file.txt"], "E_PATH_NOT_FOLDER"),
+        (["toy", "nothing"], "E_PATH_NO_IMAGES"),
+        (["toy", "texts"], "E_PATH_NO_IMAGES"),
+        (["toy", "scans", "--config-text", "{"], "E_JOB_CONFIG"),
+        (["toy", "scans", "--config", "missing.json"], "E_CONFIG"),
+        (["toy", "scans", "--overlay"], "E_USAGE"),
+        (["toy", "scans", "--out", "file.txt"], "E_WORKSPACE"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_starts(bec: Bec, arguments: list[str], error: str) -> None:
+    here = Path.cwd()
+    write_scans(here / "scans", {"W1/I1": 1})
+    (here / "nothing").mkdir()
+    (here / "texts").mkdir()
+    for name in ("file.txt", "texts/file.txt"):
+        (here / name).write_text("text")
+    ended = bec("--home", here / "home", "run", *arguments)
+    assert ended.code == 2
+    assert ended.out == ""
+    assert ended.err.startswith(f"error {error}: ")
+    assert len(ended.err.splitlines()) <= 2
+    assert not (here / "home").exists()
+
+
+def test_jobs_that_cannot_be_are_refused(bec: Bec, tmp_path: Path) -> None:
+    scans, out = write_scans(tmp_path / "scans", {"W1/I1": 1}), tmp_path / "out"
+    for arguments, error in (
+        (("nope", scans), "error E_JOB_TYPE: There is no job type 'nope'."),
+        (("toy", scans, "--config-text", '{"facter": 2}'), "error E_JOB_CONFIG: "),
+        (("toy", scans, "--max-page-error-rate", "2"), "error E_JOB_CONFIG: "),
+    ):
+        ended = bec("run", *arguments, "--out", out)
+        assert (ended.code, ended.out) == (2, "")
+        assert ended.err.startswith(error)
+
+
+def test_a_second_run_in_the_same_workspace_is_told_to_wait(bec: Bec, tmp_path: Path) -> None:
+    scans = write_scans(tmp_path / "scans", {"W1/I1": 1})
+    with WorkspaceLock(tmp_path / "out"):
+        ended = bec("run", "toy", scans, "--out", tmp_path / "out")
+    assert ended.code == 2
+    assert ended.err.startswith("error E_WORKSPACE_BUSY: Another `bec run` (process ")
+
+
+def test_a_destination_that_cannot_be_written_is_told(
+    bec: Bec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scans = write_scans(tmp_path / "scans", {"W1/I1": 1})
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("BEC_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("BEC_DEST_URL", (tmp_path / "file" / "artefacts").as_uri())
+    ended = bec("run", "toy", scans)
+    assert ended.code == 1
+    assert ended.err.startswith("error E_STORAGE: ")
+    assert str(tmp_path / "file" / "artefacts") in ended.err
+
+    monkeypatch.setenv("BEC_DEST_URL", (tmp_path / "elsewhere").as_uri())
+    ended = bec("run", "toy", scans)
+    assert ended.code == 0, ended.err
+    assert len(list((tmp_path / "elsewhere").glob("toy/W1/I1/*/success.json"))) == 1
+
+
+def test_success_json_has_the_fields_of_the_docs(bec: Bec, tmp_path: Path) -> None:
+    scans, out = write_scans(tmp_path / "scans", {"W1/I1": 1}), tmp_path / "out"
+    bec("run", "toy", scans, "--out", out)
+    (success,) = out.glob("artefacts/toy/W1/I1/*/success.json")
+    docs = (Path(__file__).resolve().parents[2] / "docs" / "artefact-formats.md").read_text("utf-8")
+    table = docs.split("## success.json")[1].split("\n## ")[0]
+    for name in json.loads(success.read_text()):
+        assert f"`{name}`" in table

@@ -1,0 +1,35 @@
+"""Every command of the program, found by walking it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from bec_orch.cli.main import app
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command: the words that call it, and its options."""
+
+    words: tuple[str, ...]
+    options: frozenset[str]
+
+
+def _walk(group: TyperGroup, words: tuple[str, ...]) -> Iterator[Command]:
+    for name, command in group.commands.items():
+        if isinstance(command, TyperGroup):
+            yield from _walk(command, (*words, name))
+        elif isinstance(command, TyperCommand):
+            options = (option for parameter in command.params for option in parameter.opts)
+            yield Command((*words, name), frozenset(option for option in options if option.startswith("--")))
+
+
+def _commands() -> dict[str, Command]:
+    root = typer.main.get_command(app)
+    assert isinstance(root, TyperGroup)
+    return {" ".join(command.words): command for command in _walk(root, ())}
+
+
+COMMANDS = _commands()

@@ -1,0 +1,41 @@
+"""The checks of the doctor, at their thresholds."""
+
+import datetime as dt
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from bec_orch.errors import QueueError
+from bec_orch.orch.doctor import Finding, Level, check_clock, check_disk, examine
+
+
+class Usage(NamedTuple):
+    total: int
+    used: int
+    free: int
+
+
+@pytest.mark.parametrize(
+    ("seconds", "level"), [(0, Level.OK), (50, Level.OK), (-70, Level.WARN), (800, Level.WARN), (1000, Level.FAIL)]
+)
+def test_the_clock_may_be_off_by_a_minute(seconds: float, level: Level) -> None:
+    finding = check_clock(lambda: dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds))
+    assert finding.level is level
+    assert bool(finding.hint) is (level is not Level.OK)
+
+
+@pytest.mark.parametrize(("gib", "level"), [(6.0, Level.OK), (4.0, Level.WARN), (0.4, Level.FAIL)])
+def test_the_disk_needs_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, gib: float, level: Level) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: Usage(0, 0, int(gib * 2**30)))
+    finding = check_disk(tmp_path / "not" / "made" / "yet")
+    assert finding.level is level
+    assert f"{gib:.1f} GiB free" in finding.message
+
+
+def test_an_error_is_a_finding() -> None:
+    def away() -> Finding:
+        raise QueueError("The queue is away.", hint="Wait.")
+
+    assert examine("queue", away) == Finding("queue", Level.FAIL, "E_QUEUE: The queue is away.", "Wait.")

@@ -1,0 +1,134 @@
+"""What commands print: tables, JSON, errors, and nothing that could steer a terminal."""
+
+import dataclasses
+import datetime as dt
+import json
+import uuid
+from pathlib import Path
+
+import pytest
+
+from bec_orch.cli.console import as_text, print_error, print_json, print_record, print_rows, say
+from bec_orch.core.models import PageCounts
+from bec_orch.errors import BecError, ConfigError, Interrupted, StorageError, UsageError
+
+
+@dataclasses.dataclass(frozen=True)
+class Thing:
+    name: str
+    when: dt.datetime
+    where: Path
+    id: uuid.UUID
+
+
+def test_json_has_dataclasses_times_paths_and_ids(capsys: pytest.CaptureFixture[str]) -> None:
+    thing = Thing("ཀ", dt.datetime(2026, 1, 2, tzinfo=dt.UTC), Path("/a"), uuid.UUID(int=1))
+    print_json({"things": [thing], "pages": PageCounts(ok=1)})
+    assert json.loads(capsys.readouterr().out) == {
+        "things": [
+            {
+                "name": "ཀ",
+                "when": "2026-01-02T00:00:00+00:00",
+                "where": "/a",
+                "id": "00000000-0000-0000-0000-000000000001",
+            }
+        ],
+        "pages": {"ok": 1, "skipped": 0, "error": 0},
+    }
+
+
+def test_json_refuses_what_it_does_not_know() -> None:
+    with pytest.raises(TypeError, match="object has no JSON form"):
+        print_json(object())
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "-"),
+        ("", "-"),
+        (True, "yes"),
+        (False, "no"),
+        (12345, "12,345"),
+        (0.5, "0.50"),
+        ({"a": [1]}, '{"a": [1]}'),
+        ("plain", "plain"),
+        ("\x1b[31mred\n", "\\x1b[31mred\n"),
+    ],
+)
+def test_values_as_people_read_them(value: object, text: str) -> None:
+    assert as_text(value) == text
+
+
+def test_times_are_local_and_to_the_second() -> None:
+    time = dt.datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=dt.UTC)
+    assert as_text(time) == time.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def test_tables_fit_100_columns_and_lose_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    long = "x" * 250
+    print_rows(
+        [{"name": "[bold]W1[/bold]", "text": long, "n": 1}], {"name": "volume", "text": "text", "n": "n"}, empty=""
+    )
+    out = capsys.readouterr().out
+    assert max(len(line) for line in out.splitlines()) <= 100
+    assert out.count("x") == len(long) + "text".count("x")
+    assert "[bold]W1[/bold]" in out
+
+
+def test_an_empty_table_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    print_rows([], {"name": "volume"}, empty="There are no volumes.")
+    assert capsys.readouterr().out == "There are no volumes.\n"
+
+
+def test_records_have_a_line_for_each_field(capsys: pytest.CaptureFixture[str]) -> None:
+    print_record({"max_attempts": 5, "needs": None})
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [["max", "attempts", "5"], ["needs", "-"]]
+
+
+def test_lines_with_paths_are_not_wrapped(capsys: pytest.CaptureFixture[str]) -> None:
+    path = "/folder" * 40
+    say(f"Artefacts: {path}")
+    assert capsys.readouterr().out == f"Artefacts: {path}\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UsageError("No."), 2),
+        (ConfigError("No."), 2),
+        (StorageError("No."), 1),
+        (BecError("No.", code="E_WORKER_STOPPED"), 1),
+        (Interrupted("No."), 130),
+    ],
+)
+def test_errors_are_one_line_with_a_hint_and_an_exit_code(
+    capsys: pytest.CaptureFixture[str], error: BecError, code: int
+) -> None:
+    error.message = "The volume 'a'\n  is\x1b[2J broken."
+    error.hint = "Mend it."
+    assert print_error(error, debug=False) == code
+    assert capsys.readouterr().err == f"error {error.code}: The volume 'a' is\\x1b[2J broken.\nhint: Mend it.\n"
+
+
+def test_an_unexpected_exception_tells_to_run_with_debug(capsys: pytest.CaptureFixture[str]) -> None:
+    assert print_error(ZeroDivisionError("division by zero"), debug=False) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("error E_INTERNAL: ZeroDivisionError: division by zero\nhint: ")
+    assert "--debug" in err
+    assert "Traceback" not in err
+
+
+def test_debug_shows_the_traceback_with_its_cause(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        try:
+            raise KeyError("cause")
+        except KeyError as error:
+            raise UsageError("No.") from error
+
+    with pytest.raises(UsageError) as caught:
+        fail()
+    print_error(caught.value, debug=True)
+    err = capsys.readouterr().err
+    assert "KeyError: 'cause'" in err
+    assert err.endswith("error E_USAGE: No.\n")

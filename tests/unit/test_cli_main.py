@@ -1,0 +1,144 @@
+"""The program as a whole: every command has help, an example and --json; every error becomes a line and a code."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+
+from bec_orch import __version__
+from bec_orch.cli import jobs, main
+from bec_orch.cli.main import app, run
+from tests.commands import COMMANDS, Command
+
+
+@pytest.fixture(autouse=True)
+def somewhere_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BEC_HOME", str(tmp_path / "home"))
+    yield
+    assert not (tmp_path / "home").exists(), "none of these command lines needs a database"
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS.keys())
+def test_every_command_has_help_an_example_and_json(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*command.words, "--help"]) == 0
+    out = capsys.readouterr().out
+    assert f"Example: bec {' '.join(command.words)}" in out
+    assert "--json" in out
+    assert max(len(line) for line in out.splitlines()) <= 100
+
+
+def test_no_arguments_print_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([]) == 0
+    assert "Begin with: bec demo" in capsys.readouterr().out
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out == f"bec-orch {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["nonsense"], "No such command 'nonsense'."),
+        (["jobs"], "Missing command."),
+        (["jobs", "lst"], "No such command 'lst'."),
+        (["jobs", "show"], "Missing argument 'JOB'."),
+        (["jobs", "tasks", "x", "--limit", "0"], "Invalid value for '--limit': Input should be greater"),
+        (["jobs", "tasks", "x", "--state", "lost"], "Invalid value for '--state': 'lost' is not one of"),
+        (["run", "ldv1"], "Missing argument 'PATH'."),
+        (["--nope"], "No such option: --nope"),
+    ],
+)
+def test_a_command_line_that_cannot_be_is_one_line_and_exit_2(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str
+) -> None:
+    assert run(arguments) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith(f"error E_USAGE: {sentence}")
+    assert lines[1].startswith("hint: ")
+    assert len(lines) == 2
+
+
+def test_a_wrong_setting_is_told_but_help_needs_none(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BEC_THREADS", "many")
+    assert run(["jobs", "list", "--help"]) == 0
+    assert run(["jobs", "list"]) == 2
+    assert capsys.readouterr().err.startswith("error E_CONFIG: The setting BEC_THREADS is wrong: ")
+
+
+def test_an_unknown_setting_is_a_warning(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BEC_TREADS", "1")
+    assert run(["config", "show"]) == 0
+    assert capsys.readouterr().err == (
+        "warning: BEC_TREADS is set, but is no setting.\nhint: Did you mean BEC_THREADS?\n"
+    )
+
+
+def test_config_show_tells_origins_and_no_secret(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("BEC_SQL_HOST", "localhost")
+    monkeypatch.setenv("BEC_SQL_PASSWORD", "canary-7f3a")
+    (tmp_path / ".env").write_text("BEC_REGION=eu-west-1\n")
+    assert run(["--home", "here", "config", "show"]) == 0
+    assert "canary-7f3a" not in capsys.readouterr().out
+    assert run(["--home", "here", "config", "show", "--json"]) == 0
+    shown = {row["name"]: (row["value"], row["origin"]) for row in json.loads(capsys.readouterr().out)}
+    assert shown["BEC_HOME"] == (str(tmp_path / "here"), "flag")
+    assert shown["BEC_REGION"] == ("eu-west-1", ".env")
+    assert shown["BEC_SQL_PASSWORD"] == ("**********", "environment")
+    assert shown["BEC_SQL_PORT"] == ("5432", "default")
+
+
+@pytest.mark.parametrize("arguments", [["--debug", "jobs", "types"], ["jobs", "types", "--debug"]])
+def test_an_unexpected_fault_is_a_line_and_debug_shows_where(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    def broken() -> None:
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr(jobs, "job_types", broken)
+    assert run(["jobs", "types"]) == 1
+    assert "Traceback" not in capsys.readouterr().err
+    assert run(arguments) == 1
+    err = capsys.readouterr().err
+    assert "Traceback" in err
+    assert "in broken" in err
+    assert "error E_INTERNAL: ZeroDivisionError: oh\n" in err
+
+
+def test_ctrl_c_is_130_with_a_word(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(jobs, "job_types", interrupted)
+    assert run(["jobs", "types"]) == 130
+    assert capsys.readouterr().err.startswith("Interrupted. What was finished is kept")
+
+
+def test_main_ends_the_process_with_the_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(main, "interrupt_on_sigterm", lambda: None)
+    monkeypatch.setattr("sys.argv", ["bec", "nonsense"])
+    with pytest.raises(SystemExit) as ended:
+        main.main()
+    assert ended.value.code == 2
+
+
+def test_job_types_and_their_schemas(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["jobs", "types"]) == 0
+    assert "ldv1" in capsys.readouterr().out
+    assert run(["jobs", "types", "--schema", "ldv1"]) == 0
+    assert '"line_pitch"' in capsys.readouterr().out
+    assert run(["jobs", "types", "--schema", "nope"]) == 2
+    assert capsys.readouterr().err.startswith("error E_JOB_TYPE: There is no job type 'nope'.")
+
+
+def test_the_commands_are_found_by_walking_the_program() -> None:
+    assert isinstance(typer.main.get_command(app), typer.core.TyperGroup)
+    assert {"run", "demo", "jobs list", "queue enqueue", "doctor"} <= COMMANDS.keys()

@@ -1,0 +1,113 @@
+"""Settings: the order of their sources, their origins, their faults, and that secrets stay secret."""
+
+from pathlib import Path
+
+import pytest
+
+from bec_orch.config import Origin, Settings, closest, known_secrets, load_settings, variable
+from bec_orch.errors import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for field in Settings.model_fields:
+        monkeypatch.delenv(variable(field), raising=False)
+    for name in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "PGPASSWORD"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_flag_beats_environment_beats_dotenv_beats_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("BEC_THREADS=3\nBEC_REGION=eu-west-1\nBEC_HOME=/from/dotenv\n")
+    monkeypatch.setenv("BEC_THREADS", "5")
+    monkeypatch.setenv("BEC_HOME", "/from/environment")
+    loaded = load_settings({"home": Path("/from/flag"), "log_level": None})
+    assert (loaded.settings.home, loaded.origins["home"]) == (Path("/from/flag"), Origin.FLAG)
+    assert (loaded.settings.threads, loaded.origins["threads"]) == (5, Origin.ENVIRONMENT)
+    assert (loaded.settings.region, loaded.origins["region"]) == ("eu-west-1", Origin.DOTENV)
+    assert (loaded.settings.log_level, loaded.origins["log_level"]) == (None, Origin.DEFAULT)
+
+
+def test_nothing_set_is_local_mode() -> None:
+    settings = load_settings({}).settings
+    assert settings.sql_host is None
+    assert settings.home == Path("~/.bec").expanduser()
+    assert settings.dest_url == f"{settings.home.as_uri()}/artefacts"
+    assert settings.default_source is None
+    assert settings.sql_sslmode == "prefer"
+    assert settings.threads >= 1
+    assert 256 <= settings.memory_budget_mib <= 4096
+
+
+def test_the_three_variables_of_the_fleet_choose_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BEC_SQL_HOST", "db.example.org")
+    monkeypatch.setenv("BEC_REGION", "us-east-1")
+    monkeypatch.setenv("BEC_DEST_S3_BUCKET", "our-bucket")
+    settings = load_settings({}).settings
+    assert settings.dest_url == "s3://our-bucket"
+    assert settings.default_source == "bdrc+s3://archive.tbrc.org"
+    assert settings.sql_sslmode == "verify-full"
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "::1", "/var/run/postgresql"])
+def test_tls_need_not_be_verified_on_this_machine(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    monkeypatch.setenv("BEC_SQL_HOST", host)
+    assert load_settings({}).settings.sql_sslmode == "prefer"
+
+
+def test_a_workspace_is_local_whatever_the_fleet_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("BEC_SQL_HOST", "db.example.org")
+    monkeypatch.setenv("BEC_DEST_S3_BUCKET", "our-bucket")
+    settings = load_settings({}).settings.in_workspace(tmp_path / "mine")
+    assert settings.sql_host is None
+    assert settings.home == tmp_path / "mine"
+    assert settings.dest_url == (tmp_path / "mine" / "artefacts").as_uri()
+
+
+def test_empty_variables_count_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BEC_REGION", "")
+    loaded = load_settings({})
+    assert (loaded.settings.region, loaded.origins["region"]) == (None, Origin.DEFAULT)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("BEC_THREADS", "many"), ("BEC_THREADS", "0"), ("BEC_LOG_FORMAT", "xml"), ("BEC_LEASE_SECONDS", "-1")],
+)
+def test_a_wrong_value_names_its_variable(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=f"The setting {name} is wrong: ") as caught:
+        load_settings({})
+    assert "docs/configuration.md" in caught.value.hint
+
+
+def test_sql_settings_without_a_host_are_refused_without_telling_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BEC_SQL_PASSWORD", "canary-7f3a")
+    with pytest.raises(ConfigError, match="BEC_SQL_HOST is not set") as caught:
+        load_settings({})
+    assert "canary-7f3a" not in f"{caught.value} {caught.value.__cause__}"
+
+
+def test_unknown_names_are_told_with_the_closest_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("BEC_TREADS", "2")
+    monkeypatch.setenv("BEC_THREADS", "2")
+    (tmp_path / ".env").write_text("BEC_LEESE_SECONDS=1\nOTHER=1\nBEC_REGION=x\n")
+    assert load_settings({}).unknown == ("BEC_LEESE_SECONDS", "BEC_TREADS")
+    assert closest("BEC_TREADS") == "BEC_THREADS"
+    assert closest("BEC_QQQQ_XXXX_ZZZZ") is None
+
+
+def test_shown_settings_mask_secrets_and_tell_origins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BEC_SQL_HOST", "localhost")
+    monkeypatch.setenv("BEC_SQL_PASSWORD", "canary-7f3a")
+    rows = {row["name"]: row for row in load_settings({}).shown()}
+    assert rows["BEC_SQL_PASSWORD"] == {"name": "BEC_SQL_PASSWORD", "value": "**********", "origin": "environment"}
+    assert rows["BEC_REGION"] == {"name": "BEC_REGION", "value": None, "origin": "default"}
+    assert "canary-7f3a" not in str(rows)
+
+
+def test_known_secrets_are_ours_and_those_of_the_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BEC_SQL_HOST", "localhost")
+    monkeypatch.setenv("BEC_SQL_PASSWORD", "canary-one")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary-two")
+    assert known_secrets(load_settings({}).settings) == ["canary-one", "canary-two"]

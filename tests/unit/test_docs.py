@@ -1,0 +1,88 @@
+"""The docs are true: commands, options, settings, columns, the tree of the house, and every link."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from bec_orch.config import Settings, variable
+from bec_orch.core.models import TaskState
+from tests import house
+from tests.commands import COMMANDS, Command
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md")])
+
+# Told once for all commands, at the top of docs/cli.md.
+EVERYWHERE = {"--json", "--help"}
+
+
+def page(name: str) -> str:
+    return (DOCS / name).read_text("utf-8")
+
+
+def sections() -> dict[str, str]:
+    parts = re.split(r"^### bec (.+)$", page("cli.md"), flags=re.MULTILINE)
+    return {title: body.split("\n## ")[0] for title, body in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+def test_every_command_is_told_and_no_other() -> None:
+    assert sections().keys() == COMMANDS.keys()
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS.keys())
+def test_every_option_is_told_and_no_other(command: Command) -> None:
+    table = "\n".join(re.findall(r"^\| (`-.*?) \|", sections()[" ".join(command.words)], re.MULTILINE))
+    assert set(re.findall(r"--[a-z-]+", table)) == command.options - EVERYWHERE
+
+
+def test_every_task_state_is_told() -> None:
+    assert [state for state in TaskState if f"`{state}`" not in page("cli.md")] == []
+
+
+def test_every_setting_is_told_with_its_default_and_no_other() -> None:
+    rows = re.findall(r"^\| `(BEC_\w+)` \| (.*?) \|", page("configuration.md"), re.MULTILINE)
+    told = dict(rows)
+    assert len(told) == len(rows)
+    assert told.keys() == {variable(field) for field in Settings.model_fields}
+    for field, info in Settings.model_fields.items():
+        if info.default_factory is None and info.default is not None:
+            assert f"`{info.default}`" in told[variable(field)], field
+
+
+def test_every_variable_that_any_page_names_is_a_setting() -> None:
+    known = {variable(field) for field in Settings.model_fields}
+    named = {name for file in PAGES for name in re.findall(r"\bBEC_[A-Z][A-Z_]*[A-Z]\b", file.read_text("utf-8"))}
+    assert named - {"BEC_SQL"} <= known
+
+
+def test_commands_in_examples_exist() -> None:
+    text = "\n".join(file.read_text("utf-8") for file in PAGES)
+    used = re.findall(r"(?:^|`)bec (?:--home \S+ )?([a-z][a-z-]*)(?: ([a-z][a-z-]*))?", text, re.MULTILINE)
+    groups = {name.split()[0] for name in COMMANDS if " " in name}
+    called = {f"{first} {second}" if first in groups and second else first for first, second in used}
+    assert called - groups <= COMMANDS.keys()
+    assert len(called) > len(groups)
+
+
+@pytest.mark.parametrize("file", PAGES, ids=[file.name for file in PAGES])
+def test_links_lead_somewhere(file: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", file.read_text("utf-8"))
+    local = [link for link in links if "://" not in link]
+    assert [link for link in local if not (file.parent / link).exists()] == []
+
+
+def test_the_tree_of_the_readme_is_the_real_tree() -> None:
+    assert house.written() == house.tree(), "`python -m tests.house` writes it anew"
+
+
+def test_the_columns_of_ldv1_are_told() -> None:
+    worker = pytest.importorskip("bec_orch.jobs.ldv1.worker")
+    told = set(re.findall(r"`(\w+)`", page("artefact-formats.md")))
+    assert {field.name for field in worker.SCHEMA} <= told
+
+
+def test_decisions_are_numbered_in_order() -> None:
+    numbers = [int(number) for number in re.findall(r"^## (\d+)\. ", page("decisions.md"), re.MULTILINE)]
+    assert numbers == list(range(1, len(numbers) + 1))
