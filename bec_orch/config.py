@@ -8,20 +8,32 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, SettingsConfigDict
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, NoDecode, SettingsConfigDict
 
 from bec_orch.errors import ConfigError
 
 PREFIX = "BEC_"
 SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 LIBRARY_ARCHIVE = "s3://archive.tbrc.org"
+AMAZON_LINUX = "resolve:ssm:/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
 
 # Pages in flight get a quarter of the machine: the model, the Parquet writer and the database live in the rest.
 _MEMORY_SHARE = 4
 _MEMORY_RANGE_MIB = (256, 4096)
 
 _LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
+# Where libpq looks for authorities when it is told of none.
+_OWN_AUTHORITIES = Path("~/.postgresql/root.crt")
 
 # Read by the libraries below us, not by us: known here only to be kept out of every log.
 _FOREIGN_SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "PGPASSWORD")
@@ -45,14 +57,37 @@ def _memory_share() -> int:
     return max(least, min(most, physical // _MEMORY_SHARE))
 
 
+def _listed(value: Any) -> Any:
+    """Take a list that is written with commas apart."""
+    return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
+
+
+def _is_this_machine(host: str | None) -> bool:
+    return host is None or host in _LOCAL_HOSTS or host.startswith("/")
+
+
+def _authorities(sslrootcert: str | None) -> str | None:
+    own = _OWN_AUTHORITIES.expanduser()
+    return sslrootcert or (str(own) if own.is_file() else None)
+
+
 def _default_sslmode(values: Mapping[str, Any]) -> SslMode:
-    host = values["sql_host"] or "localhost"
-    return "prefer" if host in _LOCAL_HOSTS or host.startswith("/") else "verify-full"
+    if _is_this_machine(values["sql_host"]):
+        return "prefer"
+    return "verify-full" if _authorities(values["sql_sslrootcert"]) else "require"
 
 
 def _default_destination(values: Mapping[str, Any]) -> str:
     bucket = values["dest_s3_bucket"]
     return f"s3://{bucket}" if bucket else (values["home"] / "artefacts").as_uri()
+
+
+def _default_prices(values: Mapping[str, Any]) -> Path:
+    home: Path = values["home"]
+    return home / "prices.toml"
 
 
 def _default_source(values: Mapping[str, Any]) -> str | None:
@@ -81,13 +116,22 @@ class Settings(BaseSettings):
     sql_port: PositiveInt = Field(5432, description="PostgreSQL port")
     sql_user: str | None = Field(None, description="PostgreSQL user")
     sql_password: SecretStr | None = Field(None, description="PostgreSQL password")
+    sql_password_file: Path | None = Field(None, description="file that holds the PostgreSQL password")
+    sql_password_secret: str | None = Field(None, description="secret of AWS Secrets Manager that holds the password")
     sql_database: str | None = Field(None, description="PostgreSQL database; not set: the one named like the user")
-    sql_sslmode: SslMode = Field(
-        default_factory=_default_sslmode, description="TLS to PostgreSQL; not verified only if the host is this machine"
-    )
     sql_sslrootcert: str | None = Field(None, description="file of the CA of the PostgreSQL server, or `system`")
+    sql_sslmode: SslMode = Field(
+        default_factory=_default_sslmode, description="TLS to PostgreSQL; verified where there is a CA to verify with"
+    )
 
-    region: str | None = Field(None, description="AWS region of the stores")
+    region: str | None = Field(None, description="AWS region; set, queues are on SQS")
+    queue: Literal["auto", "sqs", "pg"] = Field("auto", description="auto: sqs if a region is set, else pg")
+    sqs_endpoint_url: str | None = Field(None, description="URL of a server that is asked instead of SQS")
+    aws_endpoint_url: str | None = Field(
+        None, validation_alias="AWS_ENDPOINT_URL", description="URL of a server that is asked instead of AWS"
+    )
+    s3_requester_pays: Names = Field((), description="S3 buckets whose requests we pay for")
+    s3_anonymous: Names = Field((), description="S3 buckets that are read without credentials")
     dest_s3_bucket: str | None = Field(None, description="S3 bucket that artefacts go to")
     dest_url: str = Field(default_factory=_default_destination, description="store that artefacts go to")
     source_url: str | None = Field(default_factory=_default_source, description="store that volumes are read from")
@@ -109,6 +153,20 @@ class Settings(BaseSettings):
     backoff_base_seconds: PositiveFloat = Field(10, description="wait after a task's first failure; doubles each time")
     backoff_cap_seconds: PositiveFloat = Field(600, description="longest wait after a failure")
 
+    ec2_kit_url: str | None = Field(None, description="S3 folder with what a new machine installs")
+    ec2_image: str = Field(AMAZON_LINUX, description="image of new machines")
+    ec2_subnets: Names = Field((), description="subnets of new machines")
+    ec2_security_groups: Names = Field((), description="security groups of new machines")
+    ec2_instance_profile: str | None = Field(None, description="instance profile of new machines")
+    ec2_disk_gib: PositiveInt = Field(100, description="GiB of disk of new machines")
+    prices_file: Annotated[Path, AfterValidator(_absolute)] = Field(
+        default_factory=_default_prices, description="table of what machines cost"
+    )
+    imds_url: str | None = Field(None, description="URL of a server that is asked instead of the instance metadata")
+
+    metrics: Literal["auto", "emf", "none"] = Field(
+        "auto", description="metrics for CloudWatch in the log of `bec worker`; auto: emf on an EC2 machine, else none"
+    )
     log_format: Literal["auto", "json", "text"] = Field("auto", description="auto: text on a terminal, else JSON lines")
     log_level: Literal["debug", "info", "warning", "error"] | None = Field(
         None, description="least level that is logged; not set: info for `bec worker`, error for other commands"
@@ -116,9 +174,30 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _sql_needs_a_host(self) -> Self:
-        if self.sql_host is None and (self.sql_user or self.sql_password or self.sql_database):
+        if self.sql_host is None and (self.sql_user or self.has_password or self.sql_database):
             raise ValueError("BEC_SQL_HOST is not set, but another BEC_SQL_* variable is")
         return self
+
+    @model_validator(mode="after")
+    def _one_password(self) -> Self:
+        if sum(map(bool, (self.sql_password, self.sql_password_file, self.sql_password_secret))) > 1:
+            raise ValueError("more than one of BEC_SQL_PASSWORD, _FILE and _SECRET is set")
+        return self
+
+    @property
+    def has_password(self) -> bool:
+        """Whether the database's password is told, in whatever way."""
+        return bool(self.sql_password or self.sql_password_file or self.sql_password_secret)
+
+    @property
+    def sql_is_local(self) -> bool:
+        """Whether the database is on this machine."""
+        return _is_this_machine(self.sql_host)
+
+    @property
+    def uses_sqs(self) -> bool:
+        """Whether the queues are on SQS, not in the database."""
+        return self.queue == "sqs" or (self.queue == "auto" and self.region is not None)
 
     @property
     def default_source(self) -> str | None:
@@ -128,7 +207,7 @@ class Settings(BaseSettings):
     def in_workspace(self, folder: Path) -> "Settings":
         """Give these settings with the embedded database and the artefacts in a folder, whatever the fleet's are."""
         home = _absolute(folder)
-        own = {"home": home, "dest_url": (home / "artefacts").as_uri(), "sql_host": None}
+        own = {"home": home, "dest_url": (home / "artefacts").as_uri(), "sql_host": None, "queue": "pg"}
         return self.model_copy(update=own)
 
 
@@ -157,6 +236,30 @@ class LoadedSettings:
             for name in Settings.model_fields
         ]
 
+    def why_sslmode(self) -> str:
+        """Tell why the connection to the database is protected as it is."""
+        settings = self.settings
+        if self.origins["sql_sslmode"] is not Origin.DEFAULT:
+            return "BEC_SQL_SSLMODE says so"
+        if settings.sql_is_local:
+            return "the host is this machine"
+        authorities = _authorities(settings.sql_sslrootcert)
+        return f"verified with {authorities}" if authorities else "there is no CA to verify the server with"
+
+    def for_machines(self) -> dict[str, str]:
+        """Give the environment that new machines work with: what is set here, less what is this machine's own.
+
+        Raises:
+            ConfigError: they could not reach the database, its password or the destination with it (E_SCALE_SETTINGS).
+        """
+        _check_for_machines(self.settings)
+        values = self.settings.model_dump(mode="json")
+        return {
+            variable(name): _as_text(values[name]) or ""
+            for name, origin in self.origins.items()
+            if origin is not Origin.DEFAULT and variable(name).startswith(PREFIX) and not _is_own(name)
+        }
+
 
 def load_settings(flags: Mapping[str, Any]) -> LoadedSettings:
     """Read all settings; flags that are None were not given.
@@ -176,7 +279,8 @@ def load_settings(flags: Mapping[str, Any]) -> LoadedSettings:
 
 def variable(field: str) -> str:
     """Give the environment variable of a setting."""
-    return f"{PREFIX}{field.upper()}"
+    alias = Settings.model_fields[field].validation_alias
+    return alias if isinstance(alias, str) else f"{PREFIX}{field.upper()}"
 
 
 def closest(name: str) -> str | None:
@@ -194,7 +298,7 @@ def known_secrets(settings: Settings) -> list[str]:
 
 def _origins(sources: tuple[tuple[Origin, Mapping[str, Any]], ...]) -> dict[str, Origin]:
     return {
-        field: next((origin for origin, values in sources if field in values), Origin.DEFAULT)
+        field: next((origin for origin, values in sources if {field, variable(field)} & values.keys()), Origin.DEFAULT)
         for field in Settings.model_fields
     }
 
@@ -208,7 +312,8 @@ def _config_error(error: ValidationError) -> ConfigError:
     fault = error.errors(include_url=False, include_input=False)[0]
     if not fault["loc"]:
         return ConfigError(f"The settings contradict each other: {_words(fault)}.", hint="See docs/configuration.md.")
-    name = variable(str(fault["loc"][0]))
+    field = str(fault["loc"][0])
+    name = variable(field) if field in Settings.model_fields else field
     return ConfigError(
         f"The setting {name} is wrong: {_words(fault)}.",
         hint="It is read from a flag, the environment or .env; docs/configuration.md tells what is allowed.",
@@ -220,4 +325,41 @@ def _words(fault: Mapping[str, Any]) -> str:
 
 
 def _as_text(value: Any) -> str | None:
+    if isinstance(value, list):
+        return ",".join(value) or None
     return None if value is None else str(value)
+
+
+# What is told to a machine in another way, or is another one there.
+_OWN = frozenset(
+    {
+        "home",
+        "prices_file",
+        "imds_url",
+        "threads",
+        "memory_budget_mib",
+        "sql_password",
+        "sql_password_file",
+        "log_format",
+    }
+)
+
+
+def _is_own(field: str) -> bool:
+    return field in _OWN or field.startswith("ec2_")
+
+
+def _check_for_machines(settings: Settings) -> None:
+    if settings.sql_host is None:
+        raise _not_for_machines("the database is the embedded one of this machine", "Set BEC_SQL_HOST and its like.")
+    if not settings.dest_url.startswith("s3://"):
+        raise _not_for_machines(f"artefacts go to {settings.dest_url}", "Set BEC_DEST_S3_BUCKET.")
+    if settings.has_password and not settings.sql_password_secret:
+        raise _not_for_machines(
+            "the database's password is known to this machine alone",
+            "Put it into AWS Secrets Manager, and name the secret with BEC_SQL_PASSWORD_SECRET.",
+        )
+
+
+def _not_for_machines(why: str, hint: str) -> ConfigError:
+    return ConfigError(f"Machines cannot work with these settings: {why}.", code="E_SCALE_SETTINGS", hint=hint)

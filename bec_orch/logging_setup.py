@@ -22,9 +22,14 @@ class Redactor:
     """Takes secrets out of a finished line, wherever in it they are: message, fields or traceback."""
 
     def __init__(self, secrets: Sequence[str]) -> None:
+        self._forms: list[str] = []
+        self.add(secrets)
+
+    def add(self, secrets: Sequence[str]) -> None:
+        """Take these out, too."""
         forms = {form for secret in secrets for form in _written_forms(secret)}
         # The longest first: a secret that is the beginning of another one must not leave the rest of it.
-        self._forms = sorted(filter(None, forms), key=len, reverse=True)
+        self._forms = sorted(filter(None, forms | set(self._forms)), key=len, reverse=True)
 
     def __call__(self, line: str) -> str:
         for form in self._forms:
@@ -71,8 +76,9 @@ class TextFormatter(logging.Formatter):
 class StderrHandler(logging.StreamHandler[TextIO]):
     """Writes to whatever stderr is at the moment of the event: a progress bar replaces it while it runs."""
 
-    def __init__(self) -> None:
+    def __init__(self, redact: Redactor) -> None:
         logging.Handler.__init__(self)
+        self.redact = redact
 
     @property
     def stream(self) -> TextIO:
@@ -94,13 +100,20 @@ def configure_logging(style: str, level: str, secrets: Sequence[str]) -> None:
     """
     as_text = style == "text" or (style == "auto" and sys.stderr.isatty())
     redact = Redactor(secrets)
-    handler = StderrHandler()
+    handler = StderrHandler(redact)
     handler.setFormatter(TextFormatter(redact) if as_text else JsonFormatter(redact))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     # Libraries tell their troubles only: psycopg.pool and obstore would fill the log of a worker that waits.
     root.setLevel(logging.WARNING)
     logging.getLogger("bec_orch").setLevel(level.upper())
+
+
+def hide(secret: str) -> None:
+    """Leave a secret out of every line from now on that only became known after logs were set up."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, StderrHandler):
+            handler.redact.add([secret])
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, Any]:

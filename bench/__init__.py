@@ -1,0 +1,1 @@
+"""Scripts that measure speed and quality; figures in the README come from here."""

@@ -2,11 +2,10 @@
 
 import os
 import socket
-import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,37 +19,25 @@ from bec_orch.core.models import Job, WorkerInfo
 from bec_orch.core.runtime_parts import Activities, WorkerObserver, WorkerOptions, WorkerParts
 from bec_orch.errors import ConfigError
 from bec_orch.io.artefacts import StoredArtefacts
+from bec_orch.io.aws import AwsOptions
 from bec_orch.io.database import Database
 from bec_orch.io.db import DBClient, RetryPolicy
 from bec_orch.io.embedded import EmbeddedPostgres
+from bec_orch.io.emf import EmfObserver
+from bec_orch.io.imds import Ec2Machine, InstanceMetadata, metadata_of_this_machine
 from bec_orch.io.migrate import migrate, require_schema
 from bec_orch.io.model_store import CachedModels
-from bec_orch.io.pgqueue import PgQueue
+from bec_orch.io.pgqueue import PgQueues
+from bec_orch.io.secrets import password_of_file, password_of_secret
 from bec_orch.io.sources import Sources
+from bec_orch.io.sqs import SqsOptions, SqsQueues
 from bec_orch.io.storage import S3Options, Stores
+from bec_orch.logging_setup import hide
 
 MEBIBYTE = 2**20
 
 
-class PgQueues:
-    """Gives the queue of a job by the job's name, each opened once (a `QueueFactory`)."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._open: dict[str, PgQueue] = {}
-        self._lock = threading.Lock()
-
-    def __call__(self, job: str) -> PgQueue:
-        with self._lock:
-            if job not in self._open:
-                self._open[job] = PgQueue(self._database, job)
-            return self._open[job]
-
-    def close(self) -> None:
-        """Close every queue. May be called twice."""
-        with self._lock:
-            while self._open:
-                self._open.popitem()[1].close()
+Queues = PgQueues | SqsQueues
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +47,7 @@ class Parts:
     settings: Settings
     database: Database
     store: DBClient
-    queues: PgQueues
+    queues: Queues
     stores: Stores
     sources: Sources
 
@@ -94,7 +81,7 @@ def open_parts(settings: Settings) -> Iterator[Parts]:
         database = stack.enter_context(open_database(settings))
         bring_up = migrate if settings.sql_host is None else require_schema
         bring_up(database)
-        queues = PgQueues(database)
+        queues = open_queues(settings, database)
         stack.callback(queues.close)
         retry = RetryPolicy(settings.backoff_base_seconds, settings.backoff_cap_seconds)
         store = DBClient(database, default_source=settings.default_source or "", retry=retry)
@@ -104,17 +91,46 @@ def open_parts(settings: Settings) -> Iterator[Parts]:
 
 def open_stores(settings: Settings) -> Stores:
     """Give the opener of object stores."""
-    return Stores(S3Options(region=settings.region))
+    options = S3Options(
+        endpoint_url=settings.aws_endpoint_url,
+        region=settings.region,
+        requester_pays=frozenset(settings.s3_requester_pays),
+        anonymous=frozenset(settings.s3_anonymous),
+    )
+    return Stores(options)
+
+
+def aws_options(settings: Settings) -> AwsOptions:
+    """Give where AWS's services are."""
+    return AwsOptions(settings.region, settings.aws_endpoint_url)
+
+
+def open_queues(settings: Settings, database: Database) -> Queues:
+    """Give the queues of the settings: on SQS, or in the database."""
+    if not settings.uses_sqs:
+        return PgQueues(database)
+    endpoint_url = settings.sqs_endpoint_url or settings.aws_endpoint_url
+    return SqsQueues(SqsOptions(AwsOptions(settings.region, endpoint_url), visibility=round(settings.lease_seconds)))
+
+
+def this_machine(settings: Settings) -> InstanceMetadata | None:
+    """Open the metadata service of this machine; None elsewhere than on EC2."""
+    return metadata_of_this_machine(settings.imds_url)
+
+
+def with_metrics(settings: Settings, observer: WorkerObserver) -> WorkerObserver:
+    """Have metrics logged, too, if the settings say so."""
+    on_ec2 = settings.metrics == "auto" and this_machine(settings) is not None
+    return EmfObserver(observer) if on_ec2 or settings.metrics == "emf" else observer
 
 
 def sql_conninfo(settings: Settings) -> str:
     """Give the libpq connection string of the database that the settings name."""
-    password = settings.sql_password
     values: dict[str, Any] = {
         "host": settings.sql_host,
         "port": settings.sql_port,
         "user": settings.sql_user,
-        "password": password.get_secret_value() if password else None,
+        "password": _password(settings),
         "dbname": settings.sql_database,
         "sslmode": settings.sql_sslmode,
         "sslrootcert": settings.sql_sslrootcert,
@@ -167,9 +183,14 @@ def worker_parts(
         job_workers.close()
 
 
-def worker_info(parts: WorkerParts) -> WorkerInfo:
-    """Tell the database who works."""
-    return WorkerInfo(parts.worker_id, parts.job.id, socket.gethostname(), os.getpid(), __version__)
+def worker_info(parts: WorkerParts, machine: Ec2Machine | None = None) -> WorkerInfo:
+    """Tell the database who works, and on which machine of EC2."""
+    info = WorkerInfo(parts.worker_id, parts.job.id, socket.gethostname(), os.getpid(), __version__)
+    if machine is None:
+        return info
+    return replace(
+        info, instance_id=machine.instance_id, instance_type=machine.instance_type, lifecycle=machine.lifecycle
+    )
 
 
 def work_dir(settings: Settings) -> Path:
@@ -186,6 +207,19 @@ def work_dir(settings: Settings) -> Path:
             f"The folder {folder} cannot be made: {error.strerror}.", code="E_HOME", hint="Set BEC_HOME to another one."
         ) from error
     return folder
+
+
+def _password(settings: Settings) -> str | None:
+    if settings.sql_password:
+        return settings.sql_password.get_secret_value()
+    if settings.sql_password_file:
+        password = password_of_file(settings.sql_password_file)
+    elif settings.sql_password_secret:
+        password = password_of_secret(settings.sql_password_secret, aws_options(settings))
+    else:
+        return None
+    hide(password)
+    return password
 
 
 def _worker_options(settings: Settings, slots: int, grace: float) -> WorkerOptions:

@@ -76,12 +76,17 @@ def print_rows(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], *,
 
 def print_record(record: Mapping[str, Any]) -> None:
     """Print one thing, a field a line."""
+    console().print(record_table(record))
+
+
+def record_table(record: Mapping[str, Any]) -> Table:
+    """Lay one thing out, a field a line."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in record.items():
         table.add_row(Text(name.replace("_", " ")), Text(as_text(value)))
-    console().print(table)
+    return table
 
 
 def print_error(error: BaseException, *, debug: bool) -> int:

@@ -2,25 +2,31 @@
 
 import typer
 
-from bec_orch.cli.composition import open_parts, open_stores, worker_resources
+from bec_orch.cli.composition import Parts, aws_options, open_parts, open_stores, worker_resources
 from bec_orch.cli.console import EXIT_FAILED, console, print_json, say
 from bec_orch.cli.invocation import invocation
 from bec_orch.cli.options import Json
-from bec_orch.config import Settings
+from bec_orch.config import LoadedSettings, Settings
 from bec_orch.core.models import Job
+from bec_orch.io.database import Database
+from bec_orch.io.sqs import SqsQueues
 from bec_orch.io.storage import Stores
 from bec_orch.orch import doctor
 from bec_orch.orch.doctor import Finding, Level, examine
+from bec_orch.orch.doctor_fleet import check_identity, check_job_queues, check_tls
 from bec_orch.orch.job_admin import JobAdmin
 
 _COLOURS = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "red"}
 
 
 def command(ctx: typer.Context, *, as_json: Json = False) -> None:
-    """Check database, queue, clock, stores, disk and models. Exit code 1 if a check fails."""
-    settings = invocation(ctx).settings
+    """Check database, queues, clock, stores, credentials, disk and models. Exit code 1 if a check fails."""
+    loaded = invocation(ctx).loaded
+    settings = loaded.settings
     stores = open_stores(settings)
-    findings, jobs = _of_database(settings)
+    findings, jobs = _of_database(loaded)
+    if settings.uses_sqs:
+        findings.append(examine("credentials", lambda: check_identity(aws_options(settings))))
     findings += _of_stores(stores, settings)
     findings += doctor.check_models(jobs, worker_resources(settings, stores))
     findings.append(doctor.check_disk(settings.home))
@@ -32,19 +38,34 @@ def command(ctx: typer.Context, *, as_json: Json = False) -> None:
         raise typer.Exit(EXIT_FAILED)
 
 
-def _of_database(settings: Settings) -> tuple[list[Finding], list[Job]]:
+def _of_database(loaded: LoadedSettings) -> tuple[list[Finding], list[Job]]:
     """Check the database and what lies in it; gives its jobs too, none when it is away."""
+    settings = loaded.settings
     jobs: list[Job] = []
     findings: list[Finding] = []
 
     def look() -> Finding:
         with open_parts(settings) as parts:
-            findings.append(examine("queue", lambda: doctor.check_queue(parts.queues("doctor"))))
-            findings.append(examine("clock", lambda: doctor.check_clock(parts.store.now)))
             jobs.extend(JobAdmin(parts.database).list())
+            if settings.sql_host:
+                findings.append(examine("database TLS", lambda: _tls(loaded, parts.database)))
+            findings.extend(_of_queues(parts, jobs))
+            findings.append(examine("clock", lambda: doctor.check_clock(parts.store.now)))
             return doctor.check_schema(parts.database)
 
     return [examine("database", look), *findings], jobs
+
+
+def _tls(loaded: LoadedSettings, database: Database) -> Finding:
+    settings = loaded.settings
+    return check_tls(database, settings.sql_sslmode, loaded.why_sslmode(), local=settings.sql_is_local)
+
+
+def _of_queues(parts: Parts, jobs: list[Job]) -> list[Finding]:
+    if isinstance(parts.queues, SqsQueues):
+        return check_job_queues(parts.queues, jobs)
+    queues = parts.queues
+    return [examine("queue", lambda: doctor.check_queue(queues("doctor")))]
 
 
 def _of_stores(stores: Stores, settings: Settings) -> list[Finding]:

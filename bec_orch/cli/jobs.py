@@ -1,16 +1,16 @@
 """`bec jobs`: jobs, their configs, and how far they are."""
 
-import datetime as dt
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
+from bec_orch.cli import job_stats
 from bec_orch.cli.composition import open_parts
 from bec_orch.cli.console import print_json, print_record, print_rows, say
 from bec_orch.cli.invocation import invocation
+from bec_orch.cli.job_queues import create_job, left_queues
 from bec_orch.cli.options import (
     DEFAULT_ERROR_RATE,
     ConfigFile,
@@ -24,7 +24,7 @@ from bec_orch.cli.options import (
 )
 from bec_orch.core.models import Job, TaskState
 from bec_orch.core.registry import job_types, job_worker_class
-from bec_orch.orch.discovery import Discovery, JobStats, TaskFilter, TaskView
+from bec_orch.orch.discovery import Discovery, TaskFilter, TaskView
 from bec_orch.orch.job_admin import JobAdmin
 
 app = typer.Typer(help="Make, show and change jobs.")
@@ -51,10 +51,11 @@ def create(
     max_page_error_rate: ErrorRate = DEFAULT_ERROR_RATE,
     as_json: Json = False,
 ) -> None:
-    """Make a job. Its config is checked against the schema of its type."""
+    """Make a job, and its queues. Its config is checked against the schema of its type."""
     config = read_config(config_file, config_text) or {}
-    with open_parts(invocation(ctx).settings) as parts:
-        made = JobAdmin(parts.database).create(
+
+    def make(admin: JobAdmin) -> Job:
+        return admin.create(
             name,
             job_type or name,
             config,
@@ -62,6 +63,9 @@ def create(
             max_attempts=max_attempts,
             max_page_error_rate=max_page_error_rate,
         )
+
+    with open_parts(invocation(ctx).settings) as parts:
+        made = create_job(parts, name, make)
     _print(made, as_json=as_json)
 
 
@@ -123,17 +127,11 @@ def delete(ctx: typer.Context, name: JobName, *, as_json: Json = False) -> None:
         print_json(deleted)
     else:
         say(f"The job {deleted.name} is deleted; {deleted.canceled} unfinished tasks were canceled.")
+    if invocation(ctx).settings.uses_sqs:
+        left_queues(name)
 
 
-@app.command(epilog="Example: bec jobs stats ldv1")
-def stats(ctx: typer.Context, name: JobName, *, as_json: Json = False) -> None:
-    """Show where a job stands: volumes by state, pages, speed, and when it should be done."""
-    with open_parts(invocation(ctx).settings) as parts:
-        found = Discovery(parts.database, parts.queues).stats(name)
-    if as_json:
-        print_json({**asdict(found), "eta_seconds": found.eta_seconds})
-    else:
-        print_record(_stats_record(found))
+app.command("stats", epilog="Example: bec jobs stats ldv1 --watch")(job_stats.command)
 
 
 @app.command(epilog="Example: bec jobs tasks ldv1 --state terminal_failed")
@@ -179,22 +177,6 @@ def types(
         print_json(rows)
     else:
         print_rows(rows, {"type": "type", "implemented_by": "implemented by"}, empty="No job type is installed.")
-
-
-def _stats_record(found: JobStats) -> dict[str, Any]:
-    volumes = {f"volumes {state.value}": count for state, count in found.volumes.items()}
-    return {
-        "job": found.job.name,
-        **volumes,
-        "done under another config": found.stale,
-        "pages ok": found.pages.ok,
-        "pages skipped": found.pages.skipped,
-        "pages with errors": found.pages.error,
-        "pages left": found.pages_left,
-        "pages/s, 5 minutes": found.pages_per_second_5min,
-        "pages/s, 1 hour": found.pages_per_second_1h,
-        "time left": None if found.eta_seconds is None else str(dt.timedelta(seconds=round(found.eta_seconds))),
-    }
 
 
 def _task_row(task: TaskView) -> dict[str, Any]:

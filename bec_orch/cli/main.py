@@ -9,7 +9,7 @@ import typer
 from typer.exceptions import TyperException
 
 from bec_orch import __version__
-from bec_orch.cli import config, db, demo, doctor, errors, jobs, queue, run_path, run_volume, worker, workers
+from bec_orch.cli import config, db, demo, doctor, errors, jobs, queue, run_path, run_volume, scale, worker, workers
 from bec_orch.cli.console import EXIT_DONE, EXIT_INTERRUPTED, note, print_error, say
 from bec_orch.cli.invocation import Invocation, invocation
 from bec_orch.cli.signals import interrupt_on_sigterm
@@ -29,6 +29,7 @@ app.add_typer(queue.app, name="queue")
 app.command("worker", epilog="Example: bec worker --job ldv1 --slots 2")(worker.command)
 app.command("workers", epilog="Example: bec workers --job ldv1")(workers.command)
 app.command("errors", epilog="Example: bec errors --job ldv1")(errors.command)
+app.add_typer(scale.app, name="scale")
 app.add_typer(db.app, name="db")
 app.add_typer(config.app, name="config")
 app.command("doctor", epilog="Example: bec doctor")(doctor.command)

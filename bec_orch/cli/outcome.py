@@ -9,18 +9,24 @@ from bec_orch.cli.console import EXIT_DONE, EXIT_FAILED, EXIT_PAGE_ERRORS, note,
 from bec_orch.core.models import TaskState
 from bec_orch.orch.discovery import TaskView
 from bec_orch.orch.local_run import RunOutcome
+from bec_orch.orch.page_errors import PageFault
 
 _ROWS = 30
 
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What a run left. `pages_per_second` counts the pages that were computed now; None when there were none."""
+    """What a run left.
+
+    `pages_per_second` counts the pages that were computed now; None when there were none. `page_errors` are the first
+    pages that are errors.
+    """
 
     outcome: RunOutcome
     destination: str
     pages_per_second: float | None
     overlays: tuple[Path, ...]
+    page_errors: tuple[PageFault, ...] = ()
 
 
 def show(result: RunResult, *, as_json: bool) -> None:
@@ -43,14 +49,23 @@ def _show(result: RunResult) -> None:
         say(f"(The first {_ROWS} of {len(rows)} volumes are shown.)")
     if result.pages_per_second is not None:
         say(f"{result.pages_per_second:.1f} pages/s")
-    for task in outcome.failed:
-        note(f"failed {task.volume}: {task.failure_code}: {task.failure_message}")
-        if task.failure_hint:
-            note(f"hint: {task.failure_hint}")
+    _show_faults(result)
     say()
     say(f"Artefacts: {result.destination}")
     for picture in result.overlays:
         say(f"Picture:   {picture}")
+
+
+def _show_faults(result: RunResult) -> None:
+    outcome = result.outcome
+    for fault in result.page_errors:
+        note(f"page error {fault.volume}, page {fault.page} '{fault.img_file_name}': {fault.code}: {fault.message}")
+    if outcome.pages.error > len(result.page_errors):
+        note(f"(The first {len(result.page_errors)} of {outcome.pages.error} page errors are shown.)")
+    for task in outcome.failed:
+        note(f"failed {task.volume}: {task.failure_code}: {task.failure_message}")
+        if task.failure_hint:
+            note(f"hint: {task.failure_hint}")
 
 
 def exit_code(outcome: RunOutcome) -> int:
@@ -94,5 +109,6 @@ def _as_json(result: RunResult) -> dict[str, Any]:
         "pages_per_second": result.pages_per_second,
         "artefacts": result.destination,
         "pictures": result.overlays,
+        "page_errors": result.page_errors,
         "tasks": outcome.tasks,
     }

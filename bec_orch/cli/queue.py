@@ -1,5 +1,6 @@
 """`bec queue`: volumes into the queue of a job, and what becomes of its messages."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from bec_orch.cli.options import JobName, Json, Limit, parse_names
 from bec_orch.core.models import DeadLetter, VolumeRef
 from bec_orch.core.names import printable
 from bec_orch.errors import UsageError
+from bec_orch.orch.discovery import Discovery
 from bec_orch.orch.enqueue import Enqueuer, EnqueueReport
 from bec_orch.orch.redrive import RedriveFilter, Redriver
 from bec_orch.orch.volume_lists import choose, parse_volume, parse_volume_list
@@ -68,21 +70,25 @@ def enqueue(
 
 @app.command(epilog="Example: bec queue stats ldv1")
 def stats(ctx: typer.Context, job: JobName, *, as_json: Json = False) -> None:
-    """Count the messages of a job's queue."""
+    """Count the messages of a job's queue, and tell where queue and database disagree."""
     with open_parts(invocation(ctx).settings) as parts:
-        found = parts.queues(parts.store.job(job).name).stats()
+        found = Discovery(parts.database, parts.queues).queue_check(job)
     if as_json:
-        print_json(found)
+        tasks = {name: value for name, value in asdict(found).items() if name != "queue"}
+        print_json({**asdict(found.queue), "tasks": tasks, "disagreements": found.disagreements})
         return
     print_record(
         {
-            "visible": found.visible,
-            "in_flight": found.in_flight,
-            "delayed": found.delayed,
-            "dead": found.dead,
-            "oldest": None if found.oldest_seconds is None else f"{found.oldest_seconds:.0f} s",
+            "visible": found.queue.visible,
+            "in_flight": found.queue.in_flight,
+            "delayed": found.queue.delayed,
+            "dead": found.queue.dead,
+            "oldest message": _age(found.queue.oldest_seconds),
+            "oldest queued task": _age(found.oldest_task_seconds),
         }
     )
+    for disagreement in found.disagreements:
+        say(f"Queue and database disagree: {disagreement}.")
 
 
 @app.command(epilog="Example: bec queue peek ldv1 --dead")
@@ -108,7 +114,9 @@ def redrive(
     ctx: typer.Context,
     job: JobName,
     *,
-    code: Annotated[str | None, typer.Option(metavar="E_CODE", help="Only what failed with this code.")] = None,
+    code: Annotated[
+        str | None, typer.Option("--code", "--reason", metavar="E_CODE", help="Only what failed with this code.")
+    ] = None,
     fingerprint: Annotated[str | None, typer.Option(metavar="HEX", help="Only failures of this group.")] = None,
     volume: Annotated[str | None, typer.Option(metavar="W_ID/I_ID", help="Only this volume.")] = None,
     as_json: Json = False,
@@ -144,6 +152,10 @@ def purge(
         print_json({"deleted": deleted})
     else:
         say(f"{deleted:,} {what} were deleted.")
+
+
+def _age(seconds: float | None) -> str | None:
+    return None if seconds is None else f"{seconds:.0f} s"
 
 
 def _volumes(parts: Parts, source: str, file: Path | None, volumes: list[str], *, everything: bool) -> list[VolumeRef]:

@@ -22,6 +22,10 @@ from bec_orch.errors import Interrupted
 from bec_orch.io.detect import DetectedSource, detect_source
 from bec_orch.io.workspace import WorkspaceLock
 from bec_orch.orch.local_run import LocalRun
+from bec_orch.orch.page_errors import page_errors
+
+# More than fit on a screen help nobody; `--json` has as many.
+_PAGE_ERRORS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,7 @@ def run_volumes(detected: DetectedSource, request: RunRequest, settings: Setting
     if request.overlay:
         require_overlays(request.job_type)
     for rejected in detected.rejected:
-        warn(f"The folder {printable(rejected.name)} is left out: it {rejected.reason}.", "Mend it, then run again.")
+        warn(f"The folder {printable(rejected.name)} is left out: it {rejected.reason}", "Mend it, then run again.")
     with WorkspaceLock(settings.home), open_parts(settings) as parts:
         run = LocalRun(parts.database, parts.queues)
         job = run.prepare_job(request.job_type, request.config, request.max_page_error_rate)
@@ -97,7 +101,8 @@ def run_volumes(detected: DetectedSource, request: RunRequest, settings: Setting
         speed = _work(parts, job, request)
         outcome = run.outcome(job, detected.volumes, report)
         overlays = write_overlays(parts, outcome.tasks, settings.home / "overlays") if request.overlay else ()
-        return RunResult(outcome, settings.dest_url, speed, tuple(overlays))
+        faults = page_errors(parts.artefacts(), outcome.tasks, limit=_PAGE_ERRORS)
+        return RunResult(outcome, settings.dest_url, speed, tuple(overlays), tuple(faults))
 
 
 def _work(parts: Parts, job: Job, request: RunRequest) -> float | None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bec_orch.cli.composition import open_parts
+from bec_orch.cli.composition import open_parts, with_metrics
 from bec_orch.cli.console import EXIT_DONE, EXIT_FAILED, print_error, print_json
 from bec_orch.cli.invocation import invocation, start_logging
 from bec_orch.cli.options import Json
@@ -39,7 +39,7 @@ def command(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Work for a job until SIGTERM or Ctrl-C. A stop ends with exit code 0, its task finished or given back."""
+    """Work for a job until SIGTERM, Ctrl-C or a notice of EC2: exit code 0, its task finished or given back."""
     settings = invocation(ctx).settings
     start_logging(settings, "info")
     name = _job_name(settings, job, job_id)
@@ -65,7 +65,8 @@ def _job_name(settings: Settings, job: str | None, job_id: int | None) -> str:
 
 def _work(settings: Settings, job: str, slots: int, *, until_empty: bool) -> WorkerReport:
     with open_parts(settings) as parts:
-        done = work(parts, parts.store.job(job), Unwatched(), until_empty=until_empty, slots=slots, word=_WORD)
+        observer = with_metrics(settings, Unwatched())
+        done = work(parts, parts.store.job(job), observer, until_empty=until_empty, slots=slots, word=_WORD)
     outcomes = {outcome.value: count for outcome, count in done.report.outcomes.items()}
     logger.info("worker.ended", extra={"reason": done.report.stop_reason, "outcomes": outcomes})
     return done.report

@@ -26,6 +26,8 @@ def command(
         print_json(found)
         return
     columns = {"worker": "worker", "job": "job", "state": "state", "doing": "doing", "heard": "heard of"}
+    if any(worker.instance_id for worker in found):
+        columns["machine"] = "machine"
     print_rows([_row(worker) for worker in found], columns, empty="There are no workers.")
 
 
@@ -38,4 +40,12 @@ def _row(worker: WorkerView) -> dict[str, Any]:
         "state": state,
         "doing": doing,
         "heard": f"{worker.silent_seconds:.0f} s ago",
+        "machine": machine_of(worker),
     }
+
+
+def machine_of(worker: WorkerView) -> str:
+    """Tell on which machine of EC2 a worker is, empty elsewhere."""
+    if worker.instance_id is None:
+        return ""
+    return f"{worker.instance_id} ({worker.instance_type}, {worker.lifecycle})"

@@ -1,18 +1,21 @@
-"""A worker in this process, from its parts to its report; Ctrl-C and SIGTERM stop it at a page boundary."""
+"""A worker in this process, from its parts to its report; a signal or EC2's notice stops it at a page boundary."""
 
 from dataclasses import dataclass
 
-from bec_orch.cli.composition import Parts, worker_info, worker_parts
+from bec_orch.cli.composition import Parts, this_machine, worker_info, worker_parts
 from bec_orch.cli.signals import REASON, stopping
 from bec_orch.core.models import Job
 from bec_orch.core.runtime_parts import WorkerObserver
 from bec_orch.core.worker_runtime import EMPTY, BECWorker, WorkerReport
 from bec_orch.errors import BecError
+from bec_orch.io.imds import Notice, NoticeWatcher, known_machine
+
+_NOTICES = frozenset(notice.value for notice in Notice)
 
 
 @dataclass(frozen=True, slots=True)
 class Worked:
-    """What a worker did, and whether a signal ended it."""
+    """What a worker did, and whether a signal or a notice ended it."""
 
     report: WorkerReport
     interrupted: bool
@@ -42,13 +45,14 @@ def work(
     Raises:
         BecError: the worker stopped itself (E_WORKER_STOPPED), or could not begin.
     """
+    metadata = this_machine(parts.settings)
     with worker_parts(parts, job, observer, slots=slots, grace=grace) as built:
-        worker = BECWorker(built, worker_info(built))
-        with stopping(worker.stop, word) as stop:
+        worker = BECWorker(built, worker_info(built, known_machine(metadata)))
+        with stopping(worker.stop, word) as stop, NoticeWatcher(metadata, worker.stop):
             report = worker.run(until_empty=until_empty)
-    if report.stop_reason not in {EMPTY, REASON}:
+    if report.stop_reason not in {EMPTY, REASON} | _NOTICES:
         raise _stopped_itself(report)
-    return Worked(report, stop.asked)
+    return Worked(report, stop.asked or report.stop_reason in _NOTICES)
 
 
 def _stopped_itself(report: WorkerReport) -> BecError:

@@ -366,7 +366,10 @@ class DoneTask:
 
 @dataclass(frozen=True, slots=True)
 class WorkerInfo:
-    """A worker process: takes tasks of one job. `models` and `code_version` are what it makes artefacts with."""
+    """A worker process: takes tasks of one job. `models` and `code_version` are what it makes artefacts with.
+
+    On EC2 the last three tell of its machine; `lifecycle` is `spot` or `on-demand`.
+    """
 
     id: str
     job_id: int
@@ -375,6 +378,9 @@ class WorkerInfo:
     version: str
     models: tuple[ModelInfo, ...] = ()
     code_version: str = ""
+    instance_id: str | None = None
+    instance_type: str | None = None
+    lifecycle: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

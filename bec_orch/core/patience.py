@@ -5,33 +5,32 @@ from typing import TypeVar
 
 import stamina
 
-from bec_orch.errors import DatabaseError
+from bec_orch.errors import DatabaseError, DatabaseRefused
 
 T = TypeVar("T")
 
 
-def _never(_error: DatabaseError) -> bool:
+def _never() -> bool:
     return False
 
 
-def patiently(action: Callable[[], T], seconds: float, *, unless: Callable[[DatabaseError], bool] = _never) -> T:
+def patiently(action: Callable[[], T], seconds: float, *, in_vain: Callable[[], bool] = _never) -> T:
     """Do the action, again and again for `seconds` while the database is away. The action must bear being repeated.
 
     Args:
         action: what to do.
         seconds: how long to try.
-        unless: tells of the error of a failed try that it is not tried again.
+        in_vain: tells after a failed try that it is not tried again.
 
     Raises:
-        DatabaseError: the database was away for all that time.
+        DatabaseError: the database was away for all that time, or refused for a reason that waiting does not mend.
     """
+
+    def is_passing(error: Exception) -> bool:
+        return isinstance(error, DatabaseError) and not isinstance(error, DatabaseRefused) and not in_vain()
+
     for attempt in stamina.retry_context(
-        on=lambda error: isinstance(error, DatabaseError) and not unless(error),
-        attempts=None,
-        timeout=seconds,
-        wait_initial=0.2,
-        wait_max=5.0,
-        wait_jitter=0.5,
+        on=is_passing, attempts=None, timeout=seconds, wait_initial=0.2, wait_max=5.0, wait_jitter=0.5
     ):
         with attempt:
             return action()

@@ -28,7 +28,6 @@ from bec_orch.core.runtime_parts import TaskEnd, WorkerParts
 from bec_orch.core.stop import TaskStop, WorkerStop
 from bec_orch.errors import (
     DatabaseError,
-    DatabaseRefused,
     Interrupted,
     LeaseLost,
     QueueError,
@@ -95,16 +94,13 @@ class TaskRunner:
             )
 
         def claim_patiently() -> tuple[float, Claim | ClaimRefused]:
-            return patiently(claim, self._parts.options.outage_patience, unless=self._is_in_vain)
+            return patiently(claim, self._parts.options.outage_patience, in_vain=lambda: self._stop.requested)
 
         sent_at, answer = claim_patiently()
         if isinstance(answer, ClaimRefused) and answer.refusal is Refusal.UNKNOWN:
             self._parts.store.ensure_task(self._parts.job, volume)
             return claim_patiently()
         return sent_at, answer
-
-    def _is_in_vain(self, error: DatabaseError) -> bool:
-        return self._stop.requested or isinstance(error, DatabaseRefused)
 
     def _reject(self, message: ReceivedMessage, error: TerminalError) -> None:
         failure = failure_of(error, "resolve")

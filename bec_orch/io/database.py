@@ -9,13 +9,15 @@ import psycopg
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from bec_orch.io.db_errors import database_errors
+from bec_orch.errors import DatabaseError
+from bec_orch.io.db_connection import BoundedConnection, configure, probe
+from bec_orch.io.db_errors import AWAY, database_errors
 
 Row = dict[str, Any]
 
 # A dead peer is noticed after 10 + 3 x 5 s when the connection is idle, after 30 s when something was sent.
 _CONNECT: Mapping[str, Any] = {
-    "connect_timeout": 10,
+    "connect_timeout": 5,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
@@ -37,13 +39,16 @@ class Database:
         conninfo: a libpq connection string; may hold a password, and is never printed.
         connections: the most connections that are open at once.
         wait: seconds to wait for a connection before the database counts as away.
+        answer_within: seconds to wait for the answer to one statement before the database counts as away.
     """
 
-    def __init__(self, conninfo: str, *, connections: int = 8, wait: float = 10.0) -> None:
+    def __init__(self, conninfo: str, *, connections: int = 8, wait: float = 10.0, answer_within: float = 30.0) -> None:
         self._conninfo = conninfo
+        self._answer_within = answer_within
         self._reached = False
-        self._pool: ConnectionPool[psycopg.Connection[DictRow]] = ConnectionPool(
+        self._pool: ConnectionPool[BoundedConnection] = ConnectionPool(
             conninfo,
+            connection_class=BoundedConnection,
             kwargs=dict(_CONNECT),
             min_size=0,
             max_size=connections,
@@ -51,7 +56,8 @@ class Database:
             # The pool's own pauses between attempts grow to minutes; given up soon, the next call makes a fresh one.
             reconnect_timeout=_RECONNECT,
             open=False,
-            check=ConnectionPool.check_connection,
+            configure=self._configure,
+            check=probe,
         )
 
     def close(self) -> None:
@@ -77,8 +83,14 @@ class Database:
             DatabaseError: the database is away or refused.
         """
         self._reach(doing)
-        with database_errors(doing), self._lent(doing) as connection:
-            yield connection
+        try:
+            with database_errors(doing), self._lent(doing) as connection:
+                yield connection
+        except DatabaseError as error:
+            if error.code == AWAY:
+                # What cut this connection off cut off the others: none is to be found dead one by one.
+                self._pool.drain()
+            raise
 
     def connect(self, doing: str) -> psycopg.Connection[DictRow]:
         """Open a connection outside of the pool, in autocommit; the caller closes it.
@@ -87,7 +99,13 @@ class Database:
             DatabaseError: the database is away or refused.
         """
         with database_errors(doing):
-            return psycopg.connect(self._conninfo, autocommit=True, **_CONNECT)
+            connection = BoundedConnection.connect(self._conninfo, autocommit=True, **_CONNECT)
+        connection.answer_within = self._answer_within
+        return connection
+
+    def _configure(self, connection: BoundedConnection) -> None:
+        connection.answer_within = self._answer_within
+        configure(connection)
 
     def _reach(self, doing: str) -> None:
         if not self._reached:

@@ -5,11 +5,13 @@ from contextlib import contextmanager
 
 import psycopg
 
-from bec_orch.errors import DatabaseError
+from bec_orch.errors import DatabaseError, DatabaseRefused
+
+AWAY = "E_DB_AWAY"
 
 # Hints by SQLSTATE or its class (first two characters): PostgreSQL manual, appendix A.
 _KINDS: tuple[tuple[str, str, str], ...] = (
-    ("08", "E_DB_AWAY", "Check that the database runs and can be reached; work goes on when it is back."),
+    ("08", AWAY, "Check that the database runs and can be reached; work goes on when it is back."),
     ("25006", "E_DB_READ_ONLY", "The database is a read-only standby; point BEC_SQL_HOST at the primary."),
     ("28", "E_DB_AUTH", "Check BEC_SQL_USER, BEC_SQL_PASSWORD and the server's pg_hba.conf."),
     ("3D000", "E_DB_MISSING", "Create the database, or check BEC_SQL_DATABASE."),
@@ -21,9 +23,15 @@ _KINDS: tuple[tuple[str, str, str], ...] = (
     ("53300", "E_DB_CONNECTIONS", "Raise the database's max_connections, or run fewer workers."),
     ("53", "E_DB_RESOURCES", "The database is short of memory or disk."),
     ("55P03", "E_DB_LOCKED", "Somebody else holds the row for long; it is tried again."),
-    ("57", "E_DB_AWAY", "The database was stopped or a statement was canceled; work goes on when it is back."),
+    ("57", AWAY, "The database was stopped or a statement was canceled; work goes on when it is back."),
     ("58", "E_DB_SYSTEM", "The database server's own system failed; look into its log."),
 )
+# Without an answer of the server all that is known is libpq's sentence; faults of TLS come this way, too.
+_UNREACHED = (
+    "Check that the database runs and can be reached, and that BEC_SQL_SSLMODE and BEC_SQL_SSLROOTCERT fit it; "
+    "work goes on when it is back."
+)
+_LASTING = frozenset({"E_DB_AUTH", "E_DB_MISSING", "E_DB_RIGHTS", "E_DB_SCHEMA"})
 
 
 @contextmanager
@@ -42,14 +50,14 @@ def database_errors(doing: str) -> Iterator[None]:
 def translated(error: psycopg.Error, doing: str) -> DatabaseError:
     """Put a driver's error into our words."""
     state = error.sqlstate or ""
+    sentence = f"failed to {doing}: {_first_line(error)}."
     for prefix, code, hint in _KINDS:
         if state.startswith(prefix):
-            return DatabaseError(f"The database failed to {doing}: {_first_line(error)}.", code=code, hint=hint)
+            kind = DatabaseRefused if code in _LASTING else DatabaseError
+            return kind(f"The database {sentence}", code=code, hint=hint)
     if not state and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
-        return DatabaseError(
-            f"The database is away: failed to {doing}: {_first_line(error)}.", code="E_DB_AWAY", hint=_KINDS[0][2]
-        )
-    return DatabaseError(f"The database failed to {doing}: {_first_line(error)}.", code="E_DB_REFUSED")
+        return DatabaseError(f"The database is away: {sentence}", code=AWAY, hint=_UNREACHED)
+    return DatabaseRefused(f"The database {sentence}")
 
 
 def _first_line(error: psycopg.Error) -> str:

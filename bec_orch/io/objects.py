@@ -20,7 +20,7 @@ from obstore.exceptions import AlreadyExistsError, PreconditionError
 from obstore.store import ObjectStore
 
 from bec_orch.errors import StorageError
-from bec_orch.io.storage_errors import is_passing, missing_store, told
+from bec_orch.io.storage_errors import is_passing, missing_store, s3_code, told
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -200,7 +200,10 @@ class Objects:
         with told(f"replace '{key}' in {self.url}"):
             try:
                 obstore.put(self._store, key, data, mode={"e_tag": etag})
-            except (PreconditionError, AlreadyExistsError, FileNotFoundError):
+            except FileNotFoundError as error:
+                self._absent(error)
+                return False
+            except (PreconditionError, AlreadyExistsError):
                 return False
             return True
 
@@ -244,7 +247,7 @@ class Objects:
 
     def _absent(self, error: FileNotFoundError) -> None:
         """Tell a missing object from a missing store: S3 answers both with 404, and its body holds the code."""
-        if "<Code>NoSuchBucket</Code>" in str(error):
+        if s3_code(error) == "NoSuchBucket":
             raise missing_store(self.url) from error
 
     def _retried(self, action: Callable[[], T]) -> T:

@@ -4,7 +4,7 @@ import datetime as dt
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from obstore.store import MemoryStore, S3Store
@@ -13,13 +13,30 @@ from bec_orch.errors import ConfigError
 from bec_orch.io.folders import FolderObjects
 from bec_orch.io.objects import Objects, Retries
 
+if TYPE_CHECKING:
+    from obstore.store import RetryConfig
+
+# `SlowDown` (503) and faults of the connection: 0.2 s, then twice as long each time, with jitter. Errors that remain
+# are tried again by `Objects`, then with the whole task.
+_RETRIES: "RetryConfig" = {
+    "max_retries": 4,
+    "retry_timeout": dt.timedelta(seconds=60),
+    "backoff": {"init_backoff": dt.timedelta(seconds=0.2), "max_backoff": dt.timedelta(seconds=10), "base": 2},
+}
+
 
 @dataclass(frozen=True, slots=True)
 class S3Options:
-    """Where S3 is when it is not AWS, and the region. Credentials come from where the AWS SDKs look for them."""
+    """Where S3 is when it is not AWS, and the region. Credentials come from where the AWS SDKs look for them.
+
+    `requester_pays` are buckets whose requests we agree to pay for; `anonymous` are public ones that are asked without
+    credentials, as who has none must.
+    """
 
     endpoint_url: str | None = None
     region: str | None = None
+    requester_pays: frozenset[str] = frozenset()
+    anonymous: frozenset[str] = frozenset()
 
 
 class Stores:
@@ -57,13 +74,18 @@ class Stores:
         parts = urlsplit(url)
         if not parts.netloc:
             raise _bad_url(url)
-        settings: dict[str, Any] = {"region": self._s3.region, "endpoint": self._s3.endpoint_url}
+        settings: dict[str, Any] = {
+            "region": self._s3.region,
+            "endpoint": self._s3.endpoint_url,
+            "request_payer": parts.netloc in self._s3.requester_pays,
+            "skip_signature": parts.netloc in self._s3.anonymous,
+        }
         plain_http = (self._s3.endpoint_url or "").startswith("http://")
         return S3Store(
             parts.netloc,
             prefix=unquote(parts.path).strip("/") or None,
             client_options={"timeout": "60s", "connect_timeout": "10s", "allow_http": plain_http},
-            retry_config={"max_retries": 3, "retry_timeout": dt.timedelta(seconds=60)},
+            retry_config=_RETRIES,
             **{name: value for name, value in settings.items() if value},
         )
 

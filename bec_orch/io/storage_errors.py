@@ -4,10 +4,13 @@
     no room (ENOSPC, EDQUOT, EFBIG)    DiskFullError
     no right (403, 401, EACCES, ...)   StorageError, E_STORAGE_DENIED
     no bucket, no root folder          StorageError, E_STORAGE_MISSING
+    credentials that ran out           StorageError, E_STORAGE_CREDENTIALS
+    a bucket of another region         StorageError, E_STORAGE_REGION
+    S3 is asked too often              StorageError, E_STORAGE_BUSY
     a key that cannot be               NameUnsafeError
     all else                           StorageError, E_STORAGE
 
-The two codes with a name of their own last: they are not tried again at once, only with the whole task.
+The codes with a name of their own last, but for the busy store: they are not tried again at once, only with the task.
 """
 
 import contextlib
@@ -23,7 +26,28 @@ _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NO_RIGHT = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 # Rust prints each error of the operating system with its number, and obstore hands on nothing else of it.
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
-_LASTING = frozenset({"E_STORAGE_DENIED", "E_STORAGE_MISSING"})
+# S3 tells its error code in the body of the answer, which obstore hands on as it is.
+_S3_CODE = re.compile(r"<Code>(\w+)</Code>")
+_LASTING = frozenset({"E_STORAGE_DENIED", "E_STORAGE_MISSING", "E_STORAGE_CREDENTIALS", "E_STORAGE_REGION"})
+
+_CREDENTIALS = (
+    "the credentials are not valid, or no longer",
+    "E_STORAGE_CREDENTIALS",
+    "Give this machine an instance role, or fresh values in AWS_ACCESS_KEY_ID and its like.",
+)
+_REGION = ("the bucket is in another region", "E_STORAGE_REGION", "Set BEC_REGION to the region of the bucket.")
+_BUSY = ("the store is asked too often", "E_STORAGE_BUSY", "It is tried again, ever later; or run fewer workers.")
+_BY_S3_CODE = {
+    "AuthorizationHeaderMalformed": _REGION,
+    "ExpiredToken": _CREDENTIALS,
+    "InvalidAccessKeyId": _CREDENTIALS,
+    "InvalidToken": _CREDENTIALS,
+    "NoSuchBucket": ("there is no such bucket", "E_STORAGE_MISSING", "Check the name of the bucket."),
+    "PermanentRedirect": _REGION,
+    "SignatureDoesNotMatch": _CREDENTIALS,
+    "SlowDown": _BUSY,
+    "TokenRefreshRequired": _CREDENTIALS,
+}
 
 
 @contextlib.contextmanager
@@ -40,6 +64,9 @@ def _translated(error: Exception, action: str) -> BecError:
     sentence = f"Could not {action}"
     if number in _NO_ROOM:
         return DiskFullError(f"{sentence}: there is no room left.", hint="Free some space, or choose another place.")
+    known = _BY_S3_CODE.get(s3_code(error))
+    if known:
+        return StorageError(f"{sentence}: {known[0]}.", code=known[1], hint=known[2])
     if number in _NO_RIGHT or isinstance(error, (PermissionDeniedError, UnauthenticatedError)):
         return StorageError(
             f"{sentence}: this is not allowed.",
@@ -49,8 +76,15 @@ def _translated(error: Exception, action: str) -> BecError:
     if isinstance(error, (InvalidPathError, ValueError)):
         return NameUnsafeError(f"{sentence}: {_first_line(error)}.")
     return StorageError(
-        f"{sentence}: {_first_line(error)}.", hint="Check that the store can be reached, then try again."
+        f"{sentence}: {_first_line(error)}.",
+        hint="Check that the store can be reached, and its region, then try again.",
     )
+
+
+def s3_code(error: Exception) -> str:
+    """Give the error code that S3 told, empty when it told none."""
+    found = _S3_CODE.search(str(error))
+    return found[1] if found else ""
 
 
 def _os_error(error: Exception) -> int | None:

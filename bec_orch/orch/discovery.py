@@ -12,6 +12,7 @@ from bec_orch.core.ports import QueueFactory
 from bec_orch.io.database import Database, Row, clean_text, first, rows
 from bec_orch.io.sql_files import statements
 from bec_orch.orch.job_admin import read_job
+from bec_orch.orch.prices import MachineUse
 
 _FIVE_MINUTES = 300.0
 _HOUR = 3600.0
@@ -146,6 +147,9 @@ class WorkerView:
     heartbeat_at: dt.datetime
     stopped_at: dt.datetime | None
     stop_reason: str | None
+    instance_id: str | None = None
+    instance_type: str | None = None
+    lifecycle: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +177,7 @@ class QueueCheck:
     """A job's queue beside its tasks. Maintenance heals what disagrees: the database is the truth.
 
     `dispatched` tasks should each have a message; `undispatched` ones have none yet; `expired` ones wait to be taken
-    over; `terminal` ones may have a dead letter.
+    over; `terminal` ones may have a dead letter. `oldest_task_seconds` is the age of the oldest `queued` task.
     """
 
     queue: QueueStats
@@ -181,12 +185,24 @@ class QueueCheck:
     undispatched: int
     expired: int
     terminal: int
+    oldest_task_seconds: float | None = None
 
     @property
     def missing_messages(self) -> int:
         """How many dispatched tasks must be without a message."""
         there = self.queue.visible + self.queue.in_flight + self.queue.delayed
         return max(0, self.dispatched - there)
+
+    @property
+    def disagreements(self) -> tuple[str, ...]:
+        """Where queue and tasks disagree, each with what becomes of it."""
+        found = (
+            (self.missing_messages, "tasks have no message: workers send them again in time"),
+            (self.undispatched, "tasks were never sent: workers send them within a minute"),
+            (self.expired, "tasks were left by a dead worker: another one takes them over"),
+            (self.queue.dead - self.terminal, "dead letters have no failed task: `bec queue peek --dead` shows them"),
+        )
+        return tuple(f"{count:,} {what}" for count, what in found if count > 0)
 
 
 class Discovery:
@@ -249,6 +265,16 @@ class Discovery:
             asked = {"job_id": job_id, "stopped": stopped, "lost_after": lost_after, "limit": limit}
             found = rows(connection, self._sql["workers"], asked)
         return [_worker_view(row) for row in found]
+
+    def machine_uses(self, job_name: str) -> list[MachineUse]:
+        """Tell which machines worked for a job, and when.
+
+        Raises:
+            ConfigError: there is no such job.
+        """
+        with self._database.transaction("list the machines of a job") as connection:
+            job = read_job(connection, job_name)
+            return [MachineUse(**row) for row in rows(connection, self._sql["machine_uses"], {"job_id": job.id})]
 
     def errors(self, job_name: str | None = None, *, limit: int = 50) -> list[ErrorGroup]:
         """Group failures by fingerprint, the commonest first; rejected messages among them.

@@ -3,12 +3,15 @@
 import datetime as dt
 import shutil
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from bec_orch.core.job_worker import WorkerResources
+from bec_orch.core.models import Job
 from bec_orch.core.ports import TaskQueue
 from bec_orch.core.registry import job_types, job_worker_class
 from bec_orch.errors import BecError
@@ -98,19 +101,31 @@ def check_disk(folder: Path) -> Finding:
     return Finding("disk", level, message, "Free space, or name another folder with BEC_HOME and TMPDIR.")
 
 
-def check_job_type(job_type: str, resources: WorkerResources) -> Finding:
-    """Whether a job type's model can be loaded under its default config."""
-    worker = job_worker_class(job_type).create({}, resources)
+def check_models(jobs: Sequence[Job], resources: WorkerResources) -> list[Finding]:
+    """Whether the models of all jobs can be loaded, and those of installed types under their default config.
+
+    A type that no job uses and that cannot be used is only worth a warning: nobody asked this machine to do such work.
+    """
+    unused = sorted(set(job_types()) - {job.type for job in jobs})
+    of_jobs = [
+        examine(f"model of {job.name}", partial(_load, job.name, job.type, job.config, resources)) for job in jobs
+    ]
+    return of_jobs + [
+        _as_warning(examine(f"model of {name}", partial(_load, name, name, {}, resources))) for name in unused
+    ]
+
+
+def _load(name: str, job_type: str, config: Mapping[str, Any], resources: WorkerResources) -> Finding:
+    worker = job_worker_class(job_type).create(config, resources)
     try:
         models = ", ".join(f"{model.name} ({model.digest[:12]})" for model in worker.models) or "needs no model"
     finally:
         worker.close()
-    return Finding(f"model {job_type}", Level.OK, models)
+    return Finding(f"model of {name}", Level.OK, models)
 
 
-def installed_job_types() -> list[str]:
-    """Give the names of the installed job types."""
-    return list(job_types())
+def _as_warning(finding: Finding) -> Finding:
+    return replace(finding, level=Level.WARN) if finding.level is Level.FAIL else finding
 
 
 def _existing(path: Path) -> Path:

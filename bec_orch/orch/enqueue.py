@@ -7,13 +7,14 @@ and a task whose message was not sent lacks its outbox mark (`dispatched_at`).
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from graphlib import TopologicalSorter
 
 import psycopg
 from psycopg.rows import DictRow
 
 from bec_orch.core.models import Job, VolumeRef
 from bec_orch.core.ports import QueueFactory, SourceFactory
-from bec_orch.errors import BecError, RetryableError, TerminalError
+from bec_orch.errors import BecError, PartlySent, RetryableError, TerminalError
 from bec_orch.io.database import Database, Row, clean_text, rows
 from bec_orch.io.db import SUPERSEDED
 from bec_orch.io.db_rows import message_of
@@ -43,8 +44,8 @@ class EnqueueReport:
     """What became of the volumes, each counted once.
 
     `queued` and `waiting` have a new task; of these `superseded` took the place of an unfinished task for an older
-    version. The others have none: done for the last known version, done under another config (`stale`), finally failed
-    for this version and config, or unfinished already. `faults` are volumes whose version could not be read. `sent`
+    version. The others have none: done for the last known version, done but not as it would be today (`stale`),
+    finally failed for this version and config, or unfinished already. `faults` are volumes whose version could not be read. `sent`
     counts messages, those of earlier calls that were cut short among them.
     """
 
@@ -93,7 +94,7 @@ class Enqueuer:
             volumes: the volumes; one that is named twice counts once.
             refresh: gives the sources that are first asked for the volumes' versions, so that changed ones are found.
             force: do again what is done, too.
-            stale: do again what is done under another config.
+            stale: do again what would not come out the same today (docs/concepts.md).
             dry_run: count, and change nothing.
 
         Raises:
@@ -111,13 +112,46 @@ class Enqueuer:
         sent = 0 if dry_run else self.dispatch(job)
         return replace(report, volumes=len(known) + len(without), faults=versions.faults, sent=sent)
 
+    def enqueue_with_dependencies(
+        self,
+        job_name: str,
+        volumes: Sequence[VolumeRef],
+        *,
+        refresh: SourceFactory | None = None,
+        dry_run: bool = False,
+    ) -> dict[str, EnqueueReport]:
+        """Enqueue the volumes for the job and for all that it needs, what is needed first; gives each job's report.
+
+        Only the dependencies' missing work is queued: force and stale redos are asked for job by job.
+
+        Raises:
+            ConfigError: there is no such job.
+            DatabaseError, QueueError: one is away; run it again later.
+        """
+        return {
+            name: self.enqueue(name, volumes, refresh=refresh, dry_run=dry_run) for name in self._in_order(job_name)
+        }
+
+    def _in_order(self, job_name: str) -> list[str]:
+        needs: dict[str, tuple[str, ...]] = {}
+        open_names = [job_name]
+        with self._database.transaction("read what a job needs") as connection:
+            while open_names:
+                job = read_job(connection, open_names.pop())
+                needs[job.name] = job.depends_on
+                open_names += [name for name in job.depends_on if name not in needs]
+        return list(TopologicalSorter(needs).static_order())
+
     def dispatch(self, job: Job) -> int:
         """Send the message of every queued task of the job that has none yet; gives their number."""
         queue, sent, after = self._queues(job.name), 0, 0
         while batch := self._outbox(job, after):
-            queue.send([message_of(row, job.name) for row in batch])
-            with self._database.transaction("record what was sent") as connection:
-                connection.execute(self._sql["mark_sent"], {"ids": [row["id"] for row in batch]})
+            try:
+                queue.send([message_of(row, job.name) for row in batch])
+            except PartlySent as error:
+                self._mark_sent([batch[position] for position in error.sent])
+                raise
+            self._mark_sent(batch)
             sent, after = sent + len(batch), batch[-1]["id"]
         return sent
 
@@ -125,6 +159,10 @@ class Enqueuer:
         wanted = {"job_id": job.id, "after": after, "limit": _MESSAGES_AT_ONCE}
         with self._database.transaction("read what is to be sent") as connection:
             return rows(connection, self._sql["outbox"], wanted)
+
+    def _mark_sent(self, batch: Sequence[Row]) -> None:
+        with self._database.transaction("record what was sent") as connection:
+            connection.execute(self._sql["mark_sent"], {"ids": [row["id"] for row in batch]})
 
     def _load(self, connection: Connection, volumes: Sequence[VolumeRef], etags: Mapping[VolumeRef, str]) -> None:
         connection.execute(self._sql["lock"])

@@ -1,5 +1,6 @@
 """One volume, run by hand on this machine, past the queue of its job."""
 
+from dataclasses import replace
 from uuid import uuid4
 
 from bec_orch.core.housekeeping import Housekeeper, Maintenance
@@ -36,8 +37,9 @@ class SingleVolume:
             ConfigError: the job's type, config or model cannot be loaded on this machine.
             RetryableError: database or queue are away.
         """
-        with self._parts.job_workers(self._parts.job):
-            self._parts.store.register_worker(self._info)
+        with self._parts.job_workers(self._parts.job) as job_worker:
+            info = replace(self._info, models=job_worker.models, code_version=job_worker.code_version)
+            self._parts.store.register_worker(info)
             try:
                 with Housekeeper(self._parts, Maintenance(self._parts)):
                     return self._attempt(volume)

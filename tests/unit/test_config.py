@@ -46,7 +46,7 @@ def test_the_three_variables_of_the_fleet_choose_it(monkeypatch: pytest.MonkeyPa
     settings = load_settings({}).settings
     assert settings.dest_url == "s3://our-bucket"
     assert settings.default_source == "bdrc+s3://archive.tbrc.org"
-    assert settings.sql_sslmode == "verify-full"
+    assert settings.uses_sqs
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "::1", "/var/run/postgresql"])

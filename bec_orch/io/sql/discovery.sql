@@ -64,7 +64,8 @@ ORDER BY t.updated_at DESC, t.id DESC
 LIMIT %(limit)s
 
 -- name: workers
-SELECT w.id, j.name AS job, w.host, w.pid, w.version, w.started_at, w.heartbeat_at, w.stopped_at, w.stop_reason,
+SELECT w.id, j.name AS job, w.host, w.pid, w.version, w.instance_id, w.instance_type, w.lifecycle,
+       w.started_at, w.heartbeat_at, w.stopped_at, w.stop_reason,
        extract(epoch FROM clock_timestamp() - w.heartbeat_at)::float8 AS silent_seconds,
        CASE WHEN w.stopped_at IS NOT NULL THEN 'stopped'
             WHEN w.heartbeat_at < clock_timestamp() - make_interval(secs => %(lost_after)s) THEN 'lost'
@@ -79,6 +80,14 @@ WHERE (%(job_id)s::bigint IS NULL OR w.job_id = %(job_id)s)
   AND (%(stopped)s OR w.stopped_at IS NULL)
 ORDER BY w.stopped_at IS NOT NULL, j.name, w.started_at DESC
 LIMIT %(limit)s
+
+-- name: machine_uses
+-- A worker that died was paid for until its last heartbeat, and a moment longer that nobody knows.
+SELECT coalesce(w.instance_id, w.host) AS machine, coalesce(w.instance_type, '') AS instance_type,
+       w.lifecycle IS NOT DISTINCT FROM 'spot' AS spot, w.started_at AS begun,
+       coalesce(w.stopped_at, w.heartbeat_at) AS ended
+FROM workers w
+WHERE w.job_id = %(job_id)s
 
 -- name: errors
 WITH failures AS (
@@ -108,7 +117,9 @@ SELECT count(*) FILTER (WHERE state IN ('queued', 'retryable_failed', 'running')
            AS dispatched,
        count(*) FILTER (WHERE state = 'queued' AND dispatched_at IS NULL)::integer AS undispatched,
        count(*) FILTER (WHERE state = 'running' AND lease_expires_at < clock_timestamp())::integer AS expired,
-       count(*) FILTER (WHERE state = 'terminal_failed')::integer AS terminal
+       count(*) FILTER (WHERE state = 'terminal_failed')::integer AS terminal,
+       extract(epoch FROM clock_timestamp() - min(created_at) FILTER (WHERE state = 'queued'))::float8
+           AS oldest_task_seconds
 FROM tasks
 WHERE job_id = %(job_id)s
 

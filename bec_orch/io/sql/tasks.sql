@@ -18,8 +18,8 @@ WHERE j.id = %(job_id)s
 SELECT clock_timestamp() AS now
 
 -- name: register_worker
-INSERT INTO workers (id, job_id, host, pid, version)
-VALUES (%(id)s, %(job_id)s, %(host)s, %(pid)s, %(version)s)
+INSERT INTO workers (id, job_id, host, pid, version, instance_id, instance_type, lifecycle)
+VALUES (%(id)s, %(job_id)s, %(host)s, %(pid)s, %(version)s, %(instance_id)s, %(instance_type)s, %(lifecycle)s)
 ON CONFLICT (id) DO UPDATE SET heartbeat_at = clock_timestamp(), stopped_at = NULL, stop_reason = NULL
 
 -- name: note_maker

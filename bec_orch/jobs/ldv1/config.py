@@ -10,11 +10,11 @@ DEFAULT_MODEL = "ppocr"
 class Ldv1Config(PageJobConfig):
     """What decides which text lines are found on a page."""
 
-    model: str = Field(
-        default=DEFAULT_MODEL,
+    model: str | None = Field(
+        default=None,
         min_length=1,
         description="`ppocr`: the PP-OCRv6 detection model of the installed `rapidocr` wheel; or the path or URL of a "
-        "folder with a line model: an ONNX file and its JSON config.",
+        "folder with a line model: an ONNX file and its JSON config. None: that of BEC_LD_MODEL_PATH, else `ppocr`.",
     )
     model_sha256: str | None = Field(
         default=None,

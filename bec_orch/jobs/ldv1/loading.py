@@ -24,7 +24,7 @@ def load_line_model(config: Ldv1Config, folder: Path | None = None) -> LineModel
     model = _open(config, folder)
     if config.model_sha256 and model.digest != config.model_sha256:
         raise ConfigError(
-            f"The line model '{config.model}' has the SHA-256 {model.digest}, the config wants {config.model_sha256}.",
+            f"The line model '{model.name}' has the SHA-256 {model.digest}, the config wants {config.model_sha256}.",
             code="E_MODEL_DIGEST",
             hint="Fetch the model again, or correct `model_sha256`.",
         )
@@ -32,6 +32,8 @@ def load_line_model(config: Ldv1Config, folder: Path | None = None) -> LineModel
 
 
 def _open(config: Ldv1Config, folder: Path | None) -> LineModel:
-    if config.model == DEFAULT_MODEL and folder is None:
+    named = Path(config.model) if config.model and config.model != DEFAULT_MODEL else None
+    wanted = folder or named
+    if wanted is None:
         return PpocrModel(ModelSession(bundled_model_path(), config.intra_op_threads), config.line_pitch)
-    return load_tile_model(folder or Path(config.model), config.intra_op_threads)
+    return load_tile_model(wanted, config.intra_op_threads)

@@ -103,5 +103,5 @@ def _round(prepared: Prepared) -> Round[Item, Prepared]:
 
 def _model_folder(config: Ldv1Config, resources: WorkerResources) -> Path | None:
     """Give the folder of the model that is wanted, or None for the default model."""
-    wanted = config.model if "model" in config.model_fields_set else resources.model_path or DEFAULT_MODEL
+    wanted = config.model or resources.model_path or DEFAULT_MODEL
     return None if wanted == DEFAULT_MODEL else resources.models.local_path(wanted)

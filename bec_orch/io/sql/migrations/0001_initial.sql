@@ -42,16 +42,19 @@ CREATE TABLE volumes (
 CREATE INDEX volumes_source_ix ON volumes (source);
 
 CREATE TABLE workers (
-    id           text PRIMARY KEY,
-    job_id       bigint NOT NULL REFERENCES jobs (id),
-    host         text NOT NULL,
-    pid          integer NOT NULL,
-    version      text NOT NULL,
-    started_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
-    heartbeat_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    activities   jsonb NOT NULL DEFAULT '[]',
-    stopped_at   timestamptz,
-    stop_reason  text
+    id            text PRIMARY KEY,
+    job_id        bigint NOT NULL REFERENCES jobs (id),
+    host          text NOT NULL,
+    pid           integer NOT NULL,
+    version       text NOT NULL,
+    instance_id   text,
+    instance_type text,
+    lifecycle     text,
+    started_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    heartbeat_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    activities    jsonb NOT NULL DEFAULT '[]',
+    stopped_at    timestamptz,
+    stop_reason   text
 );
 CREATE INDEX workers_heartbeat_ix ON workers (heartbeat_at);
 

@@ -1,0 +1,58 @@
+"""The queues that a job has on SQS: made with the job, and left where they are when it is deleted."""
+
+from collections.abc import Callable
+
+from bec_orch.cli.composition import Parts
+from bec_orch.cli.console import note, say
+from bec_orch.core.models import Job
+from bec_orch.errors import UsageError
+from bec_orch.io.sqs import SqsQueues
+from bec_orch.io.sqs_admin import QueueSetup, queue_names
+from bec_orch.orch.job_admin import JobAdmin
+
+_EXISTS = "E_JOB_EXISTS"
+
+
+def create_job(parts: Parts, name: str, make: Callable[[JobAdmin], Job]) -> Job:
+    """Make a job, then its queues. Where the job is there and its queues are not, they are made again.
+
+    Args:
+        parts: the opened parts.
+        name: the job's name.
+        make: makes the job.
+
+    Raises:
+        UsageError: job and queues are there already (E_JOB_EXISTS).
+        QueueError: SQS is away or refused; the job is there, and the same call goes on with its queues.
+    """
+    admin = JobAdmin(parts.database)
+    try:
+        job = make(admin)
+    except UsageError as error:
+        if error.code != _EXISTS or not _make_queues(parts, name):
+            raise
+        return admin.show(name)
+    _make_queues(parts, name)
+    return job
+
+
+def left_queues(job: str) -> None:
+    """Tell that the queues of a deleted job are still there."""
+    names = queue_names(job)
+    say(f"Its queues {names[0]} and {names[1]} are still there: `aws sqs delete-queue` removes each.")
+
+
+def _make_queues(parts: Parts, job: str) -> bool:
+    """Make what is missing, if queues are on SQS; tells whether something was."""
+    if not isinstance(parts.queues, SqsQueues):
+        return False
+    setup = parts.queues.create(job)
+    _tell(setup)
+    return bool(setup.made)
+
+
+def _tell(setup: QueueSetup) -> None:
+    for name in setup.made:
+        note(f"The queue {name} is made.")
+    for one in setup.differences:
+        note(f"warning: the queue {one.queue} has {one.attribute} {one.found or 'unset'}, not {one.wanted}.")

@@ -1,0 +1,126 @@
+"""`bec jobs stats`: where a job stands, what it has cost, and when it should be done; once, or again and again."""
+
+import datetime as dt
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
+
+import typer
+from rich.console import Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+
+from bec_orch.cli.composition import open_parts
+from bec_orch.cli.console import console, print_json, print_record, record_table
+from bec_orch.cli.invocation import invocation
+from bec_orch.cli.options import JobName, Json
+from bec_orch.orch.discovery import Discovery, JobStats
+from bec_orch.orch.prices import Cost, PriceTable, read_prices
+
+_LOOK_EVERY = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a job stands, and what its machines have cost so far; None when no worker was ever there."""
+
+    stats: JobStats
+    cost: Cost | None
+
+    @property
+    def per_thousand(self) -> float | None:
+        """The cost of 1,000 pages that are done and not skipped; None when it is unknown."""
+        pages = self.stats.pages
+        return self.cost.per_thousand(pages.ok + pages.error) if self.cost else None
+
+
+def command(
+    ctx: typer.Context,
+    name: JobName,
+    *,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it again and again, until Ctrl-C.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show where a job stands: volumes by state, pages, speed, cost so far, and when it should be done."""
+    settings = invocation(ctx).settings
+    prices = read_prices(settings.prices_file)
+    with open_parts(settings) as parts:
+        discovery = Discovery(parts.database, parts.queues)
+        if watch and not as_json and console().is_terminal:
+            _watch(lambda: _standing(discovery, prices, name))
+            return
+        found = _standing(discovery, prices, name)
+    if as_json:
+        print_json(_as_json(found))
+    else:
+        print_record(_record(found))
+
+
+def _standing(discovery: Discovery, prices: PriceTable, job: str) -> Standing:
+    uses = discovery.machine_uses(job)
+    return Standing(discovery.stats(job), prices.cost(uses) if uses else None)
+
+
+def _watch(look: Callable[[], Standing]) -> None:
+    with Live(_picture(look()), console=console(), auto_refresh=False) as live:
+        try:
+            while True:
+                time.sleep(_LOOK_EVERY)
+                live.update(_picture(look()), refresh=True)
+        except KeyboardInterrupt:
+            return
+
+
+def _picture(found: Standing) -> Group:
+    final = sum(count for state, count in found.stats.volumes.items() if state.is_final)
+    total = sum(found.stats.volumes.values())
+    return Group(ProgressBar(total=max(total, 1), completed=final, width=60), record_table(_record(found)))
+
+
+def _record(found: Standing) -> dict[str, Any]:
+    stats = found.stats
+    volumes = {f"volumes {state.value}": count for state, count in stats.volumes.items()}
+    return {
+        "job": stats.job.name,
+        **volumes,
+        "done under another config": stats.stale,
+        "pages ok": stats.pages.ok,
+        "pages skipped": stats.pages.skipped,
+        "pages with errors": stats.pages.error,
+        "pages left": stats.pages_left,
+        "pages/s, 5 minutes": stats.pages_per_second_5min,
+        "pages/s, 1 hour": stats.pages_per_second_1h,
+        "time left": None if stats.eta_seconds is None else str(dt.timedelta(seconds=round(stats.eta_seconds))),
+        "cost so far": cost_in_words(found.cost),
+        "cost per 1,000 pages": _price(found.per_thousand, found.cost),
+    }
+
+
+def cost_in_words(cost: Cost | None) -> str | None:
+    """Tell a cost; machine hours without a price are told, never counted as 0."""
+    if cost is None:
+        return None
+    unpriced = f"{cost.unpriced_hours:.1f} machine hours without a price"
+    if cost.total is not None:
+        return f"{cost.total:.2f} {cost.currency}"
+    return f"{cost.amount:.2f} {cost.currency} and {unpriced}" if cost.amount else f"unknown ({unpriced})"
+
+
+def _price(amount: float | None, cost: Cost | None) -> str | None:
+    if cost is None:
+        return None
+    return "unknown" if amount is None else f"{amount:.4f} {cost.currency}"
+
+
+def _as_json(found: Standing) -> dict[str, Any]:
+    cost = found.cost
+    return {
+        **asdict(found.stats),
+        "eta_seconds": found.stats.eta_seconds,
+        "cost_so_far": cost.total if cost else None,
+        "cost_per_1000_pages": found.per_thousand,
+        "priced": cost.amount if cost else None,
+        "unpriced_hours": cost.unpriced_hours if cost else None,
+        "currency": cost.currency if cost else None,
+    }

@@ -1,0 +1,68 @@
+"""What `bec scale` works with, built from the settings."""
+
+import sys
+
+from bec_orch.cli.composition import aws_options
+from bec_orch.config import LoadedSettings, Settings, variable
+from bec_orch.errors import ConfigError, UsageError
+from bec_orch.io.ec2 import Ec2Fleet, MachineSpec
+from bec_orch.io.sqs_admin import queue_names
+from bec_orch.orch.local_scaling import LocalScaling
+from bec_orch.orch.machine_setup import user_data
+from bec_orch.orch.prices import read_prices
+from bec_orch.orch.scaling import STOP_MARGIN_SECONDS, FleetScaling
+
+
+def fleet_of(settings: Settings, job: str) -> FleetScaling:
+    """Give what plans and tells of a job's machines on EC2."""
+    fleet = Ec2Fleet(job, aws_options(settings))
+    return FleetScaling(fleet, read_prices(settings.prices_file), grace=settings.grace_seconds)
+
+
+def local_of(settings: Settings, job: str) -> LocalScaling:
+    """Give what plans and tells of a job's workers on this machine."""
+    command = (sys.executable, "-m", "bec_orch.cli.main", "--home", str(settings.home), "worker", "--job", job)
+    return LocalScaling(job, settings.home, command, patience=settings.grace_seconds + STOP_MARGIN_SECONDS)
+
+
+def machine_spec(loaded: LoadedSettings, job: str) -> MachineSpec:
+    """Give what each new machine of a job is.
+
+    Raises:
+        ConfigError: a setting for it is missing, or machines could not work with the others (E_SCALE_SETTINGS).
+    """
+    settings = loaded.settings
+    for field in ("ec2_kit_url", "ec2_subnets", "ec2_security_groups", "ec2_instance_profile"):
+        _require(settings, field)
+    return MachineSpec(
+        image=settings.ec2_image,
+        subnets=settings.ec2_subnets,
+        security_groups=settings.ec2_security_groups,
+        instance_profile=settings.ec2_instance_profile or "",
+        user_data=user_data(job, (settings.ec2_kit_url or "").rstrip("/"), loaded.for_machines()),
+        disk_gib=settings.ec2_disk_gib,
+    )
+
+
+def queue_of(settings: Settings, job: str) -> str:
+    """Give the name of the queue that a group of machines can follow.
+
+    Raises:
+        UsageError: the queue is a table of the database (E_SCALE_NO_QUEUE).
+    """
+    if not settings.uses_sqs:
+        raise UsageError(
+            f"The queue of the job {job} is a table of the database, and only one on SQS can be followed.",
+            code="E_SCALE_NO_QUEUE",
+            hint="Set BEC_REGION, or give the number of machines yourself: `bec scale up`.",
+        )
+    return queue_names(job)[0]
+
+
+def _require(settings: Settings, field: str) -> None:
+    if not getattr(settings, field):
+        raise ConfigError(
+            f"{variable(field)} is not set, and new machines need it.",
+            code="E_SCALE_SETTINGS",
+            hint="docs/operating.md tells where it comes from.",
+        )

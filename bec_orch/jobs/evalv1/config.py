@@ -1,0 +1,83 @@
+"""The config of an `evalv1` job: whose text is evaluated, and against what."""
+
+import re
+from typing import Self
+
+import regex
+from pydantic import Field, field_validator, model_validator
+
+from bec_orch.core.job_config import JobConfig
+
+TIBETAN = "Tibetan"
+_FIELD = re.compile(r"\{(.*?)\}")
+_FIELDS = frozenset({"w_id", "i_id"})
+
+
+class Evalv1Config(JobConfig):
+    """What decides which figures a page gets."""
+
+    ocr_job: str = Field(
+        default="",
+        description="The dependency whose text is evaluated. Empty: the only one; needed where the job has more.",
+    )
+    second_ocr_job: str = Field(
+        default="",
+        description="Another dependency, an OCR job too, whose text the first one's is compared with. Empty: none.",
+    )
+    truth_url: str = Field(
+        default="",
+        description="URL of the store that has the ground truth (file:///folder, s3://bucket/prefix). Empty: there is "
+        "none.",
+    )
+    truth_folder: str = Field(
+        default="{w_id}/{i_id}",
+        description="Folder of a volume's truth in that store, with {w_id} and {i_id} filled in. Files are matched by "
+        "the page image's name without its suffix.",
+    )
+    truth_skip_lines: int = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        description="Lines at the beginning of each plain-text file of truth that are no text of the page.",
+    )
+    script: str = Field(
+        default=TIBETAN,
+        description="The script that the text should be in, by its Unicode name. Syllables, stacks and Wylie are told "
+        "of Tibetan only.",
+    )
+    low_confidence: float = Field(
+        default=0.5, ge=0.0, le=1.0, description="A line whose confidence is below this counts as a doubtful one."
+    )
+    empty_page_ink: float = Field(
+        default=0.005,
+        ge=0.0,
+        le=1.0,
+        description="A page without text whose image has more than this share of ink is suspected to have been missed.",
+    )
+
+    @field_validator("script")
+    @classmethod
+    def _known_script(cls, script: str) -> str:
+        if not script.replace("_", "").isalpha():
+            raise ValueError(f"'{script}' is no name of a script")
+        try:
+            regex.compile(rf"\p{{Script={script}}}")
+        except regex.error as error:
+            raise ValueError(f"'{script}' is no script that Unicode knows") from error
+        return script
+
+    @field_validator("truth_folder")
+    @classmethod
+    def _known_fields(cls, folder: str) -> str:
+        unknown = sorted(set(_FIELD.findall(folder)) - _FIELDS)
+        if unknown or "{" in _FIELD.sub("", folder) or "}" in _FIELD.sub("", folder):
+            raise ValueError("only {w_id} and {i_id} can be filled in")
+        return folder.strip("/")
+
+    @model_validator(mode="after")
+    def _two_jobs(self) -> Self:
+        if self.second_ocr_job and not self.ocr_job:
+            raise ValueError("second_ocr_job needs ocr_job to be named too")
+        if self.second_ocr_job and self.second_ocr_job == self.ocr_job:
+            raise ValueError("ocr_job and second_ocr_job are the same job")
+        return self

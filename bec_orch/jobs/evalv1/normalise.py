@@ -1,0 +1,77 @@
+"""Text as it is compared, and the units that it is compared by.
+
+`normalise` makes equal what looks equal on paper, and nothing else; its rules are told in docs/evaluation.md. The
+units are grapheme clusters (UAX #29), code points, Tibetan syllables and words.
+"""
+
+import unicodedata
+from collections.abc import Sequence
+
+import regex
+
+_REPLACED = str.maketrans(
+    {
+        # Invisible, and of no meaning for the text.
+        "\u00ad": None,
+        "\u200b": None,
+        "\u2060": None,
+        "\ufeff": None,
+        # Latin ligatures, as Unicode's compatibility decomposition has them.
+        **{chr(code): unicodedata.normalize("NFKD", chr(code)) for code in range(0xFB00, 0xFB07)},
+        # Tibetan letters and signs that only differ in how they are encoded.
+        "\u0f00": "\u0f68\u0f7c\u0f7e",
+        "\u0f0c": "\u0f0b",
+        "\u0f0e": "\u0f0d\u0f0d",
+        "\u0f77": "\u0fb2\u0f71\u0f80",
+        "\u0f79": "\u0fb3\u0f71\u0f80",
+    }
+)
+_AFTER_VOWELS = frozenset("\u0f7e\u0f7f")
+# NFC cannot move these two, whose combining class is 0: they are given the place after all other signs.
+_MARKS = regex.compile(r"(?:[^\p{ccc=0}]|[\u0f7e\u0f7f]){2,}")
+_LAST_CLASS = 255
+_CLUSTER = regex.compile(r"\X")
+_SYLLABLE = regex.compile(r"[\p{L}\p{M}\p{N}]+")
+
+
+def normalise(text: str) -> str:
+    """Give the form that is compared: NFC, Tibetan signs in one order, look-alikes as one. Twice is as once."""
+    composed = unicodedata.normalize("NFC", text.translate(_REPLACED))
+    if not _AFTER_VOWELS.isdisjoint(composed):
+        composed = unicodedata.normalize("NFC", _MARKS.sub(_ordered, composed))
+    return composed
+
+
+def _ordered(found: "regex.Match[str]") -> str:
+    return "".join(sorted(found[0], key=_class_of))
+
+
+def _class_of(mark: str) -> int:
+    return _LAST_CLASS if mark in _AFTER_VOWELS else unicodedata.combining(mark)
+
+
+def without_whitespace(text: str) -> str:
+    """Leave out every white space, line ends among them."""
+    return "".join(text.split())
+
+
+def single_spaced(text: str) -> str:
+    """Make one blank of each stretch of white space, and none of those at the ends."""
+    return " ".join(text.split())
+
+
+def graphemes(text: str) -> Sequence[str]:
+    """Part a text into extended grapheme clusters (UAX #29): for Tibetan, a stack with its signs is one."""
+    found: list[str] = _CLUSTER.findall(text)
+    return found
+
+
+def syllables(text: str) -> Sequence[str]:
+    """Part a Tibetan text into syllables: what stands between tshegs, other punctuation, signs and white space."""
+    found: list[str] = _SYLLABLE.findall(text)
+    return found
+
+
+def words(text: str) -> Sequence[str]:
+    """Part a text into words: what stands between white space, with its punctuation."""
+    return text.split()

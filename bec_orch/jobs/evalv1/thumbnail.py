@@ -1,0 +1,26 @@
+"""Small pictures of pages for a report."""
+
+import cv2
+import numpy as np
+
+from bec_orch.jobs.shared.images import DEFAULT_MAX_PIXELS, decode, probe
+
+_QUALITY = 70
+
+
+def thumbnail(data: bytes, *, width: int = 480, max_pixels: int = DEFAULT_MAX_PIXELS) -> bytes:
+    """Make a JPEG of a page image, at most `width` pixels wide and as many high; it is never enlarged.
+
+    Raises:
+        PageError: the bytes are no image that is read.
+    """
+    header = probe(data, max_pixels=max_pixels)
+    longest = max(header.width, header.height)
+    reduce = max(factor for factor in (1, 2, 4, 8) if factor == 1 or longest // factor >= width)
+    image = decode(data, header, reduce=reduce)
+    scale = min(1.0, width / max(image.shape[:2]))
+    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    encoded = cv2.imencode(
+        ".jpg", cv2.resize(image, size, interpolation=cv2.INTER_AREA), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
+    )[1]
+    return np.asarray(encoded, np.uint8).tobytes()

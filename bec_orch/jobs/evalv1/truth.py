@@ -1,0 +1,102 @@
+"""Ground truth of a volume's pages: found by the image's name, read as plain text, ALTO or PAGE XML."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from bec_orch.core.job_worker import BlobReader
+from bec_orch.core.models import Page, VolumeRef
+from bec_orch.errors import PageError, StorageError
+from bec_orch.jobs.evalv1.config import Evalv1Config
+from bec_orch.jobs.evalv1.xml_text import NotTruthError, xml_text
+
+SUFFIXES = (".gt.txt", ".txt", ".page.xml", ".alto.xml", ".xml")
+"""Where a page has several files, the first of these is taken."""
+LARGEST_FILE = 32 * 2**20
+_BYTE_ORDER_MARKS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """The true text of a page, with the key and version of the file that it was read from."""
+
+    text: str
+    key: str
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeTruth:
+    """The files of truth of one volume, by the name of the page image without its suffix."""
+
+    store: BlobReader | None = None
+    keys: Mapping[str, str] = field(default_factory=dict)
+    skip_lines: int = 0
+
+    def of(self, page: Page) -> Truth | None:
+        """Read a page's truth, None where it has none.
+
+        Raises:
+            PageError: E_TRUTH_BROKEN, the file is there but cannot be read; stage `decode`.
+            StorageError: the store is away.
+        """
+        key = self.keys.get(page.filename) or self.keys.get(page.filename.rpartition(".")[0])
+        if self.store is None or key is None:
+            return None
+        blob = self.store.read(key, limit=LARGEST_FILE)
+        if blob is None:
+            raise StorageError(f"The ground truth '{key}' was removed while the volume was evaluated.")
+        if blob.size > LARGEST_FILE:
+            raise _broken(key, f"it has {blob.size} bytes, more than {LARGEST_FILE}")
+        return Truth(self._text(key, blob.data), key, blob.etag)
+
+    def _text(self, key: str, data: bytes) -> str:
+        try:
+            if key.lower().endswith(".xml"):
+                return xml_text(data)
+            return "".join(_decoded(data).splitlines(keepends=True)[self.skip_lines :])
+        except (NotTruthError, UnicodeError) as error:
+            raise _broken(key, str(error)) from error
+
+
+class TruthStore:
+    """The store of ground truth that a job's config names, or none."""
+
+    def __init__(self, config: Evalv1Config, store: BlobReader | None) -> None:
+        self._config = config
+        self._store = store
+
+    def volume(self, volume: VolumeRef) -> VolumeTruth:
+        """List the truth of a volume; where there is no folder for it, the volume has none.
+
+        Raises:
+            StorageError: the store is away.
+        """
+        if self._store is None:
+            return VolumeTruth()
+        folder = self._config.truth_folder.format(w_id=volume.w_id, i_id=volume.i_id)
+        names = {entry.name: entry.key for entry in self._store.list(folder).objects}
+        return VolumeTruth(self._store, _by_stem(names), self._config.truth_skip_lines)
+
+
+def _by_stem(keys: Mapping[str, str]) -> dict[str, str]:
+    """Give the key of each stem's first file in the order of `SUFFIXES`."""
+    found: dict[str, str] = {}
+    for suffix in SUFFIXES:
+        for name, key in keys.items():
+            if name.lower().endswith(suffix):
+                found.setdefault(name[: -len(suffix)], key)
+    return found
+
+
+def _decoded(data: bytes) -> str:
+    encoding = next((name for mark, name in _BYTE_ORDER_MARKS if data.startswith(mark)), "utf-8-sig")
+    return data.decode(encoding)
+
+
+def _broken(key: str, why: str) -> PageError:
+    return PageError(
+        f"The ground truth '{key}' cannot be read: {why}.",
+        stage="decode",
+        code="E_TRUTH_BROKEN",
+        hint="Mend the file, or move it away to evaluate the page without it.",
+    )

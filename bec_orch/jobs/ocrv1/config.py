@@ -1,0 +1,71 @@
+"""The config of an `ocrv1` job: which engine reads the lines, and with which model."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from bec_orch.jobs.base import PageJobConfig
+
+Engine = Literal["tesseract", "ctc", "ppocr"]
+
+_OF_ENGINE = {
+    "language": "tesseract",
+    "tessdata": "tesseract",
+    "model": "ctc",
+    "model_sha256": "ctc",
+    "decoder": "ctc",
+    "beam_width": "ctc",
+}
+
+
+class Ocrv1Config(PageJobConfig):
+    """What decides which text is read."""
+
+    engine: Engine = Field(
+        default="tesseract",
+        description="`tesseract`: Tesseract's LSTM recogniser, for every language that is installed; `ctc`: a model "
+        "folder as the library publishes them; `ppocr`: the PP-OCRv6 recogniser of the installed `rapidocr` wheel.",
+    )
+    language: str = Field(
+        default="bod",
+        pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)?(\+[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)?)*$",
+        description="Tesseract's language, or several as `bod+eng`.",
+    )
+    tessdata: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Path or URL of a folder of Tesseract languages, or of one `.traineddata` file, which then is the "
+        "language; empty: where this machine has them.",
+    )
+    model: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Path or URL of a folder with `model_config.json` and an ONNX file.",
+    )
+    model_sha256: str | None = Field(
+        default=None,
+        pattern="^[0-9a-f]{64}$",
+        description="SHA-256 that the model's ONNX file must have; empty: any.",
+        json_schema_extra={"affects_output": False},
+    )
+    decoder: Literal["greedy", "beam"] = Field(
+        default="greedy",
+        description="`greedy`: the likeliest symbol at each step; `beam`: the likeliest text, by prefix beam search.",
+    )
+    beam_width: int = Field(default=10, ge=1, le=1000, description="Texts that a beam search holds at once.")
+    intra_op_threads: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Threads of one run of an ONNX model. 1 is fastest when every core has a caller of its own.",
+        json_schema_extra={"affects_output": False},
+    )
+
+    @model_validator(mode="after")
+    def _fields_are_of_the_engine(self) -> Self:
+        for field, engine in _OF_ENGINE.items():
+            if field in self.model_fields_set and engine != self.engine:
+                raise ValueError(f"`{field}` is for the engine `{engine}`, not for `{self.engine}`")
+        if self.engine == "ctc" and self.model is None:
+            raise ValueError("the engine `ctc` needs a `model`")
+        return self

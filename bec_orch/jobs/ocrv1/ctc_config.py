@@ -1,0 +1,94 @@
+"""`model_config.json`: the config of a published recogniser, with all that such files have held over the years.
+
+The ONNX file is `onnx-model`, or in older folders `cpu-model`/`gpu-model`, with a path of its author's; numbers may be
+strings; flags are "yes" or "no"; the charset is one string or a list; most fields may be missing. What trained the
+model (`checkpoint`, `h5`, `architecture`, ...) is passed over.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from bec_orch.errors import ConfigError
+
+CONFIG_FILES = ("model_config.json", "ocr_model_config.json", "config.json")
+
+
+def _lower(value: Any) -> Any:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+class CtcModelConfig(BaseModel):
+    """The config of a published recogniser, as far as it matters for running it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    onnx_model: str | None = Field(default=None, alias="onnx-model")
+    cpu_model: str | None = Field(default=None, alias="cpu-model")
+    gpu_model: str | None = Field(default=None, alias="gpu-model")
+    input_width: int = Field(ge=8, le=65536)
+    input_height: int = Field(ge=8, le=4096)
+    output_layer: str | None = None
+    squeeze_channel_dim: bool | None = None
+    swap_hw: bool = False
+    encoder: Annotated[Literal["wylie", "stack"], BeforeValidator(_lower)] = "wylie"
+    add_blank: bool = False
+    charset: Annotated[tuple[str, ...], BeforeValidator(tuple)] = Field(min_length=1)
+
+    @property
+    def file_name(self) -> str | None:
+        """The ONNX file, beside the config."""
+        named = self.onnx_model or self.cpu_model or self.gpu_model
+        return Path(named.replace("\\", "/")).name if named else None
+
+
+def read_ctc_config(path: Path) -> tuple[CtcModelConfig, Path]:
+    """Read the config of a recogniser.
+
+    Args:
+        path: its folder, or the JSON file itself.
+
+    Returns:
+        The config, and the path of its ONNX file.
+
+    Raises:
+        ConfigError: nothing is there (E_MODEL_NOT_FOUND), or it is no such config (E_MODEL_INVALID).
+    """
+    file = _config_file(path)
+    try:
+        config = CtcModelConfig.model_validate(json.loads(file.read_text(encoding="utf-8-sig")))
+    except (ValidationError, ValueError) as error:
+        raise invalid(file, f"is no config of a recogniser: {_first_fault(error)}") from error
+    if not config.file_name:
+        raise invalid(file, "names no ONNX file (`onnx-model`)")
+    return config, file.parent / config.file_name
+
+
+def invalid(path: Path, fault: str) -> ConfigError:
+    """Make the error of a model that cannot be used."""
+    return ConfigError(
+        f"The OCR model '{path}' {fault}.",
+        code="E_MODEL_INVALID",
+        hint="Check that the folder is whole and unchanged: docs/ocr.md tells what it must hold.",
+    )
+
+
+def _config_file(path: Path) -> Path:
+    candidates = [path] if path.suffix == ".json" else [path / name for name in CONFIG_FILES]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise ConfigError(
+        f"There is no `{CONFIG_FILES[0]}` in '{path}'.",
+        code="E_MODEL_NOT_FOUND",
+        hint="Give the path or URL of a model's own folder.",
+    )
+
+
+def _first_fault(error: ValueError) -> str:
+    if isinstance(error, ValidationError):
+        fault = error.errors(include_url=False, include_input=False)[0]
+        return f"`{'.'.join(map(str, fault['loc']))}`: {fault['msg']}"
+    return str(error)

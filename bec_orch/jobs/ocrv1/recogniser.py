@@ -1,0 +1,74 @@
+"""What an engine is: pictures of lines in, their texts out.
+
+One more engine is one more module with a `load(config, resources)`, named in `config.Engine`.
+"""
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bec_orch.core.job_worker import WorkerResources
+from bec_orch.core.models import ModelInfo
+from bec_orch.errors import ConfigError
+from bec_orch.jobs.ocrv1.config import Ocrv1Config
+
+Grey = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class LineText:
+    """What was read in one line: its text as the engine gives it, and how sure the engine is, 0 to 1.
+
+    Where nothing was read, the text is empty and the confidence 0.
+    """
+
+    text: str
+    confidence: float
+
+
+EMPTY = LineText("", 0.0)
+
+
+class Recogniser(Protocol):
+    """Reads pictures of lines. All methods may be called from several threads.
+
+    Attributes:
+        models: the models that the text depends on.
+        line_height: pixels; a higher picture tells the engine no more.
+        batch_size: how many lines it likes at once; 1 where batches are no faster.
+    """
+
+    models: tuple[ModelInfo, ...]
+    line_height: int
+    batch_size: int
+
+    def recognise(self, images: Sequence[Grey]) -> list[LineText]:
+        """Read lines of any pages, grey (H, W), dark ink on light paper; one text per picture, in their order."""
+        ...
+
+    def close(self) -> None:
+        """Free the models. May be called twice."""
+        ...
+
+
+def load_recogniser(config: Ocrv1Config, resources: WorkerResources) -> Recogniser:
+    """Open the engine that a config names, with its model.
+
+    Raises:
+        ConfigError: the engine's packages are not installed (E_EXTRA_MISSING), the language is not (E_OCR_LANGUAGE), or
+            the model is missing or cannot be used (E_MODEL_...).
+    """
+    try:
+        module = importlib.import_module(f"bec_orch.jobs.ocrv1.{config.engine}")
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"The OCR engine `{config.engine}` needs the package '{error.name}', which is not installed.",
+            code="E_EXTRA_MISSING",
+            hint="Run `pip install 'bec-orch[ocr]'`.",
+        ) from error
+    recogniser: Recogniser = module.load(config, resources)
+    return recogniser

@@ -1,0 +1,166 @@
+"""From the stored bitmap to the straightened page and back: the spline of curved lines first, then the turn.
+
+The spline is the thin-plate spline (Bookstein, IEEE PAMI 11(6), 1989): an affine map and a sum of U(r) = r^2 log r over
+the control points, with a stiffness on the kernel matrix's diagonal, so that it need not meet the points exactly.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from bec_orch.jobs.ldv1.page_lines import PageLines
+from bec_orch.jobs.shared.geometry import Matrix, Points, inverse, moved, turning
+
+GRID_STEP = 16
+"""The spline is worked out at every so many pixels, and linear between them: pages bend slowly."""
+TINY = 1e-30
+EDGE = 2
+"""Pixels of the page taken beside what is wanted, for the interpolation."""
+
+Grey = NDArray[np.uint8]
+
+
+class Spline:
+    """A thin-plate spline of the plane, fitted to take points to points.
+
+    Args:
+        start: control points (n, 2), pixels.
+        end: where they go (n, 2).
+        alpha: stiffness, square pixels.
+    """
+
+    def __init__(self, start: Points, end: Points, alpha: float) -> None:
+        # Lengths are counted in spans of the points: else the system holds numbers from 1 to 10^8.
+        self._span = max(float(np.ptp(start, axis=0).max()), 1.0)
+        self._centres = start / self._span
+        count = len(start)
+        system = np.zeros((count + 3, count + 3))
+        system[:count, :count] = _kernel(self._centres, self._centres) + alpha / self._span**2 * np.eye(count)
+        system[:count, count:] = _affine_terms(self._centres)
+        system[count:, :count] = system[:count, count:].T
+        self._weights = np.linalg.lstsq(system, np.vstack([end, np.zeros((3, 2))]), rcond=None)[0]
+
+    def __call__(self, points: Points) -> Points:
+        """Take points (n, 2) to where the spline moves them."""
+        scaled = points / self._span
+        terms = np.hstack([_kernel(scaled, self._centres), _affine_terms(scaled)])
+        return np.asarray(terms @ self._weights, np.float64)
+
+
+def _kernel(points: Points, centres: Points) -> NDArray[np.float64]:
+    squares = ((points[:, None] - centres[None]) ** 2).sum(axis=2)
+    # r^2 log r = r^2 log(r^2) / 2, which goes to 0 with r
+    return np.asarray(squares * np.log(np.maximum(squares, TINY)) / 2, np.float64)
+
+
+def _affine_terms(points: Points) -> NDArray[np.float64]:
+    return np.column_stack([np.ones(len(points)), points])
+
+
+@dataclass(frozen=True, slots=True)
+class Straightening:
+    """How a page is straightened.
+
+    Attributes:
+        turn: frame from the page with straight lines to the level page; None where they are level.
+        to_straight: spline from the stored bitmap to the page with straight lines; None where they are straight.
+        to_stored: the way back.
+    """
+
+    turn: Matrix | None = None
+    to_straight: Spline | None = None
+    to_stored: Spline | None = None
+
+    def forward(self, points: Points) -> Points:
+        """Take points (n, 2) of the stored bitmap to the straightened page."""
+        straight = self.to_straight(points) if self.to_straight else points
+        return straight if self.turn is None else moved(straight, self.turn)
+
+    def cut(self, page: Grey, left: int, top: int, size: tuple[int, int]) -> Grey:
+        """Cut a piece out of the straightened page.
+
+        Args:
+            page: the stored bitmap, grey.
+            left: column of the straightened page at which the piece begins; may lie outside of it.
+            top: its row.
+            size: (width, height) of the piece.
+        """
+        back = _shift(left, top) if self.turn is None else _after_shift(inverse(self.turn), left, top)
+        if self.to_stored:
+            return _bent(page, back, self.to_stored, size)
+        if self.turn is None:
+            return _slice(page, left, top, size)
+        return _turned(page, back, size)
+
+
+def straightening(lines: PageLines) -> Straightening:
+    """Tell how the page of these lines is straightened."""
+    turn = None
+    if lines.rotation_angle is not None:
+        turn, _ = turning((lines.width, lines.height), lines.rotation_angle)
+    if lines.tps_points is None or not len(lines.tps_points):
+        return Straightening(turn)
+    points = np.asarray(lines.tps_points, np.float64)
+    bent, straight = points[:, 1::-1], points[:, :1:-1]
+    alpha = lines.tps_alpha or 0.0
+    return Straightening(turn, Spline(bent, straight, alpha), Spline(straight, bent, alpha))
+
+
+def _shift(left: float, top: float) -> Matrix:
+    return np.array([[1.0, 0.0, left], [0.0, 1.0, top]])
+
+
+def _after_shift(frame: Matrix, left: float, top: float) -> Matrix:
+    return np.column_stack([frame[:, :2], frame[:, :2] @ (left, top) + frame[:, 2]])
+
+
+def _slice(page: Grey, left: int, top: int, size: tuple[int, int]) -> Grey:
+    """Cut a level piece; what lies outside of the page repeats its edge."""
+    height, width = page.shape
+    rows = np.clip(np.arange(top, top + size[1]), 0, height - 1)
+    columns = np.clip(np.arange(left, left + size[0]), 0, width - 1)
+    inner = page[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return inner[np.ix_(rows - rows[0], columns - columns[0])]
+
+
+def _turned(page: Grey, back: Matrix, size: tuple[int, int]) -> Grey:
+    """Cut a piece by the frame from it to the page."""
+    width, height = size
+    corners = np.array([[0, 0], [width, 0], [0, height], [width, height]], np.float64)
+    piece, offset = _around(page, moved(corners, back))
+    back = np.column_stack([back[:, :2], back[:, 2] - offset])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return np.asarray(cv2.warpAffine(piece, back, size, flags=flags, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+
+
+def _bent(page: Grey, back: Matrix, to_stored: Spline, size: tuple[int, int]) -> Grey:
+    """Cut a piece by the frame and the spline from it to the page."""
+    places = _places(back, to_stored, size)
+    piece, offset = _around(page, places.reshape(-1, 2))
+    maps = (places - offset).astype(np.float32)
+    cut = cv2.remap(piece, maps, None, interpolation=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(cut, np.uint8)
+
+
+def _places(back: Matrix, to_stored: Spline, size: tuple[int, int]) -> NDArray[np.float64]:
+    """Give the place (height, width, 2) in the page of each pixel of a piece.
+
+    Worked out at the middles of squares, from one square before the piece to one behind it, and enlarged, which is
+    exact for what is linear within the piece.
+    """
+    columns, rows = (np.arange(-1, -(-side // GRID_STEP) + 1) for side in size)
+    squares = np.stack(np.meshgrid(columns, rows), axis=-1)
+    middles = np.asarray(squares * GRID_STEP + (GRID_STEP - 1) / 2, np.float64)
+    coarse = to_stored(moved(middles.reshape(-1, 2), back)).reshape(middles.shape)
+    whole = cv2.resize(coarse, None, fx=GRID_STEP, fy=GRID_STEP, interpolation=cv2.INTER_LINEAR)
+    return np.asarray(whole[GRID_STEP : GRID_STEP + size[1], GRID_STEP : GRID_STEP + size[0]], np.float64)
+
+
+def _around(page: Grey, places: Points) -> tuple[Grey, Points]:
+    """Give the part of a page that these places lie in, and the place (x, y) of its first pixel."""
+    limits = np.array([page.shape[1], page.shape[0]]) - 1
+    low = np.clip(np.floor(places.min(axis=0)).astype(int) - EDGE, 0, limits)
+    high = np.clip(np.ceil(places.max(axis=0)).astype(int) + EDGE, 0, limits)
+    return page[low[1] : high[1] + 1, low[0] : high[0] + 1], low.astype(np.float64)

@@ -1,0 +1,149 @@
+"""Tesseract's LSTM recogniser, one line at a time (page segmentation mode 13), through `tesserocr`.
+
+`tesserocr` lets go of Python's lock while Tesseract works, so threads use all cores; an API object may serve one caller
+at a time, so there is one for every caller there ever was at once.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import tesserocr
+from numpy.typing import NDArray
+
+from bec_orch.core.job_worker import WorkerResources
+from bec_orch.core.models import ModelInfo
+from bec_orch.errors import ConfigError
+from bec_orch.jobs.ocrv1.config import Ocrv1Config
+from bec_orch.jobs.ocrv1.recogniser import LineText
+from bec_orch.jobs.shared.model_session import file_digest
+
+Grey = NDArray[np.uint8]
+
+SUFFIX = ".traineddata"
+USUAL_FOLDERS = (
+    "/usr/share/tesseract-ocr/5/tessdata",
+    "/usr/share/tesseract-ocr/4.00/tessdata",
+    "/usr/share/tesseract/tessdata",
+    "/usr/share/tessdata",
+    "/usr/local/share/tessdata",
+    "/opt/homebrew/share/tessdata",
+    "/opt/local/share/tessdata",
+)
+"""Where Debian, Fedora, Arch, local builds, Homebrew and MacPorts put languages."""
+LINE_HEIGHT = 48
+"""Tesseract shrinks each line to its network's height (36 for `bod`), roughly; halves of pixels are better averaged."""
+RESOLUTION = 300
+"""Dots per inch that are told to Tesseract: it would guess otherwise, and say so. Lines are scaled anyway."""
+VARIABLES = {
+    "debug_file": "/dev/null",  # it prints to the terminal about lines too small to read
+    "invert_threshold": "0",  # it would read every line with a low confidence again as white on black
+}
+
+
+class TesseractRecogniser:
+    """Reads lines with Tesseract.
+
+    Args:
+        folder: where the languages lie.
+        language: one of them, or several joined by `+`.
+
+    Raises:
+        ConfigError: Tesseract cannot use the language (E_OCR_LANGUAGE).
+    """
+
+    line_height = LINE_HEIGHT
+    batch_size = 1
+
+    def __init__(self, folder: Path, language: str) -> None:
+        files = [folder / f"{name}{SUFFIX}" for name in language.split("+")]
+        self.models = tuple(ModelInfo(f"tesseract/{file.name}", file_digest(file)) for file in files)
+        self._folder = folder
+        self._language = language
+        self._idle = [self._opened()]  # each operation on it is atomic
+
+    def recognise(self, images: Sequence[Grey]) -> list[LineText]:
+        """See `Recogniser.recognise`."""
+        with self._taken() as api:
+            return [_read(api, image) for image in images]
+
+    def close(self) -> None:
+        """See `Recogniser.close`."""
+        while self._idle:
+            self._idle.pop().End()
+
+    @contextmanager
+    def _taken(self) -> "Iterator[tesserocr.PyTessBaseAPI]":
+        try:
+            api = self._idle.pop()
+        except IndexError:
+            api = self._opened()
+        yield api
+        self._idle.append(api)
+
+    def _opened(self) -> "tesserocr.PyTessBaseAPI":
+        try:
+            api = tesserocr.PyTessBaseAPI(
+                path=f"{self._folder}/",
+                lang=self._language,
+                psm=tesserocr.PSM.RAW_LINE,
+                oem=tesserocr.OEM.LSTM_ONLY,
+            )
+        except RuntimeError as error:
+            raise ConfigError(
+                f"Tesseract cannot use the language '{self._language}' in {self._folder}.",
+                code="E_OCR_LANGUAGE",
+                hint="The file must be whole, and of a model for Tesseract 4 or 5 (LSTM).",
+            ) from error
+        for name, value in VARIABLES.items():
+            api.SetVariable(name, value)
+        return api
+
+
+def load(config: Ocrv1Config, resources: WorkerResources) -> TesseractRecogniser:
+    """Open the language of a job's config; see `load_recogniser`."""
+    if config.tessdata is None:
+        return TesseractRecogniser(_folder_with(config.language), config.language)
+    path = resources.models.local_path(config.tessdata)
+    if path.suffix == SUFFIX:
+        return TesseractRecogniser(path.parent, path.stem)
+    if not _has(path, config.language):
+        raise _not_installed(config.language, f"in {config.tessdata}")
+    return TesseractRecogniser(path, config.language)
+
+
+def _folder_with(language: str) -> Path:
+    """Find a language on this machine: where tesserocr looks (TESSDATA_PREFIX), else in the usual folders."""
+    told = Path(tesserocr.get_languages()[0])
+    folders = [told] if told.is_absolute() else []
+    for folder in [*folders, *map(Path, USUAL_FOLDERS)]:
+        if _has(folder, language):
+            return folder
+    raise _not_installed(language, "on this machine")
+
+
+def _has(folder: Path, language: str) -> bool:
+    return all((folder / f"{name}{SUFFIX}").is_file() for name in language.split("+"))
+
+
+def _not_installed(language: str, where: str) -> ConfigError:
+    packages = " ".join(f"tesseract-ocr-{re.sub('[_/]', '-', name).lower()}" for name in language.split("+"))
+    return ConfigError(
+        f"Tesseract's language '{language}' is not installed {where}.",
+        code="E_OCR_LANGUAGE",
+        hint=f"Run `apt-get install {packages}` (macOS: `brew install tesseract-lang`), or give the path or URL of a "
+        "`.traineddata` file as `tessdata`.",
+    )
+
+
+def _read(api: "tesserocr.PyTessBaseAPI", image: Grey) -> LineText:
+    height, width = image.shape
+    data = image.tobytes()
+    api.SetImageBytes(data, width, height, 1, width)
+    api.SetSourceResolution(RESOLUTION)
+    text = api.GetUTF8Text().strip()
+    confidence = api.MeanTextConf() / 100 if text else 0.0
+    api.Clear()
+    return LineText(text, min(max(confidence, 0.0), 1.0))

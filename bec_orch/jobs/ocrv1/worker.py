@@ -1,0 +1,140 @@
+"""Job type `ocrv1`: reads the text of the lines that another job found."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import ClassVar, cast
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from bec_orch.core.job_config import JobConfig
+from bec_orch.core.job_worker import JobContext, WorkerResources
+from bec_orch.core.metrics import Metrics
+from bec_orch.core.models import Page
+from bec_orch.errors import PageError
+from bec_orch.jobs.base import Image, PageJobWorker
+from bec_orch.jobs.ldv1.page_lines import PageLines
+from bec_orch.jobs.ocrv1.config import Ocrv1Config
+from bec_orch.jobs.ocrv1.found_lines import PageWithLines, with_lines
+from bec_orch.jobs.ocrv1.line_images import Box, cut_lines
+from bec_orch.jobs.ocrv1.recogniser import EMPTY, LineText, load_recogniser
+from bec_orch.jobs.ocrv1.text import normalised
+from bec_orch.jobs.shared.geometry import in_grey
+from bec_orch.jobs.shared.page_job import Round, Row
+
+Grey = NDArray[np.uint8]
+
+_BOX = pa.struct([("x", pa.int32()), ("y", pa.int32()), ("w", pa.int32()), ("h", pa.int32())])
+SCHEMA = pa.schema(
+    [
+        ("rotation_angle", pa.float32()),
+        ("tps_points", pa.list_(pa.list_(pa.float32()))),
+        ("tps_alpha", pa.float32()),
+        ("line_bboxes", pa.list_(_BOX)),
+        ("line_texts", pa.list_(pa.string())),
+        ("nb_lines", pa.int32()),
+        ("line_confidences", pa.list_(pa.float32())),
+        ("page_text", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CutPage:
+    """A page whose lines are cut out.
+
+    Attributes:
+        lines: what was found on it.
+        boxes: the place of each line in the stored bitmap.
+        inked: whether each line has ink; the others are not given to the engine.
+    """
+
+    lines: PageLines
+    boxes: tuple[Box, ...]
+    inked: tuple[bool, ...]
+
+
+class Ocrv1Worker(PageJobWorker[Ocrv1Config, Grey, LineText, CutPage]):
+    """Reads text lines with the engine of the job's config.
+
+    Raises:
+        ConfigError: see `load_recogniser`.
+    """
+
+    job_type = "ocrv1"
+    config_type: ClassVar[type[JobConfig]] = Ocrv1Config
+    code_version = "1"
+    schema = SCHEMA
+    counted = MappingProxyType({"lines": "nb_lines"})
+
+    def __init__(self, config: Ocrv1Config, resources: WorkerResources) -> None:
+        super().__init__(config, resources)
+        self._recogniser = load_recogniser(config, resources)
+        self.models = self._recogniser.models
+
+    @property
+    def batch_size(self) -> int:
+        """How many lines are read at once, at most: what the config says, else what the engine likes."""
+        return self.config.batch_size if "batch_size" in self.config.model_fields_set else self._recogniser.batch_size
+
+    def run(self, context: JobContext) -> Metrics:
+        """Read every page of a volume that is not finished.
+
+        Raises:
+            TerminalError: no job that the context depends on tells lines (E_OCR_NO_LINES).
+            BecError: see `Pipeline.run`.
+        """
+        return super().run(with_lines(context))
+
+    def measure(self, page: Page, data: bytes) -> int:  # noqa: ARG002  (the file tells more than the manifest)
+        header = self.probe(data)
+        # The page as decoded, the same in grey, and its lines, which together are hardly larger than the page.
+        return header.decoding_bytes() + 2 * header.pixels
+
+    def decode(self, page: Page, data: bytes) -> Round[Grey, CutPage]:
+        lines = cast("PageWithLines", page).lines()
+        image = self.read_image(data)
+        _require_size(image, lines)
+        cut = list(cut_lines(in_grey(image), lines, self._recogniser.line_height))
+        items = [line.pixels for line in cut if line.pixels is not None]
+        state = CutPage(lines, tuple(line.box for line in cut), tuple(line.pixels is not None for line in cut))
+        return Round(items, state, sum(item.nbytes for item in items))
+
+    def infer(self, items: Sequence[Grey]) -> Sequence[LineText]:
+        return self._recogniser.recognise(items)
+
+    def finish(self, page: Page, state: CutPage, outputs: Sequence[LineText]) -> Row:  # noqa: ARG002
+        read = iter(outputs)
+        return row_of(state, [next(read) if inked else EMPTY for inked in state.inked])
+
+    def close(self) -> None:
+        """Free the engine."""
+        self._recogniser.close()
+
+
+def row_of(page: CutPage, read: Sequence[LineText]) -> Row:
+    """Give a page's texts as the columns of `SCHEMA`."""
+    texts = [normalised(line.text) for line in read]
+    return {
+        "rotation_angle": page.lines.rotation_angle,
+        "tps_points": page.lines.tps_points,
+        "tps_alpha": page.lines.tps_alpha,
+        "line_bboxes": np.array(page.boxes, np.int32).reshape(-1, 4),
+        "line_texts": texts,
+        "nb_lines": len(texts),
+        "line_confidences": [line.confidence for line in read],
+        "page_text": "\n".join(texts),
+    }
+
+
+def _require_size(image: Image, lines: PageLines) -> None:
+    height, width = image.shape[:2]
+    if (width, height) != (lines.width, lines.height):
+        raise PageError(
+            f"The image has {width} x {height} pixels; its lines were found in {lines.width} x {lines.height}.",
+            stage="decode",
+            code="E_PAGE_OTHER_SIZE",
+            hint="The image was changed: find its lines again.",
+        )

@@ -1,0 +1,63 @@
+"""Checks of what only a fleet has: TLS to the database, credentials and region, and the queues of each job on SQS."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from bec_orch.core.models import Job
+from bec_orch.io.aws import AwsOptions
+from bec_orch.io.aws_identity import identity
+from bec_orch.io.database import Database, first
+from bec_orch.io.sqs import SqsQueues
+from bec_orch.orch.doctor import Finding, Level, examine
+
+_TLS = b"SELECT ssl, version FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
+_VERIFIED = frozenset({"verify-ca", "verify-full"})
+
+
+def check_tls(database: Database, sslmode: str, why: str, *, local: bool) -> Finding:
+    """Whether the connection to the database is encrypted, and its server known.
+
+    Args:
+        database: the database.
+        sslmode: what was asked for.
+        why: why that was asked for.
+        local: whether the server is on this machine.
+    """
+    with database.transaction("tell of its encryption") as connection:
+        found = first(connection, _TLS, {}) or {"ssl": False, "version": None}
+    message = f"{found['version'] if found['ssl'] else 'not encrypted'} (sslmode {sslmode}: {why})"
+    if local or (found["ssl"] and sslmode in _VERIFIED):
+        return Finding("database TLS", Level.OK, message)
+    hint = "Set BEC_SQL_SSLROOTCERT to the file of the CA of the server; docs/operating.md tells where RDS has its."
+    return Finding("database TLS", Level.WARN, message, hint)
+
+
+def check_identity(options: AwsOptions) -> Finding:
+    """Whether there are credentials, and whose they are."""
+    return Finding("credentials", Level.OK, f"{identity(options)} in {options.region or 'the region of the SDK'}")
+
+
+def check_job_queues(queues: SqsQueues, jobs: Sequence[Job]) -> list[Finding]:
+    """Whether the queues of all jobs are there, as we would make them, and may be used; without jobs, if SQS answers."""
+    if not jobs:
+        return [examine("queue", partial(_answers, queues))]
+    return [examine(f"queue of {job.name}", partial(_of_job, queues, job.name)) for job in jobs]
+
+
+def _answers(queues: SqsQueues) -> Finding:
+    queues.check()
+    return Finding("queue", Level.OK, "SQS answers; no job has queues yet")
+
+
+def _of_job(queues: SqsQueues, job: str) -> Finding:
+    check = f"queue of {job}"
+    missing = queues.missing_rights(job)
+    if missing:
+        message = f"not allowed: {', '.join(missing)}"
+        return Finding(check, Level.FAIL, message, "Allow it on bec_*: deploy/iam-worker.json is what a worker needs.")
+    differences = queues.compare(job)
+    if differences:
+        told = "; ".join(f"{one.queue} has {one.attribute} {one.found or 'unset'}" for one in differences)
+        wanted = "; ".join(f"{one.attribute} of {one.queue} to {one.wanted}" for one in differences)
+        return Finding(check, Level.WARN, told, f"`aws sqs set-queue-attributes` sets {wanted}")
+    return Finding(check, Level.OK, "answers, and is as `bec jobs create` makes it")

@@ -1,0 +1,215 @@
+"""Adds up an evaluation job over all its volumes, however many: each volume's rows are read, counted and let go."""
+
+import heapq
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from bec_orch.core.models import ArtefactLocation, Job, PageCounts, VolumeRef, version_of
+from bec_orch.core.ports import ArtefactStore
+from bec_orch.errors import BecError, UsageError
+from bec_orch.io.database import Database, rows
+from bec_orch.io.sql_files import statements
+from bec_orch.orch.eval_values import BINS, Confusion, Distribution, PageScore, Report, Sums, WorkScore
+
+JOB_TYPE = "evalv1"
+WORST_PAGES = 24
+READERS = 16
+"""Artefacts that are read at once: reading one is some requests to a far store, and little work."""
+CONFUSIONS = 50
+_KEPT_CONFUSIONS = 100_000
+_VOLUMES_A_QUERY = 1000
+_SUMMED = (
+    *("has_truth", "truth_chars", "char_errors", "char_insertions", "char_deletions", "char_substitutions"),
+    *("truth_syllables", "syllable_errors", "truth_words", "word_errors"),
+    *("nb_chars", "nb_lines", "low_confidence_lines", "codepoints", "outside_script"),
+    *("stacks", "illegal_stacks", "foreign_stacks", "repeated_chars", "empty_with_ink"),
+)
+_SCORED = ("index", "img_file_name", "cer", "suspicion", "nb_chars", "truth_chars")
+_Key = Callable[[PageScore], tuple[float, str, str, int]]
+_COLUMNS = ("img_file_name", "ok", "skipped", *_SUMMED, "cer", "agreement", "suspicion", "confusions")
+
+
+def report(job: Job, database: Database, artefacts: ArtefactStore) -> Report:
+    """Add up all volumes of an evaluation job that are done.
+
+    Raises:
+        UsageError: the job is no evaluation (E_EVAL_TYPE).
+        DatabaseError, StorageError: database or store are away.
+    """
+    if job.type != JOB_TYPE:
+        raise UsageError(
+            f"The job '{job.name}' is of type {job.type}, not {JOB_TYPE}.",
+            code="E_EVAL_TYPE",
+            hint="`bec jobs list` shows the jobs and their types.",
+        )
+    return gather(job.name, done_volumes(job, database), artefacts)
+
+
+def done_volumes(job: Job, database: Database) -> Iterator[ArtefactLocation]:
+    """Give where the artefacts of the job's volumes that are done lie, the newest of each."""
+    query, after = statements("eval")["done_volumes"], 0
+    while True:
+        named = {"job_id": job.id, "after": after, "limit": _VOLUMES_A_QUERY}
+        with database.transaction("list finished volumes") as connection:
+            found = rows(connection, query, named)
+        for row in found:
+            volume = VolumeRef(row["w_id"], row["i_id"], row["source"])
+            yield ArtefactLocation(job.name, volume, version_of(row["manifest_etag"]))
+        if len(found) < _VOLUMES_A_QUERY:
+            return
+        after = found[-1]["volume_id"]
+
+
+def gather(job: str, locations: Iterable[ArtefactLocation], artefacts: ArtefactStore) -> Report:
+    """Add up the artefacts of these places; see `report`."""
+    tally = _Tally(job)
+    with ThreadPoolExecutor(READERS, thread_name_prefix="report") as pool:
+        ahead: deque[tuple[VolumeRef, Future[pa.Table | None]]] = deque()
+        for location in locations:
+            ahead.append((location.volume, pool.submit(_rows_of, location, artefacts)))
+            if len(ahead) > 2 * READERS:
+                volume, future = ahead.popleft()
+                tally.add(volume, future.result())
+        for volume, future in ahead:
+            tally.add(volume, future.result())
+    return tally.report()
+
+
+def _rows_of(location: ArtefactLocation, artefacts: ArtefactStore) -> pa.Table | None:
+    """Read one volume's rows; None when the artefact is gone or broken."""
+    try:
+        success = artefacts.success(location)
+        return artefacts.read_rows(success, _COLUMNS) if success else None
+    except BecError as error:
+        if error.code != "E_ARTEFACT_BROKEN":
+            raise
+        return None
+
+
+@dataclass(slots=True)
+class _WorkTally:
+    volumes: int = 0
+    pages: int = 0
+    sums: Sums = field(default_factory=Sums)
+    suspicion: float = 0.0
+
+    def score(self, w_id: str) -> WorkScore:
+        return WorkScore(w_id, self.volumes, self.pages, self.sums, self.suspicion / self.pages if self.pages else 0.0)
+
+
+class _Tally:
+    """What was counted so far. Grows with the number of works, not with that of volumes or pages."""
+
+    def __init__(self, job: str) -> None:
+        self._job = job
+        self._volumes = 0
+        self._unreadable: list[VolumeRef] = []
+        self._pages = PageCounts()
+        self._works: dict[str, _WorkTally] = {}
+        self._agreement = (0.0, 0)
+        self._cer: Counter[int] = Counter()
+        self._suspicion: Counter[int] = Counter()
+        self._confusions: Counter[tuple[str, str]] = Counter()
+        self._worst: list[PageScore] = []
+        self._suspects: list[PageScore] = []
+
+    def add(self, volume: VolumeRef, table: pa.Table | None) -> None:
+        """Count a volume's rows; None stands for an artefact that cannot be read."""
+        self._volumes += 1
+        if table is None or set(_COLUMNS) - set(table.column_names):
+            self._unreadable.append(volume)
+            return
+        self._pages += _page_counts(table)
+        numbered = table.append_column("index", pa.array(range(table.num_rows), pa.int32()))
+        evaluated = numbered.filter(pc.field("ok"))
+        self._add_to_work(volume, evaluated)
+        self._agreement = _added(self._agreement, evaluated.column("agreement"))
+        self._cer += _binned(evaluated.column("cer"))
+        self._suspicion += _binned(evaluated.column("suspicion"))
+        self._add_confusions(evaluated.column("confusions"))
+        self._worst = _highest(self._worst, _top(volume, evaluated, "cer"), _by_cer)
+        self._suspects = _highest(self._suspects, _top(volume, evaluated, "suspicion"), _by_suspicion)
+
+    def report(self) -> Report:
+        """Give what was counted."""
+        total, count = self._agreement
+        works = [work.score(w_id) for w_id, work in self._works.items()]
+        return Report(
+            job=self._job,
+            volumes=self._volumes,
+            unreadable=tuple(self._unreadable),
+            pages=self._pages,
+            sums=sum((work.sums for work in self._works.values()), Sums()),
+            agreement=total / count if count else None,
+            cer=_distribution(self._cer),
+            suspicion=_distribution(self._suspicion),
+            works=tuple(sorted(works, key=lambda work: (-(work.sums.cer or 0.0), -work.suspicion, work.w_id))),
+            confusions=tuple(Confusion(*pair, count) for pair, count in self._confusions.most_common(CONFUSIONS)),
+            worst=tuple(self._worst),
+            suspects=tuple(self._suspects),
+        )
+
+    def _add_to_work(self, volume: VolumeRef, evaluated: pa.Table) -> None:
+        work = self._works.setdefault(volume.w_id, _WorkTally())
+        work.volumes += 1
+        work.pages += evaluated.num_rows
+        work.sums += Sums({name: int(pc.sum(evaluated.column(name)).as_py() or 0) for name in _SUMMED})
+        work.suspicion += pc.sum(evaluated.column("suspicion")).as_py() or 0.0
+
+    def _add_confusions(self, column: pa.ChunkedArray) -> None:
+        for confusion in _grouped(pc.list_flatten(column)).to_pylist():
+            self._confusions[confusion["truth"], confusion["ocr"]] += confusion["count_sum"]
+        if len(self._confusions) > 2 * _KEPT_CONFUSIONS:
+            self._confusions = Counter(dict(self._confusions.most_common(_KEPT_CONFUSIONS)))
+
+
+def _grouped(confusions: pa.ChunkedArray) -> pa.Table:
+    columns = {name: pc.struct_field(confusions, name) for name in ("truth", "ocr", "count")}
+    return pa.table(columns).group_by(["truth", "ocr"]).aggregate([("count", "sum")])
+
+
+def _page_counts(table: pa.Table) -> PageCounts:
+    ok, skipped = (int(pc.sum(table.column(name)).as_py() or 0) for name in ("ok", "skipped"))
+    return PageCounts(ok, skipped, table.num_rows - ok - skipped)
+
+
+def _added(sum_and_count: tuple[float, int], column: pa.ChunkedArray) -> tuple[float, int]:
+    total, count = sum_and_count
+    return total + (pc.sum(column).as_py() or 0.0), count + pc.count(column).as_py()
+
+
+def _binned(column: pa.ChunkedArray) -> Counter[int]:
+    """Count values by hundredths, those of 1 and above together; what is null counts nowhere."""
+    hundredths = pc.min_element_wise(pc.floor(pc.multiply(column.cast(pa.float64()).drop_null(), BINS)), BINS)
+    return Counter({int(found["values"]): found["counts"] for found in pc.value_counts(hundredths).to_pylist()})
+
+
+def _distribution(counts: Counter[int]) -> Distribution:
+    return Distribution(tuple(counts[place] for place in range(BINS + 1)))
+
+
+def _top(volume: VolumeRef, evaluated: pa.Table, column: str) -> list[PageScore]:
+    """Give the volume's pages with the highest values above 0 of a column."""
+    some = (
+        evaluated.filter(pc.field(column) > 0)
+        .select(list(_SCORED))
+        .sort_by([(column, "descending"), ("index", "ascending")])
+    )
+    return [PageScore(volume=volume, **row) for row in some.slice(0, WORST_PAGES).to_pylist()]
+
+
+def _highest(held: list[PageScore], new: list[PageScore], key: _Key) -> list[PageScore]:
+    return heapq.nsmallest(WORST_PAGES, [*held, *new], key=key)
+
+
+def _by_cer(page: PageScore) -> tuple[float, str, str, int]:
+    return (-(page.cer or 0.0), page.volume.w_id, page.volume.i_id, page.index)
+
+
+def _by_suspicion(page: PageScore) -> tuple[float, str, str, int]:
+    return (-page.suspicion, page.volume.w_id, page.volume.i_id, page.index)

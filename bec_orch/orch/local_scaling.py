@@ -1,0 +1,176 @@
+"""Worker processes of a job on this machine: started detached, found again by their pid files, stopped with SIGTERM."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import psutil
+
+from bec_orch.errors import ConfigError, RetryableError, UsageError
+from bec_orch.orch.discovery import WorkerView
+from bec_orch.orch.plans import Action, Plan
+
+_MOST_WORKERS = 64
+# The shell ends at once, so the worker becomes a child of init: it outlives us, and nobody has to wait for it.
+_DETACHED = '"$@" >>"$0" 2>&1 </dev/null & echo $!'
+
+
+@dataclass(frozen=True, slots=True)
+class PidFile:
+    """What a pid file holds. A pid comes back; together with the time at which its process began it does not."""
+
+    pid: int
+    began: float
+
+
+@dataclass(frozen=True, slots=True)
+class LocalWorker:
+    """A worker that was started here: its number, whether its process still runs, and where its log is.
+
+    `view` is what the database knows of it; None until it has signed on.
+    """
+
+    number: int
+    pid: int
+    running: bool
+    log: Path
+    view: WorkerView | None = None
+
+
+class LocalScaling:
+    """Plans and tells of the workers of one job on this machine.
+
+    Args:
+        job: the job.
+        home: the folder whose `workers/` has the pid files, and `logs/` the logs.
+        command: what runs a worker of the job.
+        patience: seconds that a worker has for stopping.
+    """
+
+    def __init__(self, job: str, home: Path, command: Sequence[str], *, patience: float) -> None:
+        self._job = job
+        self._pids = home / "workers"
+        self._logs = home / "logs"
+        self._command = tuple(command)
+        self._patience = patience
+
+    def plan_up(self, count: int) -> Plan:
+        """Plan to have `count` workers, those that run among them.
+
+        Raises:
+            UsageError: more run already (E_SCALE_SMALLER), or it is no sensible number (E_SCALE_BOUNDS).
+        """
+        if not 1 <= count <= _MOST_WORKERS:
+            raise UsageError(f"{count} is no number of workers from 1 to {_MOST_WORKERS}.", code="E_SCALE_BOUNDS")
+        running = self._running()
+        if len(running) > count:
+            raise UsageError(
+                f"The job {self._job} has {len(running)} workers here already, more than {count}.",
+                code="E_SCALE_SMALLER",
+                hint=f"`bec scale down {self._job} --local --to {count}` stops the others.",
+            )
+        taken = {worker.number for worker in running}
+        free = [number for number in range(1, count + 1) if number not in taken][: count - len(running)]
+        return Plan(tuple(Action(f"start a worker; it logs to {self._log(n)}", partial(self._start, n)) for n in free))
+
+    def plan_down(self, to: int = 0) -> Plan:
+        """Plan to have only `to` workers left: the others finish their page, and give their task back."""
+        going = self._running()[to:]
+        stops = [
+            Action(f"tell worker {one.number} (process {one.pid}) to stop", partial(self._terminate, one.pid))
+            for one in going
+        ]
+        waits = [Action("wait until they have ended", partial(self._wait, going))] if going else []
+        return Plan((*stops, *waits), () if going else (f"The job {self._job} has no workers here to stop.",))
+
+    def status(self, workers: Sequence[WorkerView] = ()) -> tuple[LocalWorker, ...]:
+        """Tell of each worker that was started here and not yet cleared away, beside what the database knows of it."""
+        views = {worker.pid: worker for worker in workers if worker.host == socket.gethostname()}
+        numbers = sorted(int(found[1]) for found in map(self._numbered, self._files()) if found)
+        read = ((number, _read(self._pid_file(number))) for number in numbers)
+        return tuple(
+            LocalWorker(number, pid.pid, _process(pid) is not None, self._log(number), views.get(pid.pid))
+            for number, pid in read
+            if pid
+        )
+
+    def _running(self) -> list[LocalWorker]:
+        return [worker for worker in self.status() if worker.running]
+
+    def _start(self, number: int) -> None:
+        try:
+            self._pids.mkdir(parents=True, exist_ok=True)
+            self._logs.mkdir(parents=True, exist_ok=True)
+            pid = self._spawn(self._log(number))
+            began = psutil.Process(pid).create_time()
+            self._pid_file(number).write_text(json.dumps(asdict(PidFile(pid, began))), "utf-8")
+        except psutil.NoSuchProcess as error:
+            raise ConfigError(
+                "The worker ended at once.", code="E_SCALE_START", hint=f"Its log tells why: {self._log(number)}"
+            ) from error
+        except OSError as error:
+            raise ConfigError(f"The worker could not be started: {error}.", code="E_SCALE_START") from error
+
+    def _spawn(self, log: Path) -> int:
+        shell = ["/bin/sh", "-c", _DETACHED, str(log), *self._command]
+        # A session of its own: Ctrl-C and the end of this terminal do not reach the worker.
+        started = subprocess.run(shell, stdout=subprocess.PIPE, start_new_session=True, check=True)  # noqa: S603  (the command is our own)
+        return int(started.stdout)
+
+    def _terminate(self, pid: int) -> None:
+        try:
+            os.kill(pid, signal.SIGTERM)
+        except ProcessLookupError:
+            return
+
+    def _wait(self, going: Sequence[LocalWorker]) -> None:
+        processes = [process for one in going if (process := self._process_of(one))]
+        _, alive = psutil.wait_procs(processes, timeout=self._patience)
+        if alive:
+            raise RetryableError(
+                f"{len(alive)} workers of the job {self._job} have not ended yet.",
+                code="E_SCALE_DRAINING",
+                hint="They are at their last page; `bec scale status` tells when they have ended.",
+            )
+        for one in going:
+            self._pid_file(one.number).unlink(missing_ok=True)
+
+    def _process_of(self, worker: LocalWorker) -> psutil.Process | None:
+        pid = _read(self._pid_file(worker.number))
+        return _process(pid) if pid else None
+
+    def _files(self) -> list[str]:
+        return [path.name for path in self._pids.iterdir()] if self._pids.is_dir() else []
+
+    def _numbered(self, name: str) -> re.Match[str] | None:
+        return re.fullmatch(rf"{re.escape(self._job)}\.(\d+)\.json", name)
+
+    def _pid_file(self, number: int) -> Path:
+        return self._pids / f"{self._job}.{number}.json"
+
+    def _log(self, number: int) -> Path:
+        return self._logs / f"{self._job}.{number}.log"
+
+
+def _read(path: Path) -> PidFile | None:
+    """Read a pid file; one that is gone, or was being written when the machine stopped, tells of no worker."""
+    try:
+        return PidFile(**json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _process(pid: PidFile) -> psutil.Process | None:
+    try:
+        process = psutil.Process(pid.pid)
+        alive = process.create_time() == pid.began and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return None
+    return process if alive else None

@@ -1,0 +1,37 @@
+"""The queue suite over SQS: as moto plays it, and as strict as the real one is about receipts."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from bec_orch.io.aws import AwsOptions
+from bec_orch.io.sqs import SqsOptions, SqsQueue, SqsQueues
+from tests.aws import Aws
+from tests.conformance.queue_suite import QueueSuite
+from tests.fake_sqs import FakeSqs, served
+
+
+def opened(url: str, region: str, job: str) -> Iterator[SqsQueue]:
+    queues = SqsQueues(SqsOptions(AwsOptions(region, url)))
+    queues.create(job)
+    yield queues(job)
+    queues.close()
+
+
+class TestSqsQueue(QueueSuite):
+    tells_age = False
+    moves_all = False  # moto has no StartMessageMoveTask
+
+    @pytest.fixture
+    def queue(self, aws: Aws) -> Iterator[SqsQueue]:
+        yield from opened(aws.endpoint_url, aws.region, aws.fresh_name("lines"))
+
+
+@pytest.mark.usefixtures("aws_credentials")
+class TestStrictSqsQueue(QueueSuite):
+    tells_age = False
+
+    @pytest.fixture
+    def queue(self) -> Iterator[SqsQueue]:
+        with served(FakeSqs()) as sqs:
+            yield from opened(sqs.url, "us-east-1", "lines")

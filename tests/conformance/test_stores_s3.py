@@ -1,0 +1,16 @@
+"""The store suite over S3, as moto plays it."""
+
+import pytest
+
+from bec_orch.io.objects import Objects
+from bec_orch.io.storage import S3Options, Stores
+from tests.aws import Aws
+from tests.conformance.store_suite import StoreSuite
+
+
+class TestS3Store(StoreSuite):
+    @pytest.fixture
+    def objects(self, aws: Aws) -> Objects:
+        bucket = aws.fresh_name("artefacts")
+        aws.client("s3").create_bucket(Bucket=bucket)
+        return Stores(S3Options(aws.endpoint_url, aws.region)).open(f"s3://{bucket}/some%20where")

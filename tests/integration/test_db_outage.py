@@ -1,0 +1,206 @@
+"""A database that goes away: workers wait, keep what they have, and every volume is done once and computed once."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from bec_orch.core.job_worker import JobContext
+from bec_orch.core.models import AttemptOutcome, Page, VolumeRef
+from bec_orch.errors import DatabaseError
+from bec_orch.io.database import Database
+from bec_orch.orch.enqueue import Enqueuer
+from tests.integration.test_worker_runtime import PAGES, World
+from tests.tcp_faults import TcpFaults, tcp_faults
+
+OUTAGE = 2.0
+CLAIM = b"INSERT INTO task_attempts"
+RENEWAL = b"SET lease_expires_at"
+DONE = b"SET state = 'done'"
+
+
+@pytest.fixture
+def network(conninfo: str) -> Iterator[TcpFaults]:
+    folder = psycopg.conninfo.conninfo_to_dict(conninfo)["host"]
+    with tcp_faults(f"{folder}/.s.PGSQL.5432") as network:
+        yield network
+
+
+@pytest.fixture
+def remote(network: TcpFaults, conninfo: str) -> Iterator[Database]:
+    """The database as it is seen through the network."""
+    through = psycopg.conninfo.make_conninfo(conninfo, host="127.0.0.1", port=network.port)
+    with Database(through, wait=1.0, answer_within=1.0) as database:
+        yield database
+
+
+@pytest.fixture
+def world(remote: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    monkeypatch.setattr("bec_orch.core.worker_runtime._OUTAGE_PAUSE", 0.5)
+    world = World(tmp_path, remote, options={"outage_patience": 30.0})
+    world.create_job()
+    yield world
+    world.queues.close()
+
+
+def outage(network: TcpFaults, kind: str) -> threading.Timer:
+    """Begin an outage; gives the timer that ends it."""
+    getattr(network, kind)()
+    end = threading.Timer(OUTAGE, network.restore)
+    end.start()
+    return end
+
+
+class Seen:
+    """Notes the pages that are computed, and calls `then` at one of them, once."""
+
+    def __init__(self, index: int, then: Callable[[], object]) -> None:
+        self.pages: list[int] = []
+        self._index = index
+        self._then = then
+        self._called = False
+
+    def __call__(self, _context: JobContext, page: Page) -> None:
+        self.pages.append(page.index)
+        if page.index == self._index and not self._called:
+            self._called = True
+            self._then()
+
+
+def check_done_once(world: World, volume: VolumeRef) -> None:
+    assert world.tasks("state, attempt, charged") == [{"state": "done", "attempt": 1, "charged": 0}]
+    assert world.attempts() == ["done"]
+    assert world.lengths(volume) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("kind", ["refuse", "reset", "swallow"])
+class TestOutage:
+    def test_while_a_volume_is_computed(self, world: World, network: TcpFaults, kind: str) -> None:
+        volume = world.volume()
+
+        def away() -> None:
+            outage(network, kind).join()
+
+        world.at_page = seen = Seen(1, away)
+        world.send(volume)
+        assert world.run().outcomes == {AttemptOutcome.DONE: 1}
+        assert seen.pages == [0, 1, 2, 3]
+        check_done_once(world, volume)
+
+    def test_when_a_volume_is_finished(self, world: World, network: TcpFaults, kind: str) -> None:
+        volume = world.volume()
+        world.at_page = seen = Seen(PAGES - 1, lambda: outage(network, kind))
+        world.send(volume)
+        assert world.run().outcomes == {AttemptOutcome.DONE: 1}
+        assert seen.pages == [0, 1, 2, 3]
+        check_done_once(world, volume)
+
+    def test_while_a_worker_looks_for_work(self, world: World, network: TcpFaults, kind: str) -> None:
+        volume = world.volume()
+        worker = world.worker(poll_wait=0.2)
+        thread = threading.Thread(target=worker.run)
+        thread.start()
+        outage(network, kind).join()
+        restored = time.monotonic()
+        world.send(volume)
+        while not world.watching.ends:
+            time.sleep(0.01)
+            assert time.monotonic() - restored < 10
+        worker.stop("SIGTERM")
+        thread.join(10)
+        check_done_once(world, volume)
+
+    def test_before_the_first_word(self, world: World, network: TcpFaults, kind: str) -> None:
+        volume = world.volume()
+        world.send(volume)
+        worker = world.worker()
+        outage(network, kind)
+        assert worker.run(until_empty=True).outcomes == {AttemptOutcome.DONE: 1}
+        check_done_once(world, volume)
+
+
+@pytest.mark.parametrize("after", [CLAIM, DONE], ids=["claim", "done"])
+def test_a_commit_whose_acknowledgement_is_lost_is_made_once(world: World, network: TcpFaults, after: bytes) -> None:
+    volume = world.volume()
+    world.send(volume)
+    network.lose_commit_after = after
+    assert world.run().outcomes == {AttemptOutcome.DONE: 1}
+    assert network.lost.is_set()
+    check_done_once(world, volume)
+
+
+def test_a_renewal_whose_acknowledgement_is_lost_does_no_harm(world: World, network: TcpFaults) -> None:
+    volume = world.volume()
+
+    def lose() -> None:
+        network.lose_commit_after = RENEWAL
+        assert network.lost.wait(10)
+
+    world.at_page = Seen(1, lose)
+    world.send(volume)
+    assert world.run(lease=4.0).outcomes == {AttemptOutcome.DONE: 1}
+    check_done_once(world, volume)
+
+
+def test_an_enqueueing_whose_acknowledgement_is_lost_is_done_again_to_the_same_end(
+    world: World, network: TcpFaults
+) -> None:
+    volumes = [world.volume(f"I{n}") for n in range(5)]
+    enqueuer = Enqueuer(world.database, world.queues)
+    network.lose_commit_after = b"INSERT INTO tasks"
+    with pytest.raises(DatabaseError):
+        enqueuer.enqueue("toy", volumes)
+    assert network.lost.is_set()
+    report = enqueuer.enqueue("toy", volumes)
+    assert (report.already_unfinished, report.sent) == (5, 5)
+    assert world.run().outcomes == {AttemptOutcome.DONE: 5}
+
+
+def test_a_worker_that_should_stop_does_not_wait_for_the_database(world: World, network: TcpFaults) -> None:
+    world.send(world.volume())
+    worker = world.worker(outage_patience=2.0, poll_wait=0.2)
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    while not world.watching.ends:
+        time.sleep(0.01)
+    network.refuse()
+    begun = time.monotonic()
+    worker.stop("SIGTERM")
+    thread.join(20)
+    assert time.monotonic() - begun < 10
+
+
+def test_an_answer_that_never_comes_is_not_waited_for(network: TcpFaults, remote: Database) -> None:
+    with remote.transaction("begin") as connection:
+        connection.execute("SELECT 1")
+    network.swallow()
+    begun = time.monotonic()
+    with pytest.raises(DatabaseError) as caught, remote.transaction("ask") as connection:
+        connection.execute("SELECT 1")
+    assert caught.value.code == "E_DB_AWAY"
+    assert time.monotonic() - begun < 15
+
+
+def test_an_answer_that_stays_out_within_a_transaction_ends_it(network: TcpFaults, remote: Database) -> None:
+    def ask() -> None:
+        with remote.transaction("ask") as connection:
+            connection.execute("SELECT 1")
+            network.swallow()
+            connection.execute("SELECT 1")
+
+    begun = time.monotonic()
+    with pytest.raises(DatabaseError, match="no answer within 1 s"):
+        ask()
+    assert time.monotonic() - begun < 5
+    network.restore()
+    with remote.transaction("ask again") as connection:
+        assert connection.execute("SELECT 1 AS one").fetchone() == {"one": 1}
+
+
+def test_the_server_ends_a_transaction_whose_client_was_cut_off(remote: Database) -> None:
+    with remote.transaction("look") as connection:
+        row = connection.execute("SHOW idle_in_transaction_session_timeout").fetchone()
+    assert row == {"idle_in_transaction_session_timeout": "5min"}

@@ -1,0 +1,174 @@
+"""Workers over SQS that doubles, forgets, throttles and gives up: every volume is done once all the same."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bec_orch.core.models import AttemptOutcome
+from bec_orch.io.aws import AwsOptions
+from bec_orch.io.database import Database
+from bec_orch.io.sqs import SqsOptions, SqsQueues
+from bec_orch.orch.enqueue import Enqueuer
+from bec_orch.orch.redrive import RedriveFilter, Redriver, RedriveReport
+from tests.aws import REGION
+from tests.fake_sqs import FakeSqs, Refused, served
+from tests.integration.test_worker_runtime import World, fail_times
+
+TASKS = "bec_toy_tasks"
+
+
+@pytest.fixture
+def sqs(aws_credentials: None) -> Iterator[FakeSqs]:
+    with served(FakeSqs()) as sqs:
+        yield sqs
+
+
+@pytest.fixture
+def world(database: Database, tmp_path: Path, sqs: FakeSqs) -> Iterator[World]:
+    queues = SqsQueues(SqsOptions(AwsOptions(REGION, sqs.url)))
+    queues.create("toy")
+    world = World(tmp_path, database, options={"poll_wait": 1.0})
+    world.queues.close()
+    world.queues = queues  # type: ignore[assignment]
+    world.create_job()
+    yield world
+    queues.close()
+
+
+def test_each_volume_is_done_once_though_each_message_comes_twice(world: World, sqs: FakeSqs) -> None:
+    sqs.sent_twice = True
+    volumes = [world.volume(f"I{n}", 2) for n in range(6)]
+    world.send(*volumes)
+    assert world.run(slots=2).outcomes == {AttemptOutcome.DONE: 6}
+    assert world.attempts() == ["done"] * 6
+
+
+def test_a_finished_task_has_no_message_left(world: World, sqs: FakeSqs) -> None:
+    world.send(world.volume())
+    world.run()
+    assert sqs.bodies(TASKS) == []
+
+
+def test_throttling_and_faults_of_sqs_end_no_worker(world: World, sqs: FakeSqs) -> None:
+    world.send(world.volume())
+    sqs.faults["ReceiveMessage"].extend([Refused("RequestThrottled"), Refused("InternalError", status=500)])
+    sqs.faults["DeleteMessage"].append(Refused("ServiceUnavailable", status=503))
+    assert world.run().outcomes == {AttemptOutcome.DONE: 1}
+
+
+def test_a_purge_in_the_middle_loses_nothing(world: World, sqs: FakeSqs) -> None:
+    volumes = [world.volume(f"I{n}", 1) for n in range(3)]
+    Enqueuer(world.database, world.queues).enqueue("toy", volumes)
+    sqs.queues[TASKS].messages.clear()
+    assert world.run(redispatch_after=0.0).outcomes == {AttemptOutcome.DONE: 3}
+
+
+def test_a_queue_that_goes_away_under_a_worker_is_waited_for(
+    world: World, sqs: FakeSqs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bec_orch.core.worker_runtime._OUTAGE_PAUSE", 0.1)
+    world.send(world.volume())
+    queue = sqs.queues.pop(TASKS)
+    worker = world.worker()
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    while sqs.calls["ReceiveMessage"] + sqs.calls["GetQueueUrl"] < 4:
+        time.sleep(0.01)
+    sqs.queues[TASKS] = queue
+    while not world.watching.ends:
+        time.sleep(0.01)
+    worker.stop("SIGTERM")
+    thread.join(10)
+    assert world.watching.outcomes == [AttemptOutcome.DONE]
+
+
+def test_malformed_messages_are_dead_lettered_with_a_reason(world: World, sqs: FakeSqs) -> None:
+    url = world.queues("toy").urls.tasks  # type: ignore[attr-defined]
+    for body in ("hello", "[]", '{"w_id": "../x", "i_id": "I1"}', '{"w_id": "W1"}', '"' + "x" * 200_000 + '"'):
+        sqs.answer("SendMessage", {"QueueUrl": url, "MessageBody": body})
+    world.send(world.volume())
+    assert world.run().outcomes == {AttemptOutcome.DONE: 1}
+    codes = [letter.reason["code"] for letter in world.queues("toy").peek(limit=10, dead=True)]  # type: ignore[union-attr]
+    assert sorted(codes) == [
+        "E_MESSAGE_FIELDS",
+        "E_MESSAGE_FIELDS",
+        "E_MESSAGE_NOT_JSON",
+        "E_MESSAGE_TOO_LARGE",
+        "E_NAME_UNSAFE",
+    ]
+
+
+def test_what_sqs_gave_up_is_recorded_and_its_task_goes_on(world: World, sqs: FakeSqs) -> None:
+    volume = world.volume()
+    Enqueuer(world.database, world.queues).enqueue("toy", [volume])
+    attributes = sqs.queues[TASKS].attributes
+    attributes["RedrivePolicy"] = attributes["RedrivePolicy"].replace("1000", "1")
+    queue = world.queues("toy")
+    [message] = queue.receive(limit=1, wait=0, visibility=60)
+    queue.change_visibility(message.receipt, 0)
+    assert queue.receive(limit=1, wait=0, visibility=60) == []
+    for _ in range(2):
+        world.worker()._maintenance.record_dead_letters()
+    with world.database.transaction("look") as connection:
+        found = connection.execute(b"SELECT code, body FROM rejected_messages").fetchall()
+    assert [(row["code"], json.loads(row["body"])["i_id"]) for row in found] == [("E_MESSAGE_GIVEN_UP", "I1")]
+    attributes["RedrivePolicy"] = attributes["RedrivePolicy"].replace(": 1}", ": 1000}")
+    assert world.run(redispatch_after=0.0).outcomes == {AttemptOutcome.DONE: 1}
+
+
+class TestRedrive:
+    def failed(self, world: World, count: int) -> None:
+        volumes = [world.volume(f"I{n}") for n in range(count)]
+        Enqueuer(world.database, world.queues).enqueue("toy", volumes)
+        for volume in volumes:
+            (world.scans / volume.w_id / volume.i_id).rename(world.scans / volume.i_id)
+        assert world.run().outcomes == {AttemptOutcome.TERMINAL_FAILED: count}
+        for volume in volumes:
+            (world.scans / volume.i_id).rename(world.scans / volume.w_id / volume.i_id)
+
+    def test_all_is_one_move_by_sqs_itself(self, world: World, sqs: FakeSqs) -> None:
+        self.failed(world, 3)
+        sent = sqs.calls["SendMessageBatch"]
+        redriver = Redriver(world.database, world.queues)
+        assert redriver.redrive("toy") == RedriveReport(reset=3, moved=3, sent=0, refused=())
+        assert (sqs.calls["StartMessageMoveTask"], sqs.calls["SendMessageBatch"]) == (1, sent)
+        assert world.run().outcomes == {AttemptOutcome.DONE: 3}
+        assert redriver.redrive("toy") == RedriveReport(reset=0, moved=0, sent=0, refused=())
+
+    def test_some_are_moved_one_by_one(self, world: World, sqs: FakeSqs) -> None:
+        self.failed(world, 3)
+        wanted = RedriveFilter(volume=("W1", "I1"))
+        assert Redriver(world.database, world.queues).redrive("toy", wanted) == RedriveReport(1, 1, 0, ())
+        assert sqs.calls["StartMessageMoveTask"] == 0
+        assert len(sqs.bodies("bec_toy_dlq")) == 2
+        assert world.run().outcomes == {AttemptOutcome.DONE: 1}
+
+
+def test_a_message_that_cannot_be_hidden_longer_does_not_cost_the_lease(world: World, sqs: FakeSqs) -> None:
+    seen: list[int] = []
+    real = sqs.answer
+
+    def failing(action: str, given: dict[str, object]) -> dict[str, object]:
+        if action == "ChangeMessageVisibility":
+            seen.append(1)
+            raise Refused("ServiceUnavailable", status=503)
+        return real(action, given)
+
+    def wait_for_renewals(_context: object, page: object) -> None:
+        while len(seen) < 4:
+            time.sleep(0.01)
+
+    sqs.answer = failing  # type: ignore[method-assign]
+    world.at_page = wait_for_renewals
+    world.send(world.volume(pages=1))
+    assert world.run(lease=8.0).outcomes == {AttemptOutcome.DONE: 1}
+
+
+def test_a_failure_that_is_tried_again_hides_its_message_until_then(world: World) -> None:
+    world.at_page = fail_times(OSError("odd"), 1)
+    world.send(world.volume())
+    assert world.run().outcomes == {AttemptOutcome.RETRYABLE_FAILED: 1, AttemptOutcome.DONE: 1}

@@ -1,0 +1,92 @@
+from pathlib import Path
+
+import pytest
+
+from bec_orch.core.models import Page, VolumeRef
+from bec_orch.errors import PageError, StorageError
+from bec_orch.io.storage import Stores
+from bec_orch.jobs.evalv1 import truth as module
+from bec_orch.jobs.evalv1.config import Evalv1Config
+from bec_orch.jobs.evalv1.truth import TruthStore, VolumeTruth
+
+VOLUME = VolumeRef("W1", "I1", "folder+memory:///")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "W1" / "I1"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def opened(root: Path, **config: object) -> VolumeTruth:
+    return TruthStore(Evalv1Config.parse(config), Stores().open(root.as_uri())).volume(VOLUME)
+
+
+def text_of(truth: VolumeTruth, filename: str) -> str | None:
+    found = truth.of(Page(0, filename))
+    return None if found is None else found.text
+
+
+def test_files_are_matched_by_the_name_of_the_image(tmp_path: Path, folder: Path) -> None:
+    (folder / "0001.txt").write_text("one", encoding="utf-8")
+    (folder / "0002.xml").write_text('<alto><TextLine><String CONTENT="two"/></TextLine></alto>', encoding="utf-8")
+    (folder / "0003.jpg.GT.TXT").write_text("three", encoding="utf-8")
+    (folder / "0004.page.xml").write_text("<PcGts/>", encoding="utf-8")
+    truth = opened(tmp_path)
+    names = ["0001.tif", "0002.jpg", "0003.jpg", "0004.png", "0005.jpg", "0001"]
+    assert [text_of(truth, name) for name in names] == ["one", "two", "three", "", None, "one"]
+
+
+def test_of_several_files_the_plainest_is_taken(tmp_path: Path, folder: Path) -> None:
+    for suffix in (".alto.xml", ".txt", ".gt.txt", ".xml"):
+        (folder / f"a{suffix}").write_text(suffix, encoding="utf-8")
+    found = opened(tmp_path).of(Page(0, "a.tif"))
+    assert found is not None
+    assert (found.text, found.key) == (".gt.txt", "W1/I1/a.gt.txt")
+    assert found.etag
+
+
+@pytest.mark.parametrize(
+    ("template", "place"), [("", "."), ("{i_id}", "I1"), ("gt/{w_id}-{i_id}/", "gt/W1-I1"), ("/W1/", "W1")]
+)
+def test_the_folder_is_told_by_the_config(tmp_path: Path, template: str, place: str) -> None:
+    (tmp_path / place).mkdir(parents=True, exist_ok=True)
+    (tmp_path / place / "a.txt").write_text("ཀ", encoding="utf-8")
+    assert text_of(opened(tmp_path, truth_folder=template), "a.jpg") == "ཀ"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_texts_of_usual_encodings_are_read_and_first_lines_left_out(
+    tmp_path: Path, folder: Path, encoding: str
+) -> None:
+    (folder / "a.txt").write_bytes("name.tif\r\nཀ་\r\nཁ".encode(encoding))
+    assert text_of(opened(tmp_path, truth_skip_lines=1), "a.tif") == "ཀ་\r\nཁ"
+
+
+def test_no_truth_is_no_error(tmp_path: Path) -> None:
+    assert text_of(opened(tmp_path), "a.tif") is None
+    assert TruthStore(Evalv1Config(), None).volume(VOLUME).of(Page(0, "a.tif")) is None
+
+
+@pytest.mark.parametrize(("name", "data"), [("a.txt", b"\xff\xfea"), ("a.txt", b"\xe0\xa0"), ("a.xml", b"<alto")])
+def test_broken_truth_is_the_error_of_its_page(tmp_path: Path, folder: Path, name: str, data: bytes) -> None:
+    (folder / name).write_bytes(data)
+    with pytest.raises(PageError, match=f"W1/I1/{name}") as raised:
+        text_of(opened(tmp_path), "a.tif")
+    assert (raised.value.code, raised.value.stage) == ("E_TRUTH_BROKEN", "decode")
+
+
+def test_truth_that_is_too_large_is_not_read(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LARGEST_FILE", 10)
+    (folder / "a.txt").write_bytes(b"x" * 11)
+    with pytest.raises(PageError, match="11 bytes"):
+        text_of(opened(tmp_path), "a.tif")
+
+
+def test_truth_that_goes_away_is_a_fault_of_the_store(tmp_path: Path, folder: Path) -> None:
+    (folder / "a.txt").write_text("ཀ", encoding="utf-8")
+    truth = opened(tmp_path)
+    (folder / "a.txt").unlink()
+    with pytest.raises(StorageError, match="removed"):
+        text_of(truth, "a.tif")

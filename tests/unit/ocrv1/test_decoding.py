@@ -1,0 +1,68 @@
+import itertools
+from collections import defaultdict
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from bec_orch.jobs.ocrv1.decoding import BLANK, beam_search, best_path, confidence, probabilities
+
+
+def matrix(*rows: tuple[float, ...]) -> NDArray[np.float32]:
+    return np.array(rows, np.float32)
+
+
+def read_path(path: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(symbol for symbol, _ in itertools.groupby(path) if symbol != BLANK)
+
+
+def text_probabilities(steps: NDArray[np.float32]) -> dict[tuple[int, ...], float]:
+    """The definition: every path, summed by what it reads."""
+    sums: dict[tuple[int, ...], float] = defaultdict(float)
+    for path in itertools.product(range(steps.shape[1]), repeat=len(steps)):
+        sums[read_path(path)] += float(np.prod([steps[step, symbol] for step, symbol in enumerate(path)]))
+    return sums
+
+
+def test_the_best_path_merges_repeats_and_drops_blanks() -> None:
+    path = [0, 1, 1, 0, 1, 2, 2, 0]
+    steps = np.eye(3, dtype=np.float32)[path] * 0.8 + 0.1
+    assert best_path(steps) == (1, 1, 2)
+    assert beam_search(steps, 10) == (1, 1, 2)
+    assert best_path(steps[:1]) == ()
+
+
+def test_the_beam_finds_the_text_that_many_paths_share() -> None:
+    # The single best path is two blanks (0.36); the text (1,) has 0.6 * 0.4 * 2 + 0.4 * 0.4 = 0.64.
+    steps = matrix((0.6, 0.4), (0.6, 0.4))
+    assert best_path(steps) == ()
+    assert beam_search(steps, 2) == (1,)
+
+
+@given(st.integers(0, 10_000), st.integers(1, 5), st.integers(2, 3))
+def test_a_wide_beam_is_exact(seed: int, steps: int, symbols: int) -> None:
+    random = np.random.default_rng(seed)
+    rows = random.dirichlet(np.full(symbols, 0.5), steps).astype(np.float32)
+    by_text = text_probabilities(rows)
+    found = beam_search(rows, 10_000, least=0)
+    assert by_text[found] == pytest.approx(max(by_text.values()), rel=1e-4)
+
+
+def test_a_beam_passes_over_what_is_improbable() -> None:
+    steps = matrix((0.0, 0.004, 0.996), (0.9, 0.05, 0.05))
+    assert beam_search(steps, 3) == (2,)
+
+
+def test_confidence_is_the_mean_of_the_symbols_peaks() -> None:
+    steps = matrix((0.9, 0.1, 0.0), (0.3, 0.7, 0.0), (0.1, 0.9, 0.0), (0.6, 0.0, 0.4), (0.5, 0.0, 0.5), (0.3, 0.2, 0.5))
+    assert confidence(steps) == pytest.approx((0.9 + 0.5) / 2)
+    assert confidence(steps[:1]) == 0.0
+
+
+def test_logits_logarithms_and_probabilities_are_told_apart() -> None:
+    wanted = matrix((0.7, 0.2, 0.1), (0.1, 0.1, 0.8))
+    assert np.array_equal(probabilities(wanted), wanted)
+    assert np.allclose(probabilities(np.log(wanted)), wanted)
+    assert np.allclose(probabilities(np.log(wanted) + 5), wanted)

@@ -1,0 +1,149 @@
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from bec_orch.core.models import PageOutcome, PageState
+from bec_orch.core.registry import job_worker_class
+from bec_orch.errors import ConfigError, TerminalError
+from bec_orch.io.rows import outcomes_table
+from bec_orch.jobs.ldv1.page_lines import PageLines
+from bec_orch.jobs.ocrv1.worker import SCHEMA, Ocrv1Worker
+from tests.unit.fakes import MemoryRows, context, resources
+from tests.unit.ocrv1.made import box_contour, line_rows, lines_at, model_folder, page_of, png, spelled, wylie_bands
+
+if TYPE_CHECKING:
+    from bec_orch.core.job_worker import JobWorker
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return model_folder(tmp_path_factory.mktemp("models") / "bands")
+
+
+def written(*texts: str) -> tuple[bytes, PageLines]:
+    page, lines = page_of([spelled(wylie_bands(text)) for text in texts])
+    return png(page), lines
+
+
+def run(
+    folder: Path, pages: Mapping[str, tuple[bytes, PageLines | PageOutcome]], **config: Any
+) -> dict[int, PageOutcome]:
+    rows = MemoryRows()
+    table = line_rows({name: found for name, (_, found) in pages.items()})
+    volume = replace(
+        context({name: data for name, (data, _) in pages.items()}, rows), dependencies={"ldv1": lambda: table}
+    )
+    worker: JobWorker = Ocrv1Worker.create({"engine": "ctc", "model": str(folder), **config}, resources())
+    worker.run(volume)
+    worker.close()
+    assert outcomes_table(list(rows.flushed.values()), volume.manifest, worker.schema).num_rows == len(pages)
+    return rows.flushed
+
+
+def test_it_is_the_job_type_that_is_installed() -> None:
+    assert job_worker_class("ocrv1") is Ocrv1Worker
+
+
+@pytest.mark.parametrize("batch_size", [None, 4])
+def test_lines_become_text_in_reading_order(folder: Path, batch_size: int | None) -> None:
+    pages = {
+        "a.png": written("kha§ka", "ka", "ha§kha"),
+        "b.png": written("k§kha"),
+        "c.png": written(*["ka§" * count for count in range(1, 6)]),
+    }
+    found = run(folder, pages, **({"batch_size": batch_size} if batch_size else {}))
+    assert [found[index].row["page_text"] for index in range(3)] == [
+        "ཁ་ཀ\nཀ\nཧ་ཁ",
+        "ཀ་ཁ",
+        "\n".join("ཀ་" * count for count in range(1, 6)),
+    ]
+    row = found[0].row
+    assert row["line_texts"] == ["ཁ་ཀ", "ཀ", "ཧ་ཁ"]
+    assert row["nb_lines"] == 3
+    assert all(0.9 < confidence <= 1 for confidence in row["line_confidences"])
+    assert np.array_equal(row["line_bboxes"], pages["a.png"][1].bboxes)
+    assert set(row) == set(SCHEMA.names)
+
+
+def test_pages_without_lines_are_carried_on(folder: Path) -> None:
+    data, lines = written("ka")
+    found = run(
+        folder,
+        {
+            "a.png": (data, PageOutcome(0, PageState.ERROR, error_type="E_IMAGE_TRUNCATED")),
+            "b.png": (data, PageOutcome(1, PageState.SKIPPED, skip_reason="form")),
+            "c.png": (data, replace(lines, contours=(), bboxes=(), line_ids=(), scores=())),
+            "d.png": (b"no image", lines),
+        },
+    )
+    assert [found[index].state for index in range(4)] == ["skipped", "skipped", "ok", "error"]
+    assert [found[index].skip_reason for index in range(2)] == ["ldv1: E_IMAGE_TRUNCATED", "ldv1: form"]
+    assert (found[2].row["page_text"], found[2].row["nb_lines"]) == ("", 0)
+    assert found[3].error_type == "E_IMAGE_NOT_IMAGE"
+
+
+def test_an_empty_line_is_empty_text(folder: Path) -> None:
+    page, lines = page_of([spelled(wylie_bands("ka")), spelled(wylie_bands("kha"))])
+    empty = box_contour(700, 20, 150, 30)
+    lines = lines_at(page, [lines.contours[0], empty, lines.contours[1]])
+    row = run(folder, {"a.png": (png(page), lines)})[0].row
+    assert row["line_texts"] == ["ཀ", "", "ཁ"]
+    assert row["page_text"] == "ཀ\n\nཁ"
+    assert row["line_confidences"][1] == 0.0
+
+
+def test_a_page_of_another_size_than_its_lines_is_an_error(folder: Path) -> None:
+    data, lines = written("ka")
+    found = run(folder, {"a.png": (data, replace(lines, width=lines.width + 1))})
+    assert found[0].error_type == "E_PAGE_OTHER_SIZE"
+
+
+def test_how_the_page_was_straightened_is_carried_over(folder: Path) -> None:
+    data, lines = written("ka", "ka")
+    points = np.array([[y, x, y, x] for y in (10, 90) for x in (0, 400, 800)], np.float32)
+    found = run(folder, {"a.png": (data, replace(lines, rotation_angle=0.25, tps_points=points, tps_alpha=0.5))})
+    assert found[0].row["rotation_angle"] == 0.25
+    assert np.array_equal(found[0].row["tps_points"], points)
+    assert found[0].row["tps_alpha"] == 0.5
+    assert found[0].row["line_texts"] == ["ཀ", "ཀ"]
+
+
+def test_the_columns_are_those_of_the_stored_format() -> None:
+    assert [f"{field.name}: {field.type}" for field in SCHEMA] == [
+        "rotation_angle: float",
+        "tps_points: list<item: list<item: float>>",
+        "tps_alpha: float",
+        "line_bboxes: list<item: struct<x: int32, y: int32, w: int32, h: int32>>",
+        "line_texts: list<item: string>",
+        "nb_lines: int32",
+        "line_confidences: list<item: float>",
+        "page_text: string",
+    ]
+    assert all(pa.types.is_int32(SCHEMA.field(name).type) for name in Ocrv1Worker.counted.values())
+
+
+def test_without_lines_to_read_the_volume_is_given_up(folder: Path) -> None:
+    worker = Ocrv1Worker.create({"engine": "ctc", "model": str(folder)}, resources())
+    with pytest.raises(TerminalError, match="none of the jobs"):
+        worker.run(context({"a.png": b""}, MemoryRows()))
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"engine": "ctc"}, "needs a `model`"),
+        ({"engine": "ppocr", "language": "bod"}, "`language` is for the engine `tesseract`, not for `ppocr`"),
+        ({"decoder": "beam"}, "`decoder` is for the engine `ctc`"),
+        ({"engine": "abbyy"}, "engine"),
+        ({"language": "bod; rm"}, "language"),
+        ({"language": "../../etc/x"}, "language"),
+    ],
+)
+def test_configs_are_checked(config: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Ocrv1Worker.create(config, resources())
