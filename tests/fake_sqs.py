@@ -114,6 +114,8 @@ class FakeSqs:
         return {"Attributes": {**queue.attributes, "QueueArn": queue.arn, **told}}
 
     def _SendMessage(self, given: Json) -> Json:  # noqa: N802
+        if given.get("DelaySeconds", 0) > 900:
+            raise Refused("InvalidParameterValue", "DelaySeconds must be >= 0 and <= 900.")
         return self._sent(self._queue(given), given)
 
     def _sent(self, queue: Queue, entry: Json) -> Json:
@@ -136,6 +138,8 @@ class FakeSqs:
         }
 
     def _ReceiveMessage(self, given: Json) -> Json:  # noqa: N802
+        if not 1 <= given["MaxNumberOfMessages"] <= 10:
+            raise Refused("InvalidParameterValue", "MaxNumberOfMessages must be between 1 and 10.")
         queue = self._queue(given)
         until = time.monotonic() + given["WaitTimeSeconds"]
         taken = self._taken(queue, given)

@@ -29,6 +29,7 @@ class ToyJob:
     """Writes each page's size in bytes. `at_page` is called before each page, and may raise, wait, change the world."""
 
     job_type: ClassVar[str] = "toy"
+    needs: ClassVar[tuple[str, ...]] = ()
     config_type: ClassVar[type[JobConfig]] = ToyConfig
     code_version: ClassVar[str] = "1"
 

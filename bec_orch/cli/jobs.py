@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bec_orch.cli import job_stats
+from bec_orch.cli import job_graph, job_stats
 from bec_orch.cli.composition import open_parts
 from bec_orch.cli.console import print_json, print_record, print_rows, say
 from bec_orch.cli.invocation import invocation
@@ -31,7 +31,7 @@ app = typer.Typer(help="Make, show and change jobs.")
 
 Needs = Annotated[
     list[str] | None,
-    typer.Option("--needs", metavar="JOB", help="A job whose artefact this one reads; may be given again."),
+    typer.Option("--depends-on", metavar="JOB[,JOB]", help="A job whose artefact this one reads; may be given again."),
 ]
 MaxAttempts = Annotated[int, typer.Option(metavar="N", help="Charged attempts after which a task has failed.")]
 
@@ -59,7 +59,7 @@ def create(
             name,
             job_type or name,
             config,
-            depends_on=needs or (),
+            depends_on=_names(needs) or (),
             max_attempts=max_attempts,
             max_page_error_rate=max_page_error_rate,
         )
@@ -111,7 +111,7 @@ def update(
         job = JobAdmin(parts.database).update(
             name,
             config=config,
-            depends_on=needs,
+            depends_on=_names(needs),
             max_attempts=max_attempts,
             max_page_error_rate=max_page_error_rate,
         )
@@ -132,6 +132,8 @@ def delete(ctx: typer.Context, name: JobName, *, as_json: Json = False) -> None:
 
 
 app.command("stats", epilog="Example: bec jobs stats ldv1 --watch")(job_stats.command)
+app.command("graph", epilog="Example: bec jobs graph")(job_graph.graph)
+app.command("stale", epilog="Example: bec jobs stale ldv1 --limit 10")(job_graph.stale)
 
 
 @app.command(epilog="Example: bec jobs tasks ldv1 --state terminal_failed")
@@ -177,6 +179,11 @@ def types(
         print_json(rows)
     else:
         print_rows(rows, {"type": "type", "implemented_by": "implemented by"}, empty="No job type is installed.")
+
+
+def _names(needs: list[str] | None) -> list[str] | None:
+    """Take lists apart; an empty name is none, so that `--depends-on ""` takes every dependency off."""
+    return None if needs is None else [name for names in needs for name in names.split(",") if name]
 
 
 def _task_row(task: TaskView) -> dict[str, Any]:

@@ -9,7 +9,21 @@ import typer
 from typer.exceptions import TyperException
 
 from bec_orch import __version__
-from bec_orch.cli import config, db, demo, doctor, errors, jobs, queue, run_path, run_volume, scale, worker, workers
+from bec_orch.cli import (
+    config,
+    db,
+    demo,
+    doctor,
+    errors,
+    evaluation,
+    jobs,
+    queue,
+    run_path,
+    run_volume,
+    scale,
+    worker,
+    workers,
+)
 from bec_orch.cli.console import EXIT_DONE, EXIT_INTERRUPTED, note, print_error, say
 from bec_orch.cli.invocation import Invocation, invocation
 from bec_orch.cli.signals import interrupt_on_sigterm
@@ -26,6 +40,7 @@ app.command("run", epilog="Example: bec run ldv1 ~/scans --out ~/lines")(run_pat
 app.command("run-volume", epilog="Example: bec run-volume ldv1 W22084 I0886")(run_volume.command)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(queue.app, name="queue")
+app.add_typer(evaluation.app, name="eval")
 app.command("worker", epilog="Example: bec worker --job ldv1 --slots 2")(worker.command)
 app.command("workers", epilog="Example: bec workers --job ldv1")(workers.command)
 app.command("errors", epilog="Example: bec errors --job ldv1")(errors.command)

@@ -5,13 +5,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bec_orch.cli.console import EXIT_DONE, EXIT_FAILED, EXIT_PAGE_ERRORS, note, print_json, print_rows, say
+from bec_orch.cli.console import (
+    EXIT_DONE,
+    EXIT_FAILED,
+    EXIT_PAGE_ERRORS,
+    note,
+    print_json,
+    print_record,
+    print_rows,
+    say,
+)
 from bec_orch.core.models import TaskState
 from bec_orch.orch.discovery import TaskView
 from bec_orch.orch.local_run import RunOutcome
 from bec_orch.orch.page_errors import PageFault
 
 _ROWS = 30
+# More columns than this many counters and the others fit into no terminal.
+_COUNTERS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +50,18 @@ def show(result: RunResult, *, as_json: bool) -> None:
 
 def _show(result: RunResult) -> None:
     outcome = result.outcome
-    if result.pages_per_second is None:
+    if result.pages_per_second is None and outcome.is_done:
         say("Nothing to do: everything was done already.")
-    rows = [_row(task, outcome.counters) for task in outcome.tasks]
-    total = _total(outcome)
+    in_table = outcome.counters if len(outcome.counters) <= _COUNTERS else {}
+    rows = [_row(task, in_table) for task in outcome.tasks]
+    total = _total(outcome, in_table)
     columns = {name: name for name in total}
     print_rows([*rows[:_ROWS], total], columns, empty="")
     if len(rows) > _ROWS:
         say(f"(The first {_ROWS} of {len(rows)} volumes are shown.)")
+    if len(outcome.counters) > _COUNTERS:
+        say()
+        print_record({name: round(value) for name, value in outcome.counters.items()})
     if result.pages_per_second is not None:
         say(f"{result.pages_per_second:.1f} pages/s")
     _show_faults(result)
@@ -62,6 +77,8 @@ def _show_faults(result: RunResult) -> None:
         note(f"page error {fault.volume}, page {fault.page} '{fault.img_file_name}': {fault.code}: {fault.message}")
     if outcome.pages.error > len(result.page_errors):
         note(f"(The first {len(result.page_errors)} of {outcome.pages.error} page errors are shown.)")
+    for task in outcome.waiting:
+        note(f"waiting {task.volume}: {task.reason}")
     for task in outcome.failed:
         note(f"failed {task.volume}: {task.failure_code}: {task.failure_message}")
         if task.failure_hint:
@@ -86,13 +103,13 @@ def _row(task: TaskView, counters: Mapping[str, float]) -> dict[str, Any]:
     }
 
 
-def _total(outcome: RunOutcome) -> dict[str, Any]:
+def _total(outcome: RunOutcome, counters: Mapping[str, float]) -> dict[str, Any]:
     volumes = len(outcome.tasks)
     return {
         "volume": f"{volumes} volume{'s' * (volumes != 1)}",
         "state": f"{outcome.count(TaskState.DONE)} done",
         "pages": outcome.pages.total,
-        **{name: round(value) for name, value in outcome.counters.items()},
+        **{name: round(value) for name, value in counters.items()},
         "page errors": outcome.pages.error,
     }
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from bec_orch.cli.composition import Parts, open_parts
-from bec_orch.cli.console import say, warn
+from bec_orch.cli.console import note, say, warn
 from bec_orch.cli.invocation import Invocation, invocation
 from bec_orch.cli.options import DEFAULT_ERROR_RATE, ConfigFile, ConfigText, ErrorRate, Json, read_config
 from bec_orch.cli.outcome import RunResult, exit_code, show
@@ -59,7 +59,10 @@ def command(
     overlay: Annotated[bool, typer.Option("--overlay", help="Draw one picture per volume (ldv1).")] = False,
     as_json: Json = False,
 ) -> None:
-    """Run a job over your own scans. Run it again to go on after an interruption; what is done is not done again."""
+    """Run a job over your own scans, and first the jobs that it needs.
+
+    Run it again to go on after an interruption; what is done is not done again.
+    """
     asked = invocation(ctx)
     request = RunRequest(
         job_type, read_config(config_file, config_text) or {}, max_page_error_rate, force, overlay, as_json
@@ -91,10 +94,13 @@ def run_volumes(detected: DetectedSource, request: RunRequest, settings: Setting
     if request.overlay:
         require_overlays(request.job_type)
     for rejected in detected.rejected:
-        warn(f"The folder {printable(rejected.name)} is left out: it {rejected.reason}", "Mend it, then run again.")
+        warn(f"The folder {printable(rejected.name)} is left out: it {rejected.reason.rstrip('.')}.", "Mend it, then run again.")
     with WorkspaceLock(settings.home), open_parts(settings) as parts:
         run = LocalRun(parts.database, parts.queues)
-        job = run.prepare_job(request.job_type, request.config, request.max_page_error_rate)
+        *needed, job = run.prepare_jobs(request.job_type, request.config, request.max_page_error_rate)
+        for first in needed:
+            run.enqueue(first, detected.volumes, parts.sources, force=False)
+            _work(parts, first, request, title=f"First {first.name}, which {job.name} needs:")
         report = run.enqueue(job, detected.volumes, parts.sources, force=request.force)
         for fault in report.faults:
             warn(f"The volume {fault.volume} is left out: {fault.message}", "Mend it, then run again.")
@@ -105,10 +111,13 @@ def run_volumes(detected: DetectedSource, request: RunRequest, settings: Setting
         return RunResult(outcome, settings.dest_url, speed, tuple(overlays), tuple(faults))
 
 
-def _work(parts: Parts, job: Job, request: RunRequest) -> float | None:
+def _work(parts: Parts, job: Job, request: RunRequest, *, title: str = "") -> float | None:
+    """Work until a job has nothing left to do; gives pages per second, None when there was nothing."""
     unfinished = parts.store.unfinished(job)
     if not unfinished:
         return None
+    if title and not request.as_json:
+        note(title)
     with progress(unfinished, silent=request.as_json) as shown:
         done = work(parts, job, shown, until_empty=True, grace=0.0, word="Stopping at the next page.")
     if done.interrupted:

@@ -52,9 +52,10 @@ def show_local(workers: Sequence[LocalWorker], *, as_json: bool) -> None:
 
 def _machine_row(one: MachineStatus, currency: str) -> dict[str, Any]:
     machine = one.machine
+    bought = "spot" if machine.spot else "on-demand"
     return {
         "machine": machine.instance_id,
-        "type": f"{machine.instance_type}, {'spot' if machine.spot else 'on-demand'}, {machine.zone}",
+        "type": f"{machine.instance_type or 'unknown'}, {bought}, {machine.zone}",
         "state": machine.state,
         "price": "unknown" if one.hourly is None else f"{one.hourly:.3f} {currency}",
         "workers": ", ".join(map(_state, one.workers)),

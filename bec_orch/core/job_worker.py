@@ -174,9 +174,13 @@ class WorkerResources:
 
 
 class JobWorker(Protocol):
-    """A kind of work. One instance serves all volumes of a worker process, from several threads at once."""
+    """A kind of work. One instance serves all volumes of a worker process, from several threads at once.
+
+    `needs` names the job types whose artefacts it reads; none for most. `bec run` runs these first.
+    """
 
     job_type: ClassVar[str]
+    needs: ClassVar[tuple[str, ...]]
     config_type: ClassVar[type[JobConfig]]
     code_version: ClassVar[str]
 

@@ -28,6 +28,13 @@ def job_worker_class(job_type: str) -> type[JobWorker]:
     return _load(point)
 
 
+def _how_to_install(point: EntryPoint) -> str:
+    """Name the extra that brings what a job type needs: where there is one, it has the type's name."""
+    if point.dist and point.name in (point.dist.metadata.get_all("Provides-Extra") or ()):
+        return f"Run `pip install '{point.dist.name}[{point.name}]'`."
+    return "Install it into the environment that `bec` runs in."
+
+
 def _load(point: EntryPoint) -> type[JobWorker]:
     try:
         loaded: type[JobWorker] = point.load()
@@ -35,6 +42,6 @@ def _load(point: EntryPoint) -> type[JobWorker]:
         raise ConfigError(
             f"The job type '{point.name}' needs the package '{error.name}', which is not installed.",
             code="E_EXTRA_MISSING",
-            hint=f"pip install 'bec-orch[{point.name}]'",
+            hint=_how_to_install(point),
         ) from error
     return loaded

@@ -81,6 +81,7 @@ class PageJobWorker(ABC, Generic[ConfigT, ItemT, OutputT, StateT]):
     """
 
     job_type: ClassVar[str]
+    needs: ClassVar[tuple[str, ...]] = ()
     config_type: ClassVar[type[JobConfig]]
     code_version: ClassVar[str]
     schema: "pa.Schema"

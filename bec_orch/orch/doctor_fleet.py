@@ -38,7 +38,7 @@ def check_identity(options: AwsOptions) -> Finding:
 
 
 def check_job_queues(queues: SqsQueues, jobs: Sequence[Job]) -> list[Finding]:
-    """Whether the queues of all jobs are there, as we would make them, and may be used; without jobs, if SQS answers."""
+    """Whether the queues of all jobs are there, as we would make them, and may be used; without jobs, SQS itself."""
     if not jobs:
         return [examine("queue", partial(_answers, queues))]
     return [examine(f"queue of {job.name}", partial(_of_job, queues, job.name)) for job in jobs]

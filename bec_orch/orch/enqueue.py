@@ -45,8 +45,8 @@ class EnqueueReport:
 
     `queued` and `waiting` have a new task; of these `superseded` took the place of an unfinished task for an older
     version. The others have none: done for the last known version, done but not as it would be today (`stale`),
-    finally failed for this version and config, or unfinished already. `faults` are volumes whose version could not be read. `sent`
-    counts messages, those of earlier calls that were cut short among them.
+    finally failed for this version and config, or unfinished already. `faults` are volumes whose version could not be
+    read. `sent` counts messages, those of earlier calls that were cut short among them.
     """
 
     volumes: int = 0
@@ -85,6 +85,7 @@ class Enqueuer:
         refresh: SourceFactory | None = None,
         force: bool = False,
         stale: bool = False,
+        intro_pages: int | None = None,
         dry_run: bool = False,
     ) -> EnqueueReport:
         """Give each volume that needs one a task, and send the messages.
@@ -95,6 +96,8 @@ class Enqueuer:
             refresh: gives the sources that are first asked for the volumes' versions, so that changed ones are found.
             force: do again what is done, too.
             stale: do again what would not come out the same today (docs/concepts.md).
+            intro_pages: how many pages at the volumes' beginning are forms of the scanning, to be skipped from now on;
+                None leaves what is known.
             dry_run: count, and change nothing.
 
         Raises:
@@ -108,6 +111,8 @@ class Enqueuer:
             job = read_job(connection, job_name)
             with connection.transaction(force_rollback=dry_run):
                 self._load(connection, known, versions.etags)
+                if intro_pages is not None:
+                    connection.execute(self._sql["note_intro"], {"pages": intro_pages})
                 report = self._add_tasks(connection, job, force=force, stale=stale)
         sent = 0 if dry_run else self.dispatch(job)
         return replace(report, volumes=len(known) + len(without), faults=versions.faults, sent=sent)
@@ -118,6 +123,7 @@ class Enqueuer:
         volumes: Sequence[VolumeRef],
         *,
         refresh: SourceFactory | None = None,
+        intro_pages: int | None = None,
         dry_run: bool = False,
     ) -> dict[str, EnqueueReport]:
         """Enqueue the volumes for the job and for all that it needs, what is needed first; gives each job's report.
@@ -129,7 +135,8 @@ class Enqueuer:
             DatabaseError, QueueError: one is away; run it again later.
         """
         return {
-            name: self.enqueue(name, volumes, refresh=refresh, dry_run=dry_run) for name in self._in_order(job_name)
+            name: self.enqueue(name, volumes, refresh=refresh, intro_pages=intro_pages, dry_run=dry_run)
+            for name in self._in_order(job_name)
         }
 
     def _in_order(self, job_name: str) -> list[str]:

@@ -11,6 +11,7 @@ from bec_orch.io.database import Database
 from bec_orch.orch.discovery import Discovery, TaskView
 from bec_orch.orch.enqueue import Enqueuer, EnqueueReport
 from bec_orch.orch.job_admin import JobAdmin
+from bec_orch.orch.local_chain import local_chain
 from bec_orch.orch.redrive import RedriveFilter, Redriver
 
 # All tasks of a workspace; the listing of the database wants a number.
@@ -32,6 +33,11 @@ class RunOutcome:
     def failed(self) -> list[TaskView]:
         """The volumes that failed for good, or failed and were not tried again any more."""
         return [task for task in self.tasks if task.state in {TaskState.TERMINAL_FAILED, TaskState.RETRYABLE_FAILED}]
+
+    @property
+    def waiting(self) -> list[TaskView]:
+        """The volumes that wait for a job which failed for them; their reason names it."""
+        return [task for task in self.tasks if task.state is TaskState.WAITING]
 
     @property
     def is_done(self) -> bool:
@@ -57,19 +63,29 @@ class LocalRun:
         self._database = database
         self._queues = queues
 
-    def prepare_job(self, job_type: str, config: Mapping[str, Any], max_page_error_rate: float) -> Job:
-        """Give the job that is named like its type: made at the first run, and set to what this run asks for.
+    def prepare_jobs(self, job_type: str, config: Mapping[str, Any], max_page_error_rate: float) -> list[Job]:
+        """Give the job that is named like its type, last, and before it those that it needs, in the order to run them.
 
-        What an earlier run in the workspace asked for does not linger: the same command means the same each time.
+        The job is made at the first run, and set to what this run asks for: what an earlier run in the workspace asked
+        for does not linger, so the same command means the same each time. Those that it needs keep the config that the
+        workspace has for them; they are made with their defaults where it has none.
 
         Raises:
-            ConfigError: the type is unknown, or its schema does not allow the config.
+            ConfigError: a type is unknown, or the schema does not allow the config.
         """
-        whole = job_worker_class(job_type).config_type.parse(config).model_dump(mode="json")
+        config_of_type = {job_type: job_worker_class(job_type).config_type.parse(config).model_dump(mode="json")}
+        return [
+            self._prepare(name, needs, config_of_type.get(name), max_page_error_rate)
+            for name, needs in local_chain(job_type).items()
+        ]
+
+    def _prepare(
+        self, name: str, needs: Sequence[str], config: Mapping[str, Any] | None, max_page_error_rate: float
+    ) -> Job:
         admin = JobAdmin(self._database)
-        if job_type in {job.name for job in admin.list()}:
-            return admin.update(job_type, config=whole, max_page_error_rate=max_page_error_rate)
-        return admin.create(job_type, job_type, whole, max_page_error_rate=max_page_error_rate)
+        if name in {job.name for job in admin.list()}:
+            return admin.update(name, config=config, depends_on=needs, max_page_error_rate=max_page_error_rate)
+        return admin.create(name, name, config or {}, depends_on=needs, max_page_error_rate=max_page_error_rate)
 
     def enqueue(self, job: Job, volumes: Sequence[VolumeRef], sources: SourceFactory, *, force: bool) -> EnqueueReport:
         """Give a task to each volume that is not done as it is now under the job's config; failed ones get another try.

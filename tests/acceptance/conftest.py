@@ -12,6 +12,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from bec_orch.cli.main import run
 from bec_orch.config import Settings, variable
+from tests.aws import Aws
 from tests.plugin import install
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,6 +33,12 @@ class Ended:
 
 
 Bec = Callable[..., Ended]
+
+
+def ok(ended: Ended) -> Ended:
+    """Take it for granted that a command line ended well."""
+    assert ended.code == 0, ended.err
+    return ended
 
 
 @pytest.fixture
@@ -78,6 +85,28 @@ def bec(plain_settings: None, plugins: Path, monkeypatch: pytest.MonkeyPatch, ca
         return Ended(code, *capfd.readouterr())
 
     return call
+
+
+@pytest.fixture
+def fleet_settings(fresh_database: None, aws: Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The settings of a fleet whose AWS is moto."""
+    values = {
+        "AWS_ENDPOINT_URL": aws.endpoint_url,
+        "BEC_HOME": str(tmp_path / "home"),
+        "BEC_REGION": aws.region,
+        "BEC_DEST_S3_BUCKET": aws.fresh_name("results"),
+        "BEC_SOURCE_URL": f"s3://{aws.fresh_name('archive')}",
+        "BEC_LEASE_SECONDS": "6",
+        "BEC_POLL_SECONDS": "1",
+        "BEC_GRACE_SECONDS": "0.01",
+        "BEC_MAINTENANCE_SECONDS": "2",
+        "BEC_BACKOFF_BASE_SECONDS": "0.2",
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    for bucket in (values["BEC_DEST_S3_BUCKET"], values["BEC_SOURCE_URL"].removeprefix("s3://")):
+        aws.client("s3").create_bucket(Bucket=bucket)
+    return values
 
 
 def write_scans(root: Path, volumes: Mapping[str, int], *, empty: Mapping[str, int] | None = None) -> Path:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.conftest import Bec, Ended, write_scans
+from tests.acceptance.conftest import Bec, ok, write_scans
 
 
 @pytest.fixture
@@ -20,14 +20,20 @@ def home(bec: Bec, fresh_database: None, tmp_path: Path, monkeypatch: pytest.Mon
     return tmp_path / "home"
 
 
-def ok(ended: Ended) -> Ended:
-    assert ended.code == 0, ended.err
-    return ended
-
-
 def test_jobs_are_made_shown_changed_and_deleted(bec: Bec, home: Path) -> None:
     made = ok(
-        bec("jobs", "create", "toy-2", "--type", "toy", "--config-text", '{"factor": 2}', "--needs", "toy", "--json")
+        bec(
+            "jobs",
+            "create",
+            "toy-2",
+            "--type",
+            "toy",
+            "--config-text",
+            '{"factor": 2}',
+            "--depends-on",
+            "toy",
+            "--json",
+        )
     )
     assert (made.json["type"], made.json["depends_on"], made.json["config"]["factor"]) == ("toy", ["toy"], 2)
 

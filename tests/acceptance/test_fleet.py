@@ -1,7 +1,4 @@
-"""A fleet, whole: SQS, S3 and PostgreSQL, four worker processes, and what befalls them; and the machines of a job.
-
-With BEC_TEST_FULL=1 the archive has 200 volumes; moto answers slowly, so that fewer are used otherwise.
-"""
+"""A fleet, whole: SQS, S3 and PostgreSQL, four worker processes, and what befalls them."""
 
 import gzip
 import json
@@ -23,7 +20,7 @@ from bec_orch.core.models import ArtefactLocation, VolumeRef, version_of
 from bec_orch.io.artefacts import StoredArtefacts
 from bec_orch.io.source_bdrc import volume_prefix
 from bec_orch.io.storage import S3Options, Stores
-from tests.acceptance.conftest import ROOT, Bec, Ended
+from tests.acceptance.conftest import ROOT, Bec, ok
 from tests.aws import Aws
 from tests.fake_imds import FakeImds, fake_imds
 from tests.fleet_job import GATE_AT
@@ -31,11 +28,9 @@ from tests.plugin import install
 
 WORK = "W1FLEET"
 PAGES = 5
-VOLUMES = 200 if os.environ.get("BEC_TEST_FULL") else 60
+VOLUMES = 200
 KILLED, DRAINED, NOTICED = "I0004", "I0006", "I0008"
 _WAIT = 240.0
-# One of the images that moto has from its beginning.
-IMAGE = "ami-03cf127a"
 
 
 @dataclass
@@ -104,39 +99,9 @@ def until(happened: Callable[[], bool], what: str) -> None:
         time.sleep(0.1)
 
 
-def ok(ended: Ended) -> Ended:
-    assert ended.code == 0, ended.err
-    return ended
-
-
 @pytest.fixture
-def settings(
-    bec: Bec, fresh_database: None, aws: Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> dict[str, str]:
-    """The settings of a fleet whose AWS is moto."""
-    values = {
-        "AWS_ENDPOINT_URL": aws.endpoint_url,
-        "BEC_HOME": str(tmp_path / "home"),
-        "BEC_REGION": aws.region,
-        "BEC_DEST_S3_BUCKET": aws.fresh_name("results"),
-        "BEC_SOURCE_URL": f"s3://{aws.fresh_name('archive')}",
-        "BEC_LEASE_SECONDS": "6",
-        "BEC_POLL_SECONDS": "1",
-        "BEC_GRACE_SECONDS": "0.01",
-        "BEC_MAINTENANCE_SECONDS": "2",
-        "BEC_BACKOFF_BASE_SECONDS": "0.2",
-    }
-    monkeypatch.delenv("BEC_TEST_FULL", raising=False)  # no setting of the program, which would say so
-    for name, value in values.items():
-        monkeypatch.setenv(name, value)
-    for bucket in (values["BEC_DEST_S3_BUCKET"], values["BEC_SOURCE_URL"].removeprefix("s3://")):
-        aws.client("s3").create_bucket(Bucket=bucket)
-    return values
-
-
-@pytest.fixture
-def archive(aws: Aws, settings: dict[str, str]) -> Archive:
-    return Archive(aws.client("s3"), settings["BEC_SOURCE_URL"].removeprefix("s3://"))
+def archive(aws: Aws, fleet_settings: dict[str, str]) -> Archive:
+    return Archive(aws.client("s3"), fleet_settings["BEC_SOURCE_URL"].removeprefix("s3://"))
 
 
 @pytest.fixture
@@ -153,7 +118,9 @@ def plugins(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def fleet(settings: dict[str, str], plugins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
+def fleet(
+    fleet_settings: dict[str, str], plugins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Fleet]:
     monkeypatch.setenv("PYTHONPATH", f"{plugins}{os.pathsep}{ROOT}")
     with ExitStack() as machines:
         fleet = Fleet(tmp_path, machines)
@@ -204,7 +171,7 @@ def check_artefacts(tasks: list[dict[str, Any]], artefacts: StoredArtefacts) -> 
 
 @pytest.mark.timeout(900)
 def test_a_fleet_does_every_volume_once_whatever_befalls_its_machines(
-    bec: Bec, fleet: Fleet, archive: Archive, gates: Path, settings: dict[str, str], aws: Aws, tmp_path: Path
+    bec: Bec, fleet: Fleet, archive: Archive, gates: Path, fleet_settings: dict[str, str], aws: Aws, tmp_path: Path
 ) -> None:
     made = ok(bec("jobs", "create", "fleet", "--config-text", json.dumps({"gates": str(gates)})))
     assert made.err.splitlines() == ["The queue bec_fleet_dlq is made.", "The queue bec_fleet_tasks is made."]
@@ -227,7 +194,7 @@ def test_a_fleet_does_every_volume_once_whatever_befalls_its_machines(
     ended = {task["volume"]["i_id"]: task["failure_code"] for task in tasks}
     assert len(tasks) == len(ended) == VOLUMES
     assert ended == dict.fromkeys(archive.done) | archive.failed
-    check_artefacts([task for task in tasks if task["state"] == "done"], artefacts_of(settings, aws, tmp_path))
+    check_artefacts([task for task in tasks if task["state"] == "done"], artefacts_of(fleet_settings, aws, tmp_path))
 
     done_pages = Counter((gates / "pages").read_text().splitlines())
     again = {page for page, times in done_pages.items() if times > 1}
@@ -248,7 +215,7 @@ def test_a_fleet_does_every_volume_once_whatever_befalls_its_machines(
 
 
 def test_costs_are_told_where_prices_are_known(
-    bec: Bec, fleet: Fleet, archive: Archive, gates: Path, settings: dict[str, str]
+    bec: Bec, fleet: Fleet, archive: Archive, gates: Path, fleet_settings: dict[str, str]
 ) -> None:
     ok(bec("jobs", "create", "fleet", "--config-text", json.dumps({"gates": str(gates)})))
     before = ok(bec("jobs", "stats", "fleet", "--json")).json
@@ -262,7 +229,7 @@ def test_costs_are_told_where_prices_are_known(
     unknown = ok(bec("jobs", "stats", "fleet"))
     assert "cost so far                unknown (0.0 machine hours without a price)" in unknown.out
     assert "cost per 1,000 pages       unknown" in unknown.out
-    prices = Path(settings["BEC_HOME"]) / "prices.toml"
+    prices = Path(fleet_settings["BEC_HOME"]) / "prices.toml"
     prices.write_text('[machines."g6.xlarge"]\nspot = 360000\n')
     known = ok(bec("jobs", "stats", "fleet", "--watch", "--json")).json
     assert known["cost_so_far"] > 0

@@ -172,3 +172,13 @@ def test_a_failure_that_is_tried_again_hides_its_message_until_then(world: World
     world.at_page = fail_times(OSError("odd"), 1)
     world.send(world.volume())
     assert world.run().outcomes == {AttemptOutcome.RETRYABLE_FAILED: 1, AttemptOutcome.DONE: 1}
+
+
+def test_missing_rights_are_named_and_nothing_is_done(world: World, sqs: FakeSqs) -> None:
+    queues = world.queues
+    world.send(world.volume())
+    assert queues.missing_rights("toy") == ()  # type: ignore[attr-defined]
+    for action in ("SendMessage", "DeleteMessage"):
+        sqs.faults[action].append(Refused("AccessDenied"))
+    assert queues.missing_rights("toy") == ("sqs:DeleteMessage", "sqs:SendMessage")  # type: ignore[attr-defined]
+    assert len(sqs.bodies(TASKS)) == 1

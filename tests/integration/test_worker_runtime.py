@@ -32,6 +32,7 @@ from bec_orch.io.db import DBClient, RetryPolicy
 from bec_orch.io.pgqueue import PgQueues
 from bec_orch.io.sources import Sources, source_name
 from bec_orch.io.storage import Stores
+from bec_orch.orch.enqueue import Enqueuer
 from tests.toy_job import ToyConfig, ToyJob, nothing
 
 AtPage = Callable[[JobContext, Page], None]
@@ -497,3 +498,14 @@ def test_a_bug_outside_of_tasks_ends_the_worker_loudly(world: World) -> None:
     world.send(world.volume())
     with pytest.raises(AttributeError):
         worker.run(until_empty=True)
+
+
+def test_intro_pages_are_skipped_with_their_reason(world: World) -> None:
+    volume = world.volume()
+    Enqueuer(world.database, world.queues).enqueue("toy", [volume], intro_pages=2)
+    assert world.run().outcomes == {AttemptOutcome.DONE: 1}
+    found = world.success(volume)
+    assert found
+    table = world.artefacts.read_rows(found)
+    assert table["skip_reason"].to_pylist() == ["intro", "intro", None, None]
+    assert world.tasks("pages_ok, pages_skipped") == [{"pages_ok": 2, "pages_skipped": 2}]

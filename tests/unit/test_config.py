@@ -111,3 +111,98 @@ def test_known_secrets_are_ours_and_those_of_the_libraries(monkeypatch: pytest.M
     monkeypatch.setenv("BEC_SQL_PASSWORD", "canary-one")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary-two")
     assert known_secrets(load_settings({}).settings) == ["canary-one", "canary-two"]
+
+
+def test_the_server_is_verified_where_there_is_something_to_verify_it_with(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("BEC_SQL_HOST", "db.example.org")
+    loaded = load_settings({})
+    assert (loaded.settings.sql_sslmode, loaded.why_sslmode()) == (
+        "require",
+        "there is no CA to verify the server with",
+    )
+    (tmp_path / ".postgresql").mkdir()
+    (tmp_path / ".postgresql" / "root.crt").write_text("")
+    assert load_settings({}).settings.sql_sslmode == "verify-full"
+    monkeypatch.setenv("BEC_SQL_SSLROOTCERT", "/etc/bec/rds-ca.pem")
+    loaded = load_settings({})
+    assert (loaded.settings.sql_sslmode, loaded.why_sslmode()) == ("verify-full", "verified with /etc/bec/rds-ca.pem")
+    monkeypatch.setenv("BEC_SQL_SSLMODE", "require")
+    assert load_settings({}).why_sslmode() == "BEC_SQL_SSLMODE says so"
+    monkeypatch.delenv("BEC_SQL_SSLMODE")
+    monkeypatch.setenv("BEC_SQL_HOST", "localhost")
+    assert load_settings({}).why_sslmode() == "the host is this machine"
+
+
+def test_one_password_is_told_in_one_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BEC_SQL_HOST", "db")
+    monkeypatch.setenv("BEC_SQL_PASSWORD_FILE", "/run/password")
+    assert load_settings({}).settings.has_password
+    monkeypatch.setenv("BEC_SQL_PASSWORD_SECRET", "db")
+    with pytest.raises(ConfigError, match="more than one of BEC_SQL_PASSWORD"):
+        load_settings({})
+
+
+@pytest.mark.parametrize(
+    ("variables", "on_sqs"),
+    [
+        ({}, False),
+        ({"BEC_REGION": "us-east-1"}, True),
+        ({"BEC_QUEUE": "sqs"}, True),
+        ({"BEC_REGION": "us-east-1", "BEC_QUEUE": "pg"}, False),
+    ],
+)
+def test_where_queues_are(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    variables: dict[str, str],
+    on_sqs: bool,  # noqa: FBT001  (what the case expects)
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    settings = load_settings({}).settings
+    assert settings.uses_sqs is on_sqs
+    assert not settings.in_workspace(tmp_path).uses_sqs
+
+
+def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BEC_S3_REQUESTER_PAYS", "one, two,")
+    loaded = load_settings({})
+    assert loaded.settings.s3_requester_pays == ("one", "two")
+    rows = {row["name"]: row["value"] for row in loaded.shown()}
+    assert (rows["BEC_S3_REQUESTER_PAYS"], rows["BEC_S3_ANONYMOUS"]) == ("one,two", None)
+
+
+def test_the_endpoint_of_aws_has_the_name_that_its_tools_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://minio:9000")
+    loaded = load_settings({})
+    assert (loaded.settings.aws_endpoint_url, loaded.origins["aws_endpoint_url"]) == (
+        "http://minio:9000",
+        Origin.ENVIRONMENT,
+    )
+
+
+def test_machines_get_what_is_set_here_but_what_is_this_machines_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {
+        "BEC_SQL_HOST": "db",
+        "BEC_SQL_PASSWORD_SECRET": "db-password",
+        "BEC_REGION": "us-east-1",
+        "BEC_DEST_S3_BUCKET": "results",
+        "BEC_S3_REQUESTER_PAYS": "one,two",
+        "BEC_LEASE_SECONDS": "60",
+    }
+    own = {
+        "AWS_ENDPOINT_URL": "http://minio:9000",
+        "BEC_EC2_DISK_GIB": "50",
+        "BEC_HOME": "/home/me",
+        "BEC_IMDS_URL": "http://imds",
+        "BEC_LOG_FORMAT": "text",
+        "BEC_MEMORY_BUDGET_MIB": "512",
+        "BEC_PRICES_FILE": "/prices.toml",
+        "BEC_THREADS": "2",
+    }
+    for name, value in {**given, **own}.items():
+        monkeypatch.setenv(name, value)
+    assert load_settings({}).for_machines() == {**given, "BEC_LEASE_SECONDS": "60.0"}

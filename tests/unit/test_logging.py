@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bec_orch.logging_setup import configure_logging
+from bec_orch.logging_setup import configure_logging, hide
 
 # Its quote and backslash are written in other ways by repr and by JSON.
 PLANTED = 'canary-7f3a"\\end'
@@ -93,6 +93,15 @@ def test_secrets_reach_no_line(logger: logging.Logger, capsys: pytest.CaptureFix
     assert "canary" not in written
     assert "end'" not in written
     assert 'end"' not in written
+
+
+def test_a_secret_that_is_found_later_is_left_out_from_then_on(
+    logger: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging("json", "info", ["first"])
+    hide("canary")
+    logger.info("first canary")
+    assert '"event": "*** ***"' in capsys.readouterr().err
 
 
 def test_passwords_in_urls_are_masked(logger: logging.Logger, capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,6 +25,12 @@ FROM incoming i
 WHERE v.w_id = i.w_id AND v.i_id = i.i_id AND v.source = i.source
   AND i.manifest_etag IS NOT NULL AND i.manifest_etag IS DISTINCT FROM v.manifest_etag
 
+-- name: note_intro
+UPDATE volumes v
+SET nb_images_intro = %(pages)s
+FROM incoming i
+WHERE v.w_id = i.w_id AND v.i_id = i.i_id AND v.source = i.source
+
 -- name: judge
 -- One verdict for each volume: new, superseded (an unfinished task of an older version makes room for a new one),
 -- unfinished, done, stale (done, but by another config, model, code or input), or failed (finally, for this version and config).
@@ -86,12 +92,17 @@ WITH added AS (
            (SELECT coalesce(max(t.attempt), 0)
             FROM volumes w JOIN tasks t ON t.volume_id = w.id JOIN jobs same ON same.id = t.job_id
             WHERE w.w_id = v.w_id AND w.i_id = v.i_id AND same.name = %(job)s),
-           'needs ' || missing.jobs
+           coalesce(missing.failed, 'needs ' || missing.jobs)
     FROM judged g
     JOIN volumes v ON v.id = g.volume_id
     CROSS JOIN LATERAL (
-        SELECT string_agg(d.name, ', ' ORDER BY d.name) AS jobs
+        SELECT string_agg(d.name, ', ' ORDER BY d.name) AS jobs,
+               string_agg(d.name || ' failed: ' || newest.failure_code, ', ' ORDER BY d.name)
+                   FILTER (WHERE newest.state = 'terminal_failed') AS failed
         FROM job_dependencies jd JOIN jobs d ON d.id = jd.depends_on_id
+        LEFT JOIN LATERAL (
+            SELECT ft.state, ft.failure_code FROM tasks ft
+            WHERE ft.volume_id = v.id AND ft.job_id = d.id ORDER BY ft.id DESC LIMIT 1) newest ON true
         WHERE jd.job_id = %(job_id)s AND NOT EXISTS (
             SELECT 1 FROM tasks dt
             WHERE dt.volume_id = v.id AND dt.job_id = d.id AND dt.state = 'done'

@@ -42,6 +42,7 @@ class Evalv1Worker:
     """
 
     job_type: ClassVar[str] = "evalv1"
+    needs: ClassVar[tuple[str, ...]] = ("ocrv1",)
     config_type: ClassVar[type[JobConfig]] = Evalv1Config
     code_version: ClassVar[str] = "1"
 

@@ -53,6 +53,13 @@ class Ocrv1Config(PageJobConfig):
         description="`greedy`: the likeliest symbol at each step; `beam`: the likeliest text, by prefix beam search.",
     )
     beam_width: int = Field(default=10, ge=1, le=1000, description="Texts that a beam search holds at once.")
+    batch_size: int = Field(
+        default=0,
+        ge=0,
+        le=1024,
+        description="Lines that the engine is given at once, at most. 0: as many as suits it.",
+        json_schema_extra={"affects_output": False},
+    )
     intra_op_threads: int = Field(
         default=1,
         ge=1,
@@ -64,7 +71,8 @@ class Ocrv1Config(PageJobConfig):
     @model_validator(mode="after")
     def _fields_are_of_the_engine(self) -> Self:
         for field, engine in _OF_ENGINE.items():
-            if field in self.model_fields_set and engine != self.engine:
+            # Not whether it was given: stored configs have every field.
+            if engine != self.engine and getattr(self, field) != type(self).model_fields[field].default:
                 raise ValueError(f"`{field}` is for the engine `{engine}`, not for `{self.engine}`")
         if self.engine == "ctc" and self.model is None:
             raise ValueError("the engine `ctc` needs a `model`")

@@ -64,6 +64,7 @@ class Ocrv1Worker(PageJobWorker[Ocrv1Config, Grey, LineText, CutPage]):
     """
 
     job_type = "ocrv1"
+    needs: ClassVar[tuple[str, ...]] = ("ldv1",)
     config_type: ClassVar[type[JobConfig]] = Ocrv1Config
     code_version = "1"
     schema = SCHEMA
@@ -77,7 +78,7 @@ class Ocrv1Worker(PageJobWorker[Ocrv1Config, Grey, LineText, CutPage]):
     @property
     def batch_size(self) -> int:
         """How many lines are read at once, at most: what the config says, else what the engine likes."""
-        return self.config.batch_size if "batch_size" in self.config.model_fields_set else self._recogniser.batch_size
+        return self.config.batch_size or self._recogniser.batch_size
 
     def run(self, context: JobContext) -> Metrics:
         """Read every page of a volume that is not finished.

@@ -137,7 +137,7 @@ def test_without_lines_to_read_the_volume_is_given_up(folder: Path) -> None:
     ("config", "message"),
     [
         ({"engine": "ctc"}, "needs a `model`"),
-        ({"engine": "ppocr", "language": "bod"}, "`language` is for the engine `tesseract`, not for `ppocr`"),
+        ({"engine": "ppocr", "language": "eng"}, "`language` is for the engine `tesseract`, not for `ppocr`"),
         ({"decoder": "beam"}, "`decoder` is for the engine `ctc`"),
         ({"engine": "abbyy"}, "engine"),
         ({"language": "bod; rm"}, "language"),

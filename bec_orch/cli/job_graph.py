@@ -1,0 +1,45 @@
+"""`bec jobs graph` and `bec jobs stale`: which job needs which, and what would not come out the same today."""
+
+from typing import Any
+
+import typer
+
+from bec_orch.cli.composition import open_parts
+from bec_orch.cli.console import print_json, print_rows
+from bec_orch.cli.invocation import invocation
+from bec_orch.cli.options import JobName, Json, Limit
+from bec_orch.core.models import TaskState
+from bec_orch.orch.discovery import Discovery, GraphNode
+
+
+def graph(ctx: typer.Context, *, as_json: Json = False) -> None:
+    """Show the jobs, each after those that it needs, and their tasks by state."""
+    with open_parts(invocation(ctx).settings) as parts:
+        found = Discovery(parts.database, parts.queues).graph()
+    if as_json:
+        print_json(found)
+        return
+    states = [state for state in TaskState if any(node.tasks.get(state) for node in found)]
+    columns = {"job": "job", "type": "type", "needs": "needs"} | {state.value: state.value for state in states}
+    print_rows(
+        [_graph_row(node, states) for node in found],
+        columns,
+        empty="There are no jobs yet: `bec jobs create ldv1` makes one.",
+    )
+
+
+def stale(ctx: typer.Context, name: JobName, *, limit: Limit = 50, as_json: Json = False) -> None:
+    """List the volumes of a job that are done, but would not come out the same today, and what changed since."""
+    with open_parts(invocation(ctx).settings) as parts:
+        found = Discovery(parts.database, parts.queues).stale(name, limit=limit)
+    if as_json:
+        print_json(found)
+        return
+    rows = [{"volume": str(one.volume), "task": one.task_id, "changed": ", ".join(one.reasons)} for one in found]
+    columns = {"volume": "volume", "task": "task", "changed": "changed since"}
+    print_rows(rows, columns, empty=f"Nothing of {name} is stale.")
+
+
+def _graph_row(node: GraphNode, states: list[TaskState]) -> dict[str, Any]:
+    counts = {state.value: node.tasks.get(state, 0) for state in states}
+    return {"job": node.name, "type": node.type, "needs": ", ".join(node.depends_on), **counts}

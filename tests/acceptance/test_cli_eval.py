@@ -1,0 +1,98 @@
+"""OCR is evaluated on the command line: one job after the other, or all of them with one `bec run`."""
+
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.acceptance.conftest import Bec, Ended
+from tests.plugin import install
+from tests.texts_job import READ
+
+TRUTHS = {"0001": READ, "0002": READ.replace("ཀ", "ག"), "0003": READ}
+
+
+@pytest.fixture
+def plugins(tmp_path: Path) -> Path:
+    return install(tmp_path / "plugins", {"texts": "tests.texts_job:TextsJob"})
+
+
+def ok(ended: Ended) -> Ended:
+    assert ended.code == 0, ended.err
+    return ended
+
+
+@pytest.fixture
+def evaluated(bec: Bec, fresh_database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The scans of a volume whose text was read and evaluated: one character of one page is wrong."""
+    volume, truth = tmp_path / "scans" / "W1" / "I1", tmp_path / "truth" / "W1" / "I1"
+    for folder in (volume, truth):
+        folder.mkdir(parents=True)
+    for name, text in TRUTHS.items():
+        cv2.imwrite(str(volume / f"{name}.png"), np.full((60, 90), 255, np.uint8))
+        (truth / f"{name}.txt").write_text(text, "utf-8")
+    monkeypatch.setenv("BEC_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("BEC_SOURCE_URL", (tmp_path / "scans").as_uri())
+    monkeypatch.setenv("BEC_SOURCE_LAYOUT", "folder")
+    config = json.dumps({"truth_url": (tmp_path / "truth").as_uri()})
+    ok(bec("jobs", "create", "ocr", "--type", "texts"))
+    ok(bec("jobs", "create", "eval", "--type", "evalv1", "--depends-on", "ocr", "--config-text", config))
+    ok(bec("queue", "enqueue", "eval", "--all", "--with-dependencies"))
+    for job in ("ocr", "eval"):
+        ok(bec("worker", "--job", job, "--until-empty"))
+    return volume
+
+
+def test_the_report_is_a_table_json_and_a_page_with_pictures(bec: Bec, evaluated: Path, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    told = ok(bec("eval", "report", "eval", "--html", page))
+    assert "Pages with ground truth" in told.out
+    assert "0.056" in told.out
+    assert f"Page: {page}" in told.out
+    html = page.read_text("utf-8")
+    assert html.count("<img ") >= 1
+    assert "0002.png" in html
+    figures = ok(bec("eval", "report", "eval", "--json")).json
+    assert figures["sums"]["char_errors"] == 1
+    assert figures["pages"] == {"ok": 3, "skipped": 0, "error": 0}
+
+
+def test_a_page_whose_image_is_gone_or_broken_is_shown_without_its_picture(
+    bec: Bec, evaluated: Path, tmp_path: Path
+) -> None:
+    page = tmp_path / "report.html"
+    (evaluated / "0002.png").write_bytes(b"no image")
+    told = ok(bec("eval", "report", "eval", "--html", page))
+    assert "warning: W1/I1, page 2 has no picture: " in told.err
+    (evaluated / "0002.png").unlink()
+    told = ok(bec("eval", "report", "eval", "--html", page))
+    assert "warning: W1/I1, page 2 has no picture: " in told.err
+    assert "0002.png" in page.read_text("utf-8")
+
+
+def test_a_page_that_cannot_be_written_is_told(bec: Bec, evaluated: Path, tmp_path: Path) -> None:
+    ended = bec("eval", "report", "eval", "--html", tmp_path / "missing" / "report.html")
+    assert (ended.code, ended.err.split(":")[0]) == (1, "error E_STORAGE")
+
+
+def test_lines_text_and_evaluation_of_real_pages(bec: Bec, shared_data: Path, tmp_path: Path) -> None:
+    tessdata = shared_data / "models" / "tessdata"
+    scans, truth, out = tmp_path / "scans" / "W1" / "I1", tmp_path / "truth" / "W1" / "I1", tmp_path / "out"
+    for folder, suffix in ((scans, "tif"), (truth, "txt")):
+        folder.mkdir(parents=True)
+        for file in (shared_data / "pages_gt" / "namsel_ngb").glob(f"*.{suffix}"):
+            shutil.copy(file, folder)
+    run = [scans.parents[1], "--out", out, "--json"]
+    read = ok(bec("run", "ocrv1", *run, "--config-text", json.dumps({"tessdata": str(tessdata)}))).json
+    assert (read["pages"]["ok"], read["counters"]) == (3, {"lines": 18})
+    config = json.dumps({"truth_url": (tmp_path / "truth").as_uri(), "truth_skip_lines": 1})
+    assert ok(bec("run", "evalv1", *run, "--config-text", config)).json["counters"]["pages_with_truth"] == 3
+    # What `ldv1` and `ocrv1` did before is not done again.
+    nodes = ok(bec("--home", out, "jobs", "graph", "--json")).json
+    assert [(node["name"], node["tasks"]) for node in nodes] == [
+        (job, {"done": 1}) for job in ("ldv1", "ocrv1", "evalv1")
+    ]
+    assert ok(bec("--home", out, "eval", "report", "evalv1", "--json")).json["cer"] < 0.03

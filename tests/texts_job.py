@@ -1,0 +1,30 @@
+"""A job type that reads the same text on every page, and leaves it as `ocrv1` does."""
+
+from typing import ClassVar
+
+import pyarrow as pa
+
+from bec_orch.core.job_worker import JobContext
+from bec_orch.core.models import Page, PageOutcome, PageState
+from bec_orch.jobs.ocrv1.worker import SCHEMA
+from tests.toy_job import ToyJob
+
+READ = "བཀྲ་ཤིས།"
+
+
+class TextsJob(ToyJob):
+    """Reads no images."""
+
+    job_type: ClassVar[str] = "texts"
+
+    @property
+    def schema(self) -> pa.Schema:
+        return SCHEMA
+
+    @property
+    def counted(self) -> dict[str, str]:
+        return {"lines": "nb_lines"}
+
+    def _outcome(self, context: JobContext, page: Page) -> PageOutcome:
+        row = {"nb_lines": 1, "line_texts": [READ], "line_confidences": [0.9], "page_text": READ}
+        return PageOutcome(page.index, PageState.OK, page.etag, row)
