@@ -37,7 +37,7 @@ check: lint  ## all that a change must pass: lint, then all tests on the built w
 
 lock: $(VENV)/.dev  ## take the newest versions into requirements.txt and requirements-dev.txt
 	$(PIP_INSTALL) uv
-	$(COMPILE) --extra ldv1 --extra aws --output-file requirements.txt
+	$(COMPILE) --extra ldv1 --extra ocr --extra aws --output-file requirements.txt
 	$(COMPILE) --extra ldv1 --extra ocr --extra aws --extra dev --constraint requirements.txt \
 		--output-file requirements-dev.txt
 

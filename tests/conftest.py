@@ -1,6 +1,7 @@
 """Fixtures that several folders of tests share: real data where it is there, and a database of one's own."""
 
 import itertools
+import logging
 import os
 import shutil
 import tempfile
@@ -19,6 +20,17 @@ pytest_plugins = ["tests.aws"]
 
 SHARED_DATA = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
 TEMPLATE = "bec_template"
+
+
+@pytest.fixture(autouse=True)
+def logging_restored() -> Iterator[None]:
+    """Logs as they were before: the program sends them where its settings say."""
+    root, ours = logging.getLogger(), logging.getLogger("bec_orch")
+    before = (root.handlers[:], root.level, ours.level)
+    yield
+    root.handlers[:] = before[0]
+    root.setLevel(before[1])
+    ours.setLevel(before[2])
 
 
 @pytest.fixture(scope="session")

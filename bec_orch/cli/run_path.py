@@ -94,7 +94,8 @@ def run_volumes(detected: DetectedSource, request: RunRequest, settings: Setting
     if request.overlay:
         require_overlays(request.job_type)
     for rejected in detected.rejected:
-        warn(f"The folder {printable(rejected.name)} is left out: it {rejected.reason.rstrip('.')}.", "Mend it, then run again.")
+        reason = rejected.reason.removesuffix(".")
+        warn(f"The folder {printable(rejected.name)} is left out: it {reason}.", "Mend it, then run again.")
     with WorkspaceLock(settings.home), open_parts(settings) as parts:
         run = LocalRun(parts.database, parts.queues)
         *needed, job = run.prepare_jobs(request.job_type, request.config, request.max_page_error_rate)

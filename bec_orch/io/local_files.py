@@ -56,11 +56,14 @@ class ScratchFolder:
     def __init__(self, work_dir: Path) -> None:
         with told(f"make a folder in {work_dir}"):
             work_dir.mkdir(parents=True, exist_ok=True)
-            for left in work_dir.glob(f"attempt-*/{_LOCK}"):
-                _remove_if_free(left)
-            self.path = Path(tempfile.mkdtemp(prefix="attempt-", dir=work_dir))
-            self._lock = os.open(self.path / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC)
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            # One at a time: a folder that is made but not locked yet looks like one that was left.
+            with (work_dir / _LOCK).open("a") as making:
+                fcntl.flock(making, fcntl.LOCK_EX)
+                for left in work_dir.glob(f"attempt-*/{_LOCK}"):
+                    _remove_if_free(left)
+                self.path = Path(tempfile.mkdtemp(prefix="attempt-", dir=work_dir))
+                self._lock = os.open(self.path / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC)
+                fcntl.flock(self._lock, fcntl.LOCK_EX)
 
     def close(self) -> None:
         """Remove the folder. May be called twice."""

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.acceptance.conftest import Bec, Ended
+from tests.acceptance.conftest import Bec, ok
 from tests.plugin import install
 from tests.texts_job import READ
 
@@ -18,11 +18,6 @@ TRUTHS = {"0001": READ, "0002": READ.replace("ཀ", "ག"), "0003": READ}
 @pytest.fixture
 def plugins(tmp_path: Path) -> Path:
     return install(tmp_path / "plugins", {"texts": "tests.texts_job:TextsJob"})
-
-
-def ok(ended: Ended) -> Ended:
-    assert ended.code == 0, ended.err
-    return ended
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.conftest import Bec, Ended, write_scans
+from tests.acceptance.conftest import Bec, ok, write_scans
 from tests.plugin import install
 
 TYPES = {
@@ -32,11 +32,6 @@ def home(bec: Bec, fresh_database: None, tmp_path: Path, monkeypatch: pytest.Mon
     ok(bec("jobs", "create", "toy"))
     ok(bec("jobs", "create", "reader", "--depends-on", "toy"))
     return tmp_path / "home"
-
-
-def ok(ended: Ended) -> Ended:
-    assert ended.code == 0, ended.err
-    return ended
 
 
 def cells(text: str) -> list[list[str]]:

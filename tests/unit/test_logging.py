@@ -3,7 +3,6 @@
 import json
 import logging
 import sys
-from collections.abc import Iterator
 
 import pytest
 
@@ -11,16 +10,6 @@ from bec_orch.logging_setup import configure_logging, hide
 
 # Its quote and backslash are written in other ways by repr and by JSON.
 PLANTED = 'canary-7f3a"\\end'
-
-
-@pytest.fixture(autouse=True)
-def logging_restored() -> Iterator[None]:
-    root, ours = logging.getLogger(), logging.getLogger("bec_orch")
-    before = (root.handlers[:], root.level, ours.level)
-    yield
-    root.handlers[:] = before[0]
-    root.setLevel(before[1])
-    ours.setLevel(before[2])
 
 
 @pytest.fixture
