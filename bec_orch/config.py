@@ -65,6 +65,16 @@ def _listed(value: Any) -> Any:
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
 
 
+def _are_pairs(pairs: tuple[str, ...]) -> tuple[str, ...]:
+    without = [pair for pair in pairs if not all(pair.partition("="))]
+    if without:
+        raise ValueError(f"'{without[0]}' is not JOB=URL")
+    return pairs
+
+
+Pairs = Annotated[Names, AfterValidator(_are_pairs)]
+
+
 def _is_this_machine(host: str | None) -> bool:
     return host is None or host in _LOCAL_HOSTS or host.startswith("/")
 
@@ -127,6 +137,7 @@ class Settings(BaseSettings):
     region: str | None = Field(None, description="AWS region; set, queues are on SQS")
     queue: Literal["auto", "sqs", "pg"] = Field("auto", description="auto: sqs if a region is set, else pg")
     sqs_endpoint_url: str | None = Field(None, description="URL of a server that is asked instead of SQS")
+    sqs_queue_urls: Pairs = Field((), description="queues that are named otherwise than ours: JOB=URL")
     aws_endpoint_url: str | None = Field(
         None, validation_alias="AWS_ENDPOINT_URL", description="URL of a server that is asked instead of AWS"
     )
@@ -198,6 +209,11 @@ class Settings(BaseSettings):
     def uses_sqs(self) -> bool:
         """Whether the queues are on SQS, not in the database."""
         return self.queue == "sqs" or (self.queue == "auto" and self.region is not None)
+
+    @property
+    def queue_urls(self) -> dict[str, str]:
+        """The URLs of queues that are named otherwise than ours, by job."""
+        return {job: url for job, _, url in (pair.partition("=") for pair in self.sqs_queue_urls)}
 
     @property
     def default_source(self) -> str | None:

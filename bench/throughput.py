@@ -3,9 +3,9 @@
     python -m bench.throughput [FOLDER] [--pages N] [--repeats N] [--threads N]
     python -m bench.throughput --memory [--pages N] [--budget-mib N]
 
-The first prints pages/s of a bare loop of onnxruntime, as many threads as cores, over inputs that were made beforehand
-of all pages; pages/s of the pipeline over the same pages, from their files to their rows; and the ratio. Both run in
-turn, because other programs on the machine change what it can do: only ratios of neighbouring runs mean anything. On
+The first prints pages/s of a bare loop of onnxruntime, as many threads as cores, over pages that were decoded and
+scaled beforehand; pages/s of the pipeline over the same pages, from their files to their rows; and the ratio. Both run
+in turn, because other programs on the machine change what it can do: only ratios of neighbouring runs mean anything. On
 a machine that is shared, the ratio of CPU seconds is the steadier one.
 
 The second takes a volume of 2,000 small pages through the pipeline, and prints how much memory the process took more
@@ -35,7 +35,6 @@ from bec_orch.core.metrics import Metrics
 from bec_orch.core.models import Manifest, Page, PageCounts, PageOutcome, PageState, VolumeRef
 from bec_orch.errors import PageError
 from bec_orch.jobs.ldv1.worker import Ldv1Worker
-from bec_orch.jobs.shared.model_session import ModelSession
 from bec_orch.jobs.shared.page_job import Round
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff"}
@@ -45,7 +44,7 @@ SMALL_PAGES = 2000
 WARM_PAGES = 40
 KINDS_OF_SMALL_PAGES = 16
 
-Batch = NDArray[np.float32]
+Item = NDArray[np.uint8]
 
 
 @dataclass
@@ -121,44 +120,26 @@ def run_pipeline(worker: Ldv1Worker, paths: Sequence[Path]) -> Metrics:
     return metrics
 
 
-def run_bare(session: ModelSession, batches: Sequence[Batch], threads: int) -> None:
-    """Run the model over inputs that are there already, nothing else."""
+def run_bare(worker: Ldv1Worker, inputs: Sequence[Sequence[Item]], threads: int) -> None:
+    """Run the model over pages that are decoded and scaled already, nothing else."""
     with ThreadPoolExecutor(threads) as pool:
-        for _ in pool.map(session.run, batches):
+        for _ in pool.map(worker.infer, inputs):
             pass
 
 
-@contextmanager
-def recorded() -> Iterator[tuple[list[ModelSession], list[Batch]]]:
-    """Record what models are given while the block runs."""
-    sessions: list[ModelSession] = []
-    batches: list[Batch] = []
-    plain_run = ModelSession.run
-
-    def run(self: ModelSession, batch: Batch, output_name: str | None = None) -> Batch:
-        sessions.append(self)
-        batches.append(batch)
-        return plain_run(self, batch, output_name)
-
-    ModelSession.run = run  # type: ignore[method-assign]
-    try:
-        yield sessions, batches
-    finally:
-        ModelSession.run = plain_run  # type: ignore[method-assign]
-
-
-def inputs_of(worker: Ldv1Worker, paths: Sequence[Path]) -> tuple[ModelSession, list[Batch]]:
-    """Make the model's inputs for all pages, second rounds too; pages that are errors have none."""
-    with recorded() as (sessions, batches):
-        for path in paths:
-            page = Page(0, path.name)
-            try:
-                found = worker.decode(page, path.read_bytes())
-            except PageError:
-                continue
-            while isinstance(found, Round):
-                found = worker.finish(page, found.state, worker.infer(found.items))  # type: ignore[assignment]
-    return sessions[0], batches
+def inputs_of(worker: Ldv1Worker, paths: Sequence[Path]) -> list[Sequence[Item]]:
+    """Decode and scale all pages, for second rounds too; pages that are errors have no input."""
+    inputs: list[Sequence[Item]] = []
+    for path in paths:
+        page = Page(0, path.name)
+        try:
+            found = worker.decode(page, path.read_bytes())
+        except PageError:
+            continue
+        while isinstance(found, Round):
+            inputs.append(found.items)
+            found = worker.finish(page, found.state, worker.infer(found.items))  # type: ignore[assignment]
+    return inputs
 
 
 def seconds(action: Callable[[], object]) -> tuple[float, float]:
@@ -170,13 +151,11 @@ def seconds(action: Callable[[], object]) -> tuple[float, float]:
 
 def compare(worker: Ldv1Worker, paths: Sequence[Path], threads: int, repeats: int) -> None:
     """Print pages/s of the model alone and of the pipeline, in turn, and the ratios."""
-    session, batches = inputs_of(worker, sorted(set(paths)))
-    share = len(paths) // len(set(paths))
-    batches = batches * share
-    print(f"{len(paths)} pages, {len(batches)} model inputs, {threads} threads")
+    inputs = inputs_of(worker, sorted(set(paths))) * (len(paths) // len(set(paths)))
+    print(f"{len(paths)} pages, {len(inputs)} runs of the model, {threads} threads")
     ratios = []
     for number in range(1, repeats + 1):
-        bare, bare_cpu = seconds(lambda: run_bare(session, batches, threads))
+        bare, bare_cpu = seconds(lambda: run_bare(worker, inputs, threads))
         whole, whole_cpu = seconds(lambda: run_pipeline(worker, paths))
         ratios.append((bare / whole, bare_cpu / whole_cpu))
         print(

@@ -110,7 +110,8 @@ def open_queues(settings: Settings, database: Database) -> Queues:
     if not settings.uses_sqs:
         return PgQueues(database)
     endpoint_url = settings.sqs_endpoint_url or settings.aws_endpoint_url
-    return SqsQueues(SqsOptions(AwsOptions(settings.region, endpoint_url), visibility=round(settings.lease_seconds)))
+    aws = AwsOptions(settings.region, endpoint_url)
+    return SqsQueues(SqsOptions(aws, settings.queue_urls, visibility=round(settings.lease_seconds)))
 
 
 def this_machine(settings: Settings) -> InstanceMetadata | None:

@@ -206,3 +206,11 @@ def test_machines_get_what_is_set_here_but_what_is_this_machines_own(monkeypatch
     for name, value in {**given, **own}.items():
         monkeypatch.setenv(name, value)
     assert load_settings({}).for_machines() == {**given, "BEC_LEASE_SECONDS": "60.0"}
+
+
+def test_queues_can_be_given_by_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BEC_SQS_QUEUE_URLS", "ldv1=https://sqs/1/lines?a=b, ocr=https://sqs/1/text")
+    assert load_settings({}).settings.queue_urls == {"ldv1": "https://sqs/1/lines?a=b", "ocr": "https://sqs/1/text"}
+    monkeypatch.setenv("BEC_SQS_QUEUE_URLS", "https://sqs/1/lines")
+    with pytest.raises(ConfigError, match=r"BEC_SQS_QUEUE_URLS is wrong: .* is not JOB=URL"):
+        load_settings({})
