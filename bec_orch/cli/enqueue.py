@@ -20,6 +20,10 @@ from bec_orch.orch.volume_lists import choose, parse_volume, parse_volume_list
 # All stale volumes of a job; the listing of the database wants a number.
 _EVERY = 10_000_000
 
+IntroPages = Annotated[
+    int | None, typer.Option("--intro-pages", metavar="N", min=0, help="The first N pages are scan forms: skip them.")
+]
+
 
 def command(
     ctx: typer.Context,
@@ -45,10 +49,7 @@ def command(
     stale: Annotated[
         bool, typer.Option("--stale", help="Do again what would come out differently today; alone: wherever that is.")
     ] = False,
-    intro_pages: Annotated[
-        int | None,
-        typer.Option("--intro-pages", metavar="N", min=0, help="The first N pages are scan forms: skip them."),
-    ] = None,
+    intro_pages: IntroPages = None,
     with_dependencies: Annotated[
         bool, typer.Option("--with-dependencies", help="Also what is missing of the jobs that this one needs.")
     ] = False,
