@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bec_orch.errors import BecError, Interrupted, UsageError
+from bec_orch.errors import BecError, DatabaseRefused, Interrupted, UsageError
 
 WIDTH = 100
 
@@ -23,6 +23,7 @@ EXIT_DONE = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_PAGE_ERRORS = 3
+EXIT_REFUSED = 4
 EXIT_INTERRUPTED = 130
 
 
@@ -107,6 +108,8 @@ def exit_code_of(error: BecError) -> int:
     """Give the exit code that an error ends the program with."""
     if isinstance(error, Interrupted):
         return EXIT_INTERRUPTED
+    if isinstance(error, DatabaseRefused):
+        return EXIT_REFUSED
     return EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED
 
 

@@ -11,7 +11,7 @@ from bec_orch.core.patience import patiently
 from bec_orch.core.runtime_parts import TaskEnd, WorkerParts
 from bec_orch.core.stop import WorkerStop
 from bec_orch.core.task_run import TaskRunner
-from bec_orch.errors import RetryableError
+from bec_orch.errors import DatabaseRefused, RetryableError
 
 logger = logging.getLogger(__name__)
 
@@ -137,6 +137,9 @@ class BECWorker:
                 self._poll(self._parts.options.poll_wait)
             elif not self._poll(0) or self._tally.given_up():
                 self._end_or_wait()
+        except DatabaseRefused:
+            # Somebody must see to it: a worker that waited would look alive, and do nothing.
+            raise
         except RetryableError as error:
             logger.warning("worker.outage", extra={"code": error.code, "why": error.message})
             self._stop.wait(_OUTAGE_PAUSE)

@@ -16,7 +16,7 @@ import psycopg
 from psycopg.rows import DictRow
 
 from bec_orch.core.models import DeadLetter, QueueStats, ReceivedMessage, TaskMessage
-from bec_orch.errors import DatabaseError, QueueError, ReceiptExpired
+from bec_orch.errors import DatabaseError, DatabaseRefused, QueueError, ReceiptExpired
 from bec_orch.io.database import Database, Row, clean_text, first, rows
 from bec_orch.io.db_errors import database_errors
 from bec_orch.io.db_rows import jsonb
@@ -171,6 +171,9 @@ class PgQueues:
 def _queue_errors() -> Iterator[None]:
     try:
         yield
+    except DatabaseRefused:
+        # Waiting mends nothing: it must not look like an outage of the queue.
+        raise
     except DatabaseError as error:
         raise QueueError(error.message, hint=error.hint) from error
 

@@ -25,7 +25,7 @@ from bec_orch.core.models import (
 from bec_orch.core.ports import Success
 from bec_orch.core.runtime_parts import Activities, TaskEnd, WorkerObserver, WorkerOptions, WorkerParts
 from bec_orch.core.worker_runtime import BECWorker, WorkerReport
-from bec_orch.errors import StorageError, TaskFault
+from bec_orch.errors import DatabaseRefused, StorageError, TaskFault
 from bec_orch.io.artefacts import StoredArtefacts
 from bec_orch.io.database import Database
 from bec_orch.io.db import DBClient, RetryPolicy
@@ -509,3 +509,16 @@ def test_intro_pages_are_skipped_with_their_reason(world: World) -> None:
     table = world.artefacts.read_rows(found)
     assert table["skip_reason"].to_pylist() == ["intro", "intro", None, None]
     assert world.tasks("pages_ok, pages_skipped") == [{"pages_ok": 2, "pages_skipped": 2}]
+
+
+def test_a_database_that_refuses_ends_the_worker_instead_of_being_waited_for(world: World) -> None:
+    def lose_the_right(context: JobContext, page: Page) -> None:
+        if page.index == 3:
+            with world.database.transaction("break the schema") as connection:
+                connection.execute(b"ALTER TABLE queue_messages RENAME COLUMN receive_count TO received")
+
+    world.at_page = lose_the_right
+    world.send(world.volume())
+    with pytest.raises(DatabaseRefused) as caught:
+        world.run()
+    assert caught.value.code == "E_DB_SCHEMA"

@@ -10,7 +10,7 @@ import pytest
 
 from bec_orch.cli.console import as_text, print_error, print_json, print_record, print_rows, say
 from bec_orch.core.models import PageCounts
-from bec_orch.errors import BecError, ConfigError, Interrupted, StorageError, UsageError
+from bec_orch.errors import BecError, ConfigError, DatabaseRefused, Interrupted, StorageError, UsageError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,6 +100,7 @@ def test_lines_with_paths_are_not_wrapped(capsys: pytest.CaptureFixture[str]) ->
         (StorageError("No."), 1),
         (BecError("No.", code="E_WORKER_STOPPED"), 1),
         (Interrupted("No."), 130),
+        (DatabaseRefused("broken"), 4),
     ],
 )
 def test_errors_are_one_line_with_a_hint_and_an_exit_code(
