@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -57,8 +57,7 @@ class ScratchFolder:
         with told(f"make a folder in {work_dir}"):
             work_dir.mkdir(parents=True, exist_ok=True)
             # One at a time: a folder that is made but not locked yet looks like one that was left.
-            with (work_dir / _LOCK).open("a") as making:
-                fcntl.flock(making, fcntl.LOCK_EX)
+            with _locked(work_dir):
                 for left in work_dir.glob(f"attempt-*/{_LOCK}"):
                     _remove_if_free(left)
                 self.path = Path(tempfile.mkdtemp(prefix="attempt-", dir=work_dir))
@@ -71,6 +70,16 @@ class ScratchFolder:
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    opened = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(opened)
 
 
 def _remove_if_free(lock: Path) -> None:
