@@ -10,10 +10,10 @@ from contextlib import closing
 from pathlib import Path
 
 from bec_orch.core.models import VolumeRef
-from bec_orch.io.database import Database
-from bec_orch.io.embedded import EmbeddedPostgres
-from bec_orch.io.migrate import migrate
-from bec_orch.io.pgqueue import PgQueues
+from bec_orch.io.postgres.database import Database
+from bec_orch.io.postgres.embedded import EmbeddedPostgres
+from bec_orch.io.postgres.migrate import migrate
+from bec_orch.io.postgres.pgqueue import PgQueues
 from bec_orch.orch.enqueue import Enqueuer, EnqueueReport
 from bec_orch.orch.job_admin import JobAdmin
 from bec_orch.orch.volume_lists import parse_volume_list

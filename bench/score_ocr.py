@@ -26,7 +26,7 @@ from rapidfuzz.distance import Levenshtein
 
 from bec_orch.core.job_worker import JobContext, JobWorker, PageBytes, WorkerResources
 from bec_orch.core.models import Manifest, Page, PageCounts, PageOutcome, PageState, VolumeRef
-from bec_orch.io.rows import outcomes_table
+from bec_orch.io.artefacts.rows import outcomes_table
 from bec_orch.jobs.ldv1.worker import Ldv1Worker
 from bec_orch.jobs.ocrv1.text import normalised
 from bec_orch.jobs.ocrv1.worker import Ocrv1Worker

@@ -12,9 +12,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from bec_orch.io.database import Database
-from bec_orch.io.embedded import EmbeddedPostgres
-from bec_orch.io.migrate import migrate
+from bec_orch.io.postgres.database import Database
+from bec_orch.io.postgres.embedded import EmbeddedPostgres
+from bec_orch.io.postgres.migrate import migrate
 
 pytest_plugins = ["tests.aws"]
 

@@ -18,20 +18,20 @@ from bec_orch.core.job_workers import JobWorkerCache
 from bec_orch.core.models import Job, WorkerInfo
 from bec_orch.core.runtime_parts import Activities, WorkerObserver, WorkerOptions, WorkerParts
 from bec_orch.errors import ConfigError
-from bec_orch.io.artefacts import StoredArtefacts
-from bec_orch.io.aws import AwsOptions
-from bec_orch.io.database import Database
-from bec_orch.io.db import DBClient, RetryPolicy
-from bec_orch.io.embedded import EmbeddedPostgres
-from bec_orch.io.emf import EmfObserver
-from bec_orch.io.imds import Ec2Machine, InstanceMetadata, metadata_of_this_machine
-from bec_orch.io.migrate import migrate, require_schema
-from bec_orch.io.model_store import CachedModels
-from bec_orch.io.pgqueue import PgQueues
-from bec_orch.io.secrets import password_of_file, password_of_secret
-from bec_orch.io.sources import Sources
-from bec_orch.io.sqs import SqsOptions, SqsQueues
-from bec_orch.io.storage import S3Options, Stores
+from bec_orch.io.artefacts.artefacts import StoredArtefacts
+from bec_orch.io.aws.clients import AwsOptions
+from bec_orch.io.aws.emf import EmfObserver
+from bec_orch.io.aws.imds import Ec2Machine, InstanceMetadata, metadata_of_this_machine
+from bec_orch.io.aws.secrets import password_of_file, password_of_secret
+from bec_orch.io.aws.sqs import SqsOptions, SqsQueues
+from bec_orch.io.postgres.database import Database
+from bec_orch.io.postgres.db import DBClient, RetryPolicy
+from bec_orch.io.postgres.embedded import EmbeddedPostgres
+from bec_orch.io.postgres.migrate import migrate, require_schema
+from bec_orch.io.postgres.pgqueue import PgQueues
+from bec_orch.io.sources.sources import Sources
+from bec_orch.io.stores.model_store import CachedModels
+from bec_orch.io.stores.storage import S3Options, Stores
 from bec_orch.logging_setup import hide
 
 MEBIBYTE = 2**20

@@ -6,7 +6,7 @@ from bec_orch.cli.composition import open_database
 from bec_orch.cli.console import print_json, print_record, say
 from bec_orch.cli.invocation import invocation
 from bec_orch.cli.options import Json
-from bec_orch.io.migrate import migrate, schema_status
+from bec_orch.io.postgres.migrate import migrate, schema_status
 
 app = typer.Typer(help="Make and check the tables of the database.")
 

@@ -12,7 +12,7 @@ from bec_orch.cli.options import Json
 from bec_orch.cli.outcome import show
 from bec_orch.cli.run_path import RunRequest, run_volumes, workspace
 from bec_orch.errors import UsageError
-from bec_orch.io.detect import detect_source
+from bec_orch.io.sources.detect import detect_source
 
 # One page of the samples is cut off on purpose; it is one of nine, more than the usual 5 % of a volume.
 _ERROR_RATE = 0.2

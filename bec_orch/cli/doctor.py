@@ -8,9 +8,9 @@ from bec_orch.cli.invocation import invocation
 from bec_orch.cli.options import Json
 from bec_orch.config import LoadedSettings, Settings
 from bec_orch.core.models import Job
-from bec_orch.io.database import Database
-from bec_orch.io.sqs import SqsQueues
-from bec_orch.io.storage import Stores
+from bec_orch.io.aws.sqs import SqsQueues
+from bec_orch.io.postgres.database import Database
+from bec_orch.io.stores.storage import Stores
 from bec_orch.orch import doctor
 from bec_orch.orch.doctor import Finding, Level, examine
 from bec_orch.orch.doctor_fleet import check_identity, check_job_queues, check_tls

@@ -12,7 +12,7 @@ from bec_orch.cli.invocation import invocation
 from bec_orch.cli.options import JobName, Json
 from bec_orch.core.models import Manifest, VolumeRef
 from bec_orch.errors import PageError, TerminalError
-from bec_orch.io.storage_errors import told
+from bec_orch.io.stores.errors import told
 from bec_orch.orch import eval_html, eval_report
 from bec_orch.orch.eval_values import PageScore, Report, WorkScore
 

@@ -6,8 +6,8 @@ from bec_orch.cli.composition import Parts
 from bec_orch.cli.console import note, say
 from bec_orch.core.models import Job
 from bec_orch.errors import UsageError
-from bec_orch.io.sqs import SqsQueues
-from bec_orch.io.sqs_admin import QueueSetup, queue_names
+from bec_orch.io.aws.sqs import SqsQueues
+from bec_orch.io.aws.sqs_admin import QueueSetup, queue_names
 from bec_orch.orch.job_admin import JobAdmin
 
 _EXISTS = "E_JOB_EXISTS"

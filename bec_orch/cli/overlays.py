@@ -9,7 +9,7 @@ from bec_orch.cli.composition import Parts
 from bec_orch.core.models import ArtefactLocation, version_of
 from bec_orch.core.ports import Success
 from bec_orch.errors import StorageError, UsageError
-from bec_orch.io.storage_errors import told
+from bec_orch.io.stores.errors import told
 from bec_orch.orch.discovery import TaskView
 
 _DRAWN_TYPE = "ldv1"

@@ -19,7 +19,7 @@ from bec_orch.config import Origin, Settings
 from bec_orch.core.models import Job
 from bec_orch.core.names import printable
 from bec_orch.errors import Interrupted
-from bec_orch.io.detect import DetectedSource, detect_source
+from bec_orch.io.sources.detect import DetectedSource, detect_source
 from bec_orch.io.workspace import WorkspaceLock
 from bec_orch.orch.local_run import LocalRun
 from bec_orch.orch.page_errors import page_errors

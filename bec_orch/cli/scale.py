@@ -12,7 +12,7 @@ from bec_orch.cli.options import JobName, Json
 from bec_orch.cli.scale_status import show_fleet, show_local
 from bec_orch.cli.scaling_parts import fleet_of, local_of, machine_spec, queue_of
 from bec_orch.errors import UsageError
-from bec_orch.io.ec2 import Mix
+from bec_orch.io.aws.ec2 import Mix
 from bec_orch.orch.discovery import Discovery, WorkerView
 from bec_orch.orch.plans import Plan, apply
 

@@ -5,8 +5,8 @@ import sys
 from bec_orch.cli.composition import aws_options
 from bec_orch.config import LoadedSettings, Settings, variable
 from bec_orch.errors import ConfigError, UsageError
-from bec_orch.io.ec2 import Ec2Fleet, MachineSpec
-from bec_orch.io.sqs_admin import queue_names
+from bec_orch.io.aws.ec2 import Ec2Fleet, MachineSpec
+from bec_orch.io.aws.sqs_admin import queue_names
 from bec_orch.orch.local_scaling import LocalScaling
 from bec_orch.orch.machine_setup import user_data
 from bec_orch.orch.prices import read_prices

@@ -8,7 +8,7 @@ from bec_orch.core.models import Job
 from bec_orch.core.runtime_parts import WorkerObserver
 from bec_orch.core.worker_runtime import EMPTY, BECWorker, WorkerReport
 from bec_orch.errors import BecError
-from bec_orch.io.imds import Notice, NoticeWatcher, known_machine
+from bec_orch.io.aws.imds import Notice, NoticeWatcher, known_machine
 
 _NOTICES = frozenset(notice.value for notice in Notice)
 

@@ -1,1 +1,1 @@
-"""The outside world: one module per outside thing, each implementing a port of the heart."""
+"""The outside world: one folder per outside thing, each implementing a port of the heart."""

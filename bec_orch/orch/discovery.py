@@ -9,8 +9,8 @@ from typing import Any
 
 from bec_orch.core.models import Job, PageCounts, QueueStats, TaskState, VolumeRef
 from bec_orch.core.ports import QueueFactory
-from bec_orch.io.database import Database, Row, clean_text, first, rows
-from bec_orch.io.sql_files import statements
+from bec_orch.io.postgres.database import Database, Row, clean_text, first, rows
+from bec_orch.io.postgres.sql_files import statements
 from bec_orch.orch.job_admin import read_job
 from bec_orch.orch.prices import MachineUse
 

@@ -15,9 +15,9 @@ from bec_orch.core.models import Job
 from bec_orch.core.ports import TaskQueue
 from bec_orch.core.registry import job_types, job_worker_class
 from bec_orch.errors import BecError
-from bec_orch.io.database import Database
-from bec_orch.io.migrate import schema_status
-from bec_orch.io.objects import Objects
+from bec_orch.io.postgres.database import Database
+from bec_orch.io.postgres.migrate import schema_status
+from bec_orch.io.stores.objects import Objects
 
 # A volume's Parquet file and its parts are some 10 MB; the embedded database keeps 1 GB of write-ahead log at most.
 _DISK_WARN = 5 * 2**30

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from functools import partial
 
 from bec_orch.core.models import Job
-from bec_orch.io.aws import AwsOptions
-from bec_orch.io.aws_identity import identity
-from bec_orch.io.database import Database, first
-from bec_orch.io.sqs import SqsQueues
+from bec_orch.io.aws.clients import AwsOptions
+from bec_orch.io.aws.identity import identity
+from bec_orch.io.aws.sqs import SqsQueues
+from bec_orch.io.postgres.database import Database, first
 from bec_orch.orch.doctor import Finding, Level, examine
 
 _TLS = b"SELECT ssl, version FROM pg_stat_ssl WHERE pid = pg_backend_pid()"

@@ -15,10 +15,10 @@ from psycopg.rows import DictRow
 from bec_orch.core.models import Job, VolumeRef
 from bec_orch.core.ports import QueueFactory, SourceFactory
 from bec_orch.errors import BecError, PartlySent, RetryableError, TerminalError
-from bec_orch.io.database import Database, Row, clean_text, rows
-from bec_orch.io.db import SUPERSEDED
-from bec_orch.io.db_rows import message_of
-from bec_orch.io.sql_files import statements
+from bec_orch.io.postgres.database import Database, Row, clean_text, rows
+from bec_orch.io.postgres.db import SUPERSEDED
+from bec_orch.io.postgres.rows import message_of
+from bec_orch.io.postgres.sql_files import statements
 from bec_orch.orch.job_admin import read_job
 
 # HEAD requests wait for the network, not for a core; stores answer hundreds at a time.

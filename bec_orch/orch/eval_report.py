@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 from bec_orch.core.models import ArtefactLocation, Job, PageCounts, VolumeRef, version_of
 from bec_orch.core.ports import ArtefactStore
 from bec_orch.errors import BecError, UsageError
-from bec_orch.io.database import Database, rows
-from bec_orch.io.sql_files import statements
+from bec_orch.io.postgres.database import Database, rows
+from bec_orch.io.postgres.sql_files import statements
 from bec_orch.orch.eval_values import BINS, Confusion, Distribution, PageScore, Report, Sums, WorkScore
 
 JOB_TYPE = "evalv1"

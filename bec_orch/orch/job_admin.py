@@ -17,9 +17,9 @@ from bec_orch.core.models import Job
 from bec_orch.core.names import printable
 from bec_orch.core.registry import job_worker_class
 from bec_orch.errors import ConfigError, UsageError
-from bec_orch.io.database import Database, clean_text, first, rows
-from bec_orch.io.db_rows import job_of, jsonb
-from bec_orch.io.sql_files import statements
+from bec_orch.io.postgres.database import Database, clean_text, first, rows
+from bec_orch.io.postgres.rows import job_of, jsonb
+from bec_orch.io.postgres.sql_files import statements
 
 # Job names become names of SQS queues (80 characters with a suffix for the dead letters) and prefixes of keys.
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")

@@ -7,7 +7,7 @@ from typing import Any
 from bec_orch.core.models import Job, PageCounts, TaskState, VolumeRef
 from bec_orch.core.ports import QueueFactory, SourceFactory
 from bec_orch.core.registry import job_worker_class
-from bec_orch.io.database import Database
+from bec_orch.io.postgres.database import Database
 from bec_orch.orch.discovery import Discovery, TaskView
 from bec_orch.orch.enqueue import Enqueuer, EnqueueReport
 from bec_orch.orch.job_admin import JobAdmin

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from bec_orch.core.models import DeadLetter, Job, TaskState, VolumeRef
 from bec_orch.core.ports import QueueFactory
-from bec_orch.io.database import Database, Row, clean_text, rows
-from bec_orch.io.sql_files import statements
+from bec_orch.io.postgres.database import Database, Row, clean_text, rows
+from bec_orch.io.postgres.sql_files import statements
 from bec_orch.orch.enqueue import Enqueuer
 from bec_orch.orch.job_admin import read_job
 

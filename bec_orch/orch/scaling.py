@@ -1,7 +1,7 @@
 """The machines of a job on EC2: planned in words first, then made, drained and removed.
 
 Draining: a machine that has to go is held back by the group's hook `bec-drain`. Its worker finds in the machine's
-metadata that the group ends it (`bec_orch.io.imds`), stops at a page boundary, gives its task back and ends; then
+metadata that the group ends it (`bec_orch.io.aws.imds`), stops at a page boundary, gives its task back and ends; then
 systemd switches the machine off. Should the worker not find it, the machine goes when the hook's time is over, and
 systemd sends the worker SIGTERM on the way down.
 """
@@ -13,7 +13,7 @@ from functools import partial
 from itertools import chain
 
 from bec_orch.errors import ConfigError, RetryableError, UsageError
-from bec_orch.io.ec2 import Ec2Fleet, Group, GroupMachine, MachineSpec, Mix, digest
+from bec_orch.io.aws.ec2 import Ec2Fleet, Group, GroupMachine, MachineSpec, Mix, digest
 from bec_orch.orch.discovery import WorkerCondition, WorkerView
 from bec_orch.orch.plans import Action, Plan
 from bec_orch.orch.prices import PriceTable

@@ -8,8 +8,8 @@ from bec_orch.core.models import TaskMessage, VolumeRef, WorkerInfo
 from bec_orch.core.runtime_parts import TaskEnd, WorkerParts
 from bec_orch.core.stop import WorkerStop
 from bec_orch.core.task_run import TaskRunner
-from bec_orch.io.database import Database
-from bec_orch.io.pgqueue import PgQueue
+from bec_orch.io.postgres.database import Database
+from bec_orch.io.postgres.pgqueue import PgQueue
 
 _RECEIVE_WAIT = 5.0
 

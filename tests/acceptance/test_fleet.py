@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from bec_orch.core.models import ArtefactLocation, VolumeRef, version_of
-from bec_orch.io.artefacts import StoredArtefacts
-from bec_orch.io.source_bdrc import volume_prefix
-from bec_orch.io.storage import S3Options, Stores
+from bec_orch.io.artefacts.artefacts import StoredArtefacts
+from bec_orch.io.sources.bdrc import volume_prefix
+from bec_orch.io.stores.storage import S3Options, Stores
 from tests.acceptance.conftest import ROOT, Bec, ok
 from tests.aws import Aws
 from tests.fake_imds import FakeImds, fake_imds

@@ -28,8 +28,8 @@ from bec_orch.core.models import (
 )
 from bec_orch.core.ports import ArtefactStore, AttemptFiles, AttemptKey, Success
 from bec_orch.errors import BecError, StorageError, TerminalError
-from bec_orch.io.artefacts import StoredArtefacts
-from bec_orch.io.objects import Objects
+from bec_orch.io.artefacts.artefacts import StoredArtefacts
+from bec_orch.io.stores.objects import Objects
 
 SCHEMA = pa.schema([("width", pa.int32()), ("nb_lines", pa.int32())])
 COUNTED = {"lines": "nb_lines"}

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from bec_orch.io.database import Database
-from bec_orch.io.pgqueue import PgQueues
+from bec_orch.io.postgres.database import Database
+from bec_orch.io.postgres.pgqueue import PgQueues
 from tests.conformance.queue_suite import QueueSuite
 
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from bec_orch.io.aws import AwsOptions
-from bec_orch.io.sqs import SqsOptions, SqsQueue, SqsQueues
+from bec_orch.io.aws.clients import AwsOptions
+from bec_orch.io.aws.sqs import SqsOptions, SqsQueue, SqsQueues
 from tests.aws import Aws
 from tests.conformance.queue_suite import QueueSuite
 from tests.fake_sqs import FakeSqs, served

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from bec_orch.io.objects import Objects
-from bec_orch.io.storage import Stores
+from bec_orch.io.stores.objects import Objects
+from bec_orch.io.stores.storage import Stores
 from tests.conformance.store_suite import StoreSuite
 
 

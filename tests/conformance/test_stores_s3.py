@@ -2,8 +2,8 @@
 
 import pytest
 
-from bec_orch.io.objects import Objects
-from bec_orch.io.storage import S3Options, Stores
+from bec_orch.io.stores.objects import Objects
+from bec_orch.io.stores.storage import S3Options, Stores
 from tests.aws import Aws
 from tests.conformance.store_suite import StoreSuite
 

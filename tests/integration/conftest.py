@@ -6,8 +6,8 @@ from typing import Any, Protocol
 import pytest
 
 from bec_orch.core.models import Job
-from bec_orch.io.database import Database
-from bec_orch.io.db import DBClient, RetryPolicy
+from bec_orch.io.postgres.database import Database
+from bec_orch.io.postgres.db import DBClient, RetryPolicy
 
 SOURCE = "folder+file:///scans"
 

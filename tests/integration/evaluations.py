@@ -10,8 +10,8 @@ import pyarrow as pa
 from bec_orch.core.job_worker import JobContext, JobWorker, PageReader, RowStore, WorkerResources
 from bec_orch.core.models import ArtefactLocation, Manifest, PageOutcome, PageState
 from bec_orch.core.ports import AttemptKey, Success
-from bec_orch.io.artefacts import StoredArtefacts
-from bec_orch.io.storage import Stores
+from bec_orch.io.artefacts.artefacts import StoredArtefacts
+from bec_orch.io.stores.storage import Stores
 from bec_orch.jobs.ocrv1.worker import SCHEMA
 from tests.unit.fakes import FlagStop, MemoryPages, resources
 

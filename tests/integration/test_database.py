@@ -11,11 +11,11 @@ import pytest
 
 from bec_orch.core.patience import patiently
 from bec_orch.errors import ConfigError, DatabaseError
-from bec_orch.io import migrate as migrate_module
-from bec_orch.io.database import Database, clean_json, clean_text
-from bec_orch.io.db_errors import translated
-from bec_orch.io.embedded import EmbeddedPostgres
-from bec_orch.io.migrate import Migration, migrate, require_schema, schema_status
+from bec_orch.io.postgres import migrate as migrate_module
+from bec_orch.io.postgres.database import Database, clean_json, clean_text
+from bec_orch.io.postgres.embedded import EmbeddedPostgres
+from bec_orch.io.postgres.errors import translated
+from bec_orch.io.postgres.migrate import Migration, migrate, require_schema, schema_status
 from tests.integration.conftest import Sql
 
 SCHEMA = Path(__file__).parents[2] / "schema.sql"

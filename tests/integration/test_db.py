@@ -27,7 +27,7 @@ from bec_orch.core.models import (
     WorkerInfo,
 )
 from bec_orch.errors import ConfigError, LeaseLost, TerminalError
-from bec_orch.io.db import SUPERSEDED, DBClient
+from bec_orch.io.postgres.db import SUPERSEDED, DBClient
 from tests.integration.conftest import SOURCE, Sql
 
 VOLUME = VolumeRef("W1", "I1", SOURCE)
@@ -177,7 +177,7 @@ class TestClaim:
         assert 50 < answer.retry_after <= 60
 
     def test_row_held_by_a_commit_is_busy(self, store: DBClient, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("bec_orch.io.db._CLAIM_LOCK_WAIT", "100ms")
+        monkeypatch.setattr("bec_orch.io.postgres.db._CLAIM_LOCK_WAIT", "100ms")
         with store.fence(take(store, job), 60):
             assert refused(store, job) == ClaimRefused(Refusal.BUSY, TaskState.RUNNING, 5.0)
 

@@ -11,7 +11,7 @@ import pytest
 from bec_orch.core.job_worker import JobContext
 from bec_orch.core.models import AttemptOutcome, Page, VolumeRef
 from bec_orch.errors import DatabaseError
-from bec_orch.io.database import Database
+from bec_orch.io.postgres.database import Database
 from bec_orch.orch.enqueue import Enqueuer
 from tests.integration.test_worker_runtime import PAGES, World
 from tests.tcp_faults import TcpFaults, tcp_faults

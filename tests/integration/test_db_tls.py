@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from bec_orch.errors import DatabaseError
-from bec_orch.io.database import Database
+from bec_orch.io.postgres.database import Database
 from tests.tcp_faults import tcp_faults
 from tests.tls import Authority, tls_in_front_of
 

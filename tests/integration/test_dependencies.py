@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from bec_orch.core.models import AttemptOutcome, TaskState, VolumeRef
-from bec_orch.io.database import Database
+from bec_orch.io.postgres.database import Database
 from bec_orch.orch.discovery import Discovery
 from bec_orch.orch.enqueue import Enqueuer
 from bec_orch.orch.redrive import RedriveFilter, Redriver

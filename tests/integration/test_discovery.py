@@ -17,9 +17,9 @@ from bec_orch.core.models import (
     WorkerInfo,
 )
 from bec_orch.errors import ConfigError
-from bec_orch.io.database import Database
-from bec_orch.io.db import DBClient
-from bec_orch.io.pgqueue import PgQueues
+from bec_orch.io.postgres.database import Database
+from bec_orch.io.postgres.db import DBClient
+from bec_orch.io.postgres.pgqueue import PgQueues
 from bec_orch.orch.discovery import Discovery, TaskFilter, WorkerCondition, WorkerTask
 from bec_orch.orch.enqueue import Enqueuer
 from bec_orch.orch.redrive import RedriveFilter, Redriver, RedriveReport, RefusedVolume

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from bec_orch.core.models import Job
-from bec_orch.io.aws import AwsOptions
-from bec_orch.io.database import Database
-from bec_orch.io.sqs import SqsOptions, SqsQueues
+from bec_orch.io.aws.clients import AwsOptions
+from bec_orch.io.aws.sqs import SqsOptions, SqsQueues
+from bec_orch.io.postgres.database import Database
 from bec_orch.orch.doctor import Level
 from bec_orch.orch.doctor_fleet import check_job_queues, check_tls
 from tests.aws import REGION

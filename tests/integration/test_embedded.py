@@ -15,15 +15,15 @@ import psycopg.conninfo
 import pytest
 
 from bec_orch.errors import BecError, ConfigError, DatabaseError, DiskFullError
-from bec_orch.io import embedded as embedded_module
-from bec_orch.io import pg_programs
-from bec_orch.io.embedded import EmbeddedPostgres
-from bec_orch.io.pg_programs import PgPrograms
+from bec_orch.io.postgres import embedded as embedded_module
+from bec_orch.io.postgres import programs as pg_programs
+from bec_orch.io.postgres.embedded import EmbeddedPostgres
+from bec_orch.io.postgres.programs import PgPrograms
 
 USER_PROCESS = """
 import sys
 from pathlib import Path
-from bec_orch.io.embedded import EmbeddedPostgres
+from bec_orch.io.postgres.embedded import EmbeddedPostgres
 with EmbeddedPostgres(Path(sys.argv[1])) as server:
     print(server.conninfo, flush=True)
     sys.stdin.readline()

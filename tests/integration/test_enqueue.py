@@ -10,9 +10,9 @@ import pytest
 
 from bec_orch.core.models import Claim, Failure, Job, PageCounts, TaskMessage, TaskResult, VolumeRef
 from bec_orch.errors import ConfigError, ManifestError, QueueError, StorageError
-from bec_orch.io.database import Database
-from bec_orch.io.db import SUPERSEDED, DBClient
-from bec_orch.io.pgqueue import PgQueues
+from bec_orch.io.postgres.database import Database
+from bec_orch.io.postgres.db import SUPERSEDED, DBClient
+from bec_orch.io.postgres.pgqueue import PgQueues
 from bec_orch.orch.enqueue import Enqueuer, EnqueueReport, read_versions
 from tests.integration.conftest import SOURCE, Sql
 

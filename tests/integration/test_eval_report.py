@@ -24,10 +24,10 @@ from bec_orch.core.models import (
     VolumeRef,
 )
 from bec_orch.errors import StorageError, UsageError
-from bec_orch.io.artefacts import StoredArtefacts
-from bec_orch.io.database import Database
-from bec_orch.io.db import DBClient
-from bec_orch.io.storage import Stores
+from bec_orch.io.artefacts.artefacts import StoredArtefacts
+from bec_orch.io.postgres.database import Database
+from bec_orch.io.postgres.db import DBClient
+from bec_orch.io.stores.storage import Stores
 from bec_orch.jobs.evalv1.thumbnail import thumbnail
 from bec_orch.jobs.evalv1.worker import Evalv1Worker
 from bec_orch.orch import eval_report

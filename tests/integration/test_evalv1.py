@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from bec_orch.core.models import Manifest, Page, PageOutcome, PageState, VolumeRef
-from bec_orch.io.artefacts import StoredArtefacts
-from bec_orch.io.sources import Sources, source_name
-from bec_orch.io.storage import Stores
+from bec_orch.io.artefacts.artefacts import StoredArtefacts
+from bec_orch.io.sources.sources import Sources, source_name
+from bec_orch.io.stores.storage import Stores
 from bec_orch.jobs.evalv1.worker import Evalv1Worker
 from tests.integration.evaluations import evaluate, ocr_outcome, publish_ocr, rows_of, with_stores
 

@@ -8,8 +8,8 @@ import pytest
 
 from bec_orch.core.models import Claim, TaskState, VolumeRef
 from bec_orch.errors import BecError, ConfigError, UsageError
-from bec_orch.io.database import Database
-from bec_orch.io.db import DBClient
+from bec_orch.io.postgres.database import Database
+from bec_orch.io.postgres.db import DBClient
 from bec_orch.orch import job_admin
 from bec_orch.orch.job_admin import DeletedJob, JobAdmin
 from tests.integration.conftest import SOURCE, Sql

@@ -8,8 +8,8 @@ import pytest
 
 from bec_orch.core.job_worker import JobContext
 from bec_orch.core.models import AttemptOutcome, Page
-from bec_orch.io.database import Database
-from bec_orch.io.imds import InstanceMetadata, NoticeWatcher
+from bec_orch.io.aws.imds import InstanceMetadata, NoticeWatcher
+from bec_orch.io.postgres.database import Database
 from tests.fake_imds import fake_imds
 from tests.integration.test_worker_runtime import World
 

@@ -11,8 +11,8 @@ import pytest
 
 from bec_orch.core.models import TaskMessage
 from bec_orch.errors import QueueError
-from bec_orch.io.database import Database
-from bec_orch.io.pgqueue import PgQueue, PgQueues
+from bec_orch.io.postgres.database import Database
+from bec_orch.io.postgres.pgqueue import PgQueue, PgQueues
 from tests.integration.conftest import Sql
 
 

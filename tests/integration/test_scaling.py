@@ -14,8 +14,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from bec_orch.errors import BecError, ConfigError, RetryableError, UsageError
-from bec_orch.io.aws import AwsOptions
-from bec_orch.io.ec2 import Ec2Fleet, MachineSpec, Mix
+from bec_orch.io.aws.clients import AwsOptions
+from bec_orch.io.aws.ec2 import Ec2Fleet, MachineSpec, Mix
 from bec_orch.orch.discovery import WorkerCondition, WorkerTask, WorkerView
 from bec_orch.orch.machine_setup import user_data
 from bec_orch.orch.plans import Plan, apply

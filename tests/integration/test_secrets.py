@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from bec_orch.errors import ConfigError, RetryableError
-from bec_orch.io.aws import AwsOptions
-from bec_orch.io.aws_identity import identity
-from bec_orch.io.secrets import password_of_file, password_of_secret
+from bec_orch.io.aws.clients import AwsOptions
+from bec_orch.io.aws.identity import identity
+from bec_orch.io.aws.secrets import password_of_file, password_of_secret
 from tests.aws import Aws
 
 

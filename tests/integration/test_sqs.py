@@ -10,10 +10,10 @@ import pytest
 
 from bec_orch.core.models import TaskMessage
 from bec_orch.errors import ConfigError, NameUnsafeError, PartlySent, QueueError, ReceiptExpired
-from bec_orch.io.aws import AwsOptions, Patience, aws_client
-from bec_orch.io.sqs import SqsOptions, SqsQueue, SqsQueues
-from bec_orch.io.sqs_admin import Difference
-from bec_orch.io.sqs_deliveries import Deliveries
+from bec_orch.io.aws.clients import AwsOptions, Patience, aws_client
+from bec_orch.io.aws.sqs import SqsOptions, SqsQueue, SqsQueues
+from bec_orch.io.aws.sqs_admin import Difference
+from bec_orch.io.aws.sqs_deliveries import Deliveries
 from tests.aws import REGION, Aws
 from tests.fake_sqs import FakeSqs, Refused, served
 
@@ -268,7 +268,7 @@ class TestSending:
     def test_entries_that_keep_failing_end_it(
         self, sqs: FakeSqs, queue: SqsQueue, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("bec_orch.io.sqs_send.LONGEST_WAIT", 0.01)
+        monkeypatch.setattr("bec_orch.io.aws.sqs_send.LONGEST_WAIT", 0.01)
         sqs.failing_entries.extend([{0: False}] * 20)
         with pytest.raises(PartlySent) as caught:
             queue.send([MESSAGE])
@@ -433,7 +433,7 @@ class TestDeadLetters:
 
 
 def test_a_long_wait_is_several_long_polls(sqs: FakeSqs, queue: SqsQueue, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bec_orch.io.sqs.LONGEST_POLL", 1)
+    monkeypatch.setattr("bec_orch.io.aws.sqs.LONGEST_POLL", 1)
     with ThreadPoolExecutor(1) as pool:
         waiting: Any = pool.submit(queue.receive, limit=1, wait=8, visibility=60)
         while sqs.calls["ReceiveMessage"] < 2:

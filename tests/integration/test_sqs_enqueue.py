@@ -13,9 +13,9 @@ from botocore.awsrequest import AWSResponse
 
 from bec_orch.core.models import Job, VolumeRef
 from bec_orch.errors import QueueError
-from bec_orch.io.aws import AwsOptions
-from bec_orch.io.database import Database
-from bec_orch.io.sqs import SqsOptions, SqsQueues
+from bec_orch.io.aws.clients import AwsOptions
+from bec_orch.io.aws.sqs import SqsOptions, SqsQueues
+from bec_orch.io.postgres.database import Database
 from bec_orch.orch.enqueue import Enqueuer
 from bec_orch.orch.volume_lists import parse_volume_list
 from tests.aws import REGION, Aws

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from bec_orch.core.models import AttemptOutcome
-from bec_orch.io.aws import AwsOptions
-from bec_orch.io.database import Database
-from bec_orch.io.sqs import SqsOptions, SqsQueues
+from bec_orch.io.aws.clients import AwsOptions
+from bec_orch.io.aws.sqs import SqsOptions, SqsQueues
+from bec_orch.io.postgres.database import Database
 from bec_orch.orch.enqueue import Enqueuer
 from bec_orch.orch.redrive import RedriveFilter, Redriver, RedriveReport
 from tests.aws import REGION

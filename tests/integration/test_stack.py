@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from bec_orch.io.aws import AwsOptions
-from bec_orch.io.ec2 import Ec2Fleet, MachineSpec, Mix
-from bec_orch.io.sqs import SqsOptions, SqsQueues
+from bec_orch.io.aws.clients import AwsOptions
+from bec_orch.io.aws.ec2 import Ec2Fleet, MachineSpec, Mix
+from bec_orch.io.aws.sqs import SqsOptions, SqsQueues
 from bec_orch.orch.plans import apply
 from bec_orch.orch.prices import PriceTable
 from bec_orch.orch.scaling import FleetScaling

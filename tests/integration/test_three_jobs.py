@@ -15,7 +15,7 @@ from bec_orch.core.job_worker import JobContext
 from bec_orch.core.models import AttemptOutcome, Page, TaskState, VolumeRef
 from bec_orch.core.runtime_parts import TaskEnd
 from bec_orch.errors import StorageError, TaskFault, TerminalError
-from bec_orch.io.database import Database
+from bec_orch.io.postgres.database import Database
 from bec_orch.orch.discovery import Discovery
 from bec_orch.orch.enqueue import Enqueuer
 from bec_orch.orch.job_admin import JobAdmin

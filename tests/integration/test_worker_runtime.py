@@ -26,12 +26,12 @@ from bec_orch.core.ports import Success
 from bec_orch.core.runtime_parts import Activities, TaskEnd, WorkerObserver, WorkerOptions, WorkerParts
 from bec_orch.core.worker_runtime import BECWorker, WorkerReport
 from bec_orch.errors import DatabaseRefused, StorageError, TaskFault
-from bec_orch.io.artefacts import StoredArtefacts
-from bec_orch.io.database import Database
-from bec_orch.io.db import DBClient, RetryPolicy
-from bec_orch.io.pgqueue import PgQueues
-from bec_orch.io.sources import Sources, source_name
-from bec_orch.io.storage import Stores
+from bec_orch.io.artefacts.artefacts import StoredArtefacts
+from bec_orch.io.postgres.database import Database
+from bec_orch.io.postgres.db import DBClient, RetryPolicy
+from bec_orch.io.postgres.pgqueue import PgQueues
+from bec_orch.io.sources.sources import Sources, source_name
+from bec_orch.io.stores.storage import Stores
 from bec_orch.orch.enqueue import Enqueuer
 from tests.toy_job import ToyConfig, ToyJob, nothing
 

@@ -13,13 +13,13 @@ import pytest
 from bec_orch.core.models import ArtefactLocation, Manifest, ModelInfo, Page, PageOutcome, PageState, VolumeRef
 from bec_orch.core.ports import AttemptKey
 from bec_orch.errors import DiskFullError, StorageError, TerminalError
-from bec_orch.io import local_files
-from bec_orch.io.artefacts import StoredArtefacts
-from bec_orch.io.attempt_files import METADATA_KEY, StoredAttempt
-from bec_orch.io.folders import FolderObjects
-from bec_orch.io.objects import Objects, Retries
-from bec_orch.io.parts import RANGE, PartFiles, key_digest
-from bec_orch.io.row_store import PartRows
+from bec_orch.io.artefacts import local_files
+from bec_orch.io.artefacts.artefacts import StoredArtefacts
+from bec_orch.io.artefacts.attempt_files import METADATA_KEY, StoredAttempt
+from bec_orch.io.artefacts.parts import RANGE, PartFiles, key_digest
+from bec_orch.io.artefacts.row_store import PartRows
+from bec_orch.io.stores.folders import FolderObjects
+from bec_orch.io.stores.objects import Objects, Retries
 
 POINT = pa.struct([("x", pa.int32()), ("y", pa.int32())])
 SCHEMA = pa.schema([("nb_contours", pa.int32()), ("contours", pa.list_(pa.list_(POINT)))])

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from bec_orch.core.models import Manifest, Page, PageOutcome, PageState, VolumeRef
 from bec_orch.errors import TerminalError
-from bec_orch.io.columns import column
-from bec_orch.io.local_files import read_parquet, write_parquet
-from bec_orch.io.rows import artefact_schema, outcomes_table
+from bec_orch.io.artefacts.columns import column
+from bec_orch.io.artefacts.local_files import read_parquet, write_parquet
+from bec_orch.io.artefacts.rows import artefact_schema, outcomes_table
 
 POINT = pa.struct([("x", pa.int32()), ("y", pa.int32())])
 BOX = pa.struct([(name, pa.int32()) for name in "xywh"])

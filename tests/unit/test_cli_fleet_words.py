@@ -7,7 +7,7 @@ import pytest
 
 from bec_orch.cli.job_stats import cost_in_words
 from bec_orch.cli.scale_status import show_fleet
-from bec_orch.io.ec2 import Group, GroupMachine, Mix
+from bec_orch.io.aws.ec2 import Group, GroupMachine, Mix
 from bec_orch.orch.discovery import WorkerCondition, WorkerTask, WorkerView
 from bec_orch.orch.prices import Cost
 from bec_orch.orch.scaling import FleetStatus, MachineStatus

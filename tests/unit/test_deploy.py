@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bec_orch.errors import ConfigError
-from bec_orch.io.ec2 import BY_STACK, DRAIN_HOOK, JOB_TAG, MANAGED_TAG
+from bec_orch.io.aws.ec2 import BY_STACK, DRAIN_HOOK, JOB_TAG, MANAGED_TAG
 from bec_orch.orch.machine_setup import user_data
 from bec_orch.orch.scaling import drain_seconds
 

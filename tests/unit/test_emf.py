@@ -10,7 +10,7 @@ import pytest
 
 from bec_orch.core.models import AttemptOutcome, Claim, Failure, Job, Manifest, PageCounts, TaskResult, VolumeRef
 from bec_orch.core.runtime_parts import TaskEnd
-from bec_orch.io.emf import EmfObserver, emf_fields
+from bec_orch.io.aws.emf import EmfObserver, emf_fields
 from bec_orch.logging_setup import JsonFormatter, Redactor
 
 JOB = Job(1, "ldv1", "ldv1", {}, "hash", 5, 0.05, ())

@@ -9,7 +9,7 @@ from PIL import Image
 from bec_orch.core.models import PageState
 from bec_orch.core.registry import job_worker_class
 from bec_orch.errors import ConfigError
-from bec_orch.io.columns import column
+from bec_orch.io.artefacts.columns import column
 from bec_orch.jobs.ldv1.page_lines import PageLines
 from bec_orch.jobs.ldv1.worker import SCHEMA, Ldv1Worker, row_of
 from tests.unit import image_bytes as made

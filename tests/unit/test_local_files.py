@@ -4,7 +4,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from bec_orch.io.local_files import ScratchFolder
+from bec_orch.io.artefacts.local_files import ScratchFolder
 
 TOGETHER = 8
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from bec_orch.core.models import Page, VolumeRef, version_of
 from bec_orch.core.names import check_name
 from bec_orch.errors import ManifestError, NameUnsafeError
-from bec_orch.io.bdrc_manifest import MAX_BYTES, parse_dimensions
-from bec_orch.io.pages import MAX_FILENAME_BYTES
-from bec_orch.io.source_bdrc import BdrcSource, volume_prefix
-from bec_orch.io.storage import Stores
+from bec_orch.io.sources.bdrc import BdrcSource, volume_prefix
+from bec_orch.io.sources.bdrc_manifest import MAX_BYTES, parse_dimensions
+from bec_orch.io.sources.pages import MAX_FILENAME_BYTES
+from bec_orch.io.stores.storage import Stores
 
 NAME = "Works/60/W1/images/W1-I1/dimensions.json"
 

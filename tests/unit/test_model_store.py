@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 
 from bec_orch.errors import ConfigError, DiskFullError, NameUnsafeError, StorageError
-from bec_orch.io import model_store
-from bec_orch.io.model_store import CachedModels
-from bec_orch.io.objects import Objects
-from bec_orch.io.storage import Stores
+from bec_orch.io.stores import model_store
+from bec_orch.io.stores.model_store import CachedModels
+from bec_orch.io.stores.objects import Objects
+from bec_orch.io.stores.storage import Stores
 
 
 @pytest.fixture

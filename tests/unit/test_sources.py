@@ -11,13 +11,13 @@ from bec_orch.core.job_worker import PageBytes, PageReader
 from bec_orch.core.models import ArtefactLocation, Page, VolumeRef
 from bec_orch.core.ports import ImageSource
 from bec_orch.errors import ManifestError, PageError, StorageError, UsageError
-from bec_orch.io.detect import DetectedSource, detect_source
-from bec_orch.io.folders import FolderObjects
-from bec_orch.io.objects import Objects
-from bec_orch.io.pages import StorePages
-from bec_orch.io.source_bdrc import volume_prefix
-from bec_orch.io.sources import Sources, parse_source, source_name
-from bec_orch.io.storage import Stores
+from bec_orch.io.sources.bdrc import volume_prefix
+from bec_orch.io.sources.detect import DetectedSource, detect_source
+from bec_orch.io.sources.pages import StorePages
+from bec_orch.io.sources.sources import Sources, parse_source, source_name
+from bec_orch.io.stores.folders import FolderObjects
+from bec_orch.io.stores.objects import Objects
+from bec_orch.io.stores.storage import Stores
 
 
 def put(root: Path, *names: str, data: bytes = b"image") -> None:

@@ -10,10 +10,10 @@ import pytest
 from obstore.exceptions import GenericError
 
 from bec_orch.errors import BecError, ConfigError, DiskFullError, NameUnsafeError, StorageError
-from bec_orch.io.folders import FolderObjects
-from bec_orch.io.objects import Objects, Retries
-from bec_orch.io.storage import S3Options, Stores, path_of
-from bec_orch.io.storage_errors import told
+from bec_orch.io.stores.errors import told
+from bec_orch.io.stores.folders import FolderObjects
+from bec_orch.io.stores.objects import Objects, Retries
+from bec_orch.io.stores.storage import S3Options, Stores, path_of
 from tests.unit.stub_s3 import ETAG, StubS3, stub_s3
 
 AT_ONCE = Retries(attempts=4, wait_initial=0.001, wait_max=0.002)

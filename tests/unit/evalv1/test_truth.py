@@ -4,7 +4,7 @@ import pytest
 
 from bec_orch.core.models import Page, VolumeRef
 from bec_orch.errors import PageError, StorageError
-from bec_orch.io.storage import Stores
+from bec_orch.io.stores.storage import Stores
 from bec_orch.jobs.evalv1 import truth as module
 from bec_orch.jobs.evalv1.config import Evalv1Config
 from bec_orch.jobs.evalv1.truth import TruthStore, VolumeTruth

@@ -9,8 +9,8 @@ from PIL import Image
 from bec_orch.core.job_worker import WorkerResources
 from bec_orch.core.models import PageOutcome, PageState
 from bec_orch.errors import ConfigError, Interrupted, StorageError
-from bec_orch.io.columns import column
-from bec_orch.io.storage import Stores
+from bec_orch.io.artefacts.columns import column
+from bec_orch.io.stores.storage import Stores
 from bec_orch.jobs.evalv1 import page_row
 from bec_orch.jobs.evalv1.page_row import COUNTED, SCHEMA
 from bec_orch.jobs.evalv1.worker import Evalv1Worker

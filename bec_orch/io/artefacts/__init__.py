@@ -1,0 +1,1 @@
+"""What a task leaves: Parquet, part files, `success.json`."""

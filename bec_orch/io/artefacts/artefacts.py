@@ -1,0 +1,129 @@
+"""The destination store (an `ArtefactStore`).
+
+Under `{job}/{w_id}/{i_id}/{version}/` it has the Parquet file of an attempt and, last of all, `success.json`, which
+names that file. Readers find the file through `success.json` alone.
+"""
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bec_orch.core.models import ArtefactFile, ArtefactLocation, Manifest
+from bec_orch.core.ports import AttemptKey, Success
+from bec_orch.errors import StorageError
+from bec_orch.io.artefacts.attempt_files import StoredAttempt
+from bec_orch.io.artefacts.success_json import parse, success_key, to_bytes
+from bec_orch.io.stores.objects import Entry, Objects
+
+# Files of newer attempts may be on their way to being published: only older ones are ever swept.
+_ATTEMPT_FILE = re.compile(r"\.a([0-9]+)\.parquet$")
+
+
+class StoredArtefacts:
+    """Artefacts in an object store; attempts write their files first in `work_dir`, a folder of this machine."""
+
+    def __init__(self, objects: Objects, work_dir: Path) -> None:
+        self._objects = objects
+        self._work_dir = work_dir
+
+    def check_writable(self) -> None:
+        """Write and delete a small object.
+
+        Raises:
+            StorageError, DiskFullError: nothing can be written here.
+        """
+        self._objects.check_writable()
+
+    def success(self, location: ArtefactLocation) -> Success | None:
+        blob = self._objects.read(success_key(location))
+        return None if blob is None else parse(blob.data, self._objects.version(blob), location)
+
+    def verify(self, success: Success, nb_pages: int) -> bool:
+        return bool(success.files) and all(self._is_whole(file, nb_pages) for file in success.files)
+
+    def _is_whole(self, file: ArtefactFile, nb_pages: int) -> bool:
+        """Look at size and footer; of a file of the older layout, the size is not known."""
+        entry = self._objects.head(file.key)
+        if entry is None or (file.sha256 and (entry.size, nb_pages) != (file.size, file.rows)):
+            return False
+        try:
+            with self._objects.open(entry) as opened, pq.ParquetFile(opened) as parquet:
+                return bool(parquet.metadata.num_rows == nb_pages)
+        except (pa.ArrowException, OSError):
+            return False
+
+    def open_attempt(
+        self,
+        location: ArtefactLocation,
+        manifest: Manifest,
+        attempt: int,
+        key: AttemptKey,
+        schema: pa.Schema,
+        counted: Mapping[str, str],
+    ) -> StoredAttempt:
+        return StoredAttempt(self._objects, location, manifest, attempt, key, schema, counted, work_dir=self._work_dir)
+
+    def commit(self, location: ArtefactLocation, content: Mapping[str, Any], *, replaces: Success | None) -> Success:
+        key, data = success_key(location), to_bytes(content)
+        if replaces is None:
+            self._objects.create(key, data)
+        else:
+            self._objects.replace(key, data, replaces.etag)
+        held = self.success(location)
+        if held is None:
+            raise StorageError(f"The file {key} was removed while it was written.", code="E_ARTEFACT_CONFLICT")
+        return held
+
+    def sweep(self, success: Success) -> int:
+        if success.attempt is None:
+            return 0
+        listing = self._objects.list(success.location.prefix)
+        named = {file.key for file in success.files}
+        older = [
+            entry.key for entry in listing.objects if entry.key not in named and _attempt_of(entry) < success.attempt
+        ]
+        parts = [entry.key for entry in self._objects.list(f"{success.location.prefix}/parts").objects]
+        self._objects.delete([*older, *parts])
+        return len(older) + len(parts)
+
+    def read_rows(self, success: Success, columns: Sequence[str] | None = None) -> pa.Table:
+        """Read the rows of an artefact, all columns or some.
+
+        Raises:
+            StorageError: a file is gone or broken, or the store is away.
+        """
+        batches = list(self.row_batches(success, columns))
+        return pa.Table.from_batches(batches) if batches else pa.table({})
+
+    def row_batches(
+        self, success: Success, columns: Sequence[str] | None = None, batch_size: int = 512
+    ) -> Iterator[pa.RecordBatch]:
+        """Read the rows of an artefact in batches, so that a large one is never in memory."""
+        for file in success.files:
+            entry = self._objects.head(file.key)
+            if entry is None:
+                raise _unreadable(file, "is gone")
+            try:
+                with self._objects.open(entry) as opened, pq.ParquetFile(opened) as parquet:
+                    yield from parquet.iter_batches(batch_size, columns=columns)
+            except (pa.ArrowException, OSError) as error:
+                raise _unreadable(file, f"cannot be read ({error})") from error
+
+
+def _attempt_of(entry: Entry) -> float:
+    """Give the attempt that a file's name carries; what is no attempt's file counts as newer than all."""
+    found = _ATTEMPT_FILE.search(entry.name)
+    return int(found[1]) if found else math.inf
+
+
+def _unreadable(file: ArtefactFile, what: str) -> StorageError:
+    return StorageError(
+        f"The artefact's file {file.key} {what}.",
+        code="E_ARTEFACT_BROKEN",
+        hint="Run the task again with --force.",
+    )

@@ -1,0 +1,122 @@
+"""The files of one attempt while it runs (an `AttemptFiles`): rows, part files, and the final Parquet file."""
+
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from bec_orch.core.models import ArtefactFile, ArtefactLocation, Manifest, PageOutcome
+from bec_orch.core.ports import AttemptKey
+from bec_orch.errors import BecError, StorageError
+from bec_orch.io.artefacts.local_files import ScratchFolder, read_parquet, sha256_of, write_parquet
+from bec_orch.io.artefacts.parts import RANGE, PartFiles
+from bec_orch.io.artefacts.row_store import PartRows
+from bec_orch.io.artefacts.rows import artefact_schema
+from bec_orch.io.stores.objects import Objects
+
+# Larger row groups read faster; this many pages with contours take some 25 MB of memory.
+ROW_GROUP = 8 * RANGE
+if TYPE_CHECKING:
+    from bec_orch.core.job_worker import RowStore
+
+METADATA_KEY = b"bec_orch"
+
+
+class StoredAttempt:
+    """One attempt's files: written in a local folder of its own, then put into the store."""
+
+    def __init__(
+        self,
+        objects: Objects,
+        location: ArtefactLocation,
+        manifest: Manifest,
+        attempt: int,
+        key: AttemptKey,
+        schema: pa.Schema,
+        counted: Mapping[str, str],
+        *,
+        work_dir: Path,
+    ) -> None:
+        self._objects = objects
+        self._manifest = manifest
+        self._file_key = f"{location.prefix}/{location.stem}.a{attempt}.parquet"
+        provenance = {METADATA_KEY: _provenance(location, manifest, attempt, key)}
+        self._schema = artefact_schema(schema).with_metadata(provenance)
+        self._folder = ScratchFolder(work_dir)
+        self._parts = PartFiles(objects, location, manifest, attempt, key, schema, self._folder.path)
+        try:
+            self._rows = PartRows(manifest, self._parts, counted)
+        except BecError:
+            self._folder.close()
+            raise
+        self.rows: RowStore = self._rows
+
+    def assemble(self) -> ArtefactFile:
+        self.rows.flush()
+        path = self._folder.path / "artefact.parquet"
+        write_parquet(path, self._schema, self._row_groups())
+        self._check(path)
+        file = ArtefactFile(self._file_key, path.stat().st_size, sha256_of(path), len(self._manifest.pages))
+        if not self._objects.create(self._file_key, path):
+            self._check_ours(file)
+        return file
+
+    def _row_groups(self) -> Iterator[pa.Table]:
+        tables: list[pa.Table] = []
+        for table in self._parts.ranges():
+            tables.append(table)
+            if len(tables) * RANGE >= ROW_GROUP:
+                yield pa.concat_tables(tables)
+                tables = []
+        if tables:
+            yield pa.concat_tables(tables)
+
+    def _check(self, path: Path) -> None:
+        """Reopen the file and hold its rows against the manifest."""
+        names = read_parquet(path, ["img_file_name"]).column(0).to_pylist()
+        if names != [page.filename for page in self._manifest.pages]:
+            raise StorageError(f"The file {path} does not hold the pages that were written.", code="E_ARTEFACT_BROKEN")
+
+    def _check_ours(self, file: ArtefactFile) -> None:
+        blob = self._objects.read(file.key)
+        if blob is None or hashlib.sha256(blob.data).hexdigest() != file.sha256:
+            raise StorageError(
+                f"There is another file under {file.key}.",
+                code="E_ARTEFACT_FOREIGN",
+                hint="The next attempt takes another key; look who else writes to this destination.",
+            )
+
+    def error_summary(self) -> tuple[str, PageOutcome] | None:
+        return self._rows.error_summary()
+
+    def counters(self) -> Mapping[str, float]:
+        return self._rows.counters()
+
+    def discard_parts(self) -> None:
+        self._parts.discard()
+
+    def close(self) -> None:
+        self._rows.close()
+        self._folder.close()
+
+
+def _provenance(location: ArtefactLocation, manifest: Manifest, attempt: int, key: AttemptKey) -> bytes:
+    values = {
+        "job": location.job,
+        "type": key.job_type,
+        "w_id": location.volume.w_id,
+        "i_id": location.volume.i_id,
+        "source": location.volume.source,
+        "version": location.version,
+        "manifest_etag": manifest.etag,
+        "attempt": attempt,
+        "config_hash": key.config_hash,
+        "code_version": key.code_version,
+        "models": [{"name": model.name, "digest": model.digest} for model in key.models],
+        "bec_orch": importlib.metadata.version("bec-orch"),
+    }
+    return json.dumps(values, sort_keys=True, ensure_ascii=False).encode()

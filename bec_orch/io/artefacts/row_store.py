@@ -1,0 +1,147 @@
+"""Takes the rows of an attempt's pages, in any order, and hands them range by range to the part files.
+
+`add` only notes the outcome; a thread of its own turns a full range into columns, writes and uploads it, so that
+whoever computes pages waits for none of it unless two ranges are behind.
+"""
+
+import threading
+import time
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from bec_orch.core.models import Manifest, PageCounts, PageOutcome, PageState
+from bec_orch.errors import BecError
+from bec_orch.io.artefacts.parts import PartFiles, range_start
+
+# Ranges that wait to be written; more would only take memory.
+_BEHIND = 2
+# Pages that are done are kept at the latest after so many seconds, full range or not.
+_FLUSH_EVERY = 30.0
+
+
+class PartRows:
+    """The rows of one attempt (a `RowStore`), with the sums over them."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        parts: PartFiles,
+        counted: Mapping[str, str],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._manifest = manifest
+        self._parts = parts
+        self._counted = counted
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._states: list[PageState | None] = [None] * len(manifest.pages)
+        self._waiting: dict[int, list[PageOutcome]] = defaultdict(list)
+        self._left = Counter(range_start(page.index) for page in manifest.pages)
+        self._sums: dict[str, float] = dict.fromkeys(counted, 0)
+        self._errors: Counter[str] = Counter()
+        self._examples: dict[str, PageOutcome] = {}
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="parts")
+        self._writing: deque[Future[None]] = deque()
+        self._flushed_at = clock()
+        self._finished = self._resumed()
+
+    def _resumed(self) -> frozenset[int]:
+        finished: set[int] = set()
+        for rows in self._parts.load(lambda page: self._states[page] is not None):
+            for page, ok in zip(rows.column("page").to_pylist(), rows.column("ok").to_pylist(), strict=True):
+                self._note(page, PageState.OK if ok else PageState.SKIPPED)
+                finished.add(page)
+            self._add_sums(rows.filter(pc.field("ok")))
+        return frozenset(finished)
+
+    def _add_sums(self, rows: pa.Table) -> None:
+        for name, column in self._counted.items():
+            self._sums[name] += pc.sum(rows.column(column)).as_py() or 0
+
+    def _note(self, page: int, state: PageState) -> None:
+        self._states[page] = state
+        self._left[range_start(page)] -= 1
+
+    def finished(self) -> frozenset[int]:
+        return self._finished
+
+    def add(self, outcome: PageOutcome) -> None:
+        with self._lock:
+            self._check_new(outcome.index)
+            self._note(outcome.index, outcome.state)
+            self._count(outcome)
+            start = range_start(outcome.index)
+            self._waiting[start].append(outcome)
+            if self._left[start] == 0:
+                self._submit(start)
+            elif self._clock() - self._flushed_at > _FLUSH_EVERY:
+                self._submit_all()
+        self._settle(_BEHIND)
+
+    def _check_new(self, page: int) -> None:
+        if not 0 <= page < len(self._states):
+            raise BecError(f"The volume {self._manifest.volume} has no page with the index {page}.")
+        if self._states[page] is not None:
+            raise BecError(f"The page '{self._manifest.pages[page].filename}' has a row already.")
+
+    def _count(self, outcome: PageOutcome) -> None:
+        if outcome.state is PageState.OK:
+            for name, column in self._counted.items():
+                self._sums[name] += outcome.row.get(column) or 0
+        elif outcome.state is PageState.ERROR:
+            code = outcome.error_type or BecError.default_code
+            self._errors[code] += 1
+            self._examples.setdefault(code, outcome)
+
+    def _submit_all(self) -> None:
+        self._flushed_at = self._clock()
+        for start in list(self._waiting):
+            self._submit(start)
+
+    def _submit(self, start: int) -> None:
+        self._writing.append(self._writer.submit(self._parts.write, self._waiting.pop(start)))
+
+    def _settle(self, behind: int) -> None:
+        """Wait until at most `behind` ranges are unwritten; raises what the writing of one raised, each time again."""
+        while True:
+            with self._lock:
+                first = self._writing[0] if self._writing else None
+                if first is None or (len(self._writing) <= behind and not first.done()):
+                    return
+            first.result()
+            with self._lock:
+                if self._writing and self._writing[0] is first:
+                    self._writing.popleft()
+
+    def flush(self) -> None:
+        with self._lock:
+            self._submit_all()
+        self._settle(0)
+
+    def counts(self) -> PageCounts:
+        with self._lock:
+            found = Counter(self._states)
+        return PageCounts(found[PageState.OK], found[PageState.SKIPPED], found[PageState.ERROR])
+
+    def counters(self) -> dict[str, float]:
+        """Give the sums of the counted columns over all rows that are ok."""
+        with self._lock:
+            return dict(self._sums)
+
+    def error_summary(self) -> tuple[str, PageOutcome] | None:
+        """Give the commonest page error's code and the first page that had it."""
+        with self._lock:
+            if not self._errors:
+                return None
+            code = self._errors.most_common(1)[0][0]
+            return code, self._examples[code]
+
+    def close(self) -> None:
+        """End the writing of what is under way; rows of ranges that are not full are lost. May be called twice."""
+        failed = any(future.done() and future.exception() for future in self._writing)
+        self._writer.shutdown(wait=True, cancel_futures=failed)

@@ -1,0 +1,291 @@
+"""`TaskQueue` on SQS: a queue and a dead-letter queue for each job."""
+
+import json
+import math
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from bec_orch.core.models import DeadLetter, QueueStats, ReceivedMessage, TaskMessage
+from bec_orch.io.aws.clients import AwsOptions, Patience, aws_client
+from bec_orch.io.aws.sqs_admin import (
+    LONGEST_POLL,
+    Difference,
+    QueueSetup,
+    QueueUrls,
+    attributes_of,
+    compare_queues,
+    find_queues,
+    make_queues,
+)
+from bec_orch.io.aws.sqs_deliveries import Deliveries, Delivery
+from bec_orch.io.aws.sqs_errors import queue_errors, receipt_errors
+from bec_orch.io.aws.sqs_rights import missing_rights
+from bec_orch.io.aws.sqs_scan import Scan, dead_letter_of, received
+from bec_orch.io.aws.sqs_send import BATCH, IN_FLIGHT, send_bodies
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef
+
+# A message is for this long ours alone while it is copied to the dead-letter queue.
+_MOVING_SECONDS = 60
+# For this long others miss the messages that are looked at, should we die before they are given back.
+_PEEK_SECONDS = 30
+_REDRIVE_SECONDS = 600
+_LONGEST_DELAY = 900
+
+# A long poll that is answered late, or never. Other calls are made by the thread that keeps the lease, which may not be
+# held up for as long as the lease has left: 3 tries of 3 + 6 s are less than a quarter of its 120 s.
+_POLLING = Patience(answer=LONGEST_POLL + 10, attempts=2, connections=32)
+_TALKING = Patience(connect=3, answer=6, attempts=3, connections=IN_FLIGHT + 16)
+
+# What SQS takes in texts: the characters of XML 1.0.
+_NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+@dataclass(frozen=True, slots=True)
+class SqsOptions:
+    """Where SQS is, and the queues that have other names than ours: their URLs by job.
+
+    `visibility` is what new queues are made with, for who receives from them without saying how long; we always say.
+    """
+
+    aws: AwsOptions = field(default_factory=AwsOptions)
+    urls: Mapping[str, str] = field(default_factory=dict)
+    visibility: int = 120
+
+
+@dataclass(frozen=True, slots=True)
+class SqsClients:
+    """One client for long polls, and one whose calls never take long. Both may be used by all threads."""
+
+    polling: "SQSClient"
+    talking: "SQSClient"
+
+
+class SqsQueue:
+    """The queue of one job. May be used by several threads; receipts are good in this object only.
+
+    Args:
+        clients: of SQS.
+        job: the job's name.
+        url: the queue, if it is not the one named after the job.
+    """
+
+    def __init__(self, clients: SqsClients, job: str, url: str | None = None) -> None:
+        self._polling = clients.polling
+        self._talking = clients.talking
+        self._job = job
+        self._url = url
+        self._deliveries = Deliveries()
+
+    @cached_property
+    def urls(self) -> QueueUrls:
+        """Where the two queues are; looked up when they are first used."""
+        return find_queues(self._talking, self._job, self._url)
+
+    def send(self, messages: Sequence[TaskMessage], *, delay: float = 0.0) -> None:
+        if messages:
+            bodies = [json.dumps(message.to_json(), ensure_ascii=False) for message in messages]
+            send_bodies(self._talking, self.urls.tasks, bodies, delay=min(math.ceil(delay), _LONGEST_DELAY))
+
+    def receive(self, *, limit: int, wait: float, visibility: float) -> list[ReceivedMessage]:
+        until = time.monotonic() + wait
+        taken = self._take(limit, wait, visibility)
+        while not taken and (left := until - time.monotonic()) > 0:
+            taken = self._take(limit, left, visibility)
+        return taken
+
+    def change_visibility(self, receipt: str, seconds: float) -> None:
+        self._hide(self._deliveries.held(receipt), seconds)
+
+    def delete(self, receipt: str) -> None:
+        self._delete(self._deliveries.held(receipt))
+
+    def dead_letter(self, receipt: str, reason: Mapping[str, str]) -> None:
+        delivery = self._deliveries.held(receipt)
+        # Whether the message is still ours is told by this call alone: a delete says yes to everything.
+        self._hide(delivery, _MOVING_SECONDS)
+        with queue_errors(f"dead-letter a message of {self._job}"):
+            self._talking.send_message(
+                QueueUrl=self.urls.dead, MessageBody=delivery.body, MessageAttributes=_attributes(reason)
+            )
+        self._delete(delivery)
+
+    def stats(self) -> QueueStats:
+        visible, in_flight, delayed = self._counts(self.urls.tasks)
+        return QueueStats(visible, in_flight, delayed, sum(self._counts(self.urls.dead)), None)
+
+    def peek(self, *, limit: int, dead: bool = False) -> list[ReceivedMessage] | list[DeadLetter]:
+        """Look at some messages. They are hidden from workers for a moment; those that workers hold are not seen."""
+        if dead:
+            return self._dead_letters(limit, lambda _: True)
+        found: list[ReceivedMessage] = []
+        with closing(Scan(self._talking, self.urls.tasks, hidden=_PEEK_SECONDS)) as scan:
+            for batch in scan.batches():
+                found.extend(received(message) for message in batch)
+                if len(found) >= limit:
+                    break
+        return found[:limit]
+
+    def undeclared_dead_letters(self, *, limit: int) -> list[DeadLetter]:
+        return self._dead_letters(limit, lambda letter: not letter.reason)
+
+    def redrive(self, accept: Callable[[DeadLetter], bool]) -> int:
+        moved = 0
+        with closing(Scan(self._talking, self.urls.dead, hidden=_REDRIVE_SECONDS)) as scan:
+            for batch in scan.batches():
+                accepted = [message for message in batch if accept(dead_letter_of(message))]
+                if accepted:
+                    send_bodies(self._talking, self.urls.tasks, [message.get("Body", "") for message in accepted])
+                    scan.delete(accepted)
+                moved += len(accepted)
+        return moved
+
+    def redrive_all(self) -> int:
+        """Have SQS itself move the dead letters back, some hundred a second; gives the number that it told before."""
+        count = sum(self._counts(self.urls.dead))
+        if count:
+            source, target = (
+                attributes_of(self._talking, url)["QueueArn"] for url in (self.urls.dead, self.urls.tasks)
+            )
+            with queue_errors(f"move the dead letters of {self._job} back"):
+                self._talking.start_message_move_task(SourceArn=source, DestinationArn=target)
+        return count
+
+    def purge(self, *, dead: bool = False) -> int:
+        """Delete every message, those that workers hold among them; gives the number that SQS told before."""
+        url = self.urls.dead if dead else self.urls.tasks
+        count = sum(self._counts(url))
+        with queue_errors(f"purge the queue {url.rpartition('/')[2]}"):
+            self._talking.purge_queue(QueueUrl=url)
+        return count
+
+    def _take(self, limit: int, wait: float, visibility: float) -> list[ReceivedMessage]:
+        seconds = max(0, math.ceil(visibility))
+        with queue_errors(f"receive from the queue of {self._job}"):
+            answer = self._polling.receive_message(
+                QueueUrl=self.urls.tasks,
+                MaxNumberOfMessages=min(limit, BATCH),
+                WaitTimeSeconds=min(math.ceil(max(wait, 0)), LONGEST_POLL),
+                VisibilityTimeout=seconds,
+                MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp"],
+            )
+        return [
+            received(
+                message,
+                self._deliveries.add(
+                    message["MessageId"], message["ReceiptHandle"], message.get("Body", ""), seconds
+                ).receipt,
+            )
+            for message in answer.get("Messages", [])
+        ]
+
+    def _hide(self, delivery: Delivery, seconds: float) -> None:
+        whole = self._deliveries.hideable(delivery, seconds)
+        with receipt_errors(f"hide a message of {self._job}"):
+            self._talking.change_message_visibility(
+                QueueUrl=self.urls.tasks, ReceiptHandle=delivery.handle, VisibilityTimeout=whole
+            )
+        self._deliveries.hidden(delivery, whole)
+
+    def _delete(self, delivery: Delivery) -> None:
+        with receipt_errors(f"delete a message of {self._job}"):
+            self._talking.delete_message(QueueUrl=self.urls.tasks, ReceiptHandle=delivery.handle)
+        self._deliveries.remove(delivery)
+
+    def _counts(self, url: str) -> tuple[int, int, int]:
+        found = attributes_of(self._talking, url)
+        return (
+            int(found["ApproximateNumberOfMessages"]),
+            int(found["ApproximateNumberOfMessagesNotVisible"]),
+            int(found["ApproximateNumberOfMessagesDelayed"]),
+        )
+
+    def _dead_letters(self, limit: int, wanted: Callable[[DeadLetter], bool]) -> list[DeadLetter]:
+        found: list[DeadLetter] = []
+        with closing(Scan(self._talking, self.urls.dead, hidden=_PEEK_SECONDS)) as scan:
+            for batch in scan.batches():
+                found.extend(letter for letter in map(dead_letter_of, batch) if wanted(letter))
+                if len(found) >= limit:
+                    break
+        return found[:limit]
+
+
+class SqsQueues:
+    """Gives the queue of a job by the job's name, each opened once (a `QueueFactory`). May be used by all threads.
+
+    Raises:
+        ConfigError: no region is known, or the SDK is not installed.
+    """
+
+    def __init__(self, options: SqsOptions) -> None:
+        self._options = options
+        self._clients = SqsClients(aws_client("sqs", options.aws, _POLLING), aws_client("sqs", options.aws, _TALKING))
+        self._open: dict[str, SqsQueue] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, job: str) -> SqsQueue:
+        with self._lock:
+            if job not in self._open:
+                self._open[job] = SqsQueue(self._clients, job, self._options.urls.get(job))
+            return self._open[job]
+
+    def create(self, job: str) -> QueueSetup:
+        """Make the queues of a job; those that are there are adopted, and told where they differ from ours.
+
+        Raises:
+            QueueError: SQS is away or refused.
+        """
+        url = self._options.urls.get(job)
+        if url is not None:
+            return QueueSetup(find_queues(self._clients.talking, job, url), (), ())
+        return make_queues(self._clients.talking, job, visibility=self._options.visibility)
+
+    def compare(self, job: str) -> tuple[Difference, ...]:
+        """Tell where the queues of a job are not as we would make them; nothing is changed.
+
+        Raises:
+            QueueError: they are not there, or SQS is away or refused.
+        """
+        urls = find_queues(self._clients.talking, job, self._options.urls.get(job))
+        return compare_queues(self._clients.talking, urls, visibility=self._options.visibility)
+
+    def missing_rights(self, job: str) -> tuple[str, ...]:
+        """Give the IAM actions that a worker of the job needs and that we may not take; nothing is done.
+
+        Raises:
+            QueueError: the queues are not there, or SQS is away or refused.
+        """
+        urls = find_queues(self._clients.talking, job, self._options.urls.get(job))
+        return missing_rights(self._clients.talking, urls.tasks)
+
+    def check(self) -> None:
+        """Ask SQS for something, to see that it answers us.
+
+        Raises:
+            QueueError: it does not.
+        """
+        with queue_errors("list the queues"):
+            self._clients.talking.list_queues(QueueNamePrefix="bec_", MaxResults=1)
+
+    def close(self) -> None:
+        """Close the connections. May be called twice."""
+        self._clients.polling.close()
+        self._clients.talking.close()
+
+
+def _attributes(reason: Mapping[str, str]) -> "dict[str, MessageAttributeValueTypeDef]":
+    # SQS takes neither empty texts nor characters that XML cannot hold.
+    told = {name: _NOT_XML.sub(_escaped, text) for name, text in reason.items() if text}
+    return {name: {"DataType": "String", "StringValue": text} for name, text in told.items()}
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape", "backslashreplace").decode()

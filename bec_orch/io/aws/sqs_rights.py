@@ -1,0 +1,37 @@
+"""Which rights on a queue are missing: each action is asked for with an argument that SQS refuses, so nothing is done.
+
+Whoever may not do it is told so before SQS looks at the argument.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from bec_orch.io.aws.clients import AwsFault, AwsFaultKind, aws_faults
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+_NO_RECEIPT = "none"
+_TOO_LONG_A_DELAY = 901
+
+
+def missing_rights(client: "SQSClient", url: str) -> tuple[str, ...]:
+    """Give the IAM actions that a worker needs on a queue and that we may not take."""
+    asked: tuple[Callable[[], Any], ...] = (
+        partial(client.receive_message, QueueUrl=url, MaxNumberOfMessages=0),
+        partial(client.change_message_visibility, QueueUrl=url, ReceiptHandle=_NO_RECEIPT, VisibilityTimeout=0),
+        partial(client.delete_message, QueueUrl=url, ReceiptHandle=_NO_RECEIPT),
+        partial(client.send_message, QueueUrl=url, MessageBody="-", DelaySeconds=_TOO_LONG_A_DELAY),
+    )
+    faults = (_fault_of(call) for call in asked)
+    return tuple(fault.action for fault in faults if fault and fault.kind is AwsFaultKind.DENIED)
+
+
+def _fault_of(call: Callable[[], Any]) -> AwsFault | None:
+    try:
+        with aws_faults("sqs"):
+            call()
+    except AwsFault as fault:
+        return fault
+    return None

@@ -1,0 +1,1 @@
+"""PostgreSQL: the truth about tasks, the queue of local mode, the embedded server, migrations."""

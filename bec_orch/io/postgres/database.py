@@ -1,0 +1,156 @@
+"""One PostgreSQL database: a pool of connections, transactions, and values made fit to be stored."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Self
+
+import psycopg
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from bec_orch.errors import DatabaseError
+from bec_orch.io.postgres.connection import BoundedConnection, configure, probe
+from bec_orch.io.postgres.errors import AWAY, database_errors
+
+Row = dict[str, Any]
+
+# A dead peer is noticed after 10 + 3 x 5 s when the connection is idle, after 30 s when something was sent.
+_CONNECT: Mapping[str, Any] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+    "application_name": "bec_orch",
+    # Server-side prepared statements break behind a pooler that swaps connections between transactions.
+    "prepare_threshold": None,
+    "row_factory": dict_row,
+}
+
+
+_RECONNECT = 2.0
+
+
+class Database:
+    """A pool of connections to one database; it connects when it is first used.
+
+    Args:
+        conninfo: a libpq connection string; may hold a password, and is never printed.
+        connections: the most connections that are open at once.
+        wait: seconds to wait for a connection before the database counts as away.
+        answer_within: seconds to wait for the answer to one statement before the database counts as away.
+    """
+
+    def __init__(self, conninfo: str, *, connections: int = 8, wait: float = 10.0, answer_within: float = 30.0) -> None:
+        self._conninfo = conninfo
+        self._answer_within = answer_within
+        self._reached = False
+        self._pool: ConnectionPool[BoundedConnection] = ConnectionPool(
+            conninfo,
+            connection_class=BoundedConnection,
+            kwargs=dict(_CONNECT),
+            min_size=0,
+            max_size=connections,
+            timeout=wait,
+            # The pool's own pauses between attempts grow to minutes; given up soon, the next call makes a fresh one.
+            reconnect_timeout=_RECONNECT,
+            open=False,
+            configure=self._configure,
+            check=probe,
+        )
+
+    def close(self) -> None:
+        """Close every connection. May be called twice."""
+        self._pool.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @contextmanager
+    def transaction(self, doing: str) -> Iterator[psycopg.Connection[DictRow]]:
+        """Lend a connection for one transaction: committed at the end of the block, rolled back when it raises.
+
+        Args:
+            doing: what it is for, to follow "The database failed to".
+
+        Raises:
+            DatabaseError: the database is away or refused.
+        """
+        self._reach(doing)
+        try:
+            with database_errors(doing), self._lent(doing) as connection:
+                yield connection
+        except DatabaseError as error:
+            if error.code == AWAY:
+                # What cut this connection off cut off the others: none is to be found dead one by one.
+                self._pool.drain()
+            raise
+
+    def connect(self, doing: str) -> psycopg.Connection[DictRow]:
+        """Open a connection outside of the pool, in autocommit; the caller closes it.
+
+        Raises:
+            DatabaseError: the database is away or refused.
+        """
+        with database_errors(doing):
+            connection = BoundedConnection.connect(self._conninfo, autocommit=True, **_CONNECT)
+        connection.answer_within = self._answer_within
+        return connection
+
+    def _configure(self, connection: BoundedConnection) -> None:
+        connection.answer_within = self._answer_within
+        configure(connection)
+
+    def _reach(self, doing: str) -> None:
+        if not self._reached:
+            # A wrong host or password is told at once and in the server's words; the pool would only say: time is up.
+            self.connect(doing).close()
+            self._pool.open()
+            self._reached = True
+
+    @contextmanager
+    def _lent(self, doing: str) -> Iterator[psycopg.Connection[DictRow]]:
+        try:
+            connection = self._pool.getconn()
+        except PoolTimeout:
+            self.connect(doing).close()  # if the database is away, this raises why
+            raise
+        try:
+            with connection:
+                yield connection
+        finally:
+            self._pool.putconn(connection)
+
+
+def first(connection: psycopg.Connection[DictRow], sql: bytes, parameters: Mapping[str, Any]) -> Row | None:
+    """Run a statement and give its first row."""
+    return connection.execute(sql, parameters).fetchone()
+
+
+def rows(connection: psycopg.Connection[DictRow], sql: bytes, parameters: Mapping[str, Any]) -> list[Row]:
+    """Run a statement and give its rows."""
+    return connection.execute(sql, parameters).fetchall()
+
+
+def clean_text(text: str) -> str:
+    """Escape what PostgreSQL's text cannot hold: NUL characters and lone surrogates."""
+    return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
+
+
+def clean_json(value: Any) -> Any:
+    """Make a value of JSON fit for a jsonb column: texts and keys cleaned, numbers that JSON does not know as null."""
+    if isinstance(value, str):
+        return clean_text(value)
+    if isinstance(value, Mapping):
+        return {clean_text(str(key)): clean_json(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [clean_json(entry) for entry in value]
+    if isinstance(value, float) and (value != value or value in {float("inf"), float("-inf")}):  # noqa: PLR0124
+        return None
+    return value

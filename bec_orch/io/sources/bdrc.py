@@ -1,0 +1,101 @@
+"""The image source `bdrc`: the layout of the library's archive.
+
+    Works/{first 2 hex of md5(w_id)}/{w_id}/images/{w_id}-{suffix}/{filename}
+    Works/.../{w_id}-{suffix}/dimensions.json
+
+The suffix is the volume's `i_id`, without its `I` when that is followed by exactly four digits (I0886 -> 0886).
+"""
+
+import hashlib
+import logging
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from bec_orch.core.models import Manifest, Page, VolumeRef
+from bec_orch.errors import ManifestError, NameUnsafeError
+from bec_orch.io.sources.bdrc_manifest import MAX_BYTES, parse_dimensions
+from bec_orch.io.sources.pages import StorePages, with_intro_skipped
+from bec_orch.io.stores.objects import Entry, Objects
+
+_OLD_IMAGE_GROUP = re.compile(r"I[0-9]{4}")
+_OLD_SUFFIX = re.compile(r"[0-9]{4}")
+# Listing an archive is a question of round trips: this many are under way at a time.
+_LISTERS = 16
+
+log = logging.getLogger(__name__)
+
+
+def volume_prefix(w_id: str, i_id: str) -> str:
+    """Give the key prefix of a volume, without a slash at its end."""
+    digest = hashlib.md5(w_id.encode(), usedforsecurity=False).hexdigest()
+    suffix = i_id[1:] if _OLD_IMAGE_GROUP.fullmatch(i_id) else i_id
+    return f"Works/{digest[:2]}/{w_id}/images/{w_id}-{suffix}"
+
+
+class BdrcSource:
+    """Volumes in the library's layout, under the URL of a store."""
+
+    def __init__(self, name: str, objects: Objects) -> None:
+        self.name = name
+        self._objects = objects
+
+    def read_manifest(self, volume: VolumeRef, *, nb_images_intro: int = 0) -> Manifest:
+        prefix = volume_prefix(volume.w_id, volume.i_id)
+        key = f"{prefix}/dimensions.json"
+        blob = self._objects.read(key, limit=MAX_BYTES)
+        if blob is None:
+            raise ManifestError(
+                f"The volume {volume} has no manifest {key} in {self._objects.url}.",
+                code="E_MANIFEST_MISSING",
+                hint="Check the names of work and volume, or have the manifest made.",
+            )
+        if blob.size > MAX_BYTES:
+            raise ManifestError(f"The manifest {key} has {blob.size} bytes.", code="E_MANIFEST_TOO_LARGE")
+        listed = {entry.name: entry for entry in self._objects.list(prefix).objects}
+        pages = (_found(page, listed.get(page.filename)) for page in parse_dimensions(blob.data, key))
+        return Manifest(volume, self._objects.version(blob), with_intro_skipped(pages, nb_images_intro))
+
+    def manifest_etag(self, volume: VolumeRef) -> str | None:
+        return self._objects.version_at(f"{volume_prefix(volume.w_id, volume.i_id)}/dimensions.json")
+
+    def pages(self, manifest: Manifest) -> StorePages:
+        return StorePages(self._objects, volume_prefix(manifest.volume.w_id, manifest.volume.i_id))
+
+    def volumes(self) -> Iterator[VolumeRef]:
+        """List the volumes that have a manifest, work by work in the archive's own order, while they are asked for.
+
+        Folders whose name no volume leads to (a wrong work in it, an unsafe name) are passed over and logged.
+        """
+        with ThreadPoolExecutor(_LISTERS, thread_name_prefix="bdrc-list") as pool:
+            for digest in self._objects.list("Works").folders:
+                works = self._objects.list(f"Works/{digest}").folders
+                for found in pool.map(self._volumes_of, [f"Works/{digest}/{work}" for work in works]):
+                    yield from found
+
+    def _volumes_of(self, work_prefix: str) -> list[VolumeRef]:
+        work = work_prefix.rpartition("/")[2]
+        folders = self._objects.list(f"{work_prefix}/images").folders
+        refs = (self._volume_of(work, f"{work_prefix}/images/{folder}") for folder in folders)
+        return [ref for ref in refs if ref is not None and self.manifest_exists(ref)]
+
+    def _volume_of(self, work: str, prefix: str) -> VolumeRef | None:
+        suffix = prefix.rpartition("/")[2].removeprefix(f"{work}-")
+        i_id = f"I{suffix}" if _OLD_SUFFIX.fullmatch(suffix) else suffix
+        if volume_prefix(work, i_id) != prefix:
+            log.warning("volume_folder_ignored", extra={"prefix": prefix})
+            return None
+        try:
+            return VolumeRef(work, i_id, self.name)
+        except NameUnsafeError:
+            log.warning("volume_folder_ignored", extra={"prefix": prefix})
+            return None
+
+    def manifest_exists(self, volume: VolumeRef) -> bool:
+        """Tell whether the volume has a `dimensions.json`."""
+        return self._objects.head(f"{volume_prefix(volume.w_id, volume.i_id)}/dimensions.json") is not None
+
+
+def _found(page: Page, entry: Entry | None) -> Page:
+    return page if entry is None else replace(page, etag=entry.etag, size=entry.size)

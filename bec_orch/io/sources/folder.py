@@ -1,0 +1,134 @@
+"""The image source `folder`: `<root>/<w_id>/<i_id>/` with images in it; and `flat`: one folder that is one volume.
+
+Pages are the files with an image's suffix, in the plain order of the code points of their names. Hidden files, other
+files and folders are no pages. The version of a volume is a digest over its pages' names, sizes and modification times
+(on a bucket: ETags), so touching an image makes a new version.
+"""
+
+import hashlib
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bec_orch.core.models import Manifest, Page, VolumeRef
+from bec_orch.errors import ManifestError, NameUnsafeError, StorageError
+from bec_orch.io.sources.pages import StorePages, check_pages, has_image_suffix, with_intro_skipped
+from bec_orch.io.stores.objects import Entry, Listing, Objects
+
+_STRAY = "has images beside its folders; they belong into a folder for each volume"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A folder that looks like a volume and cannot be one, and why not (the end of a sentence)."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What a tree of volumes holds, both sorted by name."""
+
+    volumes: tuple[VolumeRef, ...]
+    rejected: tuple[Rejected, ...]
+
+
+class FolderSource:
+    """Volumes as folders of images under the URL of a store. With `flat`, the URL is itself the one volume."""
+
+    def __init__(self, name: str, objects: Objects, *, flat: bool = False) -> None:
+        self.name = name
+        self._objects = objects
+        self._flat = flat
+
+    def read_manifest(self, volume: VolumeRef, *, nb_images_intro: int = 0) -> Manifest:
+        listing = self._objects.list(self._prefix(volume))
+        if not listing.exists:
+            raise ManifestError(
+                f"The volume {volume} has no folder in {self._objects.url}.",
+                code="E_MANIFEST_MISSING",
+                hint="Volumes are folders ROOT/WORK/VOLUME with images in them.",
+            )
+        images = image_entries(listing)
+        pages = [Page(index, entry.name, entry.etag, entry.size) for index, entry in enumerate(images)]
+        check_pages(pages, f"The folder of {volume}")
+        return Manifest(volume, _version(images), with_intro_skipped(pages, nb_images_intro))
+
+    def manifest_etag(self, volume: VolumeRef) -> str | None:
+        images = image_entries(self._objects.list(self._prefix(volume)))
+        return _version(images) if images else None
+
+    def pages(self, manifest: Manifest) -> StorePages:
+        return StorePages(self._objects, self._prefix(manifest.volume))
+
+    def volumes(self) -> Iterator[VolumeRef]:
+        """List the volumes. Folders that cannot be one are passed over and logged; `scan` gives them."""
+        found = self.scan()
+        for rejected in found.rejected:
+            log.warning("volume_folder_ignored", extra={"folder": rejected.name, "reason": rejected.reason})
+        yield from found.volumes
+
+    def scan(self) -> Scan:
+        """Look through the whole tree, two levels deep."""
+        listing = self._objects.list("")
+        works = [name for name in listing.folders if not name.startswith(".")]
+        found = [each for work in works for each in self.scan_work(work)]
+        if image_entries(listing):
+            found.append(Rejected(".", _STRAY))
+        return Scan(
+            tuple(each for each in found if isinstance(each, VolumeRef)),
+            tuple(each for each in found if isinstance(each, Rejected)),
+        )
+
+    def scan_work(self, work: str) -> Iterator[VolumeRef | Rejected]:
+        """Look through one work's folder."""
+        listing = self._readable(work)
+        if isinstance(listing, Rejected):
+            yield listing
+            return
+        if image_entries(listing):
+            yield Rejected(work, _STRAY)
+        for folder in listing.folders:
+            if not folder.startswith("."):
+                yield from self._scan_volume(work, folder)
+
+    def _scan_volume(self, work: str, folder: str) -> Iterator[VolumeRef | Rejected]:
+        listing = self._readable(f"{work}/{folder}")
+        if isinstance(listing, Rejected):
+            yield listing
+            return
+        if not image_entries(listing):
+            if not listing.folders:
+                yield Rejected(f"{work}/{folder}", "has no images in it")
+            return
+        try:
+            yield VolumeRef(work, folder, self.name)
+        except NameUnsafeError as error:
+            yield Rejected(f"{work}/{folder}", f"has a name that cannot be used: {error.message}")
+
+    def _readable(self, prefix: str) -> Listing | Rejected:
+        """List a folder; one without the right to read it does not stop the others."""
+        try:
+            return self._objects.list(prefix)
+        except StorageError as error:
+            if error.code != "E_STORAGE_DENIED":
+                raise
+            return Rejected(prefix, "cannot be read: this is not allowed")
+
+    def _prefix(self, volume: VolumeRef) -> str:
+        return "" if self._flat else f"{volume.w_id}/{volume.i_id}"
+
+
+def image_entries(listing: Listing) -> list[Entry]:
+    """Give the page images of a folder, in order."""
+    return [entry for entry in listing.objects if has_image_suffix(entry.name) and not entry.name.startswith(".")]
+
+
+def _version(images: list[Entry]) -> str:
+    digest = hashlib.sha256()
+    for entry in images:
+        digest.update(f"{entry.name}\0{entry.size}\0{entry.etag}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()

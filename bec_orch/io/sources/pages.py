@@ -1,0 +1,90 @@
+"""What both layouts of sources share: which files are pages, which names are refused, and how a page is read."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from bec_orch.core.job_worker import PageBytes
+from bec_orch.core.models import SKIP_INTRO, Page
+from bec_orch.core.names import check_name, printable
+from bec_orch.errors import ManifestError, NameUnsafeError, PageError
+from bec_orch.io.stores.objects import Objects
+
+# The largest images of the library are some 100 MB; a page above this is not read at all.
+MAX_PAGE_BYTES = 512 * 1024 * 1024
+
+# File systems hold names of up to 255 bytes.
+MAX_FILENAME_BYTES = 255
+
+# The image formats that the library takes in (its archive holds TIFF and JPEG, some PNG; JPEG 2000 is allowed).
+IMAGE_SUFFIXES = frozenset({"jpg", "jpeg", "png", "tif", "tiff", "jp2"})
+
+
+def has_image_suffix(filename: str) -> bool:
+    """Tell by its name, in any case, whether a file is a page image."""
+    return filename.rpartition(".")[2].lower() in IMAGE_SUFFIXES and "." in filename
+
+
+def check_pages(pages: Iterable[Page], subject: str) -> None:
+    """Check the names of a volume's pages; `subject` begins the sentence of an error.
+
+    Two names that differ only in case, or in the Unicode form of the same letters, are two pages.
+
+    Raises:
+        ManifestError: there is no page, a name is unsafe, or one is there twice.
+    """
+    filenames = [page.filename for page in pages]
+    if not filenames:
+        raise refused(subject, "has no page images", "E_MANIFEST_EMPTY", "Add the images, or leave the volume out.")
+    try:
+        for filename in filenames:
+            check_name("page", filename, max_bytes=MAX_FILENAME_BYTES)
+    except NameUnsafeError as error:
+        what = f"is refused: {error.message.rstrip('.')}"
+        raise refused(subject, what, "E_NAME_UNSAFE", "Rename the image.") from error
+    filename, times = Counter(filenames).most_common(1)[0]
+    if times > 1:
+        raise refused(subject, f"has the page {printable(filename)} {times} times", "E_NAME_DUPLICATE")
+
+
+def refused(subject: str, what: str, code: str, hint: str = "Have the volume's manifest made again.") -> ManifestError:
+    """Give the error of a volume whose list of pages cannot be used."""
+    return ManifestError(f"{subject} {what}.", code=code, hint=hint)
+
+
+def with_intro_skipped(pages: Iterable[Page], nb_images_intro: int) -> tuple[Page, ...]:
+    """Mark the first pages of a volume, which the library's scanners put in front, as not to be done."""
+    return tuple(replace(page, skip_reason=SKIP_INTRO) if page.index < nb_images_intro else page for page in pages)
+
+
+@dataclass(frozen=True, slots=True)
+class StorePages:
+    """The page images below one prefix of a store (a `PageReader`)."""
+
+    objects: Objects
+    prefix: str
+    max_bytes: int = MAX_PAGE_BYTES
+
+    async def read(self, page: Page) -> PageBytes:
+        """Read one page image.
+
+        Raises:
+            PageError: it is missing, empty, too large, or a symbolic link (stage `fetch`).
+            StorageError: the store is away; already tried several times.
+        """
+        key = f"{self.prefix}/{page.filename}" if self.prefix else page.filename
+        if self.objects.is_link(key):
+            raise _fault(page, "is a symbolic link, which is not followed", "E_NAME_UNSAFE", "Copy the file there.")
+        blob = await self.objects.read_async(key, limit=self.max_bytes)
+        if blob is None:
+            raise _fault(page, "is listed, but not there", "E_PAGE_MISSING", "Bring the file back.")
+        if blob.size == 0:
+            raise _fault(page, "has 0 bytes", "E_IMAGE_EMPTY", "Scan or upload it again.")
+        if blob.size > self.max_bytes:
+            reason = f"has {blob.size} bytes, and {self.max_bytes} are allowed"
+            raise _fault(page, reason, "E_IMAGE_TOO_LARGE", "Store it in a smaller form.")
+        return PageBytes(blob.data, blob.etag)
+
+
+def _fault(page: Page, reason: str, code: str, hint: str) -> PageError:
+    return PageError(f"The page {printable(page.filename)} {reason}.", stage="fetch", code=code, hint=hint)

@@ -1,0 +1,112 @@
+"""Errors of obstore and of the file system, translated once, by class and by error number.
+
+    not there                          None or False: it is an answer, not an error (`bec_orch.io.stores.objects`)
+    no room (ENOSPC, EDQUOT, EFBIG)    DiskFullError
+    no right (403, 401, EACCES, ...)   StorageError, E_STORAGE_DENIED
+    no bucket, no root folder          StorageError, E_STORAGE_MISSING
+    credentials that ran out           StorageError, E_STORAGE_CREDENTIALS
+    a bucket of another region         StorageError, E_STORAGE_REGION
+    S3 is asked too often              StorageError, E_STORAGE_BUSY
+    a key that cannot be               NameUnsafeError
+    all else                           StorageError, E_STORAGE
+
+The codes with a name of their own last, but for the busy store: they are not tried again at once, only with the task.
+"""
+
+import contextlib
+import errno
+import re
+from collections.abc import Iterator
+
+from obstore.exceptions import BaseError, InvalidPathError, PermissionDeniedError, UnauthenticatedError
+
+from bec_orch.errors import BecError, DiskFullError, NameUnsafeError, StorageError
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_NO_RIGHT = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+# Rust prints each error of the operating system with its number, and obstore hands on nothing else of it.
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")
+# S3 tells its error code in the body of the answer, which obstore hands on as it is.
+_S3_CODE = re.compile(r"<Code>(\w+)</Code>")
+_LASTING = frozenset({"E_STORAGE_DENIED", "E_STORAGE_MISSING", "E_STORAGE_CREDENTIALS", "E_STORAGE_REGION"})
+
+_CREDENTIALS = (
+    "the credentials are not valid, or no longer",
+    "E_STORAGE_CREDENTIALS",
+    "Give this machine an instance role, or fresh values in AWS_ACCESS_KEY_ID and its like.",
+)
+_REGION = ("the bucket is in another region", "E_STORAGE_REGION", "Set BEC_REGION to the region of the bucket.")
+_BUSY = ("the store is asked too often", "E_STORAGE_BUSY", "It is tried again, ever later; or run fewer workers.")
+_BY_S3_CODE = {
+    "AuthorizationHeaderMalformed": _REGION,
+    "ExpiredToken": _CREDENTIALS,
+    "InvalidAccessKeyId": _CREDENTIALS,
+    "InvalidToken": _CREDENTIALS,
+    "NoSuchBucket": ("there is no such bucket", "E_STORAGE_MISSING", "Check the name of the bucket."),
+    "PermanentRedirect": _REGION,
+    "SignatureDoesNotMatch": _CREDENTIALS,
+    "SlowDown": _BUSY,
+    "TokenRefreshRequired": _CREDENTIALS,
+}
+
+
+@contextlib.contextmanager
+def told(action: str) -> Iterator[None]:
+    """Translate errors of obstore and of the operating system; `action` goes on after "Could not ..."."""
+    try:
+        yield
+    except (BaseError, OSError, ValueError) as error:
+        raise _translated(error, action) from error
+
+
+def _translated(error: Exception, action: str) -> BecError:
+    number = _os_error(error)
+    sentence = f"Could not {action}"
+    if number in _NO_ROOM:
+        return DiskFullError(f"{sentence}: there is no room left.", hint="Free some space, or choose another place.")
+    known = _BY_S3_CODE.get(s3_code(error))
+    if known:
+        return StorageError(f"{sentence}: {known[0]}.", code=known[1], hint=known[2])
+    if number in _NO_RIGHT or isinstance(error, (PermissionDeniedError, UnauthenticatedError)):
+        return StorageError(
+            f"{sentence}: this is not allowed.",
+            code="E_STORAGE_DENIED",
+            hint="Check the owner and the rights of the folder, or the credentials and the policy of the bucket.",
+        )
+    if isinstance(error, (InvalidPathError, ValueError)):
+        return NameUnsafeError(f"{sentence}: {_first_line(error)}.")
+    return StorageError(
+        f"{sentence}: {_first_line(error)}.",
+        hint="Check that the store can be reached, and its region, then try again.",
+    )
+
+
+def s3_code(error: Exception) -> str:
+    """Give the error code that S3 told, empty when it told none."""
+    found = _S3_CODE.search(str(error))
+    return found[1] if found else ""
+
+
+def _os_error(error: Exception) -> int | None:
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno
+    found = _OS_ERROR.search(str(error))
+    return int(found[1]) if found else None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(". ")
+
+
+def missing_store(url: str) -> StorageError:
+    """Give the error of a bucket or root folder that is not there."""
+    return StorageError(
+        f"There is no store at {url}.",
+        code="E_STORAGE_MISSING",
+        hint="Check the bucket's name, or that the disk is mounted.",
+    )
+
+
+def is_passing(error: Exception) -> bool:
+    """Tell whether a store's fault may be gone in a moment."""
+    return isinstance(error, StorageError) and error.code not in _LASTING

@@ -1,0 +1,111 @@
+"""Object stores by URL: `file:///folder`, `s3://bucket/prefix`, and `memory://name` for tests and tries."""
+
+import datetime as dt
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from obstore.store import MemoryStore, S3Store
+
+from bec_orch.errors import ConfigError
+from bec_orch.io.stores.folders import FolderObjects
+from bec_orch.io.stores.objects import Objects, Retries
+
+if TYPE_CHECKING:
+    from obstore.store import RetryConfig
+
+# `SlowDown` (503) and faults of the connection: 0.2 s, then twice as long each time, with jitter. Errors that remain
+# are tried again by `Objects`, then with the whole task.
+_RETRIES: "RetryConfig" = {
+    "max_retries": 4,
+    "retry_timeout": dt.timedelta(seconds=60),
+    "backoff": {"init_backoff": dt.timedelta(seconds=0.2), "max_backoff": dt.timedelta(seconds=10), "base": 2},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class S3Options:
+    """Where S3 is when it is not AWS, and the region. Credentials come from where the AWS SDKs look for them.
+
+    `requester_pays` are buckets whose requests we agree to pay for; `anonymous` are public ones that are asked without
+    credentials, as who has none must.
+    """
+
+    endpoint_url: str | None = None
+    region: str | None = None
+    requester_pays: frozenset[str] = frozenset()
+    anonymous: frozenset[str] = frozenset()
+
+
+class Stores:
+    """Opens object stores by URL, each once. May be used by all threads."""
+
+    def __init__(self, s3: S3Options | None = None, retries: Retries | None = None) -> None:
+        self._s3 = s3 or S3Options()
+        self._retries = retries or Retries()
+        self._open: dict[str, Objects] = {}
+        self._lock = threading.Lock()
+
+    def open(self, url: str, *, create: bool = False) -> Objects:
+        """Open the store of a URL; `create` makes a missing folder.
+
+        Raises:
+            ConfigError: the URL is of no kind that is known (E_STORAGE_URL).
+            StorageError: there is no such folder, or it cannot be made.
+        """
+        with self._lock:
+            if url not in self._open:
+                self._open[url] = self._opened(url, create=create)
+            return self._open[url]
+
+    def _opened(self, url: str, *, create: bool) -> Objects:
+        scheme = urlsplit(url).scheme
+        if scheme == "file":
+            return FolderObjects(path_of(url), self._retries, create=create)
+        if scheme == "s3":
+            return Objects(self._s3_store(url), url, self._retries)
+        if scheme == "memory":
+            return Objects(MemoryStore(), url, self._retries)
+        raise _bad_url(url)
+
+    def _s3_store(self, url: str) -> S3Store:
+        parts = urlsplit(url)
+        if not parts.netloc:
+            raise _bad_url(url)
+        settings: dict[str, Any] = {
+            "region": self._s3.region,
+            "endpoint": self._s3.endpoint_url,
+            "request_payer": parts.netloc in self._s3.requester_pays,
+            "skip_signature": parts.netloc in self._s3.anonymous,
+        }
+        plain_http = (self._s3.endpoint_url or "").startswith("http://")
+        return S3Store(
+            parts.netloc,
+            prefix=unquote(parts.path).strip("/") or None,
+            client_options={"timeout": "60s", "connect_timeout": "10s", "allow_http": plain_http},
+            retry_config=_RETRIES,
+            **{name: value for name, value in settings.items() if value},
+        )
+
+
+def path_of(url: str) -> Path:
+    """Give the folder of a `file://` URL.
+
+    Raises:
+        ConfigError: it is not a URL of a folder of this machine.
+    """
+    parts = urlsplit(url)
+    path = Path(unquote(parts.path))
+    if parts.scheme != "file" or parts.netloc not in {"", "localhost"} or not path.is_absolute():
+        raise _bad_url(url)
+    return path
+
+
+def _bad_url(url: str) -> ConfigError:
+    return ConfigError(
+        f"'{url}' is not the URL of a store.",
+        code="E_STORAGE_URL",
+        hint="Use file:///absolute/folder or s3://bucket/prefix.",
+    )
