@@ -182,6 +182,9 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] | None = Field(
         None, description="least level that is logged; not set: info for `bec worker`, error for other commands"
     )
+    failpoint: str | None = Field(
+        None, description="faults to inject, point:action[:nth]; for tests of this program alone"
+    )
 
     @model_validator(mode="after")
     def _sql_needs_a_host(self) -> Self:
@@ -357,6 +360,7 @@ _OWN = frozenset(
         "sql_password",
         "sql_password_file",
         "log_format",
+        "failpoint",
     }
 )
 

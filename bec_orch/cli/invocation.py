@@ -9,6 +9,7 @@ import typer
 
 from bec_orch.cli.console import warn
 from bec_orch.config import LoadedSettings, Settings, closest, known_secrets, load_settings
+from bec_orch.core import fault_points
 from bec_orch.logging_setup import configure_logging
 
 
@@ -26,7 +27,7 @@ class Invocation:
         for name in loaded.unknown:
             meant = closest(name)
             warn(f"{name} is set, but is no setting.", f"Did you mean {meant}?" if meant else "See `bec config show`.")
-        start_logging(loaded.settings, "error")
+        prepare(loaded.settings, "error")
         return loaded
 
     @property
@@ -38,6 +39,12 @@ class Invocation:
 def start_logging(settings: Settings, level: str) -> None:
     """Log as the settings say, from this level on if they name none."""
     configure_logging(settings.log_format, settings.log_level or level, known_secrets(settings))
+
+
+def prepare(settings: Settings, level: str) -> None:
+    """Make this process log as the settings say, and arm the faults that they name."""
+    start_logging(settings, level)
+    fault_points.arm(settings.failpoint or "")
 
 
 def invocation(ctx: typer.Context) -> Invocation:

@@ -10,7 +10,7 @@ import typer
 
 from bec_orch.cli.composition import open_parts, with_metrics
 from bec_orch.cli.console import EXIT_DONE, EXIT_FAILED, print_error, print_json
-from bec_orch.cli.invocation import invocation, start_logging
+from bec_orch.cli.invocation import invocation, prepare, start_logging
 from bec_orch.cli.options import Json
 from bec_orch.cli.progress import Unwatched
 from bec_orch.cli.signals import interrupt_on_sigterm, stopping
@@ -110,7 +110,7 @@ def _child(settings: Settings, job: str, slots: int, until_empty: bool) -> None:
     # Ctrl-C goes to the whole group of processes; the parent passes it on, and once is enough.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     interrupt_on_sigterm()
-    start_logging(settings, "info")
+    prepare(settings, "info")
     try:
         report = _work(settings, job, slots, until_empty=until_empty)
     except BecError as error:

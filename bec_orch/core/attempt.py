@@ -8,6 +8,7 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
+from bec_orch.core.fault_points import FaultPoint, reached
 from bec_orch.core.job_worker import JobContext, JobWorker
 from bec_orch.core.metrics import Metrics
 from bec_orch.core.models import ArtefactLocation, Claim, Manifest, TaskActivity, TaskResult
@@ -39,6 +40,7 @@ class Attempt:
         """
         source = self._parts.sources(self._claim.volume.source)
         manifest = source.read_manifest(self._claim.volume, nb_images_intro=self._claim.nb_images_intro)
+        reached(FaultPoint.MANIFEST_READ)
         self._stamp(manifest.etag, len(manifest.pages))
         with self._parts.job_workers(self._claim.job) as job_worker:
             inputs = self._inputs(manifest)
@@ -123,6 +125,8 @@ class Attempt:
         self._stop.progress(done, total)
         self._parts.activities.set(TaskActivity(self._claim.task_id, done, total))
         self._parts.observer.pages_done(self._claim, done, total)
+        if done:
+            reached(FaultPoint.PAGE_DONE)
 
     def _assembled(
         self, source: ImageSource, manifest: Manifest, key: AttemptKey, files: AttemptFiles, metrics: Metrics
@@ -160,9 +164,12 @@ class Attempt:
 
         def put() -> Success:
             with self._parts.store.fence(self._claim, options.lease):
+                reached(FaultPoint.TASK_FENCED)
                 return self._parts.artefacts.commit(self._location(manifest), content, replaces=replaces)
 
-        return patiently(put, options.outage_patience)
+        held = patiently(put, options.outage_patience)
+        reached(FaultPoint.SUCCESS_PUT)
+        return held
 
     def _tidy(self, files: AttemptFiles, held: Success) -> None:
         # What is left lying is removed by a later round of maintenance: the work itself is safe by now.

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from bec_orch.core.failures import failure_of
+from bec_orch.core.fault_points import FaultPoint, reached
 from bec_orch.core.models import DoneTask
 from bec_orch.core.runtime_parts import WorkerParts
 from bec_orch.errors import RetryableError, TerminalError
@@ -38,6 +39,7 @@ class Maintenance:
             self._parts.job, limit=_MESSAGES_PER_ROUND, redispatch_after=options.redispatch_after
         )
         if messages:
+            reached(FaultPoint.MAINTENANCE_FOUND)
             self._parts.queues(self._parts.job.name).send(messages)
             self._parts.store.mark_dispatched(messages)
             logger.info("maintenance.dispatched", extra={"messages": len(messages)})

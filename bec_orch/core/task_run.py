@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from bec_orch.core.attempt import Attempt
 from bec_orch.core.failures import failure_of
+from bec_orch.core.fault_points import FaultPoint, reached
 from bec_orch.core.lease import Lease
 from bec_orch.core.messages import parse_message
 from bec_orch.core.models import (
@@ -56,6 +57,7 @@ class TaskRunner:
         Raises:
             RetryableError: database or queue are away; the message becomes visible again by itself.
         """
+        reached(FaultPoint.TASK_RECEIVED)
         try:
             volume = parse_message(message.body, self._parts.job.name, self._parts.options.default_source)
             claimed_at, claim = self._claim(volume)
@@ -125,12 +127,14 @@ class TaskRunner:
             end = self._attempt(claim, TaskStop(lease, self._stop))
         self._parts.activities.remove(claim.task_id)
         self._acknowledge(message, end)
+        reached(FaultPoint.TASK_ACKNOWLEDGED)
         self._parts.observer.task_ended(end)
         return end
 
     def _attempt(self, claim: Claim, stop: TaskStop) -> TaskEnd:
         attempt = Attempt(claim, stop, self._parts)
         try:
+            reached(FaultPoint.TASK_CLAIMED)
             return self._committed(claim, attempt.run())
         except Superseded:
             return TaskEnd(claim, AttemptOutcome.SUPERSEDED)
@@ -146,6 +150,7 @@ class TaskRunner:
 
     def _committed(self, claim: Claim, result: TaskResult) -> TaskEnd:
         released = patiently(lambda: self._parts.store.commit(claim, result), self._parts.options.outage_patience)
+        reached(FaultPoint.TASK_COMMITTED)
         self._dispatch(released)
         outcome = AttemptOutcome.ADOPTED if result.adopted else AttemptOutcome.DONE
         logger.info(
@@ -164,6 +169,7 @@ class TaskRunner:
 
     def _released(self, claim: Claim, outcome: AttemptOutcome, message: str) -> TaskEnd:
         logger.info("task.released", extra={"task": claim.task_id, "outcome": outcome, "why": message})
+        reached(FaultPoint.TASK_RELEASING)
         self._record(lambda: self._parts.store.release(claim, outcome, message))
         return TaskEnd(claim, outcome)
 

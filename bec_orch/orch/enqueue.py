@@ -12,6 +12,7 @@ from graphlib import TopologicalSorter
 import psycopg
 from psycopg.rows import DictRow
 
+from bec_orch.core.fault_points import FaultPoint, reached
 from bec_orch.core.models import Job, VolumeRef
 from bec_orch.core.ports import QueueFactory, SourceFactory
 from bec_orch.errors import BecError, PartlySent, RetryableError, TerminalError
@@ -114,6 +115,7 @@ class Enqueuer:
                 if intro_pages is not None:
                     connection.execute(self._sql["note_intro"], {"pages": intro_pages})
                 report = self._add_tasks(connection, job, force=force, stale=stale)
+        reached(FaultPoint.ENQUEUE_RECORDED)
         sent = 0 if dry_run else self.dispatch(job)
         return replace(report, volumes=len(known) + len(without), faults=versions.faults, sent=sent)
 
@@ -158,6 +160,7 @@ class Enqueuer:
             except PartlySent as error:
                 self._mark_sent([batch[position] for position in error.sent])
                 raise
+            reached(FaultPoint.ENQUEUE_SENT)
             self._mark_sent(batch)
             sent, after = sent + len(batch), batch[-1]["id"]
         return sent

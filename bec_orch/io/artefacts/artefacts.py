@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bec_orch.core.fault_points import FaultPoint, reached
 from bec_orch.core.models import ArtefactFile, ArtefactLocation, Manifest
 from bec_orch.core.ports import AttemptKey, Success
 from bec_orch.errors import StorageError
@@ -73,6 +74,7 @@ class StoredArtefacts:
         if replaces is None:
             self._objects.create(key, data)
         else:
+            reached(FaultPoint.SUCCESS_REPLACING)
             self._objects.replace(key, data, replaces.etag)
         held = self.success(location)
         if held is None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from bec_orch.core.fault_points import FaultPoint, reached
 from bec_orch.core.models import ArtefactFile, ArtefactLocation, Manifest, PageOutcome
 from bec_orch.core.ports import AttemptKey
 from bec_orch.errors import BecError, StorageError
@@ -60,9 +61,11 @@ class StoredAttempt:
         path = self._folder.path / "artefact.parquet"
         write_parquet(path, self._schema, self._row_groups())
         self._check(path)
+        reached(FaultPoint.PARQUET_CLOSED)
         file = ArtefactFile(self._file_key, path.stat().st_size, sha256_of(path), len(self._manifest.pages))
         if not self._objects.create(self._file_key, path):
             self._check_ours(file)
+        reached(FaultPoint.PARQUET_UPLOADED)
         return file
 
     def _row_groups(self) -> Iterator[pa.Table]:
@@ -74,6 +77,7 @@ class StoredAttempt:
                 tables = []
         if tables:
             yield pa.concat_tables(tables)
+        reached(FaultPoint.PARQUET_WRITING)
 
     def _check(self, path: Path) -> None:
         """Reopen the file and hold its rows against the manifest."""

@@ -15,6 +15,7 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import DictRow
 
+from bec_orch.core.fault_points import FaultPoint, reached
 from bec_orch.core.models import (
     ArtefactLocation,
     AttemptOutcome,
@@ -114,7 +115,10 @@ class DBClient:
                 connection.execute(self._sql["limit_lock_wait"], {"wait": _CLAIM_LOCK_WAIT})
                 task = self._latest_task(connection, job, volume, token)
                 taken = self._take(connection, task, worker_id, token, lease) if task else None
-                return self._claim_of(connection, taken, volume, token) if taken else _refusal(task)
+                if taken is None:
+                    return _refusal(task)
+                reached(FaultPoint.TASK_CLAIMING)
+                return self._claim_of(connection, taken, volume, token)
         except DatabaseError as error:
             if isinstance(error.__cause__, psycopg.errors.LockNotAvailable):
                 return ClaimRefused(Refusal.BUSY, TaskState.RUNNING, _BUSY_RETRY_AFTER)

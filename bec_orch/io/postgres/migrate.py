@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg.rows import DictRow
 
+from bec_orch.core.fault_points import FaultPoint, reached
 from bec_orch.errors import ConfigError
 from bec_orch.io.postgres.database import Database, first, rows
 from bec_orch.io.postgres.sql_files import sql_folder, statements
@@ -90,6 +91,7 @@ def _apply(connection: psycopg.Connection[DictRow], migration: Migration) -> boo
     if migration.version in {row["version"] for row in rows(connection, sql["applied"], {})}:
         return False
     connection.execute(migration.sql)
+    reached(FaultPoint.MIGRATION_APPLIED)
     connection.execute(sql["record"], {"version": migration.version, "name": migration.name})
     return True
 
