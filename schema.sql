@@ -18,7 +18,7 @@ CREATE TABLE schema_migrations (
     name       text NOT NULL,
     applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
-INSERT INTO schema_migrations (version, name) VALUES (1, 'initial');
+INSERT INTO schema_migrations (version, name) VALUES (1, 'initial'), (2, 'missing_dependencies');
 
 CREATE TABLE jobs (
     id                  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -95,7 +95,6 @@ CREATE TABLE tasks (
     lease_expires_at    timestamptz,
     not_before          timestamptz,
     dispatched_at       timestamptz,
-    waiting_reason      text,
     cancel_reason       text,
     failure_code        text,
     failure_stage       text,
@@ -141,6 +140,27 @@ CREATE INDEX tasks_finished_ix ON tasks (job_id, finished_at) WHERE state = 'don
 CREATE INDEX tasks_verify_ix ON tasks (job_id, verified_at NULLS FIRST) WHERE state = 'done';
 CREATE INDEX tasks_fingerprint_ix ON tasks (failure_fingerprint) WHERE state = 'terminal_failed';
 
+-- What keeps a task waiting: one row for each job that its job needs and that is not done for the volume's last known
+-- version. The volume's version counts, not the task's: a claim reads the manifest anew.
+CREATE VIEW missing_dependencies AS
+SELECT t.id AS task_id, d.id AS job_id, d.name AS job,
+    coalesce((
+        SELECT CASE WHEN newest.state = 'terminal_failed' THEN d.name || ' failed: ' || newest.failure_code
+                    WHEN newest.finished_at IS NULL THEN 'needs ' || d.name END
+        FROM tasks newest
+        WHERE newest.volume_id = t.volume_id AND newest.job_id = d.id
+        ORDER BY newest.finished_at IS NOT NULL, newest.id DESC
+        LIMIT 1
+    ), 'needs ' || d.name || ', which is not enqueued') AS reason
+FROM tasks t
+JOIN volumes v ON v.id = t.volume_id
+JOIN job_dependencies jd ON jd.job_id = t.job_id
+JOIN jobs d ON d.id = jd.depends_on_id
+WHERE NOT EXISTS (
+    SELECT 1 FROM tasks made
+    WHERE made.volume_id = t.volume_id AND made.job_id = d.id AND made.state = 'done'
+      AND made.manifest_etag = coalesce(v.manifest_etag, made.manifest_etag));
+
 -- What makes finished work stale: why each `done` task would not come out the same today. Work of the older layout, which
 -- does not tell what it was made with (`config_hash` is empty), is stale only for a newer manifest.
 CREATE VIEW done_tasks AS
@@ -149,15 +169,19 @@ SELECT t.id AS task_id, t.job_id, t.volume_id, t.manifest_etag, array_remove(ARR
     CASE WHEN t.config_hash NOT IN (j.config_hash, '') THEN 'config' END,
     CASE WHEN t.config_hash <> '' AND t.models <> j.models THEN 'model' END,
     CASE WHEN t.config_hash <> '' AND t.code_version <> j.code_version THEN 'code' END,
-    CASE WHEN EXISTS (
+    CASE WHEN t.config_hash <> '' AND (EXISTS (
         SELECT 1 FROM job_dependencies jd JOIN jobs d ON d.id = jd.depends_on_id
         JOIN tasks dt ON dt.job_id = d.id AND dt.volume_id = t.volume_id
         WHERE jd.job_id = t.job_id AND dt.state = 'done' AND dt.manifest_etag = t.manifest_etag
-          AND dt.artefact_key <> (t.inputs ->> d.name)
+          AND dt.artefact_key IS DISTINCT FROM (t.inputs ->> d.name)
           AND NOT EXISTS (SELECT 1 FROM tasks newer
                           WHERE newer.job_id = dt.job_id AND newer.volume_id = dt.volume_id AND newer.id > dt.id
                             AND newer.state = 'done' AND newer.manifest_etag = dt.manifest_etag)
-    ) THEN 'dependency' END], NULL) AS stale
+    ) OR EXISTS (
+        SELECT 1 FROM jsonb_object_keys(t.inputs) used (name)
+        WHERE NOT EXISTS (SELECT 1 FROM job_dependencies jd JOIN jobs d ON d.id = jd.depends_on_id
+                          WHERE jd.job_id = t.job_id AND d.name = used.name)
+    )) THEN 'dependency' END], NULL) AS stale
 FROM tasks t JOIN jobs j ON j.id = t.job_id JOIN volumes v ON v.id = t.volume_id
 WHERE t.state = 'done';
 

@@ -194,13 +194,14 @@ class Enqueuer:
             "reason": SUPERSEDED,
         }
         connection.execute(self._sql["judge"], parameters)
-        verdicts = _counted(connection, self._sql["count_verdicts"], "verdict", "volumes")
+        verdicts = _counted(connection, self._sql["count_verdicts"], "verdict", "volumes", parameters)
         connection.execute(self._sql["cancel_superseded"], parameters)
         if force:
             connection.execute(self._sql["force_unfinished"])
-        added = {row["state"]: row["tasks"] for row in rows(connection, self._sql["add_tasks"], parameters)}
-        if sum(added.values()) >= _MANY_TASKS:
+        if connection.execute(self._sql["add_tasks"], parameters).rowcount >= _MANY_TASKS:
             connection.execute(self._sql["analyze_tables"])
+        connection.execute(statements("tasks")["release_waiting"], parameters)
+        added = _counted(connection, self._sql["count_added"], "state", "tasks", parameters)
         return EnqueueReport(
             queued=added.get("queued", 0),
             waiting=added.get("waiting", 0),
@@ -233,5 +234,7 @@ def _fault(volume: VolumeRef, error: BecError) -> VolumeFault:
     return VolumeFault(volume, error.code, error.message)
 
 
-def _counted(connection: Connection, sql: bytes, key: str, count: str) -> dict[str, int]:
-    return {row[key]: row[count] for row in rows(connection, sql, {})}
+def _counted(
+    connection: Connection, sql: bytes, key: str, count: str, parameters: Mapping[str, object]
+) -> dict[str, int]:
+    return {row[key]: row[count] for row in rows(connection, sql, parameters)}

@@ -122,6 +122,7 @@ class JobAdmin:
             connection.execute(self._sql["change"], {"job_id": job.id, **_config_values(parsed), **policies})
             if depends_on is not None:
                 self._set_dependencies(connection, job.id, name, depends_on)
+                connection.execute(statements("tasks")["release_waiting"], {"job_id": job.id})
             return self._read(connection, name)
 
     def delete(self, name: str) -> DeletedJob:

@@ -94,7 +94,6 @@ class Redriver:
         with self._database.transaction("reset failed tasks") as connection:
             job = read_job(connection, job_name)
             reset = rows(connection, self._sql["redrive"], {"job_id": job.id, **cleaned})
-            connection.execute(self._sql["tell_dependants"], {"job_id": job.id, "job": job.name})
         return job, reset
 
     def _states(self, job: Job, names: tuple[str, str]) -> list[RefusedVolume]:

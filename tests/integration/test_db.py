@@ -32,6 +32,7 @@ from tests.integration.conftest import SOURCE, Sql
 
 VOLUME = VolumeRef("W1", "I1", SOURCE)
 MESSAGE = TaskMessage("W1", "I1", "lines", SOURCE)
+WAITING_FOR = "SELECT reason FROM missing_dependencies"
 
 
 def failure(*, retryable: bool = True, charged: bool = True, message: str = "the store is away") -> Failure:
@@ -328,8 +329,11 @@ class TestStampManifest:
         claim = take(store, ocr)
         assert store.stamp_manifest(claim, "bbb", 10) is False
         assert store.stamp_manifest(claim, "bbb", 10) is False
-        [task] = sql("SELECT state, waiting_reason FROM tasks WHERE job_id = %s", ocr.id)
-        assert task == {"state": "waiting", "waiting_reason": "needs lines of this version"}
+        [task] = sql("SELECT state FROM tasks WHERE job_id = %s", ocr.id)
+        assert task == {"state": "waiting"}
+        assert sql(WAITING_FOR) == [{"reason": "needs lines"}]
+        made_anew = "SELECT state, manifest_etag, attempt FROM tasks WHERE job_id = %s ORDER BY id DESC LIMIT 1"
+        assert sql(made_anew, lines.id) == [{"state": "queued", "manifest_etag": "bbb", "attempt": 1}]
 
 
 class TestCommit:
@@ -464,11 +468,11 @@ class TestFail:
         lines = add_job("lines")
         ocr = add_job("ocr", needs=("lines",))
         store.ensure_task(ocr, VOLUME)
-        [task] = sql("SELECT waiting_reason FROM tasks WHERE job_id = %s", ocr.id)
-        assert task["waiting_reason"] == "needs lines"
-        store.fail(take(store, lines), failure(retryable=False))
-        [task] = sql("SELECT waiting_reason FROM tasks WHERE job_id = %s", ocr.id)
-        assert task["waiting_reason"] == "lines failed: E_STORAGE"
+        assert sql(WAITING_FOR) == [{"reason": "needs lines, which is not enqueued"}]
+        claim = take(store, lines)
+        assert sql(WAITING_FOR) == [{"reason": "needs lines"}]
+        store.fail(claim, failure(retryable=False))
+        assert sql(WAITING_FOR) == [{"reason": "lines failed: E_STORAGE"}]
 
 
 class TestRelease:

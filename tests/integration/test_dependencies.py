@@ -3,18 +3,23 @@
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
+from uuid import uuid4
 
 import pytest
 
-from bec_orch.core.models import AttemptOutcome, TaskState, VolumeRef
+from bec_orch.core.models import AttemptOutcome, Claim, TaskState, VolumeRef
+from bec_orch.errors import ConfigError, UsageError
 from bec_orch.io.postgres.database import Database
 from bec_orch.orch.discovery import Discovery
 from bec_orch.orch.enqueue import Enqueuer
+from bec_orch.orch.job_admin import DeletedJob, JobAdmin
 from bec_orch.orch.redrive import RedriveFilter, Redriver
 from tests.integration.test_worker_runtime import World, fail_times
+from tests.plugin import install
 from tests.toy_job import nothing
 
 TERMINAL = "E_IMAGE_EMPTY"
+JOBS = ("toy", "second", "third")
 
 
 class Chain(World):
@@ -22,7 +27,7 @@ class Chain(World):
 
     def chain(self) -> None:
         previous = None
-        for name in ("toy", "second", "third"):
+        for name in JOBS:
             self.create_job(name=name)
             if previous:
                 with self.database.transaction("link") as connection:
@@ -44,7 +49,8 @@ class Chain(World):
 
 
 @pytest.fixture
-def chain(database: Database, tmp_path: Path) -> Iterator[Chain]:
+def chain(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Chain]:
+    monkeypatch.syspath_prepend(str(install(tmp_path / "plugins", {"toy": "tests.toy_job:ToyJob"})))
     chain = Chain(tmp_path, database)
     chain.chain()
     yield chain
@@ -54,8 +60,9 @@ def chain(database: Database, tmp_path: Path) -> Iterator[Chain]:
 def test_a_task_waits_with_its_reason_and_is_released_with_the_commit(chain: Chain) -> None:
     volume = chain.volume()
     assert chain.enqueuer.enqueue("second", [volume]).waiting == 1
-    assert chain.discovery.tasks("second")[0].reason == "needs toy"
+    assert chain.discovery.tasks("second")[0].reason == "needs toy, which is not enqueued"
     chain.enqueuer.enqueue("toy", [volume])
+    assert chain.discovery.tasks("second")[0].reason == "needs toy"
     assert chain.run_job("toy") == {AttemptOutcome.DONE: 1}
     assert chain.states("second") == [TaskState.QUEUED]
     assert chain.queues("second").stats().visible == 1
@@ -96,7 +103,7 @@ def done_chain(chain: Chain) -> VolumeRef:
     volume = chain.volume()
     for job in chain.enqueuer.enqueue_with_dependencies("third", [volume]):
         chain.run_job(job)
-    assert [stale_reasons(chain, job) for job in ("toy", "second", "third")] == [[], [], []]
+    assert [stale_reasons(chain, job) for job in JOBS] == [[], [], []]
     return volume
 
 
@@ -104,7 +111,7 @@ def test_redoing_a_dependency_makes_its_dependants_stale_and_stale_redoes_them(c
     volume = done_chain(chain)
     chain.enqueuer.enqueue("toy", [volume], force=True)
     assert chain.run_job("toy") == {AttemptOutcome.DONE: 1}
-    assert [stale_reasons(chain, job) for job in ("toy", "second", "third")] == [[], [("dependency",)], []]
+    assert [stale_reasons(chain, job) for job in JOBS] == [[], [("dependency",)], []]
     assert chain.enqueuer.enqueue("second", [volume]).skipped_stale == 1
     assert chain.enqueuer.enqueue("second", [volume], stale=True).queued == 1
     assert chain.run_job("second") == {AttemptOutcome.DONE: 1}
@@ -186,3 +193,78 @@ def test_failing_attempts_are_no_reason_to_start_a_dependant(chain: Chain) -> No
     assert chain.run_job("toy")[AttemptOutcome.RETRYABLE_FAILED] == 2
     chain.at_page = nothing
     assert chain.run_job("second") == {AttemptOutcome.DONE: 1}
+
+
+def test_a_volume_that_changes_is_done_anew_by_all_that_a_waiting_task_needs(chain: Chain) -> None:
+    volume = done_chain(chain)
+    (chain.scans / "W1/I1/0005.jpg").write_bytes(b"xxxxx")
+    # Only the last job is asked for, by somebody who does not know that the volume changed.
+    chain.enqueuer.enqueue("third", [volume], force=True)
+    assert chain.run_job("third") == {AttemptOutcome.SUPERSEDED: 1}
+    assert [task.reason for task in chain.discovery.tasks("third")][:1] == ["needs second"]
+    assert [chain.states(job)[-1] for job in JOBS] == [TaskState.QUEUED, TaskState.WAITING, TaskState.WAITING]
+    for job in JOBS:
+        assert chain.run_job(job) == {AttemptOutcome.DONE: 1}
+    assert [stale_reasons(chain, job) for job in JOBS] == [[], [], []]
+
+
+def test_a_volume_that_changes_while_a_task_waits_holds_it_up_no_longer_than_the_new_version(chain: Chain) -> None:
+    volume = done_chain(chain)
+    page = chain.scans / "W1/I1/0005.jpg"
+    page.write_bytes(b"xxxxx")
+    chain.enqueuer.enqueue("second", [volume], force=True)
+    assert chain.run_job("second") == {AttemptOutcome.SUPERSEDED: 1}
+    assert chain.states("second")[-1] is TaskState.WAITING
+    page.write_bytes(b"xxxxxx")
+    assert chain.run_job("toy") == {AttemptOutcome.SUPERSEDED: 1, AttemptOutcome.DONE: 1}
+    assert chain.run_job("second") == {AttemptOutcome.SUPERSEDED: 1, AttemptOutcome.DONE: 1}
+    assert stale_reasons(chain, "second") == []
+
+
+def test_a_dependency_whose_worker_died_too_often_shows_in_the_reason(chain: Chain) -> None:
+    volume = chain.volume()
+    chain.enqueuer.enqueue_with_dependencies("second", [volume])
+    toy = chain.store.job("toy")
+    for _ in range(toy.max_attempts):
+        claim = chain.store.claim(toy, volume, worker_id="w", token=uuid4(), lease=-1.0)
+        assert isinstance(claim, Claim)
+    assert chain.store.undispatched(toy, limit=10, redispatch_after=60.0) == []
+    assert [task.reason for task in chain.discovery.tasks("second")] == ["toy failed: E_ATTEMPTS_EXHAUSTED"]
+
+
+def test_what_a_job_needs_can_be_changed_under_its_waiting_and_finished_tasks(chain: Chain) -> None:
+    admin = JobAdmin(chain.database)
+    volume = done_chain(chain)
+    admin.update("third", depends_on=["toy"])
+    assert stale_reasons(chain, "third") == [("dependency",)]
+    admin.update("third", depends_on=["toy", "second"])
+    assert stale_reasons(chain, "third") == [("dependency",)]
+    assert chain.enqueuer.enqueue("third", [volume], stale=True).queued == 1
+    assert chain.run_job("third") == {AttemptOutcome.DONE: 1}
+    assert stale_reasons(chain, "third") == []
+
+    late = chain.volume("I2")
+    assert chain.enqueuer.enqueue("third", [late]).waiting == 1
+    with pytest.raises(UsageError, match="needed by: second, third"):
+        admin.delete("toy")
+    admin.update("third", depends_on=[])
+    assert chain.states("third")[-1] is TaskState.QUEUED
+    assert chain.run_job("third") == {AttemptOutcome.DONE: 1}
+
+
+def test_a_job_that_nothing_needs_any_more_goes_and_its_dependants_go_on(chain: Chain) -> None:
+    admin = JobAdmin(chain.database)
+    volume = chain.volume()
+    chain.enqueuer.enqueue_with_dependencies("third", [volume])
+    admin.update("third", depends_on=["toy"])
+    assert admin.delete("second") == DeletedJob("second", 1)
+    assert chain.run_job("toy") == {AttemptOutcome.DONE: 1}
+    assert chain.run_job("third") == {AttemptOutcome.DONE: 1}
+    assert [node.name for node in chain.discovery.graph()] == ["toy", "third"]
+
+
+@pytest.mark.parametrize("needs", ["toy", "second", "third"])
+def test_no_job_can_come_to_need_itself(chain: Chain, needs: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        JobAdmin(chain.database).update("toy", depends_on=[needs])
+    assert refused.value.code == "E_JOB_CIRCLE"

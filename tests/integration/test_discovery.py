@@ -267,7 +267,7 @@ class TestRedrive:
         enqueuer.enqueue("lines", VOLUMES[:1])
         enqueuer.enqueue("ocr", VOLUMES[:1])
         give_up(store, queues, lines, VOLUMES[0])
-        reason = "SELECT waiting_reason FROM tasks WHERE state = 'waiting'"
-        assert sql(reason) == [{"waiting_reason": "lines failed: E_MANIFEST"}]
+        reason = "SELECT reason FROM missing_dependencies"
+        assert sql(reason) == [{"reason": "lines failed: E_MANIFEST"}]
         redriver.redrive("lines")
-        assert sql(reason) == [{"waiting_reason": "needs lines"}]
+        assert sql(reason) == [{"reason": "needs lines"}]

@@ -129,8 +129,8 @@ class TestWhatGetsATask:
         enqueuer.enqueue("lines", VOLUMES[:1])
         finish(store, lines, VOLUMES[0])
         assert enqueuer.enqueue("ocr", VOLUMES[:3]) == EnqueueReport(volumes=3, queued=1, waiting=2, sent=1)
-        waiting = sql("SELECT DISTINCT waiting_reason FROM tasks WHERE state = 'waiting'")
-        assert waiting == [{"waiting_reason": "needs lines"}]
+        waiting = sql("SELECT m.reason FROM missing_dependencies m JOIN tasks t ON t.id = m.task_id")
+        assert waiting == 2 * [{"reason": "needs lines, which is not enqueued"}]
 
     def test_dry_run_changes_nothing(self, enqueuer: Enqueuer, job: Job, queues: PgQueues, sql: Sql) -> None:
         assert enqueuer.enqueue("lines", VOLUMES, dry_run=True) == EnqueueReport(volumes=5, queued=5)

@@ -103,11 +103,10 @@ class DBClient:
             self._require_source(connection, volume)
             connection.execute(self._sql["add_volume"], named)
             locked = first(connection, self._sql["lock_volume"], named)
-            ids = {"job_id": job.id, "volume_id": locked["id"] if locked else None}
-            present = first(connection, self._sql["has_task"], ids)
-            if not (present and present["present"]):
-                new = {**ids, "force": False, "manifest_etag": None, "dispatched": True}
-                connection.execute(self._sql["add_task"], new)
+            volume_id = locked["id"] if locked else None
+            present = first(connection, self._sql["has_task"], {"job_id": job.id, "volume_id": volume_id})
+            if volume_id and not (present and present["present"]):
+                self._add_tasks(connection, [job.id], volume_id, dispatched=True)
 
     def claim(self, job: Job, volume: VolumeRef, *, worker_id: str, token: UUID, lease: float) -> Claim | ClaimRefused:
         try:
@@ -168,9 +167,6 @@ class DBClient:
             self._close_attempt(
                 connection, claim, AttemptOutcome(failed["state"]), charged=failure.charged, failure=told
             )
-            if failed["state"] == "terminal_failed":
-                reason = f"{claim.job.name} failed: {failure.code}"
-                connection.execute(self._sql["tell_dependants"], {**task, "reason": reason})
             return _failed(failed)
 
     def release(self, claim: Claim, outcome: str, message: str) -> None:
@@ -217,7 +213,8 @@ class DBClient:
             connection.execute(self._sql["lock_volume_of_task"], {"task_id": task_id})
             canceled = first(connection, self._sql["reopen"], {"task_id": task_id, "reason": clean_text(reason)})
             if canceled:
-                connection.execute(self._sql["add_task"], {**canceled, "force": False, "dispatched": False})
+                job_ids, etag = [canceled["job_id"]], canceled["manifest_etag"]
+                self._add_tasks(connection, job_ids, canceled["volume_id"], manifest_etag=etag)
 
     def unfinished(self, job: Job) -> int:
         with self._database.transaction(f"count the tasks of {job.name}") as connection:
@@ -294,22 +291,43 @@ class DBClient:
                 raise _lost(claim)
             yield connection, task
 
+    def _add_tasks(
+        self,
+        connection: Connection,
+        job_ids: Sequence[int],
+        volume_id: int,
+        *,
+        manifest_etag: str | None = None,
+        force: bool = False,
+        dispatched: bool = False,
+    ) -> None:
+        """Give a volume a task of each of these jobs, as far as it has no unfinished one."""
+        ids = {"job_ids": list(job_ids), "volume_id": volume_id}
+        new = {**ids, "manifest_etag": manifest_etag, "force": force, "dispatched": dispatched}
+        connection.execute(self._sql["add_task"], new)
+        connection.execute(self._sql["release_dependants"], ids)
+
     def _supersede(self, connection: Connection, claim: Claim, task: Row, manifest_etag: str) -> None:
         connection.execute(self._sql["cancel_task"], {"task_id": claim.task_id, "reason": SUPERSEDED})
         self._close_attempt(connection, claim, AttemptOutcome.SUPERSEDED)
-        new = {**task, "manifest_etag": manifest_etag, "dispatched": False}
-        connection.execute(self._sql["add_task"], new)
+        volume_id, force = task["volume_id"], task["force"]
+        self._add_tasks(connection, [task["job_id"]], volume_id, manifest_etag=manifest_etag, force=force)
+        self._add_outdated_dependencies(connection, task, manifest_etag)
 
     def _stamp_or_wait(self, connection: Connection, claim: Claim, task: Row, manifest_etag: str) -> bool:
-        parameters = {**task, "task_id": claim.task_id, "manifest_etag": manifest_etag}
+        parameters = {"task_id": claim.task_id, "manifest_etag": manifest_etag}
         connection.execute(self._sql["stamp"], parameters)
-        missing = first(connection, self._sql["missing_dependencies"], parameters) or {"jobs": None}
-        if missing["jobs"] is None:
+        lacks = first(connection, self._sql["lacks_dependencies"], parameters)
+        if not (lacks and lacks["lacks"]):
             return True
-        waiting = {"task_id": claim.task_id, "reason": f"needs {missing['jobs']} of this version"}
-        connection.execute(self._sql["put_to_wait"], waiting)
+        connection.execute(self._sql["put_to_wait"], parameters)
         self._close_attempt(connection, claim, AttemptOutcome.SUPERSEDED)
+        self._add_outdated_dependencies(connection, task, manifest_etag)
         return False
+
+    def _add_outdated_dependencies(self, connection: Connection, task: Row, manifest_etag: str) -> None:
+        outdated = [row["job_id"] for row in rows(connection, self._sql["outdated_dependencies"], task)]
+        self._add_tasks(connection, outdated, task["volume_id"], manifest_etag=manifest_etag)
 
     def _close_attempt(
         self,

@@ -51,7 +51,8 @@ WHERE t.job_id = %(job_id)s AND t.state = 'done'
 SELECT t.id, j.name AS job, v.w_id, v.i_id, v.source, t.state, t.attempt, t.charged, t.force, t.worker_id,
        t.manifest_etag, t.config_hash, t.artefact_key, t.pages_ok, t.pages_skipped, t.pages_error, t.counters,
        t.failure_code, t.failure_stage, t.failure_message, t.failure_hint, t.failure_fingerprint,
-       coalesce(t.waiting_reason, t.cancel_reason) AS reason,
+       coalesce(t.cancel_reason, CASE WHEN t.state = 'waiting' THEN (
+           SELECT string_agg(m.reason, '; ' ORDER BY m.job) FROM missing_dependencies m WHERE m.task_id = t.id) END) AS reason,
        t.created_at, t.started_at, t.finished_at, t.not_before, t.lease_expires_at
 FROM tasks t JOIN jobs j ON j.id = t.job_id JOIN volumes v ON v.id = t.volume_id
 WHERE t.job_id = %(job_id)s
@@ -126,7 +127,7 @@ WHERE job_id = %(job_id)s
 -- name: redrive
 -- Only a volume's newest task, and only where nothing else is to be done for the volume. The budget begins anew.
 WITH chosen AS (
-    SELECT t.id, t.job_id, t.volume_id, t.manifest_etag
+    SELECT t.id, t.volume_id
     FROM tasks t JOIN volumes v ON v.id = t.volume_id
     WHERE t.job_id = %(job_id)s AND t.state = 'terminal_failed'
       AND (%(fingerprint)s::text IS NULL OR t.failure_fingerprint = %(fingerprint)s)
@@ -138,28 +139,11 @@ WITH chosen AS (
     FOR NO KEY UPDATE OF t
 )
 UPDATE tasks t
-SET state = CASE WHEN missing.jobs IS NULL THEN 'queued' ELSE 'waiting' END, waiting_reason = 'needs ' || missing.jobs,
+SET state = CASE WHEN EXISTS (SELECT 1 FROM missing_dependencies m WHERE m.task_id = t.id) THEN 'waiting' ELSE 'queued' END,
     charged = 0, finished_at = NULL, not_before = NULL, dispatched_at = NULL, updated_at = clock_timestamp()
-FROM chosen c
-JOIN volumes v ON v.id = c.volume_id
-CROSS JOIN LATERAL (
-    SELECT string_agg(d.name, ', ' ORDER BY d.name) AS jobs
-    FROM job_dependencies jd JOIN jobs d ON d.id = jd.depends_on_id
-    WHERE jd.job_id = c.job_id AND NOT EXISTS (
-        SELECT 1 FROM tasks dt
-        WHERE dt.volume_id = c.volume_id AND dt.job_id = d.id AND dt.state = 'done'
-          AND dt.manifest_etag = coalesce(c.manifest_etag, v.manifest_etag, dt.manifest_etag))
-) missing
+FROM chosen c JOIN volumes v ON v.id = c.volume_id
 WHERE t.id = c.id
 RETURNING t.id, v.w_id, v.i_id, v.source, t.state
-
--- name: tell_dependants
--- Dependants that showed the failure as the reason why they wait say again what they need.
-UPDATE tasks t
-SET waiting_reason = 'needs ' || %(job)s, updated_at = clock_timestamp()
-FROM job_dependencies jd
-JOIN tasks mine ON mine.job_id = jd.depends_on_id AND mine.state IN ('queued', 'waiting')
-WHERE jd.depends_on_id = %(job_id)s AND t.job_id = jd.job_id AND t.volume_id = mine.volume_id AND t.state = 'waiting'
 
 -- name: states_of_volume
 SELECT v.w_id, v.i_id, v.source, t.state

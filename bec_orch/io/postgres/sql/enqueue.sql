@@ -85,38 +85,27 @@ WHERE g.verdict = 'unfinished' AND t.id = g.task_id AND t.state IN ('waiting', '
 
 -- name: add_tasks
 -- As add_task of the task store, for many volumes.
-WITH added AS (
-    INSERT INTO tasks (job_id, volume_id, state, force, manifest_etag, attempt, waiting_reason)
-    SELECT %(job_id)s, g.volume_id, CASE WHEN missing.jobs IS NULL THEN 'queued' ELSE 'waiting' END, %(force)s,
-           g.manifest_etag,
-           (SELECT coalesce(max(t.attempt), 0)
-            FROM volumes w JOIN tasks t ON t.volume_id = w.id JOIN jobs same ON same.id = t.job_id
-            WHERE w.w_id = v.w_id AND w.i_id = v.i_id AND same.name = %(job)s),
-           coalesce(missing.failed, 'needs ' || missing.jobs)
-    FROM judged g
-    JOIN volumes v ON v.id = g.volume_id
-    CROSS JOIN LATERAL (
-        SELECT string_agg(d.name, ', ' ORDER BY d.name) AS jobs,
-               string_agg(d.name || ' failed: ' || newest.failure_code, ', ' ORDER BY d.name)
-                   FILTER (WHERE newest.state = 'terminal_failed') AS failed
-        FROM job_dependencies jd JOIN jobs d ON d.id = jd.depends_on_id
-        LEFT JOIN LATERAL (
-            SELECT ft.state, ft.failure_code FROM tasks ft
-            WHERE ft.volume_id = v.id AND ft.job_id = d.id ORDER BY ft.id DESC LIMIT 1) newest ON true
-        WHERE jd.job_id = %(job_id)s AND NOT EXISTS (
-            SELECT 1 FROM tasks dt
-            WHERE dt.volume_id = v.id AND dt.job_id = d.id AND dt.state = 'done'
-              AND dt.manifest_etag = coalesce(v.manifest_etag, dt.manifest_etag))
-    ) missing
-    WHERE g.verdict IN ('new', 'superseded')
-    ORDER BY g.volume_id
-    ON CONFLICT DO NOTHING
-    RETURNING state
-)
-SELECT state, count(*)::integer AS tasks FROM added GROUP BY state
+INSERT INTO tasks (job_id, volume_id, state, force, manifest_etag, attempt)
+SELECT %(job_id)s, g.volume_id,
+       CASE WHEN EXISTS (SELECT 1 FROM job_dependencies jd WHERE jd.job_id = %(job_id)s) THEN 'waiting' ELSE 'queued' END,
+       %(force)s, g.manifest_etag,
+       (SELECT coalesce(max(t.attempt), 0)
+        FROM volumes w JOIN tasks t ON t.volume_id = w.id JOIN jobs same ON same.id = t.job_id
+        WHERE w.w_id = v.w_id AND w.i_id = v.i_id AND same.name = %(job)s)
+FROM judged g
+JOIN volumes v ON v.id = g.volume_id
+WHERE g.verdict IN ('new', 'superseded')
+ORDER BY g.volume_id
+ON CONFLICT DO NOTHING
+
+-- name: count_added
+SELECT t.state, count(*)::integer AS tasks
+FROM judged g JOIN tasks t ON t.job_id = %(job_id)s AND t.volume_id = g.volume_id
+WHERE g.verdict IN ('new', 'superseded') AND t.state IN ('waiting', 'queued')
+GROUP BY t.state
 
 -- name: analyze_tables
-ANALYZE volumes, tasks
+ANALYZE volumes, tasks, judged
 
 -- name: outbox
 SELECT t.id, v.w_id, v.i_id, v.source

@@ -58,27 +58,33 @@ FOR NO KEY UPDATE OF v
 SELECT EXISTS (SELECT 1 FROM tasks WHERE volume_id = %(volume_id)s AND job_id = %(job_id)s) AS present
 
 -- name: add_task
--- Attempts go on from the greatest number that any job of this name used for the volume: artefact keys carry them.
-INSERT INTO tasks (job_id, volume_id, state, force, manifest_etag, attempt, dispatched_at, waiting_reason)
-SELECT j.id, v.id, CASE WHEN missing.jobs IS NULL THEN 'queued' ELSE 'waiting' END, %(force)s, %(manifest_etag)s,
+-- A task of a job that needs others waits until `release_dependants` finds nothing missing. Attempts go on from the
+-- greatest number that any job of this name used for the volume: artefact keys carry them.
+INSERT INTO tasks (job_id, volume_id, state, force, manifest_etag, attempt, dispatched_at)
+SELECT j.id, v.id, CASE WHEN needs.others THEN 'waiting' ELSE 'queued' END, %(force)s, %(manifest_etag)s,
        (SELECT coalesce(max(t.attempt), 0)
         FROM tasks t JOIN jobs same ON same.id = t.job_id JOIN volumes w ON w.id = t.volume_id
         WHERE same.name = j.name AND w.w_id = v.w_id AND w.i_id = v.i_id),
-       CASE WHEN %(dispatched)s AND missing.jobs IS NULL THEN clock_timestamp() END,
-       'needs ' || missing.jobs
+       CASE WHEN %(dispatched)s AND NOT needs.others THEN clock_timestamp() END
 FROM jobs j
 CROSS JOIN volumes v
-CROSS JOIN LATERAL (
-    SELECT string_agg(d.name, ', ' ORDER BY d.name) AS jobs
-    FROM job_dependencies jd JOIN jobs d ON d.id = jd.depends_on_id
-    WHERE jd.job_id = j.id AND NOT EXISTS (
-        SELECT 1 FROM tasks dt
-        WHERE dt.volume_id = v.id AND dt.job_id = d.id AND dt.state = 'done'
-          AND dt.manifest_etag = coalesce(%(manifest_etag)s, v.manifest_etag, dt.manifest_etag))
-) missing
-WHERE j.id = %(job_id)s AND v.id = %(volume_id)s
+CROSS JOIN LATERAL (SELECT EXISTS (SELECT 1 FROM job_dependencies jd WHERE jd.job_id = j.id) AS others) needs
+WHERE j.id = ANY(%(job_ids)s) AND v.id = %(volume_id)s
 ON CONFLICT DO NOTHING
-RETURNING state
+
+-- name: outdated_dependencies
+-- What a job needs, directly or through others, and what was done for an older version of the volume only. Nobody else
+-- would ask for it: whoever enqueued it saw it done.
+WITH RECURSIVE needed (job_id) AS (
+    SELECT jd.depends_on_id FROM job_dependencies jd WHERE jd.job_id = %(job_id)s
+    UNION
+    SELECT jd.depends_on_id FROM job_dependencies jd JOIN needed n ON n.job_id = jd.job_id
+)
+SELECT n.job_id FROM needed n JOIN volumes v ON v.id = %(volume_id)s
+WHERE 'done' = (SELECT t.state FROM tasks t WHERE t.job_id = n.job_id AND t.volume_id = v.id
+                ORDER BY t.finished_at IS NOT NULL, t.id DESC LIMIT 1)
+  AND NOT EXISTS (SELECT 1 FROM tasks t WHERE t.job_id = n.job_id AND t.volume_id = v.id AND t.state = 'done'
+                  AND t.manifest_etag = v.manifest_etag)
 
 -- name: limit_lock_wait
 SELECT set_config('lock_timeout', %(wait)s, true)
@@ -179,13 +185,8 @@ UPDATE volumes
 SET manifest_etag = %(manifest_etag)s, nb_pages = %(nb_pages)s, manifest_seen_at = clock_timestamp()
 WHERE id = %(volume_id)s
 
--- name: missing_dependencies
-SELECT string_agg(d.name, ', ' ORDER BY d.name) AS jobs
-FROM job_dependencies jd JOIN jobs d ON d.id = jd.depends_on_id
-WHERE jd.job_id = %(job_id)s AND NOT EXISTS (
-    SELECT 1 FROM tasks dt
-    WHERE dt.volume_id = %(volume_id)s AND dt.job_id = d.id AND dt.state = 'done'
-      AND dt.manifest_etag = %(manifest_etag)s)
+-- name: lacks_dependencies
+SELECT EXISTS (SELECT 1 FROM missing_dependencies WHERE task_id = %(task_id)s) AS lacks
 
 -- name: finish
 UPDATE tasks
@@ -197,17 +198,11 @@ SET state = 'done', finished_at = clock_timestamp(), updated_at = clock_timestam
 WHERE id = %(task_id)s
 
 -- name: release_dependants
--- Tasks of one volume that wait, and whose dependencies are now all done for the version that they stand for.
+-- Tasks of one volume that wait, and lack nothing any more.
 UPDATE tasks t
-SET state = 'queued', waiting_reason = NULL, dispatched_at = NULL, updated_at = clock_timestamp()
-FROM volumes v
-WHERE t.volume_id = %(volume_id)s AND t.state = 'waiting' AND v.id = t.volume_id
-  AND NOT EXISTS (
-    SELECT 1 FROM job_dependencies jd
-    WHERE jd.job_id = t.job_id AND NOT EXISTS (
-        SELECT 1 FROM tasks dt
-        WHERE dt.volume_id = t.volume_id AND dt.job_id = jd.depends_on_id AND dt.state = 'done'
-          AND dt.manifest_etag = coalesce(t.manifest_etag, v.manifest_etag, dt.manifest_etag)))
+SET state = 'queued', dispatched_at = NULL, updated_at = clock_timestamp()
+WHERE t.volume_id = %(volume_id)s AND t.state = 'waiting'
+  AND NOT EXISTS (SELECT 1 FROM missing_dependencies m WHERE m.task_id = t.id)
 
 -- name: dependants_to_dispatch
 SELECT j.name AS job, v.w_id, v.i_id, v.source
@@ -241,12 +236,6 @@ FROM judged
 WHERE t.id = judged.id
 RETURNING t.state, extract(epoch FROM t.not_before - clock_timestamp())::float8 AS backoff_left
 
--- name: tell_dependants
-UPDATE tasks t
-SET waiting_reason = %(reason)s, updated_at = clock_timestamp()
-FROM job_dependencies jd
-WHERE jd.depends_on_id = %(job_id)s AND t.job_id = jd.job_id AND t.volume_id = %(volume_id)s AND t.state = 'waiting'
-
 -- name: give_back
 UPDATE tasks
 SET state = 'queued', lease_expires_at = NULL, dispatched_at = clock_timestamp(), updated_at = clock_timestamp()
@@ -254,8 +243,7 @@ WHERE id = %(task_id)s
 
 -- name: put_to_wait
 UPDATE tasks
-SET state = 'waiting', waiting_reason = %(reason)s, lease_expires_at = NULL, dispatched_at = NULL,
-    updated_at = clock_timestamp()
+SET state = 'waiting', lease_expires_at = NULL, dispatched_at = NULL, updated_at = clock_timestamp()
 WHERE id = %(task_id)s
 
 -- name: reject_message
@@ -278,15 +266,9 @@ SELECT pg_try_advisory_xact_lock(6448484, (%(job_id)s %% 2147483647)::integer) A
 -- name: release_waiting
 -- As release_dependants, for all volumes of one job.
 UPDATE tasks t
-SET state = 'queued', waiting_reason = NULL, dispatched_at = NULL, updated_at = clock_timestamp()
-FROM volumes v
-WHERE t.job_id = %(job_id)s AND t.state = 'waiting' AND v.id = t.volume_id
-  AND NOT EXISTS (
-    SELECT 1 FROM job_dependencies jd
-    WHERE jd.job_id = t.job_id AND NOT EXISTS (
-        SELECT 1 FROM tasks dt
-        WHERE dt.volume_id = t.volume_id AND dt.job_id = jd.depends_on_id AND dt.state = 'done'
-          AND dt.manifest_etag = coalesce(t.manifest_etag, v.manifest_etag, dt.manifest_etag)))
+SET state = 'queued', dispatched_at = NULL, updated_at = clock_timestamp()
+WHERE t.job_id = %(job_id)s AND t.state = 'waiting'
+  AND NOT EXISTS (SELECT 1 FROM missing_dependencies m WHERE m.task_id = t.id)
 
 -- name: undispatched
 SELECT v.w_id, v.i_id, v.source
