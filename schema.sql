@@ -18,7 +18,10 @@ CREATE TABLE schema_migrations (
     name       text NOT NULL,
     applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
-INSERT INTO schema_migrations (version, name) VALUES (1, 'initial'), (2, 'missing_dependencies');
+INSERT INTO schema_migrations (version, name) VALUES
+    (1, 'initial'),
+    (2, 'missing_dependencies'),
+    (3, 'heard_since');
 
 CREATE TABLE jobs (
     id                  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -76,7 +79,8 @@ CREATE TABLE workers (
     heartbeat_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
     activities    jsonb NOT NULL DEFAULT '[]',
     stopped_at    timestamptz,
-    stop_reason   text
+    stop_reason   text,
+    heard_since   timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE INDEX workers_heartbeat_ix ON workers (heartbeat_at);
 

@@ -35,6 +35,7 @@ from bec_orch.io.stores.storage import S3Options, Stores
 from bec_orch.logging_setup import hide
 
 MEBIBYTE = 2**20
+_HEARTBEAT_SECONDS = 15.0
 
 
 Queues = PgQueues | SqsQueues
@@ -84,7 +85,12 @@ def open_parts(settings: Settings) -> Iterator[Parts]:
         queues = open_queues(settings, database)
         stack.callback(queues.close)
         retry = RetryPolicy(settings.backoff_base_seconds, settings.backoff_cap_seconds)
-        store = DBClient(database, default_source=settings.default_source or "", retry=retry)
+        store = DBClient(
+            database,
+            default_source=settings.default_source or "",
+            retry=retry,
+            outage_grace=_outage_grace(settings),
+        )
         stores = open_stores(settings)
         yield Parts(settings, database, store, queues, stores, Sources(stores))
 
@@ -223,6 +229,11 @@ def _password(settings: Settings) -> str | None:
     return password
 
 
+def _outage_grace(settings: Settings) -> float:
+    # Leases run out when the database was away for three quarters of one. An embedded server is away with its machine.
+    return settings.lease_seconds / 2 if settings.sql_host else 0.0
+
+
 def _worker_options(settings: Settings, slots: int, grace: float) -> WorkerOptions:
     return WorkerOptions(
         work_dir=work_dir(settings),
@@ -231,6 +242,8 @@ def _worker_options(settings: Settings, slots: int, grace: float) -> WorkerOptio
         poll_wait=settings.poll_seconds,
         grace=grace,
         slots=slots,
+        # Four in an outage's grace, so that one that is late is no silence.
+        heartbeat_every=min(_HEARTBEAT_SECONDS, settings.lease_seconds / 8),
         maintenance_every=settings.maintenance_seconds,
         redispatch_after=settings.redispatch_after_seconds,
         failures_in_a_row=settings.black_hole_guard,

@@ -27,6 +27,7 @@ from bec_orch.core.models import (
     WorkerInfo,
 )
 from bec_orch.errors import ConfigError, LeaseLost, TerminalError
+from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.db import SUPERSEDED, DBClient
 from tests.integration.conftest import SOURCE, Sql
 
@@ -64,6 +65,18 @@ def refused(store: DBClient, job: Job) -> ClaimRefused:
     answer = store.claim(job, VOLUME, worker_id="w2", token=uuid4(), lease=60)
     assert isinstance(answer, ClaimRefused), answer
     return answer
+
+
+@pytest.fixture
+def patient(database: Database) -> DBClient:
+    """A store that gives live workers a minute to come back after an outage."""
+    return DBClient(database, default_source=SOURCE, outage_grace=60.0)
+
+
+@pytest.fixture
+def worker(store: DBClient, job: Job) -> str:
+    store.register_worker(WorkerInfo("w1", job.id, "host", 4711, "1"))
+    return "w1"
 
 
 class TestJobsAndWorkers:
@@ -516,6 +529,30 @@ class TestMaintenance:
         assert store.undispatched(job, limit=10, redispatch_after=60) == [MESSAGE]
         assert sql("SELECT state, charged FROM tasks") == [{"state": "queued", "charged": 1}]
         assert sql("SELECT outcome, charged FROM task_attempts") == [{"outcome": "lease_lost", "charged": True}]
+
+    def test_a_lease_that_ran_out_in_an_outage_waits_for_its_worker(
+        self, patient: DBClient, job: Job, worker: str, sql: Sql
+    ) -> None:
+        take(patient, job, lease=-1)
+        sql("UPDATE workers SET heartbeat_at = clock_timestamp() - interval '200 s', heard_since = started_at")
+        # Before its first heartbeat after the outage, and after it: nobody is known to be dead yet.
+        for _ in range(2):
+            assert patient.undispatched(job, limit=10, redispatch_after=60) == []
+            assert refused(patient, job) == ClaimRefused(Refusal.BUSY, TaskState.RUNNING, 5.0)
+            patient.heartbeat(worker, [])
+        assert sql("SELECT state, charged FROM tasks") == [{"state": "running", "charged": 0}]
+        # A minute later all that live are back.
+        sql("UPDATE workers SET heard_since = heard_since - interval '61 s'")
+        assert patient.undispatched(job, limit=10, redispatch_after=60) == [MESSAGE]
+        assert sql("SELECT state, charged FROM tasks") == [{"state": "queued", "charged": 1}]
+
+    def test_a_dead_workers_lease_is_set_back_at_once_where_others_were_heard_of(
+        self, patient: DBClient, job: Job, worker: str, sql: Sql
+    ) -> None:
+        take(patient, job, lease=-1)
+        sql("UPDATE workers SET heard_since = clock_timestamp() - interval '61 s'")
+        patient.heartbeat(worker, [])
+        assert take(patient, job).charged == 1
 
     def test_live_lease_is_left_alone(self, store: DBClient, job: Job, sql: Sql) -> None:
         take(store, job)

@@ -4,14 +4,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
 
 from bec_orch.core.job_worker import JobContext
-from bec_orch.core.models import AttemptOutcome, Page, VolumeRef
+from bec_orch.core.models import AttemptOutcome, Claim, Page, VolumeRef, WorkerInfo
 from bec_orch.errors import DatabaseError
 from bec_orch.io.postgres.database import Database
+from bec_orch.io.postgres.db import DBClient
 from bec_orch.orch.enqueue import Enqueuer
 from tests.integration.test_worker_runtime import PAGES, World
 from tests.tcp_faults import TcpFaults, tcp_faults
@@ -171,6 +174,103 @@ def test_a_worker_that_should_stop_does_not_wait_for_the_database(world: World, 
     worker.stop("SIGTERM")
     thread.join(20)
     assert time.monotonic() - begun < 10
+
+
+class Fleet:
+    """Two workers, each with a network of its own to the one database, and leases of a few seconds."""
+
+    LEASE = 8.0
+
+    def __init__(self, here: World, there: World, networks: tuple[TcpFaults, TcpFaults], conninfo: str) -> None:
+        self.first, self.second = here, there
+        self.networks = networks
+        self._conninfo = conninfo
+        for world in (here, there):
+            world.store = DBClient(world.database, default_source=here.source, outage_grace=self.LEASE / 2)
+            world.options |= {"lease": self.LEASE, "heartbeat_every": 0.1, "maintenance_every": 0.2, "poll_wait": 0.2}
+            world.artefacts, world.source = here.artefacts, here.source
+
+    def ask(self, question: bytes) -> Any:
+        """Ask the database itself, past the networks."""
+        with psycopg.connect(self._conninfo) as connection:
+            row = connection.execute(question).fetchone()
+        return row[0] if row else None
+
+    def until(self, question: bytes) -> None:
+        give_up = time.monotonic() + 60
+        while not self.ask(question):
+            assert time.monotonic() < give_up, question
+            time.sleep(0.05)
+
+
+@pytest.fixture
+def fleet(
+    world: World, network: TcpFaults, conninfo: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Fleet]:
+    monkeypatch.setattr("bec_orch.core.worker_runtime._OUTAGE_PAUSE", 0.2)
+    folder = psycopg.conninfo.conninfo_to_dict(conninfo)["host"]
+    (tmp_path / "there").mkdir()
+    with tcp_faults(f"{folder}/.s.PGSQL.5432") as other:
+        through = psycopg.conninfo.make_conninfo(conninfo, host="127.0.0.1", port=other.port)
+        with Database(through, wait=1.0, answer_within=1.0) as database:
+            there = World(tmp_path / "there", database, options=dict(world.options))
+            yield Fleet(world, there, (network, other), conninfo)
+            there.queues.close()
+
+
+def test_who_is_back_first_after_a_long_outage_does_not_take_the_others_for_dead(fleet: Fleet) -> None:
+    volume = fleet.first.volume()
+    busy, back = threading.Event(), threading.Event()
+
+    def hold(_context: JobContext, page: Page) -> None:
+        if page.index == 1 and not busy.is_set():
+            busy.set()
+            assert back.wait(60)
+
+    fleet.first.at_page = hold
+    owner, other = fleet.first.worker("owner"), fleet.second.worker("other")
+    threads = [threading.Thread(target=worker.run, daemon=True) for worker in (owner, other)]
+    fleet.first.send(volume)
+    threads[0].start()
+    assert busy.wait(30)
+    threads[1].start()
+    fleet.until(b"SELECT count(*) = 2 FROM workers WHERE heartbeat_at > started_at")
+
+    for network in fleet.networks:
+        network.refuse()
+    fleet.until(b"SELECT lease_expires_at < clock_timestamp() FROM tasks")
+    fleet.networks[1].restore()
+    fleet.until(b"SELECT heard_since > started_at FROM workers WHERE id = 'other'")
+    assert fleet.second.store.undispatched(fleet.second.store.job("toy"), limit=9, redispatch_after=900) == []
+    assert fleet.ask(b"SELECT state || charged FROM tasks") == "running0"
+    fleet.networks[0].restore()
+    back.set()
+    fleet.until(b"SELECT state = 'done' FROM tasks")
+    for worker, thread in zip((owner, other), threads, strict=True):
+        worker.stop("SIGTERM")
+        thread.join(30)
+    assert fleet.ask(b"SELECT charged FROM tasks") == 0
+    assert fleet.ask(b"SELECT count(*) FROM task_attempts WHERE charged") == 0
+    assert fleet.first.lengths(volume) == [1, 2, 3, 4]
+
+
+def test_who_does_not_come_back_after_an_outage_is_taken_for_dead(fleet: Fleet) -> None:
+    volume = fleet.first.volume()
+    job = fleet.first.store.job("toy")
+    fleet.first.send(volume)
+    fleet.first.store.register_worker(WorkerInfo("dead", job.id, "host", 1, "0"))
+    fleet.first.store.ensure_task(job, volume)
+    claim = fleet.first.store.claim(job, volume, worker_id="dead", token=uuid4(), lease=0.1)
+    assert isinstance(claim, Claim)
+    worker = fleet.second.worker("other")
+    thread = threading.Thread(target=worker.run, daemon=True)
+    thread.start()
+    fleet.until(b"SELECT state = 'done' FROM tasks")
+    worker.stop("SIGTERM")
+    thread.join(30)
+    assert fleet.ask(b"SELECT charged FROM tasks") == 1
+    waited = b"SELECT extract(epoch FROM a.ended_at - w.started_at) FROM task_attempts a, workers w "
+    assert fleet.ask(waited + b"WHERE a.outcome = 'lease_lost' AND w.id = 'other'") >= fleet.LEASE / 2
 
 
 def test_an_answer_that_never_comes_is_not_waited_for(network: TcpFaults, remote: Database) -> None:

@@ -66,12 +66,17 @@ class DBClient:
         database: where the tables are.
         default_source: the source of volumes that a message names without one.
         retry: the backoff of retryable failures.
+        outage_grace: seconds that live workers have to come back after the database was away, before leases that ran
+            out meanwhile count as left by dead ones.
     """
 
-    def __init__(self, database: Database, *, default_source: str, retry: RetryPolicy | None = None) -> None:
+    def __init__(
+        self, database: Database, *, default_source: str, retry: RetryPolicy | None = None, outage_grace: float = 0.0
+    ) -> None:
         self._database = database
         self._default_source = default_source
         self._retry = retry or RetryPolicy()
+        self._outage_grace = outage_grace
         self._sql = statements("tasks")
 
     def job(self, name: str) -> Job:
@@ -92,7 +97,8 @@ class DBClient:
 
     def heartbeat(self, worker_id: str, activities: Sequence[TaskActivity]) -> None:
         doing = jsonb([dataclasses.asdict(activity) for activity in activities])
-        self._execute("record a heartbeat", "heartbeat", worker_id=worker_id, activities=doing)
+        told = {"worker_id": worker_id, "activities": doing, "grace": self._outage_grace}
+        self._execute("record a heartbeat", "heartbeat", **told)
 
     def stop_worker(self, worker_id: str, reason: str) -> None:
         self._execute("record a worker's end", "stop_worker", worker_id=worker_id, reason=clean_text(reason))
@@ -256,7 +262,7 @@ class DBClient:
         return task
 
     def _expire(self, connection: Connection, job_id: int, task_id: int | None) -> None:
-        parameters = {"job_id": job_id, "task_id": task_id, "fingerprint": _EXPIRED}
+        parameters = {"job_id": job_id, "task_id": task_id, "fingerprint": _EXPIRED, "grace": self._outage_grace}
         connection.execute(self._sql["expire"], parameters)
 
     def _take(self, connection: Connection, task: Row, worker_id: str, token: UUID, lease: float) -> Row | None:
@@ -364,7 +370,9 @@ def _refusal(task: Row | None) -> ClaimRefused:
     if state.is_final:
         return ClaimRefused(Refusal.FINAL, state)
     if state is TaskState.RUNNING:
-        return ClaimRefused(Refusal.BUSY, state, max(task["lease_left"], 0.0))
+        # A lease that ran out and still stands: its owner may be on its way back from an outage of the database.
+        left = task["lease_left"]
+        return ClaimRefused(Refusal.BUSY, state, left if left > 0 else _BUSY_RETRY_AFTER)
     if state is TaskState.WAITING:
         return ClaimRefused(Refusal.WAITING, state, _WAITING_RETRY_AFTER)
     return ClaimRefused(Refusal.BACKOFF, state, max(task["backoff_left"] or 0.0, 0.0))

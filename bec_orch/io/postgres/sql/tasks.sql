@@ -27,7 +27,11 @@ ON CONFLICT (id) DO UPDATE SET heartbeat_at = clock_timestamp(), stopped_at = NU
 UPDATE jobs SET models = %(models)s, code_version = %(code_version)s WHERE id = %(job_id)s
 
 -- name: heartbeat
-UPDATE workers SET heartbeat_at = clock_timestamp(), activities = %(activities)s
+-- `heard_since` begins anew after a silence: the worker, or the database, was away.
+UPDATE workers
+SET heard_since = CASE WHEN heartbeat_at < clock_timestamp() - make_interval(secs => %(grace)s)
+                       THEN clock_timestamp() ELSE heard_since END,
+    heartbeat_at = clock_timestamp(), activities = %(activities)s
 WHERE id = %(worker_id)s
 
 -- name: stop_worker
@@ -130,12 +134,17 @@ WHERE task_id = %(task_id)s AND attempt = %(attempt)s AND outcome IS NULL
 
 -- name: expire
 -- Tasks whose lease ran out go back to the queue, or to their end when their budget is used up: the attempt is charged,
--- because a task that kills its worker looks just like this.
+-- because a task that kills its worker looks just like this. After an outage of the database every lease has run out:
+-- none is touched before some worker was heard of without a silence for the grace, so that all that live are back.
 WITH expired AS (
     SELECT t.id, t.attempt, t.charged + 1 AS charged, j.max_attempts, t.worker_id
     FROM tasks t JOIN jobs j ON j.id = t.job_id
     WHERE t.job_id = %(job_id)s AND t.state = 'running' AND t.lease_expires_at < clock_timestamp()
       AND (%(task_id)s::bigint IS NULL OR t.id = %(task_id)s)
+      AND (%(grace)s = 0 OR EXISTS (
+          SELECT 1 FROM workers w
+          WHERE w.heard_since <= clock_timestamp() - make_interval(secs => %(grace)s)
+            AND w.heartbeat_at >= clock_timestamp() - make_interval(secs => %(grace)s)))
     FOR NO KEY UPDATE OF t SKIP LOCKED
 ), closed AS (
     UPDATE task_attempts a
