@@ -135,5 +135,5 @@ def test_the_memory_of_a_page_follows_its_reduced_size() -> None:
     page_of_a_volume = context({"a.jpg": b""}, MemoryRows()).manifest.pages[0]
     small = worker.measure(page_of_a_volume, made.jpeg(Image.new("L", (1000, 500))))
     large = worker.measure(page_of_a_volume, made.jpeg(Image.new("L", (8000, 4000))))
-    assert small == 1000 * 500 * (1 + 6)
-    assert large < 8000 * 4000 * (1 + 6) // 2
+    assert small == 1000 * 500 * (2 + 6)
+    assert large < 8000 * 4000 * (2 + 6) // 2

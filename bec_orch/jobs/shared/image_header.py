@@ -20,6 +20,7 @@ _JPEG_BYTES = {1: 1, 3: 3, 4: 16}
 _RASTER_BYTES = {1: (5, 3), 2: (13, 13), 3: (12, 6), 4: (16, 15)}
 _DEEP_RASTER_BYTES = {**_RASTER_BYTES, 1: (7, 7)}
 _DEEP = 16
+_GREY_WITH_ALPHA = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +48,26 @@ class ImageHeader:
         """Number of pixels."""
         return self.width * self.height
 
+    def decoded_bytes(self, reduce: int = 1) -> int:
+        """Tell how many bytes the pixels take once they are decoded to grey or BGR at 1/`reduce` of the size."""
+        return -(-self.width // reduce) * -(-self.height // reduce) * self._channels
+
+    @property
+    def _channels(self) -> int:
+        return 1 if self.samples <= _GREY_WITH_ALPHA else 3
+
     def decoding_bytes(self, reduce: int = 1) -> int:
         """Estimate the memory that decoding takes at most, bytes, with the result and all copies on the way.
 
+        The pixels are there twice at the end: in the memory that is shared with the decoder process, and as the result.
         JPEGs are decoded at the reduced size (progressive ones keep 2 bytes per coefficient of the whole picture);
         PNG and TIFF are decoded whole, and reduced then.
         """
         if self.format is ImageFormat.JPEG:
             kept = 2 * self.pixels * self.samples if self.progressive else 0
-            return kept + self.pixels * _JPEG_BYTES[self.samples] // reduce**2
+            return kept + self.pixels * (_JPEG_BYTES[self.samples] + self._channels) // reduce**2
         whole, reduced = _RASTER_BYTES[self.samples] if self.bits < _DEEP else _DEEP_RASTER_BYTES[self.samples]
-        return self.pixels * (whole if reduce == 1 else reduced)
+        return self.pixels * (whole if reduce == 1 else reduced) + self.decoded_bytes(reduce)
 
 
 def image_error(code: str, message: str, *, hint: str = "") -> PageError:

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from bec_orch.errors import PageError
 from bec_orch.jobs.shared import jpeg, png, tiff
+from bec_orch.jobs.shared.decoder_pool import DecoderPool
 from bec_orch.jobs.shared.image_header import ImageFormat, ImageHeader, image_error
 
 REDUCTIONS = (1, 2, 4, 8)
 DEFAULT_MAX_PIXELS = 200_000_000
 
 _PARSERS = {ImageFormat.JPEG: jpeg.probe, ImageFormat.PNG: png.probe, ImageFormat.TIFF: tiff.probe}
-_DECODERS = {ImageFormat.JPEG: jpeg.decode, ImageFormat.PNG: png.decode, ImageFormat.TIFF: tiff.decode}
+_pool = DecoderPool()
 
 _ALLOWED = (
     (b"\xff\xd8\xff", ImageFormat.JPEG),
@@ -66,12 +67,16 @@ def decode(data: bytes, header: ImageHeader, *, reduce: int = 1) -> NDArray[np.u
     Returns:
         Grey (H, W) or BGR (H, W, 3), contiguous, 8 bits.
 
+    A child process does the work, because a hostile page may take it down; see `DecoderPool`. Any thread may call this.
+
     Raises:
-        PageError: stage `decode`; E_IMAGE_TRUNCATED, E_IMAGE_CORRUPT, E_IMAGE_FORMAT.
+        PageError: stage `decode`; E_IMAGE_TRUNCATED, E_IMAGE_CORRUPT, E_IMAGE_FORMAT, E_PAGE_CRASH, E_PAGE_MEMORY; or
+            stage `time`; E_PAGE_TIMEOUT.
+        RetryableError: no decoder process can be had, or several pages in a row ended theirs.
     """
     if reduce not in REDUCTIONS:
         raise ValueError(f"reduce is {reduce}, not one of {REDUCTIONS}")
-    return np.ascontiguousarray(_DECODERS[header.format](data, header, reduce))
+    return _pool.decode(data, header, reduce)
 
 
 def _format_of(data: bytes) -> ImageFormat:

@@ -29,6 +29,7 @@ USUAL_FILE_BYTES = 1_000_000
 """Room that a page's file is given while its size is not known."""
 MAX_HUNG_THREADS = 2
 """Each takes a core for ever, so more of them are a fault of the worker."""
+_DOUBTFUL = frozenset({"E_PAGE_TIMEOUT", "E_PAGE_CRASH", "E_PAGE_MEMORY"})
 STOP_INTERVAL = 0.1
 """Seconds between two looks at the stop signal: small beside any lease's margin."""
 
@@ -65,7 +66,7 @@ class VolumeRun(Generic[ItemT, OutputT, StateT]):
         self._times = Metrics()
         self._batches: Batches[ItemT, OutputT] = Batches(self._infer, job.batch_size, shared.cores, _Rank.INFER)
         self._failure: Exception | None = None
-        self._timed_out: list[PageOutcome] = []
+        self._doubtful: list[PageOutcome] = []
         self._rows = 0
 
     async def run(self) -> Metrics:
@@ -199,9 +200,9 @@ class VolumeRun(Generic[ItemT, OutputT, StateT]):
             raise PageError(f"The page took longer than {timeout:g} s.", stage="time", code="E_PAGE_TIMEOUT") from error
 
     async def _keep(self, outcome: PageOutcome) -> None:
-        """Add a row. One for a time-out is kept back: it is the machine's fault, unless the volume comes to its end."""
-        if outcome.error_stage == "time":
-            self._timed_out.append(outcome)
+        """Add a row. Some errors are kept back: they are the machine's fault, unless the volume comes to its end."""
+        if outcome.error_type in _DOUBTFUL:
+            self._doubtful.append(outcome)
         else:
             await self._add(outcome)
 
@@ -223,7 +224,7 @@ class VolumeRun(Generic[ItemT, OutputT, StateT]):
                 await _in_thread(rows.flush)
             raise self._failure
         if self._context.stop.reason() is None:
-            for outcome in self._timed_out:
+            for outcome in self._doubtful:
                 await self._add(outcome)
         await _in_thread(rows.flush)
         if self._rows < len(self._context.manifest.pages):

@@ -1,0 +1,47 @@
+"""What a worker and its decoder processes say to each other: JSON behind its length, over a Unix socket."""
+
+import json
+import socket
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+_LENGTH = struct.Struct(">I")
+_LONGEST = 65_536
+
+
+def send(connection: socket.socket, message: Mapping[str, Any]) -> None:
+    """Send a message.
+
+    Raises:
+        OSError: the other side is gone, or the connection's time is over.
+    """
+    body = json.dumps(message).encode()
+    connection.sendall(_LENGTH.pack(len(body)) + body)
+
+
+def receive(connection: socket.socket) -> dict[str, Any]:
+    """Wait for a message.
+
+    Raises:
+        EOFError: the other side closed the connection.
+        ValueError: that was no message.
+        OSError: the connection broke, or its time is over.
+    """
+    (length,) = _LENGTH.unpack(_exactly(connection, _LENGTH.size))
+    if length > _LONGEST:
+        raise ValueError(f"a message of {length} bytes")
+    message = json.loads(_exactly(connection, length))
+    if not isinstance(message, dict):
+        raise ValueError("a message that is no object")  # noqa: TRY004  (it is what came that is wrong)
+    return message
+
+
+def _exactly(connection: socket.socket, size: int) -> bytes:
+    parts = bytearray()
+    while len(parts) < size:
+        part = connection.recv(size - len(parts))
+        if not part:
+            raise EOFError
+        parts += part
+    return bytes(parts)
