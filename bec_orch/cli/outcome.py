@@ -29,8 +29,9 @@ _COUNTERS = 4
 class RunResult:
     """What a run left.
 
-    `pages_per_second` counts the pages that were computed now; None when there were none. `page_errors` are the first
-    pages that are errors.
+    `pages_per_second` counts the pages that were computed now; None when there were none. `needed` tells of the jobs that
+    were run first. `page_errors` are the first pages that are errors, of these jobs too: the job that was asked for
+    skipped them.
     """
 
     outcome: RunOutcome
@@ -38,6 +39,12 @@ class RunResult:
     pages_per_second: float | None
     overlays: tuple[Path, ...]
     page_errors: tuple[PageFault, ...] = ()
+    needed: tuple[RunOutcome, ...] = ()
+
+    @property
+    def nb_page_errors(self) -> int:
+        """How many pages are errors, each counted for every job that failed on it."""
+        return sum(outcome.pages.error for outcome in (*self.needed, self.outcome))
 
 
 def show(result: RunResult, *, as_json: bool) -> None:
@@ -74,9 +81,10 @@ def _show(result: RunResult) -> None:
 def _show_faults(result: RunResult) -> None:
     outcome = result.outcome
     for fault in result.page_errors:
-        note(f"page error {fault.volume}, page {fault.page} '{fault.img_file_name}': {fault.code}: {fault.message}")
-    if outcome.pages.error > len(result.page_errors):
-        note(f"(The first {len(result.page_errors)} of {outcome.pages.error} page errors are shown.)")
+        page = f"{fault.volume}, page {fault.page} '{fault.img_file_name}'"
+        note(f"page error of {fault.job} in {page}: {fault.code}: {fault.message}")
+    if result.nb_page_errors > len(result.page_errors):
+        note(f"(The first {len(result.page_errors)} of {result.nb_page_errors} page errors are shown.)")
     for task in outcome.waiting:
         note(f"waiting {task.volume}: {task.reason}")
     for task in outcome.failed:
@@ -85,11 +93,11 @@ def _show_faults(result: RunResult) -> None:
             note(f"hint: {task.failure_hint}")
 
 
-def exit_code(outcome: RunOutcome) -> int:
+def exit_code(result: RunResult) -> int:
     """Give the exit code that tells how the volumes stand."""
-    if not outcome.is_done:
+    if not result.outcome.is_done:
         return EXIT_FAILED
-    return EXIT_PAGE_ERRORS if outcome.pages.error else EXIT_DONE
+    return EXIT_PAGE_ERRORS if result.nb_page_errors else EXIT_DONE
 
 
 def _row(task: TaskView, counters: Mapping[str, float]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from bec_orch.core.names import printable
 from bec_orch.errors import Interrupted
 from bec_orch.io.sources.detect import DetectedSource, detect_source
 from bec_orch.io.workspace import WorkspaceLock
-from bec_orch.orch.local_run import LocalRun
+from bec_orch.orch.local_run import LocalRun, RunOutcome
 from bec_orch.orch.page_errors import page_errors
 
 # More than fit on a screen help nobody; `--json` has as many.
@@ -72,7 +72,7 @@ def command(
     show(result, as_json=as_json)
     if not as_json:
         say(f"Next: bec --home {settings.home} jobs stats {job_type}")
-    raise typer.Exit(exit_code(result.outcome))
+    raise typer.Exit(exit_code(result))
 
 
 def workspace(asked: Invocation, out: Path | None) -> Settings:
@@ -98,18 +98,26 @@ def run_volumes(detected: DetectedSource, request: RunRequest, settings: Setting
         warn(f"The folder {printable(rejected.name)} is left out: it {reason}.", "Mend it, then run again.")
     with WorkspaceLock(settings.home), open_parts(settings) as parts:
         run = LocalRun(parts.database, parts.queues)
-        *needed, job = run.prepare_jobs(request.job_type, request.config, request.max_page_error_rate)
-        for first in needed:
-            run.enqueue(first, detected.volumes, parts.sources, force=False)
-            _work(parts, first, request, title=f"First {first.name}, which {job.name} needs:")
+        *firsts, job = run.prepare_jobs(request.job_type, request.config, request.max_page_error_rate)
+        needed = [_run_first(parts, run, first, job, detected, request) for first in firsts]
         report = run.enqueue(job, detected.volumes, parts.sources, force=request.force)
         for fault in report.faults:
             warn(f"The volume {fault.volume} is left out: {fault.message}", "Mend it, then run again.")
         speed = _work(parts, job, request)
         outcome = run.outcome(job, detected.volumes, report)
         overlays = write_overlays(parts, outcome.tasks, settings.home / "overlays") if request.overlay else ()
-        faults = page_errors(parts.artefacts(), outcome.tasks, limit=_PAGE_ERRORS)
-        return RunResult(outcome, settings.dest_url, speed, tuple(overlays), tuple(faults))
+        tasks = (task for ran in (*needed, outcome) for task in ran.tasks)
+        faults = page_errors(parts.artefacts(), tasks, limit=_PAGE_ERRORS)
+        return RunResult(outcome, settings.dest_url, speed, tuple(overlays), tuple(faults), tuple(needed))
+
+
+def _run_first(
+    parts: Parts, run: LocalRun, first: Job, job: Job, detected: DetectedSource, request: RunRequest
+) -> RunOutcome:
+    """Run a job that another needs; what it fails on shows in the other."""
+    report = run.enqueue(first, detected.volumes, parts.sources, force=False)
+    _work(parts, first, request, title=f"First {first.name}, which {job.name} needs:")
+    return run.outcome(first, detected.volumes, report)
 
 
 def _work(parts: Parts, job: Job, request: RunRequest, *, title: str = "") -> float | None:

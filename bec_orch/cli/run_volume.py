@@ -38,8 +38,9 @@ def command(
         report = run.enqueue(wanted, [volume], parts.sources, force=force)
         speed = _attempt(parts, wanted, volume, silent=as_json)
         outcome = run.outcome(wanted, [volume], report)
-    show(RunResult(outcome, asked.settings.dest_url, speed, ()), as_json=as_json)
-    raise typer.Exit(exit_code(outcome))
+    result = RunResult(outcome, asked.settings.dest_url, speed, ())
+    show(result, as_json=as_json)
+    raise typer.Exit(exit_code(result))
 
 
 def _last_source(parts: Parts, job: str, w_id: str, i_id: str) -> str:

@@ -1,6 +1,6 @@
 """Which pages of finished volumes are errors, read from their artefacts."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
@@ -13,8 +13,9 @@ _COLUMNS = ("img_file_name", "ok", "skipped", "error_type", "error_message")
 
 @dataclass(frozen=True, slots=True)
 class PageFault:
-    """One page that is an error: its 1-based number in the manifest, its file, and why."""
+    """One page that is an error of a job: its 1-based number in the manifest, its file, and why."""
 
+    job: str
     volume: VolumeRef
     page: int
     img_file_name: str
@@ -22,7 +23,7 @@ class PageFault:
     message: str
 
 
-def page_errors(artefacts: ArtefactStore, tasks: Sequence[TaskView], *, limit: int) -> list[PageFault]:
+def page_errors(artefacts: ArtefactStore, tasks: Iterable[TaskView], *, limit: int) -> list[PageFault]:
     """Give the first page errors of volumes that are done, at most `limit`; reads no artefact without errors.
 
     Raises:
@@ -40,4 +41,5 @@ def _errors_of(artefacts: ArtefactStore, task: TaskView) -> Iterator[PageFault]:
         return
     for index, row in enumerate(artefacts.read_rows(found, _COLUMNS).to_pylist()):
         if not row["ok"] and not row["skipped"]:
-            yield PageFault(task.volume, index + 1, row["img_file_name"], row["error_type"], row["error_message"])
+            why = row["error_type"], row["error_message"]
+            yield PageFault(task.job, task.volume, index + 1, row["img_file_name"], *why)

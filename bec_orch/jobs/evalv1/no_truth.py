@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bec_orch.jobs.evalv1.config import TIBETAN, Evalv1Config
-from bec_orch.jobs.evalv1.normalise import graphemes, normalise, without_whitespace
+from bec_orch.jobs.evalv1.normalise import composed, graphemes, normalise, without_whitespace
 from bec_orch.jobs.evalv1.ocr_rows import OcrPage
 from bec_orch.jobs.evalv1.rates import agreement
 from bec_orch.jobs.evalv1.repeats import repeated_count
@@ -15,7 +15,7 @@ _NO_STACKS = Stacks(0, 0, 0, ())
 
 @dataclass(frozen=True, slots=True)
 class Signs:
-    """Signs of good or bad recognition; counts are of the normalised text without white space.
+    """Signs of good or bad recognition; counts are of the normalised text without white space, but for the stacks.
 
     Attributes:
         clusters: grapheme clusters.
@@ -25,7 +25,7 @@ class Signs:
         clusters_per_line: over the lines that are not empty; None without any.
         codepoints: code points.
         outside_script: code points outside of the script.
-        stacks: the Tibetan stacks.
+        stacks: the Tibetan stacks, as they are stored.
         repeated: clusters that only repeat what stands before them.
     """
 
@@ -68,9 +68,14 @@ def signs_of(page: OcrPage, text: str, clusters: Sequence[str], config: Evalv1Co
         clusters_per_line=len(clusters) / written if written else None,
         codepoints=len(text),
         outside_script=outside_script(text, config.script),
-        stacks=stacks_of(clusters) if config.script == TIBETAN else _NO_STACKS,
+        stacks=_stacks(page.text) if config.script == TIBETAN else _NO_STACKS,
         repeated=repeated_count(clusters),
     )
+
+
+def _stacks(text: str) -> Stacks:
+    # As they are stored: the normalisation would put a stack in order that no program can show.
+    return stacks_of(graphemes(without_whitespace(composed(text))))
 
 
 def agreement_of(clusters: Sequence[str], other: OcrPage) -> float:

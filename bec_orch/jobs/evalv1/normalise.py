@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 import regex
 
+from bec_orch.jobs.shared.tibetan import in_order
+
 _REPLACED = str.maketrans(
     {
         # Invisible, and of no meaning for the text.
@@ -22,32 +24,20 @@ _REPLACED = str.maketrans(
         "\u0f00": "\u0f68\u0f7c\u0f7e",
         "\u0f0c": "\u0f0b",
         "\u0f0e": "\u0f0d\u0f0d",
-        "\u0f77": "\u0fb2\u0f71\u0f80",
-        "\u0f79": "\u0fb3\u0f71\u0f80",
     }
 )
-_AFTER_VOWELS = frozenset("\u0f7e\u0f7f")
-# NFC cannot move these two, whose combining class is 0: they are given the place after all other signs.
-_MARKS = regex.compile(r"(?:[^\p{ccc=0}]|[\u0f7e\u0f7f]){2,}")
-_LAST_CLASS = 255
 _CLUSTER = regex.compile(r"\X")
 _SYLLABLE = regex.compile(r"[\p{L}\p{M}\p{N}]+")
 
 
 def normalise(text: str) -> str:
-    """Give the form that is compared: NFC, Tibetan signs in one order, look-alikes as one. Twice is as once."""
-    composed = unicodedata.normalize("NFC", text.translate(_REPLACED))
-    if not _AFTER_VOWELS.isdisjoint(composed):
-        composed = unicodedata.normalize("NFC", _MARKS.sub(_ordered, composed))
-    return composed
+    """Give the form that is compared: NFC, Tibetan stacks in one order, look-alikes as one. Twice is as once."""
+    return in_order(text.translate(_REPLACED))
 
 
-def _ordered(found: "regex.Match[str]") -> str:
-    return "".join(sorted(found[0], key=_class_of))
-
-
-def _class_of(mark: str) -> int:
-    return _LAST_CLASS if mark in _AFTER_VOWELS else unicodedata.combining(mark)
+def composed(text: str) -> str:
+    """Give a text in NFC, its stacks as they are stored."""
+    return unicodedata.normalize("NFC", text)
 
 
 def without_whitespace(text: str) -> str:

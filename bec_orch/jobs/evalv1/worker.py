@@ -44,7 +44,7 @@ class Evalv1Worker:
     job_type: ClassVar[str] = "evalv1"
     needs: ClassVar[tuple[str, ...]] = ("ocrv1",)
     config_type: ClassVar[type[JobConfig]] = Evalv1Config
-    code_version: ClassVar[str] = "1"
+    code_version: ClassVar[str] = "2"
 
     def __init__(self, config: Evalv1Config, resources: WorkerResources) -> None:
         self._config = config

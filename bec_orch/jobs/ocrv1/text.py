@@ -1,47 +1,24 @@
-"""One spelling for text that was read: Unicode NFC, Tibetan marks in the order in which they are written.
+"""One spelling for text that was read: Unicode NFC, Tibetan stacks in the order in which they are written.
 
-NFC takes Tibetan apart (its precomposed letters are excluded from composition) and sorts marks by combining class:
-a-chung (U+0F71), then the vowels above, then U+0F74. It cannot sort what has combining class 0: subjoined letters,
-anusvara (U+0F7E) and visarga (U+0F7F), which an engine may put before a vowel or behind it. The order here is that of
-the Unicode Standard, core specification, section 13.4 "Tibetan": head letter, subjoined letters from top to bottom,
-a-chung, vowels, then the marks on top, and the visarga. U+0F77 and U+0F79, which that section discourages, are written
-out. Nothing else is corrected; white space at the ends, repeated white space and control characters are left out.
+Nothing else is corrected; white space at the ends, repeated white space and control characters are left out.
 """
 
 import re
 import unicodedata
 
-_SUBJOINED = "\u0f8d-\u0fbc"
-_MARKS = "\u0f18\u0f19\u0f35\u0f37\u0f39\u0f71-\u0f84\u0f86\u0f87\u0fc6"
-_STACK_REST = re.compile(f"[{_SUBJOINED}{_MARKS}]{{2,}}")
-_WRITTEN_OUT = str.maketrans({"\u0f77": "\u0fb2\u0f71\u0f80", "\u0f79": "\u0fb3\u0f71\u0f80"})
-_SPACES = re.compile(r"\s+")
+from bec_orch.jobs.shared.tibetan import in_order
 
-# What stands later in a stack has the higher rank; equals keep their order. The tsa-phru is part of the letter that it
-# follows, so it ranks with the letters.
-_RANKED = (
-    "\u0f71",
-    "\u0f72\u0f73\u0f7a\u0f7b\u0f7c\u0f7d\u0f80\u0f81",
-    "\u0f74\u0f75\u0f76\u0f78",
-    "\u0f84",
-    "\u0f18\u0f19\u0f35\u0f37\u0fc6",
-    "\u0f82\u0f83\u0f86\u0f87",
-    "\u0f7e",
-    "\u0f7f",
-)
-_RANKS = {mark: rank for rank, marks in enumerate(_RANKED, 1) for mark in marks}
+_SPACES = re.compile(r"\s+")
 
 
 def normalised(text: str) -> str:
     """Give a text in the one spelling of this module; doing it twice changes nothing."""
-    apart = unicodedata.normalize("NFD", text.translate(_WRITTEN_OUT))
-    ordered = _STACK_REST.sub(_in_order, apart)
-    return unicodedata.normalize("NFC", _without_controls(_SPACES.sub(" ", ordered)).strip())
-
-
-def _in_order(marks: re.Match[str]) -> str:
-    return "".join(sorted(marks[0], key=lambda mark: _RANKS.get(mark, 0)))
+    return in_order(_SPACES.sub(" ", _without_controls(text))).strip()
 
 
 def _without_controls(text: str) -> str:
-    return "".join(char for char in text if unicodedata.category(char) != "Cc" and char != "\ufeff")
+    return "".join(char for char in text if char.isspace() or not _is_control(char))
+
+
+def _is_control(char: str) -> bool:
+    return unicodedata.category(char) == "Cc" or char == "\ufeff"

@@ -26,6 +26,7 @@ def test_twice_is_as_once(text: str) -> None:
         ("ཀ\u0f73", "ཀ\u0f71\u0f72"),  # a composed sign
         ("ཀ\u0f7e\u0f72", "ཀ\u0f72\u0f7e"),  # NFC leaves these two as they are
         ("ཀ\u0f7f\u0f74", "ཀ\u0f74\u0f7f"),
+        ("ག\u0f72\u0fb1", "ག\u0fb1\u0f72"),  # a vowel before a subjoined letter
         ("\u0f43", "\u0f42\u0fb7"),
         ("ཀ\u0f77", "ཀ\u0fb2\u0f71\u0f80"),
         ("\u0f00", "\u0f68\u0f7c\u0f7e"),

@@ -39,6 +39,7 @@ TIBETAN = st.text(st.characters(min_codepoint=0x0F40, max_codepoint=0x0FC6), max
         # white space and controls
         ("  \u0f40\u0f0b \t\n \u0f41 ", "\u0f40\u0f0b \u0f41"),
         ("\ufeffa\x00b\x07", "ab"),
+        ("a \x00 b", "a b"),
         ("", ""),
         ("e\u0301 caf\u00e9", "\u00e9 caf\u00e9"),
     ],
