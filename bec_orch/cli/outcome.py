@@ -29,9 +29,8 @@ _COUNTERS = 4
 class RunResult:
     """What a run left.
 
-    `pages_per_second` counts the pages that were computed now; None when there were none. `needed` tells of the jobs that
-    were run first. `page_errors` are the first pages that are errors, of these jobs too: the job that was asked for
-    skipped them.
+    `pages_per_second` counts the pages that were computed now; None when there were none. `page_errors` are the first
+    pages that are errors, also of the jobs that were run first, `needed`: the one that was asked for skipped them.
     """
 
     outcome: RunOutcome

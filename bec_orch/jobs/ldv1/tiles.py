@@ -1,22 +1,21 @@
 """The library's own line models: a folder with an ONNX file and a JSON config, run on square tiles of a binarised page.
 
-Published configs differ in their keys: the ONNX file is `onnx-model`, `model_file`, or a pair `cpu-model`/`gpu-model`;
-numbers may be strings; `classes` is there for models of several classes only. The network takes tiles 3 x P x P with
-values 0 to 1 and gives one map of logits per class.
+In the config numbers may be strings; `classes` is there for models of several classes only. The network takes tiles
+3 x P x P with values 0 to 1 and gives one map of logits per class.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from bec_orch.errors import ConfigError
 from bec_orch.jobs.ldv1.line_model import Item, PageView
 from bec_orch.jobs.shared.geometry import in_grey, resized, scaling
+from bec_orch.jobs.shared.model_config import PublishedModelConfig
 from bec_orch.jobs.shared.model_session import ModelSession
 
 LONG_SIDES = {"wide": 4096, "tall": 2048}
@@ -31,22 +30,11 @@ MAP_PITCH = 28.0
 """The probability map is shrunk so that lines stand this far apart: finer than that the lines do not get better."""
 
 
-class TileModelConfig(BaseModel):
+class TileModelConfig(PublishedModelConfig):
     """The JSON config of a published line model, as far as it matters for running it."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
-
-    onnx_model: str | None = Field(default=None, alias="onnx-model")
-    model_file: str | None = None
-    cpu_model: str | None = Field(default=None, alias="cpu-model")
-    gpu_model: str | None = Field(default=None, alias="gpu-model")
     patch_size: int = Field(default=512, ge=32, le=8192)
     classes: tuple[str, ...] = ()
-
-    @property
-    def file_name(self) -> str | None:
-        """The ONNX file, beside the config."""
-        return self.onnx_model or self.model_file or self.cpu_model or self.gpu_model
 
 
 class TileModel:
@@ -146,8 +134,7 @@ def load_tile_model(path: Path, threads: int) -> TileModel:
     config = read_tile_config(config_path)
     if not config.file_name:
         raise _invalid("names no ONNX file (`onnx-model`, `model_file` or `cpu-model`)", config_path)
-    onnx_path = config_path.parent / Path(config.file_name.replace("\\", "/")).name
-    return TileModel(ModelSession(onnx_path, threads), config, config_path.parent.name)
+    return TileModel(ModelSession(config_path.parent / config.file_name, threads), config, config_path.parent.name)
 
 
 def read_tile_config(path: Path) -> TileModelConfig:
@@ -157,9 +144,9 @@ def read_tile_config(path: Path) -> TileModelConfig:
         ConfigError: it is not JSON, or a value is not allowed (E_MODEL_INVALID).
     """
     try:
-        return TileModelConfig.model_validate(json.loads(path.read_text(encoding="utf-8-sig")))
+        return TileModelConfig.read(path)
     except (OSError, ValueError) as error:
-        raise _invalid(f"is no config of a line model: {_in_words(error)}", path) from error
+        raise _invalid(f"is no config of a line model: {error}", path) from error
 
 
 def _config_path(path: Path) -> Path:
@@ -191,12 +178,6 @@ def _invalid(fault: str, path: Path) -> ConfigError:
         code="E_MODEL_INVALID",
         hint="Take the folder as it was published, or use `ppocr`, the default model.",
     )
-
-
-def _in_words(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'value'}: {e['msg']}" for e in error.errors())
-    return str(error)
 
 
 def _scale(width: int, height: int) -> float:

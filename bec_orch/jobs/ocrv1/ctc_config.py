@@ -1,17 +1,15 @@
 """`model_config.json`: the config of a published recogniser, with all that such files have held over the years.
 
-The ONNX file is `onnx-model`, or in older folders `cpu-model`/`gpu-model`, with a path of its author's; numbers may be
-strings; flags are "yes" or "no"; the charset is one string or a list; most fields may be missing. What trained the
-model (`checkpoint`, `h5`, `architecture`, ...) is passed over.
+Numbers may be strings; flags are "yes" or "no"; the charset is one string or a list; most fields may be missing.
 """
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, Field
 
 from bec_orch.errors import ConfigError
+from bec_orch.jobs.shared.model_config import PublishedModelConfig
 
 CONFIG_FILES = ("model_config.json", "ocr_model_config.json", "config.json")
 
@@ -20,14 +18,13 @@ def _lower(value: Any) -> Any:
     return value.strip().lower() if isinstance(value, str) else value
 
 
-class CtcModelConfig(BaseModel):
+def _apart(value: Any) -> Any:
+    return tuple(value) if isinstance(value, str) else value
+
+
+class CtcModelConfig(PublishedModelConfig):
     """The config of a published recogniser, as far as it matters for running it."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
-
-    onnx_model: str | None = Field(default=None, alias="onnx-model")
-    cpu_model: str | None = Field(default=None, alias="cpu-model")
-    gpu_model: str | None = Field(default=None, alias="gpu-model")
     input_width: int = Field(ge=8, le=65536)
     input_height: int = Field(ge=8, le=4096)
     output_layer: str | None = None
@@ -35,13 +32,7 @@ class CtcModelConfig(BaseModel):
     swap_hw: bool = False
     encoder: Annotated[Literal["wylie", "stack"], BeforeValidator(_lower)] = "wylie"
     add_blank: bool = False
-    charset: Annotated[tuple[str, ...], BeforeValidator(tuple)] = Field(min_length=1)
-
-    @property
-    def file_name(self) -> str | None:
-        """The ONNX file, beside the config."""
-        named = self.onnx_model or self.cpu_model or self.gpu_model
-        return Path(named.replace("\\", "/")).name if named else None
+    charset: Annotated[tuple[str, ...], BeforeValidator(_apart)] = Field(min_length=1)
 
 
 def read_ctc_config(path: Path) -> tuple[CtcModelConfig, Path]:
@@ -58,9 +49,9 @@ def read_ctc_config(path: Path) -> tuple[CtcModelConfig, Path]:
     """
     file = _config_file(path)
     try:
-        config = CtcModelConfig.model_validate(json.loads(file.read_text(encoding="utf-8-sig")))
-    except (ValidationError, ValueError) as error:
-        raise invalid(file, f"is no config of a recogniser: {_first_fault(error)}") from error
+        config = CtcModelConfig.read(file)
+    except (OSError, ValueError) as error:
+        raise invalid(file, f"is no config of a recogniser: {error}") from error
     if not config.file_name:
         raise invalid(file, "names no ONNX file (`onnx-model`)")
     return config, file.parent / config.file_name
@@ -85,10 +76,3 @@ def _config_file(path: Path) -> Path:
         code="E_MODEL_NOT_FOUND",
         hint="Give the path or URL of a model's own folder.",
     )
-
-
-def _first_fault(error: ValueError) -> str:
-    if isinstance(error, ValidationError):
-        fault = error.errors(include_url=False, include_input=False)[0]
-        return f"`{'.'.join(map(str, fault['loc']))}`: {fault['msg']}"
-    return str(error)

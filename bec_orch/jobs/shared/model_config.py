@@ -1,0 +1,48 @@
+"""The JSON config that lies beside the ONNX file of the library's published models, as far as all kinds have it.
+
+Names have changed over the years: the ONNX file is `onnx-model`, `model_file`, or a pair `cpu-model`/`gpu-model` with a
+path of its author's. What only trained the model is passed over.
+"""
+
+import json
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+
+class PublishedModelConfig(BaseModel):
+    """What a published config says whatever the model is for."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    onnx_model: str | None = Field(default=None, alias="onnx-model")
+    model_file: str | None = None
+    cpu_model: str | None = Field(default=None, alias="cpu-model")
+    gpu_model: str | None = Field(default=None, alias="gpu-model")
+
+    @classmethod
+    def read(cls, file: Path) -> Self:
+        """Read a config.
+
+        Raises:
+            OSError: the file cannot be read.
+            ValueError: it is no JSON, or a value is not allowed; the message says which.
+        """
+        try:
+            return cls.model_validate(json.loads(file.read_text(encoding="utf-8-sig")))
+        except ValidationError as error:
+            raise ValueError(_in_words(error)) from error
+        except RecursionError as error:
+            raise ValueError("it is nested too deeply") from error
+
+    @property
+    def file_name(self) -> str | None:
+        """The ONNX file, beside the config."""
+        named = self.onnx_model or self.model_file or self.cpu_model or self.gpu_model
+        return Path(named.replace("\\", "/")).name if named else None
+
+
+def _in_words(error: ValidationError) -> str:
+    faults = error.errors(include_url=False, include_input=False)
+    return "; ".join(f"`{'.'.join(map(str, fault['loc'])) or 'config'}`: {fault['msg']}" for fault in faults)
