@@ -10,6 +10,7 @@ from typer.exceptions import TyperException
 
 from bec_orch import __version__
 from bec_orch.cli import (
+    audit,
     config,
     db,
     demo,
@@ -44,6 +45,7 @@ app.add_typer(evaluation.app, name="eval")
 app.command("worker", epilog="Example: bec worker --job ldv1 --slots 2")(worker.command)
 app.command("workers", epilog="Example: bec workers --job ldv1")(workers.command)
 app.command("errors", epilog="Example: bec errors --job ldv1")(errors.command)
+app.command("audit", epilog="Example: bec audit ldv1 --deep")(audit.command)
 app.add_typer(scale.app, name="scale")
 app.add_typer(db.app, name="db")
 app.add_typer(config.app, name="config")

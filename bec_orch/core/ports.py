@@ -1,7 +1,7 @@
 """The Protocols that the heart needs of the outside world: queue, database, sources, artefacts."""
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -82,6 +82,10 @@ class TaskQueue(Protocol):
 
     def peek(self, *, limit: int, dead: bool = False) -> list[ReceivedMessage] | list[DeadLetter]:
         """Look at some messages without taking them."""
+        ...
+
+    def bodies(self) -> Iterator[str] | None:
+        """Give what every message says, dead letters aside; None where that cannot be told without taking them."""
         ...
 
     def redrive(self, accept: Callable[[DeadLetter], bool]) -> int:
@@ -396,8 +400,12 @@ class ArtefactStore(Protocol):
         """
         ...
 
-    def sweep(self, success: Success) -> int:
-        """Remove what attempts left under the location that its `success.json` does not name; gives the number."""
+    def sweep(self, success: Success, *, ended: int = 0) -> int:
+        """Remove what attempts left under the location that its `success.json` does not name; gives the number.
+
+        Files of newer attempts stay, because they may be about to be published; but for those up to `ended`, which are
+        known to have ended.
+        """
         ...
 
     def read_rows(self, success: Success, columns: Sequence[str] | None = None) -> "pa.Table":

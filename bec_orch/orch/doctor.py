@@ -18,6 +18,8 @@ from bec_orch.errors import BecError
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.migrate import schema_status
 from bec_orch.io.stores.objects import Objects
+from bec_orch.orch.audit_tables import of_tables
+from bec_orch.orch.audit_values import JobStates, unaccounted
 
 # A volume's Parquet file and its parts are some 10 MB; the embedded database keeps 1 GB of write-ahead log at most.
 _DISK_WARN = 5 * 2**30
@@ -61,6 +63,17 @@ def check_schema(database: Database) -> Finding:
         return Finding("database", Level.OK, f"answers; its schema has version {status.found}")
     message = f"its schema has version {status.found}, this program needs {status.needed}"
     return Finding("database", Level.FAIL, message, "Run `bec db init`.")
+
+
+def check_tasks(database: Database, jobs: Sequence[Job], states: Sequence[JobStates]) -> Finding:
+    """Whether each task is in one of the seven states, and none was left behind; `bec audit` looks further."""
+    found = [*unaccounted(states), *(violation for job in jobs for violation in of_tables(job, database))]
+    if not found:
+        tasks = sum(job.enqueued for job in states)
+        return Finding("tasks", Level.OK, f"{tasks:,} enqueued, each in one of the seven states")
+    first = found[0]
+    message = f"{len(found)} violations; {first.invariant.code}: {first.job}: {first.message}"
+    return Finding("tasks", Level.FAIL, message, first.invariant.hint)
 
 
 def check_clock(now: Callable[[], dt.datetime]) -> Finding:

@@ -1,10 +1,10 @@
 """Adds up an evaluation job over all its volumes, however many: each volume's rows are read, counted and let go."""
 
 import heapq
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,6 +14,7 @@ from bec_orch.core.ports import ArtefactStore
 from bec_orch.errors import BecError, UsageError
 from bec_orch.io.postgres.database import Database, rows
 from bec_orch.io.postgres.sql_files import statements
+from bec_orch.orch.ahead import ahead
 from bec_orch.orch.eval_values import BINS, Confusion, Distribution, PageScore, Report, Sums, WorkScore
 
 JOB_TYPE = "evalv1"
@@ -68,27 +69,20 @@ def done_volumes(job: Job, database: Database) -> Iterator[ArtefactLocation]:
 def gather(job: str, locations: Iterable[ArtefactLocation], artefacts: ArtefactStore) -> Report:
     """Add up the artefacts of these places; see `report`."""
     tally = _Tally(job)
-    with ThreadPoolExecutor(READERS, thread_name_prefix="report") as pool:
-        ahead: deque[tuple[VolumeRef, Future[pa.Table | None]]] = deque()
-        for location in locations:
-            ahead.append((location.volume, pool.submit(_rows_of, location, artefacts)))
-            if len(ahead) > 2 * READERS:
-                volume, future = ahead.popleft()
-                tally.add(volume, future.result())
-        for volume, future in ahead:
-            tally.add(volume, future.result())
+    for volume, table in ahead(partial(_rows_of, artefacts=artefacts), locations, threads=READERS):
+        tally.add(volume, table)
     return tally.report()
 
 
-def _rows_of(location: ArtefactLocation, artefacts: ArtefactStore) -> pa.Table | None:
+def _rows_of(location: ArtefactLocation, artefacts: ArtefactStore) -> tuple[VolumeRef, pa.Table | None]:
     """Read one volume's rows; None when the artefact is gone or broken."""
     try:
         success = artefacts.success(location)
-        return artefacts.read_rows(success, _COLUMNS) if success else None
+        return location.volume, artefacts.read_rows(success, _COLUMNS) if success else None
     except BecError as error:
         if error.code != "E_ARTEFACT_BROKEN":
             raise
-        return None
+        return location.volume, None
 
 
 @dataclass(slots=True)

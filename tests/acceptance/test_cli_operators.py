@@ -173,10 +173,15 @@ def test_the_doctor_finds_what_is_well_and_what_is_not(
     bec: Bec, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = {row["check"]: row for row in ok(bec("doctor", "--json")).json}
-    well = {"database", "queue", "clock", "destination", "source", "model of toy", "model of ldv1", "disk"}
+    well = {"database", "tasks", "queue", "clock", "destination", "source", "model of toy", "model of ldv1", "disk"}
     assert {check: row["level"] for check, row in found.items() if check in well} == dict.fromkeys(well, "ok")
     assert found["model of gated"]["level"] == "warn", "its config has no default, and no job of this type is there"
-    assert "ok   database: answers" in ok(bec("doctor")).out
+    shown = ok(bec("doctor")).out
+    assert "ok   database: answers" in shown
+    assert shown.splitlines()[-3].split() == [
+        *("job", "enqueued", "queued", "waiting", "running", "done", "terminal_failed", "dead_lettered", "canceled"),
+    ]
+    assert shown.splitlines()[-1].split() == ["toy", *["0"] * 8]
 
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("BEC_DEST_URL", (tmp_path / "file" / "artefacts").as_uri())

@@ -48,6 +48,13 @@ class QueueSuite:
         assert json.loads(message.body) == {"job": "lines", "w_id": "W1 ཀ", "i_id": "I'1"}
         assert message.receive_count == 1
 
+    def test_tells_every_body_without_taking_it_or_not_at_all(self, queue: TaskQueue) -> None:
+        queue.send(messages(3))
+        take_one(queue)
+        queue.dead_letter(take_one(queue).receipt, {"code": "E_TEST"})
+        bodies = queue.bodies()
+        assert bodies is None or len({json.loads(body)["i_id"] for body in bodies}) == 2
+
     def test_gives_each_message_once_while_hidden(self, queue: TaskQueue) -> None:
         queue.send(messages(25))
         assert sorted(volume_of(m) for m in drain(queue)) == [f"I{n:04d}" for n in range(25)]

@@ -422,6 +422,15 @@ class StoreSuite:
         assert not objects.list(f"{held.location.prefix}/parts").exists
         assert store.sweep(held) == 0
 
+    def test_sweeps_newer_attempts_that_are_known_to_have_ended(self, store: ArtefactStore, objects: Objects) -> None:
+        manifest = manifest_of(3)
+        held = store.commit(location_of(manifest), content_of(self.finished(store, manifest), attempt=1), replaces=None)
+        for attempt in (2, 3):
+            self.finished(store, manifest, attempt)
+        assert store.sweep(held, ended=2) > 0
+        names = [entry.name.removeprefix(f"{held.location.stem}.") for entry in objects.walk(held.location.prefix)]
+        assert names == ["a1.parquet", "a3.parquet", "success.json"]
+
     def test_reads_an_artefact_of_the_older_layout(self, store: ArtefactStore, objects: Objects) -> None:
         manifest = manifest_of(3)
         file = self.finished(store, manifest)
@@ -451,6 +460,8 @@ class StoreSuite:
             json.dumps({"files": [{"key": "lines/W1 ཀ/I1/abcdef/..", "size": 1, "sha256": "", "rows": 1}]}).encode(),
             b'{"models": [1]}',
             b'{"pages": {"ok": 1}}',
+            b'{"attempt": "1"}',
+            b'{"manifest_etag": 1}',
         ],
     )
     def test_a_broken_success_json_is_terminal(self, store: ArtefactStore, objects: Objects, data: bytes) -> None:

@@ -81,6 +81,19 @@ class TestObjects:
         assert objects.list("no/such").exists is False
         objects.delete(["no/such"])
 
+    def test_walks_all_that_lies_below_and_nothing_beside(self, objects: Objects) -> None:
+        for key in ("a/2/x", "a/1", "a/2/deep/er/y", "ab/1", "b"):
+            objects.create(key, b"")
+        assert sorted(entry.key for entry in objects.walk("a")) == ["a/1", "a/2/deep/er/y", "a/2/x"]
+        assert len(list(objects.walk(""))) == 5
+        assert list(objects.walk("c")) == []
+
+    def test_walks_page_by_page(self, objects: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("bec_orch.io.stores.objects._PAGE", 3)
+        for number in range(7):
+            objects.create(f"a/{number}", b"")
+        assert [entry.name for entry in objects.walk("a")] == [*"0123456"]
+
     def test_creates_only_once(self, objects: Objects) -> None:
         assert objects.create("key", b"first")
         assert not objects.create("key", b"second")
@@ -182,6 +195,11 @@ class TestFolders:
         assert listing.folders == ("sub",)
         assert folder.is_link("v/link.jpg")
         assert not folder.is_link("v/b.jpg")
+
+    def test_walks_into_no_link(self, folder: FolderObjects, tmp_path: Path) -> None:
+        folder.create("a/b/x", b"")
+        (folder._root / "a" / "b" / "loop").symlink_to(folder._root / "a", target_is_directory=True)
+        assert [entry.key for entry in folder.walk("a")] == ["a/b/x"]
 
     def test_versions_are_those_of_s3(self, folder: FolderObjects) -> None:
         folder.create("key", b"hello")

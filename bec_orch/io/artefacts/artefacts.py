@@ -4,8 +4,6 @@ Under `{job}/{w_id}/{i_id}/{version}/` it has the Parquet file of an attempt and
 names that file. Readers find the file through `success.json` alone.
 """
 
-import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,13 +14,12 @@ import pyarrow.parquet as pq
 from bec_orch.core.fault_points import FaultPoint, reached
 from bec_orch.core.models import ArtefactFile, ArtefactLocation, Manifest
 from bec_orch.core.ports import AttemptKey, Success
-from bec_orch.errors import StorageError
+from bec_orch.errors import StorageError, TerminalError
 from bec_orch.io.artefacts.attempt_files import StoredAttempt
+from bec_orch.io.artefacts.holdings import Holding, holding_of, holdings, litter_of
+from bec_orch.io.artefacts.inspection import FileFacts, inspect
 from bec_orch.io.artefacts.success_json import parse, success_key, to_bytes
-from bec_orch.io.stores.objects import Entry, Objects
-
-# Files of newer attempts may be on their way to being published: only older ones are ever swept.
-_ATTEMPT_FILE = re.compile(r"\.a([0-9]+)\.parquet$")
+from bec_orch.io.stores.objects import Objects
 
 
 class StoredArtefacts:
@@ -81,17 +78,54 @@ class StoredArtefacts:
             raise StorageError(f"The file {key} was removed while it was written.", code="E_ARTEFACT_CONFLICT")
         return held
 
-    def sweep(self, success: Success) -> int:
-        if success.attempt is None:
-            return 0
-        listing = self._objects.list(success.location.prefix)
-        named = {file.key for file in success.files}
-        older = [
-            entry.key for entry in listing.objects if entry.key not in named and _attempt_of(entry) < success.attempt
-        ]
-        parts = [entry.key for entry in self._objects.list(f"{success.location.prefix}/parts").objects]
-        self._objects.delete([*older, *parts])
-        return len(older) + len(parts)
+    def sweep(self, success: Success, *, ended: int = 0) -> int:
+        litter = litter_of(self.holding(success.location), success, ended=ended)
+        self._objects.delete(litter)
+        return len(litter)
+
+    def holdings(self, job: str) -> Iterator[Holding]:
+        """List what lies under the prefixes of a job's artefacts, one after the other; nothing is read.
+
+        Raises:
+            StorageError: the store is away.
+        """
+        return holdings(self._objects.walk(job))
+
+    def holding(self, location: ArtefactLocation) -> Holding:
+        """List what lies under the prefix of one artefact.
+
+        Raises:
+            StorageError: the store is away.
+        """
+        return holding_of(location, self._objects.walk(location.prefix))
+
+    def inspect(self, file: ArtefactFile) -> FileFacts | None:
+        """Look into a file of an artefact; None when it is gone, or is no whole Parquet file.
+
+        Raises:
+            StorageError: the store is away.
+        """
+        return inspect(self._objects, file.key)
+
+    def retract(self, location: ArtefactLocation, etag: str | None) -> bool:
+        """Remove a `success.json` that was found to be wrong, so that no reader meets it and the work is done again.
+
+        Args:
+            location: where it is.
+            etag: its own, as it was read; None for one that could not be read.
+
+        Returns:
+            Whether it is gone: another one that is there by now stays.
+        """
+        try:
+            found = self.success(location)
+        except TerminalError:
+            wrong = True
+        else:
+            wrong = found is None or found.etag == etag
+        if wrong:
+            self._objects.delete([success_key(location)])
+        return wrong
 
     def read_rows(self, success: Success, columns: Sequence[str] | None = None) -> pa.Table:
         """Read the rows of an artefact, all columns or some.
@@ -115,12 +149,6 @@ class StoredArtefacts:
                     yield from parquet.iter_batches(batch_size, columns=columns)
             except (pa.ArrowException, OSError) as error:
                 raise _unreadable(file, f"cannot be read ({error})") from error
-
-
-def _attempt_of(entry: Entry) -> float:
-    """Give the attempt that a file's name carries; what is no attempt's file counts as newer than all."""
-    found = _ATTEMPT_FILE.search(entry.name)
-    return int(found[1]) if found else math.inf
 
 
 def _unreadable(file: ArtefactFile, what: str) -> StorageError:

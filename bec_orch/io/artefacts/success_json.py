@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from bec_orch.core.models import ArtefactFile, ArtefactLocation, ModelInfo, PageCounts
 from bec_orch.core.ports import Success
 from bec_orch.errors import TerminalError
+
+T = TypeVar("T")
 
 
 def success_key(location: ArtefactLocation) -> str:
@@ -44,16 +46,23 @@ def _success(content: Mapping[str, Any], etag: str, location: ArtefactLocation) 
         location=location,
         etag=etag,
         files=_files(content.get("files"), location),
-        manifest_etag=content.get("manifest_etag"),
-        config_hash=content.get("config_hash"),
+        manifest_etag=_optional(str, content, "manifest_etag"),
+        config_hash=_optional(str, content, "config_hash"),
         models=tuple(ModelInfo(model["name"], model["digest"]) for model in content.get("models", ())),
-        task_uid=content.get("task"),
-        attempt=content.get("attempt"),
-        code_version=content.get("code_version"),
+        task_uid=_optional(str, content, "task"),
+        attempt=_optional(int, content, "attempt"),
+        code_version=_optional(str, content, "code_version"),
         inputs=_inputs(content.get("inputs", {})),
         pages=_pages(content.get("pages")),
         content=content,
     )
+
+
+def _optional(kind: type[T], content: Mapping[str, Any], name: str) -> T | None:
+    value = content.get(name)
+    if value is not None and not isinstance(value, kind):
+        raise TypeError(f"{name} is no {kind.__name__}")
+    return value
 
 
 def _files(found: Sequence[Mapping[str, Any]] | None, location: ArtefactLocation) -> tuple[ArtefactFile, ...]:

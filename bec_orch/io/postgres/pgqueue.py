@@ -26,6 +26,7 @@ Connection = psycopg.Connection[DictRow]
 
 # When a visible message is passed over because somebody else is just taking it, we look again after this.
 _LEAST_WAIT = 0.05
+_READ_AT_ONCE = 5000
 
 
 class PgQueue:
@@ -87,6 +88,17 @@ class PgQueue:
         with self._transaction("look at the messages of") as connection:
             found = rows(connection, self._sql["peek_dead" if dead else "peek"], {"queue": self._name, "limit": limit})
         return [_dead_letter_of(row) for row in found] if dead else [_message_of(row) for row in found]
+
+    def bodies(self) -> Iterator[str]:
+        after = 0
+        while True:
+            with self._transaction("read the messages of") as connection:
+                wanted = {"queue": self._name, "after": after, "limit": _READ_AT_ONCE}
+                found = rows(connection, self._sql["bodies"], wanted)
+            yield from (row["body"] for row in found)
+            if len(found) < _READ_AT_ONCE:
+                return
+            after = found[-1]["id"]
 
     def redrive(self, accept: Callable[[DeadLetter], bool]) -> int:
         with self._transaction("move dead letters back to") as connection:

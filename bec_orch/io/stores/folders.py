@@ -4,6 +4,7 @@ import datetime as dt
 import hashlib
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,6 +66,14 @@ class FolderObjects(Objects):
                 elif not _STAGED.search(entry.name) and (entry.is_symlink() or entry.is_file()):
                     objects.append(_entry(f"{prefix}/{entry.name}" if prefix else entry.name, entry))
         return Listing(tuple(sorted(objects, key=lambda entry: entry.key)), tuple(sorted(folders)))
+
+    def walk(self, prefix: str) -> Iterator[Entry]:
+        listing = self.list(prefix)
+        yield from listing.objects
+        for folder in listing.folders:
+            below = f"{prefix}/{folder}" if prefix else folder
+            if not self.is_link(below):  # it may lead back to where we are
+                yield from self.walk(below)
 
     def _replace(self, key: str, data: bytes, etag: str) -> bool:
         """Look, then replace: folders know no compare-and-swap, so the caller keeps others away meanwhile."""

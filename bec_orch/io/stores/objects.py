@@ -9,7 +9,7 @@ import contextlib
 import functools
 import io
 import uuid
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from obstore import ObjectMeta
 
 T = TypeVar("T")
+
+# S3 lists so many objects at once.
+_PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +179,24 @@ class Objects:
         objects = tuple(sorted(entries, key=lambda entry: entry.key))
         folders = tuple(sorted(folder.rpartition("/")[2] for folder in found["common_prefixes"]))
         return Listing(objects, folders, exists=bool(objects or folders))
+
+    def walk(self, prefix: str) -> Iterator[Entry]:
+        """Give every object below a prefix, however deep; what lies under one folder comes together.
+
+        Read page by page, so that a store of any size is never in memory.
+        """
+        after: str | None = None
+        while True:
+            page = self._retried(functools.partial(self._page, prefix, after))
+            yield from page
+            if len(page) < _PAGE:
+                return
+            after = page[-1].key
+
+    def _page(self, prefix: str, after: str | None) -> Sequence[Entry]:
+        with told(f"list '{prefix}' in {self.url}"):
+            pages = obstore.list(self._store, prefix or None, offset=after, chunk_size=_PAGE)
+            return [Entry(meta["path"], meta["size"], self._etag(meta)) for meta in next(pages, ())]
 
     def create(self, key: str, data: bytes | Path) -> bool:
         """Put an object that must not be there yet; False when one is, and nothing was done.

@@ -58,6 +58,12 @@ WHERE queue = %(queue)s AND dead_at IS NULL
 ORDER BY visible_at, id
 LIMIT %(limit)s
 
+-- name: bodies
+SELECT id, body FROM queue_messages
+WHERE queue = %(queue)s AND dead_at IS NULL AND id > %(after)s
+ORDER BY id
+LIMIT %(limit)s
+
 -- name: peek_dead
 SELECT id, body, dead_reason, dead_at FROM queue_messages
 WHERE queue = %(queue)s AND dead_at IS NOT NULL

@@ -1,0 +1,121 @@
+"""`bec audit`: proves that database, queue and artefacts agree, and with `--fix` mends what does not."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from bec_orch.cli.composition import Parts, open_parts
+from bec_orch.cli.console import EXIT_FAILED, as_text, console, print_json, print_record, print_rows, say
+from bec_orch.cli.invocation import invocation
+from bec_orch.cli.options import Json
+from bec_orch.core.models import Job
+from bec_orch.core.names import printable
+from bec_orch.orch import audit
+from bec_orch.orch.audit import Auditor
+from bec_orch.orch.audit_repairs import Repairer
+from bec_orch.orch.audit_tables import job_states
+from bec_orch.orch.audit_values import Finding, JobStates, Report
+from bec_orch.orch.job_admin import JobAdmin
+
+# The name of a job may have 60 characters; the seven states leave room for this many.
+_LONGEST_NAME = 14
+
+
+def command(
+    ctx: typer.Context,
+    job: Annotated[
+        str | None, typer.Argument(metavar="JOB", help="Name of the job (default: all).", show_default=False)
+    ] = None,
+    *,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Open every Parquet file too, and hold it against the manifest.")
+    ] = False,
+    fix: Annotated[bool, typer.Option("--fix", help="Queue again what is wrong.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Prove that database, queue and artefacts agree. Exit code 1 if they do not."""
+    with open_parts(invocation(ctx).settings) as parts:
+        jobs = [parts.store.job(job)] if job else JobAdmin(parts.database).list()
+        report = _audit(parts, jobs, deep=deep, fix=fix, silent=as_json)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        _print(report, fix=fix)
+    if report.violations:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def print_states(states: Sequence[JobStates]) -> None:
+    """Print how many tasks of each job are in which of the seven states."""
+    columns = {name: name for name in JobStates.__dataclass_fields__}
+    rows = [{name: _cell(getattr(job, name)) for name in columns} for job in states]
+    print_rows(rows, columns, empty="There are no jobs.")
+
+
+def _cell(value: str | int) -> str | int:
+    return value if isinstance(value, int) or len(value) <= _LONGEST_NAME else f"{value[: _LONGEST_NAME - 1]}…"
+
+
+def _audit(parts: Parts, jobs: Sequence[Job], *, deep: bool, fix: bool, silent: bool) -> Report:
+    artefacts, source = parts.artefacts(), parts.default_source
+    manifests = parts.sources if deep else None
+    auditor = Auditor(parts.database, parts.queues, artefacts, source, manifests)
+    repairs = Repairer(parts.database, parts.store, parts.queues, artefacts, source) if fix else None
+    with _progress(job_states(parts.database), silent=silent) as progress:
+        return auditor.audit(jobs, repairs, progress)
+
+
+@contextmanager
+def _progress(states: Sequence[JobStates], *, silent: bool) -> Iterator[audit.Progress]:
+    """Show a bar on a terminal: how many artefacts were looked at, of those that should be there."""
+    if silent or not console(stderr=True).is_terminal:
+        yield audit.silent
+        return
+    expected = {job.job: job.done for job in states}
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=None), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console(stderr=True), transient=True) as bar:
+        shown = bar.add_task("audit", total=None)
+        yield lambda job, count: bar.update(
+            shown, description=f"audit {job}", completed=count, total=max(count, expected.get(job, 0))
+        )
+
+
+def _print(report: Report, *, fix: bool) -> None:
+    print_states(report.states)
+    say()
+    columns = {"holds": "what must hold", "promise": "promise", "code": "code", "violations": "violations"}
+    print_rows([_row(finding) for finding in report.findings.values()], columns, empty="")
+    for finding in report.violated():
+        say()
+        _print_violated(finding, fix=fix)
+    say()
+    looked = report.looked
+    opened = {"files opened": looked.files, "manifests read": looked.manifests} if report.deep else {}
+    print_record({"artefacts looked at": looked.artefacts, **opened, "violations": report.violations})
+
+
+def _row(finding: Finding) -> dict[str, str | int]:
+    invariant = finding.invariant
+    return {
+        "holds": invariant.holds,
+        "promise": invariant.promise,
+        "code": invariant.code,
+        "violations": finding.violations,
+    }
+
+
+def _print_violated(finding: Finding, *, fix: bool) -> None:
+    invariant = finding.invariant
+    say(f"{invariant.code}, violated {as_text(finding.violations)} times: {invariant.holds}.")
+    for example in finding.examples:
+        volume = f" {printable(str(example.volume))}" if example.volume else ""
+        say(f"  {example.job}{volume}: {example.message.rstrip('.')}.")
+    if finding.violations > len(finding.examples):
+        say(f"  (The first {len(finding.examples)} are shown.)")
+    if fix:
+        say(f"  repairs begun: {as_text(finding.repaired)}. Run `bec audit` again when workers have done the tasks.")
+    else:
+        say(f"  hint: {invariant.hint}")

@@ -1,0 +1,87 @@
+"""What lies under the prefixes of artefacts, told from a listing alone."""
+
+import math
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+
+from bec_orch.core.models import ArtefactLocation, VolumeRef
+from bec_orch.core.ports import Success
+from bec_orch.errors import NameUnsafeError
+from bec_orch.io.artefacts.success_json import success_key
+from bec_orch.io.stores.objects import Entry
+
+# An artefact lies four names deep: job, work, volume and version.
+_DEPTH = 4
+_ATTEMPT_FILE = re.compile(r"\.a([0-9]+)\.parquet$")
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What lies under the prefix of one artefact. A listing does not tell the source: the location's is empty.
+
+    `files` are the objects beside `success.json`, `parts` the keys of the part files.
+    """
+
+    location: ArtefactLocation
+    has_success: bool = False
+    files: tuple[Entry, ...] = ()
+    parts: tuple[str, ...] = ()
+
+
+def holdings(entries: Iterable[Entry]) -> Iterator[Holding]:
+    """Sort the entries of a listing by artefact; what lies elsewhere than an artefact could is passed over.
+
+    What lies under one prefix must come together, as `Objects.walk` gives it.
+    """
+    for names, found in groupby(entries, lambda entry: tuple(entry.key.split("/")[:_DEPTH])):
+        location = _location(names)
+        if location:
+            yield holding_of(location, found)
+
+
+def holding_of(location: ArtefactLocation, entries: Iterable[Entry]) -> Holding:
+    """Sort what a listing found under the prefix of one artefact."""
+    by_folder: dict[str, list[Entry]] = {}
+    for entry in entries:
+        by_folder.setdefault(entry.key.rpartition("/")[0], []).append(entry)
+    beside = by_folder.get(location.prefix, [])
+    files = tuple(entry for entry in beside if entry.key != success_key(location))
+    parts = tuple(entry.key for entry in by_folder.get(f"{location.prefix}/parts", []))
+    return Holding(location, len(files) < len(beside), files, parts)
+
+
+def litter_of(holding: Holding, success: Success, *, ended: int = 0) -> list[str]:
+    """Give the keys of what attempts left that `success.json` does not name.
+
+    Files of newer attempts may be on their way to being published, unless these are known to have ended. An artefact of
+    the older layout does not tell its attempt: nothing beside it is taken for litter.
+
+    Args:
+        holding: what lies there.
+        success: the `success.json` there.
+        ended: no attempt up to this number still runs.
+    """
+    if success.attempt is None:
+        return []
+    named = {file.key for file in success.files}
+    files = [entry.key for entry in holding.files if entry.key not in named]
+    past = [key for key in files if _attempt_of(key) < success.attempt or _attempt_of(key) <= ended]
+    return [*past, *holding.parts]
+
+
+def _location(names: tuple[str, ...]) -> ArtefactLocation | None:
+    if len(names) < _DEPTH:
+        return None
+    job, w_id, i_id, version = names
+    try:
+        return ArtefactLocation(job, VolumeRef(w_id, i_id, ""), version)
+    except NameUnsafeError:
+        return None
+
+
+def _attempt_of(key: str) -> float:
+    """Give the attempt that a file's name carries; what is no attempt's file counts as newer than all."""
+    found = _ATTEMPT_FILE.search(key)
+    return int(found[1]) if found else math.inf

@@ -1,0 +1,62 @@
+"""Looks into the Parquet file of an artefact: digest, footer, and the page ledger. Reads no column of a job's own."""
+
+import hashlib
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from bec_orch.core.models import PageCounts
+from bec_orch.io.stores.objects import Entry, Objects
+
+_LEDGER = ("img_file_name", "ok", "skipped")
+_READ_AT_ONCE = 8 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """What a Parquet file holds. `names` are the pages in the order of the rows; None where there is no such column."""
+
+    size: int
+    sha256: str
+    rows: int
+    names: tuple[str, ...] | None
+    pages: PageCounts | None
+
+
+def inspect(objects: Objects, key: str) -> FileFacts | None:
+    """Look into a file; None when it is gone, or is no whole Parquet file.
+
+    Raises:
+        StorageError: the store is away.
+    """
+    entry = objects.head(key)
+    if entry is None:
+        return None
+    try:
+        with objects.open(entry) as opened, pq.ParquetFile(opened) as parquet:
+            columns = set(_LEDGER) & set(parquet.schema_arrow.names)
+            table = parquet.read(sorted(columns)) if columns else pa.table({})
+            rows = int(parquet.metadata.num_rows)
+    except (pa.ArrowException, OSError):
+        return None
+    return FileFacts(entry.size, _sha256(objects, entry), rows, _names(table), _pages(table))
+
+
+def _sha256(objects: Objects, entry: Entry) -> str:
+    digest = hashlib.sha256()
+    for start in range(0, entry.size, _READ_AT_ONCE):
+        digest.update(objects.read_range(entry.key, start, min(start + _READ_AT_ONCE, entry.size)))
+    return digest.hexdigest()
+
+
+def _names(table: pa.Table) -> tuple[str, ...] | None:
+    return tuple(table["img_file_name"].to_pylist()) if "img_file_name" in table.column_names else None
+
+
+def _pages(table: pa.Table) -> PageCounts | None:
+    if not {"ok", "skipped"} <= set(table.column_names):
+        return None
+    ok, skipped = (int(pc.sum(table[name]).as_py() or 0) for name in ("ok", "skipped"))
+    return PageCounts(ok, skipped, table.num_rows - ok - skipped)

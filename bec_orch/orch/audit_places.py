@@ -1,0 +1,277 @@
+"""Holds one artefact against what the database says of it: its listing, its `success.json`, and its opened files."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from bec_orch.core.models import ArtefactFile, ArtefactLocation, Job, Manifest, PageCounts, VolumeRef, version_of
+from bec_orch.core.names import printable
+from bec_orch.core.ports import SourceFactory, Success
+from bec_orch.errors import ConfigError, TerminalError
+from bec_orch.io.artefacts.artefacts import StoredArtefacts
+from bec_orch.io.artefacts.holdings import Holding, litter_of
+from bec_orch.io.artefacts.inspection import FileFacts
+from bec_orch.io.postgres.database import Row
+from bec_orch.orch import audit_values as must
+from bec_orch.orch.audit_values import Invariant, Looked, Repair, Violation
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRow:
+    """What the database says of one task. `seen_etag` is the version of its volume that was last seen.
+
+    `nb_pages` is that of the manifest, where it is known for this task's version.
+    """
+
+    id: int
+    volume: VolumeRef
+    state: str
+    unfinished: bool
+    attempt: int
+    manifest_etag: str | None
+    config_hash: str | None
+    artefact_key: str | None
+    pages: PageCounts
+    seen_etag: str | None
+    nb_pages: int | None
+
+    @classmethod
+    def of(cls, row: Row) -> "TaskRow":
+        """Read a row of the query `tasks_of`."""
+        volume = VolumeRef(row["w_id"], row["i_id"], row["source"])
+        pages = PageCounts(row["pages_ok"] or 0, row["pages_skipped"] or 0, row["pages_error"] or 0)
+        named = ("id", "state", "unfinished", "attempt", "manifest_etag", "config_hash", "artefact_key")
+        return cls(
+            volume=volume,
+            pages=pages,
+            seen_etag=row["seen_etag"],
+            nb_pages=row["nb_pages"],
+            **{name: row[name] for name in named},
+        )
+
+    def is_of(self, version: str) -> bool:
+        """Whether the task stands for this version of its volume."""
+        return self.manifest_etag is not None and version_of(self.manifest_etag) == version
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One artefact's prefix: what lies there, and every task of the job for its volume, the newest first."""
+
+    job: Job
+    holding: Holding
+    tasks: tuple[TaskRow, ...]
+
+    @property
+    def location(self) -> ArtefactLocation:
+        """Where it is."""
+        return self.holding.location
+
+    @property
+    def at_work(self) -> bool:
+        """Whether a task of the volume is unfinished: then what lies here may be about to change."""
+        return any(task.unfinished for task in self.tasks)
+
+    @property
+    def done(self) -> tuple[TaskRow, ...]:
+        """The tasks that the database calls done for what lies here: the newest of each source that has the volume."""
+        found: dict[VolumeRef, TaskRow] = {}
+        for task in self.tasks:
+            if task.state == "done" and task.is_of(self.location.version):
+                found.setdefault(task.volume, task)
+        return tuple(found.values())
+
+    @property
+    def is_of_the_past(self) -> bool:
+        """Whether the volume is known to have another version by now."""
+        seen = [task.seen_etag for task in self.tasks]
+        return bool(seen) and all(etag and version_of(etag) != self.location.version for etag in seen)
+
+    @property
+    def ended(self) -> int:
+        """The number of the newest attempt; none runs while the place is looked at."""
+        return max((task.attempt for task in self.tasks), default=0)
+
+    def violation(self, invariant: Invariant, message: str, repair: Repair, **more: Any) -> Violation:
+        """Give a violation at this place."""
+        return Violation(
+            invariant=invariant,
+            job=self.job.name,
+            message=message,
+            repair=repair,
+            location=self.location,
+            ended=self.ended,
+            **{"volume": self.location.volume, "task_ids": tuple(task.id for task in self.done), **more},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a look at one place told."""
+
+    violations: tuple[Violation, ...] = ()
+    looked: Looked = field(default_factory=Looked)
+
+
+class PlaceCheck:
+    """Looks at places. May be used by several threads.
+
+    Args:
+        artefacts: the destination store.
+        default_source: the source of volumes for which nothing tells one.
+        manifests: where manifests are read to hold the files against; None leaves the files unopened.
+    """
+
+    def __init__(self, artefacts: StoredArtefacts, default_source: str, manifests: SourceFactory | None = None) -> None:
+        self._artefacts = artefacts
+        self._default_source = default_source
+        self._manifests = manifests
+
+    def look(self, place: Place) -> Seen:
+        """Give what does not hold at a place.
+
+        Raises:
+            StorageError: the store is away.
+        """
+        if place.at_work:
+            return Seen()
+        try:
+            success = self._artefacts.success(place.location) if place.holding.has_success else None
+        except TerminalError as error:
+            unreadable = place.violation(must.UNREADABLE, error.message, Repair.RETRACT)
+            return Seen((unreadable,), Looked(artefacts=1))
+        if success is None:
+            return Seen(tuple(_without_success(place)))
+        faults = [*_of_listing(place, success)]
+        deep = self._opened(place, success) if self._manifests and not faults else Seen()
+        faults += deep.violations
+        if not faults and not place.done and not place.is_of_the_past:
+            faults = [self._not_recorded(place, success)]
+        # What is litter is told by a `success.json` that can be trusted.
+        faults = faults or list(_litter(place, success))
+        return Seen(tuple(faults), Looked(artefacts=1) + deep.looked)
+
+    def _not_recorded(self, place: Place, success: Success) -> Violation:
+        source = str((success.content or {}).get("source") or self._default_source)
+        newest = place.tasks[0] if place.tasks else None
+        volume = newest.volume if newest else replace(place.location.volume, source=source)
+        message = (
+            f"{place.location.prefix} is whole, and the database calls its task {newest.state if newest else 'unknown'}"
+        )
+        repair = Repair.REDRIVE if newest and newest.state == "terminal_failed" else Repair.ENQUEUE
+        return place.violation(must.NOT_RECORDED, message, repair, volume=volume)
+
+    def _opened(self, place: Place, success: Success) -> Seen:
+        manifest = self._manifest(place, success)
+        faults: list[Violation] = []
+        for file in success.files:
+            facts = self._artefacts.inspect(file)
+            found = _of_file(place, success, file, facts, manifest)
+            faults += [place.violation(invariant, told, Repair.RETRACT, etag=success.etag) for invariant, told in found]
+        return Seen(tuple(faults), Looked(files=len(success.files), manifests=int(manifest is not None)))
+
+    def _manifest(self, place: Place, success: Success) -> Manifest | None:
+        """Read the manifest that the artefact was made for; None when it is gone, or is another one by now."""
+        if not self._manifests or not place.done:
+            return None
+        task = place.done[0]
+        try:
+            manifest = self._manifests(task.volume.source).read_manifest(task.volume)
+        except (TerminalError, ConfigError):
+            return None
+        return manifest if manifest.etag == (success.manifest_etag or task.manifest_etag) else None
+
+
+def _without_success(place: Place) -> Iterator[Violation]:
+    if place.done:
+        yield place.violation(must.NO_SUCCESS, f"{place.location.prefix} has no success.json", Repair.REOPEN)
+
+
+def _litter(place: Place, success: Success) -> Iterator[Violation]:
+    litter = litter_of(place.holding, success, ended=place.ended)
+    if litter:
+        message = f"{litter[0]} and {len(litter) - 1} more" if len(litter) > 1 else litter[0]
+        yield place.violation(must.LITTER, message, Repair.SWEEP)
+
+
+def _of_listing(place: Place, success: Success) -> Iterator[Violation]:
+    """Hold `success.json` against the listing and against the database."""
+    for invariant, told in (*_of_version(place, success), *_of_pages(success), *_of_files(place, success)):
+        yield place.violation(invariant, told, Repair.RETRACT, etag=success.etag)
+    for task in place.done:
+        for invariant, told in (*_of_manifest(task), *_of_record(task, success)):
+            yield place.violation(invariant, told, Repair.REOPEN, volume=task.volume, task_ids=(task.id,))
+
+
+def _of_version(place: Place, success: Success) -> Iterator[tuple[Invariant, str]]:
+    if success.manifest_etag is None:
+        return  # the older layout does not tell
+    where = f"{place.location.prefix}/success.json"
+    location, content = place.location, success.content or {}
+    named = {"job": location.job, "w_id": location.volume.w_id, "i_id": location.volume.i_id}
+    for key, name in named.items():
+        if content.get(key, name) != name:
+            yield must.VERSION, f"{where} has {printable(str(content[key]))} as its {key}"
+    wanted = {task.manifest_etag for task in place.done}
+    if version_of(success.manifest_etag) != location.version or wanted - {success.manifest_etag}:
+        of_task = f", its task of {', '.join(map(str, wanted))}" if wanted else ""
+        yield must.VERSION, f"{where} is of the manifest {success.manifest_etag}{of_task}"
+
+
+def _of_pages(success: Success) -> Iterator[tuple[Invariant, str]]:
+    if success.pages is None:
+        return  # the older layout does not tell
+    total = (success.content or {})["pages"].get("total", success.pages.total)
+    if total != success.pages.total:
+        yield (
+            must.PAGES,
+            f"the pages in {success.location.prefix}/success.json add up to {success.pages.total}, not {total}",
+        )
+    for file in success.files:
+        if file.rows != success.pages.total:
+            yield must.PAGES, f"{file.key} is said to have {file.rows} rows for {success.pages.total} pages"
+
+
+def _of_files(place: Place, success: Success) -> Iterator[tuple[Invariant, str]]:
+    sizes = {entry.key: entry.size for entry in place.holding.files}
+    if not success.files:
+        yield must.FILE, f"{place.location.prefix}/success.json names no file"
+    for file in success.files:
+        if file.key not in sizes:
+            yield must.FILE, f"{file.key} is not there"
+        elif file.sha256 and sizes[file.key] != file.size:
+            yield must.FILE, f"{file.key} has {sizes[file.key]} bytes, not {file.size}"
+
+
+def _of_manifest(task: TaskRow) -> Iterator[tuple[Invariant, str]]:
+    if task.nb_pages is not None and task.nb_pages != task.pages.total:
+        yield must.PAGES, f"task {task.id} has {task.pages.total} pages, its manifest {task.nb_pages}"
+
+
+def _of_record(task: TaskRow, success: Success) -> Iterator[tuple[Invariant, str]]:
+    said = {
+        "config hash": (task.config_hash, success.config_hash or ""),
+        "file": (task.artefact_key, success.files[0].key if success.files else None),
+        "page counts": (task.pages, success.pages or task.pages),
+    }
+    for what, (recorded, stored) in said.items():
+        if recorded != stored:
+            yield must.RECORD, f"the {what} of task {task.id} is not that of {success.location.prefix}/success.json"
+
+
+def _of_file(
+    place: Place, success: Success, file: ArtefactFile, facts: FileFacts | None, manifest: Manifest | None
+) -> Iterator[tuple[Invariant, str]]:
+    """Hold what a file holds against `success.json` and the manifest."""
+    if facts is None:
+        yield must.OPENS, f"{file.key} is no whole Parquet file"
+        return
+    if file.sha256 and (facts.size, facts.sha256) != (file.size, file.sha256):
+        yield must.DIGEST, f"{file.key} has another SHA-256 than success.json says"
+    expected = success.pages or next((task.pages for task in place.done), None)
+    if expected and facts.rows != expected.total:
+        yield must.ROWS, f"{file.key} has {facts.rows} rows for {expected.total} pages"
+    elif manifest and facts.names is not None and facts.names != tuple(page.filename for page in manifest.pages):
+        yield must.NAMES, f"the rows of {file.key} are not the {len(manifest.pages)} pages of the manifest, in order"
+    if success.pages and facts.pages and facts.pages != success.pages:
+        yield must.LEDGER, f"{file.key} has other numbers of ok, skipped and error pages than success.json"

@@ -1,0 +1,123 @@
+"""Mends what an audit found, by what the program does anyway: tasks are queued, and workers do the rest.
+
+Every step asks again whether it is still called for: a task is queued anew only while it is done and nothing else is
+open for its volume, a `success.json` is removed only while it is the one that was found to be wrong.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+
+from bec_orch.core.models import Job, TaskMessage, VolumeRef
+from bec_orch.core.ports import QueueFactory, TaskStore
+from bec_orch.io.artefacts.artefacts import StoredArtefacts
+from bec_orch.io.postgres.database import Database
+from bec_orch.orch.ahead import batches
+from bec_orch.orch.audit_hints import HintAudit
+from bec_orch.orch.audit_values import Repair, Violation
+from bec_orch.orch.enqueue import Enqueuer
+from bec_orch.orch.redrive import RedriveFilter, Redriver
+
+_AT_ONCE = 1000
+# Tasks that were sent are left alone: an age that no message reaches.
+_NEVER_LOST = 1e9
+
+log = logging.getLogger(__name__)
+
+
+class Repairer:
+    """Mends the jobs of one database, their queues and artefacts (the `Repairs` of an audit)."""
+
+    def __init__(
+        self,
+        database: Database,
+        store: TaskStore,
+        queues: QueueFactory,
+        artefacts: StoredArtefacts,
+        default_source: str,
+    ) -> None:
+        self._database = database
+        self._store = store
+        self._queues = queues
+        self._artefacts = artefacts
+        self._default_source = default_source
+        self._enqueuer = Enqueuer(database, queues)
+        self._redriver = Redriver(database, queues)
+        self._repairs: Mapping[Repair, Callable[[Violation], bool]] = {
+            Repair.NOTHING: lambda _: False,
+            Repair.DISPATCH: lambda _: True,  # all tasks that lack a message are sent at the end
+            Repair.HINT: self._hint,
+            Repair.REOPEN: self._reopen,
+            Repair.RETRACT: self._retract,
+            Repair.ENQUEUE: self._enqueue,
+            Repair.REDRIVE: self._redrive,
+            Repair.SWEEP: self._sweep,
+        }
+        self._unrecorded: list[VolumeRef] = []
+        self._unhinted: list[TaskMessage] = []
+        self._send_all_again = False
+
+    def begin(self, violation: Violation) -> bool:
+        """Begin the repair of one violation; False when nothing can be done, or nothing was left to do.
+
+        Raises:
+            DatabaseError, QueueError, StorageError: one is away; run it again.
+        """
+        return self._repairs[violation.repair](violation)
+
+    def end(self, job: Job) -> None:
+        """End the repairs of one job: enqueue what was gathered, and send the messages that tasks lack.
+
+        Raises:
+            DatabaseError, QueueError: one is away; run it again.
+        """
+        for volumes in batches(self._unrecorded, _AT_ONCE):
+            self._enqueuer.enqueue(job.name, volumes)
+        for messages in batches(self._unhinted, _AT_ONCE):
+            self._send(job, messages)
+        if self._send_all_again:
+            for messages in HintAudit(job, self._database, self._queues(job.name), self._default_source).messages():
+                self._send(job, messages)
+        while unsent := self._store.undispatched(job, limit=_AT_ONCE, redispatch_after=_NEVER_LOST):
+            self._send(job, unsent)
+        self._unrecorded, self._unhinted, self._send_all_again = [], [], False
+
+    def _send(self, job: Job, messages: Sequence[TaskMessage]) -> None:
+        self._queues(job.name).send(messages)
+        self._store.mark_dispatched(messages)
+
+    def _hint(self, violation: Violation) -> bool:
+        volume = violation.volume
+        if volume is None:
+            self._send_all_again = True
+        else:
+            self._unhinted.append(TaskMessage(volume.w_id, volume.i_id, violation.job, volume.source))
+        return True
+
+    def _reopen(self, violation: Violation) -> bool:
+        for task_id in violation.task_ids:
+            self._store.reopen(task_id, f"{violation.invariant.code}: {violation.message}")
+        return True
+
+    def _retract(self, violation: Violation) -> bool:
+        location = violation.location
+        if location is None or not self._artefacts.retract(location, violation.etag):
+            return False
+        log.warning("audit.retracted", extra={"prefix": location.prefix, "why": violation.message})
+        return self._reopen(violation)
+
+    def _enqueue(self, violation: Violation) -> bool:
+        if violation.volume is None or not violation.volume.source:
+            return False
+        self._unrecorded.append(violation.volume)
+        return True
+
+    def _redrive(self, violation: Violation) -> bool:
+        volume = violation.volume
+        if volume is None:
+            return False
+        wanted = RedriveFilter(volume=(volume.w_id, volume.i_id))
+        return self._redriver.redrive(violation.job, wanted).reset > 0
+
+    def _sweep(self, violation: Violation) -> bool:
+        success = self._artefacts.success(violation.location) if violation.location else None
+        return success is not None and self._artefacts.sweep(success, ended=violation.ended) > 0
