@@ -6,6 +6,7 @@ when the page has to be turned, or its script is finer than it looked.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from math import atan, atan2, degrees
 
 import cv2
@@ -23,6 +24,7 @@ from bec_orch.jobs.ldv1.segments import Segment, find_segments, usual_thickness
 from bec_orch.jobs.ldv1.skew import is_long, lies_on_its_side, page_slope, turn_to_upright
 from bec_orch.jobs.shared.geometry import (
     Matrix,
+    Points,
     after,
     bounding_box,
     in_grey,
@@ -122,12 +124,12 @@ class LineDetector:
         """
         probability = self.model.probability(prepared.view, outputs)
         segments = self._segments(probability)
+        slope = page_slope(segments)
         if not prepared.final:
-            again = self._again(prepared, segments)
+            again = self._again(prepared, segments, slope)
             if again:
                 return again
         level = [part for part in segments if not part.upright]
-        slope = page_slope(level)
         cut = self._without_overruns(probability, level, slope)
         return _page_lines(prepared, lines_in_order(cut, slope), slope)
 
@@ -151,11 +153,11 @@ class LineDetector:
             probability[:, max(0, round(edge) - 1) : round(edge) + 1] = 0
         return [part for part in self._segments(probability) if not part.upright]
 
-    def _again(self, prepared: Prepared, segments: Sequence[Segment]) -> Prepared | None:
+    def _again(self, prepared: Prepared, segments: Sequence[Segment], slope: float) -> Prepared | None:
         """Give the next round's inputs, or None when this round's are good."""
         if lies_on_its_side(segments):
             return self._turned(prepared, turn_to_upright(_as_mapped(prepared), segments))
-        angle = degrees(atan(page_slope(segments)))
+        angle = degrees(atan(slope))
         if abs(angle) > self._config.second_pass_min_angle:
             return self._turned(prepared, angle)
         if not segments and prepared.view.pitch:
@@ -203,7 +205,8 @@ def _as_mapped(prepared: Prepared) -> NDArray[np.uint8]:
 def _page_lines(prepared: Prepared, lines: Sequence[Line], slope: float) -> PageLines:
     """Take the lines of the map to the stored bitmap."""
     width, height, frame = prepared.width, prepared.height, prepared.to_stored
-    contours = tuple(on_pixels(moved(part.outline(), frame), width, height) for line in lines for part in line)
+    outlines = [part.outline() for line in lines for part in line]
+    contours = _parted(on_pixels(moved(np.concatenate(outlines), frame), width, height), outlines) if lines else ()
     points = control_points(lines, slope)
     angle = _stored_angle(slope, frame)
     return PageLines(
@@ -229,3 +232,9 @@ def _stored_points(points: NDArray[np.float64], frame: Matrix) -> NDArray[np.flo
     """Take control points of the map, rows (in_x, in_y, out_x, out_y), to stored ones, rows (in_y, in_x, ...)."""
     bent, straight = moved(points[:, :2], frame), moved(points[:, 2:], frame)
     return np.hstack([bent[:, ::-1], straight[:, ::-1]]).astype(np.float32)
+
+
+def _parted(points: NDArray[np.int32], outlines: Sequence[Points]) -> tuple[NDArray[np.int32], ...]:
+    """Part the points of all outlines into those of each."""
+    ends = list(accumulate(len(outline) for outline in outlines))
+    return tuple(points[start:end] for start, end in pairwise((0, *ends)))

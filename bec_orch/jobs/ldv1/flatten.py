@@ -22,7 +22,8 @@ CURVED_FROM = 0.35
 CURVE_DEGREE = 3
 MOST_LINES = 10
 POINTS_ON_LINE = 9
-_POWERS = np.vander(np.linspace(-1, 1, POINTS_ON_LINE), CURVE_DEGREE + 1)
+STEPS = np.linspace(0, 1, POINTS_ON_LINE)
+_POWERS = np.vander(2 * STEPS - 1, CURVE_DEGREE + 1)
 SMOOTHING = _POWERS @ np.linalg.pinv(_POWERS)
 """Takes values at equal steps to the least-squares cubic's values there."""
 
@@ -61,7 +62,8 @@ def _curve(line: Sequence[Segment]) -> NDArray[np.float64]:
     xs = np.concatenate([part.xs for part in line])
     ys = np.concatenate([part.ys for part in line])
     order = np.argsort(xs)
-    places = np.linspace(xs[order[0]], xs[order[-1]], POINTS_ON_LINE)
+    left, right = xs[order[0]], xs[order[-1]]
+    places = left + STEPS * (right - left)
     return np.stack([places, SMOOTHING @ np.interp(places, xs[order], ys[order])])
 
 

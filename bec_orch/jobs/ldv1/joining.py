@@ -6,12 +6,12 @@ What stands outside of the page's body (margin titles, folio numbers, stamps) or
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bec_orch.jobs.ldv1.segments import Segment, usual_thickness
-from bec_orch.jobs.ldv1.skew import own_slope
 
 WIDEST_GAP = 26.0
 """Widest gap inside of a line, in thicknesses of the page's usual segment (about eight line pitches)."""
@@ -26,18 +26,22 @@ TRUST_LENGTH = 10.0
 OFFSET_COST = 4.0
 """Being off the slope by a pixel costs as much as a gap of this many."""
 
+SMALLEST_SPREAD = 1e-9
+
+Numbers: TypeAlias = NDArray[np.float64]
+
 
 @dataclass(frozen=True, slots=True)
 class _Ends:
     """Both ends of all segments as arrays: place, slope there, thickness."""
 
-    left: NDArray[np.float64]
-    right: NDArray[np.float64]
-    left_y: NDArray[np.float64]
-    right_y: NDArray[np.float64]
-    left_slope: NDArray[np.float64]
-    right_slope: NDArray[np.float64]
-    thickness: NDArray[np.float64]
+    left: Numbers
+    right: Numbers
+    left_y: Numbers
+    right_y: Numbers
+    left_slope: Numbers
+    right_slope: Numbers
+    thickness: Numbers
 
 
 def join_segments(segments: Sequence[Segment], groups: NDArray[np.int_], slope: float) -> list[list[int]]:
@@ -57,27 +61,49 @@ def join_segments(segments: Sequence[Segment], groups: NDArray[np.int_], slope: 
 
 
 def _ends(segments: Sequence[Segment], slope: float) -> _Ends:
-    rows = np.array([_end_values(part, slope) for part in segments])
-    return _Ends(*rows.T)
+    left = np.array([part.left for part in segments])
+    right = np.array([part.right for part in segments])
+    thickness = np.array([part.thickness for part in segments])
+    reach, distrust = LEARN_LENGTH * thickness, (TRUST_LENGTH * thickness) ** 2
+    lengths = np.array([len(part.xs) for part in segments])
+    xs, ys = np.concatenate([part.xs for part in segments]), np.concatenate([part.ys for part in segments])
+
+    def end(places: Numbers, near: NDArray[np.bool_]) -> tuple[Numbers, Numbers]:
+        """Give y and slope at one end, from the points near it and, where these span little, the page's slope."""
+        middle_x, middle_y, own, extent = _fitted(xs, ys, near, lengths)
+        blended = (extent**2 * own + distrust * slope) / (extent**2 + distrust)
+        return middle_y + blended * (places - middle_x), blended
+
+    left_y, left_slope = end(left, xs <= np.repeat(left + reach, lengths))
+    right_y, right_slope = end(right, xs >= np.repeat(right - reach, lengths))
+    return _Ends(left, right, left_y, right_y, left_slope, right_slope, thickness)
 
 
-def _end_values(part: Segment, slope: float) -> tuple[float, ...]:
-    reach = LEARN_LENGTH * part.thickness
-    left = _end(part, part.xs <= part.left + reach, part.left, slope)
-    right = _end(part, part.xs >= part.right - reach, part.right, slope)
-    return part.left, part.right, left[0], right[0], left[1], right[1], part.thickness
+def _fitted(
+    xs: Numbers, ys: Numbers, picked: NDArray[np.bool_], lengths: NDArray[np.int_]
+) -> tuple[Numbers, Numbers, Numbers, Numbers]:
+    """Fit a straight line by least squares to the picked points of each centre line, all at once.
+
+    Args:
+        xs: the points of one centre line after the other.
+        ys: as above.
+        picked: which points count; at least one of each.
+        lengths: number of points of each.
+
+    Returns:
+        Of each: x and y of the picked points' middle, the slope (0 for a single point), and their extent along x.
+    """
+    starts = np.cumsum(lengths) - lengths
+    count = np.add.reduceat(picked.astype(np.float64), starts)
+    middle_x = np.add.reduceat(xs * picked, starts) / count
+    middle_y = np.add.reduceat(ys * picked, starts) / count
+    around = (xs - np.repeat(middle_x, lengths)) * picked
+    spread = np.add.reduceat(around * around, starts)
+    slope = np.add.reduceat(around * ys, starts) / np.maximum(spread, SMALLEST_SPREAD)
+    return middle_x, middle_y, slope, np.maximum.reduceat(around, starts) - np.minimum.reduceat(around, starts)
 
 
-def _end(part: Segment, piece: NDArray[np.bool_], x: float, slope: float) -> tuple[float, float]:
-    """Give y and slope at one end, from the piece of the centre line near it and, if it is short, the page's slope."""
-    xs, ys = part.xs[piece], part.ys[piece]
-    trust = (xs[-1] - xs[0]) ** 2
-    distrust = (TRUST_LENGTH * part.thickness) ** 2
-    blended = (trust * own_slope(xs, ys) + distrust * slope) / (trust + distrust)
-    return float(ys.mean() + blended * (x - xs.mean())), blended
-
-
-def _joining_costs(ends: _Ends, groups: NDArray[np.int_], usual: float) -> NDArray[np.float64]:
+def _joining_costs(ends: _Ends, groups: NDArray[np.int_], usual: float) -> Numbers:
     """Give the cost (n, n) of letting the segment of the column follow that of the row; infinite where it cannot."""
     gap = ends.left[None, :] - ends.right[:, None]
     width = ends.right - ends.left
@@ -99,7 +125,7 @@ def _joining_costs(ends: _Ends, groups: NDArray[np.int_], usual: float) -> NDArr
     return np.where(possible, np.maximum(gap, 0) + OFFSET_COST * np.abs(offset), np.inf)
 
 
-def _cheapest_pairs(costs: NDArray[np.float64]) -> dict[int, int]:
+def _cheapest_pairs(costs: Numbers) -> dict[int, int]:
     """Give each segment at most one follower, and each at most one to follow, the cheapest pairs first."""
     rows, columns = np.nonzero(np.isfinite(costs))
     following: dict[int, int] = {}

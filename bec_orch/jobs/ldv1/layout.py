@@ -140,12 +140,14 @@ def _where_rows_have_text(boxes: Boxes) -> Span:
     """Give the outermost places where at least half of the rows (and two) have a segment."""
     rows = rows_of(boxes)
     grid = np.linspace(boxes.left.min(), boxes.right.max(), BODY_GRID)
-    covered = np.zeros(BODY_GRID, np.int_)
-    for row in rows:
-        inside = (boxes.left[row, None] <= grid) & (grid <= boxes.right[row, None])
-        covered += inside.any(axis=0)
+    first, after = np.searchsorted(grid, boxes.left), np.searchsorted(grid, boxes.right, side="right")
+    has_text = np.zeros((len(rows), BODY_GRID), np.bool_)
+    for covered, row in zip(has_text, rows, strict=True):
+        for index in row:
+            covered[first[index] : after[index]] = True
+    covered_rows = has_text.sum(axis=0)
     share = BODY_ROWS_PECHA if _is_pecha(boxes) else BODY_ROWS
-    places = grid[covered >= max(2, share * len(rows))]
+    places = grid[covered_rows >= max(2, share * len(rows))]
     if not len(places):
         return float(grid[-1]), float(grid[0])
     return float(places[0]), float(places[-1])
@@ -172,8 +174,9 @@ def rows_of(boxes: Boxes) -> list[NDArray[np.int_]]:
     order = np.argsort(boxes.y, kind="stable")
     if not len(order):
         return []
-    steps = np.flatnonzero(np.diff(boxes.y[order]) > 0.6 * boxes.thickness) + 1
-    return np.split(order, steps)
+    levels = boxes.y[order]
+    steps = np.flatnonzero(levels[1:] - levels[:-1] > 0.6 * boxes.thickness) + 1
+    return [order[start:end] for start, end in pairwise((0, *steps.tolist(), len(order)))]
 
 
 def _blocks(boxes: Boxes, rows: Sequence[NDArray[np.int_]], needed: int) -> list[tuple[int, list[Span]]]:

@@ -43,7 +43,7 @@ def line_pitch(image: NDArray[np.uint8]) -> float | None:
     ink, scale = _ink(image)
     lag, height = _first_peak(ink)
     if height < SURE_PEAK:
-        sideways_lag, sideways_height = _first_peak(np.ascontiguousarray(ink.T))
+        sideways_lag, sideways_height = _first_peak(cv2.transpose(ink))
         if sideways_height > max(SIDEWAYS_GAIN * height, CLEAR_PEAK) and sideways_lag > lag:
             lag = sideways_lag
     return lag / scale if lag else None

@@ -105,20 +105,12 @@ class _Region:
     y: int
     area: int
     score: float
-
-    @property
-    def upright(self) -> bool:
-        height, width = self.mask.shape
-        return bool(height > UPRIGHT * width)
+    upright: bool
+    length: int
 
     @property
     def thickness(self) -> float:
         return self.area / self.length
-
-    @property
-    def length(self) -> int:
-        height, width = self.mask.shape
-        return int(height if self.upright else width)
 
     def of(self, probability: Map) -> Map:
         """The part of the map that the region's box covers."""
@@ -176,7 +168,9 @@ def _regions(marked: Mask, probability: Map, x: int = 0, y: int = 0) -> Iterator
         cv2.drawContours(mask, [contour], 0, 255, cv2.FILLED, offset=(-left, -top))
         left, top = left + x, top + y
         score = cv2.mean(probability[top : top + height, left : left + width], mask)[0]
-        yield _Region(contour[:, 0] + (x, y), mask, left, top, cv2.countNonZero(mask), score)
+        upright = height > UPRIGHT * width
+        length = height if upright else width
+        yield _Region(contour[:, 0] + (x, y), mask, left, top, cv2.countNonZero(mask), score, upright, length)
 
 
 def _is_speck(region: _Region, usual: float) -> bool:
@@ -244,10 +238,9 @@ def _centre_line(region: _Region) -> tuple[NDArray[np.float64], NDArray[np.float
     height, width = region.mask.shape
     if region.upright:
         return np.array([region.x, region.x + width - 1.0]), np.full(2, region.y + (height - 1) / 2)
-    filled = region.mask.astype(np.float32) * np.float32(1 / 255)
-    counts = filled.sum(axis=0)
-    middles = np.arange(height, dtype=np.float32) @ filled / np.maximum(counts, 1)
+    rows = np.arange(height, dtype=np.float32)
+    counts, sums = np.stack([np.ones_like(rows), rows]) @ region.mask.astype(np.float32)
     window = max(1, round(3 * region.thickness))
-    smooth = cv2.blur(middles[None], (window, 1), borderType=cv2.BORDER_REPLICATE)[0]
-    picked = np.unique(np.linspace(0, width - 1, min(width, CENTRE_POINTS)).round().astype(int))
+    smooth = cv2.blur((sums / counts)[None], (window, 1), borderType=cv2.BORDER_REPLICATE)[0]
+    picked = np.linspace(0, width - 1, min(width, CENTRE_POINTS)).round().astype(int)
     return region.x + picked.astype(np.float64), region.y + smooth[picked].astype(np.float64)

@@ -37,6 +37,8 @@ class Budget:
     async def _ask(self, share: "Share", rank: int) -> None:
         heapq.heappush(self._waiting, (rank, next(self._arrivals), share))
         self._serve()
+        if share.granted.is_set():  # waiting all the same would cost each page three rounds of the event loop
+            return
         try:
             await share.granted.wait()
         except BaseException:

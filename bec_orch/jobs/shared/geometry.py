@@ -92,10 +92,10 @@ def grown(contour: NDArray[np.int32], distance: float) -> Points:
     scaled = np.round(contour * CLIPPER_UNITS).astype(np.int64)
     end = pyclipper.ET_CLOSEDPOLYGON if len(contour) > 2 else pyclipper.ET_OPENROUND  # noqa: PLR2004
     offset.AddPath(scaled.tolist(), pyclipper.JT_ROUND, end)
-    pieces = [np.asarray(piece, np.float64) / CLIPPER_UNITS for piece in offset.Execute(distance * CLIPPER_UNITS)]
-    if not pieces:
-        return contour.astype(np.float64)
-    return max(pieces, key=lambda piece: cv2.contourArea(piece.astype(np.float32)))
+    pieces = [np.array(piece, np.float64) / CLIPPER_UNITS for piece in offset.Execute(distance * CLIPPER_UNITS)]
+    if len(pieces) > 1:
+        return max(pieces, key=lambda piece: cv2.contourArea(piece.astype(np.float32)))
+    return pieces[0] if pieces else contour.astype(np.float64)
 
 
 def on_pixels(points: Points, width: int, height: int) -> NDArray[np.int32]:
@@ -105,5 +105,5 @@ def on_pixels(points: Points, width: int, height: int) -> NDArray[np.int32]:
 
 def bounding_box(contour: NDArray[np.int32]) -> tuple[int, int, int, int]:
     """Give (x, y, width, height) of the smallest upright box that holds all pixels of a contour (n, 2)."""
-    low, high = contour.min(axis=0), contour.max(axis=0)
-    return int(low[0]), int(low[1]), int(high[0] - low[0] + 1), int(high[1] - low[1] + 1)
+    x, y, width, height = cv2.boundingRect(contour)
+    return x, y, width, height

@@ -38,7 +38,7 @@ def probe(data: bytes) -> ImageHeader:
         raise image_error("E_IMAGE_FORMAT", f"The JPEG has {samples} samples per pixel, not 1, 3 or 4.")
     if not width or not height:
         raise corrupt(f"The JPEG's header says {width} x {height} pixels.")
-    if data.find(_END_OF_IMAGE, scan) < 0:
+    if data.rfind(_END_OF_IMAGE, scan) < 0:  # from the end, where it stands in all but damaged files
         raise truncated("The JPEG is cut: it has no end-of-image marker.")
     return ImageHeader(ImageFormat.JPEG, width, height, samples, bits, progressive=marker == _PROGRESSIVE)
 
