@@ -13,7 +13,7 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.1
 	--custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check lock clean
+.PHONY: help demo test lint packages check lock clean
 
 help:  ## list these commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 16
@@ -24,13 +24,17 @@ demo: $(VENV)/.run  ## install what a run needs, and run the sample volumes
 test: $(VENV)/.dev  ## run all tests on this checkout
 	$(BIN)/pytest -n auto
 
-lint: $(VENV)/.dev  ## lint, formatting, types and import rules
+lint: $(VENV)/.dev  ## lint, formatting, security, types and import rules
 	$(BIN)/ruff check
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml bec_orch
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-check: lint  ## all that a change must pass: lint, then all tests on the built wheel, with the coverage gate
+packages: $(VENV)/.dev  ## look the locks up in a database of known vulnerabilities
+	.ci/audit-packages
+
+check: lint packages  ## all that a change must pass: lint, then all tests on the built wheel, with the coverage gate
 	rm -rf $(WHEEL_TEST)
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir $(WHEEL_TEST) .
 	.ci/test-wheel $(WHEEL_TEST)

@@ -121,7 +121,7 @@ class LocalScaling:
     def _spawn(self, log: Path) -> int:
         shell = ["/bin/sh", "-c", _DETACHED, str(log), *self._command]
         # A session of its own: Ctrl-C and the end of this terminal do not reach the worker.
-        started = subprocess.run(shell, stdout=subprocess.PIPE, start_new_session=True, check=True)  # noqa: S603  (the command is our own)
+        started = subprocess.run(shell, stdout=subprocess.PIPE, start_new_session=True, check=True)  # nosec B603  # noqa: S603  (the command is our own)
         return int(started.stdout)
 
     def _terminate(self, pid: int) -> None:

@@ -74,7 +74,7 @@ def choose(
     """Take `sample` volumes at random (the same ones for the same seed), then the first `limit`; order is kept."""
     chosen = list(volumes)
     if sample is not None and sample < len(chosen):
-        kept = set(random.Random(seed).sample(range(len(chosen)), sample))  # noqa: S311  (a sample, not a secret)
+        kept = set(random.Random(seed).sample(range(len(chosen)), sample))  # nosec B311  # noqa: S311  (a sample, not a secret)
         chosen = [volume for place, volume in enumerate(chosen) if place in kept]
     return chosen if limit is None else chosen[:limit]
 

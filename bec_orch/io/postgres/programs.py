@@ -55,7 +55,7 @@ class PgPrograms:
 
     def _run(self, program: str, *arguments: str, time_limit: float) -> "subprocess.CompletedProcess[str]":
         uid, gid = (self._user.pw_uid, self._user.pw_gid) if self._user else (None, None)
-        return subprocess.run(  # noqa: S603  (the program lies in the installed wheel)
+        return subprocess.run(  # nosec B603  # noqa: S603  (the program lies in the installed wheel)
             [str(self._bin / program), *arguments],
             user=uid,
             group=gid,
@@ -105,7 +105,7 @@ def _system_user() -> pwd.struct_passwd:
 def _make_system_user() -> pwd.struct_passwd:
     command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", SYSTEM_USER]
     try:
-        subprocess.run(command, check=True, capture_output=True)  # noqa: S603  (a constant command)
+        subprocess.run(command, check=True, capture_output=True)  # nosec B603  # noqa: S603  (a constant command)
         return pwd.getpwnam(SYSTEM_USER)
     except (OSError, subprocess.CalledProcessError, KeyError) as error:
         raise ConfigError(

@@ -7,7 +7,7 @@ ALTO (https://www.loc.gov/standards/alto/): blocks and lines in the order of the
 """
 
 from collections.abc import Iterator
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import Element, ParseError  # nosec B405  # (types: defusedxml parses)
 
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring

@@ -130,7 +130,7 @@ class DecoderProcess:
 
 def _start(program: Sequence[str], *files: int) -> "subprocess.Popen[bytes]":
     try:
-        return subprocess.Popen(  # noqa: S603  (the program is ours)
+        return subprocess.Popen(  # nosec B603  # noqa: S603  (the program is ours)
             [*program, *map(str, files)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
