@@ -30,7 +30,10 @@ class Fault:
 
 
 class FaultProxy(ThreadingHTTPServer):
-    """Passes requests on to `target`, but for those that a fault is waiting for; each fault happens once."""
+    """Passes requests on to `target`, but for those that a fault is waiting for; each fault happens once.
+
+    While `down`, every request is cut off. `answers` has method, path and status of each answer of the service itself.
+    """
 
     daemon_threads = True
     request_queue_size = 64
@@ -41,12 +44,17 @@ class FaultProxy(ThreadingHTTPServer):
         self.faults: deque[Fault] = deque()
         self.happened: list[Fault] = []
         self.requests: list[tuple[str, str, dict[str, str]]] = []
+        self.answers: list[tuple[str, str, int]] = []
+        self.down = False
         self.closing = threading.Event()
         self._lock = threading.Lock()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}"
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of clients that were killed in the middle of a request."""
 
     def fault_for(self, method: str, path: str, headers: dict[str, str]) -> Fault | None:
         """Take note of a request, and give what is to happen to it."""
@@ -66,6 +74,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _pass_on(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.server.down:
+            self.close_connection = True
+            return
         fault = self.server.fault_for(self.command, self.path, dict(self.headers))
         match fault.kind if fault else "":
             case "status":
@@ -86,6 +97,7 @@ class _Handler(BaseHTTPRequestHandler):
             service.request(self.command, self.path, body, dict(self.headers))
             answer = service.getresponse()
             data = answer.read()
+            self.server.answers.append((self.command, self.path, answer.status))
         finally:
             service.close()
         if kind == "lost":

@@ -13,12 +13,14 @@ _COMMITTED = b"COMMIT\x00"
 class TcpFaults:
     """Passes bytes between clients and `target`, until told otherwise. May be told from any thread.
 
+    `target` may be set to another server; connections that are made from then on go there.
+
     `lose_commit_after` is a piece of SQL: the next time that a client sent it, the server's answer to the `COMMIT` that
     follows is lost together with the connection, and `lost` is set.
     """
 
     def __init__(self, target: str | tuple[str, int]) -> None:
-        self._target = target
+        self.target = target
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port: int = self._listener.getsockname()[1]
         self._pairs: list[_Pair] = []
@@ -69,15 +71,23 @@ class TcpFaults:
         with suppress(OSError):
             while True:
                 client, _ = listener.accept()
-                pair = _Pair(self, client, self._connected(), swallowing=self._mode == "swallow")
+                server = self._connected()
+                if server is None:
+                    client.close()
+                    continue
+                pair = _Pair(self, client, server, swallowing=self._mode == "swallow")
                 with self._lock:
                     self._pairs.append(pair)
                 pair.start()
 
-    def _connected(self) -> socket.socket:
-        kind = socket.AF_UNIX if isinstance(self._target, str) else socket.AF_INET
-        server = socket.socket(kind)
-        server.connect(self._target)
+    def _connected(self) -> socket.socket | None:
+        """Connect to the server; None while it is not there."""
+        server = socket.socket(socket.AF_UNIX if isinstance(self.target, str) else socket.AF_INET)
+        try:
+            server.connect(self.target)
+        except OSError:
+            server.close()
+            return None
         return server
 
 

@@ -69,7 +69,8 @@ def open_database(settings: Settings) -> Iterator[Database]:
     with ExitStack() as stack:
         embedded = settings.sql_host is None
         conninfo = stack.enter_context(EmbeddedPostgres(settings.home)).conninfo if embedded else sql_conninfo(settings)
-        yield stack.enter_context(Database(conninfo))
+        # What a stopped worker locked is free again when its lease is over, too.
+        yield stack.enter_context(Database(conninfo, idle_within=settings.lease_seconds))
 
 
 @contextmanager

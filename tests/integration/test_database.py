@@ -123,6 +123,22 @@ class TestErrors:
         ):
             pytest.fail("there is one connection only")
 
+    def test_a_client_that_falls_silent_holds_its_locks_no_longer_than_said(self, conninfo: str) -> None:
+        lock = "SELECT pg_advisory_xact_lock(7)"
+
+        def lock_and_sleep() -> None:
+            with silent.transaction("lock and sleep") as held, other.transaction("wait for the lock") as waiting:
+                held.execute(lock)
+                waiting.execute(lock)
+
+        # The lock can be had by the other: the session that held it is gone, and its transaction with it.
+        with (
+            Database(conninfo, idle_within=0.3) as silent,
+            Database(conninfo) as other,
+            pytest.raises(DatabaseError, match="lock and sleep"),
+        ):
+            lock_and_sleep()
+
     def test_wrong_database_is_told_at_once_in_the_servers_words(self, conninfo: str) -> None:
         wrong = psycopg.conninfo.make_conninfo(conninfo, dbname="no_such_database")
         with (

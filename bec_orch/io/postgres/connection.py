@@ -17,9 +17,6 @@ T = TypeVar("T")
 
 # Of a connection that lay idle, an empty statement is asked before it is lent.
 _PROBE_SECONDS = 5.0
-# The server ends a transaction whose client said nothing for so long, so that a worker that was cut off does not hold
-# its task's row. A commit may put `success.json` in the middle of one, with all the retries of the store.
-_IDLE_IN_TRANSACTION = "5min"
 
 
 class BoundedConnection(psycopg.Connection[DictRow]):
@@ -53,9 +50,10 @@ def probe(connection: BoundedConnection) -> None:
         connection.autocommit = False
 
 
-def configure(connection: BoundedConnection) -> None:
-    """Set what holds for each connection on the server's side."""
-    connection.execute("SELECT set_config('idle_in_transaction_session_timeout', %s, false)", (_IDLE_IN_TRANSACTION,))
+def configure(connection: BoundedConnection, idle_within: float) -> None:
+    """Let the server end a transaction whose client says nothing for `idle_within` seconds."""
+    milliseconds = str(round(idle_within * 1000))
+    connection.execute("SELECT set_config('idle_in_transaction_session_timeout', %s, false)", (milliseconds,))
     connection.commit()
 
 

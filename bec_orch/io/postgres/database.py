@@ -40,11 +40,22 @@ class Database:
         connections: the most connections that are open at once.
         wait: seconds to wait for a connection before the database counts as away.
         answer_within: seconds to wait for the answer to one statement before the database counts as away.
+        idle_within: seconds after which the server ends a transaction whose client says nothing. A worker that sleeps
+            or is cut off in the middle of one holds what it locked for no longer; a commit puts `success.json` in it.
     """
 
-    def __init__(self, conninfo: str, *, connections: int = 8, wait: float = 10.0, answer_within: float = 30.0) -> None:
+    def __init__(
+        self,
+        conninfo: str,
+        *,
+        connections: int = 8,
+        wait: float = 10.0,
+        answer_within: float = 30.0,
+        idle_within: float = 120.0,
+    ) -> None:
         self._conninfo = conninfo
         self._answer_within = answer_within
+        self._idle_within = idle_within
         self._reached = False
         self._pool: ConnectionPool[BoundedConnection] = ConnectionPool(
             conninfo,
@@ -105,7 +116,7 @@ class Database:
 
     def _configure(self, connection: BoundedConnection) -> None:
         connection.answer_within = self._answer_within
-        configure(connection)
+        configure(connection, self._idle_within)
 
     def _reach(self, doing: str) -> None:
         if not self._reached:

@@ -1,0 +1,106 @@
+"""What befalls the machines that workers run on: they are taken back, switched off, full, or wrong about the time."""
+
+import signal
+import time
+from functools import partial
+from pathlib import Path
+
+from bec_orch.core.fault_points import FaultPoint
+from tests.fake_imds import fake_imds
+from tests.faults.fault import Fault, add
+from tests.faults.scene import Scene
+
+_SKEWED = str(Path(__file__).parent / "skewed")
+_SMALL_FILES = ("prlimit", "--fsize=600")
+_NOTICE = "meta-data/spot/instance-action"
+
+
+def _stopped_twice(scene: Scene) -> None:
+    """The second SIGTERM takes the grace away: the task is given back at the next page."""
+    scene.slow(0.5)
+    scene.enqueue()
+    worker = scene.hit(f"{FaultPoint.PAGE_DONE}:pause", BEC_GRACE_SECONDS="60")
+    worker.signal(signal.SIGTERM)
+    time.sleep(0.2)
+    worker.signal(signal.SIGTERM)
+    begun = time.monotonic()
+    scene.promise(worker.wait(20) == 0, "a worker that was told twice to stop did not end well")
+    scene.promise(time.monotonic() - begun < 5, "a worker that was told twice to stop took its time")
+    scene.uncharged = True
+    scene.slow(0.03)
+
+
+def _spot_notice(scene: Scene, point: FaultPoint) -> None:
+    """EC2 takes the machine back: the worker gives its task back, and tells why it went."""
+    scene.slow(1.0)
+    scene.enqueue()
+    with fake_imds() as imds:
+        worker = scene.hit(f"{point}:pause", BEC_IMDS_URL=imds.url, BEC_GRACE_SECONDS="1")
+        imds.told[_NOTICE] = '{"action": "terminate"}'
+        scene.promise(worker.wait(30) == 0, "a worker whose machine was taken back did not end well")
+    reasons = {row["stop_reason"] for row in scene.sql("SELECT stop_reason FROM workers")}
+    scene.promise(reasons == {"spot"}, f"the database says {reasons} for a spot notice")
+    scene.uncharged = True
+    scene.slow(0.03)
+
+
+def _switched_off(scene: Scene) -> None:
+    """Two worker processes and what started them are gone at once."""
+    scene.slow(0.3)
+    scene.enqueue()
+    machine = scene.worker("--processes", "2")
+    machine.wait_for("task.claimed")
+    time.sleep(0.5)
+    machine.kill_group()
+    scene.slow(0.03)
+
+
+def _one_of_two_stopped(scene: Scene) -> None:
+    """Two workers on one host are two workers."""
+    scene.slow(0.3)
+    scene.enqueue()
+    stopped, other = scene.worker(), scene.worker()
+    for worker in (stopped, other):
+        worker.wait_for("task.claimed")
+    stopped.signal(signal.SIGTERM)
+    scene.promise(stopped.wait(20) == 0, "the worker that was stopped did not end well")
+    scene.promise(other.running, "stopping one worker ended the other on the same host")
+    scene.uncharged = True
+    scene.slow(0.03)
+
+
+def _skewed(scene: Scene, seconds: int) -> None:
+    """One worker's clock is wrong; others work beside it."""
+    scene.slow(0.3)
+    scene.enqueue()
+    path = f"{_SKEWED}:{scene.environment['PYTHONPATH']}"
+    wrong = scene.worker(PYTHONPATH=path, BEC_TEST_CLOCK_SKEW=str(seconds))
+    right = scene.worker()
+    for worker in (wrong, right):
+        worker.wait_for("task.claimed")
+    scene.uncharged = True
+
+
+def _full_disk(scene: Scene) -> None:
+    """No file may become larger than some bytes: what happens on a full disk, without a disk of one's own."""
+    scene.enqueue()
+    worker = scene.worker(before=_SMALL_FILES)
+    worker.wait_for("task.failed", code="E_DISK_FULL")
+    worker.signal(signal.SIGTERM)
+    worker.wait(20)
+    scene.uncharged = True
+
+
+def _add_all() -> None:
+    add(Fault("F05", "SIGTERM twice in mid-run", _stopped_twice, short=True))
+    for point in (FaultPoint.TASK_RECEIVED, FaultPoint.PAGE_DONE, FaultPoint.PARQUET_UPLOADED):
+        strike = partial(_spot_notice, point=point)
+        add(Fault("F06", f"spot notice at {point}", strike, alone=True, short=point is FaultPoint.PAGE_DONE))
+    add(Fault("F07", "machine switched off under two workers", _switched_off, short=True))
+    add(Fault("F11", "one of two workers on a host stopped", _one_of_two_stopped, short=True))
+    for seconds in (600, -10800):
+        add(Fault("F37", f"clock of one worker {seconds:+} s", partial(_skewed, seconds=seconds), short=seconds > 0))
+    add(Fault("F38", "disk full", _full_disk, short=True))
+
+
+_add_all()
