@@ -13,7 +13,7 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.1
 	--custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint packages check lock clean
+.PHONY: help demo test faults lint packages check lock clean
 
 help:  ## list these commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 16
@@ -23,6 +23,9 @@ demo: $(VENV)/.run  ## install what a run needs, and run the sample volumes
 
 test: $(VENV)/.dev  ## run all tests on this checkout
 	$(BIN)/pytest -n auto
+
+faults: $(VENV)/.dev  ## inject every fault on both back-ends and print what was lost; ARGS='--minutes 30' adds random pairs
+	$(BIN)/python -m tests.faults $(ARGS)
 
 lint: $(VENV)/.dev  ## lint, formatting, security, types and import rules
 	$(BIN)/ruff check

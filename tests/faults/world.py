@@ -127,7 +127,7 @@ def _redriven_twice(scene: Scene) -> None:
     scene.promise(states["I0003"] == "E_MANIFEST_JSON", f"a broken manifest is told as {states['I0003']}")
     scene.write_manifest("I0003", PAGES)
     for _ in range(2):
-        scene.run("queue", "redrive", scene.name)
+        scene.run("queue", "redrive", scene.name, "--reason", "E_MANIFEST_JSON")
 
 
 def _add_all() -> None:
