@@ -126,7 +126,7 @@ def _bare(text: str) -> str:
 def scores(data: Path, wanted: str = "") -> list[Score]:
     """Score the line-counted pages whose name has `wanted` in it."""
     pages = data / "pages_gt"
-    plain = _plain_rates(pages / "BASELINE_tesseract_bod.tsv")
+    plain = plain_rates(pages / "BASELINE_tesseract_bod.tsv")
     names = [name for name in plain if wanted in name]
     resources = WorkerResources(os.cpu_count() or 1, MEMORY_BUDGET, LocalModels())
     lines = rows_of(Ldv1Worker.create({}, resources), pages, names)
@@ -143,7 +143,8 @@ def _score(image: Path, name: str, text: str, plain: Mapping[str, float]) -> Sco
     return Score(name, len(_bare(truth)), error_rate(text, truth), plain[name])
 
 
-def _plain_rates(table: Path) -> dict[str, float]:
+def plain_rates(table: Path) -> dict[str, float]:
+    """Read the pages and the error rates of Tesseract with its own page layout."""
     with table.open(encoding="utf-8", newline="") as file:
         rows = csv.DictReader(file, delimiter="\t")
         return {f"{row['set']}/{row['image']}": float(row["cer_no_ws"]) for row in rows}
