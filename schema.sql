@@ -21,7 +21,8 @@ CREATE TABLE schema_migrations (
 INSERT INTO schema_migrations (version, name) VALUES
     (1, 'initial'),
     (2, 'missing_dependencies'),
-    (3, 'heard_since');
+    (3, 'heard_since'),
+    (4, 'references');
 
 CREATE TABLE jobs (
     id                  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -119,6 +120,7 @@ CREATE TABLE tasks (
     started_at          timestamptz,
     finished_at         timestamptz,
     verified_at         timestamptz,
+    seen_references     jsonb,
     CONSTRAINT tasks_state_ck CHECK (state IN
         ('waiting', 'queued', 'running', 'retryable_failed', 'done', 'terminal_failed', 'canceled')),
     CONSTRAINT tasks_attempt_ck CHECK (attempt >= 0 AND charged >= 0),
@@ -183,9 +185,14 @@ SELECT t.id AS task_id, t.job_id, t.volume_id, t.manifest_etag, array_remove(ARR
                             AND newer.state = 'done' AND newer.manifest_etag = dt.manifest_etag)
     ) OR EXISTS (
         SELECT 1 FROM jsonb_object_keys(t.inputs) used (name)
-        WHERE NOT EXISTS (SELECT 1 FROM job_dependencies jd JOIN jobs d ON d.id = jd.depends_on_id
+        WHERE strpos(used.name, '://') = 0  -- names a job, not a folder
+          AND NOT EXISTS (SELECT 1 FROM job_dependencies jd JOIN jobs d ON d.id = jd.depends_on_id
                           WHERE jd.job_id = t.job_id AND d.name = used.name)
-    )) THEN 'dependency' END], NULL) AS stale
+    )) THEN 'dependency' END,
+    CASE WHEN t.config_hash <> '' AND EXISTS (
+        SELECT 1 FROM jsonb_each_text(t.seen_references) seen
+        WHERE seen.value IS DISTINCT FROM (t.inputs ->> seen.key)
+    ) THEN 'reference' END], NULL) AS stale
 FROM tasks t JOIN jobs j ON j.id = t.job_id JOIN volumes v ON v.id = t.volume_id
 WHERE t.state = 'done';
 

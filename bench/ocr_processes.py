@@ -6,6 +6,9 @@ Each round runs the job over the same pages, decoding and cutting of lines inclu
 one process, and with N processes that have a part of the pages each. Processes are started and have loaded their model
 before the clock starts. Ways take turns, because other programs change what the machine can do: only ratios of the same
 round mean anything, and their median is printed.
+
+It also prints which share of a process's CPU time is spent within Tesseract, which lets go of Python's lock. The rest,
+a part of which holds the lock, bounds what threads can gain, however many cores there are.
 """
 
 import argparse
@@ -13,26 +16,40 @@ import multiprocessing
 import os
 import statistics
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from bec_orch.core.job_worker import WorkerResources
 from bec_orch.jobs.ldv1.worker import Ldv1Worker
+from bec_orch.jobs.ocrv1.config import Ocrv1Config
+from bec_orch.jobs.ocrv1.recogniser import LineText
 from bec_orch.jobs.ocrv1.worker import Ocrv1Worker
 from bench.score_ocr import MEMORY_BUDGET, plain_rates, rows_of
 from bench.throughput import LocalModels
 
+if TYPE_CHECKING:
+    from multiprocessing.sharedctypes import Synchronized
 
-def seconds(data: Path, names: Sequence[str], lines: pa.Table, *, processes: int, threads: int) -> float:
-    """Give the seconds in which so many processes, of so many threads each, read the pages."""
+
+def seconds(
+    data: Path, names: Sequence[str], lines: pa.Table, share: "Synchronized[float]", *, processes: int, threads: int
+) -> float:
+    """Give the seconds in which so many processes, of so many threads each, read the pages.
+
+    `share` is set to the share of CPU time that one of them spent within Tesseract.
+    """
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(processes + 1)
-    shares = [names[start::processes] for start in range(processes)]
-    workers = [context.Process(target=_read, args=(data, share, lines, threads, barrier)) for share in shares]
+    parts = [names[start::processes] for start in range(processes)]
+    workers = [context.Process(target=_read, args=(data, part, lines, share, threads, barrier)) for part in parts]
     for worker in workers:
         worker.start()
     barrier.wait()
@@ -44,13 +61,32 @@ def seconds(data: Path, names: Sequence[str], lines: pa.Table, *, processes: int
     return time.perf_counter() - begun
 
 
-def _read(data: Path, names: Sequence[str], lines: pa.Table, threads: int, barrier: Barrier) -> None:
+class TimedWorker(Ocrv1Worker):
+    """The job, and the CPU seconds that its threads spent in Tesseract."""
+
+    def __init__(self, config: Ocrv1Config, resources: WorkerResources) -> None:
+        super().__init__(config, resources)
+        self.seconds = 0.0
+        self._lock = threading.Lock()
+
+    def infer(self, items: Sequence[NDArray[np.uint8]]) -> Sequence[LineText]:
+        begun = time.thread_time()
+        texts = super().infer(items)
+        with self._lock:
+            self.seconds += time.thread_time() - begun
+        return texts
+
+
+def _read(
+    data: Path, names: Sequence[str], lines: pa.Table, share: "Synchronized[float]", threads: int, barrier: Barrier
+) -> None:
     tessdata = str(data / "models" / "tessdata" / "bod.traineddata")
-    resources = WorkerResources(threads, MEMORY_BUDGET // threads, LocalModels())
-    worker = Ocrv1Worker.create({"tessdata": tessdata}, resources)
+    worker = TimedWorker.create({"tessdata": tessdata}, WorkerResources(threads, MEMORY_BUDGET, LocalModels()))
     rows_of(worker, data / "pages_gt", names[:1], {"ldv1": lines})  # so that everything is loaded
     barrier.wait()
+    before, within = time.process_time(), worker.seconds
     rows_of(worker, data / "pages_gt", names, {"ldv1": lines})
+    share.value = (worker.seconds - within) / (time.process_time() - before)
     worker.close()
 
 
@@ -68,10 +104,14 @@ def main(arguments: list[str] | None = None) -> int:
     count = sum(len(set(ids)) for ids in lines["line_ids"].to_pylist() if ids)
     ways = {"one thread": (1, 1), "threads": (1, options.cores), "processes": (options.cores, 1)}
     times: dict[str, list[float]] = {way: [] for way in ways}
+    share = multiprocessing.get_context("spawn").Value("d", 0.0)
+    within: list[float] = []
     for _ in range(options.rounds):
         for way, (processes, threads) in ways.items():
-            times[way].append(seconds(options.data, names, lines, processes=processes, threads=threads))
+            times[way].append(seconds(options.data, names, lines, share, processes=processes, threads=threads))
+            within.append(share.value)
     _print(times, count)
+    print(f"within Tesseract: {statistics.median(within):.1%} of the CPU time")
     return 0
 
 

@@ -184,6 +184,7 @@ def worker_parts(
         observer=observer,
         options=_worker_options(settings, slots, settings.grace_seconds if grace is None else grace),
         activities=Activities(),
+        open_store=parts.stores.open,
     )
     try:
         yield built

@@ -15,6 +15,7 @@ from bec_orch.core.names import printable
 from bec_orch.errors import UsageError
 from bec_orch.orch.discovery import Discovery
 from bec_orch.orch.enqueue import Enqueuer, EnqueueReport
+from bec_orch.orch.references import References
 from bec_orch.orch.volume_lists import choose, parse_volume, parse_volume_list
 
 # All stale volumes of a job; the listing of the database wants a number.
@@ -67,6 +68,8 @@ def command(
             named = _stale(parts, job)
         else:
             named = _volumes(parts, source or parts.default_source, file, volume or [], everything=everything)
+            if stale:
+                References(parts.database, parts.stores.open).look(job, frozenset(named))
         chosen = choose(named, limit=limit, sample=sample)
         asked = parts.sources if refresh else None
         enqueuer = Enqueuer(parts.database, parts.queues)
@@ -88,6 +91,7 @@ def command(
 
 
 def _stale(parts: Parts, job: str) -> list[VolumeRef]:
+    References(parts.database, parts.stores.open).look(job)
     return [found.volume for found in Discovery(parts.database, parts.queues).stale(job, limit=_EVERY)]
 
 

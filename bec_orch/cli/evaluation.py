@@ -1,5 +1,6 @@
 """`bec eval`: what an evaluation job found, over all of its volumes."""
 
+import datetime as dt
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,7 +44,7 @@ def report(
     with open_parts(invocation(ctx).settings) as parts:
         found = eval_report.report(parts.store.job(job), parts.database, parts.artefacts())
         if html:
-            _write(html, eval_html.render(found, _thumbnails(parts, found)))
+            _write(html, eval_html.render(found, _thumbnails(parts, found), dt.datetime.now(dt.UTC)))
     if as_json:
         print_json(found.to_json())
     else:

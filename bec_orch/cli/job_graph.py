@@ -10,6 +10,7 @@ from bec_orch.cli.invocation import invocation
 from bec_orch.cli.options import JobName, Json, Limit
 from bec_orch.core.models import TaskState
 from bec_orch.orch.discovery import Discovery, GraphNode
+from bec_orch.orch.references import References
 
 
 def graph(ctx: typer.Context, *, as_json: Json = False) -> None:
@@ -31,6 +32,7 @@ def graph(ctx: typer.Context, *, as_json: Json = False) -> None:
 def stale(ctx: typer.Context, name: JobName, *, limit: Limit = 50, as_json: Json = False) -> None:
     """List the volumes of a job that are done, but would not come out the same today, and what changed since."""
     with open_parts(invocation(ctx).settings) as parts:
+        References(parts.database, parts.stores.open).look(name)
         found = Discovery(parts.database, parts.queues).stale(name, limit=limit)
     if as_json:
         print_json(found)

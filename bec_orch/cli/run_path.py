@@ -97,7 +97,7 @@ def run_volumes(detected: DetectedSource, request: RunRequest, settings: Setting
         reason = rejected.reason.removesuffix(".")
         warn(f"The folder {printable(rejected.name)} is left out: it {reason}.", "Mend it, then run again.")
     with WorkspaceLock(settings.home), open_parts(settings) as parts:
-        run = LocalRun(parts.database, parts.queues)
+        run = LocalRun(parts.database, parts.queues, parts.stores.open)
         *firsts, job = run.prepare_jobs(request.job_type, request.config, request.max_page_error_rate)
         needed = [_run_first(parts, run, first, job, detected, request) for first in firsts]
         report = run.enqueue(job, detected.volumes, parts.sources, force=request.force)

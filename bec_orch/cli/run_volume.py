@@ -33,7 +33,7 @@ def command(
     """Make one attempt at a volume on this machine, past the queue."""
     asked = invocation(ctx)
     with open_parts(asked.settings) as parts:
-        run, wanted = LocalRun(parts.database, parts.queues), parts.store.job(job)
+        run, wanted = LocalRun(parts.database, parts.queues, parts.stores.open), parts.store.job(job)
         volume = VolumeRef(w_id, i_id, source or _last_source(parts, job, w_id, i_id))
         report = run.enqueue(wanted, [volume], parts.sources, force=force)
         speed = _attempt(parts, wanted, volume, silent=as_json)

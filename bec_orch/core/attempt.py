@@ -14,6 +14,7 @@ from bec_orch.core.metrics import Metrics
 from bec_orch.core.models import ArtefactLocation, Claim, Manifest, TaskActivity, TaskResult
 from bec_orch.core.patience import patiently
 from bec_orch.core.ports import AttemptFiles, AttemptKey, ImageSource, Success
+from bec_orch.core.references import versions
 from bec_orch.core.runtime_parts import WorkerParts
 from bec_orch.core.stop import TaskStop
 from bec_orch.core.success import adopted_result, fresh_result, is_wanted, success_content
@@ -83,7 +84,9 @@ class Attempt:
     def _key(self, job_worker: JobWorker, inputs: Mapping[str, Success]) -> AttemptKey:
         job = self._claim.job
         files = {name: success.files[0].key for name, success in inputs.items()}
-        return AttemptKey(job.config_hash, job_worker.models, job_worker.code_version, job.type, files)
+        folders = job_worker.config_type.parse(job.config).reference_folders(self._claim.volume)
+        pinned = files | versions(folders, self._parts.open_store)
+        return AttemptKey(job.config_hash, job_worker.models, job_worker.code_version, job.type, pinned)
 
     def _is_good(self, found: Success, manifest: Manifest, key: AttemptKey) -> bool:
         wanted = is_wanted(found, self._claim, manifest, key)

@@ -2,12 +2,32 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from bec_orch.core.models import VolumeRef
 from bec_orch.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceFolder:
+    """A folder outside of the archive that a result depends on, such as ground truth; what lies directly in it counts.
+
+    Attributes:
+        store: URL of the store.
+        path: the folder in it, without a slash at its ends.
+    """
+
+    store: str
+    path: str
+
+    @property
+    def url(self) -> str:
+        """Name the folder, in `success.json` too."""
+        return f"{self.store.rstrip('/')}/{self.path}"
 
 
 class JobConfig(BaseModel):
@@ -40,6 +60,10 @@ class JobConfig(BaseModel):
         values = {name: value for name, value in self.model_dump(mode="json").items() if self._affects_output(name)}
         canonical = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+    def reference_folders(self, volume: VolumeRef) -> Sequence[ReferenceFolder]:  # noqa: ARG002  (most have none)
+        """Give the folders that a volume's result depends on. When one is changed, the result is stale."""
+        return ()
 
     @classmethod
     def _affects_output(cls, name: str) -> bool:

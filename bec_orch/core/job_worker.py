@@ -123,12 +123,14 @@ class StoredBlob(Protocol):
 
 
 class StoredEntry(Protocol):
-    """One object of a listing: its key in the store, and the last segment of that."""
+    """One object of a listing: its key in the store, the last segment of that, and its ETag."""
 
     @property
     def key(self) -> str: ...
     @property
     def name(self) -> str: ...
+    @property
+    def etag(self) -> str: ...
 
 
 class StoredListing(Protocol):
@@ -153,7 +155,8 @@ class BlobReader(Protocol):
         ...
 
 
-def _no_stores(url: str) -> BlobReader:
+def no_stores(url: str) -> BlobReader:
+    """Open no store at all: for a process that was given none."""
     raise ConfigError(f"This process opens no stores, so '{url}' cannot be read.", code="E_STORAGE_URL")
 
 
@@ -170,7 +173,7 @@ class WorkerResources:
     models: ModelStore
     model_path: str | None = None
     max_image_pixels: int = 200_000_000
-    open_store: Callable[[str], BlobReader] = _no_stores
+    open_store: Callable[[str], BlobReader] = no_stores
 
 
 class JobWorker(Protocol):

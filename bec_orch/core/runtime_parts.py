@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from bec_orch.core.job_worker import JobWorker
+from bec_orch.core.job_worker import BlobReader, JobWorker, no_stores
 from bec_orch.core.models import AttemptOutcome, Claim, Failure, Job, Manifest, TaskActivity, TaskResult
 from bec_orch.core.ports import ArtefactStore, QueueFactory, SourceFactory, TaskStore
 
@@ -94,7 +94,7 @@ JobWorkers = Callable[[Job], AbstractContextManager[JobWorker]]
 
 @dataclass(frozen=True, slots=True)
 class WorkerParts:
-    """The real parts of one worker process."""
+    """The real parts of one worker process. `open_store` opens a store of reference folders by its URL."""
 
     job: Job
     worker_id: str
@@ -106,3 +106,4 @@ class WorkerParts:
     observer: WorkerObserver
     options: WorkerOptions
     activities: Activities
+    open_store: Callable[[str], BlobReader] = no_stores

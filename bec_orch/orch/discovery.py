@@ -93,7 +93,7 @@ class TaskView:
 class StaleVolume:
     """A volume whose finished work would not come out the same today.
 
-    `reasons` are of `manifest`, `config`, `model`, `code` and `dependency`: what changed since.
+    `reasons` are of `manifest`, `config`, `model`, `code`, `dependency` and `reference`: what changed since.
     """
 
     volume: VolumeRef

@@ -1,80 +1,107 @@
 """An evaluation report as one HTML page that needs no other file, no network and no script."""
 
 import base64
+import datetime as dt
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
+from importlib.resources import files
 
-from bec_orch.orch.eval_svg import bars, histogram
+from bec_orch.orch.eval_svg import histogram
 from bec_orch.orch.eval_values import Confusion, PageScore, Report, WorkScore
 
 WORKS = 40
-_NOTHING = "nothing"
-_STYLE = """
-:root { color-scheme: light dark; --ink: #1c1c1c; --paper: #fdfdfb; --faint: #6b6b6b; --bar: #2f6f9f; --rule: #d5d5d0; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e8e8e4; --paper: #17181a; --faint: #9a9a96; --bar: #6fb1e0; --rule: #3a3b3d; }
-}
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 60rem;
-  margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
-p.note { color: var(--faint); max-width: 45rem; }
-table { border-collapse: collapse; } td, th { padding: .2rem .8rem .2rem 0; text-align: left; vertical-align: top; }
-td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
-tr + tr td, tr + tr th { border-top: 1px solid var(--rule); } tr th { font-weight: 600; }
-svg { width: 100%; height: auto; } svg rect { fill: var(--bar); } svg line { stroke: var(--faint); }
-svg text { fill: var(--ink); font-size: 11px; }
-.scroll { overflow-x: auto; }
-.pages { display: grid; grid-template-columns: repeat(auto-fill, minmax(14rem, 1fr)); gap: 1rem; padding: 0; }
-figure { margin: 0; border: 1px solid var(--rule); padding: .5rem; } figure img { width: 100%; height: auto; }
-figcaption { font-size: .85rem; overflow-wrap: anywhere; }
-"""
+CONFUSIONS = 15
+"""More than these are folded away."""
 
 
-def render(report: Report, thumbnails: Mapping[PageScore, bytes]) -> str:
+def render(report: Report, thumbnails: Mapping[PageScore, bytes], made: dt.datetime) -> str:
     """Give the page as HTML.
 
     Args:
         report: what to show.
         thumbnails: small JPEGs of the pages of `report.worst` and `report.suspects`; a page may have none.
+        made: when the figures were added up.
     """
-    sections = [
-        _section("The whole job", "", _summary(report)),
-        _truth_section(report),
-        _suspicion_section(report),
-        _section("By work", _works_note(report), _works(report)),
-        _confusion_section(report.confusions),
-        _pages_section("Pages with the highest character error rates", report.worst, thumbnails),
-        _pages_section("Pages to look at first", report.suspects, thumbnails),
-    ]
     title = escape(f"Evaluation {report.job}")
+    sections = [
+        _section("At a glance", _tiles(report) + _figures(report)),
+        _truth_section(report),
+        _pages_section("Pages with the highest character error rates", report.worst, thumbnails),
+        _works_section(report),
+        _confusion_section(report.confusions),
+        _suspicion_section(report),
+        _pages_section("Most suspicious pages", report.suspects, thumbnails),
+    ]
+    style = files("bec_orch.orch").joinpath("eval_html.css").read_text("utf-8")
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
         "style-src 'unsafe-inline'\">"
-        f"<title>{title}</title><style>{_STYLE}</style></head><body><h1>{title}</h1>{''.join(sections)}</body></html>\n"
+        f"<title>{title}</title><style>{style}</style></head><body><header><h1>{title}</h1>"
+        f'<p class="note">{escape(_extent(report, made))}</p></header>{"".join(sections)}</body></html>\n'
     )
 
 
-def _section(title: str, note: str, body: str) -> str:
+def _extent(report: Report, made: dt.datetime) -> str:
+    counted = f"{report.volumes:,} volumes, {report.pages.ok:,} pages evaluated, {report.pages.skipped:,} skipped"
+    failed = f", {report.pages.error:,} failed" if report.pages.error else ""
+    broken = f", {len(report.unreadable):,} volumes unreadable" if report.unreadable else ""
+    return f"{counted}{failed}{broken}. {made:%d %B %Y, %H:%M} UTC."
+
+
+def _section(title: str, body: str, note: str = "") -> str:
     said = f'<p class="note">{escape(note)}</p>' if note else ""
     return f"<section><h2>{escape(title)}</h2>{said}{body}</section>" if body else ""
 
 
-def _summary(report: Report) -> str:
-    return _table(None, report.summary())
+def _tiles(report: Report) -> str:
+    """Show the few figures that people come for."""
+    sums = report.sums
+    shown = (
+        [
+            ("Character error rate", _percent(sums.cer), "of all characters together"),
+            ("Median page", _percent(report.cer.quantile(0.5)), "character error rate"),
+            ("Syllable error rate", _percent(sums.ser), "of all syllables together"),
+            ("With ground truth", f"{sums['has_truth']:,}", f"of {report.pages.ok:,} pages"),
+        ]
+        if report.cer.total
+        else [
+            ("Median page", _percent(report.suspicion.quantile(0.5)), "suspicion, without ground truth"),
+            ("Doubtful lines", _percent(sums.share("low_confidence_lines", "nb_lines")), f"of {sums['nb_lines']:,}"),
+            ("Illegal stacks", _percent(sums.share("illegal_stacks", "stacks")), f"of {sums['stacks']:,}"),
+            ("Pages missed", f"{sums['empty_with_ink']:,}", "with ink, but without text"),
+        ]
+    )
+    return f'<div class="tiles">{"".join(_tile(*tile) for tile in shown)}</div>'
+
+
+def _tile(label: str, figure: str, note: str) -> str:
+    return f"<div><b>{escape(figure)}</b><span>{escape(label)}</span><small>{escape(note)}</small></div>"
+
+
+def _figures(report: Report) -> str:
+    rows = "".join(f"<div><dt>{escape(label)}</dt><dd>{escape(value)}</dd></div>" for label, value in report.summary())
+    return f'<dl class="figures">{rows}</dl>'
 
 
 def _truth_section(report: Report) -> str:
     if not report.cer.total:
         return ""
     note = (
-        "Edit distance between the recognised text and the ground truth, by grapheme clusters, white space left out, "
-        "divided by the length of the truth. The last bar holds all pages at 100% and above."
+        "Edit distance between the recognised text and the ground truth, by grapheme clusters (a Tibetan stack with "
+        "its signs is one), white space left out, divided by the length of the truth."
     )
-    drawn = histogram(report.cer, title="Pages by character error rate", axis="character error rate of a page")
-    return _section("Character error rate", note, drawn)
+    marks = [(f"{name} {_percent(at)}", at) for name, at in _quantiles(report) if at is not None]
+    drawn = histogram(
+        report.cer, title="Pages by character error rate", axis="character error rate of a page", marks=marks
+    )
+    return _section("Character error rate", drawn, note)
+
+
+def _quantiles(report: Report) -> list[tuple[str, float | None]]:
+    return [("median", report.cer.quantile(0.5)), ("90th percentile", report.cer.quantile(0.9))]
 
 
 def _suspicion_section(report: Report) -> str:
@@ -84,74 +111,91 @@ def _suspicion_section(report: Report) -> str:
         "Needs no ground truth: the largest of a page's shares of doubtful lines, foreign code points, illegal stacks, "
         "repeated text and disagreement with a second OCR; 100% where the image has ink and there is no text."
     )
-    return _section(
-        "Suspicion", note, histogram(report.suspicion, title="Pages by suspicion", axis="suspicion of a page")
-    )
+    drawn = histogram(report.suspicion, title="Pages by suspicion", axis="suspicion of a page")
+    return _section("Suspicion", drawn, note)
 
 
-def _works_note(report: Report) -> str:
-    more = len(report.works) - WORKS
-    return f"The {WORKS} worst of {len(report.works)} works." if more > 0 else ""
-
-
-def _works(report: Report) -> str:
+def _works_section(report: Report) -> str:
     works = report.works[:WORKS]
     if not works:
         return ""
-    by_cer = [(work.w_id, work.sums.cer, f"{work.sums.cer:.1%}") for work in works if work.sums.cer is not None]
-    by_suspicion = [(work.w_id, work.suspicion, f"{work.suspicion:.1%}") for work in works]
-    drawn = bars(by_cer, title="Character error rate by work") if by_cer else ""
-    drawn = drawn or bars(by_suspicion, title="Mean suspicion by work")
-    head = ("Work", "Volumes", "Pages", "With truth", "CER", "SER", "WER", "Suspicion")
-    return drawn + _table(head, [_work_row(work) for work in works])
+    more = len(report.works) - WORKS
+    told = f"The {WORKS} worst of {len(report.works)} works. " if more > 0 else ""
+    by_cer = bool(report.cer.total)
+    told += "The bar is the character error rate." if by_cer else "The bar is the mean suspicion of its pages."
+    measures = [work.sums.cer if by_cer else work.suspicion for work in works]
+    longest = max((measure or 0.0 for measure in measures), default=0.0) or 1.0
+    head = ("Work", "", "Volumes", "Pages", "With truth", "CER", "SER", "WER", "Suspicion")
+    rows = (
+        _work_row(work, "" if measure is None else _bar(measure / longest))
+        for work, measure in zip(works, measures, strict=True)
+    )
+    return _section("By work", _table(head, "".join(rows), numbers_from=2), told)
 
 
-def _work_row(work: WorkScore) -> Sequence[str]:
+def _work_row(work: WorkScore, bar: str) -> str:
+    counts = (f"{work.volumes:,}", f"{work.pages:,}", f"{work.sums['has_truth']:,}")
     rates = (_percent(rate) for rate in (work.sums.cer, work.sums.ser, work.sums.wer, work.suspicion))
-    return (work.w_id, f"{work.volumes:,}", f"{work.pages:,}", f"{work.sums['has_truth']:,}", *rates)
+    numbers = "".join(f'<td class="number">{cell}</td>' for cell in (*counts, *rates))
+    return f'<tr><td><bdi>{escape(work.w_id)}</bdi></td><td class="plot">{bar}</td>{numbers}</tr>'
+
+
+def _bar(share: float) -> str:
+    return f'<div class="bar" style="width:{share:.1%}"></div>'
 
 
 def _confusion_section(confusions: Sequence[Confusion]) -> str:
-    rows = [(_shown(c.truth), _shown(c.ocr), f"{c.count:,}") for c in confusions]
-    body = _table(("In the truth", "Read as", "Times"), rows, numbers_from=2) if rows else ""
-    return _section("Commonest confusions", "", body)
+    if not confusions:
+        return ""
+    head, most = ("In the truth", "Read as", "", "Times"), confusions[0].count
+    rows = [_confusion_row(confusion, most) for confusion in confusions]
+    body = _table(head, "".join(rows[:CONFUSIONS]), numbers_from=3)
+    if rows[CONFUSIONS:]:
+        folded = _table(head, "".join(rows[CONFUSIONS:]), numbers_from=3)
+        body += f"<details><summary>{len(rows) - CONFUSIONS} more</summary>{folded}</details>"
+    return _section("Commonest confusions", body)
 
 
-def _shown(character: str) -> str:
-    """Write a character with the names of its code points, so that invisible and look-alike ones can be told."""
-    if not character:
-        return _NOTHING
-    names = ", ".join(f"U+{ord(point):04X} {unicodedata.name(point, 'unnamed')}" for point in character)
-    return f"{character}  ({names})"
+def _confusion_row(confusion: Confusion, most: int) -> str:
+    return (
+        f"<tr><td>{_cluster(confusion.truth)}</td><td>{_cluster(confusion.ocr)}</td>"
+        f'<td class="plot">{_bar(confusion.count / most)}</td><td class="number">{confusion.count:,}</td></tr>'
+    )
+
+
+def _cluster(cluster: str) -> str:
+    """Write a grapheme cluster with the names of its code points: invisible and look-alike ones can be told by them."""
+    if not cluster:
+        return "<i>nothing</i>"
+    names = [f"U+{ord(point):04X} {unicodedata.name(point, 'unnamed')}" for point in cluster]
+    return (
+        f'<div class="read"><bdi class="cluster">{escape(cluster)}</bdi><small>{escape(", ".join(names))}</small></div>'
+    )
 
 
 def _pages_section(title: str, pages: Sequence[PageScore], thumbnails: Mapping[PageScore, bytes]) -> str:
     figures = "".join(_figure(page, thumbnails.get(page)) for page in pages)
-    return _section(title, "", f'<div class="pages">{figures}</div>' if figures else "")
+    return _section(title, f'<div class="pages">{figures}</div>' if figures else "")
 
 
 def _figure(page: PageScore, picture: bytes | None) -> str:
-    image = ""
+    name = escape(page.img_file_name)
+    image = '<p class="none">no picture</p>'
     if picture:
-        data = base64.b64encode(picture).decode()
-        image = f'<img alt="{escape(page.img_file_name)}" loading="lazy" src="data:image/jpeg;base64,{data}">'
-    rate = "" if page.cer is None else f"CER {_percent(page.cer)}, "
-    said = f"{page.volume} page {page.index + 1}, {page.img_file_name}: {rate}suspicion {_percent(page.suspicion)}, "
-    return f"<figure>{image}<figcaption>{escape(said)}{page.nb_chars:,} characters read</figcaption></figure>"
+        image = f'<img alt="{name}" loading="lazy" src="data:image/jpeg;base64,{base64.b64encode(picture).decode()}">'
+    rate = "" if page.cer is None else f"<b>CER {_percent(page.cer)}</b> "
+    return (
+        f"<figure>{image}<figcaption><bdi>{escape(str(page.volume))}</bdi> page {page.index + 1}<br>"
+        f"<small><bdi>{name}</bdi></small><br>{rate}<b>suspicion {_percent(page.suspicion)}</b> "
+        f"<small>{page.nb_chars:,} characters read</small></figcaption></figure>"
+    )
 
 
 def _percent(rate: float | None) -> str:
     return "-" if rate is None else f"{rate:.1%}"
 
 
-def _table(head: Sequence[str] | None, rows: Iterable[Sequence[str]], *, numbers_from: int = 1) -> str:
-    lines = [_row(head, "th", numbers_from)] if head else []
-    lines += [_row(cells, "td", numbers_from) for cells in rows]
-    return f'<div class="scroll"><table>{"".join(lines)}</table></div>'
-
-
-def _row(cells: Sequence[str], tag: str, numbers_from: int) -> str:
-    kinds = [' class="number"' if place >= numbers_from else "" for place in range(len(cells))]
-    return (
-        f"<tr>{''.join(f'<{tag}{kind}>{escape(cell)}</{tag}>' for kind, cell in zip(kinds, cells, strict=True))}</tr>"
-    )
+def _table(head: Sequence[str], rows: str, *, numbers_from: int) -> str:
+    kinds = ["" if place < numbers_from else ' class="number"' for place in range(len(head))]
+    titles = "".join(f"<th{kind}>{escape(title)}</th>" for title, kind in zip(head, kinds, strict=True))
+    return f'<div class="scroll"><table><tr>{titles}</tr>{rows}</table></div>'

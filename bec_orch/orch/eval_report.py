@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 from bec_orch.core.models import ArtefactLocation, Job, PageCounts, VolumeRef, version_of
 from bec_orch.core.ports import ArtefactStore
 from bec_orch.errors import BecError, UsageError
-from bec_orch.io.postgres.database import Database, rows
-from bec_orch.io.postgres.sql_files import statements
+from bec_orch.io.postgres.database import Database
 from bec_orch.orch.ahead import ahead
+from bec_orch.orch.done_volumes import pages_of_done_volumes
 from bec_orch.orch.eval_values import BINS, Confusion, Distribution, PageScore, Report, Sums, WorkScore
 
 JOB_TYPE = "evalv1"
@@ -23,7 +23,6 @@ READERS = 16
 """Artefacts that are read at once: reading one is some requests to a far store, and little work."""
 CONFUSIONS = 50
 _KEPT_CONFUSIONS = 100_000
-_VOLUMES_A_QUERY = 1000
 _SUMMED = (
     *("has_truth", "truth_chars", "char_errors", "char_insertions", "char_deletions", "char_substitutions"),
     *("truth_syllables", "syllable_errors", "truth_words", "word_errors"),
@@ -48,22 +47,13 @@ def report(job: Job, database: Database, artefacts: ArtefactStore) -> Report:
             code="E_EVAL_TYPE",
             hint="`bec jobs list` shows the jobs and their types.",
         )
-    return gather(job.name, done_volumes(job, database), artefacts)
+    return gather(job.name, _locations(job, database), artefacts)
 
 
-def done_volumes(job: Job, database: Database) -> Iterator[ArtefactLocation]:
-    """Give where the artefacts of the job's volumes that are done lie, the newest of each."""
-    query, after = statements("eval")["done_volumes"], 0
-    while True:
-        named = {"job_id": job.id, "after": after, "limit": _VOLUMES_A_QUERY}
-        with database.transaction("list finished volumes") as connection:
-            found = rows(connection, query, named)
-        for row in found:
-            volume = VolumeRef(row["w_id"], row["i_id"], row["source"])
-            yield ArtefactLocation(job.name, volume, version_of(row["manifest_etag"]))
-        if len(found) < _VOLUMES_A_QUERY:
-            return
-        after = found[-1]["volume_id"]
+def _locations(job: Job, database: Database) -> Iterator[ArtefactLocation]:
+    for done in pages_of_done_volumes(job, database):
+        for one in done:
+            yield ArtefactLocation(job.name, one.volume, version_of(one.manifest_etag))
 
 
 def gather(job: str, locations: Iterable[ArtefactLocation], artefacts: ArtefactStore) -> Report:
@@ -178,9 +168,9 @@ def _added(sum_and_count: tuple[float, int], column: pa.ChunkedArray) -> tuple[f
 
 
 def _binned(column: pa.ChunkedArray) -> Counter[int]:
-    """Count values by hundredths, those of 1 and above together; what is null counts nowhere."""
-    hundredths = pc.min_element_wise(pc.floor(pc.multiply(column.cast(pa.float64()).drop_null(), BINS)), BINS)
-    return Counter({int(found["values"]): found["counts"] for found in pc.value_counts(hundredths).to_pylist()})
+    """Count values by thousandths, those of 1 and above together; what is null counts nowhere."""
+    thousandths = pc.min_element_wise(pc.floor(pc.multiply(column.cast(pa.float64()).drop_null(), BINS)), BINS)
+    return Counter({int(found["values"]): found["counts"] for found in pc.value_counts(thousandths).to_pylist()})
 
 
 def _distribution(counts: Counter[int]) -> Distribution:

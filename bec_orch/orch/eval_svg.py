@@ -1,92 +1,147 @@
 """Plots of an evaluation report, as SVG that needs nothing else. Colours come from the page's style sheet."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 
 from bec_orch.orch.eval_values import BINS, Distribution
 
-_WIDTH, _HEIGHT = 720, 220
-_LEFT, _BOTTOM, _TOP = 56, 34, 10
-_BAR_HEIGHT, _LABEL, _FIGURE = 22, 170, 90
-_TICKS = 5
+_WIDTH, _HEIGHT = 720, 240
+_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 16, 34, 40
+_MOST_BARS, _FEWEST_BARS = 40, 10
+_STEPS = (1, 2, 5, 10, 20, 50, 100)
+"""Bins that a bar may hold: round shares of a page's value."""
+_SHOWN = 0.99
+"""Bars reach as far as this share of the pages; the others stand together at the end."""
+_TICKS = 8
 
 
-def histogram(distribution: Distribution, *, title: str, axis: str) -> str:
-    """Draw how many pages have a value in each hundredth; the last bar is of those at 1 or above.
+@dataclass(frozen=True, slots=True)
+class _Bars:
+    """What is drawn: pages in each bar, the bins that a bar holds, and the pages beyond the last one."""
+
+    counts: tuple[int, ...]
+    step: int
+    beyond: int
+
+    @property
+    def width(self) -> float:
+        places = len(self.counts) + (2 if self.beyond else 0)  # a gap before those beyond
+        return (_WIDTH - _LEFT - _RIGHT) / places
+
+    @property
+    def highest(self) -> int:
+        return max(*self.counts, self.beyond, 1)
+
+    @property
+    def end(self) -> float:
+        """The value at which the last bar ends."""
+        return len(self.counts) * self.step / BINS
+
+    def across(self, value: float) -> float:
+        return _LEFT + value * BINS / self.step * self.width
+
+    def top(self, count: int) -> float:
+        return _FLOOR - (_FLOOR - _TOP) * count / self.highest
+
+
+_FLOOR = _HEIGHT - _BOTTOM
+
+
+def histogram(distribution: Distribution, *, title: str, axis: str, marks: Sequence[tuple[str, float]] = ()) -> str:
+    """Draw how many pages have which value.
+
+    Bars are as narrow as the pages' values are close. Pages far from all others stand together in a last bar of their
+    own, so that one of them does not squeeze the rest.
 
     Args:
         distribution: what to draw.
         title: read out by screen readers.
         axis: what the values are.
+        marks: values to be marked by a line, each with its label.
     """
-    counts = distribution.counts
-    highest = max(*counts, 1)
-    width = (_WIDTH - _LEFT - 10) / len(counts)
-    bars = [_bar(place, count, width, highest) for place, count in enumerate(counts) if count]
-    ticks = [_tick_below(share / _TICKS, width) for share in range(_TICKS + 1)]
+    bars = _bars(distribution)
+    drawn = [_bar(bars, place) for place, count in enumerate(bars.counts) if count]
     return _svg(
-        _HEIGHT,
         title,
         [
-            *bars,
-            _line(_LEFT, _floor(), _WIDTH - 10, _floor()),
-            *ticks,
-            _text(_LEFT - 6, _TOP + 10, f"{highest:,}", "end"),
-            _text(_LEFT - 6, _floor(), "0", "end"),
-            _text(_WIDTH / 2, _HEIGHT - 2, axis, "middle"),
+            _line(_LEFT, _TOP, _WIDTH - _RIGHT, _TOP, "grid"),
+            *drawn,
+            _beyond(bars) if bars.beyond else "",
+            _line(_LEFT, _FLOOR, _WIDTH - _RIGHT, _FLOOR),
+            *(_tick(bars, place) for place in range(0, len(bars.counts) + 1, _tick_every(bars))),
+            _text(_LEFT - 6, _TOP + 4, f"{bars.highest:,}", "end"),
+            _text(_LEFT - 6, _FLOOR + 4, "0", "end"),
+            _text(_LEFT - 6, _TOP - 14, "pages", "end"),
+            _text(_WIDTH / 2, _HEIGHT - 4, axis, "middle"),
+            *(_mark(bars, label, value, row) for row, (label, value) in enumerate(marks) if value <= bars.end),
         ],
     )
 
 
-def bars(values: Sequence[tuple[str, float, str]], *, title: str) -> str:
-    """Draw one bar for each label, with its value (0 and above) and how that is written.
-
-    The longest bar fills the width; values are told apart by their figures.
-    """
-    longest = max([value for _, value, _ in values], default=0.0) or 1.0
-    room = _WIDTH - _LABEL - _FIGURE
-    drawn = []
-    for place, (label, value, figure) in enumerate(values):
-        top, length = place * _BAR_HEIGHT, room * value / longest
-        drawn += [
-            _text(_LABEL - 8, top + 16, label, "end"),
-            _rect(_LABEL, top + 4, length, _BAR_HEIGHT - 8, f"{label}: {figure}"),
-            _text(_LABEL + length + 6, top + 16, figure, "start"),
-        ]
-    return _svg(max(1, len(values)) * _BAR_HEIGHT, title, drawn)
+def _bars(distribution: Distribution) -> _Bars:
+    reach = round((distribution.quantile(_SHOWN) or 0.0) * BINS) + 1
+    step = next((step for step in _STEPS if reach <= step * _MOST_BARS), _STEPS[-1])
+    number = min(max(-(-reach // step), _FEWEST_BARS), BINS // step)
+    counts = tuple(sum(distribution.counts[place * step : (place + 1) * step]) for place in range(number))
+    return _Bars(counts, step, distribution.total - sum(counts))
 
 
-def _floor() -> float:
-    return _HEIGHT - _BOTTOM
+def _bar(bars: _Bars, place: int) -> str:
+    count, low, high = bars.counts[place], place * bars.step / BINS, (place + 1) * bars.step / BINS
+    tip = f"{_percent(low)} to {_percent(high)}: {_pages(count)}"
+    return _rect(bars.across(low), bars.top(count), max(bars.width - 1, 1), tip)
 
 
-def _bar(place: int, count: int, width: float, highest: int) -> str:
-    height = max(1.0, (_floor() - _TOP) * count / highest)
-    bounds = f"{place / BINS:.0%} to {(place + 1) / BINS:.0%}" if place < BINS else "100% and above"
-    return _rect(_LEFT + place * width, _floor() - height, max(width - 1, 1), height, f"{bounds}: {count:,} pages")
+def _beyond(bars: _Bars) -> str:
+    left = bars.across(bars.end) + bars.width
+    label = f"{_percent(bars.end)} and more"
+    drawn = _rect(left, bars.top(bars.beyond), max(bars.width - 1, 1), f"{label}: {_pages(bars.beyond)}", "beyond")
+    return drawn + _text(_WIDTH - _RIGHT, bars.top(bars.beyond) - 5, f"{label}: {bars.beyond:,}", "end")
 
 
-def _tick_below(value: float, width: float) -> str:
-    across = _LEFT + value * BINS * width
-    return _line(across, _floor(), across, _floor() + 4) + _text(across, _floor() + 16, f"{value:.0%}", "middle")
+def _tick_every(bars: _Bars) -> int:
+    return next(every for every in (1, 2, 5, 10) if len(bars.counts) <= every * _TICKS)
 
 
-def _svg(height: float, title: str, parts: Sequence[str]) -> str:
+def _tick(bars: _Bars, place: int) -> str:
+    across = bars.across(place * bars.step / BINS)
+    label = _percent(place * bars.step / BINS)
+    return _line(across, _FLOOR, across, _FLOOR + 4) + _text(across, _FLOOR + 17, label, "middle")
+
+
+def _mark(bars: _Bars, label: str, value: float, row: int) -> str:
+    across = bars.across(value)
+    left = across > _WIDTH / 2
+    text = _text(across - 5 if left else across + 5, _TOP - 20 + 12 * row, label, "end" if left else "start", "mark")
+    return _line(across, _TOP - 28 + 12 * row, across, _FLOOR, "mark") + text
+
+
+def _percent(value: float) -> str:
+    return f"{value * 100:g}%"
+
+
+def _pages(count: int) -> str:
+    return f"{count:,} page{'s' * (count != 1)}"
+
+
+def _svg(title: str, parts: Sequence[str]) -> str:
     name = escape(title)
     return (
-        f'<svg viewBox="0 0 {_WIDTH} {height:.0f}" role="img" aria-label="{name}"><title>{name}</title>'
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{name}"><title>{name}</title>'
         f"{''.join(parts)}</svg>"
     )
 
 
-def _rect(left: float, top: float, width: float, height: float, tip: str) -> str:
-    place = f'x="{left:.1f}" y="{top:.1f}" width="{width:.1f}" height="{height:.1f}"'
-    return f"<rect {place}><title>{escape(tip)}</title></rect>"
+def _rect(left: float, top: float, width: float, tip: str, kind: str = "bar") -> str:
+    top = min(top, _FLOOR - 1)  # one page among thousands is seen, too
+    place = f'x="{left:.1f}" y="{top:.1f}" width="{width:.1f}" height="{_FLOOR - top:.1f}"'
+    return f'<rect class="{kind}" {place}><title>{escape(tip)}</title></rect>'
 
 
-def _line(left: float, top: float, right: float, bottom: float) -> str:
-    return f'<line x1="{left:.1f}" y1="{top:.1f}" x2="{right:.1f}" y2="{bottom:.1f}"/>'
+def _line(left: float, top: float, right: float, bottom: float, kind: str = "axis") -> str:
+    return f'<line class="{kind}" x1="{left:.1f}" y1="{top:.1f}" x2="{right:.1f}" y2="{bottom:.1f}"/>'
 
 
-def _text(left: float, top: float, text: str, anchor: str) -> str:
-    return f'<text x="{left:.1f}" y="{top:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+def _text(left: float, top: float, text: str, anchor: str, kind: str = "label") -> str:
+    return f'<text class="{kind}" x="{left:.1f}" y="{top:.1f}" text-anchor="{anchor}">{escape(text)}</text>'

@@ -6,7 +6,7 @@ from typing import Any
 
 from bec_orch.core.models import PageCounts, VolumeRef
 
-BINS = 100
+BINS = 1000
 """Of a distribution from 0 to 1; what is 1 or above lies in one more."""
 
 
@@ -44,7 +44,7 @@ class Sums:
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """How many pages have a value in each hundredth of 0 to 1, and last, of 1 or above."""
+    """How many pages have a value in each thousandth of 0 to 1, and last, of 1 or above."""
 
     counts: tuple[int, ...] = (0,) * (BINS + 1)
 
@@ -54,13 +54,17 @@ class Distribution:
         return sum(self.counts)
 
     def quantile(self, share: float) -> float | None:
-        """Give the lower bound of the hundredth in which that share (0 to 1) of the pages is reached."""
+        """Give the lower bound of the thousandth in which that share (0 to 1) of the pages is reached."""
         reached = 0
         for place, count in enumerate(self.counts):
             reached += count
             if reached and reached >= share * self.total:
                 return place / BINS
         return None
+
+    def to_json(self) -> dict[str, int]:
+        """Give the form of `--json`: the pages of each thousandth that has any, by its lower bound."""
+        return {f"{place / BINS:.3f}": count for place, count in enumerate(self.counts) if count}
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +157,8 @@ class Report:
             "wer": self.sums.wer,
             "agreement": self.agreement,
             "sums": dict(self.sums.columns),
-            "cer_distribution": list(self.cer.counts),
-            "suspicion_distribution": list(self.suspicion.counts),
+            "cer_distribution": self.cer.to_json(),
+            "suspicion_distribution": self.suspicion.to_json(),
             "confusions": [{"truth": c.truth, "ocr": c.ocr, "count": c.count} for c in self.confusions],
             "works": _in_json(self.works),
             "worst": _in_json(self.worst),

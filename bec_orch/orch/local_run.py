@@ -1,9 +1,10 @@
 """The volumes of one `bec run`: a job made or changed for them, their tasks, and how they stand in the end."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bec_orch.core.job_worker import BlobReader
 from bec_orch.core.models import Job, PageCounts, TaskState, VolumeRef
 from bec_orch.core.ports import QueueFactory, SourceFactory
 from bec_orch.core.registry import job_worker_class
@@ -13,6 +14,7 @@ from bec_orch.orch.enqueue import Enqueuer, EnqueueReport
 from bec_orch.orch.job_admin import JobAdmin
 from bec_orch.orch.local_chain import local_chain
 from bec_orch.orch.redrive import RedriveFilter, Redriver
+from bec_orch.orch.references import References
 
 # All tasks of a workspace; the listing of the database wants a number.
 _EVERY = 10_000_000
@@ -57,11 +59,12 @@ class RunOutcome:
 
 
 class LocalRun:
-    """Administers one run in one database."""
+    """Administers one run in one database. `open_store` opens a store by its URL."""
 
-    def __init__(self, database: Database, queues: QueueFactory) -> None:
+    def __init__(self, database: Database, queues: QueueFactory, open_store: Callable[[str], BlobReader]) -> None:
         self._database = database
         self._queues = queues
+        self._references = References(database, open_store)
 
     def prepare_jobs(self, job_type: str, config: Mapping[str, Any], max_page_error_rate: float) -> list[Job]:
         """Give the job that is named like its type, last, and before it those that it needs, in the order to run them.
@@ -91,8 +94,9 @@ class LocalRun:
         """Give a task to each volume that is not done as it is now under the job's config; failed ones get another try.
 
         Raises:
-            DatabaseError: the database is away.
+            DatabaseError, StorageError: the database, or a store of reference folders, is away.
         """
+        self._references.look(job.name, frozenset(volumes))
         report = Enqueuer(self._database, self._queues).enqueue(
             job.name, volumes, refresh=sources, force=force, stale=True
         )

@@ -68,6 +68,39 @@ def test_a_page_whose_image_is_gone_or_broken_is_shown_without_its_picture(
     assert "0002.png" in page.read_text("utf-8")
 
 
+def test_edited_truth_makes_an_evaluation_stale_and_stale_does_it_again(
+    bec: Bec, evaluated: Path, tmp_path: Path
+) -> None:
+    truth = tmp_path / "truth" / "W1" / "I1"
+    assert ok(bec("jobs", "stale", "eval", "--json")).json == []
+    (truth / "0002.txt").write_text(READ, "utf-8")
+    (one,) = ok(bec("jobs", "stale", "eval", "--json")).json
+    assert (one["volume"]["i_id"], one["reasons"]) == ("I1", ["reference"])
+    assert ok(bec("queue", "enqueue", "eval", "--all", "--json")).json["skipped_stale"] == 1
+    assert ok(bec("queue", "enqueue", "eval", "--stale", "--json")).json["queued"] == 1
+    ok(bec("worker", "--job", "eval", "--until-empty"))
+    assert ok(bec("eval", "report", "eval", "--json")).json["sums"]["char_errors"] == 0
+    assert ok(bec("jobs", "stale", "eval", "--json")).json == []
+
+    # One file more, and the only one of another page less, count too; `--stale` looks by itself.
+    (truth / "0003.txt").rename(truth / "0003.gt.txt")
+    volume = ("--volume", "W1/I1", "--stale", "--json")
+    assert ok(bec("queue", "enqueue", "eval", *volume)).json["queued"] == 1
+    ok(bec("worker", "--job", "eval", "--until-empty"))
+    assert ok(bec("queue", "enqueue", "eval", *volume)).json["skipped_done"] == 1
+
+
+def test_a_run_evaluates_again_what_has_other_truth_now(bec: Bec, evaluated: Path, tmp_path: Path) -> None:
+    config = json.dumps({"truth_url": (tmp_path / "truth").as_uri(), "ocr_job": "ocr"})
+    ok(bec("jobs", "update", "eval", "--config-text", config))
+    volume = ("run-volume", "eval", "W1", "I1", "--json")
+    assert ok(bec(*volume)).json["tasks"][0]["attempt"] == 2
+    assert ok(bec(*volume)).json["tasks"][0]["attempt"] == 2
+    (tmp_path / "truth" / "W1" / "I1" / "0001.txt").unlink()
+    again = ok(bec(*volume)).json
+    assert (again["tasks"][0]["attempt"], again["counters"]["pages_with_truth"]) == (3, 2)
+
+
 def test_a_page_that_cannot_be_written_is_told(bec: Bec, evaluated: Path, tmp_path: Path) -> None:
     ended = bec("eval", "report", "eval", "--html", tmp_path / "missing" / "report.html")
     assert (ended.code, ended.err.split(":")[0]) == (1, "error E_STORAGE")

@@ -1,5 +1,6 @@
 """The report over the volumes of an evaluation job, from the database to the HTML page."""
 
+import datetime as dt
 import html.parser
 import json
 import re
@@ -30,9 +31,10 @@ from bec_orch.io.postgres.db import DBClient
 from bec_orch.io.stores.storage import Stores
 from bec_orch.jobs.evalv1.thumbnail import thumbnail
 from bec_orch.jobs.evalv1.worker import Evalv1Worker
-from bec_orch.orch import eval_report
+from bec_orch.orch import done_volumes, eval_report
+from bec_orch.orch.done_volumes import pages_of_done_volumes
 from bec_orch.orch.eval_html import render
-from bec_orch.orch.eval_report import WORST_PAGES, done_volumes, gather, report
+from bec_orch.orch.eval_report import WORST_PAGES, gather, report
 from bec_orch.orch.eval_values import BINS, Report
 from tests.integration.conftest import SOURCE, Sql
 from tests.integration.evaluations import evaluate, ocr_outcome, publish_ocr, with_stores
@@ -40,6 +42,7 @@ from tests.unit import image_bytes as made
 
 TRUTH = "བཀྲ་ཤིས་བདེ་ལེགས།"
 READ = (TRUTH, TRUTH.replace("ཤིས", "ཤེས"), TRUTH + "ཀ" * 60)
+MADE = dt.datetime(2025, 3, 1, 8, 5, tzinfo=dt.UTC)
 HOSTILE = '"><script>alert(1)</script>.jpg'
 
 
@@ -143,7 +146,7 @@ def test_a_store_that_is_away_ends_the_report(tmp_path: Path) -> None:
 def test_no_volume_is_no_error(artefacts: StoredArtefacts) -> None:
     found = gather("eval", [], artefacts)
     assert (found.volumes, found.sums.cer, found.cer.quantile(0.5), found.agreement) == (0, None, None, None)
-    assert "Evaluation eval" in render(found, {})
+    assert "Evaluation eval" in render(found, {}, MADE)
 
 
 def test_volumes_are_read_ahead_but_not_all_at_once(
@@ -182,7 +185,7 @@ class Tags(html.parser.HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.found.append((tag, dict(attrs)))
-        if tag not in {"meta", "img"}:
+        if tag not in {"meta", "img", "br"}:
             self.open.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -203,17 +206,17 @@ def tags_of(page: str) -> list[tuple[str, dict[str, str | None]]]:
 def hostile(artefacts: StoredArtefacts, evaluation: Evalv1Worker) -> Report:
     """A report over a volume whose file names and text try to break out of the page."""
     manifest = manifest_of("W1", "I1", (HOSTILE, "1.jpg"))
-    publish_ocr(artefacts, manifest, [ocr_outcome(0, "<b>&amp;" * 9), ocr_outcome(1, "</td><script>")])
+    publish_ocr(artefacts, manifest, [ocr_outcome(0, "<u>&amp;" * 9), ocr_outcome(1, "</td><script>")])
     return gather("<eval>", [evaluate(artefacts, evaluation, manifest).location], artefacts)
 
 
 def test_the_page_is_whole_and_needs_no_other_file(artefacts: StoredArtefacts, hostile: Report) -> None:
     picture = thumbnail(made.jpeg(Image.new("L", (900, 300), "white")))
-    page = render(hostile, dict.fromkeys(hostile.suspects, picture))
+    page = render(hostile, dict.fromkeys(hostile.suspects, picture), MADE)
     found = tags_of(page)
     names = [tag for tag, _ in found]
     assert "script" not in names
-    assert "b" not in names
+    assert "u" not in names
     assert {"svg", "rect", "table", "figure"} <= set(names)
     sources = [attributes.get("src") or attributes.get("href") for _, attributes in found]
     assert all(source.startswith("data:image/jpeg;base64,/9j/") for source in sources if source)
@@ -225,12 +228,14 @@ def test_the_page_is_whole_and_needs_no_other_file(artefacts: StoredArtefacts, h
 def test_the_page_shows_the_figures(artefacts: StoredArtefacts, evaluation: Evalv1Worker) -> None:
     locations = [done(artefacts, evaluation, manifest_of(f"W{n}", "I1")) for n in range(45)]
     found = gather("eval", locations, artefacts)
-    page = render(found, {})
+    page = render(found, {}, MADE)
     tags_of(page)
     assert f"{found.sums.cer:.2%}" in page
     assert "The 40 worst of 45 works." in page
     assert "U+0F40 TIBETAN LETTER KA" in page
-    assert "W0/I1 page 3" in page
+    assert "<bdi>W0/I1</bdi> page 3" in page
+    assert "45 volumes, 135 pages evaluated, 0 skipped. 01 March 2025, 08:05 UTC." in page
+    assert page.count("<tr>") == 1 + 40 + 1 + len(found.confusions)
     assert "img" not in [tag for tag, _ in tags_of(page)]
 
 
@@ -240,8 +245,8 @@ def test_without_truth_suspicion_takes_its_place(artefacts: StoredArtefacts) -> 
     success = evaluate(artefacts, Evalv1Worker.create({}, with_stores()), manifest)
     found = gather("eval", [success.location], artefacts)
     assert (found.sums.cer, found.cer.total, found.worst, found.confusions) == (None, 0, (), ())
-    page = render(found, {})
-    assert "Mean suspicion by work" in page
+    page = render(found, {}, MADE)
+    assert "The bar is the mean suspicion of its pages." in page
     assert "Commonest confusions" not in page
     assert "Character error rate" not in dict(found.summary())
 
@@ -262,7 +267,7 @@ def test_every_volume_that_is_done_is_found_once(
     sql: Sql,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(eval_report, "_VOLUMES_A_QUERY", a_query)
+    monkeypatch.setattr(done_volumes, "_VOLUMES_A_QUERY", a_query)
     job, other = add_job("eval"), add_job("other")
     volumes = [VolumeRef("W1", f"I{n}", SOURCE) for n in range(6)]
     for volume in volumes:
@@ -276,9 +281,9 @@ def test_every_volume_that_is_done_is_found_once(
     assert isinstance(claim, Claim)
     assert not store.stamp_manifest(claim, "bbbbbb22", 3)
     finish(store, job, volumes[4], "bbbbbb22")
-    found = {location.volume.i_id: location.version for location in done_volumes(job, database)}
-    assert found == {"I1": "aaaaaa", "I2": "aaaaaa", "I3": "aaaaaa", "I4": "bbbbbb"}
-    assert list(done_volumes(other, database)) == []
+    found = {one.volume.i_id: one.manifest_etag for page in pages_of_done_volumes(job, database) for one in page}
+    assert found == {"I1": "aaaaaa11", "I2": "aaaaaa11", "I3": "aaaaaa11", "I4": "bbbbbb22"}
+    assert list(pages_of_done_volumes(other, database)) == []
 
 
 def test_the_report_of_a_job(

@@ -1,12 +1,14 @@
 """The config of an `evalv1` job: whose text is evaluated, and against what."""
 
 import re
+from collections.abc import Sequence
 from typing import Self
 
 import regex
 from pydantic import Field, field_validator, model_validator
 
-from bec_orch.core.job_config import JobConfig
+from bec_orch.core.job_config import JobConfig, ReferenceFolder
+from bec_orch.core.models import VolumeRef
 
 TIBETAN = "Tibetan"
 _FIELD = re.compile(r"\{(.*?)\}")
@@ -54,6 +56,12 @@ class Evalv1Config(JobConfig):
         le=1.0,
         description="A page without text whose image has more than this share of ink is suspected to have been missed.",
     )
+
+    def reference_folders(self, volume: VolumeRef) -> Sequence[ReferenceFolder]:
+        """Give the folder of a volume's truth, if there is to be one."""
+        if not self.truth_url:
+            return ()
+        return (ReferenceFolder(self.truth_url, self.truth_folder.format(w_id=volume.w_id, i_id=volume.i_id)),)
 
     @field_validator("script")
     @classmethod

@@ -73,8 +73,8 @@ class TruthStore:
         """
         if self._store is None:
             return VolumeTruth()
-        folder = self._config.truth_folder.format(w_id=volume.w_id, i_id=volume.i_id)
-        names = {entry.name: entry.key for entry in self._store.list(folder).objects}
+        (folder,) = self._config.reference_folders(volume)
+        names = {entry.name: entry.key for entry in self._store.list(folder.path).objects}
         return VolumeTruth(self._store, _by_stem(names), self._config.truth_skip_lines)
 
 

@@ -1,0 +1,23 @@
+"""The versions of the folders outside of the archive that a job's result depends on, such as ground truth."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+
+from bec_orch.core.job_config import ReferenceFolder
+from bec_orch.core.job_worker import BlobReader
+
+
+def versions(folders: Iterable[ReferenceFolder], open_store: Callable[[str], BlobReader]) -> dict[str, str]:
+    """Give the version of each folder by its URL: the SHA-256 of the names and ETags in it; of none when it is missing.
+
+    Raises:
+        ConfigError: what is named is no store.
+        StorageError: a store is away.
+    """
+    return {folder.url: _digest(open_store(folder.store), folder.path) for folder in folders}
+
+
+def _digest(store: BlobReader, path: str) -> str:
+    listed = sorted([entry.name, entry.etag] for entry in store.list(path).objects)
+    return hashlib.sha256(json.dumps(listed).encode()).hexdigest()
