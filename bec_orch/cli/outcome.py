@@ -23,6 +23,8 @@ from bec_orch.orch.page_errors import PageFault
 _ROWS = 30
 # More columns than this many counters and the others fit into no terminal.
 _COUNTERS = 4
+# What the counters of page errors begin with.
+_ERROR = "E_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +60,17 @@ def _show(result: RunResult) -> None:
     outcome = result.outcome
     if result.pages_per_second is None and outcome.is_done:
         say("Nothing to do: everything was done already.")
-    in_table = outcome.counters if len(outcome.counters) <= _COUNTERS else {}
+    counters = {name: value for name, value in outcome.counters.items() if not name.startswith(_ERROR)}
+    in_table = counters if len(counters) <= _COUNTERS else {}
     rows = [_row(task, in_table) for task in outcome.tasks]
     total = _total(outcome, in_table)
     columns = {name: name for name in total}
     print_rows([*rows[:_ROWS], total], columns, empty="")
     if len(rows) > _ROWS:
         say(f"(The first {_ROWS} of {len(rows)} volumes are shown.)")
-    if len(outcome.counters) > _COUNTERS:
+    if len(counters) > _COUNTERS:
         say()
-        print_record({name: round(value) for name, value in outcome.counters.items()})
+        print_record({name: round(value) for name, value in counters.items()})
     if result.pages_per_second is not None:
         say(f"{result.pages_per_second:.1f} pages/s")
     _show_faults(result)
@@ -84,6 +87,9 @@ def _show_faults(result: RunResult) -> None:
         note(f"page error of {fault.job} in {page}: {fault.code}: {fault.message}")
     if result.nb_page_errors > len(result.page_errors):
         note(f"(The first {len(result.page_errors)} of {result.nb_page_errors} page errors are shown.)")
+    for name, count in outcome.counters.items():
+        if name.startswith(_ERROR):
+            note(f"pages with {name}: {round(count)}")
     for task in outcome.waiting:
         note(f"waiting {task.volume}: {task.reason}")
     for task in outcome.failed:

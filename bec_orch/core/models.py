@@ -328,8 +328,9 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class TaskResult:
-    """What a finished attempt leaves in the database. `counters` are the job's own sums, such as `{"lines": 4123}`.
+    """What a finished attempt leaves in the database.
 
+    `counters` are the job's own sums, and how many pages have each error: `{"lines": 4123, "E_IMAGE_TRUNCATED": 1}`.
     `metrics` is the JSON form of `core.metrics.Metrics`. `inputs` names, by job, the artefact file of each dependency
     that the work was done on.
     """

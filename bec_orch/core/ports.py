@@ -348,7 +348,7 @@ class AttemptFiles(Protocol):
         ...
 
     def counters(self) -> Mapping[str, float]:
-        """Give the sums of the job's counted columns over all rows (those of earlier attempts too)."""
+        """Give the sums of the counted columns over all rows, also of earlier attempts, and page errors by code."""
         ...
 
     def discard_parts(self) -> None:

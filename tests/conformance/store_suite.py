@@ -114,7 +114,7 @@ class StoreSuite:
                 outcome = {0: skipped, 1: skipped, 7: failed}.get(page.index, ok)(page)
                 files.rows.add(outcome)
             assert files.rows.counts() == PageCounts(147, 2, 1)
-            assert files.counters() == {"lines": 294}
+            assert files.counters() == {"lines": 294, "E_IMAGE_CORRUPT": 1}
             file = files.assemble()
         assert file.key == "lines/W1 ཀ/I1/abcdef/W1 ཀ-I1-abcdef.a1.parquet"
         entry = objects.head(file.key)

@@ -253,7 +253,26 @@ def test_cut_and_damaged_images_are_errors(data: bytes, code: str) -> None:
     assert code_of(data) == code
 
 
+def big_tiff(offset: int) -> bytes:
+    """A BigTIFF of one grey strip, which begins at the offset."""
+    values = {256: 8, 257: 8, 258: 8, 259: 1, 262: 1, 273: offset, 277: 1, 278: 8, 279: 64}
+    entries = b"".join(struct.pack("<HHQQ", tag, 16, 1, value) for tag, value in values.items())
+    return b"II+\0" + struct.pack("<HHQ", 8, 0, 80) + bytes(64) + struct.pack("<Q", len(values)) + entries + bytes(8)
+
+
+MANY_CHUNKS = made.png()[:33] + made.png_chunk(b"tEXt", b"") * 1_000_000 + made.png()[33:]
+MANY_TAGS = b"II*\0\x08\0\0\0" + struct.pack("<H", 5000) + struct.pack("<HHII", 273, 4, 1, 8) * 5000 + bytes(4)
+MANY_VALUES = made.raw_tiff({}, pixels=bytes(5 * 2**20)).replace(
+    struct.pack("<HHII", 273, 4, 1, 8), struct.pack("<HHII", 273, 4, 2**20 + 1, 8)
+)
+
 BOMBS = {
+    "png of a million chunks": (MANY_CHUNKS, "E_IMAGE_CORRUPT"),
+    "jpeg of a million fill bytes": (JPEG[:2] + b"\xff" * 1_000_000 + JPEG[2:], "E_IMAGE_CORRUPT"),
+    "jpeg of a million markers": (JPEG[:2] + b"\xff\xfe\0\2" * 1_000_000 + JPEG[2:], "E_IMAGE_CORRUPT"),
+    "tiff of 5,000 tags": (MANY_TAGS, "E_IMAGE_CORRUPT"),
+    "tiff of a million strips": (MANY_VALUES, "E_IMAGE_CORRUPT"),
+    "tiff whose offset runs over": (big_tiff(2**64 - 32), "E_IMAGE_TRUNCATED"),
     "jpeg of 65,500 pixels square": (with_frame(JPEG, 5, struct.pack(">HH", 65_500, 65_500)), "E_IMAGE_TOO_LARGE"),
     "png of 25,000 pixels square": (made.png_header(25_000, 25_000), "E_IMAGE_TOO_LARGE"),
     "tiff of 25,000 pixels square": (made.raw_tiff({256: 25_000, 257: 25_000, 278: 25_000}), "E_IMAGE_TOO_LARGE"),
@@ -269,6 +288,13 @@ def test_bombs_are_refused_by_their_headers(data: bytes, code: str) -> None:
     with pytest.raises(PageError) as caught:
         probe(data)
     assert caught.value.code == code
+
+
+def test_a_tag_that_comes_twice_is_read_once() -> None:
+    once = made.raw_tiff({})
+    entry = struct.pack("<HHII", 278, 4, 1, 8)
+    assert read(once.replace(entry, struct.pack("<HHII", 257, 4, 1, 9_999)))[0].shape == (8,)
+    assert read(big_tiff(16)).shape == (8, 8)
 
 
 def test_the_largest_allowed_image_is_allowed() -> None:

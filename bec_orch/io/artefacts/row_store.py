@@ -129,9 +129,9 @@ class PartRows:
         return PageCounts(found[PageState.OK], found[PageState.SKIPPED], found[PageState.ERROR])
 
     def counters(self) -> dict[str, float]:
-        """Give the sums of the counted columns over all rows that are ok."""
+        """Give the sums of the counted columns over all rows that are ok, and how many pages have each error."""
         with self._lock:
-            return dict(self._sums)
+            return {**self._sums, **self._errors}
 
     def error_summary(self) -> tuple[str, PageOutcome] | None:
         """Give the commonest page error's code and the first page that had it."""

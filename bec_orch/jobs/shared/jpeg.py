@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from bec_orch.jobs.shared.image_header import ImageFormat, ImageHeader, corrupt, image_error, truncated
 
+MAX_STEPS = 10_000
+"""A walk over so many markers takes 5 ms. Scans have some ten; colour profiles and previews add hundreds at most."""
+
 _START_OF_SCAN = 0xDA
 _END_OF_IMAGE = b"\xff\xd9"
 _ADOBE = 0xEE
@@ -91,7 +94,9 @@ def _segments(data: bytes) -> list[tuple[int, bytes, int]]:
     """List (marker, content, end) of the segments before the first scan's data, that scan's header being the last."""
     found: list[tuple[int, bytes, int]] = []
     at = 2
-    while at + 4 <= len(data) and not (found and found[-1][0] == _START_OF_SCAN):
+    for _ in range(MAX_STEPS):
+        if at + 4 > len(data) or (found and found[-1][0] == _START_OF_SCAN):
+            return found
         if data[at] != 0xFF:  # noqa: PLR2004
             raise corrupt(f"The JPEG has no marker at byte {at}, where one must stand.")
         marker = data[at + 1]
@@ -101,7 +106,7 @@ def _segments(data: bytes) -> list[tuple[int, bytes, int]]:
         end = at + 2 + int.from_bytes(data[at + 2 : at + 4])
         found.append((marker, data[at + 4 : end], end))
         at = end
-    return found
+    raise corrupt(f"The JPEG has more than {MAX_STEPS} markers and fill bytes before its picture.")
 
 
 def _has_adobe_marker(data: bytes) -> bool:

@@ -8,6 +8,7 @@ import struct
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +36,8 @@ _DEPTHS = frozenset({1, 2, 4, 8, 16})
 _UNSIGNED = frozenset({1, 4})  # "undefined" is read as unsigned
 _TYPES = {1: "B", 3: "H", 4: "I", 7: "B", 16: "Q"}  # of the tags that are read here
 _LARGEST = 2**31 - 1
-_MAX_VALUES = 2**22
+_MAX_VALUES = 2**20  # strips or tiles: 200 megapixels have 781,250 tiles of 16 x 16
+_MAX_TAGS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,9 @@ class _Layout:
         return struct.calcsize(self.offset_code)
 
 
-_Tags = Mapping[int, tuple[int, ...]]
+_Values = NDArray[np.unsignedinteger[Any]]
+_Tags = Mapping[int, _Values]
+_NONE = np.empty(0, np.uint64)
 
 
 def probe(data: bytes) -> ImageHeader:
@@ -96,11 +100,11 @@ def _layout(data: bytes) -> tuple[_Layout, int]:
 
 
 def _tags(data: bytes, layout: _Layout, at: int) -> _Tags:
-    """Read the tags of the page at an offset, those that are needed here."""
-    tags: dict[int, tuple[int, ...]] = {}
+    """Read the tags of the page at an offset, those that are needed here. Of one that comes twice the first counts."""
+    tags: dict[int, _Values] = {}
     for entry in _entries(data, layout, at):
         tag, kind = struct.unpack_from(layout.order + "HH", data, entry)
-        if tag in _WANTED and kind in _TYPES:
+        if tag in _WANTED and tag not in tags and kind in _TYPES:
             tags[tag] = _values(data, layout, entry, _TYPES[kind])
     return tags
 
@@ -119,11 +123,13 @@ def _entries(data: bytes, layout: _Layout, at: int) -> range:
     end = begin + count * layout.entry
     if end > len(data):
         raise truncated("The TIFF is cut in its tags.")
+    if count > _MAX_TAGS:
+        raise corrupt(f"The TIFF has {count} tags.")
     return range(begin, end, layout.entry)
 
 
-def _values(data: bytes, layout: _Layout, entry: int, code: str) -> tuple[int, ...]:
-    """Read a tag's values: they stand in the entry itself if they fit, else at an offset."""
+def _values(data: bytes, layout: _Layout, entry: int, code: str) -> _Values:
+    """Look at a tag's values where they are: in the entry itself if they fit, else at an offset."""
     count = _number(data, layout.order + layout.offset_code, entry + 4)
     size = count * struct.calcsize(code)
     place = entry + 4 + layout.offset_size
@@ -133,7 +139,7 @@ def _values(data: bytes, layout: _Layout, entry: int, code: str) -> tuple[int, .
         raise truncated("The TIFF is cut: a tag's values lie behind the end of the file.")
     if count > _MAX_VALUES:
         raise corrupt(f"The TIFF has a tag of {count} values.")
-    return struct.unpack_from(f"{layout.order}{count}{code}", data, place)
+    return np.frombuffer(data, layout.order + code, count, place)
 
 
 def _number(data: bytes, code: str, at: int) -> int:
@@ -144,7 +150,8 @@ def _number(data: bytes, code: str, at: int) -> int:
 
 
 def _one(tags: _Tags, tag: int, default: int) -> int:
-    return (tags.get(tag) or (default,))[0]
+    values = tags.get(tag, _NONE)
+    return int(values[0]) if len(values) else default
 
 
 def _header(tags: _Tags) -> ImageHeader:
@@ -199,17 +206,25 @@ def _check_extents(data: bytes, tags: _Tags, header: ImageHeader) -> None:
         raise corrupt(f"The TIFF has {len(offsets)} strips or tiles, and needs {_pieces(tags, header)}.")
     if len(counts) != len(offsets):
         raise corrupt(f"The TIFF has {len(offsets)} strips or tiles, and the sizes of {len(counts)}.")
-    ends = np.array(offsets, np.uint64) + np.array(counts, np.uint64)
-    if int(ends.max()) > len(data):
-        raise truncated(f"The TIFF is cut: its pixels end at byte {int(ends.max())}, the file at byte {len(data)}.")
+    end = _end(offsets, counts)
+    if end > len(data):
+        raise truncated(f"The TIFF is cut: its pixels end at byte {end}, the file at byte {len(data)}.")
     if 0 in counts:
         raise corrupt("The TIFF has an empty strip or tile.")
 
 
-def _extents(tags: _Tags) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _extents(tags: _Tags) -> tuple[_Values, _Values]:
     if _TILE_OFFSETS in tags:
-        return tags[_TILE_OFFSETS], tags.get(_TILE_COUNTS) or tags.get(_STRIP_COUNTS, ())
-    return tags.get(_STRIP_OFFSETS, ()), tags.get(_STRIP_COUNTS, ())
+        return tags[_TILE_OFFSETS], tags.get(_TILE_COUNTS, tags.get(_STRIP_COUNTS, _NONE))
+    return tags.get(_STRIP_OFFSETS, _NONE), tags.get(_STRIP_COUNTS, _NONE)
+
+
+def _end(offsets: _Values, counts: _Values) -> int:
+    """Tell where the last strip or tile ends. Sums of 64 bits could run over, so a lone offset may be told instead."""
+    furthest = max(int(offsets.max()), int(counts.max()))
+    if furthest >= 2**62:
+        return furthest
+    return int((offsets.astype(np.uint64) + counts.astype(np.uint64)).max())
 
 
 def _pieces(tags: _Tags, header: ImageHeader) -> int:
@@ -226,8 +241,8 @@ def _check_content(data: bytes, tags: _Tags) -> None:
     """Look for damage in the compressed strips that Pillow would not tell of."""
     compression = _one(tags, _COMPRESSION, 1)
     offsets, counts = _extents(tags)
-    tables = bytes(tags.get(_JPEG_TABLES, ()))
-    for offset, count in zip(offsets, counts, strict=True):
+    tables = tags.get(_JPEG_TABLES, _NONE).astype(np.uint8).tobytes()
+    for offset, count in zip(offsets.tolist(), counts.tolist(), strict=True):
         piece = data[offset : offset + count]
         if compression == _GROUP4:
             check_group4(piece, lowest_bit_first=_one(tags, _FILL_ORDER, 1) == 2)  # noqa: PLR2004

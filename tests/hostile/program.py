@@ -1,0 +1,58 @@
+"""Runs `bec` as its users do, in a process of its own, and measures it."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from bec_orch.io.postgres.embedded import EmbeddedPostgres
+
+_UNIT = 1 if sys.platform == "darwin" else 1024  # of `ru_maxrss`
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a command ended; `peak` is the most memory, in bytes, that it or a child of its own had resident."""
+
+    code: int
+    out: str
+    err: str
+    peak: int
+
+    @property
+    def json(self) -> Any:
+        """What it printed with `--json`."""
+        return json.loads(self.out)
+
+
+def bec(*arguments: str | Path, settings: Mapping[str, str] | None = None) -> Ended:
+    """Run a command of the program."""
+    command = [sys.executable, "-m", "bec_orch.cli.main", *map(str, arguments)]
+    environment = {"PATH": os.environ["PATH"], "HOME": os.devnull, "BEC_THREADS": "2", **(settings or {})}
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        process = subprocess.Popen(command, env=environment, stdout=out, stderr=err)
+        status, usage = os.wait4(process.pid, 0)[1:]
+        process.returncode = os.waitstatus_to_exitcode(status)
+        return Ended(process.returncode, _text(out), _text(err), usage.ru_maxrss * _UNIT)
+
+
+def _text(file: IO[str]) -> str:
+    file.seek(0)
+    return file.read()
+
+
+def rows_of(home: Path, statement: str) -> list[dict[str, Any]]:
+    """Ask the database of a workspace."""
+    with (
+        EmbeddedPostgres(home) as server,
+        psycopg.connect(server.conninfo, row_factory=dict_row) as connection,
+    ):
+        return connection.execute(statement.encode()).fetchall()
