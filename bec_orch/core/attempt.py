@@ -48,13 +48,16 @@ class Attempt:
             key = self._key(job_worker, inputs)
             found = self._parts.artefacts.success(self._location(manifest))
             if found is not None and self._is_good(found, manifest, key):
-                return adopted_result(found, manifest, own=found.task_uid == self._claim.task_uid)
+                own = found.task_uid == self._claim.task_uid
+                return adopted_result(found, manifest.etag, len(manifest.pages), own=own)
             with closing(self._open_files(manifest, job_worker, key)) as files:
                 metrics = self._run_job(source, manifest, job_worker, files, inputs)
                 result = self._assembled(source, manifest, key, files, metrics)
                 held = self._publish(manifest, result, replaces=found)
                 self._tidy(files, held)
-        return result if held.files == result.files else adopted_result(held, manifest, own=False)
+        if held.files == result.files:
+            return result
+        return adopted_result(held, manifest.etag, len(manifest.pages), own=False)
 
     def _stamp(self, etag: str, nb_pages: int) -> None:
         stamped = patiently(

@@ -8,8 +8,9 @@ from typing import Self
 
 from bec_orch.core.failures import failure_of
 from bec_orch.core.fault_points import FaultPoint, reached
-from bec_orch.core.models import DoneTask
+from bec_orch.core.models import DoneTask, GivenUpTask, TaskResult
 from bec_orch.core.runtime_parts import WorkerParts
+from bec_orch.core.success import adopted_result
 from bec_orch.errors import RetryableError, TerminalError
 
 logger = logging.getLogger(__name__)
@@ -57,6 +58,25 @@ class Maintenance:
         """Look at some finished artefacts: one that is gone or broken is made again, and litter is removed."""
         for done in self._parts.store.done_to_verify(self._parts.job, limit=self._parts.options.verify_batch):
             self._verify(done)
+
+    def record_published(self) -> None:
+        """Look at some tasks that failed for good: one that published its artefact before its worker died is done."""
+        for task in self._parts.store.given_up_to_verify(self._parts.job, limit=self._parts.options.verify_batch):
+            result = self._published(task)
+            if result:
+                logger.warning("maintenance.recorded", extra={"prefix": task.location.prefix})
+                self._parts.store.record_published(task.task_id, result)
+
+    def _published(self, task: GivenUpTask) -> TaskResult | None:
+        try:
+            found = self._parts.artefacts.success(task.location)
+        except TerminalError:
+            return None
+        if found is None or found.task_uid != task.task_uid or not found.manifest_etag or not found.pages:
+            return None
+        if not self._parts.artefacts.verify(found, found.pages.total):
+            return None
+        return adopted_result(found, found.manifest_etag, found.pages.total, own=True)
 
     def _verify(self, done: DoneTask) -> None:
         fault = self._fault(done)
@@ -118,5 +138,6 @@ class Housekeeper:
             self._maintenance.dispatch()
             self._maintenance.record_dead_letters()
             self._maintenance.verify()
+            self._maintenance.record_published()
         except RetryableError as error:
             logger.warning("maintenance.failed", extra={"code": error.code})

@@ -366,6 +366,15 @@ class DoneTask:
 
 
 @dataclass(frozen=True, slots=True)
+class GivenUpTask:
+    """A task that failed for good, and where its artefact would lie if one of its attempts had published it."""
+
+    task_id: int
+    task_uid: str
+    location: ArtefactLocation
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerInfo:
     """A worker process: takes tasks of one job. `models` and `code_version` are what it makes artefacts with.
 

@@ -17,6 +17,7 @@ from bec_orch.core.models import (
     DoneTask,
     FailedTask,
     Failure,
+    GivenUpTask,
     Job,
     Manifest,
     ModelInfo,
@@ -230,6 +231,20 @@ class TaskStore(Protocol):
 
     def done_to_verify(self, job: Job, *, limit: int) -> list[DoneTask]:
         """Give the `done` tasks whose artefacts were not looked at for longest, and mark them as looked at now."""
+        ...
+
+    def given_up_to_verify(self, job: Job, *, limit: int) -> list[GivenUpTask]:
+        """Give the `terminal_failed` tasks that were not looked at for longest, and mark them as looked at now.
+
+        Those whose volume has a newer task that is `done` or unfinished are left out.
+        """
+        ...
+
+    def record_published(self, task_id: int, result: TaskResult) -> None:
+        """Make a `terminal_failed` task `done` whose own artefact was found, and release what waited for it.
+
+        Does nothing when the task is no longer `terminal_failed`, or its volume has a newer one as above.
+        """
         ...
 
     def reopen(self, task_id: int, reason: str) -> None:

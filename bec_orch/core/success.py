@@ -71,18 +71,18 @@ def is_wanted(found: Success, claim: Claim, manifest: Manifest, key: AttemptKey)
     return made_with == (key.config_hash, key.models, key.code_version, dict(key.inputs)) and not claim.force
 
 
-def adopted_result(found: Success, manifest: Manifest, *, own: bool) -> TaskResult:
+def adopted_result(found: Success, manifest_etag: str, nb_pages: int, *, own: bool) -> TaskResult:
     """Give the result that the database records for an artefact that is there already.
 
     What an older layout does not tell stays empty; its pages count as ok. `own` tells that this task made it.
     """
     content: Mapping[str, Any] = found.content or {}
     return TaskResult(
-        manifest_etag=manifest.etag,
+        manifest_etag=manifest_etag,
         config_hash=found.config_hash or "",
         code_version=found.code_version or "",
         models=found.models,
-        pages=found.pages or PageCounts(ok=len(manifest.pages)),
+        pages=found.pages or PageCounts(ok=nb_pages),
         files=found.files,
         counters=content.get("counters", {}),
         metrics={"stages": content.get("stages", {}), "counters": {}},

@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 from bec_orch.core.job_worker import JobContext, JobWorker
+from bec_orch.core.metrics import Metrics
 from bec_orch.core.models import (
     ArtefactLocation,
     AttemptOutcome,
@@ -19,13 +20,14 @@ from bec_orch.core.models import (
     Manifest,
     Page,
     TaskMessage,
+    TaskResult,
     VolumeRef,
     WorkerInfo,
 )
 from bec_orch.core.ports import Success
 from bec_orch.core.runtime_parts import Activities, TaskEnd, WorkerObserver, WorkerOptions, WorkerParts
 from bec_orch.core.worker_runtime import BECWorker, WorkerReport
-from bec_orch.errors import DatabaseRefused, StorageError, TaskFault
+from bec_orch.errors import DatabaseRefused, LeaseLost, StorageError, TaskFault
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.db import DBClient, RetryPolicy
@@ -298,6 +300,26 @@ def test_page_errors_within_the_rate_are_rows_and_above_it_the_end(world: World)
     assert "3 of 4 pages failed" in failure["failure_message"]
 
 
+def test_a_job_that_leaves_a_page_out_publishes_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Forgetful(ToyJob):
+        def run(self, context: JobContext) -> Metrics:
+            pages = context.manifest.pages[:-1]
+            return super().run(replace(context, manifest=replace(context.manifest, pages=pages)))
+
+    @contextmanager
+    def job_workers(_job: Job) -> Iterator[JobWorker]:
+        yield Forgetful(ToyConfig())
+
+    monkeypatch.setattr(world, "job_workers", job_workers)
+    world.send(world.volume())
+    assert world.run().outcomes == {AttemptOutcome.RETRYABLE_FAILED: 2, AttemptOutcome.TERMINAL_FAILED: 1}
+    (task,) = world.tasks("failure_code, failure_message")
+    assert task["failure_code"] == "E_ATTEMPTS_EXHAUSTED"
+    assert "E_PAGES_UNACCOUNTED" in task["failure_message"]
+    assert list((world.home / "out").rglob("*.parquet")) == list((world.home / "out").rglob("parts/*.parquet"))
+    assert list((world.home / "out").rglob("success.json")) == []
+
+
 def test_a_stop_keeps_finished_pages_gives_the_task_back_and_the_next_attempt_goes_on(world: World) -> None:
     volume = world.volume()
     seen: list[int] = []
@@ -460,6 +482,56 @@ def test_maintenance_makes_a_lost_artefact_again(world: World) -> None:
     assert [task["state"] for task in world.tasks()] == ["canceled", "queued"]
     assert world.run().outcomes == {AttemptOutcome.DONE: 1}
     assert world.success(volume)
+
+
+def test_an_artefact_whose_every_worker_died_before_it_was_recorded_is_found_by_maintenance(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume = world.volume()
+    world.send(volume)
+
+    def die(_claim: Claim, _result: TaskResult) -> None:
+        with world.database.transaction("let the lease run out, for the last time") as connection:
+            connection.execute(b"UPDATE tasks SET charged = 2, lease_expires_at = now() - interval '1 second'")
+        world.store.undispatched(world.store.job("toy"), limit=1, redispatch_after=60)
+        raise LeaseLost("The process died.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.store, "commit", die)
+        assert world.run().outcomes == {AttemptOutcome.LEASE_LOST: 1}
+    assert world.tasks("state, failure_code") == [{"state": "terminal_failed", "failure_code": "E_ATTEMPTS_EXHAUSTED"}]
+    published = world.success(volume)
+    assert published
+
+    world.worker()._maintenance.record_published()
+    assert world.tasks("state, failure_code, pages_ok, artefact_key") == [
+        {"state": "done", "failure_code": None, "pages_ok": PAGES, "artefact_key": published.files[0].key}
+    ]
+    assert world.attempts() == ["lease_lost"]
+
+
+def test_a_failed_task_without_a_whole_artefact_of_its_own_stays_failed(world: World) -> None:
+    volume = world.volume()
+    world.send(volume)
+    world.run()
+    published = world.success(volume)
+    assert published
+    with world.database.transaction("fail") as connection:
+        connection.execute(
+            b"UPDATE tasks SET state = 'terminal_failed', failure_code = 'E_ATTEMPTS_EXHAUSTED',"
+            b" uid = gen_random_uuid()"
+        )
+    maintenance = world.worker()._maintenance
+    maintenance.record_published()
+    assert world.tasks() == [{"state": "terminal_failed"}], "it is another task's"
+    with world.database.transaction("own it") as connection:
+        connection.execute("UPDATE tasks SET uid = %s", (published.task_uid,))
+    (world.home / "out" / published.files[0].key).write_bytes(b"cut")
+    maintenance.record_published()
+    assert world.tasks() == [{"state": "terminal_failed"}], "it is broken"
+    (world.home / "out" / published.location.prefix / "success.json").write_bytes(b"{")
+    maintenance.record_published()
+    assert world.tasks() == [{"state": "terminal_failed"}], "it cannot be read"
 
 
 def test_the_worker_is_known_while_it_runs_and_told_why_it_stopped(world: World) -> None:

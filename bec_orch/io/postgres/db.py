@@ -17,13 +17,13 @@ from psycopg.rows import DictRow
 
 from bec_orch.core.fault_points import FaultPoint, reached
 from bec_orch.core.models import (
-    ArtefactLocation,
     AttemptOutcome,
     Claim,
     ClaimRefused,
     DoneTask,
     FailedTask,
     Failure,
+    GivenUpTask,
     Job,
     Refusal,
     TaskActivity,
@@ -32,11 +32,10 @@ from bec_orch.core.models import (
     TaskState,
     VolumeRef,
     WorkerInfo,
-    version_of,
 )
 from bec_orch.errors import ConfigError, DatabaseError, LeaseLost, TerminalError, fingerprint
 from bec_orch.io.postgres.database import Database, Row, clean_text, first, rows
-from bec_orch.io.postgres.rows import job_of, jsonb, message_of
+from bec_orch.io.postgres.rows import done_of, finished, job_of, jsonb, location_of, message_of
 from bec_orch.io.postgres.sql_files import statements
 
 SUPERSEDED = "superseded by a newer version of the volume"
@@ -156,7 +155,7 @@ class DBClient:
         with self._locked(claim, "commit the task of") as (connection, task):
             if task["state"] != "done":
                 _require_running(claim, task)
-                connection.execute(self._sql["finish"], {"task_id": claim.task_id, **_finished(result)})
+                connection.execute(self._sql["finish"], {"task_id": claim.task_id, **finished(result)})
                 outcome = AttemptOutcome.ADOPTED if result.adopted else AttemptOutcome.DONE
                 self._close_attempt(connection, claim, outcome, metrics=jsonb(result.metrics))
                 connection.execute(self._sql["release_dependants"], {"volume_id": task["volume_id"]})
@@ -212,7 +211,20 @@ class DBClient:
     def done_to_verify(self, job: Job, *, limit: int) -> list[DoneTask]:
         with self._database.transaction(f"look up finished tasks of {job.name}") as connection:
             found = rows(connection, self._sql["done_to_verify"], {"job_id": job.id, "limit": limit})
-        return [_done_of(row, job.name) for row in found]
+        return [done_of(row, job.name) for row in found]
+
+    def given_up_to_verify(self, job: Job, *, limit: int) -> list[GivenUpTask]:
+        with self._database.transaction(f"look up failed tasks of {job.name}") as connection:
+            found = rows(connection, self._sql["given_up_to_verify"], {"job_id": job.id, "limit": limit})
+        return [GivenUpTask(row["id"], str(row["uid"]), location_of(row, job.name)) for row in found]
+
+    def record_published(self, task_id: int, result: TaskResult) -> None:
+        with self._database.transaction("record a published artefact") as connection:
+            connection.execute(self._sql["lock_volume_of_task"], {"task_id": task_id})
+            task = first(connection, self._sql["lock_given_up"], {"task_id": task_id})
+            if task:
+                connection.execute(self._sql["finish"], {"task_id": task_id, **finished(result)})
+                connection.execute(self._sql["release_dependants"], task)
 
     def reopen(self, task_id: int, reason: str) -> None:
         with self._database.transaction("queue a task again") as connection:
@@ -380,24 +392,3 @@ def _refusal(task: Row | None) -> ClaimRefused:
 
 def _failed(task: Row) -> FailedTask:
     return FailedTask(TaskState(task["state"]), max(task["backoff_left"] or 0.0, 0.0))
-
-
-def _done_of(row: Row, job: str) -> DoneTask:
-    etag = row["manifest_etag"]
-    location = ArtefactLocation(job, VolumeRef(row["w_id"], row["i_id"], row["source"]), version_of(etag))
-    return DoneTask(row["id"], location, etag, row["nb_pages"])
-
-
-def _finished(result: TaskResult) -> dict[str, Any]:
-    return {
-        "manifest_etag": result.manifest_etag,
-        "config_hash": result.config_hash,
-        "code_version": result.code_version,
-        "models": jsonb([dataclasses.asdict(model) for model in result.models]),
-        "inputs": jsonb(result.inputs),
-        "artefact_key": result.files[0].key if result.files else None,
-        "pages_ok": result.pages.ok,
-        "pages_skipped": result.pages.skipped,
-        "pages_error": result.pages.error,
-        "counters": jsonb(result.counters),
-    }

@@ -1,11 +1,12 @@
 """Turns rows of the database into the values of the heart."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from bec_orch.core.models import Job, TaskMessage
+from bec_orch.core.models import ArtefactLocation, DoneTask, Job, TaskMessage, TaskResult, VolumeRef, version_of
 from bec_orch.io.postgres.database import clean_json
 
 
@@ -33,3 +34,29 @@ def message_of(row: Mapping[str, Any], job: str | None = None) -> TaskMessage:
 def jsonb(value: Any) -> Jsonb:
     """Give a value as a jsonb parameter, cleaned of what jsonb cannot hold."""
     return Jsonb(clean_json(value))
+
+
+def done_of(row: Mapping[str, Any], job: str) -> DoneTask:
+    """Read a row that names a `done` task."""
+    return DoneTask(row["id"], location_of(row, job), row["manifest_etag"], row["nb_pages"])
+
+
+def location_of(row: Mapping[str, Any], job: str) -> ArtefactLocation:
+    """Read a row that names a volume and a version of it."""
+    return ArtefactLocation(job, VolumeRef(row["w_id"], row["i_id"], row["source"]), version_of(row["manifest_etag"]))
+
+
+def finished(result: TaskResult) -> dict[str, Any]:
+    """Give what a finished attempt leaves as the parameters of the statement `finish`."""
+    return {
+        "manifest_etag": result.manifest_etag,
+        "config_hash": result.config_hash,
+        "code_version": result.code_version,
+        "models": jsonb([dataclasses.asdict(model) for model in result.models]),
+        "inputs": jsonb(result.inputs),
+        "artefact_key": result.files[0].key if result.files else None,
+        "pages_ok": result.pages.ok,
+        "pages_skipped": result.pages.skipped,
+        "pages_error": result.pages.error,
+        "counters": jsonb(result.counters),
+    }

@@ -315,6 +315,32 @@ WHERE t.id = %(task_id)s AND t.state = 'done' AND NOT EXISTS (
     WHERE other.job_id = t.job_id AND other.volume_id = t.volume_id AND other.finished_at IS NULL)
 RETURNING t.job_id, t.volume_id, t.manifest_etag
 
+-- name: given_up_to_verify
+-- Tasks that failed for good and whose volume has nothing better, those first that were not looked at for longest.
+UPDATE tasks t
+SET verified_at = clock_timestamp()
+FROM (
+    SELECT g.id, v.w_id, v.i_id, v.source
+    FROM tasks g JOIN volumes v ON v.id = g.volume_id
+    WHERE g.job_id = %(job_id)s AND g.state = 'terminal_failed' AND g.manifest_etag IS NOT NULL
+      AND NOT EXISTS (SELECT 1 FROM tasks newer
+                      WHERE newer.volume_id = g.volume_id AND newer.job_id = g.job_id AND newer.id > g.id
+                        AND (newer.finished_at IS NULL OR newer.state = 'done'))
+    ORDER BY g.verified_at NULLS FIRST, g.id
+    LIMIT %(limit)s
+    FOR NO KEY UPDATE OF g SKIP LOCKED
+) least
+WHERE t.id = least.id
+RETURNING t.id, t.uid, least.w_id, least.i_id, least.source, t.manifest_etag
+
+-- name: lock_given_up
+SELECT t.volume_id FROM tasks t
+WHERE t.id = %(task_id)s AND t.state = 'terminal_failed'
+  AND NOT EXISTS (SELECT 1 FROM tasks newer
+                  WHERE newer.volume_id = t.volume_id AND newer.job_id = t.job_id AND newer.id > t.id
+                    AND (newer.finished_at IS NULL OR newer.state = 'done'))
+FOR NO KEY UPDATE OF t
+
 -- name: unfinished
 SELECT count(*) AS tasks FROM tasks
 WHERE job_id = %(job_id)s AND state IN ('queued', 'running', 'retryable_failed')

@@ -1,0 +1,268 @@
+"""A small archive for the model: two jobs over three volumes, with the program's own queue, database and stores."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Self
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+from bec_orch.core.housekeeping import Maintenance
+from bec_orch.core.job_worker import JobContext, JobWorker
+from bec_orch.core.lease import Lease
+from bec_orch.core.models import ArtefactLocation, Claim, Job, Manifest, Page, VolumeRef
+from bec_orch.core.ports import Success
+from bec_orch.core.runtime_parts import Activities, TaskEnd, WorkerOptions, WorkerParts
+from bec_orch.core.stop import WorkerStop
+from bec_orch.core.task_run import TaskRunner
+from bec_orch.errors import DatabaseError, QueueError, StorageError
+from bec_orch.io.artefacts.artefacts import StoredArtefacts
+from bec_orch.io.postgres.database import Database
+from bec_orch.io.postgres.db import DBClient, RetryPolicy
+from bec_orch.io.postgres.pgqueue import PgQueues
+from bec_orch.io.sources.sources import Sources, source_name
+from bec_orch.io.stores.storage import Stores
+from bec_orch.orch.enqueue import Enqueuer
+from bec_orch.orch.job_admin import JobAdmin
+from bec_orch.orch.redrive import Redriver
+from tests.model.actors import PAGE, Actor, Gated, GatedStore, current, pass_gate
+from tests.model.clock import ModelClock
+from tests.toy_job import ToyConfig, ToyJob
+
+# In seconds of the model's clock; a lease's own thread, which counts real ones, so never comes to renew.
+LEASE = 4000.0
+REDISPATCH = 6000.0
+BACKOFF = RetryPolicy(base=400.0, cap=1600.0)
+MAX_ATTEMPTS = 3
+PAGES = 2
+
+FIRST, SECOND = "lines", "text"
+JOBS = (FIRST, SECOND)
+
+_STORE = frozenset(
+    {
+        *("claim", "ensure_task", "stamp_manifest", "commit", "fail", "release", "record_rejected"),
+        *("mark_dispatched", "undispatched", "reopen", "record_published"),
+    }
+)
+_QUEUE = frozenset({"send", "change_visibility", "delete", "dead_letter"})
+_ARTEFACTS = frozenset({"success", "verify", "commit", "sweep", "open_attempt"})
+_FILES = frozenset({"assemble", "discard_parts"})
+_SOURCE = frozenset({"read_manifest", "manifest_etag"})
+
+
+def _database_away() -> DatabaseError:
+    return DatabaseError("The database is away.")
+
+
+def _queue_away() -> QueueError:
+    return QueueError("The queue is away.")
+
+
+def _store_away() -> StorageError:
+    return StorageError("The store is away.")
+
+
+class Unwatched:
+    """An observer that looks away."""
+
+    def task_started(self, _claim: Claim, _manifest: Manifest) -> None: ...
+
+    def pages_done(self, _claim: Claim, _done: int, _total: int) -> None: ...
+
+    def task_ended(self, _end: TaskEnd) -> None: ...
+
+
+@dataclass
+class Versions:
+    """What each version of each volume, and each config, must come out as."""
+
+    lengths: dict[str, list[int]] = field(default_factory=dict)
+    factors: dict[str, int] = field(default_factory=lambda: {ToyConfig(factor=n).output_hash(): n for n in (1, 2)})
+
+    def rows(self, success: Success) -> list[int]:
+        """Give the lengths that the rows of an artefact must have."""
+        assert success.manifest_etag
+        assert success.config_hash
+        return [length * self.factors[success.config_hash] for length in self.lengths[success.manifest_etag]]
+
+
+class Archive:
+    """Everything that lies outside of the workers, and what they are built of."""
+
+    def __init__(self, home: Path, conninfo: str, plugins: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._home = home
+        self.connection = psycopg.connect(conninfo, autocommit=True, row_factory=dict_row)
+        self.clock = ModelClock(self.connection)
+        self.database = Database(conninfo, connections=12)
+        self.admin = JobAdmin(self.database)
+        monkeypatch.syspath_prepend(str(plugins))
+        monkeypatch.setattr("bec_orch.core.task_run.Lease", self._lease)
+        monkeypatch.setattr("bec_orch.core.task_run.time", SimpleNamespace(monotonic=self.clock))
+        # Who finds a row held by a fence that stands still waits in vain.
+        monkeypatch.setattr("bec_orch.io.postgres.db._CLAIM_LOCK_WAIT", "5ms")
+
+    def reset(self) -> None:
+        """Begin anew: two jobs, three volumes, nothing done."""
+        self.execute(
+            "TRUNCATE jobs, job_dependencies, volumes, workers, tasks, task_attempts, rejected_messages, queue_messages"
+            " RESTART IDENTITY"
+        )
+        shutil.rmtree(self._home, ignore_errors=True)
+        for folder in ("scans", "work", "out"):
+            (self._home / folder).mkdir(parents=True)
+        self.source = source_name("folder", (self._home / "scans").as_uri())
+        stores = Stores()
+        self.sources = Sources(stores)
+        self.artefacts = StoredArtefacts(stores.open((self._home / "out").as_uri(), create=True), self._home / "work")
+        self.store = DBClient(self.database, default_source=self.source, retry=BACKOFF)
+        self.queues = PgQueues(self.database)
+        self.versions = Versions()
+        self._gated = self._gated_parts()
+        self._scanned = 0
+        self.volumes = tuple(VolumeRef("W1", f"I{n}", self.source) for n in range(3))
+        for volume in self.volumes:
+            self.scan(volume)
+        self.create_job(FIRST)
+        self.create_job(SECOND, needs=(FIRST,))
+
+    def close(self) -> None:
+        """Close what was opened."""
+        self.database.close()
+        self.connection.close()
+
+    def execute(self, statement: str, *parameters: Any) -> list[dict[str, Any]]:
+        """Run a statement on the model's own connection."""
+        cursor = self.connection.execute(statement.encode(), parameters)
+        return cursor.fetchall() if cursor.description else []
+
+    def create_job(self, name: str, needs: tuple[str, ...] = ()) -> None:
+        """Make a job, as `bec jobs create` does."""
+        self.admin.create(name, "toy", {}, depends_on=needs, max_attempts=MAX_ATTEMPTS, max_page_error_rate=0.0)
+
+    def scan(self, volume: VolumeRef) -> str:
+        """Put a new version of a volume into the source; gives its ETag."""
+        self._scanned += 1
+        folder = self._home / "scans" / volume.w_id / volume.i_id
+        folder.mkdir(parents=True, exist_ok=True)
+        # The first page stays as it is over the versions: what was computed for it may be taken over.
+        sizes = [7, *(10 * self._scanned + page for page in range(1, PAGES))]
+        for page, size in enumerate(sizes):
+            image = folder / f"{page}.jpg"
+            if not image.exists() or image.stat().st_size != size:
+                image.write_bytes(b"x" * size)
+                os.utime(image, (self._scanned, self._scanned))
+        etag = self.sources(volume.source).read_manifest(volume).etag
+        self.versions.lengths[etag] = sizes
+        return etag
+
+    def successes(self) -> Iterator[Success]:
+        """Read every `success.json` that is there."""
+        for path in sorted((self._home / "out").glob("*/*/*/*/success.json")):
+            job, w_id, i_id, version = path.parts[-5:-1]
+            found = self.artefacts.success(ArtefactLocation(job, VolumeRef(w_id, i_id, self.source), version))
+            assert found
+            yield found
+
+    def file(self, key: str) -> Path:
+        """Give a file of the destination."""
+        return self._home / "out" / key
+
+    def receive(self, name: str, job: str) -> Actor | None:
+        """Let a worker take a message, if there is one, and stand before its first call."""
+        received = self.queues(job).receive(limit=1, wait=0, visibility=LEASE)
+        if not received:
+            return None
+        stop = WorkerStop(0.0)
+        runner = TaskRunner(self._parts(name, job), self._gated.queues(job), stop)
+        return Actor(name, job, lambda: runner.handle(received[0]), stop=lambda: stop.request("SIGTERM"))
+
+    def maintain(self, job: str) -> Actor:
+        """Let a worker make its round of maintenance."""
+        maintenance = Maintenance(self._parts("housekeeper", job))
+
+        def work() -> None:
+            maintenance.dispatch()
+            maintenance.verify()
+            maintenance.record_published()
+
+        return Actor("housekeeper", job, work)
+
+    def enqueue(self, job: str, volumes: tuple[VolumeRef, ...], *, refresh: bool = False, **how: bool) -> Actor:
+        """Let an operator enqueue."""
+        sources = self.sources if refresh else None
+        enqueuer = Enqueuer(self.database, self._gated.queues)
+        return Actor("operator", job, lambda: enqueuer.enqueue(job, volumes, refresh=sources, **how))
+
+    def redrive(self, job: str) -> Actor:
+        """Let an operator redrive every failed task."""
+        return Actor("operator", job, lambda: Redriver(self.database, self._gated.queues).redrive(job))
+
+    def _parts(self, worker: str, job: str) -> WorkerParts:
+        options = WorkerOptions(
+            self._home / "work", self.source, lease=LEASE, redispatch_after=REDISPATCH, outage_patience=1.0
+        )
+        return WorkerParts(
+            job=self.store.job(job),
+            worker_id=worker,
+            store=self._gated.store,
+            queues=self._gated.queues,
+            sources=self._gated.sources,
+            artefacts=self._gated.artefacts,
+            job_workers=_job_worker,
+            observer=Unwatched(),
+            options=options,
+            activities=Activities(),
+        )
+
+    def _gated_parts(self) -> SimpleNamespace:
+        def files(answer: Any) -> Any:
+            return Gated("files", answer, _store_away, _FILES) if hasattr(answer, "assemble") else answer
+
+        return SimpleNamespace(
+            store=GatedStore("store", self.store, _database_away, _STORE),
+            artefacts=Gated("artefacts", self.artefacts, _store_away, _ARTEFACTS, files),
+            queues=lambda job: Gated("queue", self.queues(job), _queue_away, _QUEUE),
+            sources=lambda name: Gated("source", self.sources(name), _store_away, _SOURCE),
+        )
+
+    def _lease(self, *args: Any, **kwargs: Any) -> Lease:
+        return _WatchedLease(*args, clock=self.clock, **kwargs)
+
+
+class _WatchedLease(Lease):
+    """A lease that tells its actor while it is kept."""
+
+    def __enter__(self) -> Self:
+        _tell(self)
+        return super().__enter__()
+
+    def __exit__(self, *raised: Any) -> None:  # noqa: PYI036  (passed on as they come)
+        super().__exit__(*raised)
+        _tell(None)
+
+
+def _tell(lease: Lease | None) -> None:
+    actor = current()
+    if actor:
+        actor.lease = lease
+
+
+@contextmanager
+def _job_worker(job: Job) -> Iterator[JobWorker]:
+    def at_page(_context: JobContext, _page: Page) -> None:
+        pass_gate(PAGE, lambda: None, _store_away)
+
+    yield ToyJob(ToyConfig.parse(job.config), at_page)
+
+
+def body_of(volume: VolumeRef, job: str) -> str:
+    """Write a message by hand."""
+    return json.dumps({"w_id": volume.w_id, "i_id": volume.i_id, "job": job, "source": volume.source})
