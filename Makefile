@@ -13,11 +13,7 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.1
 	--custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help demo test faults lint packages check lock clean
-=======
-.PHONY: help demo test model mutants lint packages check lock clean
->>>>>>> ea21ab2 (Play the life of tasks as a state machine, and record artefacts of tasks that failed too late)
+.PHONY: help demo test faults model mutants lint packages check lock clean
 
 help:  ## list these commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 16
@@ -28,16 +24,14 @@ demo: $(VENV)/.run  ## install what a run needs, and run the sample volumes
 test: $(VENV)/.dev  ## run all tests on this checkout
 	$(BIN)/pytest -n auto
 
-<<<<<<< HEAD
 faults: $(VENV)/.dev  ## inject every fault on both back-ends and print what was lost; ARGS='--minutes 30' adds random pairs
 	$(BIN)/python -m tests.faults $(ARGS)
-=======
+
 model: $(VENV)/.dev  ## play many more histories of tasks than the tests do, and shorten one that fails
 	MODEL_HISTORIES=300 $(BIN)/pytest -n auto tests/model
 
 mutants: $(VENV)/.dev  ## take each guard of the program away, and see that a test notices
 	$(BIN)/python -m tests.mutants
->>>>>>> ea21ab2 (Play the life of tasks as a state machine, and record artefacts of tasks that failed too late)
 
 lint: $(VENV)/.dev  ## lint, formatting, security, types and import rules
 	$(BIN)/ruff check

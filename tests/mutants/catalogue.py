@@ -302,7 +302,7 @@ MUTANTS = (
         (
             Edit(
                 "jobs/shared/jpeg.py",
-                "if data.find(_END_OF_IMAGE, scan) < 0:",
+                "if data.rfind(_END_OF_IMAGE, scan) < 0:",
                 "if False:",
             ),
             Edit(
@@ -398,9 +398,9 @@ MUTANTS = (
         "litter is swept only of attempts older than the published one",
         (
             Edit(
-                "io/artefacts/artefacts.py",
-                "_attempt_of(entry) < success.attempt",
-                "_attempt_of(entry) != success.attempt",
+                "io/artefacts/holdings.py",
+                "if _attempt_of(key) < success.attempt or _attempt_of(key) <= ended]",
+                "if _attempt_of(key) != success.attempt or ended < 0]",
             ),
         ),
         ("tests/conformance/test_stores.py",),
