@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,6 +17,7 @@ from pydantic import (
     PositiveInt,
     SecretStr,
     ValidationError,
+    field_validator,
     model_validator,
 )
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, NoDecode, SettingsConfigDict
@@ -30,6 +32,8 @@ AMAZON_LINUX = "resolve:ssm:/aws/service/ami-amazon-linux-latest/al2023-ami-kern
 # Pages in flight get a quarter of the machine: the model, the Parquet writer and the database live in the rest.
 _MEMORY_SHARE = 4
 _MEMORY_RANGE_MIB = (256, 4096)
+
+_URL_WITH_USER = re.compile(r"://[^/\s]*@")
 
 _LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 # Where libpq looks for authorities when it is told of none.
@@ -103,6 +107,10 @@ def _default_prices(values: Mapping[str, Any]) -> Path:
 def _default_source(values: Mapping[str, Any]) -> str | None:
     fleet = values["sql_host"] and values["region"] and values["dest_s3_bucket"]
     return LIBRARY_ARCHIVE if fleet else None
+
+
+def _texts(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,) if isinstance(value, str) else ()
 
 
 class Settings(BaseSettings):
@@ -185,6 +193,14 @@ class Settings(BaseSettings):
     failpoint: str | None = Field(
         None, description="faults to inject, point:action[:nth]; for tests of this program alone"
     )
+
+    @field_validator("*")
+    @classmethod
+    def _no_password_in_a_url(cls, value: Any) -> Any:
+        # URLs are printed, stored and handed to machines.
+        if any(_URL_WITH_USER.search(text) for text in _texts(value)):
+            raise ValueError("its URL holds a user or password, which belong where the AWS tools look for them")
+        return value
 
     @model_validator(mode="after")
     def _sql_needs_a_host(self) -> Self:

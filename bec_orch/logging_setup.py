@@ -34,7 +34,7 @@ class Redactor:
     def __call__(self, line: str) -> str:
         for form in self._forms:
             line = line.replace(form, _MASK)
-        return _URL_PASSWORD.sub(rf"\1:{_MASK}@", line)
+        return without_url_passwords(line)
 
 
 class JsonFormatter(logging.Formatter):
@@ -114,6 +114,19 @@ def hide(secret: str) -> None:
     for handler in logging.getLogger().handlers:
         if isinstance(handler, StderrHandler):
             handler.redact.add([secret])
+
+
+def redacted(text: str) -> str:
+    """Take every known secret out of a text that goes elsewhere than into a log."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, StderrHandler):
+            text = handler.redact(text)
+    return without_url_passwords(text)
+
+
+def without_url_passwords(text: str) -> str:
+    """Mask the passwords of all URLs in a text."""
+    return _URL_PASSWORD.sub(rf"\1:{_MASK}@", text)
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bec_orch.errors import BecError, DatabaseRefused, Interrupted, UsageError
+from bec_orch.logging_setup import redacted, without_url_passwords
 
 WIDTH = 100
 
@@ -41,7 +42,7 @@ def say(text: str = "") -> None:
 
 def note(text: str) -> None:
     """Print a line beside the result, to stderr."""
-    console(stderr=True).print(_printable(text), soft_wrap=True)
+    console(stderr=True).print(_printable(redacted(text)), soft_wrap=True)
 
 
 def warn(message: str, hint: str) -> None:
@@ -52,7 +53,7 @@ def warn(message: str, hint: str) -> None:
 
 def print_json(value: Any) -> None:
     """Print a value as JSON: dataclasses as objects, times in ISO 8601."""
-    sys.stdout.write(json.dumps(value, default=_as_json, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(without_url_passwords(json.dumps(value, default=_as_json, indent=2, ensure_ascii=False)) + "\n")
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], *, empty: str) -> None:
@@ -93,7 +94,7 @@ def record_table(record: Mapping[str, Any]) -> Table:
 def print_error(error: BaseException, *, debug: bool) -> int:
     """Print an error as one line and its hint, with the traceback only when asked for; gives the exit code."""
     if debug:
-        traceback.print_exception(error)
+        sys.stderr.write(redacted("".join(traceback.format_exception(error))))
     if not isinstance(error, BecError):
         note(f"error E_INTERNAL: {type(error).__name__}: {_one_line(str(error))}")
         note("hint: This is a fault of the program. Run it again as `bec --debug ...` and report what it prints.")
@@ -144,8 +145,9 @@ def _as_json(value: Any) -> Any:
 
 
 def _printable(text: str) -> str:
-    """Escape what could steer the terminal: names come from outside."""
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+    """Mask passwords of URLs, and escape what could steer the terminal: names come from outside."""
+    shown = without_url_passwords(text)
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in shown)
 
 
 def _one_line(text: str) -> str:

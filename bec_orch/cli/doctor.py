@@ -12,6 +12,7 @@ from bec_orch.core.models import Job
 from bec_orch.io.aws.sqs import SqsQueues
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.stores.storage import Stores
+from bec_orch.logging_setup import redacted
 from bec_orch.orch import doctor
 from bec_orch.orch.audit_tables import job_states
 from bec_orch.orch.audit_values import JobStates
@@ -90,6 +91,6 @@ def _print(findings: list[Finding]) -> None:
     out = console()
     for finding in findings:
         out.print(f"{finding.level.value:<5}", style=_COLOURS[finding.level], end="")
-        out.print(f"{finding.check}: {finding.message}", soft_wrap=True)
+        say(redacted(f"{finding.check}: {finding.message}"))
         if finding.hint and finding.level is not Level.OK:
             say(f"     hint: {finding.hint}")

@@ -9,7 +9,7 @@ from typing import Self
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bec_orch.cli.console import console, note
+from bec_orch.cli.console import as_text, console, note
 from bec_orch.core.models import AttemptOutcome, Claim, Manifest
 from bec_orch.core.runtime_parts import TaskEnd
 
@@ -146,7 +146,7 @@ class BarProgress(SilentProgress):
     def task_ended(self, end: TaskEnd) -> None:
         super().task_ended(end)
         if end.failure:
-            self._progress.console.print(f"{end.claim.volume}: {ending(end)}", soft_wrap=True)
+            self._progress.console.print(as_text(f"{end.claim.volume}: {ending(end)}"), soft_wrap=True)
         self._show()
 
     def _show(self) -> None:

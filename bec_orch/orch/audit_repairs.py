@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from bec_orch.core.models import Job, TaskMessage, VolumeRef
 from bec_orch.core.ports import QueueFactory, TaskStore
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
-from bec_orch.io.postgres.database import Database
+from bec_orch.io.postgres.database import Database, clean_text, first
+from bec_orch.io.postgres.sql_files import statements
 from bec_orch.orch.ahead import batches
 from bec_orch.orch.audit_hints import HintAudit
 from bec_orch.orch.audit_values import Repair, Violation
@@ -106,10 +107,19 @@ class Repairer:
         return self._reopen(violation)
 
     def _enqueue(self, violation: Violation) -> bool:
-        if violation.volume is None or not violation.volume.source:
+        volume = violation.volume
+        if volume is None or not self._is_known(volume.source):
             return False
-        self._unrecorded.append(violation.volume)
+        self._unrecorded.append(volume)
         return True
+
+    def _is_known(self, source: str) -> bool:
+        """Tell whether workers may read this source: what a file in the store names is not trusted, as in a message."""
+        if source == self._default_source:
+            return bool(source)
+        with self._database.transaction("look for a source") as connection:
+            row = first(connection, statements("tasks")["source_is_known"], {"source": clean_text(source)})
+        return bool(row and row["known"])
 
     def _redrive(self, violation: Violation) -> bool:
         volume = violation.volume

@@ -69,7 +69,7 @@ NOT_RECORDED = Invariant(
     "E_AUDIT_NOT_RECORDED",
     "G9",
     "A success.json is there: done in the database",
-    "`bec audit --fix` queues the volume; a worker looks at the artefact and adopts it.",
+    "`bec audit --fix` queues the volume, if its source is known here; a worker looks at the artefact and adopts it.",
 )
 UNREADABLE = Invariant("E_AUDIT_UNREADABLE", "G7", "Each success.json can be read", _AGAIN)
 VERSION = Invariant("E_AUDIT_VERSION", "G10", "success.json is of the task's volume and version", _AGAIN)

@@ -20,6 +20,7 @@ from bec_orch.io.postgres.database import Database, Row, clean_text, rows
 from bec_orch.io.postgres.db import SUPERSEDED
 from bec_orch.io.postgres.rows import message_of
 from bec_orch.io.postgres.sql_files import statements
+from bec_orch.io.sources.sources import parse_source
 from bec_orch.orch.job_admin import read_job
 
 # HEAD requests wait for the network, not for a core; stores answer hundreds at a time.
@@ -103,8 +104,11 @@ class Enqueuer:
 
         Raises:
             ConfigError: there is no such job.
+            UsageError: a volume's source cannot be one (E_SOURCE_NAME).
             DatabaseError, QueueError: one is away; run it again later.
         """
+        for source in {volume.source for volume in volumes}:
+            parse_source(source)
         versions = read_versions(volumes, refresh) if refresh else Versions()
         without = {fault.volume for fault in versions.faults}
         known = [volume for volume in dict.fromkeys(volumes) if volume not in without]

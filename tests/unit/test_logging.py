@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from bec_orch.logging_setup import configure_logging, hide
+from bec_orch.logging_setup import configure_logging, hide, redacted, without_url_passwords
 
 # Its quote and backslash are written in other ways by repr and by JSON.
 PLANTED = 'canary-7f3a"\\end'
@@ -104,3 +104,9 @@ def test_configured_again_writes_each_event_once(logger: logging.Logger, capsys:
     configure_logging("text", "info", [])
     logger.info("task.done")
     assert capsys.readouterr().err.count("task.done") == 1
+
+
+def test_what_goes_elsewhere_than_into_a_log_is_redacted_the_same_way() -> None:
+    configure_logging("json", "info", ["sesame"])
+    assert redacted("open sesame at s3://me:secret@bucket") == "open *** at s3://me:***@bucket"
+    assert without_url_passwords("open sesame at s3://me:secret@bucket") == "open sesame at s3://me:***@bucket"

@@ -1,6 +1,7 @@
 """Image sources by name: `<layout>+<url>`, such as `bdrc+s3://archive.tbrc.org` or `folder+file:///scans`."""
 
 import threading
+from urllib.parse import urlsplit
 
 from bec_orch.core.ports import ImageSource
 from bec_orch.errors import UsageError
@@ -31,6 +32,12 @@ def parse_source(name: str) -> tuple[str, str]:
     layout, plus, url = name.partition("+")
     if layout not in LAYOUTS or not plus or "://" not in url:
         raise _unknown(name)
+    if "@" in urlsplit(url).netloc:
+        raise UsageError(
+            f"The source {layout}+{urlsplit(url).scheme}://... holds a user or password.",
+            code="E_SOURCE_NAME",
+            hint="Credentials are found where the AWS tools look for them; write the URL without.",
+        )
     return layout, url
 
 

@@ -28,6 +28,8 @@ _NO_RIGHT = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
 # S3 tells its error code in the body of the answer, which obstore hands on as it is.
 _S3_CODE = re.compile(r"<Code>(\w+)</Code>")
+_S3_MESSAGE = re.compile(r"<Message>([^<]*)</Message>")
+_S3_BODY = re.compile(r"<(?:\?xml|Error)\b.*", re.DOTALL)
 _LASTING = frozenset({"E_STORAGE_DENIED", "E_STORAGE_MISSING", "E_STORAGE_CREDENTIALS", "E_STORAGE_REGION"})
 
 _CREDENTIALS = (
@@ -95,7 +97,12 @@ def _os_error(error: Exception) -> int | None:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(". ")
+    """Give what an error says in one line; of S3's answer code and message alone: the rest repeats what was sent."""
+    text = str(error)
+    code, message = s3_code(error), _S3_MESSAGE.search(text)
+    told = f"{code}: {message[1]}" if code and message else code
+    text = _S3_BODY.sub(lambda _: told, text) if code else text
+    return (text.splitlines() or [type(error).__name__])[0].rstrip(". ")
 
 
 def missing_store(url: str) -> StorageError:
