@@ -9,22 +9,7 @@ import typer
 from typer.exceptions import TyperException
 
 from bec_orch import __version__
-from bec_orch.cli import (
-    audit,
-    config,
-    db,
-    demo,
-    doctor,
-    errors,
-    evaluation,
-    jobs,
-    queue,
-    run_path,
-    run_volume,
-    scale,
-    worker,
-    workers,
-)
+from bec_orch.cli.commands import Commands
 from bec_orch.cli.console import EXIT_DONE, EXIT_INTERRUPTED, note, print_error, say
 from bec_orch.cli.invocation import Invocation, invocation
 from bec_orch.cli.signals import interrupt_on_sigterm
@@ -32,24 +17,11 @@ from bec_orch.errors import UsageError
 
 app = typer.Typer(
     name="bec",
+    cls=Commands,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Begin with: bec demo",
 )
-app.command("demo", epilog="Example: bec demo --out /tmp/demo")(demo.command)
-app.command("run", epilog="Example: bec run ldv1 ~/scans --out ~/lines")(run_path.command)
-app.command("run-volume", epilog="Example: bec run-volume ldv1 W22084 I0886")(run_volume.command)
-app.add_typer(jobs.app, name="jobs")
-app.add_typer(queue.app, name="queue")
-app.add_typer(evaluation.app, name="eval")
-app.command("worker", epilog="Example: bec worker --job ldv1 --slots 2")(worker.command)
-app.command("workers", epilog="Example: bec workers --job ldv1")(workers.command)
-app.command("errors", epilog="Example: bec errors --job ldv1")(errors.command)
-app.command("audit", epilog="Example: bec audit ldv1 --deep")(audit.command)
-app.add_typer(scale.app, name="scale")
-app.add_typer(db.app, name="db")
-app.add_typer(config.app, name="config")
-app.command("doctor", epilog="Example: bec doctor")(doctor.command)
 
 
 def _print_version(asked: bool) -> None:  # noqa: FBT001  (typer hands a callback its value by position)

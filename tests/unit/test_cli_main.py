@@ -1,6 +1,8 @@
 """The program as a whole: every command has help, an example and --json; every error becomes a line and a code."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import pytest
 import typer
 
 from bec_orch import __version__
-from bec_orch.cli import jobs, main
+from bec_orch.cli import commands, jobs, main
 from bec_orch.cli.main import app, run
 from tests.commands import COMMANDS, Command
 
@@ -142,3 +144,24 @@ def test_job_types_and_their_schemas(capsys: pytest.CaptureFixture[str]) -> None
 def test_the_commands_are_found_by_walking_the_program() -> None:
     assert isinstance(typer.main.get_command(app), typer.core.TyperGroup)
     assert {"run", "demo", "jobs list", "queue enqueue", "doctor"} <= COMMANDS.keys()
+
+
+def test_what_a_command_needs_is_imported_when_it_is_called() -> None:
+    heavy = "{'numpy', 'pyarrow', 'psycopg', 'boto3', 'obstore', 'onnxruntime', 'cv2'}"
+    program = (
+        f"import sys; from bec_orch.cli.main import run; run(['--version']); print(sorted({heavy} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == f"bec-orch {__version__}\n[]\n"
+
+
+def test_ctrl_c_while_a_command_is_imported_leaves_no_traceback(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_name: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "import_module", interrupted)
+    commands._command.cache_clear()
+    assert run(["doctor"]) == 130
+    assert capsys.readouterr().err.lstrip().startswith("Interrupted.")

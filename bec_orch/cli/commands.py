@@ -1,0 +1,69 @@
+"""The commands of `bec`. Each is imported when it is asked for: most need a second for what `--version` never uses."""
+
+from collections.abc import Iterator, Mapping, MutableMapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from typing import Any, cast
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+Command = TyperCommand | TyperGroup
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a command is: a module of this package with `command`, or with `app` where it is a group of commands."""
+
+    module: str
+    example: str | None = None
+
+
+_PLACES = {
+    "demo": _Place("demo", "bec demo --out /tmp/demo"),
+    "run": _Place("run_path", "bec run ldv1 ~/scans --out ~/lines"),
+    "run-volume": _Place("run_volume", "bec run-volume ldv1 W22084 I0886"),
+    "jobs": _Place("jobs"),
+    "queue": _Place("queue"),
+    "eval": _Place("evaluation"),
+    "worker": _Place("worker", "bec worker --job ldv1 --slots 2"),
+    "workers": _Place("workers", "bec workers --job ldv1"),
+    "errors": _Place("errors", "bec errors --job ldv1"),
+    "audit": _Place("audit", "bec audit ldv1 --deep"),
+    "scale": _Place("scale"),
+    "db": _Place("db"),
+    "config": _Place("config"),
+    "doctor": _Place("doctor", "bec doctor"),
+}
+
+
+class Commands(TyperGroup):
+    """The group of all commands."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = cast("MutableMapping[str, Any]", _ByName())
+
+
+class _ByName(Mapping[str, Command]):
+    def __getitem__(self, name: str) -> Command:
+        return _command(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_PLACES)
+
+    def __len__(self) -> int:
+        return len(_PLACES)
+
+
+@cache
+def _command(name: str) -> Command:
+    place = _PLACES[name]
+    module = import_module(f"bec_orch.cli.{place.module}")
+    holder = typer.Typer()
+    if place.example is None:
+        holder.add_typer(module.app, name=name)
+    else:
+        holder.command(name, epilog=f"Example: {place.example}")(module.command)
+    return cast("Command", typer.main.get_group(holder).commands[name])
