@@ -1,7 +1,8 @@
 """SQS as strict as the real one where moto is not, over real HTTP (its JSON protocol), with faults on demand.
 
 A handle that is not the newest is refused where a message is to be hidden, and passed over in silence where it is to be
-deleted. What was received too often goes to the dead-letter queue. All messages can be moved back.
+deleted. What was received too often goes to the dead-letter queue, what is older than the queue keeps messages is gone.
+All messages can be moved back.
 """
 
 import hashlib
@@ -18,6 +19,8 @@ from typing import Any
 
 Json = dict[str, Any]
 ARN = "arn:aws:sqs:us-east-1:123456789012:"
+# Seconds that a queue keeps messages when it is not told: four days.
+RETENTION = "345600"
 
 
 class Refused(Exception):  # noqa: N818
@@ -34,6 +37,7 @@ class Message:
     body: str
     attributes: Json = field(default_factory=dict)
     visible_at: float = 0.0
+    entered_at: float = 0.0
     sent: float = field(default_factory=time.time)
     message_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     handle: str = ""
@@ -64,6 +68,8 @@ class FakeSqs:
         # Positions in a batch that fail, with whether the sender is to blame: one set of them for each call to come.
         self.failing_entries: deque[dict[int, bool]] = deque()
         self.sent_twice = False
+        # Whether the answers to receives are lost on their way.
+        self.swallowing = False
         self.queues: dict[str, Queue] = {}
         self.url = "http://fake"
         self._changed = threading.Condition()
@@ -85,7 +91,10 @@ class FakeSqs:
         name = given["QueueUrl"].rpartition("/")[2]
         if name not in self.queues:
             raise Refused("QueueDoesNotExist", "The specified queue does not exist.")
-        return self.queues[name]
+        queue = self.queues[name]
+        oldest = self.clock() - int(queue.attributes.get("MessageRetentionPeriod", RETENTION))
+        queue.messages = [message for message in queue.messages if message.entered_at >= oldest]
+        return queue
 
     def _url_of(self, name: str) -> Json:
         return {"QueueUrl": f"{self.url}/123456789012/{name}"}
@@ -121,7 +130,7 @@ class FakeSqs:
     def _sent(self, queue: Queue, entry: Json) -> Json:
         visible_at = self.clock() + entry.get("DelaySeconds", 0)
         for _ in range(1 + self.sent_twice):
-            message = Message(entry["MessageBody"], entry.get("MessageAttributes", {}), visible_at)
+            message = Message(entry["MessageBody"], entry.get("MessageAttributes", {}), visible_at, self.clock())
             queue.messages.append(message)
         return {"MessageId": message.message_id, "MD5OfMessageBody": _md5(message.body)}
 
@@ -146,7 +155,7 @@ class FakeSqs:
         while not taken and (left := until - time.monotonic()) > 0:
             self._changed.wait(min(left, 0.02))
             taken = self._taken(self._queue(given), given)
-        return {"Messages": [_shown(message) for message in taken]} if taken else {}
+        return {"Messages": [_shown(message) for message in taken]} if taken and not self.swallowing else {}
 
     def _taken(self, queue: Queue, given: Json) -> list[Message]:
         now = self.clock()

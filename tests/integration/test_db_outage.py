@@ -16,13 +16,15 @@ from bec_orch.errors import DatabaseError
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.db import DBClient
 from bec_orch.orch.enqueue import Enqueuer
-from tests.integration.test_worker_runtime import PAGES, World
+from tests.integration.test_worker_runtime import PAGES, World, fail_times
 from tests.tcp_faults import TcpFaults, tcp_faults
 
 OUTAGE = 2.0
 CLAIM = b"INSERT INTO task_attempts"
 RENEWAL = b"SET lease_expires_at"
 DONE = b"SET state = 'done'"
+FAILED = b"WITH judged AS"
+GIVEN_BACK = b"SET state = 'queued', lease_expires_at = NULL, dispatched_at"
 
 
 @pytest.fixture
@@ -133,6 +135,32 @@ def test_a_commit_whose_acknowledgement_is_lost_is_made_once(world: World, netwo
     assert world.run().outcomes == {AttemptOutcome.DONE: 1}
     assert network.lost.is_set()
     check_done_once(world, volume)
+
+
+def test_a_failure_whose_acknowledgement_is_lost_is_charged_once(world: World, network: TcpFaults) -> None:
+    world.at_page = fail_times(OSError("odd"), 1)
+    world.send(world.volume())
+    network.lose_commit_after = FAILED
+    assert world.run().outcomes == {AttemptOutcome.RETRYABLE_FAILED: 1, AttemptOutcome.DONE: 1}
+    assert network.lost.is_set()
+    assert world.attempts() == ["retryable_failed", "done"]
+    assert world.tasks("charged") == [{"charged": 1}]
+
+
+def test_a_stop_whose_acknowledgement_is_lost_gives_the_task_back_once(world: World, network: TcpFaults) -> None:
+    volume, worker = world.volume(), world.worker()
+
+    def stop() -> None:
+        network.lose_commit_after = GIVEN_BACK
+        worker.stop("SIGTERM")
+
+    world.at_page = Seen(1, stop)
+    world.send(volume)
+    assert worker.run().outcomes == {AttemptOutcome.INTERRUPTED: 1}
+    assert network.lost.is_set()
+    assert world.run().outcomes == {AttemptOutcome.DONE: 1}
+    assert world.attempts() == ["interrupted", "done"]
+    assert world.tasks("charged") == [{"charged": 0}]
 
 
 def test_a_renewal_whose_acknowledgement_is_lost_does_no_harm(world: World, network: TcpFaults) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bec_orch.core.models import AttemptOutcome
+from bec_orch.core.models import AttemptOutcome, Page
 from bec_orch.io.aws.clients import AwsOptions
 from bec_orch.io.aws.sqs import SqsOptions, SqsQueues
 from bec_orch.io.postgres.database import Database
@@ -51,6 +51,103 @@ def test_a_finished_task_has_no_message_left(world: World, sqs: FakeSqs) -> None
     world.send(world.volume())
     world.run()
     assert sqs.bodies(TASKS) == []
+
+
+class Ahead:
+    """A clock that can be put forward."""
+
+    seconds = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.seconds
+
+
+@pytest.fixture
+def clock(sqs: FakeSqs) -> Ahead:
+    sqs.clock = clock = Ahead()
+    return clock
+
+
+DAY = 86_400.0
+
+
+def test_a_message_that_comes_again_while_its_task_runs_disturbs_nobody(
+    world: World, sqs: FakeSqs, clock: Ahead
+) -> None:
+    """The first worker's receipt is stale from then on: what it hides or deletes with it must harm nobody."""
+    others = SqsQueues(SqsOptions(AwsOptions(REGION, sqs.url)))
+    seen: list[str] = []
+
+    def meet(_context: object, page: Page) -> None:
+        if page.index == 0:
+            clock.seconds += 31
+            first, world.queues = world.queues, others  # type: ignore[assignment]
+            assert world.worker("another")._poll(0)
+            world.queues = first
+            seen.extend(sqs.bodies(TASKS))
+
+    world.at_page = meet
+    world.send(world.volume())
+    assert world.run().outcomes == {AttemptOutcome.DONE: 1}
+    assert len(seen) == 1
+    assert len(sqs.bodies(TASKS)) == 1, "a stale receipt deletes nothing"
+    clock.seconds += 31
+    assert world.run().outcomes == {}
+    assert sqs.bodies(TASKS) == [], "whoever reads that the task is done deletes it"
+    assert world.attempts() == ["done"]
+    others.close()
+
+
+def test_receives_that_never_arrive_give_no_message_up(world: World, sqs: FakeSqs, clock: Ahead) -> None:
+    Enqueuer(world.database, world.queues).enqueue("toy", [world.volume()])
+    sqs.swallowing = True
+    for _ in range(60):
+        assert world.queues("toy").receive(limit=1, wait=0, visibility=60) == []
+        clock.seconds += 61
+    sqs.swallowing = False
+    assert sqs.queues[TASKS].messages[0].receives == 60
+    assert world.run().outcomes == {AttemptOutcome.DONE: 1}
+    assert sqs.bodies("bec_toy_dlq") == []
+
+
+def test_messages_that_the_queue_kept_for_too_long_are_sent_again(world: World, sqs: FakeSqs, clock: Ahead) -> None:
+    volumes = [world.volume(f"I{n}", 1) for n in range(3)]
+    Enqueuer(world.database, world.queues).enqueue("toy", volumes)
+    clock.seconds += 15 * DAY
+    assert world.queues("toy").receive(limit=10, wait=0, visibility=60) == []
+    assert world.run(redispatch_after=0.0).outcomes == {AttemptOutcome.DONE: 3}
+
+
+@pytest.mark.parametrize("befalls", ["forgotten by the queue", "held for twelve hours"])
+def test_a_message_that_ends_while_its_task_runs_does_not_end_the_task(
+    world: World, sqs: FakeSqs, clock: Ahead, befalls: str
+) -> None:
+    refused: list[Refused] = []
+    real = sqs.answer
+
+    def answer(action: str, given: dict[str, object]) -> dict[str, object]:
+        try:
+            return real(action, given)
+        except Refused as error:
+            refused.append(error)
+            raise
+
+    def befall(_context: object, page: Page) -> None:
+        if page.index == 0:
+            [message] = sqs.queues[TASKS].messages
+            if befalls == "held for twelve hours":
+                message.received_at -= DAY / 2
+            else:
+                clock.seconds += 15 * DAY
+            while not refused:
+                time.sleep(0.01)
+
+    sqs.answer = answer  # type: ignore[method-assign]
+    world.at_page = befall
+    world.send(world.volume())
+    assert world.run(lease=8.0).outcomes == {AttemptOutcome.DONE: 1}
+    assert {error.code for error in refused} == {"InvalidParameterValue"}
+    assert world.attempts() == ["done"]
 
 
 def test_throttling_and_faults_of_sqs_end_no_worker(world: World, sqs: FakeSqs) -> None:

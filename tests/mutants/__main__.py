@@ -24,7 +24,7 @@ LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "build", "__pycache__", "*_ca
 # Longer than all named tests of a mutant take on a busy machine: one that hangs is one that they notice.
 _SECONDS = 600
 
-_FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
+_FAILED = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.MULTILINE)
 _PASSED, _FAILURES = 0, 1
 
 
@@ -50,7 +50,10 @@ def main() -> int:
         checkout = copied(Path(folder))
         begun = time.monotonic()
         word, by = tested(checkout, sorted({test for mutant in chosen for test in mutant.tests}))
-        print(f"without any edit: {word} {by} ({time.monotonic() - begun:.0f} s)", flush=True)
+        print(
+            f"{'passed' if word == 'survived' else word:8} without any edit: {time.monotonic() - begun:.0f} s {by}",
+            flush=True,
+        )
         if word != "survived":
             print("The tests have to pass before a mutant can show anything.", file=sys.stderr)
             return 2

@@ -138,7 +138,7 @@ MUTANTS = (
                 "                connection.commit()\n",
             ),
         ),
-        (f"{STORE}::TestRenewAndFence", f"{RUNTIME}::test_a_zombie_commits_nothing_when_its_task_was_taken_over"),
+        ("tests/integration/test_db_faults.py::TestRollback",),
     ),
     Mutant(
         "torn-jpeg-is-fine",
