@@ -13,7 +13,7 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.1
 	--custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults model mutants lint packages check lock clean
+.PHONY: help demo test faults fuzz model mutants lint packages check lock clean
 
 help:  ## list these commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 16
@@ -26,6 +26,10 @@ test: $(VENV)/.dev  ## run all tests on this checkout
 
 faults: $(VENV)/.dev  ## inject every fault on both back-ends and print what was lost; ARGS='--minutes 30' adds random pairs
 	$(BIN)/python -m tests.faults $(ARGS)
+
+fuzz: $(VENV)/.dev  ## give mutated input to what reads input from outside, a minute each; ARGS='--seconds 600' for longer
+	$(BIN)/python -m tests.fuzz $(ARGS)
+	$(BIN)/python -m tests.hostile.mutated
 
 model: $(VENV)/.dev  ## play many more histories of tasks than the tests do, and shorten one that fails
 	MODEL_HISTORIES=300 $(BIN)/pytest -n auto tests/model

@@ -61,7 +61,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--minutes", type=float, default=0.0, help="random pairs of faults for so long, after the single ones"
     )
-    parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="picks samples and pairs")  # noqa: S311
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="picks samples and pairs")
     parser.add_argument("--lanes", type=int, default=3, help="scenes that play side by side")
     return parser.parse_args()
 

@@ -64,13 +64,13 @@ def short(backend: str, seed: int) -> list[tuple[Fault, ...]]:
     every = singles(backend)
     telling = [plan for plan in every if plan[0].short and (backend != FLEET or plan[0].backends == {FLEET})]
     others = [plan for plan in every if plan not in telling]
-    return telling + random.Random(seed).sample(others, _SAMPLE)  # noqa: S311  (not for secrets)
+    return telling + random.Random(seed).sample(others, _SAMPLE)
 
 
 def pairs(backend: str, seed: int, minutes: float) -> Iterator[tuple[Fault, ...]]:
     """Give random pairs of faults until the time is up."""
     may_meet = [fault for fault in FAULTS if backend in fault.backends and not fault.alone]
-    chance = random.Random(seed)  # noqa: S311
+    chance = random.Random(seed)
     until = time.monotonic() + 60 * minutes
     while time.monotonic() < until:
         yield tuple(chance.sample(may_meet, 2))

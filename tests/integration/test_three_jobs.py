@@ -69,7 +69,7 @@ class Dice:
         with self._lock:
             self._tries[job, i_id] += 1
             throw = f"{SEED} {job} {i_id} {self._tries[job, i_id]}"
-        thrown = random.Random(throw).random()  # noqa: S311  (dice)
+        thrown = random.Random(throw).random()
         if thrown < PASSING:
             raise FAULTS[3 if thrown < BREAKING else int(thrown * 1000) % 3]
 

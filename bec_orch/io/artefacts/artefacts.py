@@ -18,8 +18,9 @@ from bec_orch.errors import StorageError, TerminalError
 from bec_orch.io.artefacts.attempt_files import StoredAttempt
 from bec_orch.io.artefacts.holdings import Holding, holding_of, holdings, litter_of
 from bec_orch.io.artefacts.inspection import FileFacts, inspect
+from bec_orch.io.artefacts.parquet import BrokenParquet, checked, reading
 from bec_orch.io.artefacts.success_json import parse, success_key, to_bytes
-from bec_orch.io.stores.objects import Objects
+from bec_orch.io.stores.objects import Entry, Objects
 
 
 class StoredArtefacts:
@@ -50,9 +51,9 @@ class StoredArtefacts:
         if entry is None or (file.sha256 and (entry.size, nb_pages) != (file.size, file.rows)):
             return False
         try:
-            with self._objects.open(entry) as opened, pq.ParquetFile(opened) as parquet:
+            with reading(), self._objects.open(entry) as opened, pq.ParquetFile(opened) as parquet:
                 return bool(parquet.metadata.num_rows == nb_pages)
-        except (pa.ArrowException, OSError):
+        except BrokenParquet:
             return False
 
     def open_attempt(
@@ -145,10 +146,17 @@ class StoredArtefacts:
             if entry is None:
                 raise _unreadable(file, "is gone")
             try:
-                with self._objects.open(entry) as opened, pq.ParquetFile(opened) as parquet:
-                    yield from parquet.iter_batches(batch_size, columns=columns)
-            except (pa.ArrowException, OSError) as error:
+                yield from self._batches(entry, columns, batch_size)
+            except BrokenParquet as error:
                 raise _unreadable(file, f"cannot be read ({error})") from error
+
+    def _batches(self, entry: Entry, columns: Sequence[str] | None, batch_size: int) -> Iterator[pa.RecordBatch]:
+        with self._objects.open(entry) as opened:
+            with reading():
+                parquet = pq.ParquetFile(opened)
+                batches = parquet.iter_batches(batch_size, columns=columns)
+            with parquet:
+                yield from checked(batches)
 
 
 def _unreadable(file: ArtefactFile, what: str) -> StorageError:

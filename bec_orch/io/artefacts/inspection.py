@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from bec_orch.core.models import PageCounts
+from bec_orch.io.artefacts.parquet import BrokenParquet, reading
 from bec_orch.io.stores.objects import Entry, Objects
 
 _LEDGER = ("img_file_name", "ok", "skipped")
@@ -35,11 +36,12 @@ def inspect(objects: Objects, key: str) -> FileFacts | None:
     if entry is None:
         return None
     try:
-        with objects.open(entry) as opened, pq.ParquetFile(opened) as parquet:
+        with reading(), objects.open(entry) as opened, pq.ParquetFile(opened) as parquet:
             columns = set(_LEDGER) & set(parquet.schema_arrow.names)
             table = parquet.read(sorted(columns)) if columns else pa.table({})
+            table.validate(full=True)
             rows = int(parquet.metadata.num_rows)
-    except (pa.ArrowException, OSError):
+    except BrokenParquet:
         return None
     return FileFacts(entry.size, _sha256(objects, entry), rows, _names(table), _pages(table))
 

@@ -27,6 +27,7 @@ from bec_orch.core.models import ArtefactLocation, Manifest, PageOutcome
 from bec_orch.core.ports import AttemptKey
 from bec_orch.errors import BecError
 from bec_orch.io.artefacts.local_files import read_parquet, write_parquet
+from bec_orch.io.artefacts.parquet import BrokenParquet, reading
 from bec_orch.io.artefacts.rows import artefact_schema, outcomes_table, part_schema, standing_rows
 from bec_orch.io.stores.objects import Objects
 
@@ -93,9 +94,10 @@ class PartFiles:
         if blob is None:
             return None
         try:
-            table = pq.ParquetFile(pa.BufferReader(blob.data)).read()
-            table.validate(full=True)
-        except (pa.ArrowException, OSError) as error:
+            with reading():
+                table = pq.ParquetFile(pa.BufferReader(blob.data)).read()
+                table.validate(full=True)
+        except BrokenParquet as error:
             log.warning("part_ignored", extra={"part": key, "reason": str(error)})
             return None
         if table.schema.equals(self._schema, check_metadata=False) and self._is_ours(table.schema):

@@ -33,7 +33,7 @@ def parse(data: bytes, etag: str, location: ArtefactLocation) -> Success:
     try:
         content = json.loads(data)
         return _success(content, etag, location)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError) as error:
         raise TerminalError(
             f"The file {success_key(location)} cannot be read as a success.json.",
             code="E_ARTEFACT_BROKEN",
@@ -48,7 +48,7 @@ def _success(content: Mapping[str, Any], etag: str, location: ArtefactLocation) 
         files=_files(content.get("files"), location),
         manifest_etag=_optional(str, content, "manifest_etag"),
         config_hash=_optional(str, content, "config_hash"),
-        models=tuple(ModelInfo(model["name"], model["digest"]) for model in content.get("models", ())),
+        models=tuple(ModelInfo(str(model["name"]), str(model["digest"])) for model in content.get("models", ())),
         task_uid=_optional(str, content, "task"),
         attempt=_optional(int, content, "attempt"),
         code_version=_optional(str, content, "code_version"),

@@ -60,12 +60,15 @@ def decode(data: bytes, header: ImageHeader, reduce: int) -> NDArray[np.uint8]:
     return image[:, :, 0] if header.samples == _GREY else image
 
 
-def check_whole(stream: bytes) -> None:
-    """See that a JPEG stream inside of another file is sound, by decoding it.
+def check_whole(stream: bytes, most_pixels: int) -> None:
+    """See that a JPEG stream inside of another file is sound, by decoding it; it may say that it is larger than that.
 
     Raises:
-        PageError: E_IMAGE_CORRUPT.
+        PageError: E_IMAGE_CORRUPT, or as `probe` raises it.
     """
+    header = probe(stream)
+    if header.pixels > most_pixels:
+        raise corrupt(f"A JPEG of {header.width} x {header.height} pixels lies in an image of {most_pixels}.")
     _decode(stream, "GRAY", {})
 
 

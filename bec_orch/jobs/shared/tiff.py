@@ -38,6 +38,7 @@ _TYPES = {1: "B", 3: "H", 4: "I", 7: "B", 16: "Q"}  # of the tags that are read 
 _LARGEST = 2**31 - 1
 _MAX_VALUES = 2**20  # strips or tiles: 200 megapixels have 781,250 tiles of 16 x 16
 _MAX_TAGS = 4096
+_USUAL_TILE = 2048 * 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ def probe(data: bytes) -> ImageHeader:
     tags = _tags(data, layout, first)
     header = _header(tags)
     _refuse_odd(tags)
+    _most_in_one_piece(tags, header)
     _check_pages(data, layout, first)
     _check_extents(data, tags, header)
     return header
@@ -85,7 +87,7 @@ def decode(data: bytes, header: ImageHeader, reduce: int) -> NDArray[np.uint8]:
     """
     layout, first = _layout(data)
     tags = _tags(data, layout, first)
-    _check_content(data, tags)
+    _check_content(data, tags, _most_in_one_piece(tags, header))
     inverted = _one(tags, _PHOTOMETRIC, 1) == _WHITE_IS_ZERO
     return raster.decode(_one_page_as_stored(data, layout, first), header, reduce, inverted=inverted)
 
@@ -237,7 +239,19 @@ def _pieces(tags: _Tags, header: ImageHeader) -> int:
     return across * down * (_one(tags, _SAMPLES, 1) if separate else 1)
 
 
-def _check_content(data: bytes, tags: _Tags) -> None:
+def _most_in_one_piece(tags: _Tags, header: ImageHeader) -> int:
+    """Tell how many pixels a strip or tile has at most: a tile may reach over the edges of the image.
+
+    Raises:
+        PageError: E_IMAGE_CORRUPT, the tiles are far larger than the image.
+    """
+    tile = _one(tags, _TILE_WIDTH, 1) * _one(tags, _TILE_HEIGHT, 1) if _TILE_OFFSETS in tags else 1
+    if tile > max(4 * header.pixels, _USUAL_TILE):
+        raise corrupt(f"The TIFF has tiles of {tile} pixels, and {header.pixels} in all.")
+    return max(tile, header.pixels)
+
+
+def _check_content(data: bytes, tags: _Tags, most_pixels: int) -> None:
     """Look for damage in the compressed strips that Pillow would not tell of."""
     compression = _one(tags, _COMPRESSION, 1)
     offsets, counts = _extents(tags)
@@ -249,7 +263,7 @@ def _check_content(data: bytes, tags: _Tags) -> None:
         elif compression in _DEFLATE:
             _check_deflate(piece)
         elif compression == _JPEG:
-            jpeg.check_whole(tables[:-2] + piece[2:] if tables else piece)
+            jpeg.check_whole(tables[:-2] + piece[2:] if tables else piece, most_pixels)
 
 
 def _check_deflate(piece: bytes) -> None:
