@@ -30,11 +30,16 @@ def _fault_of(name: str, max_bytes: int) -> str:
         return "is empty, or begins or ends with white space"
     if name in {".", ".."} or "/" in name or "\\" in name:
         return "would leave its folder"
-    if any(unicodedata.category(c) in {"Cc", "Cs", "Zl", "Zp"} for c in name):
+    if not is_plain(name):
         return "holds a control character"
     if len(name.encode()) > max_bytes:
         return f"is longer than {max_bytes} bytes"
     return ""
+
+
+def is_plain(text: str) -> bool:
+    """Tell whether a text holds no control characters, ends of lines, or halves of surrogates."""
+    return all(unicodedata.category(c) not in {"Cc", "Cs", "Zl", "Zp"} for c in text)
 
 
 def printable(name: str, limit: int = 80) -> str:

@@ -151,7 +151,10 @@ class JobAdmin:
         return read_job(connection, name)
 
     def _set_dependencies(self, connection: Connection, job_id: int, name: str, depends_on: Sequence[str]) -> None:
-        ids = {row["name"]: row["id"] for row in rows(connection, self._sql["ids"], {"names": list(depends_on)})}
+        ids = {
+            row["name"]: row["id"]
+            for row in rows(connection, self._sql["ids"], {"names": [clean_text(needed) for needed in depends_on]})
+        }
         unknown = [needed for needed in depends_on if needed not in ids]
         if unknown:
             raise _unknown(unknown[0])

@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -164,6 +165,24 @@ class TestAccidents:
 
     def test_broken_pid_file(self, home: Path) -> None:
         (home / "pg" / "data" / "postmaster.pid").write_text("")
+        with EmbeddedPostgres(home) as server:
+            assert ask(server.conninfo) == "bec"
+
+    def test_port_that_somebody_else_has(self, home: Path) -> None:
+        with contextlib.ExitStack() as taken:
+            with contextlib.suppress(OSError):  # somebody has it already: as good
+                taken.enter_context(socket.create_server(("127.0.0.1", 5432)))
+            with EmbeddedPostgres(home) as server:
+                assert ask(server.conninfo) == "bec"
+
+    @pytest.mark.parametrize("pid", [999_999_999, 1], ids=["dead", "another user's"])
+    def test_socket_that_another_server_left(self, home: Path, pid: int) -> None:
+        sockets = home / "pg" / "run"
+        sockets.mkdir(exist_ok=True)
+        left = socket.socket(socket.AF_UNIX)
+        left.bind(str(sockets / ".s.PGSQL.5432"))
+        left.close()
+        (sockets / ".s.PGSQL.5432.lock").write_text(f"{pid}\n{home}/pg/data\n1700000000\n5432\n{sockets}\n")
         with EmbeddedPostgres(home) as server:
             assert ask(server.conninfo) == "bec"
 

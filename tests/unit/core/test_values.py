@@ -92,6 +92,8 @@ def test_messages_by_hand_and_full_ones_name_the_volume() -> None:
         ('{"w_id": 1, "i_id": "I1"}', "E_MESSAGE_FIELDS"),
         ('{"w_id": "W1", "i_id": "I1", "job": "other"}', "E_MESSAGE_JOB"),
         ('{"w_id": "../W1", "i_id": "I1"}', "E_NAME_UNSAFE"),
+        ('{"w_id": "W1", "i_id": "I1", "source": "folder+file:///a\\u0000"}', "E_MESSAGE_FIELDS"),
+        ('{"w_id": "W1", "i_id": "I1", "source": "folder+file:///a\\ud800"}', "E_MESSAGE_FIELDS"),
         (" " * 20_000, "E_MESSAGE_TOO_LARGE"),
     ],
 )
