@@ -77,6 +77,7 @@ class Attempt:
         }
         missing = [job for job, success in found.items() if success is None]
         if missing:
+            self._parts.store.doubt(self._claim, missing)
             raise RetryableError(
                 f"The artefact of '{missing[0]}' for {self._claim.volume} is gone.",
                 code="E_DEPENDENCY_MISSING",

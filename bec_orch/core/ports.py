@@ -247,6 +247,10 @@ class TaskStore(Protocol):
         """
         ...
 
+    def doubt(self, claim: Claim, jobs: Sequence[str]) -> None:
+        """Have the finished tasks of these jobs for the claim's volume looked at first by the next maintenance."""
+        ...
+
     def reopen(self, task_id: int, reason: str) -> None:
         """Queue a new task in the place of a `done` one whose artefact is gone, and cancel the old one with the reason.
 

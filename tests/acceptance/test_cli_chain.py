@@ -1,5 +1,6 @@
 """Lines, text and evaluation of real job types, as an operator types it: three workers, and one `bec run`."""
 
+import json
 import os
 import shutil
 import signal
@@ -106,11 +107,12 @@ def test_the_session_of_an_operator(bec: Bec, fresh_database: None, home: Path, 
 
 @pytest.mark.timeout(300)
 def test_a_run_tells_the_pages_that_the_first_job_could_not_read(
-    bec: Bec, home: Path, scans: Path, tmp_path: Path
+    bec: Bec, shared_data: Path, scans: Path, tmp_path: Path
 ) -> None:
     shutil.copy(SAMPLES / CUT_OFF, scans / CUT_OFF)
     shutil.rmtree(scans / "W1BEC001")
-    run = ("run", "ocrv1", scans, "--out", tmp_path / "out", "--max-page-error-rate", "0.5")
+    config = json.dumps({"tessdata": str(shared_data / "models" / "tessdata")})
+    run = ("run", "ocrv1", scans, "--out", tmp_path / "out", "--max-page-error-rate", "0.5", "--config-text", config)
     ended = bec(*run)
     assert ended.code == 3, ended.err
     assert "page error of ldv1 in W1BEC002/I1BEC0002, page 3 'I1BEC00020007.jpg': E_IMAGE_TRUNCATED" in ended.err

@@ -226,6 +226,9 @@ class DBClient:
                 connection.execute(self._sql["finish"], {"task_id": task_id, **finished(result)})
                 connection.execute(self._sql["release_dependants"], task)
 
+    def doubt(self, claim: Claim, jobs: Sequence[str]) -> None:
+        self._execute("note a doubt", "doubt", task_id=claim.task_id, jobs=list(jobs))
+
     def reopen(self, task_id: int, reason: str) -> None:
         with self._database.transaction("queue a task again") as connection:
             connection.execute(self._sql["lock_volume_of_task"], {"task_id": task_id})

@@ -307,6 +307,12 @@ WHERE t.id = least.id
 RETURNING t.id, least.w_id, least.i_id, least.source, t.manifest_etag,
           t.pages_ok + t.pages_skipped + t.pages_error AS nb_pages
 
+-- name: doubt
+UPDATE tasks d SET verified_at = NULL
+FROM tasks t, jobs j
+WHERE t.id = %(task_id)s AND j.name = ANY(%(jobs)s) AND j.deleted_at IS NULL
+  AND d.job_id = j.id AND d.volume_id = t.volume_id AND d.state = 'done'
+
 -- name: reopen
 UPDATE tasks t
 SET state = 'canceled', cancel_reason = %(reason)s, finished_at = clock_timestamp(), updated_at = clock_timestamp()

@@ -1,0 +1,157 @@
+"""Score `ocrv1` on text that the cut of its lines was not tuned on.
+
+    python -m bench.ocr_held_out [--data DIR] [--only books|pages|lines]
+
+`books`: the rim of a cut line is chosen anew for each of the four books of `bench.score_ocr` by the pages of the three
+others, and scored on the pages of that book. `pages`: four pictures of one pecha page (`pages_gt/multimodel`), beside
+Tesseract with its own page layout. `lines`: single line pictures of block prints (`lines_gt`), each with parts of the
+lines above and below: the line in the middle, found and cut as on a page, beside Tesseract on the picture as it is.
+Rates are those of `bench.score_ocr`.
+"""
+
+import argparse
+import statistics
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import tesserocr
+from PIL import Image
+
+from bec_orch.core.job_worker import WorkerResources
+from bec_orch.jobs.ldv1.worker import Ldv1Worker
+from bec_orch.jobs.ocrv1 import line_images
+from bec_orch.jobs.ocrv1.worker import Ocrv1Worker
+from bench.score_ocr import MEMORY_BUDGET, error_rate, plain_rates, rows_of, truth_of
+from bench.throughput import LocalModels
+
+RIMS = (0.0, 0.03, 0.05, 0.08, 0.12, 0.25)
+"""Shares of the line's height that are tried above and below the ink; twice that beside it, as it is shipped."""
+LINE_SETS = ("line_crops", "lhasa_lines", "g4_lines")
+
+Rates = Mapping[str, float]
+
+
+class Jobs:
+    """`ldv1` and `ocrv1` with Tesseract's `bod`, over images of a folder."""
+
+    def __init__(self, data: Path, threads: int) -> None:
+        self.tessdata = data / "models" / "tessdata"
+        resources = WorkerResources(threads, MEMORY_BUDGET, LocalModels())
+        self._ldv1 = Ldv1Worker.create({}, resources)
+        self._ocrv1 = Ocrv1Worker.create({"tessdata": str(self.tessdata / "bod.traineddata")}, resources)
+
+    def lines(self, root: Path, names: Sequence[str]) -> pa.Table:
+        """Find the lines."""
+        return rows_of(self._ldv1, root, names)
+
+    def read(self, root: Path, names: Sequence[str], lines: pa.Table) -> list[dict[str, object]]:
+        """Read the lines; gives the artefact's rows."""
+        rows: list[dict[str, object]] = rows_of(self._ocrv1, root, names, {"ldv1": lines}).to_pylist()
+        return rows
+
+    def rates(self, root: Path, names: Sequence[str], lines: pa.Table) -> Rates:
+        """Give the error rate of each page."""
+        rows = self.read(root, names, lines)
+        return {
+            name: error_rate(str(row["page_text"]), truth_of(root / name))
+            for name, row in zip(names, rows, strict=True)
+        }
+
+
+def books(data: Path, jobs: Jobs) -> None:
+    """Print the leave-one-book-out rates."""
+    root = data / "pages_gt"
+    names = list(plain_rates(root / "BASELINE_tesseract_bod.tsv"))
+    lines = jobs.lines(root, names)
+    shipped, by_rim = (line_images.RIM, line_images.SIDE_RIM), {}
+    for rim in RIMS:
+        line_images.RIM, line_images.SIDE_RIM = rim, 2 * rim
+        by_rim[rim] = jobs.rates(root, names, lines)
+    line_images.RIM, line_images.SIDE_RIM = shipped
+    held_out: dict[str, float] = {}
+    for book in sorted({name.partition("/")[0] for name in names}):
+        own = [name for name in names if name.startswith(book)]
+        others = [name for name in names if name not in own]
+        chosen = min(RIMS, key=lambda rim: statistics.median(by_rim[rim][name] for name in others))
+        held_out |= {name: by_rim[chosen][name] for name in own}
+        print(f"{book:24} rim {chosen:.2f}, chosen by the others: median {_median(held_out, own):.4f}")
+    tuned = by_rim[shipped[0]]
+    print(f"all pages: held out {_median(held_out, names):.4f}, with the rim as shipped {_median(tuned, names):.4f}")
+
+
+def _median(rates: Rates, names: Iterable[str]) -> float:
+    return statistics.median(rates[name] for name in names)
+
+
+def pages(data: Path, jobs: Jobs) -> None:
+    """Print the rates of the pecha page's four pictures."""
+    root = data / "pages_gt" / "multimodel"
+    names = sorted(path.name for path in root.iterdir() if path.suffix in {".jpg", ".png"})
+    ours = jobs.rates(root, names, jobs.lines(root, names))
+    plain = _plain(jobs.tessdata, root, names, tesserocr.PSM.AUTO)
+    for name in names:
+        print(f"{name:48} {ours[name]:7.3f} {plain[name]:7.3f}")
+    print(f"{'median':48} {statistics.median(ours.values()):7.3f} {statistics.median(plain.values()):7.3f}")
+
+
+def lines(data: Path, jobs: Jobs) -> None:
+    """Print the rates of the line pictures, set by set."""
+    for kind in LINE_SETS:
+        root = data / "lines_gt" / kind
+        names = sorted(path.name for path in root.iterdir() if path.suffix in {".jpg", ".tif"})
+        rows = jobs.read(root, names, jobs.lines(root, names))
+        ours = {
+            name: error_rate(_middle_line(row, root / name), truth_of(root / name))
+            for name, row in zip(names, rows, strict=True)
+        }
+        plain = _plain(jobs.tessdata, root, names, tesserocr.PSM.RAW_LINE)
+        both = (statistics.median(rates.values()) for rates in (ours, plain))
+        better = sum(ours[name] < plain[name] for name in names)
+        print(
+            f"{kind:12} {len(names):3} lines, median {next(both):.3f}, as they are {next(both):.3f}; better: {better}"
+        )
+
+
+def _middle_line(row: Mapping[str, object], image: Path) -> str:
+    """Give the text of the line whose box is nearest to the middle of the picture; empty when none was found."""
+    with Image.open(image) as opened:
+        middle = opened.height / 2
+    boxes, texts = row["line_bboxes"], row["line_texts"]
+    if not isinstance(boxes, list) or not isinstance(texts, list) or not boxes:
+        return ""
+    distances = [abs(box["y"] + box["h"] / 2 - middle) for box in boxes]
+    return str(texts[distances.index(min(distances))])
+
+
+def _plain(tessdata: Path, root: Path, names: Sequence[str], mode: int) -> Rates:
+    rates = {}
+    with tesserocr.PyTessBaseAPI(path=f"{tessdata}/", lang="bod", psm=mode) as api:
+        for name in names:
+            with Image.open(root / name) as opened:
+                api.SetImage(opened.convert("L"))
+            rates[name] = error_rate(api.GetUTF8Text(), truth_of(root / name))
+    return rates
+
+
+PARTS: Mapping[str, Callable[[Path, Jobs], None]] = {"books": books, "pages": pages, "lines": lines}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    usual = Path(__file__).parents[2] / "shared" / "data"
+    parser.add_argument("--data", type=Path, default=usual, help="folder with pages_gt, lines_gt and models")
+    parser.add_argument("--only", choices=PARTS, help="one part instead of all")
+    parser.add_argument("--threads", type=int, default=2, metavar="N", help="threads")
+    options = parser.parse_args(arguments)
+    jobs = Jobs(options.data, options.threads)
+    for part in [options.only] if options.only else PARTS:
+        print(f"{part}:")
+        PARTS[part](options.data, jobs)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
