@@ -97,21 +97,24 @@ def pages(data: Path, jobs: Jobs) -> None:
 
 
 def lines(data: Path, jobs: Jobs) -> None:
-    """Print the rates of the line pictures, set by set."""
+    """Print the rates of the line pictures, set by set and all together."""
+    cut: dict[str, float] = {}
+    whole: dict[str, float] = {}
     for kind in LINE_SETS:
         root = data / "lines_gt" / kind
         names = sorted(path.name for path in root.iterdir() if path.suffix in {".jpg", ".tif"})
-        rows = jobs.read(root, names, jobs.lines(root, names))
-        ours = {
-            name: error_rate(_middle_line(row, root / name), truth_of(root / name))
-            for name, row in zip(names, rows, strict=True)
-        }
+        rows = zip(names, jobs.read(root, names, jobs.lines(root, names)), strict=True)
+        ours = {name: error_rate(_middle_line(row, root / name), truth_of(root / name)) for name, row in rows}
         plain = _plain(jobs.tessdata, root, names, tesserocr.PSM.RAW_LINE)
-        both = (statistics.median(rates.values()) for rates in (ours, plain))
-        better = sum(ours[name] < plain[name] for name in names)
-        print(
-            f"{kind:12} {len(names):3} lines, median {next(both):.3f}, as they are {next(both):.3f}; better: {better}"
-        )
+        _print_lines(kind, ours, plain)
+        cut, whole = cut | ours, whole | plain
+    _print_lines("all", cut, whole)
+
+
+def _print_lines(kind: str, cut: Rates, whole: Rates) -> None:
+    ours, plain = (statistics.median(rates.values()) for rates in (cut, whole))
+    better = sum(cut[name] < whole[name] for name in cut)
+    print(f"{kind:12} {len(cut):3} lines, median {ours:.3f}, as they are {plain:.3f}; better: {better}")
 
 
 def _middle_line(row: Mapping[str, object], image: Path) -> str:

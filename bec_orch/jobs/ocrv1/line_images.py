@@ -32,6 +32,7 @@ SIDE_RIM = 0.1
 """... and beside it. The shares at which Tesseract reads the project's pages best, on a broad optimum; docs/ocr.md."""
 LEAST_CONTRAST = 24
 """Grey levels between ink and paper; a line with less is blank."""
+_ALL, _INSIDE = 2, 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +83,8 @@ def alone(picture: Grey, inside: Grey) -> Grey | None:
         picture: grey (H, W), dark ink on light paper.
         inside: 255 inside the line's contours.
     """
-    _, ink = cv2.threshold(picture, 0, 255, cv2.THRESH_BINARY_INV + cv2.THRESH_OTSU)
-    if not _has_contrast(picture, ink):
+    darkest_paper, ink = cv2.threshold(picture, 0, 255, cv2.THRESH_BINARY_INV + cv2.THRESH_OTSU)
+    if not _has_contrast(picture, int(darkest_paper)):
         return None
     own, foreign = _parted(ink, inside)
     if not own.any():
@@ -92,8 +93,13 @@ def alone(picture: Grey, inside: Grey) -> Grey | None:
     return _trimmed(np.where(foreign, np.uint8(paper), picture), own, paper)
 
 
-def _has_contrast(picture: Grey, ink: Grey) -> bool:
-    dark, light = cv2.mean(picture, ink)[0], cv2.mean(picture, cv2.bitwise_not(ink))[0]
+def _has_contrast(picture: Grey, threshold: int) -> bool:
+    counts = cv2.calcHist([picture], [0], None, [256], [0, 256]).ravel()
+    levels = np.arange(256)
+    dark, light = (
+        float(levels[part] @ counts[part]) / max(float(counts[part].sum()), 1.0)
+        for part in (slice(threshold + 1), slice(threshold + 1, None))
+    )
     return light - dark >= LEAST_CONTRAST
 
 
@@ -109,7 +115,11 @@ def _parted(ink: Grey, inside: Grey) -> tuple[NDArray[np.bool_], NDArray[np.bool
     tops, heights = facts[:, cv2.CC_STAT_TOP], facts[:, cv2.CC_STAT_HEIGHT]
     own = (within > OWN_SHARE * areas) & (tops > 0) & (tops + heights < len(ink))
     shared = within >= areas[own].mean() if own.any() else within > 0
-    mine = own[labels] | (shared[labels] & (inside > 0) & (ink > 0))
+    # What each piece keeps: all of itself, what lies inside, or nothing. One look-up for each pixel.
+    kept = np.where(own, np.uint8(_ALL), np.where(shared, np.uint8(_INSIDE), np.uint8(0)))
+    kept[0] = 0  # the paper
+    by_pixel = kept.take(labels)
+    mine = (by_pixel == _ALL) | ((by_pixel == _INSIDE) & (inside > 0))
     others = ((ink > 0) & ~mine).astype(np.uint8)
     return mine, (cv2.dilate(others, np.ones((3, 3), np.uint8)) > 0) & ~mine
 
