@@ -107,7 +107,8 @@ def lines(data: Path, jobs: Jobs) -> None:
         ours = {name: error_rate(_middle_line(row, root / name), truth_of(root / name)) for name, row in rows}
         plain = _plain(jobs.tessdata, root, names, tesserocr.PSM.RAW_LINE)
         _print_lines(kind, ours, plain)
-        cut, whole = cut | ours, whole | plain
+        cut.update(ours)
+        whole.update(plain)
     _print_lines("all", cut, whole)
 
 
