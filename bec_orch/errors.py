@@ -9,6 +9,7 @@
     │   ├── DatabaseError       the database is away, or refused for a passing reason
     │   │   └── DatabaseRefused     it refused for a reason that somebody must see to
     │   ├── QueueError          the queue is away, or refused for a passing reason
+    │   │   ├── QueueRefused        it refused for a reason that somebody must see to
     │   │   └── PartlySent          it took some of the messages before
     │   └── DiskFullError       no room for the files of this attempt
     ├── TerminalError       trying this task again cannot help
@@ -108,6 +109,12 @@ class QueueError(RetryableError):
     """The queue is away, or refused for a passing reason."""
 
     default_code = "E_QUEUE"
+
+
+class QueueRefused(QueueError):  # noqa: N818
+    """The queue's service answered, and will say the same until somebody sees to it: rights, credentials, no queue."""
+
+    default_code = "E_QUEUE_REFUSED"
 
 
 class PartlySent(QueueError):  # noqa: N818  (it tells a state beside the fault)

@@ -38,11 +38,15 @@ class Redactor:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: `ts` (UTC), `level`, `event`, `logger`, the fields, and `traceback` if there is one."""
+    """One JSON object a line: `ts` (UTC), `level`, `event`, `logger`, the fields, and `traceback` if there is one.
+
+    `always` are fields of every line.
+    """
 
     def __init__(self, redact: Redactor) -> None:
         super().__init__()
         self._redact = redact
+        self.always: dict[str, Any] = {}
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -50,6 +54,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "event": record.getMessage(),
             "logger": record.name,
+            **self.always,
             **fields_of(record),
         }
         if record.exc_info:
@@ -106,7 +111,15 @@ def configure_logging(style: str, level: str, secrets: Sequence[str]) -> None:
     root.handlers[:] = [handler]
     # Libraries tell their troubles only: psycopg.pool and obstore would fill the log of a worker that waits.
     root.setLevel(logging.WARNING)
-    logging.getLogger("bec_orch").setLevel(level.upper())
+    for chatty in ("bec_orch", "stamina"):
+        logging.getLogger(chatty).setLevel(level.upper())
+
+
+def tell_always(**fields: Any) -> None:
+    """Have every line of JSON hold these fields from now on: a log of many workers is read by them."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler.formatter, JsonFormatter):
+            handler.formatter.always.update(fields)
 
 
 def hide(secret: str) -> None:

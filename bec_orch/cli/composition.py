@@ -114,11 +114,16 @@ def aws_options(settings: Settings) -> AwsOptions:
 
 def open_queues(settings: Settings, database: Database) -> Queues:
     """Give the queues of the settings: on SQS, or in the database."""
-    if not settings.uses_sqs:
-        return PgQueues(database)
+    return sqs_queues(settings) if settings.uses_sqs else PgQueues(database)
+
+
+def sqs_queues(settings: Settings) -> SqsQueues:
+    """Give the queues on SQS."""
     endpoint_url = settings.sqs_endpoint_url or settings.aws_endpoint_url
     aws = AwsOptions(settings.region, endpoint_url)
-    return SqsQueues(SqsOptions(aws, settings.queue_urls, visibility=round(settings.lease_seconds)))
+    return SqsQueues(
+        SqsOptions(aws, settings.queue_urls, visibility=round(settings.lease_seconds), metrics=aws_options(settings))
+    )
 
 
 def this_machine(settings: Settings) -> InstanceMetadata | None:
@@ -249,6 +254,7 @@ def _worker_options(settings: Settings, slots: int, grace: float) -> WorkerOptio
         maintenance_every=settings.maintenance_seconds,
         redispatch_after=settings.redispatch_after_seconds,
         failures_in_a_row=settings.black_hole_guard,
+        refusal_patience=settings.lease_seconds / 2,
     )
 
 

@@ -24,8 +24,28 @@ EXIT_DONE = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_PAGE_ERRORS = 3
-EXIT_REFUSED = 4
+EXIT_DATABASE = 4
+EXIT_RIGHTS = 5
+EXIT_MISSING = 6
 EXIT_INTERRUPTED = 130
+
+# What waiting does not mend, by what somebody has to see to. All other refusals of the database are of the first kind.
+_EXIT_BY_CODE = {
+    "E_DB_NEWER": EXIT_DATABASE,
+    "E_DB_SCHEMA": EXIT_DATABASE,
+    "E_AWS_CREDENTIALS": EXIT_RIGHTS,
+    "E_AWS_DENIED": EXIT_RIGHTS,
+    "E_QUEUE_CREDENTIALS": EXIT_RIGHTS,
+    "E_QUEUE_DENIED": EXIT_RIGHTS,
+    "E_SECRET_CREDENTIALS": EXIT_RIGHTS,
+    "E_SECRET_DENIED": EXIT_RIGHTS,
+    "E_STORAGE_CREDENTIALS": EXIT_RIGHTS,
+    "E_STORAGE_DENIED": EXIT_RIGHTS,
+    "E_QUEUE_MISSING": EXIT_MISSING,
+    "E_QUEUE_NO_DLQ": EXIT_MISSING,
+    "E_STORAGE_MISSING": EXIT_MISSING,
+    "E_STORAGE_REGION": EXIT_MISSING,
+}
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -110,7 +130,9 @@ def exit_code_of(error: BecError) -> int:
     if isinstance(error, Interrupted):
         return EXIT_INTERRUPTED
     if isinstance(error, DatabaseRefused):
-        return EXIT_REFUSED
+        return EXIT_DATABASE
+    if error.code in _EXIT_BY_CODE:
+        return _EXIT_BY_CODE[error.code]
     return EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED
 
 

@@ -1,68 +1,96 @@
 """`bec doctor`: checks the surroundings, and says what to do."""
 
+from dataclasses import dataclass, field
+
 import typer
 
 from bec_orch.cli.audit import print_states
-from bec_orch.cli.composition import Parts, aws_options, open_parts, open_stores, worker_resources
+from bec_orch.cli.composition import aws_options, open_database, open_stores, sqs_queues, worker_resources
 from bec_orch.cli.console import EXIT_FAILED, console, print_json, say
 from bec_orch.cli.invocation import invocation
 from bec_orch.cli.options import Json
+from bec_orch.cli.scaling_parts import missing_settings, network_spec
 from bec_orch.config import LoadedSettings, Settings
 from bec_orch.core.models import Job
-from bec_orch.io.aws.sqs import SqsQueues
 from bec_orch.io.postgres.database import Database
+from bec_orch.io.postgres.db import DBClient
+from bec_orch.io.postgres.migrate import migrate
+from bec_orch.io.postgres.pgqueue import PgQueues
 from bec_orch.io.stores.storage import Stores
 from bec_orch.logging_setup import redacted
 from bec_orch.orch import doctor
 from bec_orch.orch.audit_tables import job_states
 from bec_orch.orch.audit_values import JobStates
 from bec_orch.orch.doctor import Finding, Level, examine
-from bec_orch.orch.doctor_fleet import check_identity, check_job_queues, check_tls
+from bec_orch.orch.doctor_fleet import check_identity, check_job_queues, check_machines, check_rights, check_tls
 from bec_orch.orch.job_admin import JobAdmin
 
 _COLOURS = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "red"}
 
 
+@dataclass(slots=True)
+class _Tables:
+    """What the database was found to hold; nothing where it is away, or has no tables of ours."""
+
+    findings: list[Finding] = field(default_factory=list)
+    jobs: list[Job] = field(default_factory=list)
+    states: list[JobStates] = field(default_factory=list)
+
+
 def command(ctx: typer.Context, *, as_json: Json = False) -> None:
-    """Check database, tasks, queues, clock, stores, credentials, disk and models. Exit code 1 if a check fails."""
+    """Check database, tasks, queues, clock, stores, rights, disk and models. Exit code 1 if a check fails."""
     loaded = invocation(ctx).loaded
     settings = loaded.settings
     stores = open_stores(settings)
-    findings, jobs, states = _of_database(loaded)
+    tables = _of_database(loaded)
+    findings = [doctor.check_program(), *tables.findings]
     if settings.uses_sqs:
-        findings.append(examine("credentials", lambda: check_identity(aws_options(settings))))
+        findings += _of_aws(settings, tables.jobs)
     findings += _of_stores(stores, settings)
-    findings += doctor.check_models(jobs, worker_resources(settings, stores))
+    findings += doctor.check_models(tables.jobs, worker_resources(settings, stores))
     findings.append(doctor.check_disk(settings.home))
     if as_json:
         print_json(findings)
     else:
         _print(findings)
         say()
-        print_states(states)
+        print_states(tables.states)
     if any(finding.level is Level.FAIL for finding in findings):
         raise typer.Exit(EXIT_FAILED)
 
 
-def _of_database(loaded: LoadedSettings) -> tuple[list[Finding], list[Job], list[JobStates]]:
-    """Check the database and what lies in it; gives its jobs and their tasks too, none when it is away."""
-    settings = loaded.settings
-    jobs: list[Job] = []
-    states: list[JobStates] = []
-    findings: list[Finding] = []
+def _of_database(loaded: LoadedSettings) -> _Tables:
+    tables = _Tables()
 
     def look() -> Finding:
-        with open_parts(settings) as parts:
-            jobs.extend(JobAdmin(parts.database).list())
-            if settings.sql_host:
-                findings.append(examine("database TLS", lambda: _tls(loaded, parts.database)))
-            states.extend(job_states(parts.database))
-            findings.append(examine("tasks", lambda: doctor.check_tasks(parts.database, jobs, states)))
-            findings.extend(_of_queues(parts, jobs))
-            findings.append(examine("clock", lambda: doctor.check_clock(parts.store.now)))
-            return doctor.check_schema(parts.database)
+        with open_database(loaded.settings) as database:
+            found = _of_server(loaded, database, tables)
+            if found.level is Level.OK:
+                _of_tables(loaded.settings, database, tables)
+            return found
 
-    return [examine("database", look), *findings], jobs, states
+    tables.findings.insert(0, examine("database", look))
+    return tables
+
+
+def _of_server(loaded: LoadedSettings, database: Database, tables: _Tables) -> Finding:
+    settings = loaded.settings
+    if settings.sql_host is None:
+        migrate(database)
+    else:
+        tables.findings.append(examine("database TLS", lambda: _tls(loaded, database)))
+    clock = DBClient(database, default_source="").now
+    tables.findings.append(examine("clock", lambda: doctor.check_clock(clock)))
+    return doctor.check_schema(database)
+
+
+def _of_tables(settings: Settings, database: Database, tables: _Tables) -> None:
+    tables.jobs.extend(JobAdmin(database).list())
+    tables.states.extend(job_states(database))
+    tables.findings.append(examine("tasks", lambda: doctor.check_tasks(database, tables.jobs, tables.states)))
+    if not settings.uses_sqs:
+        queue = PgQueues(database)("doctor")
+        tables.findings.append(examine("queue", lambda: doctor.check_queue(queue)))
 
 
 def _tls(loaded: LoadedSettings, database: Database) -> Finding:
@@ -70,11 +98,25 @@ def _tls(loaded: LoadedSettings, database: Database) -> Finding:
     return check_tls(database, settings.sql_sslmode, loaded.why_sslmode(), local=settings.sql_is_local)
 
 
-def _of_queues(parts: Parts, jobs: list[Job]) -> list[Finding]:
-    if isinstance(parts.queues, SqsQueues):
-        return check_job_queues(parts.queues, jobs)
-    queues = parts.queues
-    return [examine("queue", lambda: doctor.check_queue(queues("doctor")))]
+def _of_aws(settings: Settings, jobs: list[Job]) -> list[Finding]:
+    options = aws_options(settings)
+    credentials = examine("credentials", lambda: check_identity(options))
+    if credentials.level is Level.FAIL:
+        return [credentials]
+    return [
+        credentials,
+        *_of_queues(settings, jobs),
+        examine("operator rights", lambda: check_rights(options)),
+        examine("new machines", lambda: check_machines(options, network_spec(settings), missing_settings(settings))),
+    ]
+
+
+def _of_queues(settings: Settings, jobs: list[Job]) -> list[Finding]:
+    queues = sqs_queues(settings)
+    try:
+        return check_job_queues(queues, jobs)
+    finally:
+        queues.close()
 
 
 def _of_stores(stores: Stores, settings: Settings) -> list[Finding]:

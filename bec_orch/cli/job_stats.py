@@ -4,7 +4,7 @@ import datetime as dt
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Group
@@ -17,6 +17,8 @@ from bec_orch.cli.invocation import invocation
 from bec_orch.cli.options import JobName, Json
 from bec_orch.orch.discovery import Discovery, JobStats
 from bec_orch.orch.prices import Cost, PriceTable, read_prices
+
+T = TypeVar("T")
 
 _LOOK_EVERY = 5.0
 
@@ -80,6 +82,7 @@ def _picture(found: Standing) -> Group:
 
 def _record(found: Standing) -> dict[str, Any]:
     stats = found.stats
+    eta = None if stats.eta_seconds is None else str(dt.timedelta(seconds=round(stats.eta_seconds)))
     volumes = {f"volumes {state.value}": count for state, count in stats.volumes.items()}
     return {
         "job": stats.job.name,
@@ -88,13 +91,17 @@ def _record(found: Standing) -> dict[str, Any]:
         "pages ok": stats.pages.ok,
         "pages skipped": stats.pages.skipped,
         "pages with errors": stats.pages.error,
-        "pages left": stats.pages_left,
-        "pages/s, 5 minutes": stats.pages_per_second_5min,
-        "pages/s, 1 hour": stats.pages_per_second_1h,
-        "time left": None if stats.eta_seconds is None else str(dt.timedelta(seconds=round(stats.eta_seconds))),
+        "pages left": _or_unknown(stats.pages_left),
+        "pages/s, 5 minutes": _or_unknown(stats.pages_per_second_5min),
+        "pages/s, 1 hour": _or_unknown(stats.pages_per_second_1h),
+        "time left": _or_unknown(eta),
         "cost so far": cost_in_words(found.cost),
         "cost per 1,000 pages": _price(found.per_thousand, found.cost),
     }
+
+
+def _or_unknown(value: T | None) -> T | str:
+    return "unknown" if value is None else value
 
 
 def cost_in_words(cost: Cost | None) -> str | None:

@@ -1,5 +1,6 @@
 """`bec queue`: volumes into the queue of a job, and what becomes of its messages."""
 
+from collections import Counter
 from dataclasses import asdict
 from typing import Annotated
 
@@ -10,13 +11,15 @@ from bec_orch.cli.composition import open_parts
 from bec_orch.cli.console import note, print_json, print_record, print_rows, say
 from bec_orch.cli.invocation import invocation
 from bec_orch.cli.options import JobName, Json, Limit, parse_names
-from bec_orch.core.models import DeadLetter
+from bec_orch.core.models import DeadLetter, QueueStats
 from bec_orch.core.names import printable
 from bec_orch.errors import UsageError
-from bec_orch.orch.discovery import Discovery
+from bec_orch.orch.discovery import Discovery, ErrorGroup
 from bec_orch.orch.redrive import RedriveFilter, Redriver
 
 app = typer.Typer(help="Put volumes into the queue of a job, and look after its messages.")
+
+_REASONS = 1000
 
 Dead = Annotated[bool, typer.Option("--dead", help="The dead letters instead.")]
 
@@ -41,10 +44,12 @@ def stats(ctx: typer.Context, job: JobName, *, as_json: Json = False) -> None:
             "in_flight": found.queue.in_flight,
             "delayed": found.queue.delayed,
             "dead": found.queue.dead,
-            "oldest message": _age(found.queue.oldest_seconds),
+            "oldest message": _oldest(found.queue),
             "oldest queued task": _age(found.oldest_task_seconds),
         }
     )
+    if found.is_full:
+        say("SQS gives no more messages: as many are in flight as it allows. It goes on when workers finish theirs.")
     for disagreement in found.disagreements:
         say(f"Queue and database disagree: {disagreement}.")
 
@@ -83,10 +88,13 @@ def redrive(
     wanted = RedriveFilter(code, fingerprint, parse_names(volume) if volume else None)
     with open_parts(invocation(ctx).settings) as parts:
         report = Redriver(parts.database, parts.queues).redrive(job, wanted)
+        groups = Discovery(parts.database, parts.queues).errors(job, limit=_REASONS)
     if as_json:
         print_json(report)
         return
     print_record({"tasks reset": report.reset, "dead letters moved": report.moved, "messages sent": report.sent})
+    if not report.reset and not report.moved and (code or fingerprint):
+        _tell_reasons(groups, job)
     for refused in report.refused:
         note(f"warning: {printable(str(refused.volume))} is {refused.state.value}, and was not touched.")
 
@@ -104,12 +112,29 @@ def purge(
     what = "dead letters" if dead else "messages"
     if not yes:
         raise UsageError(f"This would delete all {what} of the queue {job}.", hint="Add --yes to do it.")
-    with open_parts(invocation(ctx).settings) as parts:
+    settings = invocation(ctx).settings
+    with open_parts(settings) as parts:
         deleted = parts.queues(parts.store.job(job).name).purge(dead=dead)
     if as_json:
         print_json({"deleted": deleted})
+    elif settings.uses_sqs:
+        say(f"{deleted:,} {what} are being deleted: SQS takes up to 60 s, and deletes what is sent meanwhile, too.")
     else:
         say(f"{deleted:,} {what} were deleted.")
+
+
+def _tell_reasons(groups: list[ErrorGroup], job: str) -> None:
+    """Say for which reasons tasks have failed for good, to who asked for another one."""
+    tasks: Counter[str] = Counter()
+    for group in groups:
+        tasks[group.code] += group.terminal
+    there = ", ".join(f"{code} ({count:,} tasks)" for code, count in tasks.most_common() if count)
+    note(f"No task of {job} has failed for that reason. Tasks failed for good with: {there or 'nothing'}.")
+
+
+def _oldest(queue: QueueStats) -> str | None:
+    there = queue.visible or queue.in_flight or queue.delayed
+    return "unknown" if there and queue.oldest_seconds is None else _age(queue.oldest_seconds)
 
 
 def _age(seconds: float | None) -> str | None:

@@ -1,6 +1,7 @@
 """What `bec scale` works with, built from the settings."""
 
 import sys
+from dataclasses import replace
 
 from bec_orch.cli.composition import aws_options
 from bec_orch.config import LoadedSettings, Settings, variable
@@ -32,16 +33,33 @@ def machine_spec(loaded: LoadedSettings, job: str) -> MachineSpec:
         ConfigError: a setting for it is missing, or machines could not work with the others (E_SCALE_SETTINGS).
     """
     settings = loaded.settings
-    for field in ("ec2_kit_url", "ec2_subnets", "ec2_security_groups", "ec2_instance_profile"):
-        _require(settings, field)
+    missing = missing_settings(settings)
+    if missing:
+        raise ConfigError(
+            f"{missing[0]} is not set, and new machines need it.",
+            code="E_SCALE_SETTINGS",
+            hint="docs/operating.md tells where it comes from.",
+        )
+    script = user_data(job, (settings.ec2_kit_url or "").rstrip("/"), loaded.for_machines())
+    return replace(network_spec(settings), user_data=script)
+
+
+def network_spec(settings: Settings) -> MachineSpec:
+    """Give what each new machine is, before it runs anything."""
     return MachineSpec(
         image=settings.ec2_image,
         subnets=settings.ec2_subnets,
         security_groups=settings.ec2_security_groups,
         instance_profile=settings.ec2_instance_profile or "",
-        user_data=user_data(job, (settings.ec2_kit_url or "").rstrip("/"), loaded.for_machines()),
+        user_data="",
         disk_gib=settings.ec2_disk_gib,
     )
+
+
+def missing_settings(settings: Settings) -> list[str]:
+    """Give the variables that new machines need and that are not set."""
+    needed = ("ec2_kit_url", "ec2_subnets", "ec2_security_groups", "ec2_instance_profile")
+    return [variable(field) for field in needed if not getattr(settings, field)]
 
 
 def queue_of(settings: Settings, job: str) -> str:
@@ -57,12 +75,3 @@ def queue_of(settings: Settings, job: str) -> str:
             hint="Set BEC_REGION, or give the number of machines yourself: `bec scale up`.",
         )
     return queue_names(job)[0]
-
-
-def _require(settings: Settings, field: str) -> None:
-    if not getattr(settings, field):
-        raise ConfigError(
-            f"{variable(field)} is not set, and new machines need it.",
-            code="E_SCALE_SETTINGS",
-            hint="docs/operating.md tells where it comes from.",
-        )

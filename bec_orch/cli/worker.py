@@ -14,6 +14,7 @@ from bec_orch.cli.invocation import invocation, prepare, start_logging
 from bec_orch.cli.options import Json
 from bec_orch.cli.progress import Unwatched
 from bec_orch.cli.signals import interrupt_on_sigterm, stopping
+from bec_orch.cli.worker_start import await_surroundings
 from bec_orch.cli.working import work
 from bec_orch.config import Settings
 from bec_orch.core.worker_runtime import WorkerReport
@@ -42,6 +43,7 @@ def command(
     """Work for a job until SIGTERM, Ctrl-C or a notice of EC2: exit code 0, its task finished or given back."""
     settings = invocation(ctx).settings
     start_logging(settings, "info")
+    await_surroundings(settings)
     name = _job_name(settings, job, job_id)
     if processes > 1:
         raise typer.Exit(_supervise(_share(settings, processes), name, slots, processes, until_empty=until_empty))
@@ -103,7 +105,15 @@ def _supervise(settings: Settings, job: str, slots: int, processes: int, *, unti
     failed = [child for child in children if child.exitcode not in fine]
     for child in failed:
         logger.error("worker.process_failed", extra={"child": child.name, "exit_code": child.exitcode})
-    return EXIT_FAILED if failed else EXIT_DONE
+    return _worst({child.exitcode for child in failed})
+
+
+def _worst(codes: set[int | None]) -> int:
+    # Where all were refused for one reason, its code is told; the number of a signal is no exit code.
+    if not codes:
+        return EXIT_DONE
+    code = codes.pop() if len(codes) == 1 else None
+    return code if code and code > 0 else EXIT_FAILED
 
 
 def _child(settings: Settings, job: str, slots: int, until_empty: bool) -> None:  # noqa: FBT001  (a process's arguments)

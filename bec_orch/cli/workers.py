@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from bec_orch.cli.composition import open_parts
-from bec_orch.cli.console import print_json, print_rows
+from bec_orch.cli.console import as_text, print_json, print_rows
 from bec_orch.cli.invocation import invocation
 from bec_orch.cli.options import Json, Limit
 from bec_orch.orch.discovery import Discovery, WorkerView
@@ -15,7 +15,7 @@ def command(
     ctx: typer.Context,
     *,
     job: Annotated[str | None, typer.Option(metavar="JOB", help="Only workers of this job.")] = None,
-    everyone: Annotated[bool, typer.Option("--all", help="Those that have ended, too.")] = False,
+    everyone: Annotated[bool, typer.Option("--all", help="Those that have ended or are long lost, too.")] = False,
     limit: Limit = 100,
     as_json: Json = False,
 ) -> None:
@@ -32,7 +32,10 @@ def command(
 
 
 def _row(worker: WorkerView) -> dict[str, Any]:
-    doing = ", ".join(f"{task.w_id}/{task.i_id} {task.pages_done}/{task.pages_total}" for task in worker.doing)
+    doing = ", ".join(
+        f"{task.w_id}/{task.i_id} {task.pages_done}/{task.pages_total} since {as_text(task.since)}"
+        for task in worker.doing
+    )
     state = f"{worker.condition.value} ({worker.stop_reason})" if worker.stop_reason else worker.condition.value
     return {
         "worker": worker.id,

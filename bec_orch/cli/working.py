@@ -9,6 +9,7 @@ from bec_orch.core.runtime_parts import WorkerObserver
 from bec_orch.core.worker_runtime import EMPTY, BECWorker, WorkerReport
 from bec_orch.errors import BecError
 from bec_orch.io.aws.imds import Notice, NoticeWatcher, known_machine
+from bec_orch.logging_setup import tell_always
 
 _NOTICES = frozenset(notice.value for notice in Notice)
 
@@ -47,6 +48,7 @@ def work(
     """
     metadata = this_machine(parts.settings)
     with worker_parts(parts, job, observer, slots=slots, grace=grace) as built:
+        tell_always(job=job.name, worker=built.worker_id)
         worker = BECWorker(built, worker_info(built, known_machine(metadata)))
         with stopping(worker.stop, word) as stop, NoticeWatcher(metadata, worker.stop):
             report = worker.run(until_empty=until_empty)

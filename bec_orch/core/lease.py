@@ -79,14 +79,14 @@ class Lease:
         try:
             held = self._store.renew(self._claim, self._seconds)
         except RetryableError as error:
-            logger.warning("lease.renewal_failed", extra={"task": self._claim.task_id, "code": error.code})
+            logger.warning("lease.renewal_failed", extra={**self._claim.named(), "code": error.code})
             return False
         if held:
             self._deadline = sent_at + self._seconds * (1 - _MARGIN)
             self._extend_message()
         else:
             self._superseded = True
-            logger.warning("lease.superseded", extra={"task": self._claim.task_id, "attempt": self._claim.attempt})
+            logger.warning("lease.superseded", extra=self._claim.named())
         return held
 
     def _extend_message(self) -> None:
@@ -98,4 +98,4 @@ class Lease:
         except ReceiptExpired:
             self._message_lost = True
         except RetryableError as error:
-            logger.warning("lease.message_not_extended", extra={"task": self._claim.task_id, "code": error.code})
+            logger.warning("lease.message_not_extended", extra={**self._claim.named(), "code": error.code})

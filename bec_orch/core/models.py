@@ -179,7 +179,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class QueueStats:
-    """Counts of one queue; `oldest_seconds` is the age of the oldest message that waits, None when none does."""
+    """Counts of one queue; `oldest_seconds` is that of the oldest message, None if there is none, or unknown."""
 
     visible: int
     in_flight: int
@@ -208,6 +208,10 @@ class Claim:
     charged: int
     nb_images_intro: int = 0
     task_uid: str = ""
+
+    def named(self) -> dict[str, Any]:
+        """Give the fields by which events of the log name this attempt."""
+        return {"task": self.task_id, "volume": str(self.volume), "attempt": self.attempt}
 
 
 class Refusal(StrEnum):

@@ -19,7 +19,9 @@ class WorkerOptions:
     `lease` is how long a claim is kept without a renewal, and so how long a dead worker's task waits; `grace` is what a
     stop leaves for finishing; `redispatch_after` is the age at which a queued task's message counts as lost; a worker
     whose last `failures_in_a_row` different tasks all failed for retryable reasons stops itself; a finished task waits
-    `outage_patience` for the database; `verify_batch` finished artefacts are looked at in each round of maintenance.
+    `outage_patience` for the database; a queue that refuses, as one does in the minute after it was made or deleted, is
+    asked again for `refusal_patience` before the worker ends; `verify_batch` finished artefacts are looked at in each
+    round of maintenance.
     """
 
     work_dir: Path
@@ -33,6 +35,7 @@ class WorkerOptions:
     redispatch_after: float = 900.0
     failures_in_a_row: int = 5
     outage_patience: float = 600.0
+    refusal_patience: float = 60.0
     verify_batch: int = 20
 
 
@@ -82,6 +85,12 @@ class Activities:
         """Forget a task that ended."""
         with self._lock:
             self._by_task.pop(task_id, None)
+
+    def pages_done(self, task_id: int) -> int | None:
+        """Tell how many pages of a task have a row; None before it has its manifest."""
+        with self._lock:
+            activity = self._by_task.get(task_id)
+        return activity.pages_done if activity else None
 
     def all(self) -> list[TaskActivity]:
         """Give what is going on now."""

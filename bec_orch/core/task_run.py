@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 from uuid import uuid4
 
 from bec_orch.core.attempt import Attempt
@@ -119,9 +120,7 @@ class TaskRunner:
         self._hint("hide", lambda: self._queue.change_visibility(message.receipt, seconds))
 
     def _run(self, message: ReceivedMessage, claim: Claim, lease: Lease) -> TaskEnd:
-        logger.info(
-            "task.claimed", extra={"task": claim.task_id, "volume": str(claim.volume), "attempt": claim.attempt}
-        )
+        logger.info("task.claimed", extra=claim.named())
         # The lease outlives the attempt and the writing of its end: it is let go last.
         with lease:
             end = self._attempt(claim, TaskStop(lease, self._stop))
@@ -155,7 +154,7 @@ class TaskRunner:
         outcome = AttemptOutcome.ADOPTED if result.adopted else AttemptOutcome.DONE
         logger.info(
             "task.done",
-            extra={"task": claim.task_id, "volume": str(claim.volume), "pages": result.pages.total, "outcome": outcome},
+            extra={**claim.named(), "pages": result.pages.total, "outcome": outcome},
         )
         return TaskEnd(claim, outcome, result=result)
 
@@ -168,7 +167,7 @@ class TaskRunner:
         self._parts.store.mark_dispatched([message])
 
     def _released(self, claim: Claim, outcome: AttemptOutcome, message: str) -> TaskEnd:
-        logger.info("task.released", extra={"task": claim.task_id, "outcome": outcome, "why": message})
+        logger.info("task.released", extra={**self._where(claim), "outcome": outcome, "why": message})
         reached(FaultPoint.TASK_RELEASING)
         self._record(lambda: self._parts.store.release(claim, outcome, message))
         return TaskEnd(claim, outcome)
@@ -177,7 +176,7 @@ class TaskRunner:
         failure = failure_of(error, stage)
         logger.warning(
             "task.failed",
-            extra={"task": claim.task_id, "volume": str(claim.volume), "code": failure.code, "why": failure.message},
+            extra={**self._where(claim), "code": failure.code, "why": failure.message},
             exc_info=error if failure.code == "E_UNEXPECTED" else None,
         )
         try:
@@ -190,6 +189,10 @@ class TaskRunner:
         terminal = failed.state is TaskState.TERMINAL_FAILED
         outcome = AttemptOutcome.TERMINAL_FAILED if terminal else AttemptOutcome.RETRYABLE_FAILED
         return TaskEnd(claim, outcome, failure=failure, retry_after=failed.retry_after)
+
+    def _where(self, claim: Claim) -> dict[str, Any]:
+        """Give the fields of an event that name an attempt, and how many of its pages have a row."""
+        return {**claim.named(), "page": self._parts.activities.pages_done(claim.task_id)}
 
     def _record(self, action: Callable[[], None]) -> None:
         try:

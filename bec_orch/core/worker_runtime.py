@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
@@ -11,13 +12,14 @@ from bec_orch.core.patience import patiently
 from bec_orch.core.runtime_parts import TaskEnd, WorkerParts
 from bec_orch.core.stop import WorkerStop
 from bec_orch.core.task_run import TaskRunner
-from bec_orch.errors import DatabaseRefused, RetryableError
+from bec_orch.errors import BecError, DatabaseRefused, QueueRefused, RetryableError
 
 logger = logging.getLogger(__name__)
 
 EMPTY = "empty"
 CRASH = "crash"
 FAILING = "failing"
+REFUSED = "refused"
 
 # The pause after the queue or the database was found away: short enough to be back within 10 s of the outage's end.
 _OUTAGE_PAUSE = 5.0
@@ -91,6 +93,7 @@ class BECWorker:
         self._maintenance = Maintenance(parts)
         self._tally = Tally(parts.options.failures_in_a_row)
         self._crash: BaseException | None = None
+        self._refused_since: float | None = None
 
     def stop(self, reason: str) -> None:
         """Ask for a graceful stop, from a signal handler or another thread. Asked twice, there is no grace."""
@@ -129,7 +132,7 @@ class BECWorker:
                 self._turn(until_empty=until_empty)
         except BaseException as error:  # noqa: BLE001  (a bug in one slot must end the whole worker, and be seen)
             self._crash = error
-            self._stop.request(CRASH)
+            self._stop.request(f"{REFUSED}: {error.code}" if isinstance(error, BecError) else CRASH)
 
     def _turn(self, *, until_empty: bool) -> None:
         try:
@@ -140,12 +143,25 @@ class BECWorker:
         except DatabaseRefused:
             # Somebody must see to it: a worker that waited would look alive, and do nothing.
             raise
+        except QueueRefused as error:
+            if self._refusal_lasts():
+                raise
+            self._pause(error)
         except RetryableError as error:
-            logger.warning("worker.outage", extra={"code": error.code, "why": error.message})
-            self._stop.wait(_OUTAGE_PAUSE)
+            self._pause(error)
+
+    def _refusal_lasts(self) -> bool:
+        now = time.monotonic()
+        since = self._refused_since = self._refused_since or now
+        return now - since >= self._parts.options.refusal_patience
+
+    def _pause(self, error: RetryableError) -> None:
+        logger.warning("worker.outage", extra={"code": error.code, "why": error.message})
+        self._stop.wait(_OUTAGE_PAUSE)
 
     def _poll(self, wait: float) -> bool:
         received = self._queue.receive(limit=1, wait=wait, visibility=self._parts.options.lease)
+        self._refused_since = None
         for message in received:
             if self._stop.requested:
                 self._queue.change_visibility(message.receipt, 0)

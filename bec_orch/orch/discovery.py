@@ -18,6 +18,8 @@ _FIVE_MINUTES = 300.0
 _HOUR = 3600.0
 # Four heartbeats of 15 s: one that is late, or lost with a connection, does not count yet.
 LOST_AFTER = 60.0
+# Of a standard queue: "Amazon SQS message quotas" of the SQS Developer Guide.
+MOST_IN_FLIGHT = 120_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +124,14 @@ class WorkerCondition(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WorkerTask:
-    """A task that a worker said it is at, and how far."""
+    """A task that a worker said it is at, how far, and since when this attempt runs."""
 
     task_id: int
     w_id: str
     i_id: str
     pages_done: int
     pages_total: int
+    since: dt.datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +197,11 @@ class QueueCheck:
         return max(0, self.dispatched - there)
 
     @property
+    def is_full(self) -> bool:
+        """Whether so many messages are in flight that SQS gives no more, which it tells no worker."""
+        return self.queue.in_flight >= MOST_IN_FLIGHT
+
+    @property
     def disagreements(self) -> tuple[str, ...]:
         """Where queue and tasks disagree, each with what becomes of it."""
         found = (
@@ -255,7 +263,7 @@ class Discovery:
     def workers(
         self, job_name: str | None = None, *, stopped: bool = True, lost_after: float = LOST_AFTER, limit: int = 100
     ) -> list[WorkerView]:
-        """List workers, those that run first.
+        """List workers, those that run first; without `stopped`, those too are left out that are lost for a day.
 
         Raises:
             ConfigError: there is no such job.
@@ -360,5 +368,7 @@ def _task_view(row: Row) -> TaskView:
 
 
 def _worker_view(row: Row) -> WorkerView:
-    doing = tuple(WorkerTask(**task) for task in row.pop("doing"))
+    doing = tuple(
+        WorkerTask(**{**task, "since": dt.datetime.fromisoformat(task["since"])}) for task in row.pop("doing")
+    )
     return WorkerView(condition=WorkerCondition(row.pop("condition")), doing=doing, **row)

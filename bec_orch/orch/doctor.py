@@ -1,6 +1,7 @@
 """Checks of the surroundings of a worker, each with what to do when it fails."""
 
 import datetime as dt
+import platform
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -10,12 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bec_orch import __version__
 from bec_orch.core.job_worker import WorkerResources
 from bec_orch.core.models import Job
 from bec_orch.core.ports import TaskQueue
 from bec_orch.core.registry import job_types, job_worker_class
 from bec_orch.errors import BecError
-from bec_orch.io.postgres.database import Database
+from bec_orch.io.postgres.database import Database, server_version
 from bec_orch.io.postgres.migrate import schema_status
 from bec_orch.io.stores.objects import Objects
 from bec_orch.orch.audit_tables import of_tables
@@ -56,13 +58,20 @@ def examine(check: str, look: Callable[[], Finding]) -> Finding:
         return Finding(check, Level.FAIL, f"{error.code}: {error.message}", error.hint)
 
 
+def check_program() -> Finding:
+    """Tell the versions of what runs here; there is nothing that could be wrong with them."""
+    return Finding("program", Level.OK, f"bec-orch {__version__}, Python {platform.python_version()}")
+
+
 def check_schema(database: Database) -> Finding:
     """Whether the database answers, and its schema is that of this program."""
-    status = schema_status(database)
+    server, status = server_version(database), schema_status(database)
     if status.is_current:
-        return Finding("database", Level.OK, f"answers; its schema has version {status.found}")
-    message = f"its schema has version {status.found}, this program needs {status.needed}"
-    return Finding("database", Level.FAIL, message, "Run `bec db init`.")
+        return Finding("database", Level.OK, f"PostgreSQL {server} answers; its schema has version {status.found}")
+    message = f"PostgreSQL {server}: its schema has version {status.found}, this program needs {status.needed}"
+    newer = status.found > status.needed
+    hint = "Install the newer version of bec-orch that made it." if newer else "Run `bec db init`."
+    return Finding("database", Level.FAIL, message, hint)
 
 
 def check_tasks(database: Database, jobs: Sequence[Job], states: Sequence[JobStates]) -> Finding:

@@ -145,10 +145,13 @@ class TestLists:
         assert {name: worker.condition for name, worker in found.items()} == {
             name: WorkerCondition(name) for name in ("working", "idle", "lost", "stopped")
         }
-        assert found["working"].doing == (WorkerTask(taken.task_id, "W1", "I0", 3, 10),)
+        (begun,) = sql("SELECT started_at FROM tasks")
+        assert found["working"].doing == (WorkerTask(taken.task_id, "W1", "I0", 3, 10, begun["started_at"]),)
         assert found["stopped"].stop_reason == "empty"
         assert found["lost"].silent_seconds > 100
         assert {worker.id for worker in discovery.workers(stopped=False)} == {"working", "idle", "lost"}
+        sql("UPDATE workers SET heartbeat_at = now() - interval '25 hours' WHERE id = 'lost'")
+        assert {worker.id for worker in discovery.workers(stopped=False)} == {"working", "idle"}
 
     def test_errors_by_fingerprint(
         self, discovery: Discovery, enqueuer: Enqueuer, store: DBClient, queues: PgQueues, job: Job, sql: Sql

@@ -17,6 +17,7 @@ from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.sources.bdrc import volume_prefix
 from bec_orch.io.sources.sources import Sources, source_name
+from bec_orch.io.stores import storage
 from bec_orch.io.stores.objects import Objects, Retries
 from bec_orch.io.stores.storage import S3Options, Stores
 from tests.aws import Aws
@@ -103,7 +104,7 @@ class TestReading:
     ) -> None:
         s3.put("key", b"data")
         s3.proxy.faults.extend([Fault("status", "GET", "key", 503, SLOW_DOWN)] * 99)
-        monkeypatch.setitem(__import__("bec_orch.io.stores.storage").io.storage._RETRIES, "max_retries", 1)
+        monkeypatch.setitem(storage._RETRIES, "max_retries", 1)
         with pytest.raises(StorageError) as caught:
             s3.objects().read("key")
         assert caught.value.code == "E_STORAGE_BUSY"

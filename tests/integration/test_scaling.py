@@ -132,7 +132,7 @@ def tags_of(tagged: dict[str, Any]) -> dict[str, str]:
 
 
 def worker(host: str, *, doing: int | None = None, condition: WorkerCondition | None = None) -> WorkerView:
-    tasks = () if doing is None else (WorkerTask(1, "W1", "I1", doing, 400),)
+    tasks = () if doing is None else (WorkerTask(1, "W1", "I1", doing, 400, NOW),)
     state = condition or (WorkerCondition.WORKING if tasks else WorkerCondition.IDLE)
     name = f"{host.partition('.')[0]}-worker"
     return WorkerView(name, "ldv1", host, 7, "0", state, 1.0, tasks, NOW, NOW, None, None)

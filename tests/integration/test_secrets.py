@@ -62,7 +62,7 @@ def test_without_credentials_it_is_told_what_to_do(aws: Aws, monkeypatch: pytest
         password_of_secret("name", options(aws))
     with pytest.raises(ConfigError) as who:
         identity(options(aws))
-    assert (secret.value.code, who.value.code) == ("E_SECRET", "E_AWS_CREDENTIALS")
+    assert (secret.value.code, who.value.code) == ("E_SECRET_CREDENTIALS", "E_AWS_CREDENTIALS")
 
 
 def test_a_file_holds_the_password_in_its_first_line(tmp_path: Path) -> None:

@@ -222,7 +222,7 @@ class TestFaults:
     def test_nobody_there_is_told(self) -> None:
         client = aws_client("sqs", AwsOptions(REGION, "http://127.0.0.1:1"), Patience(attempts=1))
         queues = SqsQueues(SqsOptions(AwsOptions(REGION, "http://127.0.0.1:1")))
-        queues._clients = type(queues._clients)(client, client)
+        queues._clients = type(queues._clients)(client, client, client)
         with pytest.raises(QueueError) as caught:
             queues.check()
         assert caught.value.code == "E_QUEUE_AWAY"

@@ -15,8 +15,8 @@ from bec_orch.orch.scaling import FleetStatus, MachineStatus
 NOON = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
 MACHINE = GroupMachine("i-1", "g6.xlarge", spot=True, zone="us-east-1b", state="InService", launched_at=NOON)
 WORKER = WorkerView(
-    "w-1", "ldv1", "i-1", 7, "0", WorkerCondition.WORKING, 3.0, (WorkerTask(1, "W1", "I1", 12, 400),), NOON, NOON, None,
-    None, "i-1", "g6.xlarge", "spot",
+    "w-1", "ldv1", "i-1", 7, "0", WorkerCondition.WORKING, 3.0, (WorkerTask(1, "W1", "I1", 12, 400, NOON),), NOON, NOON,
+    None, None, "i-1", "g6.xlarge", "spot",
 )  # fmt: skip
 GROUP = Group("bec-ldv1", "bec-scale", None, 0, 4, 1, Mix(("g6.xlarge",), spot=True), {}, 150, None, (MACHINE,))
 STATUS = FleetStatus(GROUP, (MachineStatus(MACHINE, (WORKER,), 0.3),), (), (), 0.3, "USD")

@@ -283,12 +283,15 @@ class TestS3:
             bucket(s3, "s3://bucket").read("key")
         assert caught.value.code == "E_STORAGE_MISSING"
 
-    @pytest.mark.parametrize("status", [401, 403])
-    def test_denied_is_retryable_for_the_task_but_not_tried_again_at_once(self, s3: StubS3, status: int) -> None:
+    @pytest.mark.parametrize(("status", "code"), [(401, "E_STORAGE_CREDENTIALS"), (403, "E_STORAGE_DENIED")])
+    def test_denied_is_retryable_for_the_task_but_not_tried_again_at_once(
+        self, s3: StubS3, status: int, code: str
+    ) -> None:
         s3.answers["/bucket/key"] = [(status, b"<Error><Code>AccessDenied</Code></Error>")]
         with pytest.raises(StorageError) as caught:
             bucket(s3, "s3://bucket").read("key")
-        assert caught.value.code == "E_STORAGE_DENIED"
+        assert caught.value.code == code
+        assert ("the permission s3:GetObject is missing" in caught.value.message) == (status == 403)
         assert caught.value.retryable
         assert len(s3.requests) == 1
 

@@ -1,6 +1,6 @@
 """Clients of AWS's own SDK, made in one place, and what its errors mean, told by class and by error code."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -63,9 +63,10 @@ def aws_client(service: str, options: AwsOptions, patience: Patience | None = No
     """Make a client of a service. It may be used by all threads.
 
     Raises:
-        ConfigError: the SDK is not installed (E_EXTRA_MISSING), or no region is known (E_AWS_REGION).
+        ConfigError: the SDK is not installed (E_EXTRA_MISSING), no region is known (E_AWS_REGION), or AWS_PROFILE names
+            no profile (E_AWS_CREDENTIALS).
     """
-    boto3, config_type = _sdk()
+    session, config_type = aws_session(options.region), _sdk()[1]
     waits = patience or Patience()
     config = config_type(
         connect_timeout=waits.connect,
@@ -73,11 +74,26 @@ def aws_client(service: str, options: AwsOptions, patience: Patience | None = No
         retries={"mode": "standard", "total_max_attempts": waits.attempts},
         max_pool_connections=waits.connections,
     )
-    # The SDK's default session must not be shared by threads that make clients; one of our own is.
-    session = boto3.session.Session(region_name=options.region)
     if session.region_name is None:
         raise ConfigError(f"No AWS region is set for {service}.", code="E_AWS_REGION", hint="Set BEC_REGION.")
     return session.client(service, endpoint_url=options.endpoint_url, config=config)
+
+
+def aws_session(region: str | None) -> Any:
+    """Make a session of the SDK. Its default one must not be shared by threads that make clients; one of our own is.
+
+    Raises:
+        ConfigError: the SDK is not installed (E_EXTRA_MISSING), or AWS_PROFILE names no profile (E_AWS_CREDENTIALS).
+    """
+    boto3, _ = _sdk()
+    try:
+        with aws_faults("sts"):
+            return boto3.session.Session(region_name=region)
+    except AwsFault as fault:
+        hint = "Check AWS_PROFILE and the files of the AWS tools."
+        raise ConfigError(
+            f"The AWS SDK cannot begin: {fault.message}.", code="E_AWS_CREDENTIALS", hint=hint
+        ) from fault.__cause__
 
 
 def _sdk() -> tuple[Any, Any]:
@@ -123,13 +139,27 @@ def aws_faults(service: str) -> Iterator[None]:
         service: the prefix of the service's IAM actions, such as `sqs`.
     """
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  (who has a client has the SDK)
+    from botocore.parsers import ResponseParserError  # noqa: PLC0415
 
     try:
         yield
     except ClientError as error:
         raise _answered(error, service) from error
+    except ResponseParserError as error:
+        # The page of a server on the way, not an answer of AWS.
+        raise AwsFault(AwsFaultKind.BUSY, "", "the answer makes no sense") from error
     except BotoCoreError as error:
         raise _unanswered(error) from error
+
+
+def fault_of(service: str, call: Callable[[], Any]) -> AwsFault | None:
+    """Make a call, and give its fault instead of raising it; None when it went well."""
+    try:
+        with aws_faults(service):
+            call()
+    except AwsFault as fault:
+        return fault
+    return None
 
 
 def _answered(error: Any, service: str) -> AwsFault:

@@ -23,10 +23,11 @@ def ec2_errors(service: str, doing: str) -> Iterator[None]:
         with aws_faults(service):
             yield
     except AwsFault as fault:
-        raise _translated(fault, doing) from fault.__cause__
+        raise translated(fault, doing) from fault.__cause__
 
 
-def _translated(fault: AwsFault, doing: str) -> BecError:
+def translated(fault: AwsFault, doing: str) -> BecError:
+    """Put a fault into our words; `doing` is what was tried, to follow "AWS did not"."""
     sentence = f"AWS did not {doing}: {fault.message}."
     match fault.kind:
         case AwsFaultKind.DENIED:

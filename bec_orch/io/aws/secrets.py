@@ -19,7 +19,8 @@ def password_of_secret(name: str, options: AwsOptions) -> str:
         options: where the service is.
 
     Raises:
-        ConfigError: there is no such secret, no right to it, or no password in it (E_SECRET).
+        ConfigError: there is no such secret or no password in it (E_SECRET), no right to it (E_SECRET_DENIED), or
+            there are no valid credentials (E_SECRET_CREDENTIALS).
         RetryableError: the service is away (E_SECRET_AWAY).
     """
     client = aws_client("secretsmanager", options)
@@ -71,8 +72,10 @@ def _translated(name: str, fault: AwsFault) -> BecError:
         case AwsFaultKind.BUSY | AwsFaultKind.AWAY:
             return RetryableError(sentence, code="E_SECRET_AWAY", hint="Check BEC_REGION and the network.")
         case AwsFaultKind.DENIED:
-            return ConfigError(sentence, code="E_SECRET", hint=f"Allow {fault.action} on it to this role or user.")
+            hint = f"Allow {fault.action} on it to this role or user."
+            return ConfigError(sentence, code="E_SECRET_DENIED", hint=hint)
         case AwsFaultKind.CREDENTIALS:
-            return ConfigError(sentence, code="E_SECRET", hint="Log in, or give this machine an instance role.")
+            hint = "Log in, or give this machine an instance role."
+            return ConfigError(sentence, code="E_SECRET_CREDENTIALS", hint=hint)
         case AwsFaultKind.REFUSED:
             return ConfigError(sentence, code="E_SECRET", hint="Check BEC_SQL_PASSWORD_SECRET and BEC_REGION.")

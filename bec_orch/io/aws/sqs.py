@@ -1,6 +1,7 @@
 """`TaskQueue` on SQS: a queue and a dead-letter queue for each job."""
 
 import json
+import logging
 import math
 import re
 import threading
@@ -12,7 +13,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from bec_orch.core.models import DeadLetter, QueueStats, ReceivedMessage, TaskMessage
-from bec_orch.io.aws.clients import AwsOptions, Patience, aws_client
+from bec_orch.io.aws.clients import AwsFault, AwsOptions, Patience, aws_client, aws_faults
+from bec_orch.io.aws.cloudwatch import OLDEST_MESSAGE, newest_value
 from bec_orch.io.aws.sqs_admin import (
     LONGEST_POLL,
     Difference,
@@ -30,8 +32,11 @@ from bec_orch.io.aws.sqs_scan import Scan, dead_letter_of, received
 from bec_orch.io.aws.sqs_send import BATCH, IN_FLIGHT, send_bodies
 
 if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef
+
+logger = logging.getLogger(__name__)
 
 # A message is for this long ours alone while it is copied to the dead-letter queue.
 _MOVING_SECONDS = 60
@@ -44,6 +49,7 @@ _LONGEST_DELAY = 900
 # held up for as long as the lease has left: 3 tries of 3 + 6 s are less than a quarter of its 120 s.
 _POLLING = Patience(answer=LONGEST_POLL + 10, attempts=2, connections=32)
 _TALKING = Patience(connect=3, answer=6, attempts=3, connections=IN_FLIGHT + 16)
+_ASIDE = Patience(connect=3, answer=6, attempts=1)
 
 # What SQS takes in texts: the characters of XML 1.0.
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -54,19 +60,22 @@ class SqsOptions:
     """Where SQS is, and the queues that have other names than ours: their URLs by job.
 
     `visibility` is what new queues are made with, for who receives from them without saying how long; we always say.
+    `metrics` is where CloudWatch is, which alone knows the age of the oldest message, if it is not where SQS is.
     """
 
     aws: AwsOptions = field(default_factory=AwsOptions)
     urls: Mapping[str, str] = field(default_factory=dict)
     visibility: int = 120
+    metrics: AwsOptions | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SqsClients:
-    """One client for long polls, and one whose calls never take long. Both may be used by all threads."""
+    """One client for long polls, one whose calls never take long, and one of CloudWatch. All threads may use them."""
 
     polling: "SQSClient"
     talking: "SQSClient"
+    metrics: "CloudWatchClient"
 
 
 class SqsQueue:
@@ -81,6 +90,7 @@ class SqsQueue:
     def __init__(self, clients: SqsClients, job: str, url: str | None = None) -> None:
         self._polling = clients.polling
         self._talking = clients.talking
+        self._metrics = clients.metrics
         self._job = job
         self._url = url
         self._deliveries = Deliveries()
@@ -120,7 +130,7 @@ class SqsQueue:
 
     def stats(self) -> QueueStats:
         visible, in_flight, delayed = self._counts(self.urls.tasks)
-        return QueueStats(visible, in_flight, delayed, sum(self._counts(self.urls.dead)), None)
+        return QueueStats(visible, in_flight, delayed, sum(self._counts(self.urls.dead)), self._oldest_seconds())
 
     def peek(self, *, limit: int, dead: bool = False) -> list[ReceivedMessage] | list[DeadLetter]:
         """Look at some messages. They are hidden from workers for a moment; those that workers hold are not seen."""
@@ -211,6 +221,16 @@ class SqsQueue:
             int(found["ApproximateNumberOfMessagesDelayed"]),
         )
 
+    def _oldest_seconds(self) -> float | None:
+        named = {"QueueName": self.urls.tasks.rpartition("/")[2]}
+        try:
+            with aws_faults("cloudwatch"):
+                return newest_value(self._metrics, "AWS/SQS", OLDEST_MESSAGE, named)
+        except AwsFault as fault:
+            # The counts are worth telling without it.
+            logger.info("queue.age_unknown", extra={"code": fault.code, "why": fault.message})
+            return None
+
     def _dead_letters(self, limit: int, wanted: Callable[[DeadLetter], bool]) -> list[DeadLetter]:
         found: list[DeadLetter] = []
         with closing(Scan(self._talking, self.urls.dead, hidden=_PEEK_SECONDS)) as scan:
@@ -230,7 +250,11 @@ class SqsQueues:
 
     def __init__(self, options: SqsOptions) -> None:
         self._options = options
-        self._clients = SqsClients(aws_client("sqs", options.aws, _POLLING), aws_client("sqs", options.aws, _TALKING))
+        self._clients = SqsClients(
+            aws_client("sqs", options.aws, _POLLING),
+            aws_client("sqs", options.aws, _TALKING),
+            aws_client("cloudwatch", options.metrics or options.aws, _ASIDE),
+        )
         self._open: dict[str, SqsQueue] = {}
         self._lock = threading.Lock()
 
@@ -280,8 +304,8 @@ class SqsQueues:
 
     def close(self) -> None:
         """Close the connections. May be called twice."""
-        self._clients.polling.close()
-        self._clients.talking.close()
+        for client in (self._clients.polling, self._clients.talking, self._clients.metrics):
+            client.close()
 
 
 def _attributes(reason: Mapping[str, str]) -> "dict[str, MessageAttributeValueTypeDef]":

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bec_orch.core.names import check_name
-from bec_orch.errors import QueueError
+from bec_orch.errors import QueueError, QueueRefused
 from bec_orch.io.aws.sqs_errors import queue_errors
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def _dead_letter_url(client: "SQSClient", url: str) -> str:
     policy = _json(attributes_of(client, url).get("RedrivePolicy", ""))
     arn = str(policy.get("deadLetterTargetArn", "")) if isinstance(policy, dict) else ""
     if not arn:
-        raise QueueError(
+        raise QueueRefused(
             f"The queue {url} has no dead-letter queue.",
             code="E_QUEUE_NO_DLQ",
             hint=f"Give it a redrive policy with a maxReceiveCount of {MOST_RECEIVES}.",

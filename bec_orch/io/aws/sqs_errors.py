@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bec_orch.errors import BecError, QueueError, ReceiptExpired
+from bec_orch.errors import BecError, QueueError, QueueRefused, ReceiptExpired
 from bec_orch.io.aws.clients import AwsFault, AwsFaultKind, aws_faults
 
 _STALE = frozenset({"ReceiptHandleIsInvalid", "MessageNotInflight"})
@@ -30,6 +30,7 @@ _CODES = {
     "PurgeQueueInProgress": ("E_QUEUE_PURGING", "SQS purges a queue once in 60 seconds; wait, and try again."),
     "QueueDeletedRecently": ("E_QUEUE_DELETED_RECENTLY", "Wait 60 seconds, and try again."),
 }
+_LASTING = frozenset({"E_QUEUE_CREDENTIALS", "E_QUEUE_DENIED", "E_QUEUE_MISSING"})
 
 
 @contextmanager
@@ -66,9 +67,10 @@ def expired() -> ReceiptExpired:
 def _translated(fault: AwsFault, doing: str) -> BecError:
     code, hint = _CODES.get(fault.code) or _KINDS[fault.kind]
     if fault.kind is AwsFaultKind.DENIED:
-        return QueueError(
+        return QueueRefused(
             f"Failed to {doing}: the permission {fault.action} is missing.",
             code=code,
             hint=f"Allow {fault.action} on the queues bec_* to this machine's role or user.",
         )
-    return QueueError(f"Failed to {doing}: {fault.message}.", code=code, hint=hint)
+    error = QueueRefused if code in _LASTING else QueueError
+    return error(f"Failed to {doing}: {fault.message}.", code=code, hint=hint)

@@ -3,13 +3,14 @@
 Whoever may not do it is told so before SQS looks at the argument.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from bec_orch.io.aws.clients import AwsFault, AwsFaultKind, aws_faults
+from bec_orch.io.aws.clients import AwsFaultKind, fault_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mypy_boto3_sqs import SQSClient
 
 _NO_RECEIPT = "none"
@@ -24,14 +25,5 @@ def missing_rights(client: "SQSClient", url: str) -> tuple[str, ...]:
         partial(client.delete_message, QueueUrl=url, ReceiptHandle=_NO_RECEIPT),
         partial(client.send_message, QueueUrl=url, MessageBody="-", DelaySeconds=_TOO_LONG_A_DELAY),
     )
-    faults = (_fault_of(call) for call in asked)
+    faults = (fault_of("sqs", call) for call in asked)
     return tuple(fault.action for fault in faults if fault and fault.kind is AwsFaultKind.DENIED)
-
-
-def _fault_of(call: Callable[[], Any]) -> AwsFault | None:
-    try:
-        with aws_faults("sqs"):
-            call()
-    except AwsFault as fault:
-        return fault
-    return None

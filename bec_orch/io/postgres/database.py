@@ -139,6 +139,17 @@ class Database:
             self._pool.putconn(connection)
 
 
+def server_version(database: Database) -> str:
+    """Tell the version of PostgreSQL that answers, such as `16.4`.
+
+    Raises:
+        DatabaseError: the database is away or refused.
+    """
+    with database.transaction("tell its version") as connection:
+        major, minor = divmod(connection.info.server_version, 10_000)
+    return f"{major}.{minor}"
+
+
 def first(connection: psycopg.Connection[DictRow], sql: bytes, parameters: Mapping[str, Any]) -> Row | None:
     """Run a statement and give its first row."""
     return connection.execute(sql, parameters).fetchone()

@@ -1,5 +1,10 @@
-"""What the database driver's errors mean in our words: told by exception type and SQLSTATE, never by the message."""
+"""What the database driver's errors mean in our words: told by exception type and SQLSTATE.
 
+Only of a connection that was refused at its start libpq hands on no SQLSTATE, just the server's sentence, or its own. A
+server that speaks another language than English counts as away there: workers wait, and tell its sentence.
+"""
+
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,14 +14,18 @@ from bec_orch.errors import DatabaseError, DatabaseRefused
 
 AWAY = "E_DB_AWAY"
 
+_AUTH = ("E_DB_AUTH", "Check BEC_SQL_USER, BEC_SQL_PASSWORD and the server's pg_hba.conf.")
+_MISSING = ("E_DB_MISSING", "Create the database, or check BEC_SQL_DATABASE.")
+_RIGHTS = ("E_DB_RIGHTS", "Give the database user rights on the database and its tables.")
+_UNREACHED = "Check that the database runs and can be reached; work goes on when it is back."
 # Hints by SQLSTATE or its class (first two characters): PostgreSQL manual, appendix A.
 _KINDS: tuple[tuple[str, str, str], ...] = (
-    ("08", AWAY, "Check that the database runs and can be reached; work goes on when it is back."),
+    ("08", AWAY, _UNREACHED),
     ("25006", "E_DB_READ_ONLY", "The database is a read-only standby; point BEC_SQL_HOST at the primary."),
-    ("28", "E_DB_AUTH", "Check BEC_SQL_USER, BEC_SQL_PASSWORD and the server's pg_hba.conf."),
-    ("3D000", "E_DB_MISSING", "Create the database, or check BEC_SQL_DATABASE."),
+    ("28", *_AUTH),
+    ("3D000", *_MISSING),
     ("40", "E_DB_CONFLICT", "Two transactions met; it is tried again."),
-    ("42501", "E_DB_RIGHTS", "Give the database user rights on the tables."),
+    ("42501", *_RIGHTS),
     ("42P01", "E_DB_SCHEMA", "Run `bec db init`."),
     ("42703", "E_DB_SCHEMA", "Run `bec db init`."),
     ("53100", "E_DB_DISK_FULL", "Free space on the database's disk."),
@@ -26,12 +35,16 @@ _KINDS: tuple[tuple[str, str, str], ...] = (
     ("57", AWAY, "The database was stopped or a statement was canceled; work goes on when it is back."),
     ("58", "E_DB_SYSTEM", "The database server's own system failed; look into its log."),
 )
-# Without an answer of the server all that is known is libpq's sentence; faults of TLS come this way, too.
-_UNREACHED = (
-    "Check that the database runs and can be reached, and that BEC_SQL_SSLMODE and BEC_SQL_SSLROOTCERT fit it; "
-    "work goes on when it is back."
+_TLS = ("E_DB_TLS", "Check BEC_SQL_SSLMODE, and that BEC_SQL_SSLROOTCERT names the CA of this very server.")
+# PostgreSQL's src/backend/libpq/auth.c and utils/init/postinit.c; libpq's fe-secure-openssl.c and fe-connect.c.
+_AT_START: tuple[tuple[str, str, str], ...] = (
+    (r"password authentication failed|no password supplied|no pg_hba\.conf entry", *_AUTH),
+    (r'role "[^"]*" (does not exist|is not permitted to log in)', *_AUTH),
+    (r'database "[^"]*" does not exist', *_MISSING),
+    (r"permission denied for database", *_RIGHTS),
+    (r"certificate verify failed|does not match host name|does not support SSL|root certificate file", *_TLS),
 )
-_LASTING = frozenset({"E_DB_AUTH", "E_DB_MISSING", "E_DB_RIGHTS", "E_DB_SCHEMA"})
+_LASTING = frozenset({"E_DB_AUTH", "E_DB_MISSING", "E_DB_RIGHTS", "E_DB_SCHEMA", "E_DB_TLS"})
 
 
 @contextmanager
@@ -51,13 +64,20 @@ def translated(error: psycopg.Error, doing: str) -> DatabaseError:
     """Put a driver's error into our words."""
     state = error.sqlstate or ""
     sentence = f"failed to {doing}: {_first_line(error)}."
-    for prefix, code, hint in _KINDS:
-        if state.startswith(prefix):
-            kind = DatabaseRefused if code in _LASTING else DatabaseError
-            return kind(f"The database {sentence}", code=code, hint=hint)
+    known = next((kind for kind in _KINDS if state.startswith(kind[0])), None) or _refused_at_start(error)
+    if known:
+        _, code, hint = known
+        kind = DatabaseRefused if code in _LASTING else DatabaseError
+        return kind(f"The database {sentence}", code=code, hint=hint)
     if not state and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
         return DatabaseError(f"The database is away: {sentence}", code=AWAY, hint=_UNREACHED)
     return DatabaseRefused(f"The database {sentence}")
+
+
+def _refused_at_start(error: psycopg.Error) -> tuple[str, str, str] | None:
+    if error.sqlstate or not isinstance(error, psycopg.OperationalError):
+        return None
+    return next((kind for kind in _AT_START if re.search(kind[0], str(error))), None)
 
 
 def _first_line(error: psycopg.Error) -> str:

@@ -26,8 +26,9 @@ _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NO_RIGHT = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 # Rust prints each error of the operating system with its number, and obstore hands on nothing else of it.
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
-# S3 tells its error code in the body of the answer, which obstore hands on as it is.
-_S3_CODE = re.compile(r"<Code>(\w+)</Code>")
+_DURATION = re.compile(r" in [\d.]+(ns|µs|ms|s)\b")
+# S3 tells its error code in the body of the answer, which obstore hands on as it is, or puts into words (deletions).
+_S3_CODE = re.compile(r"<Code>(\w+)</Code>|\(code: (\w+)\)")
 _S3_MESSAGE = re.compile(r"<Message>([^<]*)</Message>")
 _S3_BODY = re.compile(r"<(?:\?xml|Error)\b.*", re.DOTALL)
 _LASTING = frozenset({"E_STORAGE_DENIED", "E_STORAGE_MISSING", "E_STORAGE_CREDENTIALS", "E_STORAGE_REGION"})
@@ -53,27 +54,35 @@ _BY_S3_CODE = {
 
 
 @contextlib.contextmanager
-def told(action: str) -> Iterator[None]:
-    """Translate errors of obstore and of the operating system; `action` goes on after "Could not ..."."""
+def told(action: str, right: str = "") -> Iterator[None]:
+    """Translate errors of obstore and of the operating system.
+
+    Args:
+        action: what is tried, to follow "Could not".
+        right: the IAM action that S3 asks for it.
+    """
     try:
         yield
     except (BaseError, OSError, ValueError) as error:
-        raise _translated(error, action) from error
+        raise _translated(error, action, right) from error
 
 
-def _translated(error: Exception, action: str) -> BecError:
+def _translated(error: Exception, action: str, right: str) -> BecError:
     number = _os_error(error)
     sentence = f"Could not {action}"
     if number in _NO_ROOM:
         return DiskFullError(f"{sentence}: there is no room left.", hint="Free some space, or choose another place.")
-    known = _BY_S3_CODE.get(s3_code(error))
+    known = _CREDENTIALS if isinstance(error, UnauthenticatedError) else _BY_S3_CODE.get(s3_code(error))
     if known:
         return StorageError(f"{sentence}: {known[0]}.", code=known[1], hint=known[2])
-    if number in _NO_RIGHT or isinstance(error, (PermissionDeniedError, UnauthenticatedError)):
+    if number in _NO_RIGHT:
+        hint = "Check the owner and the rights of the folder."
+        return StorageError(f"{sentence}: this is not allowed.", code="E_STORAGE_DENIED", hint=hint)
+    if isinstance(error, PermissionDeniedError) or s3_code(error) == "AccessDenied":
         return StorageError(
-            f"{sentence}: this is not allowed.",
+            f"{sentence}: the permission {right} is missing.",
             code="E_STORAGE_DENIED",
-            hint="Check the owner and the rights of the folder, or the credentials and the policy of the bucket.",
+            hint=f"Allow {right} on the bucket to this machine's role or user; look at the bucket's own policy, too.",
         )
     if isinstance(error, (InvalidPathError, ValueError)):
         return NameUnsafeError(f"{sentence}: {_first_line(error)}.")
@@ -86,7 +95,7 @@ def _translated(error: Exception, action: str) -> BecError:
 def s3_code(error: Exception) -> str:
     """Give the error code that S3 told, empty when it told none."""
     found = _S3_CODE.search(str(error))
-    return found[1] if found else ""
+    return (found[1] or found[2]) if found else ""
 
 
 def _os_error(error: Exception) -> int | None:
@@ -102,7 +111,8 @@ def _first_line(error: Exception) -> str:
     code, message = s3_code(error), _S3_MESSAGE.search(text)
     told = f"{code}: {message[1]}" if code and message else code
     text = _S3_BODY.sub(lambda _: told, text) if code else text
-    return (text.splitlines() or [type(error).__name__])[0].rstrip(". ")
+    # How long it took would make two faults of one.
+    return _DURATION.sub("", (text.splitlines() or [type(error).__name__])[0]).rstrip(". ")
 
 
 def missing_store(url: str) -> StorageError:

@@ -103,7 +103,7 @@ class Objects:
         return self._retried(lambda: self._read(key, limit))
 
     def _read(self, key: str, limit: int | None) -> Blob | None:
-        with told(f"read '{key}' in {self.url}"):
+        with told(f"read '{key}' in {self.url}", "s3:GetObject"):
             try:
                 result = obstore.get(self._store, key)
             except FileNotFoundError as error:
@@ -118,7 +118,7 @@ class Objects:
         return await self._retried_async(lambda: self._read_async(key, limit))
 
     async def _read_async(self, key: str, limit: int | None) -> Blob | None:
-        with told(f"read '{key}' in {self.url}"):
+        with told(f"read '{key}' in {self.url}", "s3:GetObject"):
             try:
                 result = await obstore.get_async(self._store, key)
             except FileNotFoundError as error:
@@ -145,7 +145,7 @@ class Objects:
         return self._retried(lambda: self._read_range(key, start, end))
 
     def _read_range(self, key: str, start: int, end: int) -> bytes:
-        with told(f"read '{key}' in {self.url}"):
+        with told(f"read '{key}' in {self.url}", "s3:GetObject"):
             data = bytes(obstore.get_range(self._store, key, start=start, end=end))
         if len(data) != end - start:
             raise StorageError(f"The store {self.url} gave too few bytes of '{key}'.", code="E_STORAGE_SHORT")
@@ -160,7 +160,7 @@ class Objects:
         return self._retried(lambda: self._head(key))
 
     def _head(self, key: str) -> Entry | None:
-        with told(f"look at '{key}' in {self.url}"):
+        with told(f"look at '{key}' in {self.url}", "s3:GetObject"):
             try:
                 meta = obstore.head(self._store, key)
             except FileNotFoundError as error:
@@ -173,7 +173,7 @@ class Objects:
         return self._retried(lambda: self._list(prefix))
 
     def _list(self, prefix: str) -> Listing:
-        with told(f"list '{prefix}' in {self.url}"):
+        with told(f"list '{prefix}' in {self.url}", "s3:ListBucket"):
             found = obstore.list_with_delimiter(self._store, prefix or None)
         entries = (Entry(meta["path"], meta["size"], self._etag(meta)) for meta in found["objects"])
         objects = tuple(sorted(entries, key=lambda entry: entry.key))
@@ -206,7 +206,7 @@ class Objects:
         return self._retried(lambda: self._create(key, data))
 
     def _create(self, key: str, data: bytes | Path) -> bool:
-        with told(f"write '{key}' in {self.url}"):
+        with told(f"write '{key}' in {self.url}", "s3:PutObject"):
             try:
                 obstore.put(self._store, key, data, mode="create")
             except AlreadyExistsError:
@@ -218,7 +218,7 @@ class Objects:
         return self._retried(lambda: self._replace(key, data, etag))
 
     def _replace(self, key: str, data: bytes, etag: str) -> bool:
-        with told(f"replace '{key}' in {self.url}"):
+        with told(f"replace '{key}' in {self.url}", "s3:PutObject"):
             try:
                 obstore.put(self._store, key, data, mode={"e_tag": etag})
             except FileNotFoundError as error:
@@ -234,7 +234,7 @@ class Objects:
             self._retried(functools.partial(self._delete, key))
 
     def _delete(self, key: str) -> None:
-        with told(f"delete '{key}' in {self.url}"), contextlib.suppress(FileNotFoundError):
+        with told(f"delete '{key}' in {self.url}", "s3:DeleteObject"), contextlib.suppress(FileNotFoundError):
             obstore.delete(self._store, key)
 
     def version(self, blob: Blob) -> str:

@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 from obstore.store import MemoryStore, S3Store
 
 from bec_orch.errors import ConfigError
+from bec_orch.io.stores.credentials import sdk_credentials
 from bec_orch.io.stores.folders import FolderObjects
 from bec_orch.io.stores.objects import Objects, Retries
 
@@ -74,11 +75,13 @@ class Stores:
         parts = urlsplit(url)
         if not parts.netloc:
             raise _bad_url(url)
+        anonymous = parts.netloc in self._s3.anonymous
         settings: dict[str, Any] = {
             "region": self._s3.region,
             "endpoint": self._s3.endpoint_url,
             "request_payer": parts.netloc in self._s3.requester_pays,
-            "skip_signature": parts.netloc in self._s3.anonymous,
+            "skip_signature": anonymous,
+            "credential_provider": None if anonymous else sdk_credentials(),
         }
         plain_http = (self._s3.endpoint_url or "").startswith("http://")
         return S3Store(

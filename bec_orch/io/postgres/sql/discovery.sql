@@ -73,12 +73,12 @@ SELECT w.id, j.name AS job, w.host, w.pid, w.version, w.instance_id, w.instance_
             WHEN w.activities = '[]' THEN 'idle' ELSE 'working' END AS condition,
        coalesce((SELECT jsonb_agg(jsonb_build_object(
                     'task_id', t.id, 'w_id', v.w_id, 'i_id', v.i_id,
-                    'pages_done', a.pages_done, 'pages_total', a.pages_total) ORDER BY t.id)
+                    'pages_done', a.pages_done, 'pages_total', a.pages_total, 'since', t.started_at) ORDER BY t.id)
                  FROM jsonb_to_recordset(w.activities) AS a (task_id bigint, pages_done integer, pages_total integer)
                  JOIN tasks t ON t.id = a.task_id JOIN volumes v ON v.id = t.volume_id), '[]') AS doing
 FROM workers w JOIN jobs j ON j.id = w.job_id
 WHERE (%(job_id)s::bigint IS NULL OR w.job_id = %(job_id)s)
-  AND (%(stopped)s OR w.stopped_at IS NULL)
+  AND (%(stopped)s OR (w.stopped_at IS NULL AND w.heartbeat_at > clock_timestamp() - interval '1 day'))
 ORDER BY w.stopped_at IS NOT NULL, j.name, w.started_at DESC
 LIMIT %(limit)s
 

@@ -1,0 +1,61 @@
+"""What a worker makes sure of before its first task: what passes is waited out, what does not ends it with its code."""
+
+import logging
+from collections.abc import Callable
+
+from bec_orch.cli.composition import open_parts, open_stores
+from bec_orch.config import Settings
+from bec_orch.core.patience import patiently
+from bec_orch.errors import DatabaseError, DatabaseRefused, StorageError
+from bec_orch.io.stores.errors import is_passing
+from bec_orch.io.stores.objects import Objects
+
+logger = logging.getLogger(__name__)
+
+# As long as a worker in the middle of its work waits for the database.
+_OUTAGE_PATIENCE = 600.0
+_NO_OBJECT = ".bec-probe"
+
+
+def await_surroundings(settings: Settings) -> None:
+    """Wait for the database, and see that destination and source are there.
+
+    Raises:
+        BecError: something refuses for a reason that waiting does not mend, or the database was away for all that time.
+    """
+    if settings.sql_host:
+        patiently(lambda: _look_at_database(settings), _OUTAGE_PATIENCE)
+    stores = open_stores(settings)
+    _look_at_store(lambda: stores.open(settings.dest_url, create=True).check_writable())
+    source = settings.source_url
+    if source:
+        _look_at_store(lambda: _look_at_source(stores.open(source)))
+
+
+def _look_at_database(settings: Settings) -> None:
+    try:
+        with open_parts(settings):
+            return
+    except DatabaseRefused:
+        raise
+    except DatabaseError as error:
+        logger.warning("worker.outage", extra={"code": error.code, "why": error.message})
+        raise
+
+
+def _look_at_source(objects: Objects) -> None:
+    try:
+        objects.read(_NO_OBJECT, limit=0)
+    except StorageError as error:
+        # Who may not list a bucket is refused where an object is missing: whether he may read is told by the volumes.
+        if error.code != "E_STORAGE_DENIED":
+            raise
+
+
+def _look_at_store(look: Callable[[], None]) -> None:
+    try:
+        look()
+    except StorageError as error:
+        if not is_passing(error):
+            raise
+        logger.warning("worker.outage", extra={"code": error.code, "why": error.message})
