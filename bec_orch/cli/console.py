@@ -3,6 +3,7 @@
 import dataclasses
 import datetime as dt
 import json
+import shutil
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -134,6 +135,17 @@ def exit_code_of(error: BecError) -> int:
     if error.code in _EXIT_BY_CODE:
         return _EXIT_BY_CODE[error.code]
     return EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED
+
+
+def program() -> str:
+    """Give what calls this program: `bec` where it is on the path, else what called it now, such as `.venv/bin/bec`."""
+    called = sys.argv[0]
+    return called if Path(called).name == "bec" and shutil.which("bec") is None else "bec"
+
+
+def counted(number: int, thing: str) -> str:
+    """Tell how many there are of something, in the singular or the plural."""
+    return f"{number:,} {thing}{'s' * (number != 1)}"
 
 
 def as_text(value: Any) -> str:

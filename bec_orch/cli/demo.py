@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import bec_orch
-from bec_orch.cli.console import EXIT_DONE, EXIT_FAILED, say
+from bec_orch.cli.console import EXIT_DONE, EXIT_FAILED, program, say
 from bec_orch.cli.invocation import invocation
 from bec_orch.cli.options import Json
 from bec_orch.cli.outcome import show
@@ -37,7 +37,7 @@ def command(
     show(result, as_json=as_json)
     if not as_json:
         say(f"State:     {settings.home}")
-        say("Next, your own scans: bec run ldv1 PATH --out DIR")
+        say(f"Next, your own scans: {program()} run ldv1 PATH --out DIR")
     raise typer.Exit(EXIT_DONE if result.outcome.is_done else EXIT_FAILED)
 
 

@@ -24,6 +24,7 @@ ErrorRate = Annotated[
     float,
     typer.Option("--max-page-error-rate", metavar="RATE", help="Share of a volume's pages that may be errors, 0 to 1."),
 ]
+_LIKE = 'Write it like {"key": "value"}.'
 Limit = Annotated[int, typer.Option("--limit", metavar="N", min=1, help="Show at most so many.")]
 
 
@@ -54,16 +55,15 @@ def _content(file: Path) -> str:
     try:
         return file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"The config file {file} cannot be read: {error}.", hint="Give a JSON file.") from error
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise ConfigError(f"The config file '{file}' cannot be read: {reason}.", hint="Give a JSON file.") from error
 
 
 def _json_object(text: str, where: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
-        raise ConfigError(f"The config in {where} is not JSON: {error}.", code="E_JOB_CONFIG") from error
+        raise ConfigError(f"The config in {where} is not JSON: {error}.", code="E_JOB_CONFIG", hint=_LIKE) from error
     if not isinstance(value, dict):
-        raise ConfigError(
-            f"The config in {where} is not a JSON object.", code="E_JOB_CONFIG", hint='Write it like {"key": "value"}.'
-        )
+        raise ConfigError(f"The config in {where} is not a JSON object.", code="E_JOB_CONFIG", hint=_LIKE)
     return value

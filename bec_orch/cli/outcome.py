@@ -9,6 +9,7 @@ from bec_orch.cli.console import (
     EXIT_DONE,
     EXIT_FAILED,
     EXIT_PAGE_ERRORS,
+    counted,
     note,
     print_json,
     print_record,
@@ -62,7 +63,7 @@ def _show(result: RunResult) -> None:
         say("Nothing to do: everything was done already.")
     counters = {name: value for name, value in outcome.counters.items() if not name.startswith(_ERROR)}
     in_table = counters if len(counters) <= _COUNTERS else {}
-    rows = [_row(task, in_table) for task in outcome.tasks]
+    rows = [_row(task, in_table) for task in sorted(outcome.tasks, key=lambda task: str(task.volume))]
     total = _total(outcome, in_table)
     columns = {name: name for name in total}
     print_rows([*rows[:_ROWS], total], columns, empty="")
@@ -119,7 +120,7 @@ def _row(task: TaskView, counters: Mapping[str, float]) -> dict[str, Any]:
 def _total(outcome: RunOutcome, counters: Mapping[str, float]) -> dict[str, Any]:
     volumes = len(outcome.tasks)
     return {
-        "volume": f"{volumes} volume{'s' * (volumes != 1)}",
+        "volume": counted(volumes, "volume"),
         "state": f"{outcome.count(TaskState.DONE)} done",
         "pages": outcome.pages.total,
         **{name: round(value) for name, value in counters.items()},

@@ -9,7 +9,7 @@ from typing import Self
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bec_orch.cli.console import as_text, console, note
+from bec_orch.cli.console import as_text, console, counted, note
 from bec_orch.core.models import AttemptOutcome, Claim, Manifest
 from bec_orch.core.runtime_parts import TaskEnd
 
@@ -172,8 +172,8 @@ def ending(end: TaskEnd) -> str:
     """Tell in words how an attempt ended."""
     if end.result:
         counts = end.result.pages
-        return f"{end.outcome.value}, {counts.total} pages, {counts.error} errors"
+        return f"{end.outcome.value}, {counted(counts.total, 'page')}, {counted(counts.error, 'error')}"
     if end.failure:
         again = f"; again in {end.retry_after:.0f} s" if end.retry_after else ""
-        return f"{end.outcome.value}, {end.failure.code}: {end.failure.message}{again}"
+        return f"{end.outcome.value}, {end.failure.code}: {end.failure.message.removesuffix('.')}{again or '.'}"
     return end.outcome.value

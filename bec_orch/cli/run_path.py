@@ -1,5 +1,6 @@
 """`bec run`: a job over the volumes of a folder, on this machine, in a workspace of its own."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from bec_orch.cli.composition import Parts, open_parts
-from bec_orch.cli.console import note, say, warn
+from bec_orch.cli.console import note, program, say, warn
 from bec_orch.cli.invocation import Invocation, invocation
 from bec_orch.cli.options import DEFAULT_ERROR_RATE, ConfigFile, ConfigText, ErrorRate, Json, read_config
 from bec_orch.cli.outcome import RunResult, exit_code, show
@@ -71,7 +72,7 @@ def command(
     result = run_volumes(detect_source(path), request, settings)
     show(result, as_json=as_json)
     if not as_json:
-        say(f"Next: bec --home {settings.home} jobs stats {job_type}")
+        say(f"Next: {program()} --home {shlex.quote(str(settings.home))} jobs stats {job_type}")
     raise typer.Exit(exit_code(result))
 
 

@@ -145,13 +145,13 @@ class Attempt:
                 f"The job left {len(manifest.pages) - pages.total} of {len(manifest.pages)} pages without a row.",
                 code="E_PAGES_UNACCOUNTED",
             )
-        self._check_error_rate(files)
+        self._check_error_rate(files, manifest)
         file = files.assemble()
         # A manifest that was replaced while we ran makes this an artefact of an older version: not to be published.
         self._stamp(source.manifest_etag(self._claim.volume) or manifest.etag, len(manifest.pages))
         return fresh_result(manifest, key, pages, file, files.counters(), metrics)
 
-    def _check_error_rate(self, files: AttemptFiles) -> None:
+    def _check_error_rate(self, files: AttemptFiles, manifest: Manifest) -> None:
         pages, limit = files.rows.counts(), self._claim.job.max_page_error_rate
         summary = files.error_summary()
         if summary is None or pages.error_rate <= limit:
@@ -159,9 +159,9 @@ class Attempt:
         code, example = summary
         raise TerminalError(
             f"{pages.error} of {pages.ok + pages.error} pages failed, more than {limit:.0%}; "
-            f"for example page {example.index + 1}: {example.error_message}",
+            f"for example page {example.index + 1} '{manifest.pages[example.index].filename}': {example.error_message}",
             code=code,
-            hint="Mend the images, or allow more with the job's max_page_error_rate.",
+            hint="Mend the images, or allow more with `--max-page-error-rate`.",
         )
 
     def _publish(self, manifest: Manifest, result: TaskResult, *, replaces: Success | None) -> Success:

@@ -50,7 +50,7 @@ class JobConfig(BaseModel):
             return cls.model_validate(dict(values))
         except ValidationError as error:
             raise ConfigError(
-                f"The config of a {cls.__name__} is wrong: {_in_words(error)}.",
+                f"The job's config is wrong: {_in_words(error)}.",
                 code="E_JOB_CONFIG",
                 hint="`bec jobs types --schema TYPE` prints what is allowed.",
             ) from error
@@ -72,5 +72,9 @@ class JobConfig(BaseModel):
 
 
 def _in_words(error: ValidationError) -> str:
-    faults = (f"{'.'.join(str(part) for part in e['loc']) or 'value'}: {e['msg']}" for e in error.errors())
-    return "; ".join(faults)
+    return "; ".join(_fault(each["loc"], each["type"], each["msg"]) for each in error.errors())
+
+
+def _fault(place: tuple[int | str, ...], kind: str, message: str) -> str:
+    name = ".".join(str(part) for part in place) or "value"
+    return f"there is no key '{name}'" if kind == "extra_forbidden" else f"{name}: {message}"

@@ -200,7 +200,9 @@ def _check_policies(max_attempts: int, max_page_error_rate: float) -> None:
         raise ConfigError(f"max_attempts is {max_attempts}, and must be at least 1.", code="E_JOB_CONFIG")
     if not 0 <= max_page_error_rate <= 1:
         raise ConfigError(
-            f"max_page_error_rate is {max_page_error_rate}, and must lie between 0 and 1.", code="E_JOB_CONFIG"
+            f"max_page_error_rate is {max_page_error_rate}, and must lie between 0 and 1.",
+            code="E_JOB_CONFIG",
+            hint="It is a share of a volume's pages: 0.2 allows one page in five to be an error.",
         )
 
 

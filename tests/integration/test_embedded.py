@@ -232,6 +232,15 @@ class TestAccidents:
         with pytest.raises(DiskFullError):
             EmbeddedPostgres(home).start()
 
+    def test_full_disk_while_the_data_folder_is_filled(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def full(*_: object) -> None:
+            raise DatabaseError("PostgreSQL's initdb failed: No space left on device", code="E_PG_START")
+
+        monkeypatch.setattr(PgPrograms, "run", full)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(100, 99, 1))
+        with pytest.raises(DiskFullError):
+            EmbeddedPostgres(tmp_path).start()
+
     def test_somebody_else_starts_it_forever(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(embedded_module, "_LOCK_WAIT", 0.1)
         with EmbeddedPostgres(home)._start_lock(), pytest.raises(DatabaseError) as caught:
@@ -256,10 +265,15 @@ class TestPrograms:
         with pytest.raises(DatabaseError, match="took longer"):
             PgPrograms().run("initdb", "--help", time_limit=0.0)
 
-    def test_failure_is_its_last_line(self) -> None:
+    def test_failure_is_its_last_line_or_the_one_that_tells_of_an_error(self, tmp_path: Path) -> None:
         with pytest.raises(DatabaseError, match="initdb failed: ") as caught:
             PgPrograms().run("initdb", "--no-such-option")
         assert caught.value.code == "E_PG_START"
+        programs = PgPrograms()
+        programs.own(tmp_path)
+        (tmp_path / "file").touch()
+        with pytest.raises(DatabaseError, match=r"error: .* exists but is not empty$"):
+            programs.run("initdb", "-D", str(tmp_path))
 
     def test_folders_above_are_opened_only_where_they_are_shut(self, tmp_path: Path) -> None:
         shut, inner = tmp_path / "shut", tmp_path / "shut" / "inner"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bec_orch.cli.console import as_text, print_error, print_json, print_record, print_rows, say
+from bec_orch.cli.console import as_text, counted, print_error, print_json, print_record, print_rows, program, say
 from bec_orch.core.models import PageCounts
 from bec_orch.errors import BecError, ConfigError, DatabaseRefused, Interrupted, StorageError, UsageError
 
@@ -133,3 +133,26 @@ def test_debug_shows_the_traceback_with_its_cause(capsys: pytest.CaptureFixture[
     err = capsys.readouterr().err
     assert "KeyError: 'cause'" in err
     assert err.endswith("error E_USAGE: No.\n")
+
+
+@pytest.mark.parametrize(("number", "words"), [(0, "0 pages"), (1, "1 page"), (12345, "12,345 pages")])
+def test_one_thing_is_told_in_the_singular(number: int, words: str) -> None:
+    assert counted(number, "page") == words
+
+
+@pytest.mark.parametrize(
+    ("called", "on_path", "told"),
+    [
+        (".venv/bin/bec", False, ".venv/bin/bec"),
+        (".venv/bin/bec", True, "bec"),
+        ("/src/bec_orch/cli/main.py", False, "bec"),
+    ],
+)
+def test_the_program_is_named_so_that_a_shell_finds_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, called: str, told: str, *, on_path: bool
+) -> None:
+    if on_path:
+        (tmp_path / "bec").touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("sys.argv", [called, "demo"])
+    assert program() == told

@@ -74,10 +74,10 @@ def test_a_volume_that_is_tried_again_has_not_ended() -> None:
 
 
 def test_endings_in_words() -> None:
-    assert ending(done(1, 10, errors=1)) == "done, 10 pages, 1 errors"
+    assert ending(done(1, 10, errors=1)) == "done, 10 pages, 1 error"
     assert (
         ending(failed(1, AttemptOutcome.RETRYABLE_FAILED, 12.0))
-        == "retryable_failed, E_STORAGE: The store is away.; again in 12 s"
+        == "retryable_failed, E_STORAGE: The store is away; again in 12 s"
     )
     assert ending(failed(1, AttemptOutcome.TERMINAL_FAILED)) == "terminal_failed, E_STORAGE: The store is away."
     assert ending(TaskEnd(claim(1), AttemptOutcome.INTERRUPTED)) == "interrupted"

@@ -257,7 +257,13 @@ class TestBdrc:
         put(tmp_path, f"{volume_prefix('W28974', ' x')}/dimensions.json")
         source = folder_source(tmp_path, "bdrc")
         assert sorted((ref.w_id, ref.i_id) for ref in source.volumes()) == sorted(names)
-        assert len([record for record in caplog.records if record.message == "volume_folder_ignored"]) == 3
+        ignored = [record for record in caplog.records if record.message == "volume_folder_ignored"]
+        assert sorted(record.__dict__["reason"].split(":")[0] for record in ignored) == [
+            "has a name that cannot be used",
+            "has no manifest dimensions.json",
+            "is not where a volume of its name and work belongs",
+            "is not where a volume of its name and work belongs",
+        ]
 
     def test_reads_a_real_manifest(self, tmp_path: Path, shared_data: Path) -> None:
         real = (shared_data / "s3_facts" / "W22084-0890.dimensions.json").read_bytes()
@@ -324,6 +330,15 @@ class TestDetect:
             found = detect_source(tmp_path / below)
             assert found.name == f"bdrc+{tmp_path.as_uri()}"
             assert len(found.volumes) == count
+
+    def test_a_volume_of_the_library_without_a_manifest_is_told(self, tmp_path: Path) -> None:
+        library(FolderObjects(tmp_path), "W22084", "I0886", "1.tif")
+        lacking = volume_prefix("W22084", "I0887")
+        put(tmp_path, f"{lacking}/1.tif")
+        for below, rejected in [("", [lacking]), (volume_prefix("W22084", "I0886"), [])]:
+            found = detect_source(tmp_path / below)
+            assert refs(found) == ["W22084/I0886"]
+            assert [each.name for each in found.rejected] == rejected
 
     def test_a_folder_that_is_only_called_works_is_a_tree(self, tmp_path: Path) -> None:
         put(tmp_path, "Works/scans/W1/I1/1.jpg")

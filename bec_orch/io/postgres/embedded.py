@@ -142,7 +142,10 @@ class EmbeddedPostgres:
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(mode=0o700)
         programs.own(fresh)
-        programs.run("initdb", "-D", str(fresh), "-U", "postgres", "-E", "UTF8", "--no-locale", "-A", "trust")
+        try:
+            programs.run("initdb", "-D", str(fresh), "-U", "postgres", "-E", "UTF8", "--no-locale", "-A", "trust")
+        except DatabaseError as error:
+            raise self._not_started(error, "Name another folder with BEC_HOME, or `--out DIR`.") from error
         fresh.rename(self._data)
 
     def _start_server(self, programs: PgPrograms) -> None:
@@ -158,7 +161,7 @@ class EmbeddedPostgres:
                 programs.run("pg_ctl", "start", *arguments, "-o", f"{settings} -c log_checkpoints=off")
             except DatabaseError as error:
                 if left == 1:
-                    raise self._not_started(error, sockets / "server.log") from error
+                    raise self._not_started(error, f"The server's log is {sockets / 'server.log'}.") from error
                 time.sleep(0.5)  # children of a killed server let go of its shared memory within a moment
             else:
                 return
@@ -170,10 +173,10 @@ class EmbeddedPostgres:
             if self._pid() is not None:  # else it was killed just now, and there is nothing left to stop
                 raise
 
-    def _not_started(self, error: DatabaseError, log: Path) -> BecError:
+    def _not_started(self, error: DatabaseError, hint: str) -> BecError:
         if shutil.disk_usage(self._root).free < _LEAST_FREE_BYTES:
             return DiskFullError(f"There is no room for the embedded PostgreSQL in {self._root}.", hint="Free space.")
-        return DatabaseError(error.message, code=error.code, hint=f"The server's log is {log}.")
+        return DatabaseError(error.message, code=error.code, hint=hint)
 
     def _socket_folder(self, programs: PgPrograms) -> Path:
         folder = self._root / "run"

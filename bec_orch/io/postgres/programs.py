@@ -41,7 +41,7 @@ class PgPrograms:
         """Run one of the programs to its end.
 
         Raises:
-            DatabaseError: it failed, or took longer than `time_limit` seconds; the message is its last line.
+            DatabaseError: it failed, or took longer than `time_limit` seconds; the message is its own.
         """
         try:
             done = self._run(program, *arguments, time_limit=time_limit)
@@ -51,7 +51,8 @@ class PgPrograms:
             ) from error
         if done.returncode != 0:
             lines = done.stderr.strip().splitlines() or done.stdout.strip().splitlines() or ["it said nothing"]
-            raise DatabaseError(f"PostgreSQL's {program} failed: {lines[-1]}", code="E_PG_START")
+            fault = next((line for line in lines if "error:" in line or "FATAL:" in line), lines[-1])
+            raise DatabaseError(f"PostgreSQL's {program} failed: {fault}", code="E_PG_START")
 
     def _run(self, program: str, *arguments: str, time_limit: float) -> "subprocess.CompletedProcess[str]":
         uid, gid = (self._user.pw_uid, self._user.pw_gid) if self._user else (None, None)

@@ -16,7 +16,7 @@ from dataclasses import replace
 from bec_orch.core.models import Manifest, Page, VolumeRef
 from bec_orch.errors import ManifestError, NameUnsafeError
 from bec_orch.io.sources.bdrc_manifest import MAX_BYTES, parse_dimensions
-from bec_orch.io.sources.pages import StorePages, with_intro_skipped
+from bec_orch.io.sources.pages import Rejected, StorePages, with_intro_skipped
 from bec_orch.io.stores.objects import Entry, Objects
 
 _OLD_IMAGE_GROUP = re.compile(r"I[0-9]{4}")
@@ -47,12 +47,12 @@ class BdrcSource:
         blob = self._objects.read(key, limit=MAX_BYTES)
         if blob is None:
             raise ManifestError(
-                f"The volume {volume} has no manifest {key} in {self._objects.url}.",
+                f"The volume {volume} has no manifest '{key}' in {self._objects.url}.",
                 code="E_MANIFEST_MISSING",
                 hint="Check the names of work and volume, or have the manifest made.",
             )
         if blob.size > MAX_BYTES:
-            raise ManifestError(f"The manifest {key} has {blob.size} bytes.", code="E_MANIFEST_TOO_LARGE")
+            raise ManifestError(f"The manifest '{key}' has {blob.size} bytes.", code="E_MANIFEST_TOO_LARGE")
         listed = {entry.name: entry for entry in self._objects.list(prefix).objects}
         pages = (_found(page, listed.get(page.filename)) for page in parse_dimensions(blob.data, key))
         return Manifest(volume, self._objects.version(blob), with_intro_skipped(pages, nb_images_intro))
@@ -64,33 +64,36 @@ class BdrcSource:
         return StorePages(self._objects, volume_prefix(manifest.volume.w_id, manifest.volume.i_id))
 
     def volumes(self) -> Iterator[VolumeRef]:
-        """List the volumes that have a manifest, work by work in the archive's own order, while they are asked for.
+        """List the volumes, while they are asked for. Folders that cannot be one are passed over and logged."""
+        for found in self.scan():
+            if isinstance(found, Rejected):
+                log.warning("volume_folder_ignored", extra={"folder": found.name, "reason": found.reason})
+            else:
+                yield found
 
-        Folders whose name no volume leads to (a wrong work in it, an unsafe name) are passed over and logged.
-        """
+    def scan(self) -> Iterator[VolumeRef | Rejected]:
+        """List the volumes, and what cannot be one, work by work in the archive's own order."""
         with ThreadPoolExecutor(_LISTERS, thread_name_prefix="bdrc-list") as pool:
             for digest in self._objects.list("Works").folders:
                 works = self._objects.list(f"Works/{digest}").folders
-                for found in pool.map(self._volumes_of, [f"Works/{digest}/{work}" for work in works]):
+                for found in pool.map(self._scan_work, [f"Works/{digest}/{work}" for work in works]):
                     yield from found
 
-    def _volumes_of(self, work_prefix: str) -> list[VolumeRef]:
+    def _scan_work(self, work_prefix: str) -> list[VolumeRef | Rejected]:
         work = work_prefix.rpartition("/")[2]
         folders = self._objects.list(f"{work_prefix}/images").folders
-        refs = (self._volume_of(work, f"{work_prefix}/images/{folder}") for folder in folders)
-        return [ref for ref in refs if ref is not None and self.manifest_exists(ref)]
+        return [self._volume_of(work, f"{work_prefix}/images/{folder}") for folder in folders]
 
-    def _volume_of(self, work: str, prefix: str) -> VolumeRef | None:
+    def _volume_of(self, work: str, prefix: str) -> VolumeRef | Rejected:
         suffix = prefix.rpartition("/")[2].removeprefix(f"{work}-")
         i_id = f"I{suffix}" if _OLD_SUFFIX.fullmatch(suffix) else suffix
         if volume_prefix(work, i_id) != prefix:
-            log.warning("volume_folder_ignored", extra={"prefix": prefix})
-            return None
+            return Rejected(prefix, "is not where a volume of its name and work belongs")
         try:
-            return VolumeRef(work, i_id, self.name)
-        except NameUnsafeError:
-            log.warning("volume_folder_ignored", extra={"prefix": prefix})
-            return None
+            volume = VolumeRef(work, i_id, self.name)
+        except NameUnsafeError as error:
+            return Rejected(prefix, f"has a name that cannot be used: {error.message}")
+        return volume if self.manifest_exists(volume) else Rejected(prefix, "has no manifest dimensions.json")
 
     def manifest_exists(self, volume: VolumeRef) -> bool:
         """Tell whether the volume has a `dimensions.json`."""

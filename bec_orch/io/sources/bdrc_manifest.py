@@ -37,7 +37,7 @@ def parse_dimensions(data: bytes, name: str) -> list[Page]:
     Raises:
         ManifestError: it is empty, broken, too large, names no page, names a page twice, or one by an unsafe name.
     """
-    subject = f"The manifest {name}"
+    subject = f"The manifest '{name}'"
     if not data:
         raise refused(subject, "has 0 bytes", "E_MANIFEST_EMPTY")
     text = _inflated(data, subject) if data.startswith(_GZIP_MAGIC) else data

@@ -7,7 +7,8 @@ from bec_orch.core.models import VolumeRef
 from bec_orch.core.names import check_name, printable
 from bec_orch.errors import NameUnsafeError, UsageError
 from bec_orch.io.sources.bdrc import BdrcSource, volume_prefix
-from bec_orch.io.sources.folder import FolderSource, Rejected, image_entries
+from bec_orch.io.sources.folder import FolderSource, image_entries
+from bec_orch.io.sources.pages import Rejected
 from bec_orch.io.sources.sources import source_name
 from bec_orch.io.stores.folders import FolderObjects
 
@@ -70,10 +71,15 @@ def _library(root: Path) -> DetectedSource | None:
     tops = [above for above in (root / "Works", root, *root.parents) if above.name == "Works" and above.is_dir()]
     for works in tops:
         name = source_name("bdrc", works.parent.as_uri())
-        volumes = BdrcSource(name, FolderObjects(works.parent)).volumes()
-        under = tuple(ref for ref in volumes if _overlaps(root, works.parent / volume_prefix(ref.w_id, ref.i_id)))
-        if under:
-            return DetectedSource(name, under)
+        volumes: list[VolumeRef] = []
+        rejected: list[Rejected] = []
+        for found in BdrcSource(name, FolderObjects(works.parent)).scan():
+            if isinstance(found, Rejected):
+                rejected += [found] * _overlaps(root, works.parent / found.name)
+            else:
+                volumes += [found] * _overlaps(root, works.parent / volume_prefix(found.w_id, found.i_id))
+        if volumes or rejected:
+            return DetectedSource(name, tuple(volumes), tuple(rejected))
     return None
 
 

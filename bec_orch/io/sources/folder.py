@@ -12,20 +12,12 @@ from dataclasses import dataclass
 
 from bec_orch.core.models import Manifest, Page, VolumeRef
 from bec_orch.errors import ManifestError, NameUnsafeError, StorageError
-from bec_orch.io.sources.pages import StorePages, check_pages, has_image_suffix, with_intro_skipped
+from bec_orch.io.sources.pages import Rejected, StorePages, check_pages, has_image_suffix, with_intro_skipped
 from bec_orch.io.stores.objects import Entry, Listing, Objects
 
 _STRAY = "has images beside its folders; they belong into a folder for each volume"
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """A folder that looks like a volume and cannot be one, and why not (the end of a sentence)."""
-
-    name: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)

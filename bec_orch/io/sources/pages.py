@@ -20,6 +20,14 @@ MAX_FILENAME_BYTES = 255
 IMAGE_SUFFIXES = frozenset({"jpg", "jpeg", "png", "tif", "tiff", "jp2"})
 
 
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A folder that looks like a volume and cannot be one, and why not (the end of a sentence)."""
+
+    name: str
+    reason: str
+
+
 def has_image_suffix(filename: str) -> bool:
     """Tell by its name, in any case, whether a file is a page image."""
     return filename.rpartition(".")[2].lower() in IMAGE_SUFFIXES and "." in filename
