@@ -44,6 +44,7 @@ class Actor:
     """One process: it runs `work` up to the next call of a port, and waits there.
 
     `at` names the call before which it waits; None when it ended. `results` holds the last answer of each call.
+    `fenced` is true while it holds its task's row, or believes so: `cut_off` tells that the server ended it.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Actor:
         self.fates: list[Fate] = []
         self.lease: Lease | None = None
         self.fenced = False
+        self.cut_off = False
         self.error: BaseException | None = None
         self.stop = stop or (lambda: None)
         self._fate = Fate.GO
@@ -189,7 +191,7 @@ class GatedStore(Gated):
         fate = actor.wait_at("store.fence")
         _meet_before("store.fence", fate, self._away)
         with self._real.fence(claim, lease):
-            actor.fenced = True
+            actor.fenced, actor.cut_off = True, False
             try:
                 yield
             finally:

@@ -29,6 +29,8 @@ from bec_orch.io.postgres.db import DBClient, RetryPolicy
 from bec_orch.io.postgres.pgqueue import PgQueues
 from bec_orch.io.sources.sources import Sources, source_name
 from bec_orch.io.stores.storage import Stores
+from bec_orch.orch.audit import Auditor
+from bec_orch.orch.audit_values import Violation
 from bec_orch.orch.enqueue import Enqueuer
 from bec_orch.orch.job_admin import JobAdmin
 from bec_orch.orch.redrive import Redriver
@@ -175,6 +177,17 @@ class Archive:
         """Give a file of the destination."""
         return self._home / "out" / key
 
+    def audit(self, damaged: set[str]) -> list[str]:
+        """Let an operator audit everything; gives what is wrong, but for artefacts that were damaged by somebody."""
+        auditor = Auditor(self.database, self.queues, self.artefacts, self.source, self.sources)
+        found = _Collected()
+        auditor.audit(self.admin.list(), found)
+        return [
+            f"{violation.invariant.code} {violation.job}: {violation.message}"
+            for violation in found.violations
+            if not (violation.location and violation.location.prefix in damaged)
+        ]
+
     def receive(self, name: str, job: str) -> Actor | None:
         """Let a worker take a message, if there is one, and stand before its first call."""
         received = self.queues(job).receive(limit=1, wait=0, visibility=LEASE)
@@ -235,6 +248,19 @@ class Archive:
 
     def _lease(self, *args: Any, **kwargs: Any) -> Lease:
         return _WatchedLease(*args, clock=self.clock, **kwargs)
+
+
+class _Collected:
+    """Repairs nothing, and keeps what is found."""
+
+    def __init__(self) -> None:
+        self.violations: list[Violation] = []
+
+    def begin(self, violation: Violation) -> bool:
+        self.violations.append(violation)
+        return False
+
+    def end(self, _job: Job) -> None: ...
 
 
 class _WatchedLease(Lease):

@@ -16,6 +16,7 @@ Row = dict[str, Any]
 DELETED = "the job is deleted"
 RENEWAL = "the lease is renewed"
 RECORDING = "store.record_published"
+PUBLICATION = "artefacts.commit"
 
 # Every way that a task may go in one transaction.
 MOVES = {
@@ -92,6 +93,16 @@ class History:
         self._check_attempts()
         if actor and point == "queue.delete":
             _check_deletion(actor)
+
+    def publication(self, actor: Actor) -> None:
+        """Hold the moment before an actor puts a `success.json` against its right to do so.
+
+        Who was cut off in its fence cannot know. What it puts is whole, and there is still one for each task at most.
+        """
+        claim = actor.results["store.claim"]
+        task = self._tasks[claim.task_id]
+        held = (task["attempt"], task["token"], task["state"]) == (claim.attempt, claim.token, TaskState.RUNNING)
+        assert held or actor.cut_off, f"{actor.name} publishes what is not its own"
 
     def moment(self, actors: Iterable[Actor]) -> None:
         """Hold this moment against what must always be so."""

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from bec_orch.errors import RetryableError
 from tests.model.actors import BLAMES_TASK, PAGE, Actor, Fate
 from tests.model.archive import BACKOFF, FIRST, JOBS, LEASE, REDISPATCH, SECOND, Archive, body_of
-from tests.model.history import DELETED, RENEWAL, History
+from tests.model.history import DELETED, PUBLICATION, RENEWAL, History
 
 WORKERS = 3
 # More calls than any process makes in one life.
@@ -190,6 +190,8 @@ class LifeOfATask(RuleBasedStateMachine):
         found = list(self.archive.successes())
         if what == "fence":
             self.archive.execute(_CUT)
+            for actor in self.busy:
+                actor.cut_off = actor.fenced
         elif found:
             success = self._one_of(found, which)
             self.history.forget(success)
@@ -262,6 +264,8 @@ class LifeOfATask(RuleBasedStateMachine):
 
     def _let(self, actor: Actor, fate: Fate) -> None:
         point = actor.at
+        if point == PUBLICATION:
+            self._soundly(lambda: self.history.publication(actor))
         actor.let(fate)
         self._look(actor, point)
 
@@ -322,3 +326,5 @@ def check_the_end(archive: Archive, history: History) -> None:
             task = "SELECT * FROM tasks WHERE uid = %s AND state = 'terminal_failed'"
             states = archive.execute(task, success.task_uid)
             assert not states, f"published, and failed: {success.location.prefix} {states}"
+    found = archive.audit(history.damaged)
+    assert found == [], found

@@ -106,6 +106,22 @@ def test_a_lease_is_lost_a_quarter_before_its_end_when_nothing_renews_it() -> No
     assert lease.lost
 
 
+def test_the_deadline_is_counted_from_before_the_renewal_was_sent() -> None:
+    clock = Clock()
+
+    class Slow(Store):
+        def renew(self, claim: Claim, lease: float) -> bool:
+            clock.now += LEASE / 2
+            return super().renew(claim, lease)
+
+    lease = lease_of(Slow(True), Queue(), clock)
+    lease._renew()
+    clock.now += LEASE * 0.24
+    assert not lease.lost
+    clock.now += LEASE * 0.02
+    assert lease.lost
+
+
 def test_a_superseded_attempt_is_lost_at_once_and_is_not_renewed_again() -> None:
     store = Store(False)
     with lease_of(store, Queue(), Clock()) as lease:
