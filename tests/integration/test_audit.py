@@ -1,6 +1,8 @@
 """The audit over both back-ends: each kind of damage is done for real, found by its code, and mended by a worker."""
 
 import json
+import random
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -555,3 +557,42 @@ def test_a_success_json_that_was_replaced_meanwhile_is_not_taken_back(archive: A
     success = archive.there()
     assert not archive.artefacts.retract(success.location, '"another"')
     assert archive.there() == success
+
+
+def test_audits_beside_workers_find_nothing(archive: Archive) -> None:
+    archive.volumes = [archive.volume(f"I{n}", PAGES) for n in range(12)]
+    enqueuer = Enqueuer(archive.database, archive.queues)
+    enqueuer.enqueue("toy", archive.volumes)
+    found: list[dict[str, int]] = []
+    for force in (False, True):
+        if force:
+            enqueuer.enqueue("toy", archive.volumes, force=True)
+        worker = threading.Thread(target=archive.run, kwargs={"name": f"worker {force}", "slots": 3})
+        worker.start()
+        while worker.is_alive():
+            found.append(violations(archive.audit()))
+        worker.join()
+    assert len(found) > 3
+    assert [violated for violated in found if violated] == []
+    assert archive.attempts().count("done") == 24
+
+
+def test_any_damage_to_a_file_is_found_and_ends_no_audit(archive: Archive, tmp_path: Path) -> None:
+    """Bytes changed at random, and columns that are not of their types: opened or not, never an exception."""
+    archive.fill(1)
+    success = archive.there()
+    blob = archive.objects.read(archive.key())
+    assert blob
+    chance = random.Random(5)
+    for _ in range(60):
+        data = bytearray(blob.data)
+        for _ in range(chance.randint(1, 8)):
+            data[chance.randrange(len(data))] = chance.randrange(256)
+        archive.change(archive.key(), bytes(data))
+        facts = archive.artefacts.inspect(success.files[0])
+        assert facts is None or facts.sha256 != success.files[0].sha256 or bytes(data) == blob.data
+    for name, values in (("ok", ["a"] * 4), ("skipped", [1.5] * 4), ("img_file_name", [b"\xff"] * 4)):
+        pq.write_table(pa.table({**dict.fromkeys(("ok", "skipped"), [True] * 4), name: values}), tmp_path / "odd")
+        archive.change(archive.key(), (tmp_path / "odd").read_bytes())
+        archive.artefacts.inspect(success.files[0])
+        assert archive.codes()["I1"] & {"E_AUDIT_FILE", "E_AUDIT_OPENS", "E_AUDIT_DIGEST"}

@@ -11,13 +11,15 @@ from bec_orch.core.models import PageCounts
 from bec_orch.io.artefacts.parquet import BrokenParquet, reading
 from bec_orch.io.stores.objects import Entry, Objects
 
-_LEDGER = ("img_file_name", "ok", "skipped")
+_LEDGER = {"img_file_name": pa.string(), "ok": pa.bool_(), "skipped": pa.bool_()}
 _READ_AT_ONCE = 8 * 2**20
+# Volumes of the library have up to some thousand pages: a file of more rows than this is counted, and not read.
+_MOST_ROWS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """What a Parquet file holds. `names` are the pages in the order of the rows; None where there is no such column."""
+    """What a Parquet file holds. `names` are the pages in the order of the rows; None: no such column can be read."""
 
     size: int
     sha256: str
@@ -37,13 +39,22 @@ def inspect(objects: Objects, key: str) -> FileFacts | None:
         return None
     try:
         with reading(), objects.open(entry) as opened, pq.ParquetFile(opened) as parquet:
-            columns = set(_LEDGER) & set(parquet.schema_arrow.names)
-            table = parquet.read(sorted(columns)) if columns else pa.table({})
-            table.validate(full=True)
             rows = int(parquet.metadata.num_rows)
+            table = _ledger(parquet) if rows <= _MOST_ROWS else pa.table({})
     except BrokenParquet:
         return None
     return FileFacts(entry.size, _sha256(objects, entry), rows, _names(table), _pages(table))
+
+
+def _ledger(parquet: pq.ParquetFile) -> pa.Table:
+    """Read the columns that tell of pages, as far as they are there and of their types."""
+    schema = parquet.schema_arrow
+    there = [
+        name for name, kind in _LEDGER.items() if schema.names.count(name) == 1 and schema.field(name).type == kind
+    ]
+    table = parquet.read(there) if there else pa.table({})
+    table.validate(full=True)
+    return table
 
 
 def _sha256(objects: Objects, entry: Entry) -> str:
