@@ -117,5 +117,5 @@ def _print_violated(finding: Finding, *, fix: bool) -> None:
         say(f"  (The first {len(finding.examples)} are shown.)")
     if fix:
         say(f"  repairs begun: {as_text(finding.repaired)}. Run `bec audit` again when workers have done the tasks.")
-    else:
+    if finding.repaired < finding.violations:
         say(f"  hint: {invariant.hint}")

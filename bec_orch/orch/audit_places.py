@@ -155,9 +155,8 @@ class PlaceCheck:
         source = str((success.content or {}).get("source") or self._default_source)
         newest = place.tasks[0] if place.tasks else None
         volume = newest.volume if newest else replace(place.location.volume, source=source)
-        message = (
-            f"{place.location.prefix} is whole, and the database calls its task {newest.state if newest else 'unknown'}"
-        )
+        known = f"calls its task {newest.state}" if newest else "knows no task for it"
+        message = f"{place.location.prefix} is whole, and the database {known}"
         repair = Repair.REDRIVE if newest and newest.state == "terminal_failed" else Repair.ENQUEUE
         return place.violation(must.NOT_RECORDED, message, repair, volume=volume)
 
