@@ -65,6 +65,13 @@ class JobConfig(BaseModel):
         """Give the folders that a volume's result depends on. When one is changed, the result is stale."""
         return ()
 
+    def check_dependencies(self, depends_on: Sequence[str]) -> None:
+        """Check the config against the names of the jobs that its job depends on.
+
+        Raises:
+            ConfigError: they do not fit together.
+        """
+
     @classmethod
     def _affects_output(cls, name: str) -> bool:
         extra = cls.model_fields[name].json_schema_extra

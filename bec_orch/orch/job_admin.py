@@ -55,12 +55,14 @@ class JobAdmin:
         """Make a job.
 
         Raises:
-            ConfigError: the type is unknown, its schema does not allow the config, or a job that it needs is unknown.
+            ConfigError: the type is unknown, its schema does not allow the config, a job that it needs is unknown, or
+                it reads what others leave, and depends on none (E_JOB_NEEDS).
             UsageError: the name cannot be one (E_JOB_NAME), or is taken (E_JOB_EXISTS).
         """
         _check_name(name)
         _check_policies(max_attempts, max_page_error_rate)
         parsed = _parsed(job_type, config)
+        _check_dependencies(job_type, parsed, depends_on)
         values = {
             "name": name,
             "type": job_type,
@@ -106,7 +108,7 @@ class JobAdmin:
         """Change what is given; `config` holds only the fields to change. Tasks that run keep what they began with.
 
         Raises:
-            ConfigError: there is no such job, or the schema of its type does not allow the config.
+            ConfigError: there is no such job, or what is given does not fit its type, as in `create`.
         """
         with self._database.transaction(f"change the job {printable(name)}") as connection:
             connection.execute(self._sql["lock"])
@@ -118,6 +120,7 @@ class JobAdmin:
             )
             _check_policies(changed.max_attempts, changed.max_page_error_rate)
             parsed = _parsed(job.type, {**job.config, **(config or {})})
+            _check_dependencies(job.type, parsed, job.depends_on if depends_on is None else depends_on)
             policies = {"max_attempts": changed.max_attempts, "max_page_error_rate": changed.max_page_error_rate}
             connection.execute(self._sql["change"], {"job_id": job.id, **_config_values(parsed), **policies})
             if depends_on is not None:
@@ -208,6 +211,17 @@ def _check_policies(max_attempts: int, max_page_error_rate: float) -> None:
 
 def _parsed(job_type: str, config: Mapping[str, Any]) -> JobConfig:
     return job_worker_class(job_type).config_type.parse(config)
+
+
+def _check_dependencies(job_type: str, config: JobConfig, depends_on: Sequence[str]) -> None:
+    needs = job_worker_class(job_type).needs
+    if needs and not depends_on:
+        raise ConfigError(
+            f"A job of type {job_type} reads what other jobs leave, and depends on none.",
+            code="E_JOB_NEEDS",
+            hint=f"Give --depends-on with a job of type {', '.join(needs)}.",
+        )
+    config.check_dependencies(depends_on)
 
 
 def _config_values(parsed: JobConfig) -> dict[str, Any]:

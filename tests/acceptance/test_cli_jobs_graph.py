@@ -79,6 +79,10 @@ def test_what_is_stale_is_told_and_done_again_and_nothing_else(bec: Bec, home: P
     [
         (("jobs", "create", "lonely", "--type", "toy", "--depends-on", "nope"), "E_JOB_UNKNOWN"),
         (("jobs", "update", "toy", "--depends-on", "reader"), "E_JOB_CIRCLE"),
+        (("jobs", "create", "lonely", "--type", "reader"), "E_JOB_NEEDS"),
+        (("jobs", "update", "reader", "--depends-on", ""), "E_JOB_NEEDS"),
+        (("jobs", "create", "eval", "--type", "evalv1"), "E_JOB_NEEDS"),
+        (("jobs", "create", "eval", "--type", "evalv1", "--depends-on", "toy,reader"), "E_EVAL_DEPENDENCY"),
         (("jobs", "stale", "nope"), "E_JOB_UNKNOWN"),
         (("queue", "enqueue", "reader", "--all", "--with-dependencies", "--stale"), "E_USAGE"),
         (("queue", "enqueue", "reader", "--all", "--with-dependencies", "--force"), "E_USAGE"),

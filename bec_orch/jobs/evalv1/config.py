@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from bec_orch.core.job_config import JobConfig, ReferenceFolder
 from bec_orch.core.models import VolumeRef
+from bec_orch.errors import ConfigError
 
 TIBETAN = "Tibetan"
 _FIELD = re.compile(r"\{(.*?)\}")
@@ -63,6 +64,26 @@ class Evalv1Config(JobConfig):
             return ()
         return (ReferenceFolder(self.truth_url, self.truth_folder.format(w_id=volume.w_id, i_id=volume.i_id)),)
 
+    def check_dependencies(self, depends_on: Sequence[str]) -> None:
+        """Check that the job depends on the OCR jobs that the config means; see `ocr_jobs`."""
+        self.ocr_jobs(depends_on)
+
+    def ocr_jobs(self, depends_on: Sequence[str]) -> tuple[str, ...]:
+        """Give the job whose text is evaluated, and after it the one that it is compared with, if any.
+
+        Raises:
+            ConfigError: the job does not depend on one of them, or it is open which is meant (E_EVAL_DEPENDENCY).
+        """
+        if not self.ocr_job and len(depends_on) != 1:
+            raise wrong_dependency(
+                f"The job depends on {len(depends_on)} jobs, and its config does not name the one to evaluate."
+            )
+        names = tuple(name for name in (self.ocr_job or depends_on[0], self.second_ocr_job) if name)
+        for name in names:
+            if name not in depends_on:
+                raise wrong_dependency(f"The config names the OCR job '{name}', which the job does not depend on.")
+        return names
+
     @field_validator("script")
     @classmethod
     def _known_script(cls, script: str) -> str:
@@ -89,3 +110,12 @@ class Evalv1Config(JobConfig):
         if self.second_ocr_job and self.second_ocr_job == self.ocr_job:
             raise ValueError("ocr_job and second_ocr_job are the same job")
         return self
+
+
+def wrong_dependency(message: str) -> ConfigError:
+    """Make the error of a job whose dependencies are not what an evaluation reads."""
+    return ConfigError(
+        message,
+        code="E_EVAL_DEPENDENCY",
+        hint="An evalv1 job needs --depends-on an OCR job; ocr_job and second_ocr_job of its config choose among many.",
+    )

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bec_orch.core.models import Manifest, Page
-from bec_orch.errors import ConfigError
-from bec_orch.jobs.evalv1.config import Evalv1Config
+from bec_orch.jobs.evalv1.config import Evalv1Config, wrong_dependency
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,7 +38,7 @@ class OcrRows:
     def __init__(self, job: str, table: "pa.Table", manifest: Manifest) -> None:
         missing = sorted(set(_COLUMNS) - set(table.column_names))
         if missing:
-            raise _wrong(f"The artefact of '{job}' has no column {missing[0]}: it is not an OCR job's.")
+            raise wrong_dependency(f"The artefact of '{job}' has no column {missing[0]}: it is not an OCR job's.")
         self._job = job
         rows: list[_Row] = table.select(list(_COLUMNS)).to_pylist()
         by_name = {row["img_file_name"]: row for row in rows}
@@ -80,24 +79,5 @@ class OcrJobs:
             ConfigError: the config names no dependency of the job, or leaves open which (E_EVAL_DEPENDENCY).
             RetryableError: an artefact is gone, or its store away.
         """
-        first = config.ocr_job or _only(dependencies)
-        names = [name for name in (first, config.second_ocr_job) if name]
-        for name in names:
-            if name not in dependencies:
-                raise _wrong(f"The config names the OCR job '{name}', which this job does not depend on.")
-        rows = [OcrRows(name, dependencies[name](), manifest) for name in names]
+        rows = [OcrRows(name, dependencies[name](), manifest) for name in config.ocr_jobs(list(dependencies))]
         return cls(rows[0], rows[1] if len(rows) > 1 else None)
-
-
-def _only(dependencies: Dependencies) -> str:
-    if len(dependencies) != 1:
-        raise _wrong(f"The job depends on {len(dependencies)} jobs, and its config does not name the one to evaluate.")
-    return next(iter(dependencies))
-
-
-def _wrong(message: str) -> ConfigError:
-    return ConfigError(
-        message,
-        code="E_EVAL_DEPENDENCY",
-        hint="An evalv1 job needs --depends-on an OCR job; ocr_job and second_ocr_job of its config choose among many.",
-    )
