@@ -3,6 +3,7 @@
 import datetime as dt
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, TypeVar
 
@@ -65,13 +66,10 @@ def _standing(discovery: Discovery, prices: PriceTable, job: str) -> Standing:
 
 
 def _watch(look: Callable[[], Standing]) -> None:
-    with Live(_picture(look()), console=console(), auto_refresh=False) as live:
-        try:
-            while True:
-                time.sleep(_LOOK_EVERY)
-                live.update(_picture(look()), refresh=True)
-        except KeyboardInterrupt:
-            return
+    with suppress(KeyboardInterrupt), Live(_picture(look()), console=console(), auto_refresh=False) as live:
+        while True:
+            time.sleep(_LOOK_EVERY)
+            live.update(_picture(look()), refresh=True)
 
 
 def _picture(found: Standing) -> Group:

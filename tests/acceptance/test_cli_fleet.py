@@ -1,6 +1,7 @@
 """What operators of a fleet call: machines up and down, the doctor, queues that are made, settings that cannot be."""
 
 import base64
+import datetime as dt
 import json
 import os
 import sys
@@ -168,6 +169,32 @@ def test_queue_and_database_are_compared(bec: Bec, job: str, aws: Aws) -> None:
     lost = ok(bec("queue", "stats", job)).out
     assert "Queue and database disagree: 2 tasks have no message: workers send them again in time." in lost
     assert "oldest queued task" in lost
+
+
+def test_the_age_of_the_oldest_message_is_what_cloudwatch_tells(bec: Bec, job: str, aws: Aws) -> None:
+    assert "oldest message      -\n" in ok(bec("queue", "stats", job)).out.replace(" \n", "\n"), "there is none"
+    ok(bec("queue", "enqueue", job, "--volume", "W1/I1"))
+    assert "oldest message      unknown" in ok(bec("queue", "stats", job)).out
+    aws.client("cloudwatch").put_metric_data(
+        Namespace="AWS/SQS",
+        MetricData=[
+            {
+                "MetricName": "ApproximateAgeOfOldestMessage",
+                "Dimensions": [{"Name": "QueueName", "Value": f"bec_{job}_tasks"}],
+                "Value": age,
+                "Timestamp": dt.datetime.now(dt.UTC) - dt.timedelta(minutes=ago),
+            }
+            for age, ago in ((111.0, 9), (321.0, 2))
+        ],
+    )
+    assert ok(bec("queue", "stats", job, "--json")).json["oldest_seconds"] == 321
+    assert "oldest message      321 s" in ok(bec("queue", "stats", job)).out
+
+
+def test_a_purge_tells_that_sqs_takes_its_time(bec: Bec, job: str) -> None:
+    ok(bec("queue", "enqueue", job, "--volume", "W1/I1"))
+    purged = ok(bec("queue", "purge", job, "--yes")).out
+    assert purged == "1 messages are being deleted: SQS takes up to 60 s, and deletes what is sent meanwhile, too.\n"
 
 
 def levels(bec: Bec) -> dict[str, str]:

@@ -150,6 +150,17 @@ class TestReading:
         assert ["x-amz-request-payer" in names for names in sent] == [False, True, False]
         assert ["authorization" in names for names in sent] == [True, True, False]
 
+    def test_public_buckets_are_read_by_who_has_no_credentials(self, s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+        s3.put("key", b"data", ACL="public-read")
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.delenv(name)
+        with pytest.raises(StorageError) as caught:
+            s3.stores().open(f"s3://{s3.bucket}")
+        assert caught.value.code == "E_STORAGE_CREDENTIALS"
+        found = s3.stores(anonymous=frozenset({s3.bucket})).open(f"s3://{s3.bucket}").read("key")
+        assert found
+        assert found.data == b"data"
+
 
 class TestCommitting:
     def finished(self, store: StoredArtefacts) -> ArtefactFile:

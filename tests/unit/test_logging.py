@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from bec_orch.logging_setup import configure_logging, hide, redacted, without_url_passwords
+from bec_orch.logging_setup import configure_logging, hide, redacted, tell_always, without_url_passwords
 
 # Its quote and backslash are written in other ways by repr and by JSON.
 PLANTED = 'canary-7f3a"\\end'
@@ -31,6 +31,18 @@ def test_json_lines_have_event_level_time_and_fields(
         "volume": "W1/ཀ",
         "pages": 12,
     }
+
+
+def test_what_is_told_always_is_in_each_line_of_json(
+    logger: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging("json", "info", [])
+    tell_always(job="ldv1", worker="w-1")
+    logger.info("task.done", extra={"volume": "W1/I1"})
+    logger.info("metrics", extra={"job": "ocrv1"})
+    first, second = map(json.loads, capsys.readouterr().err.splitlines())
+    assert (first["job"], first["worker"], first["volume"]) == ("ldv1", "w-1", "W1/I1")
+    assert (second["job"], second["worker"]) == ("ocrv1", "w-1")
 
 
 def test_text_lines_are_readable(logger: logging.Logger, capsys: pytest.CaptureFixture[str]) -> None:
