@@ -1,4 +1,4 @@
-"""A decoder process whose decoder does what the page's bytes say: the ways in which code in C goes wrong.
+"""A decoder process whose decoder does what the last line of the page's bytes says: how code in C goes wrong.
 
     python tests/decoders_gone_wrong.py SOCKET MEMORY
 
@@ -54,12 +54,12 @@ DOES: dict[bytes, Callable[[], object]] = {
 
 
 def decode(data: bytes, header: ImageHeader, reduce: int) -> NDArray[np.uint8]:
-    word, _, file = data.partition(b" ")
+    word, _, file = data.rpartition(b"\n")[2].partition(b" ")
     if word in DOES and not (file and Path(file.decode()).exists()):
         if file:
             Path(file.decode()).touch()
         DOES[word]()
-    return np.full((header.height, header.width), len(data) // reduce, np.uint8)
+    return np.full((-(-header.height // reduce), -(-header.width // reduce)), len(data) % 256, np.uint8)
 
 
 if __name__ == "__main__":

@@ -14,9 +14,8 @@ from pathlib import Path
 
 from tests.fuzz.mutations import Mutator
 from tests.fuzz.targets import TARGETS, WRONG
-from tests.hostile.program import bec
+from tests.hostile.program import MOST_MEMORY, bec
 
-MOST_MEMORY = 1000 * 2**20
 _KINDS = ("jpg", "png", "tif")
 
 

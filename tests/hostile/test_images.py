@@ -9,12 +9,9 @@ import pytest
 
 from tests.conftest import SHARED_DATA
 from tests.hostile.images import CASES, FAMILIES, GOOD_PAGES, MORE_CASES, ImageCase, from_file
-from tests.hostile.program import Ended, bec, rows_of
+from tests.hostile.program import MOST_MEMORY, MOST_SECONDS, Ended, bec, rows_of
 from tests.hostile.writing import write_images
 
-MOST_MEMORY = 1000 * 2**20
-"""The worker with its model and a budget of 256 MiB takes some 600 MB; a bomb that goes off takes 1.2 GB and more."""
-MOST_SECONDS = 10.0
 REAL_CODES = {"cutoff_136.jpg": "E_IMAGE_TRUNCATED", "corrupt_25.jpg": "E_IMAGE_NOT_IMAGE"}
 TASKS = """
     SELECT w_id || '/' || i_id AS volume, state, pages_ok, pages_error, counters,

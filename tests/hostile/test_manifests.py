@@ -16,12 +16,10 @@ from tests.aws import Aws
 from tests.hostile.images import CASES as IMAGE_CASES
 from tests.hostile.images import GOOD_PAGES, good_page
 from tests.hostile.manifests import CASES, GOOD_NAMES, ManifestCase, entries, packed
-from tests.hostile.program import Ended, bec
+from tests.hostile.program import MOST_MEMORY, MOST_SECONDS, Ended, bec
 from tests.hostile.writing import write_manifests
 from tests.http_faults import _Handler, faulty
 
-MOST_MEMORY = 1000 * 2**20
-MOST_SECONDS = 10.0
 TASKS = """
     SELECT i_id, state, pages_ok, pages_skipped, pages_error, failure_code, failure_message, tasks.manifest_etag,
         extract(epoch FROM finished_at - started_at) AS seconds

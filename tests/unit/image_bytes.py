@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 WIDTH, HEIGHT = 160, 120
+MIB = 2**20
 INK = (slice(30, 60), slice(20, 140))
 
 
@@ -56,6 +57,25 @@ def tiff(image: Image.Image | None = None, **options: Any) -> bytes:
 
 def png_chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def zeros(size: int) -> bytes:
+    """Give the zlib stream of so many zeros, made in no time: after a full flush, blocks stand for themselves."""
+    deflater = zlib.compressobj(9)
+    first = deflater.compress(bytes(MIB)) + deflater.flush(zlib.Z_FULL_FLUSH)
+    block = deflater.compress(bytes(MIB)) + deflater.flush(zlib.Z_FULL_FLUSH)
+    rest = zlib.compressobj(9, wbits=-15)
+    tail = rest.compress(bytes(size % MIB)) + rest.flush()
+    # Adler-32 of zeros: the sum of bytes is 1, the sum of sums their number.
+    return first + block * (size // MIB - 1) + tail + struct.pack(">HH", size % 65_521, 1)
+
+
+def png_of_zeros(width: int, height: int, bits: int) -> bytes:
+    """A black PNG of any size, grey, without ever having its pixels in memory."""
+    header = struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0)
+    pixels = zeros(height * (1 + width * bits // 8))
+    chunks = ((b"IHDR", header), (b"IDAT", pixels), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*chunk) for chunk in chunks)
 
 
 def png_header(width: int, height: int) -> bytes:
