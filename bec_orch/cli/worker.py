@@ -84,7 +84,7 @@ def _share(settings: Settings, processes: int) -> Settings:
 
 
 def _supervise(settings: Settings, job: str, slots: int, processes: int, *, until_empty: bool) -> int:
-    """Run so many worker processes; one that dies does not end the others. Gives the worst exit code."""
+    """Run so many worker processes; one that dies does not end the others. Gives the exit code for all."""
     spawn = multiprocessing.get_context("spawn")
     children = [
         spawn.Process(target=_child, args=(settings, job, slots, until_empty), name=f"worker-{number}")
@@ -105,14 +105,17 @@ def _supervise(settings: Settings, job: str, slots: int, processes: int, *, unti
     failed = [child for child in children if child.exitcode not in fine]
     for child in failed:
         logger.error("worker.process_failed", extra={"child": child.name, "exit_code": child.exitcode})
-    return _worst({child.exitcode for child in failed})
+    return common_code({child.exitcode for child in failed})
 
 
-def _worst(codes: set[int | None]) -> int:
-    # Where all were refused for one reason, its code is told; the number of a signal is no exit code.
+def common_code(codes: set[int | None]) -> int:
+    """Give the exit code of a worker whose processes failed with these: theirs where it is the same, else 1.
+
+    Processes that a signal ended have its number, negative.
+    """
     if not codes:
         return EXIT_DONE
-    code = codes.pop() if len(codes) == 1 else None
+    code = next(iter(codes)) if len(codes) == 1 else None
     return code if code and code > 0 else EXIT_FAILED
 
 

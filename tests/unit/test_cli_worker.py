@@ -1,0 +1,20 @@
+"""The exit code of a worker of several processes."""
+
+import pytest
+
+from bec_orch.cli.worker import common_code
+
+
+@pytest.mark.parametrize(
+    ("codes", "told"),
+    [
+        (set(), 0),
+        ({6}, 6),
+        ({1}, 1),
+        ({4, 6}, 1),
+        ({-9}, 1),
+        ({-9, 6}, 1),
+    ],
+)
+def test_one_reason_of_all_is_told(codes: set[int | None], told: int) -> None:
+    assert common_code(codes) == told
