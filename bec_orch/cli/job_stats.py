@@ -89,6 +89,7 @@ def _record(found: Standing) -> dict[str, Any]:
         "pages ok": stats.pages.ok,
         "pages skipped": stats.pages.skipped,
         "pages with errors": stats.pages.error,
+        **{f"pages with {code}": pages for code, pages in stats.page_errors.items()},
         "pages left": _or_unknown(stats.pages_left),
         "pages/s, 5 minutes": _or_unknown(stats.pages_per_second_5min),
         "pages/s, 1 hour": _or_unknown(stats.pages_per_second_1h),

@@ -27,15 +27,17 @@ class JobStats:
     """Where one job stands.
 
     `tasks` counts every task by state; `volumes` each volume once, by its newest task. `pages` are the ledger of the
-    volumes that are done, `stale` those of them that would not come out the same today. `pages_left` is an estimate
-    where page counts are not known yet, None when nothing is known. `pages_per_second` counts pages that are not
-    skipped, over the last 5 minutes and the last hour; None when no volume was done in that time.
+    volumes that are done, `page_errors` their errors by code, and `stale` those volumes that would not come out the
+    same today. `pages_left` is an estimate where page counts are not known yet, None when nothing is known.
+    `pages_per_second` counts pages that are not skipped, over the last 5 minutes and the last hour; None when no volume
+    was done in that time.
     """
 
     job: Job
     tasks: Mapping[TaskState, int]
     volumes: Mapping[TaskState, int]
     pages: PageCounts
+    page_errors: Mapping[str, int]
     stale: int
     pages_left: int | None
     pages_per_second_5min: float | None
@@ -232,6 +234,7 @@ class Discovery:
             named = {"job_id": job.id, "config_hash": job.config_hash}
             tasks = rows(connection, self._sql["task_states"], named)
             volumes = rows(connection, self._sql["volume_states"], named)
+            errors = rows(connection, self._sql["page_errors"], named)
             recent = [
                 first(connection, self._sql["recent_pages"], {**named, "seconds": s}) for s in (_FIVE_MINUTES, _HOUR)
             ]
@@ -241,6 +244,7 @@ class Discovery:
             tasks={TaskState(row["state"]): row["tasks"] for row in tasks},
             volumes={TaskState(row["state"]): row["volumes"] for row in volumes},
             pages=PageCounts(done["ok"], done["skipped"], done["error"]) if done else PageCounts(),
+            page_errors={row["code"]: row["pages"] for row in errors},
             stale=done["stale"] if done else 0,
             pages_left=_pages_left(volumes),
             pages_per_second_5min=_rate(recent[0]),

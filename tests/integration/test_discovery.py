@@ -25,6 +25,7 @@ from bec_orch.orch.enqueue import Enqueuer
 from bec_orch.orch.redrive import RedriveFilter, Redriver, RedriveReport, RefusedVolume
 from tests.integration.conftest import SOURCE, Sql
 
+COUNTERS = {"lines": 7, "E_IMAGE_EMPTY": 1}
 VOLUMES = tuple(VolumeRef("W1", f"I{n}", SOURCE) for n in range(6))
 
 
@@ -59,7 +60,7 @@ def claim(store: DBClient, job: Job, volume: VolumeRef) -> Claim:
 def finish(store: DBClient, job: Job, volume: VolumeRef, pages: PageCounts, config_hash: str = "hash1") -> None:
     taken = claim(store, job, volume)
     store.stamp_manifest(taken, "aaa", pages.total)
-    store.commit(taken, TaskResult("aaa", config_hash, "1", (), pages, (), {"lines": 7}))
+    store.commit(taken, TaskResult("aaa", config_hash, "1", (), pages, (), COUNTERS))
 
 
 def give_up(
@@ -122,7 +123,9 @@ class TestLists:
         finish(store, job, VOLUMES[0], PageCounts(8, 1, 1))
         give_up(store, queues, job, VOLUMES[1])
         [done] = discovery.tasks("lines", TaskFilter(state=TaskState.DONE))
-        assert (done.volume, done.pages, done.counters) == (VOLUMES[0], PageCounts(8, 1, 1), {"lines": 7})
+        assert (done.volume, done.pages, done.counters) == (VOLUMES[0], PageCounts(8, 1, 1), COUNTERS)
+        assert discovery.tasks("lines", TaskFilter(code="E_IMAGE_EMPTY")) == [done]
+        assert discovery.stats("lines").page_errors == {"E_IMAGE_EMPTY": 1}
         [failed] = discovery.tasks("lines", TaskFilter(code="E_MANIFEST", fingerprint="fff"))
         assert (failed.volume, failed.pages, failed.failure_message) == (VOLUMES[1], None, "W1/I1 is bad")
         [queued] = discovery.tasks("lines", TaskFilter(w_id="W1", i_id="I2"))

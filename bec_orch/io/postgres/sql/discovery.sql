@@ -17,6 +17,19 @@ SELECT l.state, count(*)::integer AS volumes,
 FROM latest l JOIN volumes v ON v.id = l.volume_id LEFT JOIN done_tasks d ON d.task_id = l.id
 GROUP BY l.state
 
+-- name: page_errors
+-- Pages with errors by code, of the volumes whose newest task is done; the commonest first.
+WITH latest AS (
+    SELECT DISTINCT ON (t.volume_id) t.state, t.counters
+    FROM tasks t WHERE t.job_id = %(job_id)s
+    ORDER BY t.volume_id, t.finished_at IS NOT NULL, t.id DESC
+)
+SELECT c.key AS code, sum(c.value::float8)::bigint AS pages
+FROM latest l, jsonb_each_text(l.counters) c
+WHERE l.state = 'done' AND starts_with(c.key, 'E_') AND c.value IS NOT NULL
+GROUP BY c.key
+ORDER BY pages DESC, code
+
 -- name: stale
 -- Volumes whose newest finished work would not come out the same today.
 SELECT v.w_id, v.i_id, v.source, d.task_id, d.stale AS reasons
@@ -57,7 +70,7 @@ SELECT t.id, j.name AS job, v.w_id, v.i_id, v.source, t.state, t.attempt, t.char
 FROM tasks t JOIN jobs j ON j.id = t.job_id JOIN volumes v ON v.id = t.volume_id
 WHERE t.job_id = %(job_id)s
   AND (%(state)s::text IS NULL OR t.state = %(state)s)
-  AND (%(code)s::text IS NULL OR t.failure_code = %(code)s)
+  AND (%(code)s::text IS NULL OR t.failure_code = %(code)s OR (t.state = 'done' AND t.counters ? %(code)s))
   AND (%(fingerprint)s::text IS NULL OR t.failure_fingerprint = %(fingerprint)s)
   AND (%(w_id)s::text IS NULL OR v.w_id = %(w_id)s)
   AND (%(i_id)s::text IS NULL OR v.i_id = %(i_id)s)
