@@ -5,8 +5,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from bec_orch.core.models import VolumeRef
 from bec_orch.errors import ConfigError
@@ -37,7 +38,15 @@ class JobConfig(BaseModel):
     `Field(..., json_schema_extra={"affects_output": False})`, and stays out of the config hash.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, hide_input_in_errors=True)
+
+    @field_validator("*")
+    @classmethod
+    def _no_password_in_a_url(cls, value: Any) -> Any:
+        # Configs are stored, printed, and written beside every artefact.
+        if isinstance(value, str) and "://" in value and "@" in urlsplit(value).netloc:
+            raise ValueError("its URL holds a user or password, which belong where the AWS tools look for them")
+        return value
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Self:

@@ -29,7 +29,7 @@ def test_it_is_the_job_type_that_is_installed() -> None:
     ],
 )
 def test_wrong_configs_are_refused(config: dict[str, object]) -> None:
-    with pytest.raises(ConfigError, match="Evalv1Config"):
+    with pytest.raises(ConfigError, match="config is wrong: "):
         Evalv1Worker.create(config, resources())
 
 
@@ -61,3 +61,9 @@ def test_a_store_that_is_no_store_is_a_config_error() -> None:
     given = WorkerResources(1, 2**20, without.models, open_store=open_store)
     with pytest.raises(ConfigError, match="ftp"):
         Evalv1Worker.create({"truth_url": "ftp://truth"}, given)
+
+
+def test_a_password_in_a_url_is_refused_unseen() -> None:
+    with pytest.raises(ConfigError, match="holds a user or password") as refused:
+        Evalv1Config.parse({"truth_url": "s3://key:canary@bucket/truth"})
+    assert "canary" not in f"{refused.value}{refused.value.__cause__}"
