@@ -30,7 +30,7 @@ from bec_orch.io.postgres.pgqueue import PgQueues
 from bec_orch.io.sources.sources import Sources, source_name
 from bec_orch.io.stores.storage import Stores
 from bec_orch.orch.audit import Auditor
-from bec_orch.orch.audit_values import Violation
+from bec_orch.orch.audit_values import NOT_RECORDED, Violation
 from bec_orch.orch.enqueue import Enqueuer
 from bec_orch.orch.job_admin import JobAdmin
 from bec_orch.orch.redrive import Redriver
@@ -177,8 +177,13 @@ class Archive:
         """Give a file of the destination."""
         return self._home / "out" / key
 
-    def audit(self, damaged: set[str]) -> list[str]:
-        """Let an operator audit everything; gives what is wrong, but for artefacts that were damaged by somebody."""
+    def audit(self, damaged: set[str], *, recreated: bool) -> list[str]:
+        """Let an operator audit everything; gives what is wrong.
+
+        Args:
+            damaged: prefixes of artefacts that somebody damaged: they are left out.
+            recreated: a job was made anew under its name: what the old one did, the new one has no tasks of.
+        """
         auditor = Auditor(self.database, self.queues, self.artefacts, self.source, self.sources)
         found = _Collected()
         auditor.audit(self.admin.list(), found)
@@ -186,6 +191,7 @@ class Archive:
             f"{violation.invariant.code} {violation.job}: {violation.message}"
             for violation in found.violations
             if not (violation.location and violation.location.prefix in damaged)
+            and not (recreated and violation.invariant is NOT_RECORDED)
         ]
 
     def receive(self, name: str, job: str) -> Actor | None:

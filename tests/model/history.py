@@ -74,6 +74,7 @@ class History:
         self._attempts: dict[tuple[int, int], Row] = {}
         self._published: dict[str, str] = {}
         self.damaged: set[str] = set()
+        self.deleted = False
 
     def step(self, actor: Actor | None, point: str | None) -> None:
         """Hold one step against the moment before it.
@@ -82,6 +83,7 @@ class History:
             actor: whose step it was, if it was an actor's.
             point: the call that it made, or what else happened.
         """
+        self.deleted |= point == DELETED
         before, self._tasks = self._tasks, self._rows("SELECT * FROM tasks", "id")
         assert before.keys() <= self._tasks.keys(), "a task is gone"
         claim = actor.results.get("store.claim") if actor else None

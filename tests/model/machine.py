@@ -326,5 +326,5 @@ def check_the_end(archive: Archive, history: History) -> None:
             task = "SELECT * FROM tasks WHERE uid = %s AND state = 'terminal_failed'"
             states = archive.execute(task, success.task_uid)
             assert not states, f"published, and failed: {success.location.prefix} {states}"
-    found = archive.audit(history.damaged)
+    found = archive.audit(history.damaged, recreated=history.deleted)
     assert found == [], found
