@@ -22,7 +22,8 @@ INSERT INTO schema_migrations (version, name) VALUES
     (1, 'initial'),
     (2, 'missing_dependencies'),
     (3, 'heard_since'),
-    (4, 'references');
+    (4, 'references'),
+    (5, 'deaths');
 
 CREATE TABLE jobs (
     id                  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -213,9 +214,10 @@ CREATE TABLE task_attempts (
     message     text,
     fingerprint text,
     metrics     jsonb,
+    died_at     integer[],
     PRIMARY KEY (task_id, attempt),
     CONSTRAINT task_attempts_outcome_ck CHECK (outcome IN
-        ('done', 'adopted', 'retryable_failed', 'terminal_failed', 'interrupted', 'lease_lost', 'superseded')),
+        ('done', 'adopted', 'retryable_failed', 'terminal_failed', 'interrupted', 'lease_lost', 'superseded', 'died')),
     CONSTRAINT task_attempts_ended_ck CHECK ((outcome IS NULL) = (ended_at IS NULL))
 );
 CREATE INDEX task_attempts_failures_ix ON task_attempts (job_id, fingerprint, ended_at) WHERE fingerprint IS NOT NULL;

@@ -164,6 +164,9 @@ class Settings(BaseSettings):
     lease_seconds: PositiveFloat = Field(120, description="how long a claimed task stays a silent worker's")
     poll_seconds: PositiveFloat = Field(20, description="how long one receive waits for a message")
     grace_seconds: PositiveFloat = Field(90, description="how long a worker that should stop may go on with a task")
+    stall_seconds: PositiveFloat = Field(
+        1800, description="time without a finished page after which a volume counts as stalled"
+    )
     maintenance_seconds: PositiveFloat = Field(60, description="how often a worker looks after forgotten tasks")
     redispatch_after_seconds: PositiveFloat = Field(
         900, description="age of a queued task's message after which it is sent again"

@@ -5,6 +5,7 @@
     │   └── ConfigError     a setting, a job config or a model folder is wrong (exit 2)
     ├── RetryableError      a fault of network, credentials, GPU, memory or disk: never final, never a page error
     │   ├── TaskFault           the task itself misbehaved: tried again, but charged to its `max_attempts`
+    │   │   └── VolumeStalled       no page of it was finished for too long
     │   ├── StorageError        an object store did not do what it was asked
     │   ├── DatabaseError       the database is away, or refused for a passing reason
     │   │   └── DatabaseRefused     it refused for a reason that somebody must see to
@@ -85,6 +86,25 @@ class TaskFault(RetryableError):  # noqa: N818  (an error of the task, beside er
 
     default_code = "E_TASK_FAULT"
     charged = True
+
+
+class VolumeStalled(TaskFault):
+    """No page of a volume was finished for so long that its worker is given up.
+
+    Args:
+        volume: the volume, for a person.
+        pages: the indices of the pages that were in work.
+        seconds: how long nothing moved.
+    """
+
+    default_code = "E_VOLUME_STALLED"
+
+    def __init__(self, volume: str, pages: Sequence[int], seconds: float) -> None:
+        where = f"it hangs at page {', '.join(str(page + 1) for page in pages)}" if pages else "no page is in work"
+        super().__init__(
+            f"No page of {volume} was finished for {seconds:g} s: {where}.",
+            hint="The attempt is charged, and the volume tried again; a page that hangs each time is left out.",
+        )
 
 
 class StorageError(RetryableError):

@@ -13,6 +13,7 @@ from psycopg.conninfo import make_conninfo
 
 from bec_orch import __version__
 from bec_orch.config import Settings
+from bec_orch.core.flight import FlightRecorder
 from bec_orch.core.job_worker import WorkerResources
 from bec_orch.core.job_workers import JobWorkerCache
 from bec_orch.core.models import Job, WorkerInfo
@@ -189,11 +190,13 @@ def worker_parts(
         observer=observer,
         options=_worker_options(settings, slots, settings.grace_seconds if grace is None else grace),
         activities=Activities(),
+        flights=FlightRecorder(work_dir(settings)),
         open_store=parts.stores.open,
     )
     try:
         yield built
     finally:
+        built.flights.close()
         job_workers.close()
 
 
@@ -255,6 +258,7 @@ def _worker_options(settings: Settings, slots: int, grace: float) -> WorkerOptio
         redispatch_after=settings.redispatch_after_seconds,
         failures_in_a_row=settings.black_hole_guard,
         refusal_patience=settings.lease_seconds / 2,
+        stall_timeout=settings.stall_seconds,
     )
 
 

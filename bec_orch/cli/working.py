@@ -2,14 +2,16 @@
 
 from dataclasses import dataclass
 
-from bec_orch.cli.composition import Parts, this_machine, worker_info, worker_parts
+from bec_orch.cli.composition import Parts, this_machine, work_dir, worker_info, worker_parts
 from bec_orch.cli.signals import REASON, stopping
 from bec_orch.core.models import Job
 from bec_orch.core.runtime_parts import WorkerObserver
 from bec_orch.core.worker_runtime import EMPTY, BECWorker, WorkerReport
 from bec_orch.errors import BecError
 from bec_orch.io.aws.imds import Notice, NoticeWatcher, known_machine
+from bec_orch.io.postgres.deaths import Deaths
 from bec_orch.logging_setup import tell_always
+from bec_orch.orch.post_mortem import record_deaths
 
 _NOTICES = frozenset(notice.value for notice in Notice)
 
@@ -46,6 +48,7 @@ def work(
     Raises:
         BecError: the worker stopped itself (E_WORKER_STOPPED), or could not begin.
     """
+    record_deaths(work_dir(parts.settings), Deaths(parts.database), {})
     metadata = this_machine(parts.settings)
     with worker_parts(parts, job, observer, slots=slots, grace=grace) as built:
         tell_always(job=job.name, worker=built.worker_id)

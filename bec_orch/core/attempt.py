@@ -11,7 +11,7 @@ from pathlib import Path
 from bec_orch.core.fault_points import FaultPoint, reached
 from bec_orch.core.job_worker import JobContext, JobWorker
 from bec_orch.core.metrics import Metrics
-from bec_orch.core.models import ArtefactLocation, Claim, Manifest, TaskActivity, TaskResult
+from bec_orch.core.models import ArtefactLocation, Claim, Manifest, PageOutcome, PageState, TaskActivity, TaskResult
 from bec_orch.core.patience import patiently
 from bec_orch.core.ports import AttemptFiles, AttemptKey, ImageSource, Success
 from bec_orch.core.references import versions
@@ -111,6 +111,7 @@ class Attempt:
     ) -> Metrics:
         self.stage = "run"
         self._parts.observer.task_started(self._claim, manifest)
+        self._leave_out(manifest, files)
         self._progress(files.rows.counts().total, len(manifest.pages))
         with tempfile.TemporaryDirectory(prefix="job-", dir=self._parts.options.work_dir) as work_dir:
             context = JobContext(
@@ -122,14 +123,32 @@ class Attempt:
                 stop=self._stop,
                 progress=lambda done: self._progress(done, len(manifest.pages)),
                 work_dir=Path(work_dir),
+                working=self._parts.flights.page_of(self._claim),
+                suspects=self._claim.suspect_pages,
                 dependencies={
                     job: partial(self._parts.artefacts.read_rows, success) for job, success in inputs.items()
                 },
             )
             return job_worker.run(context)
 
+    def _leave_out(self, manifest: Manifest, files: AttemptFiles) -> None:
+        """Give the pages that take every worker with them a row that says so, in place of one more try."""
+        left = self._claim.deadly_pages - files.rows.finished()
+        for page in (page for page in manifest.pages if page.index in left):
+            told = f"{self._claim.deaths[page.index]} attempts died with their worker at this page: it is left out."
+            outcome = PageOutcome(
+                page.index,
+                PageState.ERROR,
+                page.etag,
+                error_stage="infer",
+                error_type="E_PAGE_KILLS_WORKER",
+                error_message=told,
+            )
+            files.rows.add(outcome)
+
     def _progress(self, done: int, total: int) -> None:
         self._stop.progress(done, total)
+        self._parts.flights.moved(self._claim.task_id)
         self._parts.activities.set(TaskActivity(self._claim.task_id, done, total))
         self._parts.observer.pages_done(self._claim, done, total)
         if done:

@@ -2,7 +2,8 @@
 
 A point stands right after (or, where the name says so, in the middle of) one step. Nothing happens at it unless
 `BEC_FAILPOINT` arms it: `point:action[:nth]`, several with commas apart; `nth` is the visit at which it happens, 1 if
-not said. It happens once in a process. `make faults` arms every point with every action in real workers.
+not said. It happens once in a process. `kill9` kills that process, `gone` its whole group, as a machine does that is
+switched off. `make faults` arms every point with every action in real workers.
 """
 
 import logging
@@ -78,6 +79,7 @@ def _signal(number: signal.Signals) -> Callable[[FaultPoint], None]:
 
 _ACTIONS: Mapping[str, Callable[[FaultPoint], None]] = {
     "kill9": _signal(signal.SIGKILL),
+    "gone": lambda _point: os.killpg(os.getpgrp(), signal.SIGKILL),
     "term": _signal(signal.SIGTERM),
     "stop": _signal(signal.SIGSTOP),
     "raise": _raise,

@@ -3,11 +3,13 @@
 import logging
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 from bec_orch.core.failures import failure_of
 from bec_orch.core.fault_points import FaultPoint, reached
+from bec_orch.core.flight import Flight
 from bec_orch.core.models import DoneTask, GivenUpTask, TaskResult
 from bec_orch.core.runtime_parts import WorkerParts
 from bec_orch.core.success import adopted_result
@@ -98,11 +100,15 @@ class Maintenance:
 
 
 class Housekeeper:
-    """The thread of heartbeat and maintenance, as a context manager. It outlives the tasks at a shutdown."""
+    """The thread of heartbeat, maintenance and the look-out for tasks that stand still, as a context manager.
 
-    def __init__(self, parts: WorkerParts, maintenance: Maintenance) -> None:
+    It outlives the tasks at a shutdown. `on_stall` is told the attempts that made no progress for too long.
+    """
+
+    def __init__(self, parts: WorkerParts, maintenance: Maintenance, on_stall: Callable[[list[Flight]], None]) -> None:
         self._parts = parts
         self._maintenance = maintenance
+        self._on_stall = on_stall
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._keep_house, name="housekeeper", daemon=True)
 
@@ -121,6 +127,9 @@ class Housekeeper:
         next_round = time.monotonic()
         while True:
             self._heartbeat()
+            stalled = self._parts.flights.mark_stalled(options.stall_timeout)
+            if stalled:
+                self._on_stall(stalled)
             if time.monotonic() >= next_round:
                 self._round()
                 next_round = time.monotonic() + options.maintenance_every

@@ -1,6 +1,7 @@
 """The port of a job: what it is handed for one volume, and what it must offer."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
@@ -42,7 +43,10 @@ class RowStore(Protocol):
     """
 
     def finished(self) -> frozenset[int]:
-        """Give the indices of the pages that an earlier attempt left finished under the same model and config."""
+        """Give the indices of the pages that have a row.
+
+        Those are what an earlier attempt left finished under the same model and config, and what is left out.
+        """
         ...
 
     def add(self, outcome: PageOutcome) -> None:
@@ -79,12 +83,18 @@ class StopSignal(Protocol):
         ...
 
 
+def _unrecorded(_page: Page) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
 @dataclass(frozen=True, slots=True)
 class JobContext:
     """All that a job gets to do one volume. It names no database and no queue, so a job runs and is tested without.
 
     `pages` reads images; `rows` takes outcomes; `dependencies` gives, by job name, how to read the artefact of a job
     that this one needs; `progress` is told how many of the volume's pages have a row; `work_dir` is a scratch folder.
+    `working(page)` is a context manager for the time that a page is computed: should the worker die in it, the page is
+    known. `suspects` are the indices of pages at which an earlier attempt died: best done last, one at a time.
     """
 
     job: str
@@ -96,6 +106,8 @@ class JobContext:
     progress: Callable[[int], None]
     work_dir: Path
     dependencies: Mapping[str, Callable[[], "pa.Table"]]
+    working: Callable[[Page], AbstractContextManager[None]] = _unrecorded
+    suspects: frozenset[int] = frozenset()
 
 
 class ModelStore(Protocol):

@@ -40,6 +40,7 @@ class AttemptOutcome(StrEnum):
     INTERRUPTED = "interrupted"
     LEASE_LOST = "lease_lost"
     SUPERSEDED = "superseded"
+    DIED = "died"
 
 
 class PageState(StrEnum):
@@ -195,7 +196,8 @@ class Claim:
     `config` is the snapshot of the job's config that this attempt runs under, whatever is edited meanwhile.
     `manifest_etag` is what an earlier attempt, or `enqueue --refresh`, stamped; `force` asks to do the work again even
     if a valid artefact is there. `charged` counts the attempts so far that were charged, this one not among them.
-    `task_uid` is unique over all databases, so that an artefact can tell which task made it.
+    `task_uid` is unique over all databases, so that an artefact can tell which task made it. `deaths` tells at which
+    pages (by index) how many attempts at the task died with their worker.
     """
 
     task_id: int
@@ -208,6 +210,17 @@ class Claim:
     charged: int
     nb_images_intro: int = 0
     task_uid: str = ""
+    deaths: Mapping[int, int] = field(default_factory=dict)
+
+    @property
+    def deadly_pages(self) -> frozenset[int]:
+        """The pages that took as many workers with them as the job allows attempts: they are left out."""
+        return frozenset(page for page, deaths in self.deaths.items() if deaths >= self.job.max_attempts)
+
+    @property
+    def suspect_pages(self) -> frozenset[int]:
+        """The other pages at which an attempt died: they are done last, one by one."""
+        return frozenset(self.deaths) - self.deadly_pages
 
     def named(self) -> dict[str, Any]:
         """Give the fields by which events of the log name this attempt."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from bec_orch.core.flight import FlightRecorder
 from bec_orch.core.job_worker import BlobReader, JobWorker, no_stores
 from bec_orch.core.models import AttemptOutcome, Claim, Failure, Job, Manifest, TaskActivity, TaskResult
 from bec_orch.core.ports import ArtefactStore, QueueFactory, SourceFactory, TaskStore
@@ -21,7 +22,8 @@ class WorkerOptions:
     whose last `failures_in_a_row` different tasks all failed for retryable reasons stops itself; a finished task waits
     `outage_patience` for the database; a queue that refuses, as one does in the minute after it was made or deleted, is
     asked again for `refusal_patience` before the worker ends; `verify_batch` finished artefacts are looked at in each
-    round of maintenance.
+    round of maintenance; a task of which no page is finished for `stall_timeout` ends the
+    worker.
     """
 
     work_dir: Path
@@ -37,6 +39,7 @@ class WorkerOptions:
     outage_patience: float = 600.0
     refusal_patience: float = 60.0
     verify_batch: int = 20
+    stall_timeout: float = 1800.0
 
 
 class WorkerObserver(Protocol):
@@ -115,4 +118,5 @@ class WorkerParts:
     observer: WorkerObserver
     options: WorkerOptions
     activities: Activities
+    flights: FlightRecorder
     open_store: Callable[[str], BlobReader] = no_stores

@@ -121,8 +121,10 @@ class TaskRunner:
 
     def _run(self, message: ReceivedMessage, claim: Claim, lease: Lease) -> TaskEnd:
         logger.info("task.claimed", extra=claim.named())
+        if claim.deaths:
+            logger.warning("task.died_before", extra={**claim.named(), "deaths_by_page": dict(claim.deaths)})
         # The lease outlives the attempt and the writing of its end: it is let go last.
-        with lease:
+        with lease, self._parts.flights.attempt(claim):
             end = self._attempt(claim, TaskStop(lease, self._stop))
         self._parts.activities.remove(claim.task_id)
         self._acknowledge(message, end)

@@ -6,13 +6,14 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
+from bec_orch.core.flight import Flight
 from bec_orch.core.housekeeping import Housekeeper, Maintenance
 from bec_orch.core.models import AttemptOutcome, WorkerInfo
 from bec_orch.core.patience import patiently
 from bec_orch.core.runtime_parts import TaskEnd, WorkerParts
 from bec_orch.core.stop import WorkerStop
 from bec_orch.core.task_run import TaskRunner
-from bec_orch.errors import BecError, DatabaseRefused, QueueRefused, RetryableError
+from bec_orch.errors import BecError, DatabaseRefused, QueueRefused, RetryableError, VolumeStalled
 
 logger = logging.getLogger(__name__)
 
@@ -20,9 +21,12 @@ EMPTY = "empty"
 CRASH = "crash"
 FAILING = "failing"
 REFUSED = "refused"
+STALLED = "stalled"
 
 # The pause after the queue or the database was found away: short enough to be back within 10 s of the outage's end.
 _OUTAGE_PAUSE = 5.0
+# Seconds between two looks whether the slots are done, or one was given up.
+_LOOK_EVERY = 0.5
 # A worker that ends when all is done looks often whether the others are done, too.
 _POLL_UNTIL_EMPTY = 1.0
 
@@ -94,6 +98,7 @@ class BECWorker:
         self._tally = Tally(parts.options.failures_in_a_row)
         self._crash: BaseException | None = None
         self._refused_since: float | None = None
+        self._given_up = False
 
     def stop(self, reason: str) -> None:
         """Ask for a graceful stop, from a signal handler or another thread. Asked twice, there is no grace."""
@@ -104,12 +109,13 @@ class BECWorker:
 
         Raises:
             ConfigError: the job's type, config or model cannot be loaded on this machine.
+            VolumeStalled: no page of a volume was finished for too long; its thread is left behind.
         """
         with self._parts.job_workers(self._parts.job) as job_worker:
             # Loaded before the first claim, and kept: a machine that cannot run the job charges no task for it.
             info = replace(self._info, models=job_worker.models, code_version=job_worker.code_version)
             patiently(lambda: self._parts.store.register_worker(info), self._parts.options.outage_patience)
-            with Housekeeper(self._parts, self._maintenance):
+            with Housekeeper(self._parts, self._maintenance, self._give_up):
                 self._run_slots(until_empty=until_empty)
         self._sign_off()
         if self._crash:
@@ -118,13 +124,23 @@ class BECWorker:
 
     def _run_slots(self, *, until_empty: bool) -> None:
         slots = [
-            threading.Thread(target=self._slot, args=(until_empty,), name=f"slot-{number}")
+            # Daemons: one that hangs in native code cannot be ended, and keeps no process from ending.
+            threading.Thread(target=self._slot, args=(until_empty,), name=f"slot-{number}", daemon=True)
             for number in range(self._parts.options.slots)
         ]
         for slot in slots:
             slot.start()
-        for slot in slots:
-            slot.join()
+        while not self._given_up and any(slot.is_alive() for slot in slots):
+            for slot in slots:
+                slot.join(_LOOK_EVERY)
+
+    def _give_up(self, stalled: list[Flight]) -> None:
+        """End the worker because of tasks that stand still: nothing less ends a call that hangs."""
+        first = stalled[0]
+        logger.error("worker.stalled", extra={"volume": first.volume, "pages": first.pages})
+        self._crash = self._crash or VolumeStalled(first.volume, first.pages, self._parts.options.stall_timeout)
+        self._given_up = True
+        self._stop.request(STALLED)
 
     def _slot(self, until_empty: bool) -> None:  # noqa: FBT001  (threading passes arguments by position)
         try:

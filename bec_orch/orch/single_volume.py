@@ -8,6 +8,7 @@ from bec_orch.core.models import TaskMessage, VolumeRef, WorkerInfo
 from bec_orch.core.runtime_parts import TaskEnd, WorkerParts
 from bec_orch.core.stop import WorkerStop
 from bec_orch.core.task_run import TaskRunner
+from bec_orch.core.worker_runtime import STALLED
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.pgqueue import PgQueue
 
@@ -41,7 +42,7 @@ class SingleVolume:
             info = replace(self._info, models=job_worker.models, code_version=job_worker.code_version)
             self._parts.store.register_worker(info)
             try:
-                with Housekeeper(self._parts, Maintenance(self._parts)):
+                with Housekeeper(self._parts, Maintenance(self._parts), lambda _stalled: self.stop(STALLED)):
                     return self._attempt(volume)
             finally:
                 self._queue.purge()

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from bec_orch.core.models import ArtefactLocation, VolumeRef, version_of
@@ -79,7 +80,9 @@ class Fleet:
         command = [sys.executable, "-m", "bec_orch.cli.main", "worker", "--job", "fleet"]
         with (self.folder / f"worker-{number}.log").open("w") as log:
             environment = os.environ | {"BEC_IMDS_URL": imds.url}
-            process = subprocess.Popen(command, stdout=log, stderr=log, text=True, env=environment)
+            process = subprocess.Popen(
+                command, stdout=log, stderr=log, text=True, env=environment, start_new_session=True
+            )
         self.workers[process.pid] = (process, imds)
 
     def end(self) -> list[int]:
@@ -127,7 +130,7 @@ def fleet(
         yield fleet
         for process, _ in fleet.workers.values():
             with suppress(ProcessLookupError):
-                process.kill()
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 
@@ -135,9 +138,9 @@ def befall(fleet: Fleet, gates: Path) -> None:
     """Kill the worker that holds one volume, drain that of another, tell that of a third that its machine goes."""
     for volume in (KILLED, DRAINED, NOTICED):
         until((gates / volume / "reached").exists, f"nobody came to {volume}: {fleet.log()}")
-        process, imds = fleet.workers[int((gates / volume / "reached").read_text())]
+        process, imds = fleet.workers[psutil.Process(int((gates / volume / "reached").read_text())).ppid()]
         if volume == KILLED:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
         elif volume == DRAINED:
             process.send_signal(signal.SIGTERM)
         else:

@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 import psycopg
 
 from bec_orch.errors import BecError
-from tests.faults import database, machines, network, points, world
+from tests.faults import database, machines, network, points, poison, world
 from tests.faults.checks import NOTHING_WRONG, Verdict, judge
 from tests.faults.fault import FAULTS, Fault
 from tests.faults.lane import FLEET, Lane, Lanes
 from tests.faults.processes import NotInjectedError
 from tests.faults.scene import Scene
 
-MODULES = (points, database, network, machines, world)
+MODULES = (points, database, network, machines, poison, world)
 """Each puts its faults on the list when it is imported."""
 
 _SAMPLE = 8
@@ -138,7 +138,7 @@ def _played(scene: Scene, faults: Sequence[Fault]) -> Outcome:
         _strike_together(scene, faults)
     scene.lane.calm()
     scene.finish()
-    for process, code in scene.end_processes(lambda process: process.signal(signal.SIGTERM)):
+    for process, code in scene.end_processes(lambda process: process.send_signal(signal.SIGTERM)):
         scene.promise(process.ended_well(code), f"a process ended with {code}: {process.log()[-300:]}")
     for fault in faults:
         if fault.after:

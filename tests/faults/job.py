@@ -1,9 +1,9 @@
-"""A job whose answer is known, slow enough to be hit in the middle, and deadly where a page's bytes say so."""
+"""A job whose answer is known, slow enough to be hit in the middle, and poisoned where a page's bytes say so."""
 
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
 import anyio
@@ -12,9 +12,43 @@ from pydantic import Field
 from bec_orch.core.job_config import JobConfig
 from bec_orch.core.job_worker import JobContext, WorkerResources
 from bec_orch.core.models import Page
+from bec_orch.errors import TaskFault
 from tests.toy_job import ToyConfig, ToyJob
 
-DEADLY = b"this page kills whoever reads it"
+_MUCH = 2**30
+
+
+def _kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _crash() -> None:
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def _hang() -> None:
+    time.sleep(3600)
+
+
+def _eat_memory() -> None:
+    eaten = bytearray(_MUCH)
+    eaten[::4096] = b"x" * (_MUCH // 4096)  # touched, so that it is really taken
+
+
+def _raise() -> None:
+    raise TaskFault("This page is poison.", code="E_POISON")
+
+
+POISON: Mapping[bytes, Callable[[], None]] = {
+    b"this page kills whoever reads it": _kill,
+    b"this page crashes a library": _crash,
+    b"this page never ends": _hang,
+    b"this page eats the memory": _eat_memory,
+    b"this page makes the whole task fail": _raise,
+}
+"""What happens at a page of these bytes; what comes out of it otherwise is its length, as for any."""
+
+_LENGTHS = frozenset(map(len, POISON))
 
 
 class ScarredConfig(ToyConfig):
@@ -34,8 +68,11 @@ class ScarredJob(ToyJob):
         parsed = ScarredConfig.parse(config)
 
         def at_page(context: JobContext, page: Page) -> None:
-            time.sleep(parsed.page_seconds)
-            if page.size == len(DEADLY) and anyio.run(context.pages.read, page).data == DEADLY:
-                os.kill(os.getpid(), signal.SIGKILL)
+            with context.working(page):
+                time.sleep(parsed.page_seconds)
+                if page.size in _LENGTHS:
+                    act = POISON.get(anyio.run(context.pages.read, page).data)
+                    if act:
+                        act()
 
         return cls(parsed, at_page)

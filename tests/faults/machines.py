@@ -20,9 +20,9 @@ def _stopped_twice(scene: Scene) -> None:
     scene.slow(0.5)
     scene.enqueue()
     worker = scene.hit(f"{FaultPoint.PAGE_DONE}:pause", BEC_GRACE_SECONDS="60")
-    worker.signal(signal.SIGTERM)
+    worker.send_signal(signal.SIGTERM)
     time.sleep(0.2)
-    worker.signal(signal.SIGTERM)
+    worker.send_signal(signal.SIGTERM)
     begun = time.monotonic()
     scene.promise(worker.wait(20) == 0, "a worker that was told twice to stop did not end well")
     scene.promise(time.monotonic() - begun < 5, "a worker that was told twice to stop took its time")
@@ -62,7 +62,7 @@ def _one_of_two_stopped(scene: Scene) -> None:
     stopped, other = scene.worker(), scene.worker()
     for worker in (stopped, other):
         worker.wait_for("task.claimed")
-    stopped.signal(signal.SIGTERM)
+    stopped.send_signal(signal.SIGTERM)
     scene.promise(stopped.wait(20) == 0, "the worker that was stopped did not end well")
     scene.promise(other.running, "stopping one worker ended the other on the same host")
     scene.uncharged = True
@@ -86,7 +86,7 @@ def _full_disk(scene: Scene) -> None:
     scene.enqueue()
     worker = scene.worker(before=_SMALL_FILES)
     worker.wait_for("task.failed", code="E_DISK_FULL")
-    worker.signal(signal.SIGTERM)
+    worker.send_signal(signal.SIGTERM)
     worker.wait(20)
     scene.uncharged = True
 

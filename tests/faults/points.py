@@ -9,8 +9,8 @@ from tests.faults.fault import Fault, add
 from tests.faults.processes import Process
 from tests.faults.scene import LEASE, Scene
 
-_ROWS = {"kill9": "F01", "term": "F02", "raise": "F03"}
-_WORDS = {"kill9": "kill -9", "term": "SIGTERM", "raise": "exception", "stop": "zombie"}
+_ROWS = {"kill9": "F01", "gone": "F07", "term": "F02", "raise": "F03"}
+_WORDS = {"kill9": "kill -9", "gone": "machine gone", "term": "SIGTERM", "raise": "exception"}
 _ENQUEUEING = (FaultPoint.ENQUEUE_RECORDED, FaultPoint.ENQUEUE_SENT)
 _ZOMBIES = (
     FaultPoint.TASK_RECEIVED,
@@ -83,9 +83,9 @@ def _zombie(scene: Scene, point: FaultPoint) -> None:
     time.sleep(LEASE * 1.2)
     scene.finish()
     before = _published(scene)
-    worker.signal(signal.SIGCONT)
+    worker.signal_group(signal.SIGCONT)
     time.sleep(2 * LEASE / 4)
-    worker.signal(signal.SIGTERM)
+    worker.send_signal(signal.SIGTERM)
     scene.promise(worker.wait(20) == 0, "a worker that woke up did not end well")
     scene.promise(_published(scene) == before, "a worker that woke up changed what others had published")
 
@@ -112,7 +112,7 @@ def _add_all() -> None:
             strike = partial(_strike, point=point, action=action)
             migrated = point is not FaultPoint.MIGRATION_APPLIED
             alone = not migrated or point in {*_ENQUEUEING, FaultPoint.SUCCESS_REPLACING}
-            add(Fault(row, name, strike, migrated=migrated, alone=alone, short=action == "kill9"))
+            add(Fault(row, name, strike, migrated=migrated, alone=alone, short=action == "gone"))
     for point in _ZOMBIES:
         short = point in {FaultPoint.PAGE_DONE, FaultPoint.TASK_FENCED}
         add(Fault("F04", f"zombie at {point}", partial(_zombie, point=point), alone=True, short=short))

@@ -71,15 +71,19 @@ class Process:
                     raise NotInjectedError(f"{wanted} was never logged: {self.log()[-2000:]}")
                 self._heard.wait(0.5)
 
-    def signal(self, number: signal.Signals) -> None:
+    def send_signal(self, number: signal.Signals) -> None:
         """Send it a signal; it may have ended."""
         with suppress(ProcessLookupError):
             self._process.send_signal(number)
 
+    def signal_group(self, number: signal.Signals) -> None:
+        """Send a signal to it and to all of its children."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
+
     def kill_group(self) -> None:
         """Kill it with all of its children, as a machine that is switched off does."""
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        self.signal_group(signal.SIGKILL)
 
     def wait(self, seconds: float = PATIENCE) -> int:
         """Give its exit code; one that hangs is killed and gives -9."""

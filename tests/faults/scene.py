@@ -200,7 +200,7 @@ class Scene:
             time.sleep(0.1)
         self.seconds = max(self.seconds, time.monotonic() - begun)
         for worker in workers:
-            worker.signal(signal.SIGTERM)
+            worker.send_signal(signal.SIGTERM)
             worker.wait(20)
 
     def unfinished(self) -> int:

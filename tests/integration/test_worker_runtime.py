@@ -2,14 +2,18 @@
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
+from uuid import uuid4
 
 import pytest
 
+from bec_orch.core.failures import failure_of
+from bec_orch.core.flight import Flight, FlightRecorder
 from bec_orch.core.job_worker import JobContext, JobWorker
 from bec_orch.core.metrics import Metrics
 from bec_orch.core.models import (
@@ -27,10 +31,11 @@ from bec_orch.core.models import (
 from bec_orch.core.ports import Success
 from bec_orch.core.runtime_parts import Activities, TaskEnd, WorkerObserver, WorkerOptions, WorkerParts
 from bec_orch.core.worker_runtime import BECWorker, WorkerReport
-from bec_orch.errors import DatabaseRefused, LeaseLost, StorageError, TaskFault
+from bec_orch.errors import DatabaseRefused, LeaseLost, StorageError, TaskFault, VolumeStalled
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.db import DBClient, RetryPolicy
+from bec_orch.io.postgres.deaths import Deaths
 from bec_orch.io.postgres.pgqueue import PgQueues
 from bec_orch.io.sources.sources import Sources, source_name
 from bec_orch.io.stores.storage import Stores
@@ -136,6 +141,7 @@ class World:
             observer=self.watching,
             options=options,
             activities=Activities(),
+            flights=FlightRecorder(self.work),
         )
         return BECWorker(parts, WorkerInfo(name, taken.id, "host", 1, "0"))
 
@@ -594,3 +600,50 @@ def test_a_database_that_refuses_ends_the_worker_instead_of_being_waited_for(wor
     with pytest.raises(DatabaseRefused) as caught:
         world.run()
     assert caught.value.code == "E_DB_SCHEMA"
+
+
+def test_a_volume_that_stands_still_ends_the_worker_and_is_told_by_its_page(world: World) -> None:
+    hung = threading.Event()
+
+    def hang(context: JobContext, page: Page) -> None:
+        if page.index == 2:
+            with context.working(page):
+                hung.wait(60)
+
+    volume = world.volume()
+    world.at_page = hang
+    world.send(volume)
+    with pytest.raises(VolumeStalled, match=r"No page of .* was finished for 0.5 s: it hangs at page 3"):
+        world.run(stall_timeout=0.5)
+    hung.set()
+
+
+def test_a_slow_volume_is_not_stalled(world: World) -> None:
+    world.at_page = lambda _context, _page: time.sleep(0.3)
+    world.send(world.volume())
+    assert world.run(stall_timeout=0.9).outcomes == {AttemptOutcome.DONE: 1}
+
+
+def test_a_page_that_killed_all_workers_before_is_left_out(world: World) -> None:
+    seen: list[int] = []
+    world.at_page = lambda _context, page: seen.append(page.index)
+    volume = world.volume()
+    world.send(volume)
+    with world.database.transaction("tell of deaths") as connection:
+        connection.execute("UPDATE jobs SET max_attempts = 2, max_page_error_rate = 0.5")
+    for _ in range(2):
+        world.store.ensure_task(world.store.job("toy"), volume)
+        claim = world.store.claim(world.store.job("toy"), volume, worker_id="w", token=uuid4(), lease=60)
+        assert isinstance(claim, Claim)
+        world.store.stamp_manifest(claim, "etag", 100)
+        flight = Flight(claim.task_id, claim.attempt, str(claim.token), str(volume), (1,))
+        assert Deaths(world.database).record(flight, failure_of(TaskFault("It died.", code="E_WORKER_OOM"), "run"))
+        with world.database.transaction("forget the version") as connection:
+            connection.execute("UPDATE tasks SET manifest_etag = NULL")
+    assert world.run().outcomes == {AttemptOutcome.DONE: 1}
+    assert seen == [0, 2, 3]
+    assert world.lengths(volume) == [1, None, 3, 4]
+    found = world.success(volume)
+    assert found
+    errors = world.artefacts.read_rows(found, ["error_type"])["error_type"].to_pylist()
+    assert errors[1] == "E_PAGE_KILLS_WORKER"

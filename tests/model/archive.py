@@ -14,6 +14,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
+from bec_orch.core.flight import FlightRecorder
 from bec_orch.core.housekeeping import Maintenance
 from bec_orch.core.job_worker import JobContext, JobWorker
 from bec_orch.core.lease import Lease
@@ -101,6 +102,7 @@ class Archive:
 
     def __init__(self, home: Path, conninfo: str, plugins: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self._home = home
+        self._flights = FlightRecorder(home.parent)
         self.connection = psycopg.connect(conninfo, autocommit=True, row_factory=dict_row)
         self.clock = ModelClock(self.connection)
         self.database = Database(conninfo, connections=12)
@@ -137,6 +139,7 @@ class Archive:
 
     def close(self) -> None:
         """Close what was opened."""
+        self._flights.close()
         self.database.close()
         self.connection.close()
 
@@ -239,6 +242,7 @@ class Archive:
             observer=Unwatched(),
             options=options,
             activities=Activities(),
+            flights=self._flights,
         )
 
     def _gated_parts(self) -> SimpleNamespace:

@@ -48,7 +48,7 @@ def statements(name: str) -> list[dict[str, Any]]:
 
 
 def linted(template: Path) -> tuple[str, int]:
-    command = [Path(sys.executable).with_name("cfn-lint"), "--non-zero-exit-code", "warning", template]
+    command = [str(Path(sys.executable).with_name("cfn-lint")), "--non-zero-exit-code", "warning", str(template)]
     checked = subprocess.run(command, capture_output=True, text=True, check=False)
     return checked.stdout, checked.returncode
 

@@ -58,6 +58,7 @@ def test_a_worker_is_told_once_to_stop_and_not_started_again(unit: configparser.
     assert service["KillMode"] == "mixed"
     assert service["KillSignal"] == "SIGTERM"
     assert service["Restart"] == "on-failure"
+    assert service["OOMPolicy"] == "continue"
     assert service["ExecStart"] == "/opt/bec/venv/bin/bec worker --job %i"
     assert service["EnvironmentFile"] == "/etc/bec/%i.env"
 

@@ -48,16 +48,13 @@ class PartRows:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="parts")
         self._writing: deque[Future[None]] = deque()
         self._flushed_at = clock()
-        self._finished = self._resumed()
+        self._resume()
 
-    def _resumed(self) -> frozenset[int]:
-        finished: set[int] = set()
+    def _resume(self) -> None:
         for rows in self._parts.load(lambda page: self._states[page] is not None):
             for page, ok in zip(rows.column("page").to_pylist(), rows.column("ok").to_pylist(), strict=True):
                 self._note(page, PageState.OK if ok else PageState.SKIPPED)
-                finished.add(page)
             self._add_sums(rows.filter(pc.field("ok")))
-        return frozenset(finished)
 
     def _add_sums(self, rows: pa.Table) -> None:
         for name, column in self._counted.items():
@@ -68,7 +65,8 @@ class PartRows:
         self._left[range_start(page)] -= 1
 
     def finished(self) -> frozenset[int]:
-        return self._finished
+        with self._lock:
+            return frozenset(page for page, state in enumerate(self._states) if state is not None)
 
     def add(self, outcome: PageOutcome) -> None:
         with self._lock:

@@ -6,6 +6,7 @@ both locks the volume's row before the task's, so that no two transactions wait 
 
 import dataclasses
 import datetime as dt
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -301,6 +302,7 @@ class DBClient:
             charged=taken["charged"],
             nb_images_intro=taken["nb_images_intro"],
             task_uid=str(taken["uid"]),
+            deaths=Counter(taken["deaths"]),
         )
 
     @contextmanager

@@ -108,7 +108,9 @@ class _VolumeEvaluation:
         for page in self.context.manifest.pages:
             if page.index not in finished:
                 self.context.stop.check()
-                self.context.rows.add(self._outcome(page))
+                with self.context.working(page):
+                    outcome = self._outcome(page)
+                self.context.rows.add(outcome)
                 self.watch.count("pages")
                 done += 1
                 self.context.progress(done)

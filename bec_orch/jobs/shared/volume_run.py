@@ -81,10 +81,20 @@ class VolumeRun(Generic[ItemT, OutputT, StateT]):
         todo = [page for page in self._context.manifest.pages if page.index not in finished]
         try:
             await self._keep_skipped([page for page in todo if page.skip_reason])
-            await self._do([page for page in todo if not page.skip_reason])
+            wanted = [page for page in todo if not page.skip_reason]
+            await self._do([page for page in wanted if page.index not in self._context.suspects])
+            await self._do_alone([page for page in wanted if page.index in self._context.suspects])
         except RetryableError as error:
             self._failure = self._failure or error
         await self._end()
+
+    async def _do_alone(self, pages: Sequence[Page]) -> None:
+        """Do pages at which a worker died, each by itself and with all others safe, so that it is known which it is."""
+        for page in pages:
+            if self._failure or self._context.stop.reason():
+                return
+            await _in_thread(self._context.rows.flush)
+            await self._do([page])
 
     async def _do(self, pages: Sequence[Page]) -> None:
         send, receive = anyio.create_memory_object_stream[Page]()
@@ -148,7 +158,7 @@ class VolumeRun(Generic[ItemT, OutputT, StateT]):
         return PageOutcome(page.index, PageState.OK, source.etag, row)
 
     async def _row(self, page: Page, data: bytes, core: Share, decoded: Share) -> Row:
-        with core:
+        with core, self._context.working(page):
             if self._job.batch_size == 1:
                 return await self._row_alone(page, data)
             return await self._row_by_batches(page, data, core, decoded)

@@ -42,16 +42,17 @@ def test_another_plan_takes_the_place_of_the_first() -> None:
     reached(FaultPoint.PAGE_DONE)
 
 
-@pytest.mark.parametrize("action", ["kill9", "term", "stop"])
+@pytest.mark.parametrize("action", ["kill9", "gone", "term", "stop"])
 def test_signals_go_to_the_process_itself(action: str) -> None:
     code = f"from bec_orch.core.fault_points import *; arm('page.done:{action}'); reached(FaultPoint.PAGE_DONE)"
-    process = subprocess.Popen([sys.executable, "-c", code])
+    process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
     if action == "stop":
         # A stopped process would never end by itself; WUNTRACED would tell, and so does the wait for its end.
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(3)
         process.send_signal(signal.SIGCONT)
-    assert process.wait(30) == {"kill9": -signal.SIGKILL, "term": -signal.SIGTERM, "stop": 0}[action]
+    killed = -signal.SIGKILL
+    assert process.wait(30) == {"kill9": killed, "gone": killed, "term": -signal.SIGTERM, "stop": 0}[action]
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,8 @@ INSERT INTO task_attempts (task_id, attempt, job_id, worker_id, token, config, c
 SELECT %(task_id)s, %(attempt)s, j.id, %(worker_id)s, %(token)s, j.config, j.config_hash
 FROM jobs j WHERE j.id = %(job_id)s
 ON CONFLICT (task_id, attempt) DO UPDATE SET token = task_attempts.token
-RETURNING config, config_hash
+RETURNING config, config_hash, ARRAY(
+    SELECT unnest(died.died_at) FROM task_attempts died WHERE died.task_id = %(task_id)s) AS deaths
 
 -- name: close_attempt
 UPDATE task_attempts

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bec_orch.cli.worker import common_code
+from bec_orch.cli.supervision import common_code
 
 
 @pytest.mark.parametrize(
@@ -12,9 +12,8 @@ from bec_orch.cli.worker import common_code
         ({6}, 6),
         ({1}, 1),
         ({4, 6}, 1),
-        ({-9}, 1),
-        ({-9, 6}, 1),
+        ({0, 6}, 6),
     ],
 )
-def test_one_reason_of_all_is_told(codes: set[int | None], told: int) -> None:
+def test_one_reason_of_all_is_told(codes: set[int], told: int) -> None:
     assert common_code(codes) == told

@@ -1,0 +1,91 @@
+"""The flight record: what it says of a process that is gone, and nothing of one that lives or ended in order."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from bec_orch.core.flight import Flight, FlightRecorder, left_records
+from bec_orch.core.models import Claim, Job, Page, VolumeRef
+
+TOKEN = UUID(int=7)
+CLAIM = Claim(
+    task_id=11,
+    attempt=3,
+    token=TOKEN,
+    job=Job(1, "lines", "ldv1", {}, "hash"),
+    volume=VolumeRef("W1", "I1", "folder+file:///scans"),
+    manifest_etag=None,
+    force=False,
+    charged=0,
+)
+
+DIES = """
+import os, signal, sys
+from pathlib import Path
+from bec_orch.core.flight import FlightRecorder
+from bec_orch.core.models import Page
+from tests.unit.core.test_flight import CLAIM
+recorder = FlightRecorder(Path(sys.argv[1]))
+with recorder.attempt(CLAIM):
+    pass
+with recorder.attempt(CLAIM):
+    working = recorder.page_of(CLAIM)
+    with working(Page(4, "4.jpg", "e", 1)):
+        pass
+    with working(Page(5, "5.jpg", "e", 1)), working(Page(9, "9.jpg", "e", 1)):
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_killed_process_leaves_its_attempts_and_the_pages_in_work(tmp_path: Path) -> None:
+    root = Path(__file__).parents[3]
+    died = subprocess.run([sys.executable, "-c", DIES, tmp_path], cwd=root, check=False)
+    assert died.returncode == -signal.SIGKILL
+    (left,) = left_records(tmp_path)
+    assert left.flights == (Flight(11, 3, str(TOKEN), "W1/I1", (5, 9)),)
+    assert left.ended == 1
+    assert left.path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_living_process_is_no_dead_one(tmp_path: Path) -> None:
+    recorder = FlightRecorder(tmp_path)
+    with recorder.attempt(CLAIM):
+        assert list(left_records(tmp_path)) == []
+    recorder.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_attempt_that_never_ended_stays_on_the_record(tmp_path: Path) -> None:
+    recorder = FlightRecorder(tmp_path)
+    hangs = recorder.attempt(CLAIM)
+    hangs.__enter__()
+    recorder.close()
+    (left,) = left_records(tmp_path)
+    assert [flight.task_id for flight in left.flights] == [11]
+    assert left.pid == os.getpid()
+
+
+def test_what_does_not_move_is_stalled(tmp_path: Path) -> None:
+    now = [100.0]
+    recorder = FlightRecorder(tmp_path, clock=lambda: now[0])
+    with recorder.attempt(CLAIM), recorder.page_of(CLAIM)(Page(2, "2.jpg", "e", 1)):
+        now[0] = 105.0
+        recorder.moved(CLAIM.task_id)
+        now[0] = 114.0
+        assert recorder.mark_stalled(10.0) == []
+        now[0] = 116.0
+        (stalled,) = recorder.mark_stalled(10.0)
+        assert (stalled.pages, stalled.stalled) == ((2,), True)
+    recorder.close()
+
+
+@pytest.mark.parametrize("data", [b"", b"\x00\xff", b"[]", b'{"pid": 1}', b'{"pid": 1, "ended": 0, "flights": [1]}'])
+def test_a_record_that_makes_no_sense_names_nothing(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "flight-1-x.json").write_bytes(data)
+    (left,) = left_records(tmp_path)
+    assert left.flights == ()
