@@ -86,3 +86,18 @@ def test_the_columns_of_ldv1_are_told() -> None:
 def test_decisions_are_numbered_in_order() -> None:
     numbers = [int(number) for number in re.findall(r"^## (\d+)\. ", page("decisions.md"), re.MULTILINE)]
     assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_the_tests_that_show_the_guarantees_are_there() -> None:
+    text = (ROOT / "docs" / "guarantees.md").read_text("utf-8")
+    named = [found for found in re.findall(r"`([\w/]+\.py)(?:::(\w+))?`", text) if not found[0].startswith("bec_orch/")]
+    for file, test in named:
+        path = next((path for path in (ROOT / "tests" / file, ROOT / file) if path.is_file()), None)
+        assert path, file
+        assert f"def {test}" in path.read_text("utf-8"), test
+    assert len(named) > 20
+
+
+def test_every_guarantee_is_told() -> None:
+    text = (ROOT / "docs" / "guarantees.md").read_text("utf-8")
+    assert re.findall(r"^\| (G\d+) \|", text, re.MULTILINE) == [f"G{number}" for number in range(1, 31)]
