@@ -42,11 +42,11 @@ def is_plain(text: str) -> bool:
     return all(unicodedata.category(c) not in {"Cc", "Cs", "Zl", "Zp"} for c in text)
 
 
+def escaped(name: str) -> str:
+    """Write a hostile name so that it shows what it is: characters that control a terminal or turn text are escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in name)
+
+
 def printable(name: str, limit: int = 80) -> str:
-    """Quote a hostile name for a message: control characters escaped, and cut to `limit` characters."""
-    shown = name if len(name) <= limit else name[: limit - 1] + "…"
-    return (
-        "'"
-        + "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in shown)
-        + "'"
-    )
+    """Quote a hostile name for a message: escaped, and cut to `limit` characters."""
+    return f"'{escaped(name if len(name) <= limit else name[: limit - 1] + '…')}'"

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
 
+from bec_orch.core.names import escaped
 from bec_orch.orch.eval_svg import histogram
 from bec_orch.orch.eval_values import Confusion, PageScore, Report, WorkScore
 
@@ -45,10 +46,18 @@ def render(report: Report, thumbnails: Mapping[PageScore, bytes], made: dt.datet
 
 
 def _extent(report: Report, made: dt.datetime) -> str:
-    counted = f"{report.volumes:,} volumes, {report.pages.ok:,} pages evaluated, {report.pages.skipped:,} skipped"
-    failed = f", {report.pages.error:,} failed" if report.pages.error else ""
-    broken = f", {len(report.unreadable):,} volumes unreadable" if report.unreadable else ""
-    return f"{counted}{failed}{broken}. {made:%d %B %Y, %H:%M} UTC."
+    counts = [
+        _many(report.volumes, "volume"),
+        f"{_many(report.pages.ok, 'page')} evaluated",
+        f"{report.pages.skipped:,} skipped",
+        f"{report.pages.error:,} failed" if report.pages.error else "",
+        f"{_many(len(report.unreadable), 'volume')} unreadable" if report.unreadable else "",
+    ]
+    return f"{', '.join(count for count in counts if count)}. {made:%d %B %Y, %H:%M} UTC."
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 def _section(title: str, body: str, note: str = "") -> str:
@@ -179,7 +188,7 @@ def _pages_section(title: str, pages: Sequence[PageScore], thumbnails: Mapping[P
 
 
 def _figure(page: PageScore, picture: bytes | None) -> str:
-    name = escape(page.img_file_name)
+    name = escape(escaped(page.img_file_name))
     image = '<p class="none">no picture</p>'
     if picture:
         image = f'<img alt="{name}" loading="lazy" src="data:image/jpeg;base64,{base64.b64encode(picture).decode()}">'

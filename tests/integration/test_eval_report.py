@@ -43,7 +43,7 @@ from tests.unit import image_bytes as made
 TRUTH = "བཀྲ་ཤིས་བདེ་ལེགས།"
 READ = (TRUTH, TRUTH.replace("ཤིས", "ཤེས"), TRUTH + "ཀ" * 60)
 MADE = dt.datetime(2025, 3, 1, 8, 5, tzinfo=dt.UTC)
-HOSTILE = '"><script>alert(1)</script>.jpg'
+HOSTILE = '"><script>alert(1)</script>\u202egnp.jpg'
 
 
 @pytest.fixture
@@ -223,6 +223,9 @@ def test_the_page_is_whole_and_needs_no_other_file(artefacts: StoredArtefacts, h
     assert sum(source is not None for source in sources) == len(hostile.suspects) + len(hostile.worst)
     assert not re.search(r"url\(|@import|https?://", page)
     assert "&lt;script&gt;" in page
+    assert "\u202e" not in page
+    assert "\\u202egnp.jpg" in page
+    assert "1 volume, 2 pages evaluated, 0 skipped." in page
 
 
 def test_the_page_shows_the_figures(artefacts: StoredArtefacts, evaluation: Evalv1Worker) -> None:
