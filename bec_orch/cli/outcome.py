@@ -72,7 +72,7 @@ def _show(result: RunResult) -> None:
     if len(counters) > _COUNTERS:
         say()
         print_record({name: round(value) for name, value in counters.items()})
-    if result.pages_per_second is not None:
+    if result.pages_per_second:
         say(f"{result.pages_per_second:.1f} pages/s")
     _show_faults(result)
     say()

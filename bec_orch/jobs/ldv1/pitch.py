@@ -32,6 +32,8 @@ FIRST_TO_BEST = 0.6
 """Of all clear peaks (the pitch and its multiples) the first that is at least this much of the highest is the pitch."""
 SIDEWAYS_GAIN = 1.3
 SURE_PEAK = 0.4
+UPRIGHT_SHAPE = 2.0
+"""A page this much wider than high does not lie on its side: a pecha would be high, and no book's page is so wide."""
 
 
 def line_pitch(image: NDArray[np.uint8]) -> float | None:
@@ -42,7 +44,7 @@ def line_pitch(image: NDArray[np.uint8]) -> float | None:
     """
     ink, scale = _ink(image)
     lag, height = _first_peak(ink)
-    if height < SURE_PEAK:
+    if height < SURE_PEAK and ink.shape[1] < UPRIGHT_SHAPE * ink.shape[0]:
         sideways_lag, sideways_height = _first_peak(cv2.transpose(ink))
         if sideways_height > max(SIDEWAYS_GAIN * height, CLEAR_PEAK) and sideways_lag > lag:
             lag = sideways_lag
