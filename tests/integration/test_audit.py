@@ -437,6 +437,22 @@ class TestHints:
         archive.send(*[volume for volume in archive.sources(archive.source).volumes() if volume.i_id == "I2"])
         assert violations(archive.audit()) == {}
 
+    def test_a_task_that_is_sent_while_the_audit_looks_is_no_violation(
+        self, archive: Archive, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        queue = archive.queues("toy")
+        told = queue.bodies
+
+        def told_before() -> Iterator[str] | None:
+            bodies = told()
+            before = None if bodies is None else list(bodies)
+            Enqueuer(archive.database, archive.queues).enqueue("toy", [archive.volume()])
+            archive.purge()
+            return None if before is None else iter(before)
+
+        monkeypatch.setattr(queue, "bodies", told_before)
+        assert violations(archive.audit()) == {}
+
     def test_hostile_messages_hint_at_nothing_and_stop_nothing(self, archive: Archive) -> None:
         Enqueuer(archive.database, archive.queues).enqueue("toy", [archive.volume()])
         for body in (
@@ -550,6 +566,15 @@ def test_an_artefact_of_no_known_source_cannot_be_enqueued(archive: Archive) -> 
     auditor = Auditor(archive.database, archive.queues, archive.artefacts, "")
     report = auditor.audit([archive.store.job("toy")], repairer)
     assert (violations(report), report.findings["E_AUDIT_NOT_RECORDED"].repaired) == ({"E_AUDIT_NOT_RECORDED": 1}, 0)
+
+
+def test_a_source_that_only_a_file_in_the_store_names_is_not_read(archive: Archive) -> None:
+    archive.fill(1)
+    archive.rewrite_success(source="folder+file:///etc")
+    forget_a_volume(archive)
+    report = archive.mend()
+    assert (violations(report), report.findings["E_AUDIT_NOT_RECORDED"].repaired) == ({"E_AUDIT_NOT_RECORDED": 1}, 0)
+    assert archive.tasks() == []
 
 
 def test_a_success_json_that_was_replaced_meanwhile_is_not_taken_back(archive: Archive) -> None:
