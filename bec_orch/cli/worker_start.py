@@ -14,7 +14,6 @@ logger = logging.getLogger(__name__)
 
 # As long as a worker in the middle of its work waits for the database.
 _OUTAGE_PATIENCE = 600.0
-_NO_OBJECT = ".bec-probe"
 
 
 def await_surroundings(settings: Settings) -> None:
@@ -45,7 +44,7 @@ def _look_at_database(settings: Settings) -> None:
 
 def _look_at_source(objects: Objects) -> None:
     try:
-        objects.read(_NO_OBJECT, limit=0)
+        objects.check_readable()
     except StorageError as error:
         # Who may not list a bucket is refused where an object is missing: whether he may read is told by the volumes.
         if error.code != "E_STORAGE_DENIED":

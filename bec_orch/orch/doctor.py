@@ -102,14 +102,15 @@ def check_queue(queue: TaskQueue) -> Finding:
 
 
 def check_writable(check: str, objects: Objects) -> Finding:
-    """Whether a store takes and gives up an object."""
+    """Whether a store takes an object, gives it, lists it and gives it up."""
     objects.check_writable()
     return Finding(check, Level.OK, f"{objects.url} can be written")
 
 
 def check_readable(check: str, objects: Objects) -> Finding:
-    """Whether a store can be listed."""
+    """Whether a store can be listed and read."""
     objects.list("")
+    objects.check_readable()
     return Finding(check, Level.OK, f"{objects.url} can be read")
 
 

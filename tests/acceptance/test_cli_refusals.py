@@ -231,21 +231,21 @@ class TestAws:
         monkeypatch.setenv(setting, value)
         is_refused(bec("worker", "--job", job, "--until-empty"), 6, "E_STORAGE_MISSING", "s3://nobodys", "bucket")
 
-    def test_a_worker_without_a_right_names_it(self, bec: Bec, job: str, permissions: Callable[..., None]) -> None:
-        permissions("iam-worker.json", "s3:PutObject")
-        is_refused(
-            bec("worker", "--job", job, "--until-empty"),
-            5,
-            "E_STORAGE_DENIED",
-            "the permission s3:PutObject is missing",
-        )
-        permissions("iam-worker.json", "s3:DeleteObject")
-        is_refused(
-            bec("worker", "--job", job, "--until-empty"),
-            5,
-            "E_STORAGE_DENIED",
-            "the permission s3:DeleteObject is missing",
-        )
+    @pytest.mark.parametrize("right", ["s3:PutObject", "s3:GetObject", "s3:ListBucket", "s3:DeleteObject"])
+    def test_a_worker_without_a_right_names_it(
+        self, bec: Bec, job: str, permissions: Callable[..., None], right: str
+    ) -> None:
+        permissions("iam-worker.json", right)
+        ended = bec("worker", "--job", job, "--until-empty")
+        is_refused(ended, 5, "E_STORAGE_DENIED", f"the permission {right} is missing")
+
+    def test_the_doctor_names_what_a_source_does_not_allow(
+        self, bec: Bec, job: str, permissions: Callable[..., None]
+    ) -> None:
+        permissions("iam-worker.json", "s3:GetObject")
+        source = next(line for line in bec("doctor").out.splitlines() if "source" in line)
+        assert source.startswith("fail source: E_STORAGE_DENIED")
+        assert "the permission s3:GetObject is missing" in source
 
     def test_the_workers_policy_is_enough_for_a_worker(
         self, bec: Bec, job: str, permissions: Callable[..., None]

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_PROBE = ".bec-probe"
+
 # S3 lists so many objects at once.
 _PAGE = 1000
 
@@ -254,14 +256,24 @@ class Objects:
         return False
 
     def check_writable(self) -> None:
-        """Write and delete a small object.
+        """Write, read, list and delete a small object: all that is done with artefacts.
 
         Raises:
-            StorageError, DiskFullError: nothing can be written here.
+            StorageError, DiskFullError: one of it cannot be done.
         """
-        key = f".bec-probe-{uuid.uuid4().hex}"
+        key = f"{_PROBE}-{uuid.uuid4().hex}"
         self.create(key, b"")
+        self.read(key)
+        self.list("")
         self.delete([key])
+
+    def check_readable(self) -> None:
+        """Read an object that is not there. Who may not list either is refused as if he could not read.
+
+        Raises:
+            StorageError: the store is not there, or does not let us read.
+        """
+        self.read(_PROBE, limit=0)
 
     def _etag(self, meta: "ObjectMeta") -> str:
         return meta["e_tag"] or f'"{meta["last_modified"].timestamp():.6f}-{meta["size"]}"'
