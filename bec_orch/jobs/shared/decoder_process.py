@@ -146,7 +146,9 @@ def _start(program: Sequence[str], *files: int) -> "subprocess.Popen[bytes]":
 
 def _not_started(what: str) -> RetryableError:
     return RetryableError(
-        f"{what}.", code="E_DECODER_START", hint="Look whether the machine has memory and processes left; `bec doctor`."
+        f"{what}.",
+        code="E_DECODER_START",
+        hint="See whether memory and processes are left; `python -m bec_orch.jobs.shared.decoder_child` tells more.",
     )
 
 
