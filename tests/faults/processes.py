@@ -99,7 +99,7 @@ class Process:
         """Tell whether an exit code is one that a fault may lead to: done, something failed, interrupted, killed."""
         # A signal ends Python at once before the program listens to it, and when the program is over.
         late = code == -signal.SIGTERM and self._is_idle()
-        return late or code in {0, 1, 130, -signal.SIGKILL}
+        return late or code in {0, 1, 130, -signal.SIGINT, -signal.SIGKILL}
 
     def log(self) -> str:
         """Give all that it said."""
