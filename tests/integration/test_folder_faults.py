@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from bec_orch.errors import BecError, StorageError
 from bec_orch.io.stores.folders import FolderObjects
 from bec_orch.io.stores.objects import Retries
@@ -125,3 +127,23 @@ def test_a_folder_that_cannot_be_written_is_told_and_left_as_it_is(tmp_path: Pat
     assert [error.code for error in refused] == ["E_STORAGE_DENIED"] * 4
     assert all(error.hint for error in refused)
     assert [(entry.key, entry.size) for entry in objects.walk("")] == [("a/one", 1)]
+
+
+def test_an_object_is_on_the_disk_with_its_name_before_it_counts_as_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[int] = []
+    sync = os.fsync
+
+    def noting(file: int) -> None:
+        kept.append(os.fstat(file).st_ino)
+        sync(file)
+
+    objects = FolderObjects(tmp_path)
+    monkeypatch.setattr(os, "fsync", noting)
+    assert objects.create("a/b/one", b"1")
+    written = [tmp_path / "a/b/one", tmp_path / "a/b", tmp_path / "a", tmp_path]
+    assert kept == [path.stat().st_ino for path in written], "the file first, then the names that lead to it"
+    kept.clear()
+    assert objects.replace("a/b/one", b"2", objects.version_at("a/b/one") or "")
+    assert kept[0] == (tmp_path / "a/b/one").stat().st_ino

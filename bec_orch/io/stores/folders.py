@@ -75,6 +75,12 @@ class FolderObjects(Objects):
             if not self.is_link(below):  # it may lead back to where we are
                 yield from self.walk(below)
 
+    def _create(self, key: str, data: bytes | Path) -> bool:
+        created = super()._create(key, data)
+        if created:
+            self._keep(key)
+        return created
+
     def _replace(self, key: str, data: bytes, etag: str) -> bool:
         """Look, then replace: folders know no compare-and-swap, so the caller keeps others away meanwhile."""
         there = self._read(key, None)
@@ -82,7 +88,19 @@ class FolderObjects(Objects):
             return False
         with told(f"replace '{key}' in {self.url}"):
             obstore.put(self._store, key, data, mode="overwrite")
+        self._keep(key)
         return True
+
+    def _keep(self, key: str) -> None:
+        """Have a file and its name survive a power cut, in this order: what `success.json` names is there before it."""
+        path = self._path(key)
+        with told(f"keep '{key}' in {self.url}"):
+            for kept in (path, *(folder for folder in path.parents if folder.is_relative_to(self._root))):
+                file = os.open(kept, os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    os.fsync(file)
+                finally:
+                    os.close(file)
 
     def _etag(self, meta: "ObjectMeta") -> str:
         return _stat_etag((meta["last_modified"] - _EPOCH) // _MICROSECOND, meta["size"])
