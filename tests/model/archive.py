@@ -31,7 +31,7 @@ from bec_orch.io.postgres.pgqueue import PgQueues
 from bec_orch.io.sources.sources import Sources, source_name
 from bec_orch.io.stores.storage import Stores
 from bec_orch.orch.audit import Auditor
-from bec_orch.orch.audit_values import NOT_RECORDED, Violation
+from bec_orch.orch.audit_values import LITTER, NOT_RECORDED, Violation
 from bec_orch.orch.enqueue import Enqueuer
 from bec_orch.orch.job_admin import JobAdmin
 from bec_orch.orch.redrive import Redriver
@@ -183,6 +183,8 @@ class Archive:
     def audit(self, damaged: set[str], *, recreated: bool) -> list[str]:
         """Let an operator audit everything; gives what is wrong.
 
+        Beside an artefact of a version whose task was superseded, maintenance leaves litter: nobody reads it any more.
+
         Args:
             damaged: prefixes of artefacts that somebody damaged: they are left out.
             recreated: a job was made anew under its name: what the old one did, the new one has no tasks of.
@@ -195,6 +197,7 @@ class Archive:
             for violation in found.violations
             if not (violation.location and violation.location.prefix in damaged)
             and not (recreated and violation.invariant is NOT_RECORDED)
+            and not (violation.invariant is LITTER and not violation.task_ids)
         ]
 
     def receive(self, name: str, job: str) -> Actor | None:
