@@ -132,14 +132,19 @@ def _may_be_canceled(scene: Scene, task: Row) -> bool:
 
 
 def _litter(scene: Scene) -> list[str]:
-    """Half-written files where a reader could see them: a folder shows what an object store keeps to itself."""
+    """Half-written files where a reader could see them: a folder shows what an object store keeps to itself.
+
+    What nobody reads may stay: a write that was cut off under its staging name, and the probe of a worker that was
+    killed while it looked whether it may write.
+    """
     if scene.lane.cloud:
         return []
     root = Path(urlsplit(scene.dest_url).path)
     strange = [
         path for path in root.rglob("*") if path.is_file() and not path.name.endswith((".parquet", "success.json"))
     ]
-    return [f"{path.relative_to(root)} was left behind" for path in strange if "#" not in path.name]
+    seen = [path for path in strange if "#" not in path.name and not path.name.startswith(".bec-probe-")]
+    return [f"{path.relative_to(root)} was left behind" for path in seen]
 
 
 def _told_secrets(scene: Scene) -> list[str]:
