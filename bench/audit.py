@@ -34,7 +34,7 @@ from bec_orch.io.sources.sources import Sources, source_name
 from bec_orch.io.stores.folders import FolderObjects
 from bec_orch.io.stores.objects import Blob
 from bec_orch.io.stores.storage import Stores
-from bec_orch.orch.audit import READERS, Auditor
+from bec_orch.orch.audit.audit import READERS, Auditor
 from bec_orch.orch.enqueue import Enqueuer
 from bec_orch.orch.job_admin import JobAdmin
 

@@ -26,11 +26,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bec_orch.errors import PageError
+from bec_orch.jobs.images import images
 from bec_orch.jobs.ldv1.config import Ldv1Config
 from bec_orch.jobs.ldv1.detector import LineDetector
 from bec_orch.jobs.ldv1.loading import load_line_model
 from bec_orch.jobs.ldv1.page_lines import PageLines
-from bec_orch.jobs.shared import images
 
 RAISED_BY = 0.3
 INSIDE = 0.8

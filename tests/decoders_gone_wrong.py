@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bec_orch.errors import PageError
-from bec_orch.jobs.shared import decoder_child
-from bec_orch.jobs.shared.image_header import ImageHeader
+from bec_orch.jobs.decoders import child as decoder_child
+from bec_orch.jobs.images.header import ImageHeader
 
 decoder_child.CPU_SECONDS = 1
 

@@ -13,11 +13,11 @@ from bec_orch.cli.invocation import invocation
 from bec_orch.cli.options import Json
 from bec_orch.core.models import Job
 from bec_orch.core.names import printable
-from bec_orch.orch import audit
-from bec_orch.orch.audit import Auditor
-from bec_orch.orch.audit_repairs import Repairer
-from bec_orch.orch.audit_tables import job_states
-from bec_orch.orch.audit_values import Finding, JobStates, Report
+from bec_orch.orch.audit import audit
+from bec_orch.orch.audit.audit import Auditor
+from bec_orch.orch.audit.repairs import Repairer
+from bec_orch.orch.audit.tables import job_states
+from bec_orch.orch.audit.values import Finding, JobStates, Report
 from bec_orch.orch.job_admin import JobAdmin
 
 # The name of a job may have 60 characters; the seven states leave room for this many.

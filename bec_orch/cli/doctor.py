@@ -19,8 +19,8 @@ from bec_orch.io.postgres.pgqueue import PgQueues
 from bec_orch.io.stores.storage import Stores
 from bec_orch.logging_setup import redacted
 from bec_orch.orch import doctor
-from bec_orch.orch.audit_tables import job_states
-from bec_orch.orch.audit_values import JobStates
+from bec_orch.orch.audit.tables import job_states
+from bec_orch.orch.audit.values import JobStates
 from bec_orch.orch.doctor import Finding, Level, examine
 from bec_orch.orch.doctor_fleet import check_identity, check_job_queues, check_machines, check_rights, check_tls
 from bec_orch.orch.job_admin import JobAdmin

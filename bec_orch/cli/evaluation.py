@@ -14,8 +14,9 @@ from bec_orch.cli.options import JobName, Json
 from bec_orch.core.models import Manifest, VolumeRef
 from bec_orch.errors import PageError, TerminalError
 from bec_orch.io.stores.errors import told
-from bec_orch.orch import eval_html, eval_report
-from bec_orch.orch.eval_values import PageScore, Report, WorkScore
+from bec_orch.orch.evaluation import html as eval_html
+from bec_orch.orch.evaluation import report as eval_report
+from bec_orch.orch.evaluation.values import PageScore, Report, WorkScore
 
 app = typer.Typer(help="Show what evaluation jobs found.")
 

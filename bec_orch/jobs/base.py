@@ -37,10 +37,10 @@ from bec_orch.core.job_config import JobConfig
 from bec_orch.core.job_worker import JobContext, WorkerResources
 from bec_orch.core.metrics import Metrics
 from bec_orch.core.models import ModelInfo, Page
-from bec_orch.jobs.shared.image_header import ImageHeader
-from bec_orch.jobs.shared.images import decode, probe
-from bec_orch.jobs.shared.page_job import ItemT, OutputT, Round, Row, StateT
-from bec_orch.jobs.shared.pipeline import Limits, Pipeline
+from bec_orch.jobs.images.header import ImageHeader
+from bec_orch.jobs.images.images import decode, probe
+from bec_orch.jobs.pipeline.page_job import ItemT, OutputT, Round, Row, StateT
+from bec_orch.jobs.pipeline.pipeline import Limits, Pipeline
 
 if TYPE_CHECKING:
     import pyarrow as pa

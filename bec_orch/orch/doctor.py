@@ -20,8 +20,8 @@ from bec_orch.errors import BecError
 from bec_orch.io.postgres.database import Database, server_version
 from bec_orch.io.postgres.migrate import schema_status
 from bec_orch.io.stores.objects import Objects
-from bec_orch.orch.audit_tables import of_tables
-from bec_orch.orch.audit_values import JobStates, unaccounted
+from bec_orch.orch.audit.tables import of_tables
+from bec_orch.orch.audit.values import JobStates, unaccounted
 
 # A volume's Parquet file and its parts are some 10 MB; the embedded database keeps 1 GB of write-ahead log at most.
 _DISK_WARN = 5 * 2**30

@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bec_orch.jobs.shared import images
-from bec_orch.jobs.shared.decoder_pool import DecoderPool
+from bec_orch.jobs.decoders.pool import DecoderPool
+from bec_orch.jobs.images import images
 from tests.acceptance.conftest import ROOT, Bec, ok
 from tests.unit import image_bytes as made
 
@@ -102,7 +102,7 @@ def decoders_of(run: "subprocess.Popen[str]") -> list[psutil.Process]:
             found = [
                 child
                 for child in psutil.Process(run.pid).children()
-                if any("decoder_child" in c for c in child.cmdline())
+                if any("decoders.child" in c for c in child.cmdline())
             ]
             if found:
                 return found

@@ -21,9 +21,9 @@ from bec_orch.io.aws.sqs import SqsOptions, SqsQueues
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.stores.objects import Objects
 from bec_orch.io.stores.storage import S3Options, Stores
-from bec_orch.orch.audit import Auditor, Repairs
-from bec_orch.orch.audit_repairs import Repairer
-from bec_orch.orch.audit_values import Report, Violation
+from bec_orch.orch.audit.audit import Auditor, Repairs
+from bec_orch.orch.audit.repairs import Repairer
+from bec_orch.orch.audit.values import Report, Violation
 from bec_orch.orch.enqueue import Enqueuer
 from tests.aws import REGION, Aws
 from tests.fake_sqs import FakeSqs, served

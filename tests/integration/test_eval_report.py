@@ -31,11 +31,12 @@ from bec_orch.io.postgres.db import DBClient
 from bec_orch.io.stores.storage import Stores
 from bec_orch.jobs.evalv1.thumbnail import thumbnail
 from bec_orch.jobs.evalv1.worker import Evalv1Worker
-from bec_orch.orch import done_volumes, eval_report
+from bec_orch.orch import done_volumes
 from bec_orch.orch.done_volumes import pages_of_done_volumes
-from bec_orch.orch.eval_html import render
-from bec_orch.orch.eval_report import WORST_PAGES, gather, report
-from bec_orch.orch.eval_values import BINS, Report
+from bec_orch.orch.evaluation import report as eval_report
+from bec_orch.orch.evaluation.html import render
+from bec_orch.orch.evaluation.report import WORST_PAGES, gather, report
+from bec_orch.orch.evaluation.values import BINS, Report
 from tests.integration.conftest import SOURCE, Sql
 from tests.integration.evaluations import evaluate, ocr_outcome, publish_ocr, with_stores
 from tests.unit import image_bytes as made

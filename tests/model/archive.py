@@ -30,8 +30,8 @@ from bec_orch.io.postgres.db import DBClient, RetryPolicy
 from bec_orch.io.postgres.pgqueue import PgQueues
 from bec_orch.io.sources.sources import Sources, source_name
 from bec_orch.io.stores.storage import Stores
-from bec_orch.orch.audit import Auditor
-from bec_orch.orch.audit_values import LITTER, NOT_RECORDED, Violation
+from bec_orch.orch.audit.audit import Auditor
+from bec_orch.orch.audit.values import LITTER, NOT_RECORDED, Violation
 from bec_orch.orch.enqueue import Enqueuer
 from bec_orch.orch.job_admin import JobAdmin
 from bec_orch.orch.redrive import Redriver

@@ -9,7 +9,7 @@ from bec_orch.core.job_config import JobConfig
 from bec_orch.core.models import Page
 from bec_orch.errors import ConfigError, Interrupted
 from bec_orch.jobs.base import Image, PageJobConfig, PageJobWorker
-from bec_orch.jobs.shared.page_job import Round, Row
+from bec_orch.jobs.pipeline.page_job import Round, Row
 from tests.unit import image_bytes as made
 from tests.unit.fakes import FlagStop, MemoryRows, context, resources
 

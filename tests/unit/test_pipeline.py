@@ -13,9 +13,9 @@ from bec_orch.core.job_worker import PageBytes
 from bec_orch.core.metrics import Metrics
 from bec_orch.core.models import Page, PageState
 from bec_orch.errors import BecError, Interrupted, PageError, RetryableError, StorageError, TerminalError
-from bec_orch.jobs.shared import volume_run
-from bec_orch.jobs.shared.page_job import Round, Row
-from bec_orch.jobs.shared.pipeline import Limits, Pipeline
+from bec_orch.jobs.pipeline import volume_run
+from bec_orch.jobs.pipeline.page_job import Round, Row
+from bec_orch.jobs.pipeline.pipeline import Limits, Pipeline
 from tests.unit.fakes import FlagStop, MemoryRows, context
 
 WAIT = 5.0

@@ -3,9 +3,9 @@ import threading
 import anyio
 import pytest
 
-from bec_orch.jobs.shared import threads
-from bec_orch.jobs.shared.budget import Budget, Share
-from bec_orch.jobs.shared.threads import HungThreads
+from bec_orch.jobs.pipeline import threads
+from bec_orch.jobs.pipeline.budget import Budget, Share
+from bec_orch.jobs.pipeline.threads import HungThreads
 
 pytestmark = pytest.mark.anyio
 

@@ -21,8 +21,8 @@ from bec_orch.jobs.ocrv1.found_lines import PageWithLines, with_lines
 from bec_orch.jobs.ocrv1.line_images import Box, cut_lines
 from bec_orch.jobs.ocrv1.recogniser import EMPTY, LineText, load_recogniser
 from bec_orch.jobs.ocrv1.text import normalised
+from bec_orch.jobs.pipeline.page_job import Round, Row
 from bec_orch.jobs.shared.geometry import in_grey
-from bec_orch.jobs.shared.page_job import Round, Row
 
 Grey = NDArray[np.uint8]
 

@@ -1,1 +1,1 @@
-"""What page jobs have in common: the page pipeline, image decoding, model sessions, geometry."""
+"""What several job types have in common beside the pipeline: models, geometry, Tibetan text."""

@@ -12,7 +12,9 @@ import unicodedata
 
 _SUBJOINED = "\u0f8d-\u0fbc"
 _MARKS = "\u0f18\u0f19\u0f35\u0f37\u0f39\u0f71-\u0f84\u0f86\u0f87\u0fc6"
-_STACK_REST = re.compile(f"[{_SUBJOINED}{_MARKS}]{{2,}}")
+# Combining marks of no script, which hands and recognisers put on Tibetan too: NFC sorts them among the others.
+_OF_ANY_SCRIPT = "\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
+_STACK_REST = re.compile(f"[{_SUBJOINED}{_MARKS}{_OF_ANY_SCRIPT}]{{2,}}")
 _WRITTEN_OUT = str.maketrans({"\u0f77": "\u0fb2\u0f71\u0f80", "\u0f79": "\u0fb3\u0f71\u0f80"})
 """The two vowels that section 13.4 discourages, as what they stand for."""
 

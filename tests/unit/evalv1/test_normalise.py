@@ -1,7 +1,7 @@
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bec_orch.jobs.evalv1.normalise import graphemes, normalise, single_spaced, syllables, without_whitespace, words
@@ -12,6 +12,7 @@ MARKS = (
 )
 
 
+@example("\u0f7e\u0323\u0f7e\u0f39")
 @given(st.text(max_size=60) | st.text(alphabet=st.sampled_from(MARKS), max_size=30))
 def test_twice_is_as_once(text: str) -> None:
     once = normalise(text)

@@ -20,7 +20,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def opened(root: Path, **config: object) -> VolumeTruth:
-    return TruthStore(Evalv1Config.parse(config), Stores().open(root.as_uri())).volume(VOLUME)
+    parsed = Evalv1Config.parse({"truth_url": root.as_uri(), **config})
+    return TruthStore(parsed, Stores().open(root.as_uri())).volume(VOLUME)
 
 
 def text_of(truth: VolumeTruth, filename: str) -> str | None:

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bec_orch.errors import PageError, TaskFault
-from bec_orch.jobs.shared.decoder_process import PROGRAM, DecoderLost, DecoderProcess
-from bec_orch.jobs.shared.image_header import ImageHeader
+from bec_orch.jobs.decoders.process import PROGRAM, DecoderLost, DecoderProcess
+from bec_orch.jobs.images.header import ImageHeader
 
 SECONDS = 120.0
 """For one page, by the clock. The child's CPU time is limited more closely, and a busy machine does not count there."""

@@ -1,6 +1,6 @@
 """A decoder process: decodes page after page for the worker that started it, and ends when that closes the connection.
 
-    python -m bec_orch.jobs.shared.decoder_child SOCKET MEMORY
+    python -m bec_orch.jobs.decoders.child SOCKET MEMORY
 
 It imports what decoding needs and nothing else. The kernel holds its limits, so that they also end code in C that runs
 away: memory and CPU time are limited anew for each page, and a crash leaves no core file.
@@ -22,10 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bec_orch.errors import PageError
-from bec_orch.jobs.shared import decoders
-from bec_orch.jobs.shared.decoder_memory import DecoderMemory
-from bec_orch.jobs.shared.decoder_messages import receive, send
-from bec_orch.jobs.shared.image_header import ImageFormat, ImageHeader, corrupt
+from bec_orch.jobs.decoders import decoders
+from bec_orch.jobs.decoders.memory import DecoderMemory
+from bec_orch.jobs.decoders.messages import receive, send
+from bec_orch.jobs.images.header import ImageFormat, ImageHeader, corrupt
 
 SPARE_BYTES = 64 * 2**20
 """Memory that a page may take beyond twice its estimate: small buffers, and what the allocator keeps."""

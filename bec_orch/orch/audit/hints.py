@@ -13,7 +13,7 @@ from bec_orch.io.postgres.database import Database, Row, clean_text, first, rows
 from bec_orch.io.postgres.rows import message_of
 from bec_orch.io.postgres.sql_files import statements
 from bec_orch.orch.ahead import batches
-from bec_orch.orch.audit_values import HINTS, Repair, Violation
+from bec_orch.orch.audit.values import HINTS, Repair, Violation
 
 _ROWS_AT_ONCE = 2000
 # SQS counts its messages only approximately, and is right within a minute.

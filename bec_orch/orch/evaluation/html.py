@@ -8,8 +8,8 @@ from html import escape
 from importlib.resources import files
 
 from bec_orch.core.names import escaped
-from bec_orch.orch.eval_svg import histogram
-from bec_orch.orch.eval_values import Confusion, PageScore, Report, WorkScore
+from bec_orch.orch.evaluation.svg import histogram
+from bec_orch.orch.evaluation.values import Confusion, PageScore, Report, WorkScore
 
 WORKS = 40
 CONFUSIONS = 15
@@ -34,7 +34,7 @@ def render(report: Report, thumbnails: Mapping[PageScore, bytes], made: dt.datet
         _suspicion_section(report),
         _pages_section("Most suspicious pages", report.suspects, thumbnails),
     ]
-    style = files("bec_orch.orch").joinpath("eval_html.css").read_text("utf-8")
+    style = files("bec_orch.orch.evaluation").joinpath("html.css").read_text("utf-8")
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'

@@ -12,8 +12,8 @@ from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.artefacts.holdings import Holding, litter_of
 from bec_orch.io.artefacts.inspection import FileFacts
 from bec_orch.io.postgres.database import Row
-from bec_orch.orch import audit_values as must
-from bec_orch.orch.audit_values import Invariant, Looked, Repair, Violation
+from bec_orch.orch.audit import values as must
+from bec_orch.orch.audit.values import Invariant, Looked, Repair, Violation
 
 
 @dataclass(frozen=True, slots=True)

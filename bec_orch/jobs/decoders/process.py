@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bec_orch.errors import PageError, RetryableError
-from bec_orch.jobs.shared.decoder_memory import SharedPage
-from bec_orch.jobs.shared.decoder_messages import receive, send
-from bec_orch.jobs.shared.image_header import ImageHeader
+from bec_orch.jobs.decoders.memory import SharedPage
+from bec_orch.jobs.decoders.messages import receive, send
+from bec_orch.jobs.images.header import ImageHeader
 
-PROGRAM = (sys.executable, "-P", "-m", "bec_orch.jobs.shared.decoder_child")
+PROGRAM = (sys.executable, "-P", "-m", "bec_orch.jobs.decoders.child")
 START_SECONDS = 60.0
 """For Python to start and to import NumPy, on a machine that has much else to do."""
 
@@ -148,7 +148,7 @@ def _not_started(what: str) -> RetryableError:
     return RetryableError(
         f"{what}.",
         code="E_DECODER_START",
-        hint="See whether memory and processes are left; `python -m bec_orch.jobs.shared.decoder_child` tells more.",
+        hint="See whether memory and processes are left; `python -m bec_orch.jobs.decoders.child` tells more.",
     )
 
 

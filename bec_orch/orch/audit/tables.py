@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from bec_orch.core.models import Job, VolumeRef
 from bec_orch.io.postgres.database import Database, rows
 from bec_orch.io.postgres.sql_files import statements
-from bec_orch.orch.audit_values import HISTORY, LEFT, JobStates, Repair, Violation
+from bec_orch.orch.audit.values import HISTORY, LEFT, JobStates, Repair, Violation
 from bec_orch.orch.discovery import LOST_AFTER
 
 # Workers look after forgotten tasks every minute, and send messages again after a quarter of an hour.

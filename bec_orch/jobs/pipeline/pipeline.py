@@ -13,10 +13,10 @@ from anyio.from_thread import BlockingPortalProvider
 
 from bec_orch.core.job_worker import JobContext
 from bec_orch.core.metrics import Metrics
-from bec_orch.jobs.shared.budget import Budget
-from bec_orch.jobs.shared.page_job import ItemT, OutputT, PageJob, StateT
-from bec_orch.jobs.shared.threads import HungThreads
-from bec_orch.jobs.shared.volume_run import Shared, VolumeRun
+from bec_orch.jobs.pipeline.budget import Budget
+from bec_orch.jobs.pipeline.page_job import ItemT, OutputT, PageJob, StateT
+from bec_orch.jobs.pipeline.threads import HungThreads
+from bec_orch.jobs.pipeline.volume_run import Shared, VolumeRun
 
 ENCODED_SHARE = 4
 """One part in so many of the memory budget is for files as they were fetched; the rest is for what they become."""

@@ -7,8 +7,8 @@ from typing import Generic
 from bec_orch.core.metrics import Stopwatch
 from bec_orch.core.models import Page
 from bec_orch.errors import BecError, PageError, RetryableError
-from bec_orch.jobs.shared.page_job import ItemT, OutputT, PageJob, Round, Row, StateT
-from bec_orch.jobs.shared.threads import ResultT
+from bec_orch.jobs.pipeline.page_job import ItemT, OutputT, PageJob, Round, Row, StateT
+from bec_orch.jobs.pipeline.threads import ResultT
 
 
 class Steps(Generic[ItemT, OutputT, StateT]):

@@ -15,11 +15,11 @@ from bec_orch.core.job_worker import JobContext, PageBytes
 from bec_orch.core.metrics import Metrics, Stopwatch
 from bec_orch.core.models import Page, PageOutcome, PageState
 from bec_orch.errors import PageError, RetryableError
-from bec_orch.jobs.shared.batches import Batches
-from bec_orch.jobs.shared.budget import Budget, Share
-from bec_orch.jobs.shared.page_job import ItemT, OutputT, PageJob, Round, Row, StateT
-from bec_orch.jobs.shared.steps import Steps
-from bec_orch.jobs.shared.threads import HungThreads, ResultT
+from bec_orch.jobs.pipeline.batches import Batches
+from bec_orch.jobs.pipeline.budget import Budget, Share
+from bec_orch.jobs.pipeline.page_job import ItemT, OutputT, PageJob, Round, Row, StateT
+from bec_orch.jobs.pipeline.steps import Steps
+from bec_orch.jobs.pipeline.threads import HungThreads, ResultT
 
 FETCHES = 16
 """Pages that are fetched or wait for a core, beside those in work: hides 100 ms of latency at 100 pages/s, and more."""

@@ -7,8 +7,8 @@ from typing import Generic
 import anyio
 
 from bec_orch.errors import BecError
-from bec_orch.jobs.shared.budget import Budget
-from bec_orch.jobs.shared.page_job import ItemT, OutputT
+from bec_orch.jobs.pipeline.budget import Budget
+from bec_orch.jobs.pipeline.page_job import ItemT, OutputT
 
 
 class _Answer(Generic[OutputT]):

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bec_orch.errors import PageError
-from bec_orch.jobs.shared import jpeg, png, tiff
-from bec_orch.jobs.shared.decoder_pool import DecoderPool
-from bec_orch.jobs.shared.image_header import ImageFormat, ImageHeader, image_error
+from bec_orch.jobs.decoders.pool import DecoderPool
+from bec_orch.jobs.images import jpeg, png, tiff
+from bec_orch.jobs.images.header import ImageFormat, ImageHeader, image_error
 
 REDUCTIONS = (1, 2, 4, 8)
 DEFAULT_MAX_PIXELS = 200_000_000

@@ -15,7 +15,7 @@ from bec_orch.errors import BecError, UsageError
 from bec_orch.io.postgres.database import Database
 from bec_orch.orch.ahead import ahead
 from bec_orch.orch.done_volumes import pages_of_done_volumes
-from bec_orch.orch.eval_values import BINS, Confusion, Distribution, PageScore, Report, Sums, WorkScore
+from bec_orch.orch.evaluation.values import BINS, Confusion, Distribution, PageScore, Report, Sums, WorkScore
 
 JOB_TYPE = "evalv1"
 WORST_PAGES = 24

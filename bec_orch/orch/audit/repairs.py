@@ -13,8 +13,8 @@ from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.postgres.database import Database, clean_text, first
 from bec_orch.io.postgres.sql_files import statements
 from bec_orch.orch.ahead import batches
-from bec_orch.orch.audit_hints import HintAudit
-from bec_orch.orch.audit_values import Repair, Violation
+from bec_orch.orch.audit.hints import HintAudit
+from bec_orch.orch.audit.values import Repair, Violation
 from bec_orch.orch.enqueue import Enqueuer
 from bec_orch.orch.redrive import RedriveFilter, Redriver
 

@@ -15,10 +15,10 @@ from bec_orch.io.artefacts.holdings import Holding
 from bec_orch.io.postgres.database import Database, Row, rows
 from bec_orch.io.postgres.sql_files import statements
 from bec_orch.orch.ahead import ahead, batches
-from bec_orch.orch.audit_hints import HintAudit
-from bec_orch.orch.audit_places import Place, PlaceCheck, Seen, TaskRow
-from bec_orch.orch.audit_tables import job_states, of_tables
-from bec_orch.orch.audit_values import Report, Violation, unaccounted
+from bec_orch.orch.audit.hints import HintAudit
+from bec_orch.orch.audit.places import Place, PlaceCheck, Seen, TaskRow
+from bec_orch.orch.audit.tables import job_states, of_tables
+from bec_orch.orch.audit.values import Report, Violation, unaccounted
 
 READERS = 32
 """Artefacts that are looked at at once: looking at one is a request or some to a far store, and little work."""

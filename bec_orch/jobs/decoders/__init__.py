@@ -1,0 +1,1 @@
+"""Decoding in child processes, so that no image can take a worker down."""

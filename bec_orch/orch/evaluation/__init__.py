@@ -1,0 +1,1 @@
+"""The report over the evaluations of all volumes of a job."""
