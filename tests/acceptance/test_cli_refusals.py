@@ -220,7 +220,8 @@ class TestAws:
         monkeypatch.setenv("BEC_REGION", "eu-west-1")
         is_refused(bec("queue", "stats", job), 6, "E_QUEUE_MISSING", f"bec_{job}_tasks", "check BEC_REGION")
         ended = bec("worker", "--job", job, "--until-empty")
-        assert (ended.code, ended.err.splitlines()[-2].split(":")[0]) == (6, "error E_QUEUE_MISSING")
+        assert ended.code == 6
+        assert "error E_QUEUE_MISSING: " in ended.err
 
     @pytest.mark.parametrize(
         ("setting", "value"), [("BEC_DEST_S3_BUCKET", "nobodys"), ("BEC_SOURCE_URL", "s3://nobodys")]

@@ -57,17 +57,18 @@ def test_a_server_that_is_not_the_right_one_is_refused(
     with server(settings, kind, socket_of, tmp_path):
         ended = bec(*command)
     error, hint = ended.err.splitlines()[-2:]
-    assert ended.code == 1
-    assert error.startswith("error E_DB_AWAY: ")
+    assert ended.code == 4
+    assert error.startswith("error E_DB_TLS: ")
     assert words in error
-    assert "BEC_SQL_SSLMODE and BEC_SQL_SSLROOTCERT" in hint
+    assert "BEC_SQL_SSLMODE" in hint
+    assert "BEC_SQL_SSLROOTCERT" in hint
 
 
 def test_the_doctor_tells_it_too(bec: Bec, settings: pytest.MonkeyPatch, socket_of: str, tmp_path: Path) -> None:
     with server(settings, "another authority", socket_of, tmp_path):
         ended = bec("doctor")
     assert ended.code == 1
-    assert "fail database: E_DB_AWAY: " in ended.out
+    assert "fail database: E_DB_TLS: " in ended.out
     assert "certificate verify failed" in ended.out
 
 

@@ -13,17 +13,7 @@ SEED = 20
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("backend", ["embedded", "fleet"])
 def test_nothing_is_lost_and_nothing_is_done_twice(backend: str) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "tests.faults",
-        "--short",
-        "--backend",
-        backend,
-        "--seed",
-        str(SEED),
-        "--lanes",
-        "2",
-    ]
+    options = ("--short", f"--backend={backend}", f"--seed={SEED}", "--lanes=3")
+    command = [sys.executable, "-m", "tests.faults", *options]
     campaign = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert campaign.returncode == 0, campaign.stdout[-6000:] + campaign.stderr[-2000:]

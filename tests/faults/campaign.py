@@ -22,7 +22,7 @@ from tests.faults.scene import Scene
 MODULES = (points, database, network, machines, poison, world)
 """Each puts its faults on the list when it is imported."""
 
-_SAMPLE = 8
+_SAMPLE = 4
 
 
 @dataclass(frozen=True, slots=True)
