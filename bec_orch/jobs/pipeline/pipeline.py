@@ -27,7 +27,7 @@ class Limits:
     """What a pipeline may use.
 
     Attributes:
-        threads: cores for decoding, the model and finishing together.
+        threads: pages at work at a time, from decoding to finishing; each takes one core at most.
         memory_budget: bytes of pages in flight: files, decoded images and items. A page that is larger than the whole
             budget gets through, alone.
         page_timeout: seconds that the work on a page may take, from decoding to its row; with batches, each step of it.
