@@ -21,7 +21,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from unittest import mock
@@ -200,7 +200,7 @@ def measure_memory(worker: Ldv1Worker, pages: int, budget: int) -> None:
         kinds = draw_small_pages(Path(folder))
         paths = list(itertools.islice(itertools.cycle(kinds), pages))
         run_pipeline(worker, paths[:WARM_PAGES])
-        before = psutil.Process().memory_info().rss
+        before = resident_memory()
         with peak_memory() as peak:
             metrics = run_pipeline(worker, paths)
     print(f"{pages} pages, budget {budget / MIB:.0f} MiB")
@@ -211,13 +211,13 @@ def measure_memory(worker: Ldv1Worker, pages: int, budget: int) -> None:
 
 @contextmanager
 def peak_memory() -> Iterator[list[int]]:
-    """Watch the process's resident memory: the first number in the list is the highest that was seen."""
-    process, done = psutil.Process(), threading.Event()
-    peak = [process.memory_info().rss]
+    """Watch the resident memory: the first number in the list is the highest that was seen."""
+    done = threading.Event()
+    peak = [resident_memory()]
 
     def watch() -> None:
-        while not done.wait(0.01):
-            peak[0] = max(peak[0], process.memory_info().rss)
+        while not done.wait(0.1):
+            peak[0] = max(peak[0], resident_memory())
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -226,6 +226,16 @@ def peak_memory() -> Iterator[list[int]]:
     finally:
         done.set()
         watcher.join()
+
+
+def resident_memory() -> int:
+    """Tell the resident memory of this process and its children in bytes; what they share counts for each."""
+    process = psutil.Process()
+    total = int(process.memory_info().rss)
+    for child in process.children():
+        with suppress(psutil.NoSuchProcess):  # a decoder that ended meanwhile
+            total += child.memory_info().rss
+    return total
 
 
 def draw_small_pages(folder: Path) -> list[Path]:

@@ -20,7 +20,7 @@ from multiprocessing.context import SpawnProcess
 from bec_orch.cli.composition import work_dir
 from bec_orch.cli.console import EXIT_DONE, EXIT_FAILED, print_error
 from bec_orch.cli.invocation import prepare
-from bec_orch.cli.signals import StopRequest, interrupt_on_sigterm, stopping
+from bec_orch.cli.signals import interrupt_on_sigterm, stopping
 from bec_orch.config import Settings
 from bec_orch.core.worker_runtime import WorkerReport
 from bec_orch.errors import BecError, DatabaseError, VolumeStalled
@@ -33,7 +33,8 @@ logger = logging.getLogger(__name__)
 Work = Callable[[Settings], tuple[WorkerReport, int]]
 """What each process does with its settings; gives its report and its exit code. Must be importable."""
 
-_LOOK_EVERY = 0.5
+# Seconds; as long may pass before a process hears of a signal.
+_LOOK_EVERY = 0.2
 _LONGEST_PAUSE = 30.0
 
 
@@ -42,6 +43,7 @@ class _Child:
     process: SpawnProcess
     reports: Connection
     oom_kills_before: int
+    told: int = 0
 
 
 @dataclass
@@ -65,17 +67,19 @@ class Supervisor:
     _children: list[_Child] = field(default_factory=list)
     _codes: list[int] = field(default_factory=list)
     _victims: set[object] = field(default_factory=set)
+    _asked: int = 0
 
     def run(self) -> int:
         """Work; gives one exit code for all. `reports` has what those told that ended by themselves."""
-        with stopping(self._stop, self.word) as request:
+        with stopping(self._ask, self.word):
             for _ in range(self.processes):
                 self._start(self.settings)
             while self._children:
                 wait([child.process.sentinel for child in self._children], _LOOK_EVERY)
+                self._tell()
                 for child in [child for child in self._children if child.process.exitcode is not None]:
                     self._children.remove(child)
-                    self._ended(child, request)
+                    self._ended(child)
         return common_code(self._codes)
 
     def _start(self, settings: Settings) -> None:
@@ -87,17 +91,23 @@ class Supervisor:
         told.close()
         self._children.append(child)
 
-    def _stop(self, _reason: str) -> None:
-        for child in self._children:
-            child.process.terminate()
+    def _ask(self, _reason: str) -> None:
+        self._asked += 1
 
-    def _ended(self, child: _Child, request: StopRequest) -> None:
+    def _tell(self) -> None:
+        """Pass on each request to stop. Not from the signal's handler: it may come while a process is being started."""
+        for child in self._children:
+            while child.told < self._asked:
+                child.told += 1
+                child.process.terminate()
+
+    def _ended(self, child: _Child) -> None:
         code = child.process.exitcode or EXIT_DONE
         with child.reports, suppress(EOFError):  # one that died has told nothing
             self.reports.append(child.reports.recv())
         died = self._recorded(child, code) or (code < 0 and code != -signal.SIGTERM)
-        if died and not request.asked and len(self._victims) < self.settings.black_hole_guard:
-            self._replace(request)
+        if died and not self._asked and len(self._victims) < self.settings.black_hole_guard:
+            self._replace()
         elif died:
             logger.error("worker.given_up", extra={"exit_code": code, "deaths_in_a_row": len(self._victims)})
             self._codes.append(EXIT_FAILED)
@@ -122,12 +132,12 @@ class Supervisor:
         self._victims.update(victims or ([child] if code < 0 else []))
         return bool(victims)
 
-    def _replace(self, request: StopRequest) -> None:
+    def _replace(self) -> None:
         """Start another process after a pause that grows with the deaths in a row. Faults are injected once."""
         pause_until = time.monotonic() + min(_LONGEST_PAUSE, 2.0 ** (len(self._victims) - 1))
-        while time.monotonic() < pause_until and not request.asked:
+        while time.monotonic() < pause_until and not self._asked:
             time.sleep(_LOOK_EVERY)
-        if request.asked:
+        if self._asked:
             self._codes.append(EXIT_DONE)
         else:
             self._start(self.settings.model_copy(update={"failpoint": None}))
@@ -143,9 +153,9 @@ def _child(settings: Settings, work: Work, told: Connection) -> None:
     # Ctrl-C goes to the whole group of processes; the parent passes it on, and once is enough.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     interrupt_on_sigterm()
-    prepare(settings, "info")
-    _end_with_parent()
     try:
+        prepare(settings, "info")
+        _end_with_parent()
         report, code = work(settings)
         told.send(report)
     except VolumeStalled as error:

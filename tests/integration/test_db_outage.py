@@ -218,15 +218,15 @@ class Fleet:
             world.options |= {"lease": self.LEASE, "heartbeat_every": 0.1, "maintenance_every": 0.2, "poll_wait": 0.2}
             world.artefacts, world.source = here.artefacts, here.source
 
-    def ask(self, question: bytes) -> Any:
+    def ask(self, question: bytes, *values: object) -> Any:
         """Ask the database itself, past the networks."""
         with psycopg.connect(self._conninfo) as connection:
-            row = connection.execute(question).fetchone()
+            row = connection.execute(question, values).fetchone()
         return row[0] if row else None
 
-    def until(self, question: bytes) -> None:
+    def until(self, question: bytes, *values: object) -> None:
         give_up = time.monotonic() + 60
-        while not self.ask(question):
+        while not self.ask(question, *values):
             assert time.monotonic() < give_up, question
             time.sleep(0.05)
 
@@ -267,8 +267,10 @@ def test_who_is_back_first_after_a_long_outage_does_not_take_the_others_for_dead
     for network in fleet.networks:
         network.refuse()
     fleet.until(b"SELECT lease_expires_at < clock_timestamp() FROM tasks")
+    fleet.until(b"SELECT max(heartbeat_at) < clock_timestamp() - interval '5 s' FROM workers")
+    restored = fleet.ask(b"SELECT clock_timestamp()")
     fleet.networks[1].restore()
-    fleet.until(b"SELECT heard_since > started_at FROM workers WHERE id = 'other'")
+    fleet.until(b"SELECT heard_since > %s FROM workers WHERE id = 'other'", restored)
     assert fleet.second.store.undispatched(fleet.second.store.job("toy"), limit=9, redispatch_after=900) == []
     assert fleet.ask(b"SELECT state || charged FROM tasks") == "running0"
     fleet.networks[0].restore()
