@@ -8,7 +8,9 @@ from bec_orch.core.fault_points import FaultPoint
 from tests.faults.fault import Fault, add
 from tests.faults.scene import Scene
 
+# Seconds: twice the lease, as a minute is to the lease of a fleet; and the minute itself, in the whole campaign.
 _OUTAGE = 6.0
+_MINUTE = 60.0
 # Statements after which the answer to COMMIT is lost.
 _CLAIM = b"INSERT INTO task_attempts"
 _RENEWAL = b"SET lease_expires_at"
@@ -38,15 +40,15 @@ def _kill(scene: Scene) -> None:
     scene.lane.server.start_after_kill()
 
 
-def _refuse(scene: Scene) -> None:
+def _refuse(scene: Scene, seconds: float = _OUTAGE) -> None:
     scene.lane.network.refuse()
-    time.sleep(_OUTAGE)
+    time.sleep(seconds)
     scene.lane.network.restore()
 
 
-def _swallow(scene: Scene) -> None:
+def _swallow(scene: Scene, seconds: float = _OUTAGE) -> None:
     scene.lane.network.swallow()
-    time.sleep(_OUTAGE)
+    time.sleep(seconds)
     scene.lane.network.reset()
     scene.lane.network.restore()
 
@@ -96,6 +98,9 @@ def _add_all() -> None:
         strike = partial(_during, point=point, befall=_refuse)
         add(Fault("F15", f"database away {moment}", strike, short=point is FaultPoint.SUCCESS_PUT))
     add(Fault("F16", "database hangs", partial(_during, point=page, befall=_swallow), short=True))
+    for row, word, befall in (("F15", "is away", _refuse), ("F16", "hangs", _swallow)):
+        strike = partial(_during, point=page, befall=partial(befall, seconds=_MINUTE))
+        add(Fault(row, f"database {word} for a minute", strike))
     add(Fault("F14", "connections cut again and again", partial(_during, point=page, befall=_cut), short=True))
     add(Fault("F17", "failover that loses a commit", _fail_over, alone=True, short=True))
     lost = {"the claim": _CLAIM, "the renewal": _RENEWAL, "the end": _DONE, "the enqueueing": _ENQUEUED}

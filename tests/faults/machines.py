@@ -13,6 +13,9 @@ from tests.faults.scene import Scene
 _SKEWED = str(Path(__file__).parent / "skewed")
 _SMALL_FILES = ("prlimit", "--fsize=600")
 _NOTICE = "meta-data/spot/instance-action"
+# Seconds stopped and running, by turns, for longer than two leases.
+_STARVED = (0.45, 0.05)
+_STARVED_FOR = 8.0
 
 
 def _stopped_twice(scene: Scene) -> None:
@@ -81,6 +84,22 @@ def _skewed(scene: Scene, seconds: int) -> None:
     scene.uncharged = True
 
 
+def _starved(scene: Scene) -> None:
+    """One worker gets a tenth of the CPU, and keeps its task: a slow worker is no dead one."""
+    scene.slow(0.3)
+    scene.enqueue()
+    starved = scene.worker()
+    starved.wait_for("task.claimed")
+    scene.worker()
+    until = time.monotonic() + _STARVED_FOR
+    while time.monotonic() < until:
+        for number, seconds in zip((signal.SIGSTOP, signal.SIGCONT), _STARVED, strict=True):
+            starved.signal_group(number)
+            time.sleep(seconds)
+    scene.promise(starved.running, "a worker did not outlive the lack of CPU")
+    scene.uncharged = True
+
+
 def _full_disk(scene: Scene) -> None:
     """No file may become larger than some bytes: what happens on a full disk, without a disk of one's own."""
     scene.enqueue()
@@ -98,8 +117,9 @@ def _add_all() -> None:
         add(Fault("F06", f"spot notice at {point}", strike, alone=True, short=point is FaultPoint.PAGE_DONE))
     add(Fault("F07", "machine switched off under two workers", _switched_off, short=True))
     add(Fault("F11", "one of two workers on a host stopped", _one_of_two_stopped, short=True))
-    for seconds in (600, -10800):
-        add(Fault("F37", f"clock of one worker {seconds:+} s", partial(_skewed, seconds=seconds), short=seconds > 0))
+    add(Fault("F09", "one worker gets a tenth of the CPU", _starved))
+    for seconds in (600, 10800, -10800):
+        add(Fault("F37", f"clock of one worker {seconds:+} s", partial(_skewed, seconds=seconds), short=seconds == 600))
     add(Fault("F38", "disk full", _full_disk, short=True))
 
 

@@ -13,6 +13,7 @@ from tests.http_faults import Fault as HttpFault
 
 _ON_FLEET = frozenset({FLEET})
 _OUTAGE = 6.0
+_MINUTE = 60.0
 _DENIED = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
 _CONFLICT = b"<Error><Code>ConditionalRequestConflict</Code><Message>Somebody else writes.</Message></Error>"
 _READS = {"the manifest": "dimensions.json", "a page": "0001.jpg"}
@@ -65,12 +66,12 @@ def _enqueueing(scene: Scene, fault: HttpFault) -> None:
     scene.run(*arguments)
 
 
-def _down(scene: Scene) -> None:
+def _down(scene: Scene, seconds: float) -> None:
     """S3 and SQS answer nothing for a while in the middle of a volume."""
     scene.enqueue()
     worker = scene.hit(f"{FaultPoint.PAGE_DONE}:pause")
     _cloud(scene).down = True
-    time.sleep(_OUTAGE)
+    time.sleep(seconds)
     _cloud(scene).down = False
     scene.promise(worker.running, "a worker did not outlive the outage of S3 and SQS")
     scene.uncharged = True
@@ -115,7 +116,8 @@ def _add_all() -> None:
         _add("F27", f"SQS: {word} at a worker's calls", HttpFault(method="POST", suffix="", **kind), times=3)
         strike = partial(_enqueueing, fault=HttpFault(method="POST", suffix="", **kind))
         add(Fault("F27", f"SQS: {word} at the enqueueing", strike, _ON_FLEET, alone=True, short=word == "answer lost"))
-    add(Fault("F31", "S3 and SQS away in mid-run", _down, _ON_FLEET, short=True))
+    add(Fault("F31", "S3 and SQS away in mid-run", partial(_down, seconds=_OUTAGE), _ON_FLEET, short=True))
+    add(Fault("F31", "S3 and SQS away for a minute", partial(_down, seconds=_MINUTE), _ON_FLEET))
     add(Fault("F01", "kill -9 in the middle of an upload", _killed_while_uploading, _ON_FLEET, short=True))
 
 
