@@ -25,9 +25,9 @@ from bec_orch.core.job_worker import WorkerResources
 from bec_orch.core.metrics import Stopwatch
 from bec_orch.core.models import Page
 from bec_orch.errors import PageError
+from bec_orch.jobs import images
 from bec_orch.jobs.decoders import decoders
-from bec_orch.jobs.images import images
-from bec_orch.jobs.images.header import ImageHeader
+from bec_orch.jobs.formats.header import ImageHeader
 from bec_orch.jobs.ldv1.config import Ldv1Config
 from bec_orch.jobs.ldv1.loading import load_line_model
 from bec_orch.jobs.ldv1.worker import Ldv1Worker

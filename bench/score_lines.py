@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bec_orch.errors import PageError
-from bec_orch.jobs.images import images
+from bec_orch.jobs import images
 from bec_orch.jobs.ldv1.config import Ldv1Config
 from bec_orch.jobs.ldv1.detector import LineDetector
 from bec_orch.jobs.ldv1.loading import load_line_model

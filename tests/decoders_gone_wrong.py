@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from bec_orch.errors import PageError
 from bec_orch.jobs.decoders import child as decoder_child
-from bec_orch.jobs.images.header import ImageHeader
+from bec_orch.jobs.formats.header import ImageHeader
 
 decoder_child.CPU_SECONDS = 1
 

@@ -37,8 +37,8 @@ from bec_orch.core.job_config import JobConfig
 from bec_orch.core.job_worker import JobContext, WorkerResources
 from bec_orch.core.metrics import Metrics
 from bec_orch.core.models import ModelInfo, Page
-from bec_orch.jobs.images.header import ImageHeader
-from bec_orch.jobs.images.images import decode, probe
+from bec_orch.jobs.formats.header import ImageHeader
+from bec_orch.jobs.images import decode, probe
 from bec_orch.jobs.pipeline.page_job import ItemT, OutputT, Round, Row, StateT
 from bec_orch.jobs.pipeline.pipeline import Limits, Pipeline
 

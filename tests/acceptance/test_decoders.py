@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from bec_orch.jobs import images
 from bec_orch.jobs.decoders.pool import DecoderPool
-from bec_orch.jobs.images import images
 from tests.acceptance.conftest import ROOT, Bec, ok
 from tests.unit import image_bytes as made
 

@@ -20,7 +20,7 @@ from bec_orch.io.artefacts.success_json import parse, success_key
 from bec_orch.io.sources.bdrc_manifest import parse_dimensions
 from bec_orch.io.sources.pages import MAX_FILENAME_BYTES
 from bec_orch.io.stores.storage import Stores
-from bec_orch.jobs.images.images import decode, probe
+from bec_orch.jobs.images import decode, probe
 from bec_orch.jobs.ldv1.worker import SCHEMA
 from tests.unit import image_bytes as made
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from bec_orch.core.models import Claim, ClaimRefused, Refusal, TaskState, version_of
 from bec_orch.core.ports import Success
-from bec_orch.io.artefacts.local_files import sha256_of
+from bec_orch.io.stores.checksums import sha256_of
 from tests.model.actors import Actor, Fate
 from tests.model.archive import BACKOFF, LEASE, MAX_ATTEMPTS, Archive
 

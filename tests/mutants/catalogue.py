@@ -145,7 +145,7 @@ MUTANTS = (
         "the decoder gives up at the first damage instead of painting grey",
         (
             Edit(
-                "jobs/images/jpeg.py",
+                "jobs/formats/jpeg.py",
                 "simplejpeg.decode_jpeg(data, space, **size)",
                 "simplejpeg.decode_jpeg(data, space, strict=False, **size)",
             ),
@@ -301,12 +301,12 @@ MUTANTS = (
         "a JPEG without its end marker is an error",
         (
             Edit(
-                "jobs/images/jpeg.py",
+                "jobs/formats/jpeg.py",
                 "if data.rfind(_END_OF_IMAGE, scan) < 0:",
                 "if False:",
             ),
             Edit(
-                "jobs/images/jpeg.py",
+                "jobs/formats/jpeg.py",
                 "simplejpeg.decode_jpeg(data, space, **size)",
                 "simplejpeg.decode_jpeg(data, space, strict=False, **size)",
             ),

@@ -15,7 +15,7 @@ import pytest
 from bec_orch.errors import PageError, RetryableError, TaskFault
 from bec_orch.jobs.decoders.memory import KEPT_BYTES, SharedPage
 from bec_orch.jobs.decoders.pool import DecoderPool
-from bec_orch.jobs.images.header import ImageFormat, ImageHeader
+from bec_orch.jobs.formats.header import ImageFormat, ImageHeader
 
 GONE_WRONG = Path(__file__).parents[1] / "decoders_gone_wrong.py"
 PROGRAM = (sys.executable, "-P", str(GONE_WRONG))
@@ -151,7 +151,7 @@ def test_signals_leave_decoders_alone(pool: DecoderPool) -> None:
 WORKER = """
 import sys, threading
 from bec_orch.jobs.decoders.pool import DecoderPool
-from bec_orch.jobs.images.header import ImageFormat, ImageHeader
+from bec_orch.jobs.formats.header import ImageFormat, ImageHeader
 pool = DecoderPool((sys.executable, "-P", sys.argv[1]))
 header = ImageHeader(ImageFormat.TIFF, 30, 20, 1, 8)
 pool.decode(b"good", header, 1)

@@ -1,7 +1,7 @@
 import pytest
 
 from bec_orch.errors import PageError
-from bec_orch.jobs.images.fax import check_group4
+from bec_orch.jobs.formats.fax import check_group4
 
 MARK = "000000000001" * 2
 CODES = "1" * 37 + "0000111" * 9  # 100 bits that hold no long run of zeros

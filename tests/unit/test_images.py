@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bec_orch.errors import PageError
-from bec_orch.jobs.images.header import ImageFormat
-from bec_orch.jobs.images.images import decode, probe
+from bec_orch.jobs.formats.header import ImageFormat
+from bec_orch.jobs.images import decode, probe
 from tests.unit import image_bytes as made
 
 PAPER = (5, 5)

@@ -30,14 +30,6 @@ class StoredArtefacts:
         self._objects = objects
         self._work_dir = work_dir
 
-    def check_writable(self) -> None:
-        """Write and delete a small object.
-
-        Raises:
-            StorageError, DiskFullError: nothing can be written here.
-        """
-        self._objects.check_writable()
-
     def success(self, location: ArtefactLocation) -> Success | None:
         blob = self._objects.read(success_key(location))
         return None if blob is None else parse(blob.data, self._objects.version(blob), location)

@@ -13,10 +13,11 @@ from bec_orch.core.fault_points import FaultPoint, reached
 from bec_orch.core.models import ArtefactFile, ArtefactLocation, Manifest, PageOutcome
 from bec_orch.core.ports import AttemptKey
 from bec_orch.errors import BecError, StorageError
-from bec_orch.io.artefacts.local_files import ScratchFolder, read_parquet, sha256_of, write_parquet
+from bec_orch.io.artefacts.local_files import ScratchFolder, read_parquet, write_parquet
 from bec_orch.io.artefacts.parts import RANGE, PartFiles
 from bec_orch.io.artefacts.row_store import PartRows
 from bec_orch.io.artefacts.rows import artefact_schema
+from bec_orch.io.stores.checksums import sha256_of
 from bec_orch.io.stores.objects import Objects
 
 # Larger row groups read faster; this many pages with contours take some 25 MB of memory.

@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 
 from bec_orch.core.names import check_name
 from bec_orch.errors import ConfigError, StorageError
-from bec_orch.io.artefacts.local_files import sha256_of
+from bec_orch.io.stores.checksums import sha256_of
 from bec_orch.io.stores.errors import told
 from bec_orch.io.stores.objects import Entry, Objects
 from bec_orch.io.stores.storage import Stores, path_of

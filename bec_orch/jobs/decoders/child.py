@@ -25,7 +25,7 @@ from bec_orch.errors import PageError
 from bec_orch.jobs.decoders import decoders
 from bec_orch.jobs.decoders.memory import DecoderMemory
 from bec_orch.jobs.decoders.messages import receive, send
-from bec_orch.jobs.images.header import ImageFormat, ImageHeader, corrupt
+from bec_orch.jobs.formats.header import ImageFormat, ImageHeader, corrupt
 
 SPARE_BYTES = 64 * 2**20
 """Memory that a page may take beyond twice its estimate: small buffers, and what the allocator keeps."""

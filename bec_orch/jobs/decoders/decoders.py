@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from bec_orch.jobs.images import jpeg, png, tiff
-from bec_orch.jobs.images.header import ImageFormat, ImageHeader
+from bec_orch.jobs.formats import jpeg, png, tiff
+from bec_orch.jobs.formats.header import ImageFormat, ImageHeader
 
 _DECODERS = {ImageFormat.JPEG: jpeg.decode, ImageFormat.PNG: png.decode, ImageFormat.TIFF: tiff.decode}
 

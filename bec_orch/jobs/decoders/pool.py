@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bec_orch.errors import PageError, TaskFault
 from bec_orch.jobs.decoders.process import PROGRAM, DecoderLost, DecoderProcess
-from bec_orch.jobs.images.header import ImageHeader
+from bec_orch.jobs.formats.header import ImageHeader
 
 SECONDS = 120.0
 """For one page, by the clock. The child's CPU time is limited more closely, and a busy machine does not count there."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bec_orch.errors import PageError, RetryableError
 from bec_orch.jobs.decoders.memory import SharedPage
 from bec_orch.jobs.decoders.messages import receive, send
-from bec_orch.jobs.images.header import ImageHeader
+from bec_orch.jobs.formats.header import ImageHeader
 
 PROGRAM = (sys.executable, "-P", "-m", "bec_orch.jobs.decoders.child")
 START_SECONDS = 60.0

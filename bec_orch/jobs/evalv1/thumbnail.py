@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from bec_orch.jobs.images.images import DEFAULT_MAX_PIXELS, decode, probe
+from bec_orch.jobs.images import DEFAULT_MAX_PIXELS, decode, probe
 
 _QUALITY = 70
 

@@ -21,7 +21,7 @@ from bec_orch.jobs.evalv1.ink import ink_share, reduction
 from bec_orch.jobs.evalv1.ocr_rows import OcrJobs, OcrPage
 from bec_orch.jobs.evalv1.page_row import COUNTED, SCHEMA, Row, row_of
 from bec_orch.jobs.evalv1.truth import TruthStore, VolumeTruth
-from bec_orch.jobs.images.images import decode, probe
+from bec_orch.jobs.images import decode, probe
 from bec_orch.jobs.pipeline.steps import isolated
 from bec_orch.jobs.pipeline.volume_run import error_outcome
 

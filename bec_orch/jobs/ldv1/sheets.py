@@ -7,7 +7,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from bec_orch.errors import PageError
-from bec_orch.jobs.images.images import decode, probe
+from bec_orch.jobs.images import decode, probe
 from bec_orch.jobs.ldv1.overlay import Picture, caption, contact_sheet, draw_page, encode_jpeg, spread
 
 # More pages than this are shown by an even choice of them.

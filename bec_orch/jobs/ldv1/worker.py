@@ -13,7 +13,7 @@ from bec_orch.core.job_config import JobConfig
 from bec_orch.core.job_worker import WorkerResources
 from bec_orch.core.models import ModelInfo, Page
 from bec_orch.jobs.base import PageJobWorker
-from bec_orch.jobs.images.images import decode
+from bec_orch.jobs.images import decode
 from bec_orch.jobs.ldv1.config import DEFAULT_MODEL, Ldv1Config
 from bec_orch.jobs.ldv1.detector import LineDetector, Prepared
 from bec_orch.jobs.ldv1.line_model import Item

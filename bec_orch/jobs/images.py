@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from bec_orch.errors import PageError
 from bec_orch.jobs.decoders.pool import DecoderPool
-from bec_orch.jobs.images import jpeg, png, tiff
-from bec_orch.jobs.images.header import ImageFormat, ImageHeader, image_error
+from bec_orch.jobs.formats import jpeg, png, tiff
+from bec_orch.jobs.formats.header import ImageFormat, ImageHeader, image_error
 
 REDUCTIONS = (1, 2, 4, 8)
 DEFAULT_MAX_PIXELS = 200_000_000

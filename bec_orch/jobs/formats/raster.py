@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bec_orch.errors import PageError
-from bec_orch.jobs.images.header import ImageHeader, corrupt, image_error
+from bec_orch.jobs.formats.header import ImageHeader, corrupt, image_error
 
 # Pixels were counted when the header was read, against this program's own limit.
 Image.MAX_IMAGE_PIXELS = None

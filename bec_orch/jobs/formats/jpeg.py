@@ -8,7 +8,7 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
-from bec_orch.jobs.images.header import ImageFormat, ImageHeader, corrupt, image_error, truncated
+from bec_orch.jobs.formats.header import ImageFormat, ImageHeader, corrupt, image_error, truncated
 
 MAX_STEPS = 10_000
 """A walk over so many markers takes 5 ms. Scans have some ten; colour profiles and previews add hundreds at most."""

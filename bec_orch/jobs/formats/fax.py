@@ -8,7 +8,7 @@ mark are looked for here. Damage hits them soon: in random bytes, one in about 2
 import numpy as np
 from numpy.typing import NDArray
 
-from bec_orch.jobs.images.header import corrupt, truncated
+from bec_orch.jobs.formats.header import corrupt, truncated
 
 _FORBIDDEN_ZEROS = 11
 _MARK = "000000000001000000000001"

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bec_orch.jobs.images import jpeg, raster
-from bec_orch.jobs.images.fax import check_group4
-from bec_orch.jobs.images.header import ImageFormat, ImageHeader, corrupt, image_error, truncated
+from bec_orch.jobs.formats import jpeg, raster
+from bec_orch.jobs.formats.fax import check_group4
+from bec_orch.jobs.formats.header import ImageFormat, ImageHeader, corrupt, image_error, truncated
 
 MAX_PAGES = 100
 """Files of more pages than this are no page scans."""

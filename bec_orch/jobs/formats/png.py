@@ -12,8 +12,8 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from bec_orch.jobs.images import raster
-from bec_orch.jobs.images.header import ImageFormat, ImageHeader, corrupt, truncated
+from bec_orch.jobs.formats import raster
+from bec_orch.jobs.formats.header import ImageFormat, ImageHeader, corrupt, truncated
 
 MAX_CHUNKS = 100_000
 """A walk over them takes 50 ms. Writers make chunks of 8 KiB and more, so that files of 800 MB stay below."""
