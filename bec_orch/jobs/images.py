@@ -1,4 +1,4 @@
-"""Page images: what they are is told by their first bytes, and only whole, sound ones become arrays.
+"""Page images: told apart by their first bytes, decoded when whole and sound.
 
     header = probe(data)                     # reads headers only, refuses what must not be decoded
     image = decode(data, header, reduce=2)   # grey (H, W) or BGR (H, W, 3), 8 bits
