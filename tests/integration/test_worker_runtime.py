@@ -619,9 +619,9 @@ def test_a_volume_that_stands_still_ends_the_worker_and_is_told_by_its_page(worl
 
 
 def test_a_slow_volume_is_not_stalled(world: World) -> None:
-    world.at_page = lambda _context, _page: time.sleep(0.3)
+    world.at_page = lambda _context, _page: time.sleep(0.6)
     world.send(world.volume())
-    assert world.run(stall_timeout=0.9).outcomes == {AttemptOutcome.DONE: 1}
+    assert world.run(stall_timeout=2.0).outcomes == {AttemptOutcome.DONE: 1}
 
 
 def test_a_page_that_killed_all_workers_before_is_left_out(world: World) -> None:
