@@ -9,7 +9,7 @@ from bec_orch.cli.composition import aws_options, open_database, open_stores, sq
 from bec_orch.cli.console import EXIT_FAILED, console, print_json, say
 from bec_orch.cli.invocation import invocation
 from bec_orch.cli.options import Json
-from bec_orch.cli.scaling_parts import missing_settings, network_spec
+from bec_orch.cli.scale.parts import missing_settings, network_spec
 from bec_orch.config import LoadedSettings, Settings
 from bec_orch.core.models import Job
 from bec_orch.io.postgres.database import Database

@@ -247,7 +247,7 @@ def test_a_job_is_watched_until_ctrl_c(
             raise KeyboardInterrupt
 
     monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setattr("bec_orch.cli.job_stats.time.sleep", look_twice)
+    monkeypatch.setattr("bec_orch.cli.jobs.stats.time.sleep", look_twice)
     ended = ok(bec("jobs", "stats", job, "--watch"))
     assert len(looks) == 2
     assert "cost so far" in ended.out

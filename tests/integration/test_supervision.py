@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bec_orch.cli import supervision
-from bec_orch.cli.supervision import Supervisor
+from bec_orch.cli.worker import supervision
+from bec_orch.cli.worker.supervision import Supervisor
 from bec_orch.config import Settings
 from bec_orch.core.worker_runtime import WorkerReport
 from bec_orch.io.postgres.database import Database

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from bec_orch.cli.job_stats import cost_in_words
-from bec_orch.cli.scale_status import show_fleet
+from bec_orch.cli.jobs.stats import cost_in_words
+from bec_orch.cli.scale.status import show_fleet
 from bec_orch.io.aws.ec2 import Group, GroupMachine, Mix
 from bec_orch.orch.discovery import WorkerCondition, WorkerTask, WorkerView
 from bec_orch.orch.prices import Cost

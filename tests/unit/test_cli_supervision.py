@@ -2,7 +2,7 @@
 
 import pytest
 
-from bec_orch.cli.supervision import common_code
+from bec_orch.cli.worker.supervision import common_code
 
 
 @pytest.mark.parametrize(

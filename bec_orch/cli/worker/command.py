@@ -13,8 +13,8 @@ from bec_orch.cli.console import EXIT_DONE, EXIT_FAILED, print_json
 from bec_orch.cli.invocation import invocation, start_logging
 from bec_orch.cli.options import Json
 from bec_orch.cli.progress import Unwatched
-from bec_orch.cli.supervision import Supervisor
-from bec_orch.cli.worker_start import await_surroundings
+from bec_orch.cli.worker.start import await_surroundings
+from bec_orch.cli.worker.supervision import Supervisor
 from bec_orch.cli.working import work
 from bec_orch.config import Settings
 from bec_orch.core.worker_runtime import WorkerReport

@@ -9,8 +9,8 @@ import bec_orch
 from bec_orch.cli.console import EXIT_DONE, EXIT_FAILED, program, say
 from bec_orch.cli.invocation import invocation
 from bec_orch.cli.options import Json
-from bec_orch.cli.outcome import show
-from bec_orch.cli.run_path import RunRequest, run_volumes, workspace
+from bec_orch.cli.run.outcome import show
+from bec_orch.cli.run.path import RunRequest, run_volumes, workspace
 from bec_orch.errors import UsageError
 from bec_orch.io.sources.detect import detect_source
 

@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
-from bec_orch.cli import job_graph, job_stats
 from bec_orch.cli.composition import open_parts
 from bec_orch.cli.console import print_json, print_record, print_rows, say
 from bec_orch.cli.invocation import invocation
-from bec_orch.cli.job_queues import create_job, left_queues
+from bec_orch.cli.jobs import graph, stats
+from bec_orch.cli.jobs.queues import create_job, left_queues
 from bec_orch.cli.options import (
     DEFAULT_ERROR_RATE,
     ConfigFile,
@@ -131,9 +131,9 @@ def delete(ctx: typer.Context, name: JobName, *, as_json: Json = False) -> None:
         left_queues(name)
 
 
-app.command("stats", epilog="Example: bec jobs stats ldv1 --watch")(job_stats.command)
-app.command("graph", epilog="Example: bec jobs graph")(job_graph.graph)
-app.command("stale", epilog="Example: bec jobs stale ldv1 --limit 10")(job_graph.stale)
+app.command("stats", epilog="Example: bec jobs stats ldv1 --watch")(stats.command)
+app.command("graph", epilog="Example: bec jobs graph")(graph.graph)
+app.command("stale", epilog="Example: bec jobs stale ldv1 --limit 10")(graph.stale)
 
 
 @app.command(epilog="Example: bec jobs tasks ldv1 --state terminal_failed")

@@ -7,8 +7,8 @@ import typer
 from bec_orch.cli.composition import Parts, open_parts, worker_info, worker_parts
 from bec_orch.cli.invocation import invocation
 from bec_orch.cli.options import JobName, Json
-from bec_orch.cli.outcome import RunResult, exit_code, show
 from bec_orch.cli.progress import progress
+from bec_orch.cli.run.outcome import RunResult, exit_code, show
 from bec_orch.cli.signals import stopping
 from bec_orch.core.models import Job, VolumeRef
 from bec_orch.errors import Interrupted, UsageError

@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from bec_orch.cli import enqueue
 from bec_orch.cli.composition import open_parts
 from bec_orch.cli.console import note, print_json, print_record, print_rows, say
 from bec_orch.cli.invocation import invocation
 from bec_orch.cli.options import JobName, Json, Limit, parse_names
+from bec_orch.cli.queue import enqueue
 from bec_orch.core.models import DeadLetter, QueueStats
 from bec_orch.core.names import printable
 from bec_orch.errors import UsageError

@@ -12,9 +12,9 @@ from bec_orch.cli.composition import Parts, open_parts
 from bec_orch.cli.console import note, program, say, warn
 from bec_orch.cli.invocation import Invocation, invocation
 from bec_orch.cli.options import DEFAULT_ERROR_RATE, ConfigFile, ConfigText, ErrorRate, Json, read_config
-from bec_orch.cli.outcome import RunResult, exit_code, show
-from bec_orch.cli.overlays import require_overlays, write_overlays
 from bec_orch.cli.progress import progress
+from bec_orch.cli.run.outcome import RunResult, exit_code, show
+from bec_orch.cli.run.overlays import require_overlays, write_overlays
 from bec_orch.cli.working import work
 from bec_orch.config import Origin, Settings
 from bec_orch.core.models import Job

@@ -9,8 +9,8 @@ from bec_orch.cli.composition import Parts, open_parts
 from bec_orch.cli.console import EXIT_FAILED, note, print_json, say
 from bec_orch.cli.invocation import invocation
 from bec_orch.cli.options import JobName, Json
-from bec_orch.cli.scale_status import show_fleet, show_local
-from bec_orch.cli.scaling_parts import fleet_of, local_of, machine_spec, queue_of
+from bec_orch.cli.scale.parts import fleet_of, local_of, machine_spec, queue_of
+from bec_orch.cli.scale.status import show_fleet, show_local
 from bec_orch.errors import UsageError
 from bec_orch.io.aws.ec2 import Mix
 from bec_orch.orch.discovery import Discovery, WorkerView

@@ -1,0 +1,1 @@
+"""`bec queue`: volumes into the queue of a job, and what became of them."""

@@ -1,0 +1,1 @@
+"""`bec worker`: its processes, and what they make sure of before the first task."""
