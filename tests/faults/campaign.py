@@ -124,7 +124,7 @@ def play(lane: Lane, faults: tuple[Fault, ...]) -> Outcome:
     scene = Scene(lane, migrated=all(fault.migrated for fault in faults))
     try:
         outcome = _played(scene, faults)
-    except (NotInjectedError, BecError, psycopg.Error) as error:
+    except (NotInjectedError, BecError, psycopg.Error, OSError) as error:
         outcome = Outcome(lane.backend, faults, error=f"{type(error).__name__}: {error}")
     finally:
         scene.close()

@@ -6,6 +6,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import stamina
+
 from tests.faults.fault import Fault, add
 from tests.faults.scene import Expected, Scene
 
@@ -46,16 +48,23 @@ def _plain(scene: Scene) -> None:
     scene.worker()
 
 
+def _group(scene: Scene) -> Path:
+    return _CGROUP / f"bec-{os.getpid()}-{scene.name}"
+
+
 def _starved(scene: Scene) -> None:
     """In a control group of little memory, so that the system kills for real."""
-    group = _CGROUP / scene.name
+    group = _group(scene)
     group.mkdir()
     (group / "memory.limit_in_bytes").write_text(str(_LIMIT))
     scene.worker(before=("sh", "-c", f'echo $$ > {group}/cgroup.procs; exec "$@"', "sh"))
 
 
 def _remove_group(scene: Scene) -> None:
-    (_CGROUP / scene.name).rmdir()
+    """Its processes have ended, but the system may still be at their memory."""
+    for attempt in stamina.retry_context(on=OSError, attempts=None, timeout=20):
+        with attempt:
+            _group(scene).rmdir()
 
 
 def _stalling(scene: Scene) -> None:
