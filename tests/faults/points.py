@@ -57,7 +57,7 @@ def _enqueue(scene: Scene, plan: str) -> None:
 def _hit_worker(scene: Scene, point: FaultPoint, action: str) -> Process:
     scene.enqueue()
     if point is FaultPoint.MAINTENANCE_FOUND:
-        scene.with_queue(lambda queue: queue.purge())
+        scene.purge()
         scene.sql("UPDATE tasks SET dispatched_at = NULL")
     elif point is FaultPoint.SUCCESS_REPLACING:
         scene.finish()

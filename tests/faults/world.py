@@ -34,6 +34,16 @@ def _manifest(scene: Scene, i_id: str) -> None:
     scene.write_manifest(i_id, PAGES, width=11)
 
 
+def _manifest_before(scene: Scene) -> None:
+    """A volume is enqueued for one version of its manifest, and has another one when its turn comes."""
+    scene.run("queue", "enqueue", scene.name, "--file", str(scene.volumes_file()), "--refresh")
+    _manifest(scene, "I0001")
+    scene.worker().wait_for("task.claimed")
+    canceled = "SELECT count(*) AS tasks FROM tasks WHERE state = 'canceled'"
+    scene.until(lambda: scene.sql(canceled)[0]["tasks"] == 1, "the task of the older version was canceled")
+    scene.uncharged = True
+
+
 def _manifest_shorter(scene: Scene, i_id: str) -> None:
     scene.cancels = True
     scene.write_manifest(i_id, PAGES - 1)
@@ -86,7 +96,7 @@ def _purged(scene: Scene) -> None:
     """Every message is lost while the first volume runs: maintenance sends them again."""
     scene.enqueue()
     worker = scene.hit(f"{FaultPoint.PAGE_DONE}:pause")
-    scene.with_queue(lambda queue: queue.purge())
+    scene.purge()
     scene.until(lambda: scene.unfinished() == 0, "all was done by a worker whose queue was purged")
     scene.promise(worker.running, "a worker did not outlive the purge of its queue")
     scene.uncharged = True
@@ -143,6 +153,7 @@ def _add_all() -> None:
         add(
             Fault(row, name, strike, alone=change is not _manifest, short=change in {_manifest, _page_deleted, _config})
         )
+    add(Fault("F33", "manifest replaced between enqueueing and run", _manifest_before, alone=True))
     add(Fault("F35", "job deleted in mid-run", _deleted, alone=True, short=True))
     add(Fault("F21", "every message doubled, backwards, and late", _doubled, alone=True, short=True))
     add(Fault("F25", "queue purged in mid-run", _purged, short=True, alone=True))
