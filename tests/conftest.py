@@ -4,6 +4,7 @@ import itertools
 import logging
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,13 @@ pytest_plugins = ["tests.aws"]
 
 SHARED_DATA = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
 TEMPLATE = "bec_template"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interrupts_heard() -> None:
+    """Let the programs that tests start hear Ctrl-C: a shell has what it runs in the background ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
