@@ -27,10 +27,15 @@ Whether to try again is told by the class (`retryable`), and whether that costs 
 wrapped once, at the edge (`bec_orch.io`), with the cause kept.
 """
 
+import errno
 import hashlib
 import re
 from collections.abc import Sequence
 from typing import ClassVar
+
+# What the operating system says where there is no room left: on the disk, in the quota, within the largest file.
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+FREE_SPACE = "Free space, then run the same command again: what was finished is kept."
 
 
 class BecError(Exception):

@@ -109,8 +109,10 @@ def configure_logging(style: str, level: str, secrets: Sequence[str]) -> None:
     handler.setFormatter(TextFormatter(redact) if as_text else JsonFormatter(redact))
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    # Libraries tell their troubles only: psycopg.pool and obstore would fill the log of a worker that waits.
+    # Libraries tell their troubles only: obstore would fill the log of a worker that waits.
     root.setLevel(logging.WARNING)
+    # A connection that cannot be had is told by who wanted it.
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     for chatty in ("bec_orch", "stamina"):
         logging.getLogger(chatty).setLevel(level.upper())
 

@@ -60,13 +60,18 @@ def written() -> str:
 
 def _package(folder: Path, depth: int) -> Iterator[str]:
     modules = sorted(path for path in folder.glob("*.py") if path.name != "__init__.py")
-    packages = sorted(path for path in folder.iterdir() if path.is_dir() and path.name != "__pycache__")
+    # Python's caches stay behind in folders that are packages no more.
+    packages = sorted(path for path in folder.iterdir() if path.is_dir() and _suffixes(path) & {".py", ".sql"})
     for path in modules:
         yield _line(depth, path.name, _told(path))
     for path in packages:
         yield _line(depth, f"{path.name}/", TOLD.get(f"{path.name}/") or _told(path / "__init__.py"))
         if depth == 1:
             yield from _package(path, depth + 1)
+
+
+def _suffixes(folder: Path) -> set[str]:
+    return {path.suffix for path in folder.iterdir()}
 
 
 def _told(module: Path) -> str:

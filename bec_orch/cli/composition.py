@@ -31,6 +31,7 @@ from bec_orch.io.postgres.embedded import EmbeddedPostgres
 from bec_orch.io.postgres.migrate import migrate, require_schema
 from bec_orch.io.postgres.pgqueue import PgQueues
 from bec_orch.io.sources.sources import Sources
+from bec_orch.io.stores.errors import told
 from bec_orch.io.stores.model_store import CachedModels
 from bec_orch.io.stores.storage import S3Options, Stores
 from bec_orch.logging_setup import hide
@@ -68,10 +69,14 @@ class Parts:
 def open_database(settings: Settings) -> Iterator[Database]:
     """Open the database of the settings, the embedded one if they name none."""
     with ExitStack() as stack:
-        embedded = settings.sql_host is None
-        conninfo = stack.enter_context(EmbeddedPostgres(settings.home)).conninfo if embedded else sql_conninfo(settings)
-        # What a stopped worker locked is free again when its lease is over, too.
-        yield stack.enter_context(Database(conninfo, idle_within=settings.lease_seconds))
+        own = stack.enter_context(EmbeddedPostgres(settings.home)) if settings.sql_host is None else None
+        database = Database(
+            own.conninfo if own else sql_conninfo(settings),
+            # What a stopped worker locked is free again when its lease is over, too.
+            idle_within=settings.lease_seconds,
+            on_fault=own.mend if own else None,
+        )
+        yield stack.enter_context(database)
 
 
 @contextmanager
@@ -190,7 +195,7 @@ def worker_parts(
         observer=observer,
         options=_worker_options(settings, slots, settings.grace_seconds if grace is None else grace),
         activities=Activities(),
-        flights=FlightRecorder(work_dir(settings)),
+        flights=_flight_recorder(work_dir(settings)),
         open_store=parts.stores.open,
     )
     try:
@@ -198,6 +203,11 @@ def worker_parts(
     finally:
         built.flights.close()
         job_workers.close()
+
+
+def _flight_recorder(folder: Path) -> FlightRecorder:
+    with told(f"write the record of this process in {folder}"):
+        return FlightRecorder(folder)
 
 
 def worker_info(parts: WorkerParts, machine: Ec2Machine | None = None) -> WorkerInfo:

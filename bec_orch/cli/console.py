@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bec_orch.errors import BecError, DatabaseRefused, Interrupted, UsageError
+from bec_orch.errors import FREE_SPACE, NO_ROOM, BecError, DatabaseRefused, DiskFullError, Interrupted, UsageError
 from bec_orch.logging_setup import redacted, without_url_passwords
 
 WIDTH = 100
@@ -32,6 +32,7 @@ EXIT_INTERRUPTED = 130
 
 # What waiting does not mend, by what somebody has to see to. All other refusals of the database are of the first kind.
 _EXIT_BY_CODE = {
+    "E_DISK_FULL": EXIT_FAILED,
     "E_DB_NEWER": EXIT_DATABASE,
     "E_DB_SCHEMA": EXIT_DATABASE,
     "E_AWS_CREDENTIALS": EXIT_RIGHTS,
@@ -116,6 +117,8 @@ def print_error(error: BaseException, *, debug: bool) -> int:
     """Print an error as one line and its hint, with the traceback only when asked for; gives the exit code."""
     if debug:
         sys.stderr.write(redacted("".join(traceback.format_exception(error))))
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        error = DiskFullError(f"The disk is full: {error}.", hint=FREE_SPACE)
     if not isinstance(error, BecError):
         note(f"error E_INTERNAL: {type(error).__name__}: {_one_line(str(error))}")
         note("hint: This is a fault of the program. Run it again as `bec --debug ...` and report what it prints.")
@@ -130,10 +133,10 @@ def exit_code_of(error: BecError) -> int:
     """Give the exit code that an error ends the program with."""
     if isinstance(error, Interrupted):
         return EXIT_INTERRUPTED
-    if isinstance(error, DatabaseRefused):
-        return EXIT_DATABASE
     if error.code in _EXIT_BY_CODE:
         return _EXIT_BY_CODE[error.code]
+    if isinstance(error, DatabaseRefused):
+        return EXIT_DATABASE
     return EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED
 
 

@@ -3,10 +3,11 @@
 import contextlib
 import datetime as dt
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from bec_orch.core.fault_points import FaultPoint, reached
 from bec_orch.core.job_worker import JobContext, JobWorker
@@ -19,6 +20,8 @@ from bec_orch.core.runtime_parts import WorkerParts
 from bec_orch.core.stop import TaskStop
 from bec_orch.core.success import adopted_result, fresh_result, is_wanted, success_content
 from bec_orch.errors import RetryableError, Superseded, TaskFault, TerminalError
+
+T = TypeVar("T")
 
 
 class Attempt:
@@ -60,10 +63,7 @@ class Attempt:
         return adopted_result(held, manifest.etag, len(manifest.pages), own=False)
 
     def _stamp(self, etag: str, nb_pages: int) -> None:
-        stamped = patiently(
-            lambda: self._parts.store.stamp_manifest(self._claim, etag, nb_pages),
-            self._parts.options.outage_patience,
-        )
+        stamped = self._patiently(lambda: self._parts.store.stamp_manifest(self._claim, etag, nb_pages))
         if not stamped:
             raise Superseded(f"The volume {self._claim.volume} has a newer manifest, {etag}.")
 
@@ -186,16 +186,18 @@ class Attempt:
     def _publish(self, manifest: Manifest, result: TaskResult, *, replaces: Success | None) -> Success:
         self.stage = "commit"
         content = success_content(self._claim, manifest, result, self._parts.worker_id, self._begun)
-        options = self._parts.options
 
         def put() -> Success:
-            with self._parts.store.fence(self._claim, options.lease):
+            with self._parts.store.fence(self._claim, self._parts.options.lease):
                 reached(FaultPoint.TASK_FENCED)
                 return self._parts.artefacts.commit(self._location(manifest), content, replaces=replaces)
 
-        held = patiently(put, options.outage_patience)
+        held = self._patiently(put)
         reached(FaultPoint.SUCCESS_PUT)
         return held
+
+    def _patiently(self, action: Callable[[], T]) -> T:
+        return patiently(action, self._parts.options.outage_patience, in_vain=lambda: self._stop.over)
 
     def _tidy(self, files: AttemptFiles, held: Success) -> None:
         # What is left lying is removed by a later round of maintenance: the work itself is safe by now.

@@ -1,9 +1,7 @@
 """From an exception to the failure that SQL and the command line show."""
 
-import errno
-
 from bec_orch.core.models import Failure
-from bec_orch.errors import BecError, fingerprint
+from bec_orch.errors import NO_ROOM, BecError, fingerprint
 
 _LONGEST_MESSAGE = 2000
 
@@ -20,7 +18,7 @@ def failure_of(error: BaseException, stage: str) -> Failure:
         )
     if isinstance(error, MemoryError):
         return _failure("E_MEMORY", stage, "The worker's memory ran out.", retryable=True, charged=False)
-    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
         return _failure("E_DISK_FULL", stage, f"The disk is full: {error}.", retryable=True, charged=False)
     return _failure("E_UNEXPECTED", stage, f"{type(error).__name__}: {error}", retryable=True, charged=True)
 

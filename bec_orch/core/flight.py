@@ -18,13 +18,17 @@ from pathlib import Path
 from typing import Any
 
 from bec_orch.core.models import Claim, Page
+from bec_orch.errors import DatabaseRefused
 
 _NAME = "flight-*.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Flight:
-    """One attempt at a task: what fences its writes, its volume for a person, and the indices of its pages in work."""
+    """One attempt at a task: what fences its writes, its volume for a person, and the indices of its pages in work.
+
+    `unrecorded` is one that ended, and whose end the database did not take: nothing of it died.
+    """
 
     task_id: int
     attempt: int
@@ -32,6 +36,7 @@ class Flight:
     volume: str
     pages: tuple[int, ...] = ()
     stalled: bool = False
+    unrecorded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +83,21 @@ class FlightRecorder:
 
     @contextmanager
     def attempt(self, claim: Claim) -> Iterator[None]:
-        """Have an attempt on the record for the time of the block, however it ends."""
+        """Have an attempt on the record for the time of the block, however it ends.
+
+        Where the database refused to take its end, it stays there: the next process of this machine records it.
+        """
         flight = Flight(claim.task_id, claim.attempt, str(claim.token), str(claim.volume))
         self._set(flight)
         try:
             yield
-        finally:
-            with self._lock:
-                self._entries.pop(claim.task_id, None)
-                self._ended += 1
-                self._write()
+        except DatabaseRefused:
+            self._set(replace(flight, unrecorded=True))
+            raise
+        except BaseException:
+            self._remove(claim.task_id)
+            raise
+        self._remove(claim.task_id)
 
     def page_of(self, claim: Claim) -> Callable[[Page], AbstractContextManager[None]]:
         """Give what notes that a page of the attempt is in work, for the time of a block."""
@@ -119,6 +129,12 @@ class FlightRecorder:
                 self._write()
         return [entry.flight for entry in entries]
 
+    def _remove(self, task_id: int) -> None:
+        with self._lock:
+            self._entries.pop(task_id, None)
+            self._ended += 1
+            self._write()
+
     def _set(self, flight: Flight) -> None:
         with self._lock:
             self._entries[flight.task_id] = _Entry(flight, self._clock())
@@ -135,7 +151,8 @@ class FlightRecorder:
         # A thread that was given up may come back when the record is closed.
         if self._closed:
             return
-        # One call, so that a process that is killed leaves the record of before or of after.
+        # In one call, so that a process that is killed leaves the record of before or of after; and in place, where it
+        # needs no room on the disk that it does not have.
         flights = [asdict(entry.flight) for entry in self._entries.values()]
         text = json.dumps({"pid": os.getpid(), "ended": self._ended, "flights": flights})
         os.pwrite(self._file, text.encode(), 0)

@@ -20,7 +20,7 @@ def patiently(action: Callable[[], T], seconds: float, *, in_vain: Callable[[], 
     Args:
         action: what to do.
         seconds: how long to try.
-        in_vain: tells after a failed try that it is not tried again.
+        in_vain: tells after a failed try that it is not tried again, as when somebody asked for an end.
 
     Raises:
         DatabaseError: the database was away for all that time, or refused for a reason that waiting does not mend.

@@ -46,6 +46,11 @@ class WorkerStop:
         """Give the seconds until the grace period ends; infinite while no end was asked for."""
         return self._deadline - self._clock()
 
+    @property
+    def over(self) -> bool:
+        """Whether an end was asked for and its grace period is over: nothing is waited for any more."""
+        return self.time_left() <= 0
+
 
 class TaskStop:
     """The stop signal of one task: its lease, and the worker's end as far as the task would not finish in time."""
@@ -72,6 +77,11 @@ class TaskStop:
         if self._worker.requested and not self._fits_grace():
             return self._worker.reason
         return None
+
+    @property
+    def over(self) -> bool:
+        """Whether the worker must end now, and waits for nothing any more."""
+        return self._worker.over
 
     def check(self) -> None:
         """Raise what the reason calls for."""

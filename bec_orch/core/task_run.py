@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from bec_orch.core.attempt import Attempt
@@ -30,6 +30,7 @@ from bec_orch.core.runtime_parts import TaskEnd, WorkerParts
 from bec_orch.core.stop import TaskStop, WorkerStop
 from bec_orch.errors import (
     DatabaseError,
+    DatabaseRefused,
     Interrupted,
     LeaseLost,
     QueueError,
@@ -39,6 +40,8 @@ from bec_orch.errors import (
 )
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 # How long a message is hidden when the database gives no better time: its task waits for another job.
 _HIDDEN_WHILE_WAITING = 300.0
@@ -150,7 +153,7 @@ class TaskRunner:
             return self._failed(claim, error, attempt.stage)
 
     def _committed(self, claim: Claim, result: TaskResult) -> TaskEnd:
-        released = patiently(lambda: self._parts.store.commit(claim, result), self._parts.options.outage_patience)
+        released = self._patiently(lambda: self._parts.store.commit(claim, result))
         reached(FaultPoint.TASK_COMMITTED)
         self._dispatch(released)
         outcome = AttemptOutcome.ADOPTED if result.adopted else AttemptOutcome.DONE
@@ -182,9 +185,12 @@ class TaskRunner:
             exc_info=error if failure.code == "E_UNEXPECTED" else None,
         )
         try:
-            failed = patiently(lambda: self._parts.store.fail(claim, failure), self._parts.options.outage_patience)
+            failed = self._patiently(lambda: self._parts.store.fail(claim, failure))
         except LeaseLost:
             return TaskEnd(claim, AttemptOutcome.LEASE_LOST, failure=failure)
+        except DatabaseRefused:
+            # Not this task's matter: the worker ends, and tells why.
+            raise
         except DatabaseError:
             # The lease runs out, and the task is taken up again.
             return TaskEnd(claim, AttemptOutcome.LEASE_LOST, failure=failure)
@@ -198,9 +204,14 @@ class TaskRunner:
 
     def _record(self, action: Callable[[], None]) -> None:
         try:
-            patiently(action, self._parts.options.outage_patience)
+            self._patiently(action)
+        except DatabaseRefused:
+            raise
         except DatabaseError as error:
             logger.warning("task.end_not_recorded", extra={"code": error.code})
+
+    def _patiently(self, action: Callable[[], T]) -> T:
+        return patiently(action, self._parts.options.outage_patience, in_vain=lambda: self._stop.over)
 
     def _acknowledge(self, message: ReceivedMessage, end: TaskEnd) -> None:
         match end.outcome:

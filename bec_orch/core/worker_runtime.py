@@ -114,13 +114,20 @@ class BECWorker:
         with self._parts.job_workers(self._parts.job) as job_worker:
             # Loaded before the first claim, and kept: a machine that cannot run the job charges no task for it.
             info = replace(self._info, models=job_worker.models, code_version=job_worker.code_version)
-            patiently(lambda: self._parts.store.register_worker(info), self._parts.options.outage_patience)
+            self._register(info)
             with Housekeeper(self._parts, self._maintenance, self._give_up):
                 self._run_slots(until_empty=until_empty)
         self._sign_off()
         if self._crash:
             raise self._crash
         return self._tally.report(self._stop.reason or "")
+
+    def _register(self, info: WorkerInfo) -> None:
+        patiently(
+            lambda: self._parts.store.register_worker(info),
+            self._parts.options.outage_patience,
+            in_vain=lambda: self._stop.requested,
+        )
 
     def _run_slots(self, *, until_empty: bool) -> None:
         slots = [

@@ -2,11 +2,13 @@
 
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from bec_orch.errors import UsageError
+from bec_orch.errors import FREE_SPACE, NO_ROOM, DiskFullError, UsageError
 
 LOCK_FILE = "run.lock"
 
@@ -20,22 +22,23 @@ class WorkspaceLock:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._file: IO[str] | None = None
+        self._file: IO[bytes] | None = None
 
     def __enter__(self) -> Self:
         """Take the lock.
 
         Raises:
             UsageError: another process has it (E_WORKSPACE_BUSY), or the folder cannot be written (E_WORKSPACE).
+            DiskFullError: there is no room in it.
         """
-        file = self._opened()
+        with self._folder_errors():
+            self._folder.mkdir(parents=True, exist_ok=True)
+            file = (self._folder / LOCK_FILE).open("ab+", buffering=0)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise self._busy(file) from error
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
+            self._lock(file)
+        except BaseException:
+            file.close()
+            raise
         self._file = file
         return self
 
@@ -46,21 +49,31 @@ class WorkspaceLock:
             self._file.close()
             self._file = None
 
-    def _opened(self) -> IO[str]:
+    def _lock(self, file: IO[bytes]) -> None:
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            return (self._folder / LOCK_FILE).open("a+")
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise self._busy(file) from error
+        with self._folder_errors():
+            file.truncate(0)
+            file.write(f"{os.getpid()}\n".encode())
+
+    @contextmanager
+    def _folder_errors(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
+            if error.errno in NO_ROOM:
+                raise DiskFullError(f"There is no room in {self._folder}.", hint=FREE_SPACE) from error
             raise UsageError(
                 f"The folder {self._folder} cannot be used as a workspace: {error.strerror}.",
                 code="E_WORKSPACE",
                 hint="Name another one with --out DIR, or set BEC_HOME.",
             ) from error
 
-    def _busy(self, file: IO[str]) -> UsageError:
-        with file:
-            file.seek(0)
-            holder = file.read().strip() or "unknown"
+    def _busy(self, file: IO[bytes]) -> UsageError:
+        file.seek(0)
+        holder = file.read().decode(errors="replace").strip() or "unknown"
         return UsageError(
             f"Another `bec run` (process {holder}) is at work in {self._folder}.",
             code="E_WORKSPACE_BUSY",

@@ -90,6 +90,11 @@ def _failure(flight: Flight, left: LeftRecord, cause: Cause) -> Failure:
             code="E_VOLUME_STALLED",
             hint="The volume is tried again; a page that hangs each time is left out.",
         )
+    elif flight.unrecorded:
+        error = RetryableError(
+            f"The worker of {flight.volume} ended, and the database did not take the attempt's end.",
+            code="E_WORKER_ENDED",
+        )
     elif any(other.stalled for other in left.flights):
         error = RetryableError(
             f"The worker of {flight.volume} was ended because another volume stalled.", code="E_WORKER_ENDED"

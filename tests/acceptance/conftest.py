@@ -1,8 +1,14 @@
 """What the acceptance tests share: the toy job installed as a plug-in, scans, and the program run in this process."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +39,10 @@ class Ended:
 
 
 Bec = Callable[..., Ended]
+Start = Callable[..., subprocess.Popen[str]]
+
+# Seconds for what takes one or two on a quiet machine.
+WAIT = 60.0
 
 
 def ok(ended: Ended) -> Ended:
@@ -107,6 +117,50 @@ def fleet_settings(fresh_database: None, aws: Aws, tmp_path: Path, monkeypatch: 
     for bucket in (values["BEC_DEST_S3_BUCKET"], values["BEC_SOURCE_URL"].removeprefix("s3://")):
         aws.client("s3").create_bucket(Bucket=bucket)
     return values
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Path:
+    """The folder at which a gated job waits."""
+    folder = tmp_path / "gate"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def start(plain_settings: None, plugins: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    """Start the program as a process of its own, with the job types of the tests installed."""
+    monkeypatch.setenv("PYTHONPATH", f"{plugins}{os.pathsep}{ROOT}")
+    monkeypatch.setenv("BEC_GRACE_SECONDS", "0.01")
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str | Path) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "bec_orch.cli.main", *map(str, arguments)]
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def wait_for(file: Path, process: subprocess.Popen[str]) -> None:
+    """Wait until a process made a file."""
+    give_up = time.monotonic() + WAIT
+    while not file.exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < give_up, f"{file} did not appear"
+        time.sleep(0.02)
+
+
+def pages_done(gate: Path) -> list[int]:
+    """Give the indices of the pages that a gated job did, in their order."""
+    return [int(line) for line in (gate / "pages").read_text().split()]
 
 
 def write_scans(root: Path, volumes: Mapping[str, int], *, empty: Mapping[str, int] | None = None) -> Path:

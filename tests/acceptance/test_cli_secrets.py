@@ -18,9 +18,8 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from tests.acceptance.conftest import Bec, Ended, ok, write_scans
+from tests.acceptance.conftest import Bec, Ended, Start, ok, wait_for, write_scans
 from tests.acceptance.test_cli_fleet import UP, job  # noqa: F401  (a fixture)
-from tests.acceptance.test_cli_signals import Start, start, wait_for  # noqa: F401  (a fixture)
 from tests.aws import Aws
 
 PASSWORD = "canary-9f\"x 'y\\z%s"  # noqa: S105  (a canary)
@@ -307,7 +306,7 @@ def test_a_fleet_keeps_its_secrets(
 
 
 def test_ps_shows_no_secret_of_a_worker_or_of_what_it_starts(
-    start: Start,  # noqa: F811
+    start: Start,
     outputs: Outputs,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

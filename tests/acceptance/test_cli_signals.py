@@ -3,61 +3,11 @@
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.conftest import ROOT, Bec, write_scans
-
-_WAIT = 60.0
-
-Start = Callable[..., subprocess.Popen[str]]
-
-
-@pytest.fixture
-def gate(tmp_path: Path) -> Path:
-    folder = tmp_path / "gate"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def start(plain_settings: None, plugins: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
-    """Start the program as a process of its own, with the job types of the tests installed."""
-    monkeypatch.setenv("PYTHONPATH", f"{plugins}{os.pathsep}{ROOT}")
-    monkeypatch.setenv("BEC_GRACE_SECONDS", "0.01")
-    started: list[subprocess.Popen[str]] = []
-
-    def start(*arguments: str | Path) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "bec_orch.cli.main", *map(str, arguments)]
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-
-
-def wait_for(file: Path, process: subprocess.Popen[str]) -> None:
-    give_up = time.monotonic() + _WAIT
-    while not file.exists():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < give_up, f"{file} did not appear"
-        time.sleep(0.02)
-
-
-def pages_done(gate: Path) -> list[int]:
-    return [int(line) for line in (gate / "pages").read_text().split()]
+from tests.acceptance.conftest import WAIT, Bec, Start, pages_done, wait_for, write_scans
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
@@ -70,14 +20,14 @@ def test_an_interrupted_run_keeps_its_pages_and_goes_on_there(
     wait_for(gate / "reached", process)
 
     busy = start(*run)
-    _, err = busy.communicate(timeout=_WAIT)
+    _, err = busy.communicate(timeout=WAIT)
     assert (busy.returncode, err.splitlines()[0]) == (
         2,
         f"error E_WORKSPACE_BUSY: Another `bec run` (process {process.pid}) is at work in {tmp_path / 'out'}.",
     )
 
     os.killpg(process.pid, number)
-    out, err = process.communicate(timeout=_WAIT)
+    out, err = process.communicate(timeout=WAIT)
     assert (process.returncode, out) == (130, "")
     assert "Stopping at the next page." in err
     assert "error E_INTERRUPTED: The run was interrupted; 3 pages of it are finished and kept." in err
@@ -85,7 +35,7 @@ def test_an_interrupted_run_keeps_its_pages_and_goes_on_there(
 
     (gate / "open").touch()
     again = start(*run)
-    out, err = again.communicate(timeout=_WAIT)
+    out, err = again.communicate(timeout=WAIT)
     assert again.returncode == 0, err
     assert "1 volume   1 done       6      60             0" in out
     assert pages_done(gate) == [0, 1, 2, 3, 4, 5], "each page was computed once"
@@ -107,14 +57,14 @@ def test_a_stopped_worker_ends_with_0_and_gives_its_task_back(
     worker = start("worker", "--job", "gated", "--json")
     wait_for(gate / "reached", worker)
     worker.send_signal(signal.SIGTERM)
-    out, err = worker.communicate(timeout=_WAIT)
+    out, err = worker.communicate(timeout=WAIT)
     assert worker.returncode == 0, err
     assert json.loads(out)["stop_reason"] == "shutdown"
     assert '"event": "worker.ended"' in err
 
     (gate / "open").touch()
     pool = start("worker", "--job", "gated", "--until-empty", "--processes", "2")
-    _, err = pool.communicate(timeout=_WAIT)
+    _, err = pool.communicate(timeout=WAIT)
     assert pool.returncode == 0, err
     assert pages_done(gate) == [0, 1, 2, 3, 4], "each page was computed once"
     (task,) = bec("jobs", "tasks", "gated", "--json").json
@@ -125,7 +75,7 @@ def test_a_pool_of_workers_is_stopped_as_one(start: Start, enqueued: None, gate:
     pool = start("worker", "--job", "gated", "--processes", "2")
     wait_for(gate / "reached", pool)
     pool.send_signal(signal.SIGINT)
-    _, err = pool.communicate(timeout=_WAIT)
+    _, err = pool.communicate(timeout=WAIT)
     assert pool.returncode == 0, err
     assert '"outcome": "interrupted"' in err
     assert "Traceback" not in err

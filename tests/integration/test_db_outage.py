@@ -204,6 +204,37 @@ def test_a_worker_that_should_stop_does_not_wait_for_the_database(world: World, 
     assert time.monotonic() - begun < 10
 
 
+def test_a_worker_that_should_stop_does_not_wait_with_its_result_either(world: World, network: TcpFaults) -> None:
+    volume, worker = world.volume(), world.worker()
+    begun = []
+
+    def away() -> None:
+        network.refuse()
+        begun.append(time.monotonic())
+        threading.Timer(1.0, worker.stop, ["SIGTERM"]).start()
+
+    world.at_page = Seen(PAGES - 1, away)
+    world.send(volume)
+    worker.run()
+    assert 1.0 <= time.monotonic() - begun[0] < 15, "its patience is 30 s"
+    assert world.watching.outcomes == [AttemptOutcome.INTERRUPTED]
+    network.restore()
+    assert world.tasks() == [{"state": "running"}], "until its lease runs out"
+
+
+def test_a_worker_that_should_stop_waits_as_long_as_its_grace(world: World, network: TcpFaults) -> None:
+    volume, worker = world.volume(), world.worker(grace=20.0)
+
+    def away() -> None:
+        outage(network, "refuse")
+        worker.stop("SIGTERM")
+
+    world.at_page = Seen(PAGES - 1, away)
+    world.send(volume)
+    assert worker.run().outcomes == {AttemptOutcome.DONE: 1}
+    check_done_once(world, volume)
+
+
 class Fleet:
     """Two workers, each with a network of its own to the one database, and leases of a few seconds."""
 

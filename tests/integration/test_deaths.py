@@ -10,6 +10,7 @@ import pytest
 
 from bec_orch.core.flight import FlightRecorder
 from bec_orch.core.models import Claim, Job, Page, VolumeRef
+from bec_orch.errors import DatabaseRefused
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.db import DBClient
 from bec_orch.io.postgres.deaths import Deaths
@@ -81,6 +82,22 @@ def test_the_cause_is_told(
 ) -> None:
     die(database, tmp_path, claim(), 1, code=code)
     assert task_of(sql)["failure_code"] == told
+
+
+def test_an_end_that_the_database_refused_is_recorded_later_and_charged_to_nobody(
+    database: Database, tmp_path: Path, claim: Callable[[], Claim], sql: Sql
+) -> None:
+    recorder = FlightRecorder(tmp_path)
+    with pytest.raises(DatabaseRefused), recorder.attempt(claim()):
+        raise DatabaseRefused("The disk is full.", code="E_DISK_FULL")
+    recorder.close()
+    record_deaths(tmp_path, Deaths(database), {})
+    assert task_of(sql) == {
+        "state": "queued",
+        "charged": 0,
+        "failure_code": "E_WORKER_ENDED",
+        "failure_message": "The worker of W1/I1 ended, and the database did not take the attempt's end.",
+    }
 
 
 def test_a_record_of_an_attempt_that_is_somebody_elses_changes_nothing(

@@ -9,15 +9,17 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
 import psycopg.conninfo
 import pytest
 
-from bec_orch.errors import BecError, ConfigError, DatabaseError, DiskFullError
+from bec_orch.errors import BecError, ConfigError, DatabaseError, DatabaseRefused, DiskFullError
 from bec_orch.io.postgres import embedded as embedded_module
 from bec_orch.io.postgres import programs as pg_programs
+from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.embedded import EmbeddedPostgres
 from bec_orch.io.postgres.programs import PgPrograms
 
@@ -252,6 +254,64 @@ class TestAccidents:
         (tmp_path / "link").symlink_to(tmp_path / "real")
         with pytest.raises(ConfigError):
             embedded_module._refuse_foreign(tmp_path / "link")
+
+
+class TestMending:
+    @pytest.fixture
+    def server(self, home: Path) -> Iterator[EmbeddedPostgres]:
+        with EmbeddedPostgres(home) as server:
+            yield server
+
+    @pytest.fixture
+    def database(self, server: EmbeddedPostgres) -> Iterator[Database]:
+        with Database(server.conninfo, on_fault=server.mend) as database:
+            yield database
+
+    def test_server_that_died_is_started_again_by_the_first_who_misses_it(self, home: Path, database: Database) -> None:
+        look(database)
+        os.kill(postmaster(home), signal.SIGKILL)
+        with pytest.raises(DatabaseError) as caught:
+            look(database)
+        assert caught.value.code == "E_DB_AWAY"
+        look(database)
+
+    def test_server_that_several_miss_is_started_once(self, home: Path, server: EmbeddedPostgres) -> None:
+        os.kill(postmaster(home), signal.SIGKILL)
+        with ThreadPoolExecutor(4) as threads:
+            for mended in [threads.submit(server.mend, DatabaseError("away", code="E_DB_AWAY")) for _ in range(4)]:
+                mended.result()
+        assert ask(server.conninfo) == "bec"
+
+    def test_server_that_cannot_be_started_again_is_a_refusal(self, home: Path, database: Database) -> None:
+        look(database)
+        control = home / "pg" / "data" / "global" / "pg_control"
+        os.kill(postmaster(home), signal.SIGKILL)
+        control.rename(control.with_suffix(".away"))
+        with pytest.raises(DatabaseRefused) as caught:
+            look(database)
+        assert (caught.value.code, "server.log" in caught.value.hint) == ("E_PG_START", True)
+        control.with_suffix(".away").rename(control)
+        with pytest.raises(DatabaseError, match="away"):
+            look(database)
+        look(database)
+
+    def test_full_disk_of_the_server_is_a_refusal(self, database: Database) -> None:
+        # What PostgreSQL raises where it finds no room for a table's next block.
+        full = "DO $$ BEGIN RAISE EXCEPTION 'no space left' USING ERRCODE = '53100'; END $$"
+        with pytest.raises(DatabaseRefused, match="no space left") as caught, database.transaction("write") as opened:
+            opened.execute(full)
+        assert caught.value.code == "E_DISK_FULL"
+        assert "Free space" in caught.value.hint
+
+    def test_other_faults_are_left_alone(self, database: Database) -> None:
+        with pytest.raises(DatabaseError) as caught, database.transaction("divide") as connection:
+            connection.execute("SELECT 1 / 0")
+        assert caught.value.code == "E_DB_REFUSED"
+
+
+def look(database: Database) -> None:
+    with database.transaction("look") as connection:
+        connection.execute("SELECT 1")
 
 
 class TestPrograms:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime as dt
+import errno
 import json
 import uuid
 from pathlib import Path
@@ -101,6 +102,7 @@ def test_lines_with_paths_are_not_wrapped(capsys: pytest.CaptureFixture[str]) ->
         (BecError("No.", code="E_WORKER_STOPPED"), 1),
         (Interrupted("No."), 130),
         (DatabaseRefused("broken"), 4),
+        (DatabaseRefused("no room", code="E_DISK_FULL"), 1),
     ],
 )
 def test_errors_are_one_line_with_a_hint_and_an_exit_code(
@@ -118,6 +120,13 @@ def test_an_unexpected_exception_tells_to_run_with_debug(capsys: pytest.CaptureF
     assert err.startswith("error E_INTERNAL: ZeroDivisionError: division by zero\nhint: ")
     assert "--debug" in err
     assert "Traceback" not in err
+
+
+def test_an_operating_system_that_has_no_room_is_no_fault_of_the_program(capsys: pytest.CaptureFixture[str]) -> None:
+    assert print_error(OSError(errno.ENOSPC, "No space left on device", "/scans/x"), debug=False) == 1
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "error E_DISK_FULL: The disk is full: [Errno 28] No space left on device: '/scans/x'."
+    assert second.startswith("hint: Free space")
 
 
 def test_debug_shows_the_traceback_with_its_cause(capsys: pytest.CaptureFixture[str]) -> None:

@@ -72,12 +72,14 @@ def test_levels_are_ours_and_libraries_tell_only_their_troubles(
 ) -> None:
     configure_logging("text", "debug", [])
     logger.debug("ours.debug")
-    logging.getLogger("psycopg.pool").info("theirs.info")
-    logging.getLogger("psycopg.pool").warning("theirs.warning")
+    logging.getLogger("obstore").info("theirs.info")
+    logging.getLogger("obstore").warning("theirs.warning")
+    logging.getLogger("psycopg.pool").warning("pool.warning")
     written = capsys.readouterr().err
     assert "ours.debug" in written
     assert "theirs.info" not in written
     assert "theirs.warning" in written
+    assert "pool.warning" not in written, "who wanted a connection tells"
 
 
 @pytest.mark.parametrize("style", ["json", "text"])

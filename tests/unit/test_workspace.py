@@ -1,11 +1,12 @@
 """The lock of a workspace."""
 
 import os
+import resource
 from pathlib import Path
 
 import pytest
 
-from bec_orch.errors import UsageError
+from bec_orch.errors import DiskFullError, UsageError
 from bec_orch.io.workspace import WorkspaceLock
 
 
@@ -27,6 +28,19 @@ def test_the_lock_is_free_again_after_an_error(tmp_path: Path) -> None:
 
     with pytest.raises(ZeroDivisionError):
         fail()
+    with WorkspaceLock(tmp_path):
+        pass
+
+
+def test_no_room_is_told_and_holds_nobody_up_later(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        with pytest.raises(DiskFullError, match="There is no room in ") as caught, WorkspaceLock(tmp_path):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "Free space" in caught.value.hint
     with WorkspaceLock(tmp_path):
         pass
 

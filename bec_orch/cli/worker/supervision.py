@@ -23,7 +23,7 @@ from bec_orch.cli.invocation import prepare
 from bec_orch.cli.signals import interrupt_on_sigterm, stopping
 from bec_orch.config import Settings
 from bec_orch.core.worker_runtime import WorkerReport
-from bec_orch.errors import BecError, DatabaseError, VolumeStalled
+from bec_orch.errors import BecError, DatabaseError, DatabaseRefused, VolumeStalled
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.deaths import Deaths
 from bec_orch.orch.post_mortem import cause_of, oom_kills, record_deaths
@@ -123,11 +123,12 @@ class Supervisor:
             found = record_deaths(work_dir(self.settings), Deaths(self.database), {pid: cause})
         except DatabaseError as error:
             logger.warning("worker.death_not_recorded", extra={"code": error.code, "why": error.message})
-            return True
+            # Where the database refuses, one that took the place of this process would end as it did.
+            return not isinstance(error, DatabaseRefused)
         own = [left for left in found if left.pid == pid]
         if any(left.ended for left in own):
             self._victims.clear()
-        victims = [flight.task_id for left in own for flight in left.flights]
+        victims = [flight.task_id for left in own for flight in left.flights if not flight.unrecorded]
         # One that died before it had a task says nothing of any task, and counts by itself.
         self._victims.update(victims or ([child] if code < 0 else []))
         return bool(victims)

@@ -1,6 +1,6 @@
 """One PostgreSQL database: a pool of connections, transactions, and values made fit to be stored."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -42,6 +42,7 @@ class Database:
         answer_within: seconds to wait for the answer to one statement before the database counts as away.
         idle_within: seconds after which the server ends a transaction whose client says nothing. A worker that sleeps
             or is cut off in the middle of one holds what it locked for no longer; a commit puts `success.json` in it.
+        on_fault: is told of each fault before it is raised; it may mend the cause, or raise another error in its place.
     """
 
     def __init__(
@@ -52,10 +53,12 @@ class Database:
         wait: float = 10.0,
         answer_within: float = 30.0,
         idle_within: float = 120.0,
+        on_fault: Callable[[DatabaseError], None] | None = None,
     ) -> None:
         self._conninfo = conninfo
         self._answer_within = answer_within
         self._idle_within = idle_within
+        self._on_fault = on_fault
         self._reached = False
         self._pool: ConnectionPool[BoundedConnection] = ConnectionPool(
             conninfo,
@@ -94,14 +97,8 @@ class Database:
             DatabaseError: the database is away or refused.
         """
         self._reach(doing)
-        try:
-            with database_errors(doing), self._lent(doing) as connection:
-                yield connection
-        except DatabaseError as error:
-            if error.code == AWAY:
-                # What cut this connection off cut off the others: none is to be found dead one by one.
-                self._pool.drain()
-            raise
+        with self._faults_told(), database_errors(doing), self._lent(doing) as connection:
+            yield connection
 
     def connect(self, doing: str) -> psycopg.Connection[DictRow]:
         """Open a connection outside of the pool, in autocommit; the caller closes it.
@@ -109,7 +106,7 @@ class Database:
         Raises:
             DatabaseError: the database is away or refused.
         """
-        with database_errors(doing):
+        with self._faults_told(), database_errors(doing):
             connection = BoundedConnection.connect(self._conninfo, autocommit=True, **_CONNECT)
         connection.answer_within = self._answer_within
         return connection
@@ -120,10 +117,24 @@ class Database:
 
     def _reach(self, doing: str) -> None:
         if not self._reached:
-            # A wrong host or password is told at once and in the server's words; the pool would only say: time is up.
+            # A wrong host or password is told at once, and in the server's words.
             self.connect(doing).close()
             self._pool.open()
             self._reached = True
+
+    @contextmanager
+    def _faults_told(self) -> Iterator[None]:
+        try:
+            yield
+        except DatabaseError as error:
+            if error.code == AWAY:
+                # What cut this connection off cut off the others: none is to be found dead one by one. And while the
+                # server does not answer, nobody waits for the pool, which would only say that time is up.
+                self._reached = False
+                self._pool.drain()
+            if self._on_fault:
+                self._on_fault(error)
+            raise
 
     @contextmanager
     def _lent(self, doing: str) -> Iterator[psycopg.Connection[DictRow]]:

@@ -6,9 +6,9 @@ that dies, so no list of users can go stale: whoever leaves and gets `users.lock
 server.
 """
 
-import errno
 import fcntl
 import hashlib
+import logging
 import os
 import shutil
 import tempfile
@@ -22,9 +22,11 @@ from typing import IO, Self
 import psutil
 import psycopg
 
-from bec_orch.errors import BecError, ConfigError, DatabaseError, DiskFullError
-from bec_orch.io.postgres.errors import database_errors
+from bec_orch.errors import FREE_SPACE, NO_ROOM, BecError, ConfigError, DatabaseError, DatabaseRefused, DiskFullError
+from bec_orch.io.postgres.errors import AWAY, DISK_FULL, database_errors
 from bec_orch.io.postgres.programs import MAJOR_VERSION, PgPrograms
+
+logger = logging.getLogger(__name__)
 
 DATABASE = "bec"
 # sun_path of sockaddr_un holds 104 bytes on macOS, 108 on Linux; the last is NUL.
@@ -32,7 +34,9 @@ _SOCKET_PATH_LIMIT = 103
 _LOCK_WAIT = 120.0
 _START_WAIT = 60
 _STARTS_AFTER_CRASH = 10
-_LEAST_FREE_BYTES = 64 * 1024 * 1024
+# What a new cluster takes, and what a server may want at its start: one segment of the write-ahead log.
+_CLUSTER_BYTES = 64 * 1024 * 1024
+_SEGMENT_BYTES = 16 * 1024 * 1024
 
 
 class EmbeddedPostgres:
@@ -77,6 +81,26 @@ class EmbeddedPostgres:
             fcntl.flock(users, fcntl.LOCK_UN)
             if _try_lock(users, fcntl.LOCK_EX) and self._pid() is not None:
                 self._stop_server()
+
+    def mend(self, fault: DatabaseError) -> None:
+        """Start the server again if it is gone: nobody else does. For `Database.on_fault`, while this is a user of it.
+
+        Raises:
+            DatabaseRefused: the server does not start, or has no room (E_DISK_FULL): waiting does not mend that.
+        """
+        if fault.code == DISK_FULL:
+            raise DatabaseRefused(fault.message, code=DiskFullError.default_code, hint=FREE_SPACE) from fault
+        if fault.code == AWAY and self._pid() is None:
+            logger.warning("database.gone", extra={"folder": str(self._root), "why": fault.message})
+            self._restart()
+
+    def _restart(self) -> None:
+        try:
+            with self._folder_errors(), self._start_lock():
+                if self._pid() is None:
+                    self._start_server(PgPrograms())
+        except BecError as error:
+            raise DatabaseRefused(error.message, code=error.code, hint=error.hint) from error
 
     def __enter__(self) -> Self:
         self.start()
@@ -145,7 +169,8 @@ class EmbeddedPostgres:
         try:
             programs.run("initdb", "-D", str(fresh), "-U", "postgres", "-E", "UTF8", "--no-locale", "-A", "trust")
         except DatabaseError as error:
-            raise self._not_started(error, "Name another folder with BEC_HOME, or `--out DIR`.") from error
+            hint = "Name another folder with BEC_HOME, or `--out DIR`."
+            raise self._not_started(error, hint, needed=_CLUSTER_BYTES) from error
         fresh.rename(self._data)
 
     def _start_server(self, programs: PgPrograms) -> None:
@@ -160,8 +185,9 @@ class EmbeddedPostgres:
             try:
                 programs.run("pg_ctl", "start", *arguments, "-o", f"{settings} -c log_checkpoints=off")
             except DatabaseError as error:
-                if left == 1:
-                    raise self._not_started(error, f"The server's log is {sockets / 'server.log'}.") from error
+                if left == 1 or self._free_bytes() < _SEGMENT_BYTES:
+                    hint = f"The server's log is {sockets / 'server.log'}."
+                    raise self._not_started(error, hint, needed=_SEGMENT_BYTES) from error
                 time.sleep(0.5)  # children of a killed server let go of its shared memory within a moment
             else:
                 return
@@ -173,9 +199,12 @@ class EmbeddedPostgres:
             if self._pid() is not None:  # else it was killed just now, and there is nothing left to stop
                 raise
 
-    def _not_started(self, error: DatabaseError, hint: str) -> BecError:
-        if shutil.disk_usage(self._root).free < _LEAST_FREE_BYTES:
-            return DiskFullError(f"There is no room for the embedded PostgreSQL in {self._root}.", hint="Free space.")
+    def _free_bytes(self) -> int:
+        return shutil.disk_usage(self._root).free
+
+    def _not_started(self, error: DatabaseError, hint: str, *, needed: int) -> BecError:
+        if self._free_bytes() < needed:
+            return DiskFullError(f"There is no room for the embedded PostgreSQL in {self._root}.", hint=FREE_SPACE)
         return DatabaseError(error.message, code=error.code, hint=hint)
 
     def _socket_folder(self, programs: PgPrograms) -> Path:
@@ -233,8 +262,8 @@ class EmbeddedPostgres:
         try:
             yield
         except OSError as error:
-            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-                raise DiskFullError(f"There is no room in {self._root}.", hint="Free space.") from error
+            if error.errno in NO_ROOM:
+                raise DiskFullError(f"There is no room in {self._root}.", hint=FREE_SPACE) from error
             raise ConfigError(
                 f"The folder {self._root} cannot be used for the embedded database: {error.strerror}.",
                 code="E_PG_HOME",

@@ -13,6 +13,7 @@ import psycopg
 from bec_orch.errors import DatabaseError, DatabaseRefused
 
 AWAY = "E_DB_AWAY"
+DISK_FULL = "E_DB_DISK_FULL"
 
 _AUTH = ("E_DB_AUTH", "Check BEC_SQL_USER, BEC_SQL_PASSWORD and the server's pg_hba.conf.")
 _MISSING = ("E_DB_MISSING", "Create the database, or check BEC_SQL_DATABASE.")
@@ -28,7 +29,7 @@ _KINDS: tuple[tuple[str, str, str], ...] = (
     ("42501", *_RIGHTS),
     ("42P01", "E_DB_SCHEMA", "Run `bec db init`."),
     ("42703", "E_DB_SCHEMA", "Run `bec db init`."),
-    ("53100", "E_DB_DISK_FULL", "Free space on the database's disk."),
+    ("53100", DISK_FULL, "Free space on the database's disk."),
     ("53300", "E_DB_CONNECTIONS", "Raise the database's max_connections, or run fewer workers."),
     ("53", "E_DB_RESOURCES", "The database is short of memory or disk."),
     ("55P03", "E_DB_LOCKED", "Somebody else holds the row for long; it is tried again."),

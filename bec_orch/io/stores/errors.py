@@ -20,9 +20,8 @@ from collections.abc import Iterator
 
 from obstore.exceptions import BaseError, InvalidPathError, PermissionDeniedError, UnauthenticatedError
 
-from bec_orch.errors import BecError, DiskFullError, NameUnsafeError, StorageError
+from bec_orch.errors import FREE_SPACE, NO_ROOM, BecError, DiskFullError, NameUnsafeError, StorageError
 
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NO_RIGHT = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 # Rust prints each error of the operating system with its number, and obstore hands on nothing else of it.
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
@@ -70,8 +69,8 @@ def told(action: str, right: str = "") -> Iterator[None]:
 def _translated(error: Exception, action: str, right: str) -> BecError:
     number = _os_error(error)
     sentence = f"Could not {action}"
-    if number in _NO_ROOM:
-        return DiskFullError(f"{sentence}: there is no room left.", hint="Free some space, or choose another place.")
+    if number in NO_ROOM:
+        return DiskFullError(f"{sentence}: there is no room left.", hint=FREE_SPACE)
     known = _CREDENTIALS if isinstance(error, UnauthenticatedError) else _BY_S3_CODE.get(s3_code(error))
     if known:
         return StorageError(f"{sentence}: {known[0]}.", code=known[1], hint=known[2])

@@ -11,6 +11,7 @@ import pytest
 
 from bec_orch.core.flight import Flight, FlightRecorder, left_records
 from bec_orch.core.models import Claim, Job, Page, VolumeRef
+from bec_orch.errors import DatabaseRefused
 
 TOKEN = UUID(int=7)
 CLAIM = Claim(
@@ -68,6 +69,16 @@ def test_an_attempt_that_never_ended_stays_on_the_record(tmp_path: Path) -> None
     (left,) = left_records(tmp_path)
     assert [flight.task_id for flight in left.flights] == [11]
     assert left.pid == os.getpid()
+
+
+@pytest.mark.parametrize(("error", "left"), [(DatabaseRefused("no room"), 1), (ValueError("a bug"), 0)])
+def test_an_end_that_the_database_refused_stays_on_the_record(tmp_path: Path, error: Exception, left: int) -> None:
+    recorder = FlightRecorder(tmp_path)
+    with pytest.raises(type(error)), recorder.attempt(CLAIM), recorder.page_of(CLAIM)(Page(2, "2.jpg", "e", 1)):
+        raise error
+    recorder.close()
+    found = [flight for record in left_records(tmp_path) for flight in record.flights]
+    assert [(flight.unrecorded, flight.pages) for flight in found] == [(True, ())] * left
 
 
 def test_what_does_not_move_is_stalled(tmp_path: Path) -> None:

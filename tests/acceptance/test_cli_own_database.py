@@ -1,0 +1,109 @@
+"""The embedded PostgreSQL dies in the middle of a run, or its disk is full: nobody but the program can see to it."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.conftest import WAIT, Start, pages_done, wait_for, write_scans
+
+# A cluster and its write-ahead log take about 40 MB.
+_DISK = "96m"
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch, start: Start) -> None:
+    """Let what is tried again be tried again soon."""
+    monkeypatch.setenv("BEC_BACKOFF_BASE_SECONDS", "0.2")
+    monkeypatch.setenv("BEC_LEASE_SECONDS", "20")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of its own, which can be filled."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = shutil.which("mount")
+    command = [str(mount), "-t", "tmpfs", "-o", f"size={_DISK},mode=755", "none", str(folder)]
+    if os.geteuid() != 0 or mount is None or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("no disk can be mounted here")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)  # noqa: S607
+
+
+def fill(disk: Path) -> Path:
+    """Write a file until nothing more fits onto its disk."""
+    path = disk / "fill"
+    with path.open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+    return path
+
+
+def kill_database(out: Path) -> None:
+    server = int((out / "pg" / "data" / "postmaster.pid").read_text().splitlines()[0])
+    os.kill(server, signal.SIGKILL)
+
+
+def arguments(tmp_path: Path, gate: Path, out: Path) -> tuple[str | Path, ...]:
+    scans = write_scans(tmp_path / "scans", {"W1/I1": 6, "W1/I2": 2})
+    return ("run", "gated", scans, "--out", out, "--config-text", json.dumps({"gate": str(gate)}))
+
+
+def test_a_database_that_dies_is_started_again(start: Start, gate: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    process = start(*arguments(tmp_path, gate, out))
+    wait_for(gate / "reached", process)
+    kill_database(out)
+    (gate / "open").touch()
+    told, err = process.communicate(timeout=WAIT)
+    assert process.returncode == 0, err
+    assert "2 volumes   2 done       8      80             0" in told
+    assert sorted(pages_done(gate)) == [0, 0, 1, 1, 2, 3, 4, 5], "each page was computed once"
+    assert err.splitlines() == ["[1/2] W1/I1: done, 6 pages, 0 errors", "[2/2] W1/I2: done, 2 pages, 0 errors"]
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["runs", "died"])
+def test_a_full_disk_ends_the_run_and_the_next_one_goes_on(
+    start: Start, gate: Path, tmp_path: Path, small_disk: Path, *, killed: bool
+) -> None:
+    run = arguments(tmp_path, gate, small_disk)
+    process = start(*run)
+    wait_for(gate / "reached", process)
+    filling = fill(small_disk)
+    if killed:
+        kill_database(small_disk)
+    begun = time.monotonic()
+    (gate / "open").touch()
+    _, err = process.communicate(timeout=WAIT)
+    assert time.monotonic() - begun < WAIT / 2
+    assert process.returncode == 1, err
+    assert "E_DISK_FULL: " in err
+    assert "hint: Free space, then run the same command again: what was finished is kept.\n" in err
+    assert "Traceback" not in err
+    if killed:
+        assert f"error E_DISK_FULL: There is no room for the embedded PostgreSQL in {small_disk}/pg." in err
+
+    filling.unlink()
+    again = start(*run)
+    told, err = again.communicate(timeout=WAIT)
+    assert again.returncode == 0, err
+    assert "2 volumes   2 done       8      80             0" in told
+
+
+def test_a_disk_that_is_full_before_the_run_is_told(start: Start, gate: Path, tmp_path: Path, small_disk: Path) -> None:
+    fill(small_disk)
+    process = start(*arguments(tmp_path, gate, small_disk))
+    told, err = process.communicate(timeout=WAIT)
+    assert (process.returncode, told) == (1, "")
+    assert err.splitlines() == [
+        f"error E_DISK_FULL: There is no room in {small_disk}.",
+        "hint: Free space, then run the same command again: what was finished is kept.",
+    ]
