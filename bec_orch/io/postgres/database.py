@@ -96,9 +96,10 @@ class Database:
         Raises:
             DatabaseError: the database is away or refused.
         """
-        self._reach(doing)
-        with self._faults_told(), database_errors(doing), self._lent(doing) as connection:
-            yield connection
+        with self._faults_told(), database_errors(doing):
+            self._reach(doing)
+            with self._lent(doing) as connection:
+                yield connection
 
     def connect(self, doing: str) -> psycopg.Connection[DictRow]:
         """Open a connection outside of the pool, in autocommit; the caller closes it.
