@@ -61,9 +61,11 @@ def work(
 
 
 def _stopped_itself(report: WorkerReport) -> BecError:
-    failures = [end.failure.message for end in report.failed if end.failure]
+    failures = [end.failure for end in report.failed if end.failure]
+    why = failures[-1].message if failures else "it does not say why"
+    hint = "`bec doctor` checks the surroundings. What was finished is kept: run the same command again to go on."
     return BecError(
-        f"The worker stopped itself ({report.stop_reason}): {failures[-1] if failures else 'it does not say why'}",
+        f"The worker stopped itself ({report.stop_reason}): {why}",
         code="E_WORKER_STOPPED",
-        hint="`bec doctor` checks the surroundings. What was finished is kept: run the same command again to go on.",
+        hint=(failures[-1].hint if failures else "") or hint,
     )

@@ -23,6 +23,7 @@ def quick(monkeypatch: pytest.MonkeyPatch, start: Start) -> None:
     """Let what is tried again be tried again soon."""
     monkeypatch.setenv("BEC_BACKOFF_BASE_SECONDS", "0.2")
     monkeypatch.setenv("BEC_LEASE_SECONDS", "20")
+    monkeypatch.setenv("BEC_BLACK_HOLE_GUARD", "1")
 
 
 @pytest.fixture
