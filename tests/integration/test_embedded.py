@@ -306,6 +306,21 @@ class TestMending:
         assert missed(database).code == "E_DB_AWAY"
         look(database)
 
+    def test_server_that_dies_again_and_again_is_a_refusal(
+        self, home: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(embedded_module, "_MOST_DEATHS", 1)
+        look(database)
+        kill(home)
+        assert missed(database).code == "E_DB_AWAY"
+        look(database)
+        kill(home)
+        refusal = missed(database)
+        assert isinstance(refusal, DatabaseRefused)
+        assert refusal.code == "E_PG_DIES"
+        assert "died 2 times" in refusal.message
+        assert "server.log" in refusal.hint
+
     def test_full_disk_of_the_server_is_a_refusal(self, database: Database) -> None:
         # What PostgreSQL raises where it finds no room for a table's next block.
         full = "DO $$ BEGIN RAISE EXCEPTION 'no space left' USING ERRCODE = '53100'; END $$"

@@ -34,6 +34,9 @@ _SOCKET_PATH_LIMIT = 103
 _LOCK_WAIT = 120.0
 _START_WAIT = 60
 _STARTS_AFTER_CRASH = 10
+# A server that dies more often than this within so many seconds is not started again.
+_MOST_DEATHS = 5
+_DEATHS_WITHIN = 600.0
 # What a new cluster takes, and what a server may want at its start: one segment of the write-ahead log.
 _CLUSTER_BYTES = 64 * 1024 * 1024
 _SEGMENT_BYTES = 16 * 1024 * 1024
@@ -51,6 +54,7 @@ class EmbeddedPostgres:
         self._data = self._root / "data"
         self._users: IO[bytes] | None = None
         self._conninfo = ""
+        self._deaths: list[float] = []
 
     @property
     def conninfo(self) -> str:
@@ -86,7 +90,8 @@ class EmbeddedPostgres:
         """Start the server again if it is gone: nobody else does. For `Database.on_fault`, while this is a user of it.
 
         Raises:
-            DatabaseRefused: the server does not start, or has no room (E_DISK_FULL): waiting does not mend that.
+            DatabaseRefused: the server does not start, dies again and again, or has no room (E_DISK_FULL): waiting does
+                not mend that.
         """
         if fault.code == DISK_FULL:
             raise DatabaseRefused(fault.message, code=DiskFullError.default_code, hint=FREE_SPACE) from fault
@@ -98,9 +103,20 @@ class EmbeddedPostgres:
         try:
             with self._folder_errors(), self._start_lock():
                 if self._pid() is None:
+                    self._count_death()
                     self._start_server(PgPrograms())
         except BecError as error:
             raise DatabaseRefused(error.message, code=error.code, hint=error.hint) from error
+
+    def _count_death(self) -> None:
+        now = time.monotonic()
+        self._deaths = [*(death for death in self._deaths if now - death < _DEATHS_WITHIN), now]
+        if len(self._deaths) > _MOST_DEATHS:
+            raise DatabaseError(
+                f"The embedded PostgreSQL in {self._root} died {len(self._deaths)} times in a short time.",
+                code="E_PG_DIES",
+                hint=f"Look for the reason in its log, {self._log_file()}, then run the same command again.",
+            )
 
     def __enter__(self) -> Self:
         self.start()
@@ -177,16 +193,16 @@ class EmbeddedPostgres:
         if not self._data.exists():
             self._make_cluster(programs)
         programs.own(self._data)
-        sockets = self._socket_folder(programs)
-        settings = f"-c listen_addresses= -c unix_socket_directories='{sockets}' -c max_connections=200"
-        arguments = ("-D", str(self._data), "-w", "-t", str(_START_WAIT), "-l", str(sockets / "server.log"))
+        self._make_socket_folder(programs)
+        settings = f"-c listen_addresses= -c unix_socket_directories='{self._sockets()}' -c max_connections=200"
+        arguments = ("-D", str(self._data), "-w", "-t", str(_START_WAIT), "-l", str(self._log_file()))
         crashed = self._remove_stale_pid_file()
         for left in range(_STARTS_AFTER_CRASH if crashed else 1, 0, -1):
             try:
                 programs.run("pg_ctl", "start", *arguments, "-o", f"{settings} -c log_checkpoints=off")
             except DatabaseError as error:
                 if left == 1 or self._free_bytes() < _SEGMENT_BYTES:
-                    hint = f"The server's log is {sockets / 'server.log'}."
+                    hint = f"The server's log is {self._log_file()}."
                     raise self._not_started(error, hint, needed=_SEGMENT_BYTES) from error
                 time.sleep(0.5)  # children of a killed server let go of its shared memory within a moment
             else:
@@ -207,15 +223,21 @@ class EmbeddedPostgres:
             return DiskFullError(f"There is no room for the embedded PostgreSQL in {self._root}.", hint=FREE_SPACE)
         return DatabaseError(error.message, code=error.code, hint=hint)
 
-    def _socket_folder(self, programs: PgPrograms) -> Path:
+    def _sockets(self) -> Path:
         folder = self._root / "run"
-        if len(os.fsencode(folder / ".s.PGSQL.5432")) > _SOCKET_PATH_LIMIT or "'" in str(folder):
-            name = hashlib.sha256(os.fsencode(self._root)).hexdigest()[:12]
-            folder = Path(tempfile.gettempdir()) / f"bec-pg-{os.geteuid()}-{name}"
+        if len(os.fsencode(folder / ".s.PGSQL.5432")) <= _SOCKET_PATH_LIMIT and "'" not in str(folder):
+            return folder
+        name = hashlib.sha256(os.fsencode(self._root)).hexdigest()[:12]
+        return Path(tempfile.gettempdir()) / f"bec-pg-{os.geteuid()}-{name}"
+
+    def _log_file(self) -> Path:
+        return self._sockets() / "server.log"
+
+    def _make_socket_folder(self, programs: PgPrograms) -> None:
+        folder = self._sockets()
         folder.mkdir(mode=0o700, exist_ok=True)
         _refuse_foreign(folder)
         programs.own(folder)
-        return folder
 
     def _ensure_database(self) -> None:
         with (
