@@ -147,8 +147,10 @@ def _where_inked(probability: NDArray[np.float32], inked: NDArray[np.uint8], thr
 
 
 def _normalised(item: Item) -> NDArray[np.float32]:
-    colour = item if item.ndim == 3 else cv2.cvtColor(item, cv2.COLOR_GRAY2BGR)  # noqa: PLR2004
-    planes = np.empty((1, 3, *colour.shape[:2]), np.float32)
-    np.multiply(colour.transpose(2, 0, 1), np.float32(1 / 127.5), out=planes[0])
+    planes = np.empty((1, 3, *item.shape[:2]), np.float32)
+    # Plane by plane: numpy is half as fast where the colours of a pixel lie side by side.
+    for number, plane in enumerate(cv2.split(item) if item.ndim == 3 else (item,) * 3):  # noqa: PLR2004
+        planes[0, number] = plane
+    planes *= np.float32(1 / 127.5)
     planes -= 1
     return planes
