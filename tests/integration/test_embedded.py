@@ -290,6 +290,7 @@ class TestMending:
             for mended in [threads.submit(server.mend, DatabaseError("away", code="E_DB_AWAY")) for _ in range(4)]:
                 mended.result()
         assert ask(server.conninfo) == "bec"
+        assert len(server._deaths) == 1
 
     def test_server_that_cannot_be_started_again_is_a_refusal(
         self, home: Path, database: Database, monkeypatch: pytest.MonkeyPatch

@@ -107,7 +107,11 @@ class Database:
         Raises:
             DatabaseError: the database is away or refused.
         """
-        with self._faults_told(), database_errors(doing):
+        with self._faults_told():
+            return self._opened(doing)
+
+    def _opened(self, doing: str) -> BoundedConnection:
+        with database_errors(doing):
             connection = BoundedConnection.connect(self._conninfo, autocommit=True, **_CONNECT)
         connection.answer_within = self._answer_within
         return connection
@@ -119,7 +123,7 @@ class Database:
     def _reach(self, doing: str) -> None:
         if not self._reached:
             # A wrong host or password is told at once, and in the server's words.
-            self.connect(doing).close()
+            self._opened(doing).close()
             self._pool.open()
             self._reached = True
 
@@ -142,7 +146,7 @@ class Database:
         try:
             connection = self._pool.getconn()
         except PoolTimeout:
-            self.connect(doing).close()  # if the database is away, this raises why
+            self._opened(doing).close()  # if the database is away, this raises why
             raise
         try:
             with connection:
