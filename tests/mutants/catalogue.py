@@ -405,4 +405,38 @@ MUTANTS = (
         ),
         ("tests/conformance/test_stores.py",),
     ),
+    Mutant(
+        "no-mending",
+        "an embedded database that died is started again, and its full disk ends the program",
+        (
+            Edit(
+                "io/postgres/database.py", "            if self._on_fault:\n                self._on_fault(error)\n", ""
+            ),
+        ),
+        ("tests/integration/test_embedded.py::TestMending",),
+    ),
+    Mutant(
+        "refused-end-forgotten",
+        "an attempt whose end the database refused stays on the flight record",
+        (
+            Edit(
+                "core/flight.py",
+                "            self._set(replace(flight, unrecorded=True))\n",
+                "            self._remove(claim.task_id)\n",
+            ),
+        ),
+        ("tests/unit/core/test_flight.py", "tests/integration/test_deaths.py"),
+    ),
+    Mutant(
+        "stop-waits-for-the-database",
+        "a stop ends the waiting for a database",
+        (
+            Edit(
+                "core/patience.py",
+                "not isinstance(error, DatabaseRefused) and not in_vain()",
+                "not isinstance(error, DatabaseRefused)",
+            ),
+        ),
+        ("tests/unit/core/test_job_workers.py",),
+    ),
 )
