@@ -52,11 +52,13 @@ check: lint packages  ## all that a change must pass: lint, then all tests on th
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir $(WHEEL_TEST) .
 	.ci/test-wheel $(WHEEL_TEST)
 
-lock: $(VENV)/.dev  ## take the newest versions into requirements.txt and requirements-dev.txt
+lock: $(VENV)/.dev  ## take the newest versions into the lock files
 	$(PIP_INSTALL) uv
 	$(COMPILE) --extra ldv1 --extra ocr --extra aws --output-file requirements.txt
 	$(COMPILE) --extra ldv1 --extra ocr --extra aws --extra dev --constraint requirements.txt \
 		--output-file requirements-dev.txt
+	echo 'onnxruntime-gpu[cuda,cudnn]; sys_platform == "linux"' | $(subst pyproject.toml,-,$(COMPILE)) \
+		--constraint requirements.txt --output-file deploy/requirements-gpu.txt
 
 clean:  ## remove what these commands made, but no results
 	rm -rf $(VENV) build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,4 +1,7 @@
-"""Settings, and where each came from: flag > environment > `.env` > default. Only this module reads the environment."""
+"""Settings, and where each came from: flag > environment > `.env` > default. Only this module reads the environment.
+
+What `.env` may set at all, `bec_orch/env_file.py` tells.
+"""
 
 import difflib
 import os
@@ -20,8 +23,9 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
 
+from bec_orch.env_file import ENV_FILE, check_origins, read_env_file
 from bec_orch.errors import ConfigError
 
 PREFIX = "BEC_"
@@ -110,7 +114,7 @@ def _default_source(values: Mapping[str, Any]) -> str | None:
 
 
 def _texts(value: Any) -> tuple[Any, ...]:
-    return value if isinstance(value, tuple) else (value,) if isinstance(value, str) else ()
+    return value if isinstance(value, tuple) else (str(value),) if isinstance(value, str | Path) else ()
 
 
 class Settings(BaseSettings):
@@ -118,8 +122,6 @@ class Settings(BaseSettings):
 
     model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
         env_prefix=PREFIX,
-        env_file=".env",
-        env_file_encoding="utf-8",
         env_ignore_empty=True,
         frozen=True,
         extra="ignore",
@@ -176,6 +178,11 @@ class Settings(BaseSettings):
     backoff_cap_seconds: PositiveFloat = Field(600, description="longest wait after a failure")
 
     ec2_kit_url: str | None = Field(None, description="S3 folder with what a new machine installs")
+    ec2_kit_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = Field(
+        None, description="SHA-256 of the kit's list of digests, as deploy/upload-kit tells it"
+    )
+    ec2_sql_user: str = Field("bec_worker", description="PostgreSQL user of new machines")
+    ec2_sql_password_secret: str | None = Field(None, description="secret that holds the password of that user")
     ec2_image: str = Field(AMAZON_LINUX, description="image of new machines")
     ec2_subnets: Names = Field((), description="subnets of new machines")
     ec2_security_groups: Names = Field((), description="security groups of new machines")
@@ -196,6 +203,14 @@ class Settings(BaseSettings):
     failpoint: str | None = Field(
         None, description="faults to inject, point:action[:nth]; for tests of this program alone"
     )
+
+    @field_validator("*")
+    @classmethod
+    def _printable(cls, value: Any) -> Any:
+        # Values are printed, and written into scripts and files of settings.
+        if not all(text.isprintable() for text in _texts(value)):
+            raise ValueError("it holds a line break or a control character")
+        return value
 
     @field_validator("*")
     @classmethod
@@ -284,19 +299,16 @@ class LoadedSettings:
         authorities = _authorities(settings.sql_sslrootcert)
         return f"verified with {authorities}" if authorities else "there is no CA to verify the server with"
 
-    def for_machines(self) -> dict[str, str]:
-        """Give the environment that new machines work with: what is set here, less what is this machine's own.
 
-        Raises:
-            ConfigError: they could not reach the database, its password or the destination with it (E_SCALE_SETTINGS).
-        """
-        _check_for_machines(self.settings)
-        values = self.settings.model_dump(mode="json")
-        return {
-            variable(name): _as_text(values[name]) or ""
-            for name, origin in self.origins.items()
-            if origin is not Origin.DEFAULT and variable(name).startswith(PREFIX) and not _is_own(name)
-        }
+class _EnvFileSource(EnvSettingsSource):
+    """Reads a file as the environment is read."""
+
+    def __init__(self, settings: type[BaseSettings], path: Path) -> None:
+        self._path = path
+        super().__init__(settings)
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return {name.lower(): value for name, value in read_env_file(self._path).items() if value}
 
 
 def load_settings(flags: Mapping[str, Any]) -> LoadedSettings:
@@ -305,14 +317,18 @@ def load_settings(flags: Mapping[str, Any]) -> LoadedSettings:
     Raises:
         ConfigError: a value is not allowed; the message names the variable.
     """
+    path = Path(ENV_FILE)
     given = {name: value for name, value in flags.items() if value is not None}
-    environment, dotenv = EnvSettingsSource(Settings), DotEnvSettingsSource(Settings)
+    environment, dotenv = EnvSettingsSource(Settings), _EnvFileSource(Settings, path)
     sources = ((Origin.FLAG, given), (Origin.ENVIRONMENT, environment()), (Origin.DOTENV, dotenv()))
+    origins = _origins(sources)
+    from_file = [variable(field) for field, origin in origins.items() if origin is Origin.DOTENV]
+    check_origins(path, from_file, {name.upper() for name, value in os.environ.items() if value})
     try:
-        settings = Settings(**given)
+        settings = Settings(**{**dotenv(), **environment(), **given})
     except ValidationError as error:
         raise _config_error(error) from error
-    return LoadedSettings(settings, _origins(sources), _unknown({**dotenv.env_vars, **environment.env_vars}))
+    return LoadedSettings(settings, origins, _unknown({**dotenv.env_vars, **environment.env_vars}))
 
 
 def variable(field: str) -> str:
@@ -366,39 +382,3 @@ def _as_text(value: Any) -> str | None:
     if isinstance(value, list):
         return ",".join(value) or None
     return None if value is None else str(value)
-
-
-# What is told to a machine in another way, or is another one there.
-_OWN = frozenset(
-    {
-        "home",
-        "prices_file",
-        "imds_url",
-        "threads",
-        "memory_budget_mib",
-        "sql_password",
-        "sql_password_file",
-        "log_format",
-        "failpoint",
-    }
-)
-
-
-def _is_own(field: str) -> bool:
-    return field in _OWN or field.startswith("ec2_")
-
-
-def _check_for_machines(settings: Settings) -> None:
-    if settings.sql_host is None:
-        raise _not_for_machines("the database is the embedded one of this machine", "Set BEC_SQL_HOST and its like.")
-    if not settings.dest_url.startswith("s3://"):
-        raise _not_for_machines(f"artefacts go to {settings.dest_url}", "Set BEC_DEST_S3_BUCKET.")
-    if settings.has_password and not settings.sql_password_secret:
-        raise _not_for_machines(
-            "the database's password is known to this machine alone",
-            "Put it into AWS Secrets Manager, and name the secret with BEC_SQL_PASSWORD_SECRET.",
-        )
-
-
-def _not_for_machines(why: str, hint: str) -> ConfigError:
-    return ConfigError(f"Machines cannot work with these settings: {why}.", code="E_SCALE_SETTINGS", hint=hint)

@@ -1,33 +1,30 @@
 #!/bin/bash
 # Makes a worker of a fresh machine with Amazon Linux 2023, or with a Deep Learning AMI that is based on it.
 #
-#   user-data.sh JOB KIT_URL
+#   user-data.sh JOB
 #
-# JOB      the job to work for; its settings are in /etc/bec/JOB.env already
-# KIT_URL  s3://bucket/folder that deploy/upload-kit filled
+# JOB  the job to work for; its settings are in /etc/bec/JOB.env already
+#
+# The machine's user data has fetched the kit into /opt/bec/kit, this script among it, and checked the digest of each
+# file. What comes from elsewhere is checked here: system packages by the keys of Amazon Linux, Python packages by the
+# digests of the locks. No package is built here, because that runs what its author likes, as root.
 #
 # A machine whose worker cannot be installed, fails again and again, or ended for good switches itself off: it would be
 # paid for and do nothing. `shutdown -c` within 10 minutes keeps one whose installation failed, to look at it.
 set -euo pipefail
 job=$1
-kit_url=${2%/}
 kit=/opt/bec/kit
 venv=/opt/bec/venv
 unit=bec-worker@.service
 drop_ins=/etc/systemd/system/$unit.d
 stop_margin=20
 
-fetch_kit() {
-    install -d "$kit"
-    aws s3 cp --only-show-errors --recursive "$kit_url/" "$kit/"
-}
-
 # First, so that what goes wrong later is in the log group too.
 start_logs() {
     dnf install --quiet --assumeyes amazon-cloudwatch-agent logrotate
     useradd --system --home-dir /var/lib/bec --shell /sbin/nologin bec 2>/dev/null || id bec >/dev/null
-    # The unit opens its log before it has folders of its own.
-    echo 'd /var/log/bec 0750 bec bec' >/etc/tmpfiles.d/bec.conf
+    # systemd opens the log as root, and the agent reads it as root: in a folder of root's no worker can make it a link.
+    echo 'd /var/log/bec 0750 root root' >/etc/tmpfiles.d/bec.conf
     systemd-tmpfiles --create /etc/tmpfiles.d/bec.conf
     cat >/etc/logrotate.d/bec <<'END'
 /var/log/bec/*.log {
@@ -36,7 +33,6 @@ start_logs() {
     copytruncate
     missingok
     notifempty
-    su bec bec
 }
 END
     sed "s/@JOB@/$job/g" "$kit/cloudwatch-agent.json" >"/opt/bec/cloudwatch-agent.$job.json"
@@ -47,20 +43,14 @@ END
 install_program() {
     dnf install --quiet --assumeyes python3.12 python3.12-pip
     python3.12 -m venv "$venv"
-    local pip="$venv/bin/python -m pip install --quiet --disable-pip-version-check"
-    $pip --require-hashes --no-deps --requirement "$kit/requirements.txt"
-    $pip --no-deps "$kit"/bec_orch-*.whl
+    local pip="$venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all:"
+    $pip --require-hashes --requirement "$kit/requirements.txt"
+    $pip "$kit"/bec_orch-*.whl
     if nvidia-smi >/dev/null 2>&1; then
-        use_gpu "$pip"
+        # Both packages hold the same module: the one for the GPU takes the place of the other one.
+        "$venv/bin/python" -m pip uninstall --quiet --yes onnxruntime
+        $pip --require-hashes --requirement "$kit/requirements-gpu.txt"
     fi
-}
-
-# Both packages hold the same module: the one for the GPU takes the place of the other one, at the same version.
-use_gpu() {
-    local version
-    version=$("$venv/bin/python" -c 'import importlib.metadata as m; print(m.version("onnxruntime"))')
-    "$venv/bin/python" -m pip uninstall --quiet --yes onnxruntime
-    $1 "onnxruntime-gpu[cuda,cudnn]==$version"
 }
 
 # BEC_SQL_SSLROOTCERT names this file: the authorities of Amazon RDS.
@@ -88,7 +78,6 @@ END
     systemctl enable --now "bec-worker@$job.service"
 }
 
-fetch_kit
 start_logs
 fetch_authorities
 install_program

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from bec_orch.io.postgres.database import Database
+from bec_orch.io.postgres.database import WORKER, Database
 from bec_orch.io.postgres.embedded import EmbeddedPostgres
 from bec_orch.io.postgres.migrate import migrate
 
@@ -21,6 +21,9 @@ pytest_plugins = ["tests.aws"]
 
 SHARED_DATA = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
 TEMPLATE = "bec_template"
+# As deploy/ names it.
+WORKER_USER = "bec_worker"
+GRANTS = [Path(__file__).resolve().parents[1] / "deploy" / f"worker-grants{of}.sql" for of in ("", "-queue")]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -61,6 +64,10 @@ def server() -> Iterator[str]:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
         with Database(psycopg.conninfo.make_conninfo(embedded.conninfo, dbname=TEMPLATE)) as template:
             migrate(template)
+        with psycopg.connect(embedded.conninfo, dbname=TEMPLATE, autocommit=True) as connection:
+            connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(WORKER_USER)))
+            for file in GRANTS:
+                connection.execute(file.read_bytes())
         yield embedded.conninfo
     shutil.rmtree(home)
 
@@ -84,4 +91,12 @@ def conninfo(server: str) -> Iterator[str]:
 def database(conninfo: str) -> Iterator[Database]:
     """A fresh, migrated database."""
     with Database(conninfo, connections=24) as database:
+        yield database
+
+
+@pytest.fixture
+def worker_database(conninfo: str) -> Iterator[Database]:
+    """The same database as a worker of a fleet sees it: with the rights that deploy/ gives it, and no others."""
+    own = psycopg.conninfo.make_conninfo(conninfo, user=WORKER_USER)
+    with Database(own, connections=24, application=WORKER) as database:
         yield database

@@ -25,7 +25,7 @@ from bec_orch.io.aws.emf import EmfObserver
 from bec_orch.io.aws.imds import Ec2Machine, InstanceMetadata, metadata_of_this_machine
 from bec_orch.io.aws.secrets import password_of_file, password_of_secret
 from bec_orch.io.aws.sqs import SqsOptions, SqsQueues
-from bec_orch.io.postgres.database import Database
+from bec_orch.io.postgres.database import COMMAND, Database
 from bec_orch.io.postgres.db import DBClient, RetryPolicy
 from bec_orch.io.postgres.embedded import EmbeddedPostgres
 from bec_orch.io.postgres.migrate import migrate, require_schema
@@ -66,8 +66,8 @@ class Parts:
 
 
 @contextmanager
-def open_database(settings: Settings) -> Iterator[Database]:
-    """Open the database of the settings, the embedded one if they name none."""
+def open_database(settings: Settings, application: str = COMMAND) -> Iterator[Database]:
+    """Open the database of the settings, the embedded one if they name none; it is told who we are."""
     with ExitStack() as stack:
         own = stack.enter_context(EmbeddedPostgres(settings.home)) if settings.sql_host is None else None
         database = Database(
@@ -75,18 +75,19 @@ def open_database(settings: Settings) -> Iterator[Database]:
             # What a stopped worker locked is free again when its lease is over, too.
             idle_within=settings.lease_seconds,
             on_fault=own.mend if own else None,
+            application=application,
         )
         yield stack.enter_context(database)
 
 
 @contextmanager
-def open_parts(settings: Settings) -> Iterator[Parts]:
-    """Open everything that a command needs of the outside world, and close it after the block.
+def open_parts(settings: Settings, application: str = COMMAND) -> Iterator[Parts]:
+    """Open everything that a command, or a worker, needs of the outside world, and close it after the block.
 
     The schema of an embedded database is brought up to date; that of a shared one is the operator's decision.
     """
     with ExitStack() as stack:
-        database = stack.enter_context(open_database(settings))
+        database = stack.enter_context(open_database(settings, application))
         bring_up = migrate if settings.sql_host is None else require_schema
         bring_up(database)
         queues = open_queues(settings, database)

@@ -22,7 +22,14 @@ from bec_orch.orch import doctor
 from bec_orch.orch.audit.tables import job_states
 from bec_orch.orch.audit.values import JobStates
 from bec_orch.orch.doctor import Finding, Level, examine
-from bec_orch.orch.doctor_fleet import check_identity, check_job_queues, check_machines, check_rights, check_tls
+from bec_orch.orch.doctor_fleet import (
+    check_database_users,
+    check_identity,
+    check_job_queues,
+    check_machines,
+    check_rights,
+    check_tls,
+)
 from bec_orch.orch.job_admin import JobAdmin
 
 _COLOURS = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "red"}
@@ -88,6 +95,12 @@ def _of_tables(settings: Settings, database: Database, tables: _Tables) -> None:
     tables.jobs.extend(JobAdmin(database).list())
     tables.states.extend(job_states(database))
     tables.findings.append(examine("tasks", lambda: doctor.check_tasks(database, tables.jobs, tables.states)))
+    if settings.sql_host:
+        with_queue = not settings.uses_sqs
+        local = settings.sql_is_local
+        tables.findings.extend(
+            check_database_users(database, settings.ec2_sql_user, with_queue=with_queue, local=local)
+        )
     if not settings.uses_sqs:
         queue = PgQueues(database)("doctor")
         tables.findings.append(examine("queue", lambda: doctor.check_queue(queue)))

@@ -1,6 +1,7 @@
 """Checks of what only a fleet has: TLS to the database, credentials and rights, machines, the queues of each job."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from bec_orch.core.models import Job
@@ -10,6 +11,7 @@ from bec_orch.io.aws.identity import identity
 from bec_orch.io.aws.operator_rights import missing_operator_rights, why_no_machine
 from bec_orch.io.aws.sqs import SqsQueues
 from bec_orch.io.postgres.database import Database, first
+from bec_orch.io.postgres.rights import GRANTS, Connected, connected, rights_of
 from bec_orch.orch.doctor import Finding, Level, examine
 
 _TLS = b"SELECT ssl, version FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
@@ -32,6 +34,43 @@ def check_tls(database: Database, sslmode: str, why: str, *, local: bool) -> Fin
         return Finding("database TLS", Level.OK, message)
     hint = "Set BEC_SQL_SSLROOTCERT to the file of the CA of the server; docs/operating.md tells where RDS has its."
     return Finding("database TLS", Level.WARN, message, hint)
+
+
+def check_database_users(database: Database, of_machines: str, *, with_queue: bool, local: bool) -> list[Finding]:
+    """Whether workers connect as a user that can do what they need, and nothing else.
+
+    Looked at are: who is connected as a worker now, whom new machines will connect as, and we ourselves, unless we own
+    the tables as an operator does.
+
+    Args:
+        database: a database with the tables of this version.
+        of_machines: the user that new machines connect as.
+        with_queue: whether the queue is a table of this database.
+        local: whether the server is on this machine: nobody is warned there of workers that may do too much.
+    """
+    found = connected(database)
+    users = {*found.workers, *(() if found.is_owner else (found.user,))} or {of_machines}
+    looks = {user: partial(_of_user, database, user, found, with_queue=with_queue) for user in sorted(users)}
+    findings = [examine(_named(user), look) for user, look in looks.items()]
+    return [replace(one, level=Level.OK) if local and one.level is Level.WARN else one for one in findings]
+
+
+def _named(user: str) -> str:
+    return f"database user {user}"
+
+
+def _of_user(database: Database, user: str, found: Connected, *, with_queue: bool) -> Finding:
+    check, rights = _named(user), rights_of(database, user, with_queue=with_queue)
+    if not rights.exists:
+        message = f"there is none: workers would connect as {found.owner}, who owns the tables"
+        return Finding(check, Level.WARN, message, GRANTS)
+    if rights.missing:
+        return Finding(check, Level.FAIL, f"lacks rights that a worker needs: {'; '.join(rights.missing)}", GRANTS)
+    if not rights.excess:
+        return Finding(check, Level.OK, "may do what a worker needs, and nothing else")
+    who = "a worker is connected as this user, who" if user in found.workers else "this user"
+    hint = f"Give workers a user of their own, in BEC_EC2_SQL_USER or the stack's SqlUser. {GRANTS}"
+    return Finding(check, Level.WARN, f"{who} may do what no worker needs: {'; '.join(rights.excess)}", hint)
 
 
 def check_identity(options: AwsOptions) -> Finding:

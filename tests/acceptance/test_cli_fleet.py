@@ -24,6 +24,7 @@ def job(bec: Bec, fleet_settings: dict[str, str], aws: Aws, tmp_path: Path, monk
     ec2 = aws.client("ec2")
     values = {
         "BEC_EC2_KIT_URL": "s3://kit/bec/1/",
+        "BEC_EC2_KIT_SHA256": "5" * 64,
         "BEC_EC2_IMAGE": IMAGE,
         "BEC_EC2_SUBNETS": ",".join(subnet["SubnetId"] for subnet in ec2.describe_subnets()["Subnets"][:2]),
         "BEC_EC2_SECURITY_GROUPS": ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"],
@@ -65,7 +66,9 @@ def test_machines_come_are_shown_and_go(bec: Bec, job: str, aws: Aws, fleet_sett
 
     script = user_data_of(aws, job)
     assert f"BEC_DEST_S3_BUCKET={fleet_settings['BEC_DEST_S3_BUCKET']}\n" in script
-    assert "aws s3 cp --only-show-errors 's3://kit/bec/1/user-data.sh'" in script
+    assert "\nkit='s3://kit/bec/1'\n" in script
+    assert f"echo '{'5' * 64}  SHA256SUMS' | sha256sum --check" in script
+    assert "\nBEC_SQL_USER=bec_worker\n" in script
     assert not {"BEC_HOME", "BEC_EC2_IMAGE", "BEC_PRICES_FILE", "BEC_THREADS", "AWS_ENDPOINT_URL"} & {
         line.partition("=")[0] for line in script.splitlines()
     }
@@ -100,7 +103,16 @@ def test_who_is_asked_may_say_no(bec: Bec, job: str, aws: Aws, monkeypatch: pyte
     ("changed", "arguments", "error", "words"),
     [
         ({"BEC_EC2_SUBNETS": ""}, UP, "E_SCALE_SETTINGS", "BEC_EC2_SUBNETS is not set"),
-        ({"BEC_SQL_PASSWORD": "canary"}, UP, "E_SCALE_SETTINGS", "known to this machine alone"),
+        ({"BEC_EC2_KIT_SHA256": ""}, UP, "E_SCALE_SETTINGS", "BEC_EC2_KIT_SHA256 is not set"),
+        ({"BEC_EC2_KIT_SHA256": "5" * 63}, UP, "E_CONFIG", "BEC_EC2_KIT_SHA256 is wrong"),
+        ({"BEC_EC2_KIT_URL": "s3://kit/bec'/1"}, UP, "E_SETUP", "is not s3://BUCKET/FOLDER"),
+        (
+            {"BEC_DEST_URL": "s3://kit/results"},
+            UP,
+            "E_SCALE_SETTINGS",
+            "lies in the bucket that they write artefacts to",
+        ),
+        ({"BEC_SQL_PASSWORD": "canary"}, UP, "E_SCALE_SETTINGS", "database user bec_worker is not told"),
         ({"BEC_DEST_URL": "file:///tmp"}, UP, "E_SCALE_SETTINGS", "artefacts go to file:///tmp"),
         ({}, ("--spot",), "E_USAGE", "--spot was given without machine types"),
         ({}, (), "E_SCALE_MIX", "say of which type"),
@@ -229,6 +241,7 @@ def test_a_password_comes_from_a_secret(
     secret = aws.fresh_name("secret")
     aws.client("secretsmanager").create_secret(Name=secret, SecretString=json.dumps({"password": "canary"}))
     monkeypatch.setenv("BEC_SQL_PASSWORD_SECRET", secret)
+    monkeypatch.setenv("BEC_EC2_SQL_PASSWORD_SECRET", "password-of-workers")
     ok(bec("jobs", "list"))
     assert ok(bec("scale", "up", job, "--count", "1", *UP, "--dry-run")).code == 0
     monkeypatch.setenv("BEC_SQL_PASSWORD_SECRET", "nowhere")

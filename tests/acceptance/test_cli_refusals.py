@@ -100,7 +100,8 @@ def permissions(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
     def become(policy: str, *without: str) -> None:
         enforce("inf")
         name = aws.fresh_name("user")
-        allowed = {one for said in json.loads((DEPLOY / policy).read_text())["Statement"] for one in said["Action"]}
+        said = json.loads((DEPLOY / policy).read_text())["Statement"]
+        allowed = {action for one in said if one["Effect"] == "Allow" for action in one["Action"]}
         statement = {"Effect": "Allow", "Action": sorted(allowed - set(without)), "Resource": "*"}
         iam.create_user(UserName=name)
         document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})

@@ -108,7 +108,12 @@ def as_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, aws: Aws) -> No
 
 
 def as_dotenv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, aws: Aws) -> None:
-    (tmp_path / "here" / ".env").write_text("BEC_SQL_PASSWORD=" + json.dumps(PASSWORD) + "\n")
+    # Settings of the database come from one place.
+    of_database = ("BEC_SQL_HOST", "BEC_SQL_USER", "BEC_SQL_DATABASE")
+    lines = [f"{name}={os.environ[name]}" for name in of_database] + ["BEC_SQL_PASSWORD=" + json.dumps(PASSWORD)]
+    (tmp_path / "here" / ".env").write_text("\n".join(lines) + "\n")
+    for name in of_database:
+        monkeypatch.delenv(name)
 
 
 def as_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, aws: Aws) -> None:

@@ -95,6 +95,7 @@ def machines(aws: Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "prices.toml").write_text('[machines."g6.xlarge"]\nspot = 3600\n')
     for name, value in {
         "BEC_EC2_KIT_URL": "s3://kit/bec/1",
+        "BEC_EC2_KIT_SHA256": "0" * 64,
         "BEC_EC2_IMAGE": IMAGE,
         "BEC_EC2_SUBNETS": ec2.describe_subnets()["Subnets"][0]["SubnetId"],
         "BEC_EC2_SECURITY_GROUPS": ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"],

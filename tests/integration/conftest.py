@@ -17,8 +17,9 @@ class Sql(Protocol):
 
 
 @pytest.fixture
-def store(database: Database) -> DBClient:
-    return DBClient(database, default_source=SOURCE, retry=RetryPolicy(base=0.2, cap=0.4))
+def store(worker_database: Database) -> DBClient:
+    """What workers do, with the rights that they have."""
+    return DBClient(worker_database, default_source=SOURCE, retry=RetryPolicy(base=0.2, cap=0.4))
 
 
 @pytest.fixture

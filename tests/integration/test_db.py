@@ -68,9 +68,9 @@ def refused(store: DBClient, job: Job) -> ClaimRefused:
 
 
 @pytest.fixture
-def patient(database: Database) -> DBClient:
+def patient(worker_database: Database) -> DBClient:
     """A store that gives live workers a minute to come back after an outage."""
-    return DBClient(database, default_source=SOURCE, outage_grace=60.0)
+    return DBClient(worker_database, default_source=SOURCE, outage_grace=60.0)
 
 
 @pytest.fixture

@@ -37,7 +37,9 @@ def claim(store: DBClient, job: Job) -> Callable[[], Claim]:
     return again
 
 
-def die(database: Database, folder: Path, claim: Claim, *indices: int, code: int = -9, oom: bool = False) -> None:
+def die(
+    worker_database: Database, folder: Path, claim: Claim, *indices: int, code: int = -9, oom: bool = False
+) -> None:
     """Leave the record of a process that dies at some pages, and have it found."""
     recorder = FlightRecorder(folder)
     never_ended: list[AbstractContextManager[None]] = [recorder.attempt(claim)]
@@ -46,7 +48,7 @@ def die(database: Database, folder: Path, claim: Claim, *indices: int, code: int
         block.__enter__()
     recorder.close()
     causes = {os.getpid(): cause_of(code, out_of_memory=oom)}
-    (left,) = record_deaths(folder, Deaths(database), causes)
+    (left,) = record_deaths(folder, Deaths(worker_database), causes)
     assert [flight.pages for flight in left.flights] == [indices]
     assert list(folder.iterdir()) == []
 
@@ -57,10 +59,10 @@ def task_of(sql: Sql) -> dict[str, Any]:
 
 
 def test_an_attempt_ends_with_its_worker_and_the_task_is_free_at_once(
-    database: Database, tmp_path: Path, claim: Callable[[], Claim], store: DBClient, sql: Sql
+    worker_database: Database, tmp_path: Path, claim: Callable[[], Claim], store: DBClient, sql: Sql
 ) -> None:
     died = claim()
-    die(database, tmp_path, died, 4, 6, oom=True)
+    die(worker_database, tmp_path, died, 4, 6, oom=True)
     assert task_of(sql) == {
         "state": "queued",
         "charged": 1,
@@ -78,20 +80,20 @@ def test_an_attempt_ends_with_its_worker_and_the_task_is_free_at_once(
 
 @pytest.mark.parametrize(("code", "told"), [(-9, "E_WORKER_KILLED"), (-11, "E_WORKER_CRASHED"), (1, "E_WORKER_GONE")])
 def test_the_cause_is_told(
-    database: Database, tmp_path: Path, claim: Callable[[], Claim], sql: Sql, code: int, told: str
+    worker_database: Database, tmp_path: Path, claim: Callable[[], Claim], sql: Sql, code: int, told: str
 ) -> None:
-    die(database, tmp_path, claim(), 1, code=code)
+    die(worker_database, tmp_path, claim(), 1, code=code)
     assert task_of(sql)["failure_code"] == told
 
 
 def test_an_end_that_the_database_refused_is_recorded_later_and_charged_to_nobody(
-    database: Database, tmp_path: Path, claim: Callable[[], Claim], sql: Sql
+    worker_database: Database, tmp_path: Path, claim: Callable[[], Claim], sql: Sql
 ) -> None:
     recorder = FlightRecorder(tmp_path)
     with pytest.raises(DatabaseRefused), recorder.attempt(claim()):
         raise DatabaseRefused("The disk is full.", code="E_DISK_FULL")
     recorder.close()
-    record_deaths(tmp_path, Deaths(database), {})
+    record_deaths(tmp_path, Deaths(worker_database), {})
     assert task_of(sql) == {
         "state": "queued",
         "charged": 0,
@@ -101,22 +103,22 @@ def test_an_end_that_the_database_refused_is_recorded_later_and_charged_to_nobod
 
 
 def test_a_record_of_an_attempt_that_is_somebody_elses_changes_nothing(
-    database: Database, tmp_path: Path, claim: Callable[[], Claim], store: DBClient, sql: Sql
+    worker_database: Database, tmp_path: Path, claim: Callable[[], Claim], store: DBClient, sql: Sql
 ) -> None:
     late = claim()
     store.release(late, "interrupted", "given back")
     now = claim()
-    die(database, tmp_path, late, 1)
+    die(worker_database, tmp_path, late, 1)
     assert store.renew(now, 60)
     assert task_of(sql)["charged"] == 0
 
 
 def test_the_page_that_kills_each_worker_is_left_out_when_the_budget_is_used_up(
-    database: Database, tmp_path: Path, claim: Callable[[], Claim], job: Job, sql: Sql
+    worker_database: Database, tmp_path: Path, claim: Callable[[], Claim], job: Job, sql: Sql
 ) -> None:
-    die(database, tmp_path, claim(), 6, 7, 8)
+    die(worker_database, tmp_path, claim(), 6, 7, 8)
     for _ in range(job.max_attempts - 1):
-        die(database, tmp_path, claim(), 7)
+        die(worker_database, tmp_path, claim(), 7)
     assert task_of(sql)["state"] == "queued", "one page of a hundred is no reason to give the volume up"
     assert task_of(sql)["charged"] == 0, "the budget begins anew without that page"
     freed = claim()
@@ -125,26 +127,26 @@ def test_the_page_that_kills_each_worker_is_left_out_when_the_budget_is_used_up(
 
 
 def test_a_volume_that_kills_workers_at_ever_other_pages_is_given_up(
-    database: Database, tmp_path: Path, claim: Callable[[], Claim], job: Job, sql: Sql
+    worker_database: Database, tmp_path: Path, claim: Callable[[], Claim], job: Job, sql: Sql
 ) -> None:
     for index in range(job.max_attempts):
-        die(database, tmp_path, claim(), index)
+        die(worker_database, tmp_path, claim(), index)
     assert task_of(sql)["state"] == "terminal_failed"
     assert task_of(sql)["failure_code"] == "E_ATTEMPTS_EXHAUSTED"
 
 
 def test_no_more_pages_are_left_out_than_may_be_errors(
-    database: Database, tmp_path: Path, claim: Callable[[], Claim], job: Job, sql: Sql
+    worker_database: Database, tmp_path: Path, claim: Callable[[], Claim], job: Job, sql: Sql
 ) -> None:
     sql("UPDATE jobs SET max_page_error_rate = 0.01")
     for index in (3, 4):
         for _ in range(job.max_attempts):
-            die(database, tmp_path, claim(), index)
+            die(worker_database, tmp_path, claim(), index)
     assert task_of(sql)["state"] == "terminal_failed"
 
 
 def test_a_stalled_volume_is_told_from_one_that_ran_beside_it(
-    database: Database, tmp_path: Path, claim: Callable[[], Claim], sql: Sql
+    worker_database: Database, tmp_path: Path, claim: Callable[[], Claim], sql: Sql
 ) -> None:
     now = [0.0]
     recorder = FlightRecorder(tmp_path, clock=lambda: now[0])
@@ -155,7 +157,7 @@ def test_a_stalled_volume_is_told_from_one_that_ran_beside_it(
     now[0] = 100.0
     assert recorder.mark_stalled(99.0)
     recorder.close()
-    record_deaths(tmp_path, Deaths(database), {})
+    record_deaths(tmp_path, Deaths(worker_database), {})
     assert task_of(sql) == {
         "state": "queued",
         "charged": 1,

@@ -17,7 +17,7 @@ from bec_orch.errors import BecError, ConfigError, RetryableError, UsageError
 from bec_orch.io.aws.clients import AwsOptions
 from bec_orch.io.aws.ec2 import Ec2Fleet, MachineSpec, Mix
 from bec_orch.orch.discovery import WorkerCondition, WorkerTask, WorkerView
-from bec_orch.orch.machine_setup import user_data
+from bec_orch.orch.machine_setup import Kit, user_data
 from bec_orch.orch.plans import Plan, apply
 from bec_orch.orch.prices import Price, PriceTable
 from bec_orch.orch.scaling import FleetScaling
@@ -102,7 +102,7 @@ def account(aws: Aws) -> Account:
         subnets=tuple(subnet["SubnetId"] for subnet in ec2.describe_subnets()["Subnets"][:2]),
         security_groups=(ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"],),
         instance_profile="bec-worker",
-        user_data=user_data(job, "s3://kit/bec/1", {"BEC_REGION": aws.region}),
+        user_data=user_data(job, Kit("s3://kit/bec/1", "0" * 64), {"BEC_REGION": aws.region}),
     )
     fleet = Ec2Fleet(job, AwsOptions(aws.region, aws.endpoint_url))
     return Account(aws, job, spec, FleetScaling(fleet, PRICES, grace=90, wait=waited.append), waited)

@@ -28,10 +28,10 @@ def sqs(aws_credentials: None) -> Iterator[FakeSqs]:
 
 
 @pytest.fixture
-def world(database: Database, tmp_path: Path, sqs: FakeSqs) -> Iterator[World]:
+def world(database: Database, worker_database: Database, tmp_path: Path, sqs: FakeSqs) -> Iterator[World]:
     queues = SqsQueues(SqsOptions(AwsOptions(REGION, sqs.url)))
     queues.create("toy")
-    world = World(tmp_path, database, options={"poll_wait": 1.0})
+    world = World(tmp_path, database, worker_database, options={"poll_wait": 1.0})
     world.queues.close()
     world.queues = queues  # type: ignore[assignment]
     world.create_job()

@@ -21,8 +21,9 @@ def job(aws: Aws) -> str:
     subnets = ec2.describe_subnets()["Subnets"]
     parameters = {
         "Job": job,
-        "KitUrl": "s3://kit/bec/1",
         "KitBucket": "kit",
+        "KitFolder": "bec/1",
+        "KitSha256": "0" * 64,
         "VpcId": subnets[0]["VpcId"],
         "SubnetIds": ",".join(subnet["SubnetId"] for subnet in subnets[:2]),
         "DestBucket": "results",

@@ -75,9 +75,11 @@ class Dice:
 
 
 @pytest.fixture
-def world(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def world(
+    database: Database, worker_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[World]:
     monkeypatch.syspath_prepend(str(install(tmp_path / "plugins", {"toy": "tests.toy_job:ToyJob"})))
-    world = World(tmp_path, database, watching=Telling())
+    world = World(tmp_path, database, worker_database, watching=Telling())
     admin = JobAdmin(database)
     for name, needs in zip(JOBS, ((), JOBS[:1], JOBS[:2]), strict=True):
         admin.create(name, "toy", {}, depends_on=needs, max_attempts=3)

@@ -70,10 +70,14 @@ class Watching:
 
 @dataclass
 class World:
-    """One database, one folder of scans, one folder of artefacts; workers are made as they are wanted."""
+    """One database, one folder of scans, one folder of artefacts; workers are made as they are wanted.
+
+    They use the database as whoever is connected by `of_workers`.
+    """
 
     home: Path
     database: Database
+    of_workers: Database | None = None
     at_page: AtPage = nothing
     config: ToyConfig = field(default_factory=ToyConfig)
     watching: Watching = field(default_factory=Watching)
@@ -88,8 +92,9 @@ class World:
         stores = Stores()
         self.sources = Sources(stores)
         self.artefacts = StoredArtefacts(stores.open((self.home / "out").as_uri(), create=True), self.work)
-        self.store = DBClient(self.database, default_source=self.source, retry=RetryPolicy(base=0.02, cap=0.05))
-        self.queues = PgQueues(self.database)
+        theirs = self.of_workers or self.database
+        self.store = DBClient(theirs, default_source=self.source, retry=RetryPolicy(base=0.02, cap=0.05))
+        self.queues = PgQueues(theirs)
 
     def volume(self, i_id: str = "I1", pages: int = PAGES) -> VolumeRef:
         folder = self.scans / "W1" / i_id
@@ -169,8 +174,8 @@ class World:
 
 
 @pytest.fixture
-def world(database: Database, tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path, database)
+def world(database: Database, worker_database: Database, tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path, database, worker_database)
     world.create_job()
     yield world
     world.queues.close()
@@ -648,7 +653,9 @@ def test_a_page_that_killed_all_workers_before_is_left_out(world: World) -> None
         assert isinstance(claim, Claim)
         world.store.stamp_manifest(claim, "etag", 100)
         flight = Flight(claim.task_id, claim.attempt, str(claim.token), str(volume), (1,))
-        assert Deaths(world.database).record(flight, failure_of(TaskFault("It died.", code="E_WORKER_OOM"), "run"))
+        assert Deaths(world.of_workers or world.database).record(
+            flight, failure_of(TaskFault("It died.", code="E_WORKER_OOM"), "run")
+        )
         with world.database.transaction("forget the version") as connection:
             connection.execute("UPDATE tasks SET manifest_etag = NULL")
     assert world.run().outcomes == {AttemptOutcome.DONE: 1}

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from bec_orch.cli.scale.machines import machine_environment
 from bec_orch.config import Origin, Settings, closest, known_secrets, load_settings, variable
 from bec_orch.errors import ConfigError
 
@@ -18,7 +19,7 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_flag_beats_environment_beats_dotenv_beats_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text("BEC_THREADS=3\nBEC_REGION=eu-west-1\nBEC_HOME=/from/dotenv\n")
+    (tmp_path / ".env").write_text("BEC_THREADS=3\nBEC_REGION=eu-west-1\n")
     monkeypatch.setenv("BEC_THREADS", "5")
     monkeypatch.setenv("BEC_HOME", "/from/environment")
     loaded = load_settings({"home": Path("/from/flag"), "log_level": None})
@@ -187,13 +188,15 @@ def test_the_endpoint_of_aws_has_the_name_that_its_tools_know(monkeypatch: pytes
 def test_machines_get_what_is_set_here_but_what_is_this_machines_own(monkeypatch: pytest.MonkeyPatch) -> None:
     given = {
         "BEC_SQL_HOST": "db",
-        "BEC_SQL_PASSWORD_SECRET": "db-password",
         "BEC_REGION": "us-east-1",
         "BEC_DEST_S3_BUCKET": "results",
         "BEC_S3_REQUESTER_PAYS": "one,two",
         "BEC_LEASE_SECONDS": "60",
     }
     own = {
+        "BEC_SQL_USER": "bec",
+        "BEC_SQL_PASSWORD_SECRET": "password-of-bec",
+        "BEC_EC2_SQL_PASSWORD_SECRET": "password-of-bec_worker",
         "AWS_ENDPOINT_URL": "http://minio:9000",
         "BEC_EC2_DISK_GIB": "50",
         "BEC_HOME": "/home/me",
@@ -205,7 +208,18 @@ def test_machines_get_what_is_set_here_but_what_is_this_machines_own(monkeypatch
     }
     for name, value in {**given, **own}.items():
         monkeypatch.setenv(name, value)
-    assert load_settings({}).for_machines() == {**given, "BEC_LEASE_SECONDS": "60.0"}
+    theirs = {"BEC_SQL_USER": "bec_worker", "BEC_SQL_PASSWORD_SECRET": "password-of-bec_worker"}
+    assert machine_environment(load_settings({})) == {**given, "BEC_LEASE_SECONDS": "60.0", **theirs}
+
+
+def test_machines_do_not_connect_as_the_operator(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("BEC_SQL_USER", "BEC_EC2_SQL_USER"):
+        monkeypatch.setenv(name, "owner")
+    monkeypatch.setenv("BEC_SQL_HOST", "db")
+    monkeypatch.setenv("BEC_DEST_S3_BUCKET", "results")
+    with pytest.raises(ConfigError, match="as owner, as you do") as caught:
+        machine_environment(load_settings({}))
+    assert "deploy/worker-grants.sql" in caught.value.hint
 
 
 def test_queues_can_be_given_by_url(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """What stands in deploy/: the template of the stack, the policies, the scripts, and that they are as the program."""
 
+import hashlib
 import importlib
 import json
 import re
@@ -13,22 +14,23 @@ import pytest
 
 from bec_orch.errors import ConfigError
 from bec_orch.io.aws.ec2 import BY_STACK, DRAIN_HOOK, JOB_TAG, MANAGED_TAG
-from bec_orch.orch.machine_setup import user_data
+from bec_orch.orch.machine_setup import Kit, user_data
 from bec_orch.orch.scaling import drain_seconds
+from tests.policies import Policy, filled_in, statements
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 TEMPLATE = DEPLOY / "cloudformation.yaml"
+KIT = Kit("s3://kit/bec/1", "0" * 64)
 POLICIES = ("iam-worker.json", "iam-operator.json")
-# The words in capitals that an operator replaces (docs/operating.md).
-FILLED_IN = {
-    "SQL_PASSWORD_SECRET_ARN": "arn:aws:secretsmanager:us-east-1:123456789012:secret:db",
-    "WORKER_ROLE_ARN": "arn:aws:iam::123456789012:role/worker",
-    "SOURCE_BUCKET": "archive",
-    "DEST_BUCKET": "results",
-    "KIT_BUCKET": "kit",
-    "REGION": "us-east-1",
-    "ACCOUNT": "123456789012",
+STACK_WORDS = {
+    "AWS::Partition": "aws",
+    "AWS::Region": "REGION",
+    "AWS::AccountId": "ACCOUNT",
+    "Job": "JOB",
+    "SourceBucket": "SOURCE_BUCKET",
+    "DestBucket": "DEST_BUCKET",
+    "KitBucket": "KIT_BUCKET",
 }
 LOOKS = re.compile(r"(autoscaling|ec2):Describe\w+|cloudwatch:GetMetricData")
 
@@ -39,12 +41,6 @@ def template() -> dict[str, Any]:
     read, faults = importlib.import_module("cfnlint.decode").decode(str(TEMPLATE))
     assert faults == []
     return dict(read)
-
-
-def statements(name: str) -> list[dict[str, Any]]:
-    policy = json.loads((DEPLOY / name).read_text("utf-8"))
-    assert policy["Version"] == "2012-10-17"
-    return list(policy["Statement"])
 
 
 def linted(template: Path) -> tuple[str, int]:
@@ -63,10 +59,7 @@ def as_template(name: str) -> str:
         "Type": "AWS::IAM::ManagedPolicy",
         "Properties": {"PolicyDocument": {"Version": "2012-10-17", "Statement": statements(name)}},
     }
-    text = json.dumps({"Resources": {"Policy": policy}})
-    for word, value in FILLED_IN.items():
-        text = text.replace(word, value)
-    return text
+    return filled_in(json.dumps({"Resources": {"Policy": policy}}))
 
 
 @pytest.mark.parametrize("name", POLICIES)
@@ -84,10 +77,9 @@ def test_cfn_lint_finds_an_action_that_aws_has_not(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", POLICIES)
 def test_policies_name_what_they_allow(name: str) -> None:
-    found = statements(name)
+    found = [one for one in statements(name) if one["Effect"] == "Allow"]
     actions = [action for one in found for action in one["Action"]]
 
-    assert all(one["Effect"] == "Allow" for one in found)
     assert all(re.fullmatch(r"[a-z0-9]+:[A-Z][A-Za-z]+", action) for action in actions)
     assert len({one["Sid"] for one in found}) == len(found)
     # Only looking is allowed everywhere: AWS offers no narrower resource for it.
@@ -97,15 +89,64 @@ def test_policies_name_what_they_allow(name: str) -> None:
 
 def test_the_stacks_role_is_the_workers_policy(template: dict[str, Any]) -> None:
     [policy] = template["Resources"]["WorkerRole"]["Properties"]["Policies"]
-    of_stack = {one["Sid"]: sorted(one["Action"]) for one in policy["PolicyDocument"]["Statement"]}
+    text = json.dumps(policy["PolicyDocument"]["Statement"])
+    for parameter, word in STACK_WORDS.items():
+        text = text.replace(f"${{{parameter}}}", word)
+    text = text.replace('{"Ref": "SqlPasswordSecretArn"}', '"WORKER_SECRET_ARN"')
+    text = re.sub(r'\{"Fn::Sub": ("[^"]*")\}', r"\1", text)
 
-    assert of_stack == {one["Sid"]: sorted(one["Action"]) for one in statements("iam-worker.json")}
+    assert json.loads(text) == statements("iam-worker.json")
+
+
+def test_no_worker_may_write_what_machines_run_or_what_another_job_made() -> None:
+    policy = Policy("iam-worker.json")
+    kit, results, ours = "arn:aws:s3:::kit", "arn:aws:s3:::results", "arn:aws:s3:::results/ldv1"
+
+    assert policy.allows("s3:GetObject", f"{kit}/1/user-data.sh")
+    for action in ("s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:PutObjectAcl"):
+        assert not policy.allows(action, f"{kit}/1/user-data.sh")
+        # Whatever else may be allowed to the role: a deny is stronger.
+        assert policy.denies(action, f"{kit}/1/user-data.sh")
+    assert policy.denies("s3:PutBucketPolicy", kit)
+    for action in ("s3:PutObject", "s3:DeleteObject"):
+        assert policy.allows(action, f"{ours}/W1/I1/abcdef/success.json")
+        assert not policy.allows(action, f"{results}/ldv1b/W1/I1/abcdef/success.json")
+        assert not policy.allows(action, f"{results}/ocrv1/W1/I1/abcdef/success.json")
+    assert policy.allows("s3:GetObject", f"{results}/ocrv1/W1/I1/abcdef/success.json")
+
+
+def test_a_worker_takes_no_messages_of_other_jobs_and_touches_no_machine() -> None:
+    policy = Policy("iam-worker.json")
+    queues = "arn:aws:sqs:us-east-1:123456789012"
+
+    assert policy.allows("sqs:ReceiveMessage", f"{queues}:bec_ldv1_tasks")
+    assert policy.allows("sqs:SendMessage", f"{queues}:bec_ocrv1_tasks")
+    assert not policy.allows("sqs:ReceiveMessage", f"{queues}:bec_ocrv1_tasks")
+    assert not policy.allows("sqs:DeleteMessage", f"{queues}:bec_ocrv1_dlq")
+    assert not policy.allows("logs:PutLogEvents", "arn:aws:logs:us-east-1:123456789012:log-group:/bec/ocrv1:x")
+    actions = {action for one in statements("iam-worker.json") for action in one.get("Action", [])}
+    assert {action.split(":")[0] for action in actions} == {"s3", "sqs", "secretsmanager", "logs"}
+
+
+def test_the_kit_and_the_artefacts_cannot_share_a_bucket(template: dict[str, Any]) -> None:
+    [rule] = template["Rules"].values()
+    [assertion] = rule["Assertions"]
+
+    assert assertion["Assert"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "KitBucket"}, {"Ref": "DestBucket"}]}]}
+
+
+def test_only_requests_with_a_token_of_the_machine_itself_get_its_credentials(template: dict[str, Any]) -> None:
+    options = template["Resources"]["Template"]["Properties"]["LaunchTemplateData"]["MetadataOptions"]
+
+    assert (options["HttpTokens"], options["HttpPutResponseHopLimit"]) == ("required", 1)
 
 
 def test_the_stacks_machines_run_the_script_that_the_program_writes(template: dict[str, Any]) -> None:
     values = {
         "Job": "ldv1",
-        "KitUrl": "s3://kit/bec/1",
+        "KitBucket": "kit",
+        "KitFolder": "bec/1",
+        "KitSha256": "ab" * 32,
         "AWS::Region": "us-east-1",
         "SourceBucket": "archive",
         "DestBucket": "results",
@@ -117,10 +158,10 @@ def test_the_stacks_machines_run_the_script_that_the_program_writes(template: di
         "GraceSeconds": "90",
     }
     text = template["Resources"]["Template"]["Properties"]["LaunchTemplateData"]["UserData"]["Fn::Base64"]["Fn::Sub"]
-    of_stack = re.sub(r"\$\{([A-Za-z:]+)\}", lambda found: values[found[1]], text)
+    of_stack = re.sub(r"\$\{([A-Za-z0-9:]+)\}", lambda found: values[found[1]], text)
     settings = dict(line.split("=", 1) for line in of_stack.splitlines() if line.startswith("BEC_"))
 
-    assert of_stack == user_data("ldv1", "s3://kit/bec/1", settings)
+    assert of_stack == user_data("ldv1", Kit("s3://kit/bec/1", "ab" * 32), settings)
     assert settings["BEC_SQL_SSLROOTCERT"] in (DEPLOY / "user-data.sh").read_text("utf-8")
 
 
@@ -188,62 +229,28 @@ def test_the_kit_holds_what_the_script_takes_from_it(tmp_path: Path) -> None:
     assert uploaded.returncode == 0, uploaded.stderr
     script = (DEPLOY / "user-data.sh").read_text("utf-8").replace("$unit", "bec-worker@.service")
     taken = set(re.findall(r"\$kit/([\w@.-]+)", script))
-    assert taken == {"cloudwatch-agent.json", "requirements.txt", "bec-worker@.service"}
-    assert taken | {"user-data.sh", "bec_orch-0-py3-none-any.whl"} <= {path.name for path in bucket.iterdir()}
+    assert taken == {"cloudwatch-agent.json", "requirements.txt", "requirements-gpu.txt", "bec-worker@.service"}
+    there = {path.name for path in bucket.iterdir()}
+    assert taken | {"user-data.sh", "bec_orch-0-py3-none-any.whl"} <= there
+    sums = (bucket / "SHA256SUMS").read_text()
+    assert {line.split("  ")[1] for line in sums.splitlines()} == there - {"SHA256SUMS"}
+    checked = subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=bucket, check=False)  # noqa: S607
+    assert checked.returncode == 0
+    digest = hashlib.sha256(sums.encode()).hexdigest()
+    told = f"export BEC_EC2_KIT_URL=s3://bucket/bec/1\nexport BEC_EC2_KIT_SHA256={digest}\n"
+    assert uploaded.stdout.endswith(told)
 
 
-MACHINE = {
-    "aws": 'if [[ $4 == --recursive ]]; then mkdir -p "$6"; cp "$KIT"/* "$6"; fi',
-    "dnf": "",
-    "useradd": "",
-    "systemd-tmpfiles": "",
-    "systemctl": "",
-    "curl": "",
-    "amazon-cloudwatch-agent-ctl": "",
-    "nvidia-smi": "exit 1",
-    "python3.12": 'if [[ $2 == venv ]]; then mkdir -p "$3/bin"; cp "$0" "$3/bin/python"; fi',
-}
+def test_a_kit_is_not_uploaded_to_where_workers_write(tmp_path: Path) -> None:
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "BEC_DEST_S3_BUCKET": "results"}
+    _program(tmp_path / "aws", f'touch "{tmp_path}/uploaded"')
+    command = [str(DEPLOY / "upload-kit"), "s3://results/kit/1"]
 
+    refused = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
-def test_a_fresh_machine_becomes_a_worker(tmp_path: Path) -> None:
-    """The script runs in a folder that stands for the machine; its programs only note that they were called."""
-    machine, kit = tmp_path / "machine", tmp_path / "kit"
-    for folder in ("tools", "etc/bec", "etc/tmpfiles.d", "etc/logrotate.d", "etc/systemd/system", "opt"):
-        (machine / folder).mkdir(parents=True)
-    kit.mkdir()
-    for name, body in MACHINE.items():
-        _program(machine / "tools" / name, f'echo "{name} $*" >>"$CALLS"\n{body}')
-    for file in (DEPLOY / "cloudwatch-agent.json", ROOT / "requirements.txt", ROOT / "bec-worker@.service"):
-        shutil.copy(file, kit)
-    (kit / "bec_orch-1-py3-none-any.whl").touch()
-    (machine / "etc/bec/ldv1.env").write_text("BEC_GRACE_SECONDS=45.0\nBEC_SQL_SSLROOTCERT=/etc/bec/rds-ca.pem\n")
-    script = (DEPLOY / "user-data.sh").read_text("utf-8")
-    agent = "/opt/aws/amazon-cloudwatch-agent/bin/"
-    script = re.sub(r"(?<=[ \"'=>])(?=/(opt|etc/(?!bec/rds)))", str(machine), script.replace(agent, ""))
-    calls = tmp_path / "calls"
-    environment = {"PATH": f"{machine / 'tools'}:/usr/bin:/bin", "CALLS": str(calls), "KIT": str(kit)}
-
-    ran = subprocess.run(
-        ["/bin/bash", "-s", "ldv1", "s3://kit/bec/1/"],
-        input=script,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment,
-    )
-
-    assert (ran.returncode, ran.stderr) == (0, "")
-    called = calls.read_text()
-    assert f"aws s3 cp --only-show-errors --recursive s3://kit/bec/1/ {machine}/opt/bec/kit/" in called
-    assert "--output /etc/bec/rds-ca.pem" in called
-    assert "--require-hashes --no-deps --requirement" in called
-    assert called.endswith("systemctl daemon-reload\nsystemctl enable --now bec-worker@ldv1.service\n")
-    drop_ins = machine / "etc/systemd/system/bec-worker@.service.d"
-    assert (drop_ins / "grace.conf").read_text() == "[Service]\nTimeoutStopSec=65\n"
-    assert "SuccessAction=poweroff" in (drop_ins / "fleet.conf").read_text()
-    assert "/bec/ldv1" in (machine / "opt/bec/cloudwatch-agent.ldv1.json").read_text()
-    assert (machine / "etc/systemd/system/bec-worker@.service").read_text() == (kit / "bec-worker@.service").read_text()
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "the kit needs a bucket of its own" in refused.stderr
+    assert not (tmp_path / "uploaded").exists()
 
 
 def test_a_kit_without_a_folder_is_refused() -> None:
@@ -256,13 +263,22 @@ def test_a_kit_without_a_folder_is_refused() -> None:
 def test_settings_reach_the_machine_as_they_are(tmp_path: Path) -> None:
     """The settings' part of the script is run by a shell, and read back as systemd reads it."""
     awkward = {"BEC_A": "plain/value:1", "BEC_B": 'with "quotes" and $HOME `x` \\ ', "BEC_C": ""}
-    script = user_data("ldv1", "s3://kit/1", awkward)
-    here = script.split("aws s3 cp")[0].replace("/etc/bec", str(tmp_path))
+    script = user_data("ldv1", KIT, awkward)
+    here = script.split("kit='")[0].replace("/etc/bec", str(tmp_path)).replace("/opt/bec/kit", str(tmp_path / "kit"))
 
     subprocess.run(["bash", "-eu"], input=here, text=True, check=True)  # noqa: S607
 
+    assert (tmp_path / "ldv1.env").stat().st_mode & 0o777 == 0o600
     written = (tmp_path / "ldv1.env").read_text("utf-8").splitlines()
     assert written == ["BEC_A=plain/value:1", r'BEC_B="with \"quotes\" and \$HOME \`x\` \\ "', "BEC_C="]
+
+
+@pytest.mark.parametrize("url", ["kit", "s3://kit", "s3://kit/", "s3://kit/a'b", "s3://kit/$(reboot)", "s3://kit/a\nb"])
+def test_a_kits_url_cannot_leave_its_quotes(url: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        user_data("ldv1", Kit(url, "0" * 64), {})
+
+    assert raised.value.code == "E_SETUP"
 
 
 @pytest.mark.parametrize(
@@ -276,7 +292,7 @@ def test_settings_reach_the_machine_as_they_are(tmp_path: Path) -> None:
 )
 def test_secrets_and_what_cannot_be_written_are_refused(settings: dict[str, str], code: str) -> None:
     with pytest.raises(ConfigError) as raised:
-        user_data("ldv1", "s3://kit/1", settings)
+        user_data("ldv1", KIT, settings)
 
     assert raised.value.code == code
     assert "rm -rf" not in raised.value.message

@@ -4,12 +4,13 @@ import sys
 from dataclasses import replace
 
 from bec_orch.cli.composition import aws_options
+from bec_orch.cli.scale.machines import machine_environment
 from bec_orch.config import LoadedSettings, Settings, variable
 from bec_orch.errors import ConfigError, UsageError
 from bec_orch.io.aws.ec2 import Ec2Fleet, MachineSpec
 from bec_orch.io.aws.sqs_admin import queue_names
 from bec_orch.orch.local_scaling import LocalScaling
-from bec_orch.orch.machine_setup import user_data
+from bec_orch.orch.machine_setup import Kit, user_data
 from bec_orch.orch.prices import read_prices
 from bec_orch.orch.scaling import STOP_MARGIN_SECONDS, FleetScaling
 
@@ -22,7 +23,8 @@ def fleet_of(settings: Settings, job: str) -> FleetScaling:
 
 def local_of(settings: Settings, job: str) -> LocalScaling:
     """Give what plans and tells of a job's workers on this machine."""
-    command = (sys.executable, "-m", "bec_orch.cli.main", "--home", str(settings.home), "worker", "--job", job)
+    # -P: nothing is imported from the current folder.
+    command = (sys.executable, "-P", "-m", "bec_orch.cli.main", "--home", str(settings.home), "worker", "--job", job)
     return LocalScaling(job, settings.home, command, patience=settings.grace_seconds + STOP_MARGIN_SECONDS)
 
 
@@ -40,7 +42,8 @@ def machine_spec(loaded: LoadedSettings, job: str) -> MachineSpec:
             code="E_SCALE_SETTINGS",
             hint="docs/operating.md tells where it comes from.",
         )
-    script = user_data(job, (settings.ec2_kit_url or "").rstrip("/"), loaded.for_machines())
+    kit = Kit((settings.ec2_kit_url or "").rstrip("/"), settings.ec2_kit_sha256 or "")
+    script = user_data(job, kit, machine_environment(loaded))
     return replace(network_spec(settings), user_data=script)
 
 
@@ -58,7 +61,7 @@ def network_spec(settings: Settings) -> MachineSpec:
 
 def missing_settings(settings: Settings) -> list[str]:
     """Give the variables that new machines need and that are not set."""
-    needed = ("ec2_kit_url", "ec2_subnets", "ec2_security_groups", "ec2_instance_profile")
+    needed = ("ec2_kit_url", "ec2_kit_sha256", "ec2_subnets", "ec2_security_groups", "ec2_instance_profile")
     return [variable(field) for field in needed if not getattr(settings, field)]
 
 

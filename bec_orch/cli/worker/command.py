@@ -19,6 +19,7 @@ from bec_orch.cli.working import work
 from bec_orch.config import Settings
 from bec_orch.core.worker_runtime import WorkerReport
 from bec_orch.errors import UsageError
+from bec_orch.io.postgres.database import WORKER
 from bec_orch.orch.job_admin import JobAdmin
 
 logger = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ def command(
     settings = invocation(ctx).settings
     start_logging(settings, "info")
     await_surroundings(settings)
-    with open_parts(settings) as parts:
+    with open_parts(settings, WORKER) as parts:
         name = _job_name(parts, job, job_id)
         work = partial(_work, job=name, slots=slots, until_empty=until_empty)
         supervisor = Supervisor(_share(settings, processes), parts.database, work, processes, _WORD)
@@ -73,7 +74,7 @@ def _job_name(parts: Parts, job: str | None, job_id: int | None) -> str:
 
 
 def _work(settings: Settings, *, job: str, slots: int, until_empty: bool) -> tuple[WorkerReport, int]:
-    with open_parts(settings) as parts:
+    with open_parts(settings, WORKER) as parts:
         observer = with_metrics(settings, Unwatched())
         done = work(parts, parts.store.job(job), observer, until_empty=until_empty, slots=slots, word=_WORD)
     outcomes = {outcome.value: count for outcome, count in done.report.outcomes.items()}

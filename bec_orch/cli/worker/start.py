@@ -7,6 +7,8 @@ from bec_orch.cli.composition import open_parts, open_stores
 from bec_orch.config import Settings
 from bec_orch.core.patience import patiently
 from bec_orch.errors import DatabaseError, DatabaseRefused, StorageError
+from bec_orch.io.postgres.database import WORKER
+from bec_orch.io.postgres.rights import GRANTS, require_worker_rights
 from bec_orch.io.stores.errors import is_passing
 from bec_orch.io.stores.objects import Objects
 
@@ -33,13 +35,16 @@ def await_surroundings(settings: Settings) -> None:
 
 def _look_at_database(settings: Settings) -> None:
     try:
-        with open_parts(settings):
-            return
+        with open_parts(settings, WORKER) as parts:
+            found = require_worker_rights(parts.database, with_queue=not settings.uses_sqs)
     except DatabaseRefused:
         raise
     except DatabaseError as error:
         logger.warning("worker.outage", extra={"code": error.code, "why": error.message})
         raise
+    if found.excess and not settings.sql_is_local:
+        # What a stolen password of a worker is good for.
+        logger.warning("worker.rights_beyond_need", extra={"user": found.user, "rights": found.excess, "hint": GRANTS})
 
 
 def _look_at_source(objects: Objects) -> None:

@@ -22,12 +22,13 @@ _CONNECT: Mapping[str, Any] = {
     "keepalives_interval": 5,
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,
-    "application_name": "bec_orch",
     # Server-side prepared statements break behind a pooler that swaps connections between transactions.
     "prepare_threshold": None,
     "row_factory": dict_row,
 }
 
+COMMAND, WORKER = "bec_orch", "bec_orch worker"
+"""What the server's list of connections calls a command, and a worker."""
 
 _RECONNECT = 2.0
 
@@ -43,6 +44,7 @@ class Database:
         idle_within: seconds after which the server ends a transaction whose client says nothing. A worker that sleeps
             or is cut off in the middle of one holds what it locked for no longer; a commit puts `success.json` in it.
         on_fault: is told of each fault before it is raised; it may mend the cause, or raise another error in its place.
+        application: what the server's list of connections calls us.
     """
 
     def __init__(
@@ -54,8 +56,10 @@ class Database:
         answer_within: float = 30.0,
         idle_within: float = 120.0,
         on_fault: Callable[[DatabaseError], None] | None = None,
+        application: str = COMMAND,
     ) -> None:
         self._conninfo = conninfo
+        self._connect = {**_CONNECT, "application_name": application}
         self._answer_within = answer_within
         self._idle_within = idle_within
         self._on_fault = on_fault
@@ -63,7 +67,7 @@ class Database:
         self._pool: ConnectionPool[BoundedConnection] = ConnectionPool(
             conninfo,
             connection_class=BoundedConnection,
-            kwargs=dict(_CONNECT),
+            kwargs=self._connect,
             min_size=0,
             max_size=connections,
             timeout=wait,
@@ -112,7 +116,7 @@ class Database:
 
     def _opened(self, doing: str) -> BoundedConnection:
         with database_errors(doing):
-            connection = BoundedConnection.connect(self._conninfo, autocommit=True, **_CONNECT)
+            connection = BoundedConnection.connect(self._conninfo, autocommit=True, **self._connect)
         connection.answer_within = self._answer_within
         return connection
 

@@ -1,0 +1,74 @@
+"""The settings that new machines work with."""
+
+from urllib.parse import urlsplit
+
+from bec_orch.config import PREFIX, LoadedSettings, Origin, Settings, variable
+from bec_orch.errors import ConfigError
+
+# What is told to a machine in another way, or is another one there.
+_OWN = frozenset(
+    {
+        "home",
+        "prices_file",
+        "imds_url",
+        "threads",
+        "memory_budget_mib",
+        "sql_user",
+        "sql_password",
+        "sql_password_file",
+        "sql_password_secret",
+        "log_format",
+        "failpoint",
+    }
+)
+
+
+def machine_environment(loaded: LoadedSettings) -> dict[str, str]:
+    """Give the environment that new machines work with: what is set here, less what is this machine's own.
+
+    They connect to the database as a user of their own, never as the one that we are.
+
+    Raises:
+        ConfigError: they could not reach the database, its password or the destination with it, or could write what
+            they run (E_SCALE_SETTINGS).
+    """
+    settings = loaded.settings
+    _check(settings)
+    own = {variable(field) for field in Settings.model_fields if field in _OWN or field.startswith("ec2_")}
+    shared = {
+        str(row["name"]): row["value"] or ""
+        for row in loaded.shown()
+        if row["origin"] != Origin.DEFAULT and str(row["name"]).startswith(PREFIX) and row["name"] not in own
+    }
+    secret = settings.ec2_sql_password_secret
+    return {
+        **shared,
+        "BEC_SQL_USER": settings.ec2_sql_user,
+        **({"BEC_SQL_PASSWORD_SECRET": secret} if secret else {}),
+    }
+
+
+def _check(settings: Settings) -> None:
+    if settings.sql_host is None:
+        raise _refused("the database is the embedded one of this machine", "Set BEC_SQL_HOST and its like.")
+    if not settings.dest_url.startswith("s3://"):
+        raise _refused(f"artefacts go to {settings.dest_url}", "Set BEC_DEST_S3_BUCKET.")
+    if settings.has_password and not settings.ec2_sql_password_secret:
+        raise _refused(
+            f"the password of their database user {settings.ec2_sql_user} is not told",
+            "Put it into AWS Secrets Manager, and name the secret with BEC_EC2_SQL_PASSWORD_SECRET.",
+        )
+    if settings.sql_user == settings.ec2_sql_user:
+        raise _refused(
+            f"they would connect to the database as {settings.sql_user}, as you do",
+            "Make a user of their own with deploy/worker-grants.sql, and name it with BEC_EC2_SQL_USER.",
+        )
+    if urlsplit(settings.ec2_kit_url or "").netloc == urlsplit(settings.dest_url).netloc:
+        raise _refused(
+            "the kit, which they run as root, lies in the bucket that they write artefacts to",
+            "Upload it into a bucket of its own: `deploy/upload-kit s3://BUCKET/FOLDER`.",
+        )
+
+
+def _refused(why: str, hint: str) -> ConfigError:
+    return ConfigError(f"Machines cannot work with these settings: {why}.", code="E_SCALE_SETTINGS", hint=hint)
