@@ -16,6 +16,7 @@ from bec_orch.core.models import AttemptOutcome, Page, TaskState, VolumeRef
 from bec_orch.core.runtime_parts import TaskEnd
 from bec_orch.errors import StorageError, TaskFault, TerminalError
 from bec_orch.io.postgres.database import Database
+from bec_orch.io.postgres.pgqueue import PgQueues
 from bec_orch.orch.discovery import Discovery
 from bec_orch.orch.enqueue import Enqueuer
 from bec_orch.orch.job_admin import JobAdmin
@@ -106,7 +107,7 @@ def working(world: World) -> Iterator[None]:
 
 def look_after(world: World, told: "queue.SimpleQueue[TaskEnd]") -> Counter[AttemptOutcome]:
     """Redrive whatever fails for good, as an operator would, until every volume of every job is done."""
-    redriver = Redriver(world.database, world.queues)
+    redriver = Redriver(world.database, PgQueues(world.database))  # an operator's, not a worker's
     ends: Counter[AttemptOutcome] = Counter()
     while ends[AttemptOutcome.DONE] < VOLUMES * len(JOBS):
         end = told.get(timeout=PATIENCE)
