@@ -64,6 +64,8 @@ class FakeSqs:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
         self.calls: Counter[str] = Counter()
+        # The rights that each call takes: IAM's action, and the queue.
+        self.rights: set[tuple[str, str]] = set()
         self.faults: defaultdict[str, deque[Refused]] = defaultdict(deque)
         # Positions in a batch that fail, with whether the sender is to blame: one set of them for each call to come.
         self.failing_entries: deque[dict[int, bool]] = deque()
@@ -77,6 +79,8 @@ class FakeSqs:
     def answer(self, action: str, given: Json) -> Json:
         with self._changed:
             self.calls[action] += 1
+            named = given.get("QueueName") or given.get("QueueUrl", "").rpartition("/")[2]
+            self.rights.add((f"sqs:{action.removesuffix('Batch')}", named))
             if self.faults[action]:
                 raise self.faults[action].popleft()
             answered: Json = getattr(self, f"_{action}")(given) or {}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
-REGION, ACCOUNT, JOB = "us-east-1", "123456789012", "ldv1"
+REGION, ACCOUNT = "us-east-1", "123456789012"
 # The words in capitals that an operator replaces (docs/operating.md); the longer ones first.
 FILLED_IN = {
     "WORKER_SECRET_ARN": f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:worker",
@@ -17,7 +17,7 @@ FILLED_IN = {
     "KIT_BUCKET": "kit",
     "REGION": REGION,
     "ACCOUNT": ACCOUNT,
-    "JOB": JOB,
+    "JOB": "ldv1",
 }
 
 
@@ -28,18 +28,18 @@ def statements(name: str) -> list[dict[str, Any]]:
     return list(policy["Statement"])
 
 
-def filled_in(text: str) -> str:
+def filled_in(text: str, **words: str) -> str:
     """Replace the words in capitals."""
-    for word, value in FILLED_IN.items():
+    for word, value in {**FILLED_IN, **words}.items():
         text = text.replace(word, value)
     return text
 
 
 class Policy:
-    """Tells what a policy allows."""
+    """Tells what a policy allows; `words` are values of words in capitals, in place of those above."""
 
-    def __init__(self, name: str) -> None:
-        self._statements: list[dict[str, Any]] = json.loads(filled_in(json.dumps(statements(name))))
+    def __init__(self, name: str, **words: str) -> None:
+        self._statements: list[dict[str, Any]] = json.loads(filled_in(json.dumps(statements(name)), **words))
 
     def allows(self, action: str, resource: str) -> bool:
         """Whether it may be done."""

@@ -233,6 +233,8 @@ class TestWorkers:
             assert world.lengths(volume) == [len(data) for data in PAGES.values()]
         assert len([key for key in s3.all_keys() if key.endswith("success.json")]) == 3
         assert [task["charged"] for task in world.tasks("charged")] == [0, 0, 0]
+        # What a worker's policy lets it write is below its job's name.
+        assert {key.split("/")[1] for key in s3.all_keys() if key.startswith("out/")} == {"toy"}
 
     def test_without_permission_stop_themselves_and_end_no_task(self, world: S3World, s3: S3) -> None:
         denied = b"<Error><Code>AccessDenied</Code></Error>"

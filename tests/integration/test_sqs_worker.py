@@ -17,6 +17,7 @@ from bec_orch.orch.redrive import RedriveFilter, Redriver, RedriveReport
 from tests.aws import REGION
 from tests.fake_sqs import FakeSqs, Refused, served
 from tests.integration.test_worker_runtime import World, fail_times
+from tests.policies import ACCOUNT, Policy
 
 TASKS = "bec_toy_tasks"
 
@@ -197,6 +198,33 @@ def test_malformed_messages_are_dead_lettered_with_a_reason(world: World, sqs: F
         "E_MESSAGE_TOO_LARGE",
         "E_NAME_UNSAFE",
     ]
+
+
+def test_the_workers_policy_allows_all_that_a_worker_asks_of_sqs(world: World, sqs: FakeSqs) -> None:
+    """A job that another one waits for, with a message to be dead-lettered and dead letters to be looked at."""
+    world.queues.create("second")  # type: ignore[attr-defined]
+    world.create_job(name="second")
+    with world.database.transaction("depend") as connection:
+        connection.execute(
+            "INSERT INTO job_dependencies SELECT s.id, t.id FROM jobs s, jobs t"
+            " WHERE s.name = 'second' AND t.name = 'toy'"
+        )
+    volumes = [world.volume()]
+    for job in ("second", "toy"):
+        Enqueuer(world.database, world.queues).enqueue(job, volumes)
+    url = world.queues("toy").urls.tasks  # type: ignore[attr-defined]
+    sqs.answer("SendMessage", {"QueueUrl": url, "MessageBody": "hello"})
+    world.queues.close()
+    # A worker looks the queues up by itself.
+    world.queues = SqsQueues(SqsOptions(AwsOptions(REGION, sqs.url)))  # type: ignore[assignment]
+    sqs.rights.clear()
+
+    assert world.run(maintenance_every=0.0).outcomes == {AttemptOutcome.DONE: 1}
+    world.worker()._maintenance.record_dead_letters()
+
+    policy, own = Policy("iam-worker.json", JOB="toy"), f"arn:aws:sqs:{REGION}:{ACCOUNT}"
+    assert {("sqs:SendMessage", "bec_second_tasks"), ("sqs:ReceiveMessage", "bec_toy_dlq")} <= sqs.rights
+    assert [right for right in sorted(sqs.rights) if not policy.allows(right[0], f"{own}:{right[1]}")] == []
 
 
 def test_what_sqs_gave_up_is_recorded_and_its_task_goes_on(world: World, sqs: FakeSqs) -> None:

@@ -65,3 +65,21 @@ def test_a_process_that_the_database_refused_is_not_replaced(
         assert Supervisor(Settings(home=tmp_path), database, be_refused, 1, "Stopping.").run() == EXIT_DATABASE
     assert (tmp_path / "tries").read_text() == "x"
     assert "error E_DB_AUTH: The password is another one now." in capfd.readouterr().err
+
+
+def end_at_once(_settings: Settings) -> tuple[WorkerReport, int]:
+    return WorkerReport(), 0
+
+
+def test_no_process_runs_code_that_lies_in_the_current_folder(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "scans"
+    here.mkdir()
+    for name in ("multiprocessing", "random", "json", "typing", "bec_orch"):
+        (here / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').write({name!r})\nraise SystemExit(3)\n")
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    monkeypatch.chdir(here)
+
+    assert Supervisor(Settings(home=tmp_path), database, end_at_once, 1, "Stopping.").run() == 0
+    assert not (tmp_path / "ran").exists()

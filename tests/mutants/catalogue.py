@@ -11,6 +11,11 @@ RUNTIME = "tests/integration/test_worker_runtime.py"
 ENQUEUE = "tests/integration/test_enqueue.py"
 LEASE = "tests/unit/core/test_lease.py"
 
+FRESH = "tests/unit/test_fresh_machine.py"
+RIGHTS = "tests/integration/test_worker_rights.py"
+ENV_FILE = "tests/unit/test_env_file.py"
+
+SETUP = "orch/machine_setup.py"
 TASKS = "io/postgres/sql/tasks.sql"
 ENQUEUE_SQL = "io/postgres/sql/enqueue.sql"
 
@@ -438,5 +443,83 @@ MUTANTS = (
             ),
         ),
         ("tests/unit/core/test_job_workers.py",),
+    ),
+    Mutant(
+        "kit-of-anybody",
+        "a machine runs the kit that its user data names, and no other",
+        (Edit(SETUP, "SHA256SUMS' | sha256sum --check --status ||", "SHA256SUMS' >/dev/null ||"),),
+        (f"{FRESH}::test_a_kit_that_was_changed_is_refused_before_anything_of_it_runs",),
+    ),
+    Mutant(
+        "kit-files-unchecked",
+        "a machine runs no file of the kit that has another digest",
+        (Edit(SETUP, "sha256sum --check --strict --quiet SHA256SUMS ||", "true ||"),),
+        (f"{FRESH}::test_a_kit_that_was_changed_is_refused_before_anything_of_it_runs",),
+    ),
+    Mutant(
+        "kit-where-workers-write",
+        "the kit lies in another bucket than workers write",
+        (Edit("cli/scale/machines.py", ".netloc == urlsplit(settings.dest_url).netloc", '.netloc == "nowhere"'),),
+        ("tests/unit/test_config.py::test_machines_do_not_run_what_they_can_write",),
+    ),
+    Mutant(
+        "machines-as-the-operator",
+        "machines connect to the database as a user of their own",
+        (Edit("cli/scale/machines.py", "settings.sql_user == settings.ec2_sql_user", "settings.ec2_sql_user is None"),),
+        ("tests/unit/test_config.py::test_machines_do_not_connect_as_the_operator",),
+    ),
+    Mutant(
+        "rights-not-asked-for",
+        "a worker that lacks a right is told which at its start",
+        (Edit("io/postgres/rights.py", "    if found.missing:\n", "    if found.missing and not found.exists:\n"),),
+        (f"{RIGHTS}::test_a_worker_whose_user_lacks_a_right_is_told_which",),
+    ),
+    Mutant(
+        "members-are-no-owners",
+        "a member of the owner counts as the owner",
+        (Edit("io/postgres/sql/rights.sql", "pg_has_role(r.oid, t.relowner, 'MEMBER')", "r.oid = t.relowner"),),
+        (f"{RIGHTS}::test_a_member_of_the_owner_counts_as_the_owner",),
+    ),
+    Mutant(
+        "env-file-mixed",
+        "settings of a group come from the environment or from .env, not from both",
+        (Edit("env_file.py", "        if beside:\n", "        if beside and not group:\n"),),
+        (f"{ENV_FILE}::test_what_belongs_together_comes_from_one_place",),
+    ),
+    Mutant(
+        "env-file-points",
+        ".env does not say where secrets come from or go to, nor what runs",
+        (Edit("env_file.py", "        if name in NEVER:\n", "        if name in NEVER and not name:\n"),),
+        (f"{ENV_FILE}::test_what_reaches_beyond_the_file_is_never_taken_from_it",),
+    ),
+    Mutant(
+        "env-file-of-anybody",
+        ".env belongs to its reader or to root",
+        (Edit("env_file.py", "    if strangers:\n", "    if strangers and not found:\n"),),
+        (f"{ENV_FILE}::test_a_file_of_somebody_else_is_refused",),
+    ),
+    Mutant(
+        "env-file-writable",
+        "nobody else may write .env",
+        (Edit("env_file.py", "(stat.S_IWGRP | stat.S_IWOTH)", "0"),),
+        (f"{ENV_FILE}::test_a_file_that_others_may_write_is_refused",),
+    ),
+    Mutant(
+        "env-file-expands",
+        "nothing of the environment gets into a value of .env",
+        (Edit("env_file.py", "interpolate=False", "interpolate=True"),),
+        (f"{ENV_FILE}::test_a_whole_group_may_come_from_the_file",),
+    ),
+    Mutant(
+        "values-steer-terminals",
+        "no setting holds control characters",
+        (Edit("config.py", "if not all(text.isprintable() for text in _texts(value))", "if value is ..."),),
+        (f"{ENV_FILE}::test_no_value_steers_the_terminal",),
+    ),
+    Mutant(
+        "code-of-the-current-folder",
+        "a worker process imports nothing from the folder that it was started in",
+        (Edit("cli/worker/supervision.py", '        os.environ["PYTHONSAFEPATH"] = "1"\n', ""),),
+        ("tests/integration/test_supervision.py::test_no_process_runs_code_that_lies_in_the_current_folder",),
     ),
 )

@@ -222,6 +222,16 @@ def test_machines_do_not_connect_as_the_operator(monkeypatch: pytest.MonkeyPatch
     assert "deploy/worker-grants.sql" in caught.value.hint
 
 
+def test_machines_do_not_run_what_they_can_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BEC_SQL_HOST", "db")
+    monkeypatch.setenv("BEC_DEST_URL", "s3://results/of/ours")
+    monkeypatch.setenv("BEC_EC2_KIT_URL", "s3://results/kit/1")
+    with pytest.raises(ConfigError, match="lies in the bucket that they write artefacts to"):
+        machine_environment(load_settings({}))
+    monkeypatch.setenv("BEC_EC2_KIT_URL", "s3://kits/1")
+    assert machine_environment(load_settings({}))
+
+
 def test_queues_can_be_given_by_url(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BEC_SQS_QUEUE_URLS", "ldv1=https://sqs/1/lines?a=b, ocr=https://sqs/1/text")
     assert load_settings({}).settings.queue_urls == {"ldv1": "https://sqs/1/lines?a=b", "ocr": "https://sqs/1/text"}

@@ -69,6 +69,7 @@ def test_it_is_hardened(unit: configparser.ConfigParser) -> None:
     assert service["User"] == "bec"
     assert service["ProtectSystem"] == "strict"
     assert service["CapabilityBoundingSet"] == ""
+    assert service["LimitCORE"] == "0"
     assert all(service[name] == "yes" for name in ("NoNewPrivileges", "PrivateTmp", "ProtectHome", "RestrictSUIDSGID"))
 
 

@@ -83,6 +83,8 @@ class Supervisor:
         return common_code(self._codes)
 
     def _start(self, settings: Settings) -> None:
+        # A process is spawned by `python -c`, which would import modules that lie in the current folder.
+        os.environ["PYTHONSAFEPATH"] = "1"
         spawn = multiprocessing.get_context("spawn")
         reports, told = spawn.Pipe(duplex=False)
         process = spawn.Process(target=_child, args=(settings, self.work, told))
