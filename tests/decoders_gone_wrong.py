@@ -2,13 +2,14 @@
 
     python tests/decoders_gone_wrong.py SOCKET MEMORY
 
-`crash`, `kill`, `exit`, `lie`, `hang`, `spin`, `eat`, `bug`, `environment`; with a file's name behind it, only while
-there is no such file. Anything else is a good page.
+`crash`, `kill`, `exit`, `lie`, `hang`, `spin`, `eat`, `bug`, `environment`, `write`, `fork`; with a file's name behind
+it, only while there is no such file. Anything else is a good page.
 """
 
 import os
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -50,6 +51,9 @@ DOES: dict[bytes, Callable[[], object]] = {
     b"eat": eat,
     b"bug": bug,
     b"environment": tell_environment,
+    # Tries folder after folder by writing a file there.
+    b"write": tempfile.gettempdir,
+    b"fork": os.fork,
 }
 
 

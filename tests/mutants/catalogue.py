@@ -517,6 +517,12 @@ MUTANTS = (
         (f"{ENV_FILE}::test_no_value_steers_the_terminal",),
     ),
     Mutant(
+        "decoders-write-files",
+        "a page that takes a decoder over writes no file",
+        (Edit("jobs/decoders/child.py", "resource.RLIMIT_FSIZE, ", ""),),
+        ("tests/unit/test_decoder_pool.py::test_a_page_that_takes_a_decoder_over_writes_no_file",),
+    ),
+    Mutant(
         "code-of-the-current-folder",
         "a worker process imports nothing from the folder that it was started in",
         (Edit("cli/worker/supervision.py", '        os.environ["PYTHONSAFEPATH"] = "1"\n', ""),),

@@ -65,6 +65,17 @@ def test_what_ends_a_decoder_is_one_pages_error(pool: DecoderPool, kind: bytes) 
     assert is_good(pool)
 
 
+def test_a_page_that_takes_a_decoder_over_writes_no_file(pool: DecoderPool) -> None:
+    assert fault(pool, b"write").message.startswith("FileNotFoundError: [Errno 2] No usable temporary directory found")
+    assert is_good(pool)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may always start processes")
+def test_a_page_that_takes_a_decoder_over_starts_no_program(pool: DecoderPool) -> None:
+    assert fault(pool, b"fork").message.startswith("BlockingIOError: ")
+    assert is_good(pool)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux holds a process to its address space")
 def test_a_page_that_eats_memory_is_refused_it_and_its_decoder_goes_on(pool: DecoderPool) -> None:
     assert is_good(pool)

@@ -17,7 +17,7 @@ DISK_FULL = "E_DB_DISK_FULL"
 
 _AUTH = ("E_DB_AUTH", "Check BEC_SQL_USER, BEC_SQL_PASSWORD and the server's pg_hba.conf.")
 _MISSING = ("E_DB_MISSING", "Create the database, or check BEC_SQL_DATABASE.")
-_RIGHTS = ("E_DB_RIGHTS", "Give the database user rights on the database and its tables.")
+_RIGHTS = ("E_DB_RIGHTS", "Give the database user its rights; deploy/worker-grants.sql has those of workers.")
 _UNREACHED = "Check that the database runs and can be reached; work goes on when it is back."
 # Hints by SQLSTATE or its class (first two characters): PostgreSQL manual, appendix A.
 _KINDS: tuple[tuple[str, str, str], ...] = (

@@ -51,12 +51,16 @@ def serve(decode: Decode, arguments: Sequence[str]) -> None:
 
 
 def _settle() -> None:
-    """Leave signals to the worker, which ends this process by closing the connection; and be the first to be killed."""
+    """Leave signals to the worker, which ends this process by closing the connection; and be the first to be killed.
+
+    A page that takes the decoder over writes no file, and starts no program (unless it is root's).
+    """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with contextlib.suppress(OSError):  # Linux alone has it
         Path("/proc/self/oom_score_adj").write_text("1000", "ascii")
+    for kind in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC):
+        resource.setrlimit(kind, (0, 0))
 
 
 def _answer(request: Mapping[str, Any], memory: DecoderMemory, decode: Decode) -> dict[str, Any]:
