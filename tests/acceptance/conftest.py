@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from bec_orch.cli.main import run
+from bec_orch.cli.program import run
 from bec_orch.config import Settings, variable
 from tests.aws import Aws
 from tests.plugin import install
