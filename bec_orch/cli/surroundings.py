@@ -4,6 +4,7 @@ import errno
 import os
 import resource
 from dataclasses import dataclass
+from pathlib import Path
 
 from bec_orch.errors import FREE_SPACE, NO_ROOM, BecError, ConfigError, DiskFullError, RetryableError, UsageError
 
@@ -64,8 +65,8 @@ def require_address_space(least: int) -> None:
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     if limit not in {resource.RLIM_INFINITY, -1} and limit < least:
         raise ConfigError(
-            f"The address space of this process is limited to {limit // _MEBIBYTE} MiB, less than the {least // _MEBIBYTE} "
-            "that its libraries reserve.",
+            f"The address space of this process is limited to {limit // _MEBIBYTE} MiB; "
+            f"its libraries reserve {least // _MEBIBYTE}.",
             code="E_ADDRESS_SPACE",
             hint="Lift the limit with `ulimit -v unlimited`; a control group limits the memory that is really used.",
         )
@@ -102,7 +103,7 @@ def _largest_file() -> str:
 
 def _current_folder_is_gone() -> bool:
     try:
-        os.getcwd()
+        Path.cwd()
     except FileNotFoundError:
         return True
     return False

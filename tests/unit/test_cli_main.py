@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from bec_orch import __version__
-from bec_orch.cli import commands, main
+from bec_orch.cli import commands
 from bec_orch.cli.jobs import commands as jobs
 from bec_orch.cli.program import app, run
 from tests.commands import COMMANDS, Command
