@@ -136,9 +136,7 @@ def start(plain_settings: None, plugins: Path, monkeypatch: pytest.MonkeyPatch) 
 
     def start(*arguments: str | Path) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "bec_orch.cli.main", *map(str, arguments)]
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-        )
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0)
         started.append(process)
         return process
 
