@@ -207,7 +207,8 @@ def _child(settings: Settings, work: Work, told: Connection) -> None:
         prepare(settings, "info")
         _end_with_parent(settings.grace_seconds + _LAST_WRITES)
         report, code = work(settings)
-        told.send(report)
+        with suppress(BrokenPipeError):  # the parent was killed
+            told.send(report)
     except KeyboardInterrupt:
         code = EXIT_DONE
     except Exception as error:
