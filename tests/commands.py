@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from bec_orch.cli.main import app
+from bec_orch.cli.program import app
 
 
 @dataclass(frozen=True)

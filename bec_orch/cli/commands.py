@@ -9,6 +9,8 @@ from typing import Any, cast
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from bec_orch.cli.surroundings import LEAST_ADDRESS_SPACE, require_address_space
+
 Command = TyperCommand | TyperGroup
 
 
@@ -59,6 +61,7 @@ class _ByName(Mapping[str, Command]):
 
 @cache
 def _command(name: str) -> Command:
+    require_address_space(LEAST_ADDRESS_SPACE)
     place = _PLACES[name]
     module = import_module(f"bec_orch.cli.{place.module}")
     holder = typer.Typer()

@@ -12,6 +12,7 @@ from typing import Any
 from psycopg.conninfo import make_conninfo
 
 from bec_orch import __version__
+from bec_orch.cli.surroundings import ADDRESS_SPACE_OF_JOBS, require_address_space
 from bec_orch.config import Settings
 from bec_orch.core.flight import FlightRecorder
 from bec_orch.core.job_worker import WorkerResources
@@ -183,6 +184,7 @@ def worker_parts(
         slots: how many volumes it holds at once.
         grace: seconds that a stop leaves for finishing, instead of the setting.
     """
+    require_address_space(ADDRESS_SPACE_OF_JOBS)
     settings = parts.settings
     job_workers = JobWorkerCache(worker_resources(settings, parts.stores))
     built = WorkerParts(

@@ -16,7 +16,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bec_orch.errors import FREE_SPACE, NO_ROOM, BecError, DatabaseRefused, DiskFullError, Interrupted, UsageError
+from bec_orch.cli import interrupts
+from bec_orch.cli.surroundings import told
+from bec_orch.errors import BecError, DatabaseRefused, Interrupted, UsageError
 from bec_orch.logging_setup import redacted, without_url_passwords
 
 WIDTH = 100
@@ -28,7 +30,7 @@ EXIT_PAGE_ERRORS = 3
 EXIT_DATABASE = 4
 EXIT_RIGHTS = 5
 EXIT_MISSING = 6
-EXIT_INTERRUPTED = 130
+EXIT_INTERRUPTED = interrupts.EXIT_INTERRUPTED
 
 # What waiting does not mend, by what somebody has to see to. All other refusals of the database are of the first kind.
 _EXIT_BY_CODE = {
@@ -117,16 +119,15 @@ def print_error(error: BaseException, *, debug: bool) -> int:
     """Print an error as one line and its hint, with the traceback only when asked for; gives the exit code."""
     if debug:
         sys.stderr.write(redacted("".join(traceback.format_exception(error))))
-    if isinstance(error, OSError) and error.errno in NO_ROOM:
-        error = DiskFullError(f"The disk is full: {error}.", hint=FREE_SPACE)
-    if not isinstance(error, BecError):
+    known = told(error)
+    if known is None:
         note(f"error E_INTERNAL: {type(error).__name__}: {_one_line(str(error))}")
         note("hint: This is a fault of the program. Run it again as `bec --debug ...` and report what it prints.")
         return EXIT_FAILED
-    note(f"error {error.code}: {_one_line(error.message)}")
-    if error.hint:
-        note(f"hint: {_one_line(error.hint)}")
-    return exit_code_of(error)
+    note(f"error {known.code}: {_one_line(known.message)}")
+    if known.hint:
+        note(f"hint: {_one_line(known.hint)}")
+    return exit_code_of(known)
 
 
 def exit_code_of(error: BecError) -> int:

@@ -1,91 +1,45 @@
-"""The program `bec`: its global options, its commands, and the one place where errors become words and exit codes."""
+"""The program `bec` from its first moment to its last: whatever signals come in between, it ends with one exit code.
+
+This module imports next to nothing: a Ctrl-C that comes while the rest is imported is heard, too.
+"""
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated
 
-import typer
-from typer.exceptions import TyperException
+try:
+    from bec_orch.cli import interrupts, outlets
+except KeyboardInterrupt:
+    sys.exit(130)
 
-from bec_orch import __version__
-from bec_orch.cli.commands import Commands
-from bec_orch.cli.console import EXIT_DONE, EXIT_INTERRUPTED, note, print_error, say
-from bec_orch.cli.invocation import Invocation, invocation
-from bec_orch.cli.signals import interrupt_on_sigterm
-from bec_orch.errors import UsageError
-
-app = typer.Typer(
-    name="bec",
-    cls=Commands,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Begin with: bec demo",
-)
-
-
-def _print_version(asked: bool) -> None:  # noqa: FBT001  (typer hands a callback its value by position)
-    if asked:
-        say(f"bec-orch {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def options(
-    ctx: typer.Context,
-    *,
-    home: Annotated[
-        Path | None,
-        typer.Option("--home", metavar="DIR", help="Folder of local mode instead of BEC_HOME.", show_default=False),
-    ] = None,
-    log_format: Annotated[
-        str | None, typer.Option(metavar="FORMAT", help="auto, json or text.", show_default=False)
-    ] = None,
-    log_level: Annotated[
-        str | None, typer.Option(metavar="LEVEL", help="debug, info, warning or error.", show_default=False)
-    ] = None,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
-    version: Annotated[  # noqa: ARG001  (its callback has printed and ended by now)
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    """Run page jobs (text lines, OCR) over scanned volumes, and account for every page."""
-    asked = invocation(ctx)
-    asked.debug = debug
-    asked.flags = {"home": home, "log_format": log_format, "log_level": log_level}
-
-
-def run(arguments: Sequence[str]) -> int:
-    """Run one command line, and give its exit code. Errors are printed, never raised."""
-    asked = Invocation(debug="--debug" in arguments)
-    try:
-        ended = typer.main.get_command(app).main(
-            _debug_first(arguments) or ["--help"], prog_name="bec", standalone_mode=False, obj=asked
-        )
-    except TyperException as error:
-        return print_error(_usage_error(error), debug=asked.debug)
-    except Exception as error:  # noqa: BLE001  (the boundary to the shell: whatever it is becomes one line)
-        return print_error(error, debug=asked.debug)
-    if ended == EXIT_INTERRUPTED:
-        note("Interrupted. What was finished is kept; run the same command again.")
-    return ended if isinstance(ended, int) else EXIT_DONE
+OPTIONS_WITH_VALUE = frozenset({"--home", "--log-format", "--log-level"})
+"""Those that may stand before the command."""
 
 
 def main() -> None:
     """Run the command line of this process."""
-    interrupt_on_sigterm()
-    sys.exit(run(sys.argv[1:]))
+    arguments = sys.argv[1:]
+    interrupted = code_if_interrupted(arguments)
+    interrupts.exit_at_once(interrupted)
+    outlets.install()
+    from bec_orch.cli.program import run  # noqa: PLC0415  (takes a second, and somebody has to listen meanwhile)
+
+    interrupts.interrupt_once()
+    try:
+        code = run(arguments)
+        interrupts.leave(interrupted if code == interrupts.EXIT_INTERRUPTED else code)
+    except KeyboardInterrupt:
+        interrupts.leave(interrupted)
 
 
-def _usage_error(error: TyperException) -> UsageError:
-    hint = "`bec --help` lists the commands, `bec COMMAND --help` the options of one."
-    return UsageError(error.format_message().replace("Value error, ", ""), hint=hint)
-
-
-def _debug_first(arguments: Sequence[str]) -> list[str]:
-    """Let `--debug` stand anywhere: who sees an error adds it at the end of the line."""
-    others = [argument for argument in arguments if argument != "--debug"]
-    return ["--debug", *others] if len(others) < len(arguments) else others
+def code_if_interrupted(arguments: Sequence[str]) -> int:
+    """Give the exit code of a command line that a signal ends: a worker that is told to stop has done its duty."""
+    words = iter(arguments)
+    for word in words:
+        if word in OPTIONS_WITH_VALUE:
+            next(words, None)
+        elif not word.startswith("-"):
+            return 0 if word == "worker" else interrupts.EXIT_INTERRUPTED
+    return interrupts.EXIT_INTERRUPTED
 
 
 if __name__ == "__main__":

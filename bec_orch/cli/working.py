@@ -61,11 +61,10 @@ def work(
 
 
 def _stopped_itself(report: WorkerReport) -> BecError:
-    failures = [end.failure for end in report.failed if end.failure]
-    why = failures[-1].message if failures else "it does not say why"
+    last = report.last_failure
     hint = "`bec doctor` checks the surroundings. What was finished is kept: run the same command again to go on."
     return BecError(
-        f"The worker stopped itself ({report.stop_reason}): {why}",
+        f"The worker stopped itself ({report.stop_reason}): {last.message if last else 'it does not say why'}",
         code="E_WORKER_STOPPED",
-        hint=(failures[-1].hint if failures else "") or hint,
+        hint=(last.hint if last else "") or hint,
     )

@@ -1,7 +1,8 @@
 """From an exception to the failure that SQL and the command line show."""
 
 from bec_orch.core.models import Failure
-from bec_orch.errors import NO_ROOM, BecError, fingerprint
+from bec_orch.core.shortages import shortage_of
+from bec_orch.errors import BecError, fingerprint
 
 _LONGEST_MESSAGE = 2000
 
@@ -9,17 +10,14 @@ _LONGEST_MESSAGE = 2000
 def failure_of(error: BaseException, stage: str) -> Failure:
     """Tell what an exception means for the task whose attempt it ended in the stage.
 
-    Errors of ours say it themselves. Memory and disk that ran out are faults of the machine, not of the task. What
-    nobody foresaw is tried again, and charged.
+    Errors of ours say it themselves. What ran out is a fault of the machine, not of the task. What nobody
+    foresaw is tried again, and charged.
     """
-    if isinstance(error, BecError):
+    known = error if isinstance(error, BecError) else shortage_of(error)
+    if known:
         return _failure(
-            error.code, stage, error.message, retryable=error.retryable, charged=error.charged, hint=error.hint
+            known.code, stage, known.message, retryable=known.retryable, charged=known.charged, hint=known.hint
         )
-    if isinstance(error, MemoryError):
-        return _failure("E_MEMORY", stage, "The worker's memory ran out.", retryable=True, charged=False)
-    if isinstance(error, OSError) and error.errno in NO_ROOM:
-        return _failure("E_DISK_FULL", stage, f"The disk is full: {error}.", retryable=True, charged=False)
     return _failure("E_UNEXPECTED", stage, f"{type(error).__name__}: {error}", retryable=True, charged=True)
 
 

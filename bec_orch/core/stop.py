@@ -63,6 +63,7 @@ class TaskStop:
         self._done_at_begin: int | None = None
         self._done = 0
         self._total = 0
+        self._told: str | None = None
 
     def progress(self, done: int, total: int) -> None:
         """Take note of the pages that have a row; the first note counts what earlier attempts had done."""
@@ -71,7 +72,15 @@ class TaskStop:
         self._done, self._total = done, total
 
     def reason(self) -> str | None:
-        """Give None to go on, or why to stop at the next page boundary."""
+        """Give None to go on, or why to stop at the next page boundary.
+
+        Once told it stays so, also where the lease is renewed after all, or the last pages were quicker than those
+        before them: the job has begun to stop, and leaves pages undone.
+        """
+        self._told = self._told or self._reason_now()
+        return self._told
+
+    def _reason_now(self) -> str | None:
         if self._lease.lost:
             return LEASE_LOST
         if self._worker.requested and not self._fits_grace():

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from bec_orch.core.flight import Flight
 from bec_orch.core.housekeeping import Housekeeper, Maintenance
-from bec_orch.core.models import AttemptOutcome, WorkerInfo
+from bec_orch.core.models import AttemptOutcome, Failure, WorkerInfo
 from bec_orch.core.patience import patiently
 from bec_orch.core.runtime_parts import TaskEnd, WorkerParts
 from bec_orch.core.stop import WorkerStop
@@ -33,22 +33,30 @@ _POLL_UNTIL_EMPTY = 1.0
 
 @dataclass(frozen=True, slots=True)
 class WorkerReport:
-    """What a worker did: attempts by outcome, why it stopped, and the failures that its tasks were left with."""
+    """What a worker did: attempts by outcome, why it stopped, how many tasks it left failed, and the last failure.
+
+    Of the same size after five tasks and after five million: which tasks failed, and why, is in the database.
+    """
 
     outcomes: Counter[AttemptOutcome] = field(default_factory=Counter)
     stop_reason: str = ""
-    failed: tuple[TaskEnd, ...] = ()
+    failed: int = 0
+    last_failure: Failure | None = None
 
 
 class Tally:
-    """Counts the ends of tasks, and notices when a worker does nothing but fail. Thread-safe."""
+    """Counts the ends of tasks, and notices when a worker does nothing but fail. Thread-safe.
+
+    Of a task that is at its end, nothing is kept but the count.
+    """
 
     def __init__(self, failures_in_a_row: int) -> None:
         self._limit = failures_in_a_row
         self._lock = threading.Lock()
         self._outcomes: Counter[AttemptOutcome] = Counter()
-        self._last_failure: dict[int, TaskEnd] = {}
+        self._last_failure: Failure | None = None
         self._retries: Counter[int] = Counter()
+        self._given_up: set[int] = set()
         self._failing: set[int] = set()
 
     def add(self, end: TaskEnd) -> None:
@@ -56,34 +64,38 @@ class Tally:
         task = end.claim.task_id
         with self._lock:
             self._outcomes[end.outcome] += 1
-            if end.outcome is AttemptOutcome.RETRYABLE_FAILED:
-                self._failing.add(task)
-                self._retries[task] += 1
-            elif end.outcome in {AttemptOutcome.DONE, AttemptOutcome.ADOPTED, AttemptOutcome.TERMINAL_FAILED}:
+            self._last_failure = end.failure or self._last_failure
+            if end.outcome in {AttemptOutcome.DONE, AttemptOutcome.ADOPTED, AttemptOutcome.TERMINAL_FAILED}:
                 self._failing.clear()
-            if end.failure:
-                self._last_failure[task] = end
+            if end.failure is None or end.outcome is AttemptOutcome.TERMINAL_FAILED:
+                self._retries.pop(task, None)
+                self._given_up.discard(task)
             else:
-                self._last_failure.pop(task, None)
+                self._note_retry(end)
 
-    def black_hole(self) -> TaskEnd | None:
+    def _note_retry(self, end: TaskEnd) -> None:
+        task, again = end.claim.task_id, end.outcome is AttemptOutcome.RETRYABLE_FAILED
+        self._retries[task] += again
+        if again:
+            self._failing.add(task)
+        if again and self._retries[task] >= end.claim.job.max_attempts:
+            self._given_up.add(task)
+
+    def black_hole(self) -> Failure | None:
         """Give the last failure when the last different tasks all failed for reasons that are not their own."""
         with self._lock:
-            return list(self._last_failure.values())[-1] if len(self._failing) >= self._limit else None
+            return self._last_failure if len(self._failing) >= self._limit else None
 
     def given_up(self) -> int:
         """Count the tasks that failed here as often as their job allows, and are not at their end yet."""
         with self._lock:
-            return sum(
-                1
-                for task, end in self._last_failure.items()
-                if end.outcome is AttemptOutcome.RETRYABLE_FAILED and self._retries[task] >= end.claim.job.max_attempts
-            )
+            return len(self._given_up)
 
     def report(self, stop_reason: str) -> WorkerReport:
         """Give what was counted."""
         with self._lock:
-            return WorkerReport(Counter(self._outcomes), stop_reason, tuple(self._last_failure.values()))
+            failed = self._outcomes[AttemptOutcome.TERMINAL_FAILED] + len(self._retries)
+            return WorkerReport(Counter(self._outcomes), stop_reason, failed, self._last_failure)
 
 
 class BECWorker:
@@ -197,9 +209,9 @@ class BECWorker:
     def _count(self, end: TaskEnd) -> None:
         self._tally.add(end)
         last = self._tally.black_hole()
-        if last and last.failure:
-            logger.error("worker.black_hole", extra={"code": last.failure.code, "why": last.failure.message})
-            self._stop.request(f"{FAILING}: {last.failure.code}")
+        if last:
+            logger.error("worker.black_hole", extra={"code": last.code, "why": last.message})
+            self._stop.request(f"{FAILING}: {last.code}")
 
     def _end_or_wait(self) -> None:
         dispatched = self._maintenance.dispatch()

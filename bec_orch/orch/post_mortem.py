@@ -19,14 +19,22 @@ _KERNEL_COUNTERS = Path("/proc/vmstat")
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why a worker process died: a code, words that go on after "Its worker", and what to do."""
+    """Why a worker process died: a code, words that go on after "Its worker", what to do, and whether it is charged."""
 
     code: str
     words: str
     hint: str
+    charged: bool = True
 
 
 UNKNOWN = Cause("E_WORKER_GONE", "is gone without a word", "It was killed, or its machine was switched off.")
+
+LATE = Cause(
+    "E_WORKER_LATE",
+    "did not stop within its grace, and was killed",
+    "The volume is tried again. Something outside hung: a store, a disk, or a process that was stopped.",
+    charged=False,
+)
 
 
 def cause_of(exit_code: int, *, out_of_memory: bool) -> Cause:
@@ -100,7 +108,8 @@ def _failure(flight: Flight, left: LeftRecord, cause: Cause) -> Failure:
             f"The worker of {flight.volume} was ended because another volume stalled.", code="E_WORKER_ENDED"
         )
     else:
-        error = TaskFault(f"Its worker {cause.words}{_where(flight)}.", code=cause.code, hint=cause.hint)
+        kind = TaskFault if cause.charged else RetryableError
+        error = kind(f"Its worker {cause.words}{_where(flight)}.", code=cause.code, hint=cause.hint)
     return failure_of(error, "run")
 
 

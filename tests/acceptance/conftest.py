@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from bec_orch.cli.main import run
+from bec_orch.cli.program import run
 from bec_orch.config import Settings, variable
 from tests.aws import Aws
 from tests.plugin import install
@@ -136,9 +136,7 @@ def start(plain_settings: None, plugins: Path, monkeypatch: pytest.MonkeyPatch) 
 
     def start(*arguments: str | Path) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "bec_orch.cli.main", *map(str, arguments)]
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-        )
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0)
         started.append(process)
         return process
 

@@ -3,11 +3,16 @@
 import json
 import os
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
-from tests.acceptance.conftest import WAIT, Bec, Start, pages_done, wait_for, write_scans
+from tests.acceptance.conftest import ROOT, WAIT, Bec, Start, pages_done, wait_for, write_scans
+from tests.pipes import fill
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
@@ -79,3 +84,144 @@ def test_a_pool_of_workers_is_stopped_as_one(start: Start, enqueued: None, gate:
     assert pool.returncode == 0, err
     assert '"outcome": "interrupted"' in err
     assert "Traceback" not in err
+
+
+def ask_until_it_ended(process: "subprocess.Popen[str]", number: signal.Signals) -> None:
+    """Send signals to a process and all that it started, one every few milliseconds, as long as it lives."""
+    give_up = time.monotonic() + WAIT
+    while process.poll() is None:
+        os.killpg(process.pid, number)
+        assert time.monotonic() < give_up, "it does not end"
+        time.sleep(0.03)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+def test_no_number_of_signals_changes_how_a_run_ends(
+    start: Start, gate: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    scans = write_scans(tmp_path / "scans", {"W1/I1": 6})
+    run = start("run", "gated", scans, "--out", tmp_path / "out", "--config-text", json.dumps({"gate": str(gate)}))
+    wait_for(gate / "reached", run)
+    ask_until_it_ended(run, number)
+    _, err = run.communicate()
+    assert run.returncode == 130, err
+    assert "Traceback" not in err
+    assert "Exception ignored" not in err
+    assert not (tmp_path / "out" / "pg" / "data" / "postmaster.pid").exists(), "its server runs on"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+def test_no_number_of_signals_changes_how_a_worker_ends(
+    start: Start, bec: Bec, enqueued: None, gate: Path, number: signal.Signals
+) -> None:
+    worker = start("worker", "--job", "gated", "--processes", "2")
+    wait_for(gate / "reached", worker)
+    ask_until_it_ended(worker, number)
+    _, err = worker.communicate()
+    assert worker.returncode == 0, err
+    assert "Traceback" not in err
+    (task,) = bec("jobs", "tasks", "gated", "--json").json
+    assert (task["state"], task["charged"]) == ("queued", 0)
+
+
+def test_hundreds_of_failed_tasks_do_not_keep_a_worker_from_ending(
+    start: Start, bec: Bec, enqueued: None, gate: Path, tmp_path: Path
+) -> None:
+    # Of so much config, what 40 tasks hold is more than a pipe takes.
+    config = {"gate": str(gate / ("x" * 200)) + "/." * 1500}
+    assert bec("jobs", "create", "fat", "--type", "gated", "--config-text", json.dumps(config)).code == 0
+    volumes = tmp_path / "volumes.csv"
+    volumes.write_text("".join(f"W2,I{number}\n" for number in range(40)))
+    assert bec("queue", "enqueue", "fat", "--file", volumes).code == 0
+    worker = start("worker", "--job", "fat", "--until-empty", "--json")
+    out, err = worker.communicate(timeout=WAIT)
+    assert worker.returncode == 1, err
+    assert json.loads(out) == {"outcomes": {"terminal_failed": 40}, "stop_reason": "empty", "failed": 40}
+
+
+def test_processes_whose_parent_was_killed_give_their_task_back_and_end(
+    start: Start, bec: Bec, enqueued: None, gate: Path
+) -> None:
+    worker = start("worker", "--job", "gated")
+    wait_for(gate / "reached", worker)
+    worker.kill()
+    _, err = worker.communicate(timeout=WAIT)  # until the last that may write there has ended
+    assert '"outcome": "interrupted"' in err
+    assert "Traceback" not in err
+    (task,) = bec("jobs", "tasks", "gated", "--json").json
+    assert (task["state"], task["charged"]) == ("queued", 0)
+
+
+def suspend(process: "subprocess.Popen[str]") -> None:
+    """Do as Ctrl-Z at a terminal does."""
+    os.killpg(process.pid, signal.SIGTSTP)
+    give_up = time.monotonic() + WAIT
+    while psutil.Process(process.pid).status() != psutil.STATUS_STOPPED:
+        assert time.monotonic() < give_up, "it does not stop"
+        time.sleep(0.01)
+
+
+def test_a_worker_that_is_suspended_for_longer_than_its_lease_goes_on(
+    start: Start, bec: Bec, enqueued: None, gate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BEC_LEASE_SECONDS", "2")
+    worker = start("worker", "--job", "gated", "--until-empty")
+    wait_for(gate / "reached", worker)
+    suspend(worker)
+    time.sleep(3)  # the lease is a matter of time
+    (gate / "open").touch()
+    os.killpg(worker.pid, signal.SIGCONT)
+    _, err = worker.communicate(timeout=WAIT)
+    assert worker.returncode == 0, err
+    assert pages_done(gate) == [0, 1, 2, 3, 4], "each page was computed once"
+    (task,) = bec("jobs", "tasks", "gated", "--json").json
+    assert (task["state"], task["charged"]) == ("done", 0)
+
+
+@pytest.mark.parametrize("command", ["worker", "run"])
+def test_what_is_suspended_and_told_to_end_ends(
+    start: Start, enqueued: None, gate: Path, tmp_path: Path, command: str
+) -> None:
+    config = json.dumps({"gate": str(gate)})
+    words = {
+        "worker": ("worker", "--job", "gated"),
+        "run": ("run", "gated", tmp_path / "scans", "--out", tmp_path / "out", "--config-text", config),
+    }
+    process = start(*words[command])
+    wait_for(gate / "reached", process)
+    suspend(process)
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGCONT)  # to the one process alone: those that it started have to hear of it by it
+    _, err = process.communicate(timeout=WAIT)
+    assert process.returncode == {"worker": 0, "run": 130}[command], err
+
+
+def test_a_worker_whose_log_nobody_reads_works_and_ends(
+    bec: Bec, enqueued: None, gate: Path, plugins: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", f"{plugins}{os.pathsep}{ROOT}")
+    monkeypatch.setenv("BEC_GRACE_SECONDS", "0.01")
+    read, write = os.pipe()
+    fill(write)
+    command = [sys.executable, "-m", "bec_orch.cli.main", "worker", "--job", "gated"]
+    with subprocess.Popen(command, stdout=write, stderr=write, process_group=0, text=True) as worker:
+        try:
+            wait_for(gate / "reached", worker)
+            worker.send_signal(signal.SIGTERM)
+            assert worker.wait(WAIT) == 0
+        finally:
+            if worker.poll() is None:
+                os.killpg(worker.pid, signal.SIGKILL)
+            os.close(write)
+            os.close(read)
+    (task,) = bec("jobs", "tasks", "gated", "--json").json
+    assert (task["state"], task["charged"]) == ("queued", 0)
+
+
+def test_a_run_whose_readers_are_gone_does_its_work_and_tells_it_by_its_exit_code(start: Start, tmp_path: Path) -> None:
+    scans = write_scans(tmp_path / "scans", {"W1/I1": 2, "W1/I2": 2})
+    run = start("run", "toy", scans, "--out", tmp_path / "out")
+    for outlet in (run.stdout, run.stderr):
+        assert outlet
+        outlet.close()
+    assert run.wait(WAIT) == 0

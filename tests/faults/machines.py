@@ -8,10 +8,11 @@ from pathlib import Path
 from bec_orch.core.fault_points import FaultPoint
 from tests.fake_imds import fake_imds
 from tests.faults.fault import Fault, add
-from tests.faults.scene import Scene
+from tests.faults.scene import LEASE, Scene
 
 _SKEWED = str(Path(__file__).parent / "skewed")
 _SMALL_FILES = ("prlimit", "--fsize=600")
+_HANGING = "I0002"
 _NOTICE = "meta-data/spot/instance-action"
 # Seconds stopped and running, by turns, for longer than two leases.
 _STARVED = (0.45, 0.05)
@@ -100,6 +101,35 @@ def _starved(scene: Scene) -> None:
     scene.uncharged = True
 
 
+def _suspended(scene: Scene) -> None:
+    """A worker and its processes are stopped for two leases, and go on: nobody else was there, and nothing is lost."""
+    scene.slow(0.3)
+    scene.enqueue()
+    worker = scene.worker("--until-empty")
+    worker.wait_for("task.claimed")
+    worker.signal_group(signal.SIGSTOP)
+    time.sleep(2 * LEASE)
+    worker.signal_group(signal.SIGCONT)
+    scene.promise(worker.wait() == 0, "a worker that was suspended did not end well")
+    scene.uncharged = True
+
+
+def _hangs_at_the_stop(scene: Scene) -> None:
+    """A call into a library hangs when the worker is told to stop: its process is killed, and nobody is charged."""
+    key, length = scene.page_key(_HANGING, 0), scene.expected[_HANGING].lengths[0]
+    scene.put(key, b"this page never ends")
+    scene.enqueue()
+    worker = scene.worker(BEC_GRACE_SECONDS="1")
+    scene.until(lambda: any(_HANGING in event.get("volume", "") for event in worker.events), "the page was reached")
+    time.sleep(0.5)
+    worker.send_signal(signal.SIGTERM)
+    scene.promise(worker.wait(30) == 1, "a worker whose process hung did not end with 1")
+    codes = {row["code"] for row in scene.sql("SELECT code FROM task_attempts WHERE outcome = 'died'")}
+    scene.promise(codes == {"E_WORKER_LATE"}, f"the attempt that hung was recorded as {codes}")
+    scene.uncharged = True
+    scene.put(key, b"x" * (length or 0))
+
+
 def _full_disk(scene: Scene) -> None:
     """No file may become larger than some bytes: what happens on a full disk, without a disk of one's own."""
     scene.enqueue()
@@ -118,6 +148,8 @@ def _add_all() -> None:
     add(Fault("F07", "machine switched off under two workers", _switched_off, short=True))
     add(Fault("F11", "one of two workers on a host stopped", _one_of_two_stopped, short=True))
     add(Fault("F09", "one worker gets a tenth of the CPU", _starved))
+    add(Fault("F04", "worker suspended for two leases", _suspended, alone=True, short=True))
+    add(Fault("F10", "page hangs when the worker is to stop", _hangs_at_the_stop, alone=True, short=True))
     for seconds in (600, 10800, -10800):
         add(Fault("F37", f"clock of one worker {seconds:+} s", partial(_skewed, seconds=seconds), short=seconds == 600))
     add(Fault("F38", "disk full", _full_disk, short=True))

@@ -9,10 +9,14 @@ from pathlib import Path
 import stamina
 
 from tests.faults.fault import Fault, add
+from tests.faults.lane import EMBEDDED
 from tests.faults.scene import Expected, Scene
 
 _POISONED, _PAGE = "I0002", 1
 _ATTEMPTS = 2
+# What a pipe held of failed tasks, and more.
+_HUNDREDS = 250
+_LONG = 180.0
 _CGROUP = Path("/sys/fs/cgroup/memory")
 _LIMIT = 700 * 2**20
 
@@ -42,6 +46,16 @@ def _failing(scene: Scene, data: bytes) -> None:
     scene.expected[_POISONED] = Expected("terminal_failed", code="E_ATTEMPTS_EXHAUSTED")
     scene.worker()
     scene.until(lambda: scene.unfinished() == 0, "all was done but the volume that fails")
+
+
+def _hundreds(scene: Scene) -> None:
+    """Hundreds of volumes that are not there fail for good: the worker counts them, and ends."""
+    gone = Expected("terminal_failed", code="E_MANIFEST_MISSING")
+    scene.expected.update({f"I1{number:03}": gone for number in range(_HUNDREDS)})
+    scene.enqueue()
+    worker = scene.worker("--until-empty", "--json")
+    scene.promise(worker.wait(_LONG) == 1, "a worker did not end after hundreds of failed tasks")
+    scene.promise(f'"failed": {_HUNDREDS}' in worker.log(), "a worker does not tell how many tasks failed")
 
 
 def _plain(scene: Scene) -> None:
@@ -77,6 +91,8 @@ def _add_all() -> None:
     add(_fault("F10", "page that never ends", b"this page never ends", "E_VOLUME_STALLED", _stalling))
     failing = partial(_failing, data=b"this page makes the whole task fail")
     add(Fault("F42", "volume that fails each time", failing, alone=True, short=True))
+    # The embedded back-end alone: the other one is played by a server that takes a minute for so many messages.
+    add(Fault("F42", "hundreds of volumes that are gone", _hundreds, frozenset({EMBEDDED}), alone=True, short=True))
     # Only root can make a control group, and only where the system has the first version of them.
     if os.access(_CGROUP, os.W_OK) and (_CGROUP / "memory.limit_in_bytes").exists():
         starved = _fault("F08", "memory runs out at a page", b"this page eats the memory", "E_WORKER_OOM", _starved)

@@ -97,17 +97,13 @@ class Process:
 
     def ended_well(self, code: int) -> bool:
         """Tell whether an exit code is one that a fault may lead to: done, something failed, interrupted, killed."""
-        # A signal ends Python at once before the program listens to it, and when the program is over.
-        late = code == -signal.SIGTERM and self._is_idle()
-        return late or code in {0, 1, 130, -signal.SIGINT, -signal.SIGKILL}
+        # A signal ends Python at once before the program listens to it.
+        early = code == -signal.SIGTERM and not self.events
+        return early or code in {0, 1, 130, -signal.SIGINT, -signal.SIGKILL}
 
     def log(self) -> str:
         """Give all that it said."""
         return "".join(self.said)
-
-    def _is_idle(self) -> bool:
-        events = [event.get("event") for event in self.events]
-        return not events or events[-1] == "worker.ended"
 
     def _listen(self) -> None:
         assert self._process.stdout

@@ -14,7 +14,7 @@ from bec_orch.errors import DatabaseRefused
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.db import DBClient
 from bec_orch.io.postgres.deaths import Deaths
-from bec_orch.orch.post_mortem import cause_of, record_deaths
+from bec_orch.orch.post_mortem import LATE, cause_of, record_deaths
 from tests.integration.conftest import SOURCE, Sql
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def claim(store: DBClient, job: Job) -> Callable[[], Claim]:
 
 
 def die(
-    worker_database: Database, folder: Path, claim: Claim, *indices: int, code: int = -9, oom: bool = False
+    worker_database: Database, folder: Path, claim: Claim, *indices: int, code: int = -9, oom: bool = False, late: bool = False
 ) -> None:
     """Leave the record of a process that dies at some pages, and have it found."""
     recorder = FlightRecorder(folder)
@@ -47,7 +47,7 @@ def die(
     for block in never_ended:
         block.__enter__()
     recorder.close()
-    causes = {os.getpid(): cause_of(code, out_of_memory=oom)}
+    causes = {os.getpid(): LATE if late else cause_of(code, out_of_memory=oom)}
     (left,) = record_deaths(folder, Deaths(worker_database), causes)
     assert [flight.pages for flight in left.flights] == [indices]
     assert list(folder.iterdir()) == []
@@ -84,6 +84,30 @@ def test_the_cause_is_told(
 ) -> None:
     die(worker_database, tmp_path, claim(), 1, code=code)
     assert task_of(sql)["failure_code"] == told
+
+
+def test_who_is_killed_because_it_did_not_stop_in_time_is_charged_to_nobody(
+    worker_database: Database, tmp_path: Path, claim: Callable[[], Claim], job: Job, sql: Sql
+) -> None:
+    for _ in range(job.max_attempts):
+        die(worker_database, tmp_path, claim(), 7, late=True)
+    assert task_of(sql) == {
+        "state": "queued",
+        "charged": 0,
+        "failure_code": "E_WORKER_LATE",
+        "failure_message": "Its worker did not stop within its grace, and was killed at page 8.",
+    }
+    assert claim().deadly_pages == set()
+
+
+def test_deaths_that_nobody_is_charged_for_leave_no_page_out(
+    worker_database: Database, tmp_path: Path, claim: Callable[[], Claim], job: Job, sql: Sql
+) -> None:
+    for _ in range(job.max_attempts - 1):
+        die(worker_database, tmp_path, claim(), 7, late=True)
+    for index in range(job.max_attempts):
+        die(worker_database, tmp_path, claim(), 7 if index == job.max_attempts - 1 else index + 20)
+    assert task_of(sql)["state"] == "terminal_failed"
 
 
 def test_an_end_that_the_database_refused_is_recorded_later_and_charged_to_nobody(

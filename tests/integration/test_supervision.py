@@ -1,8 +1,12 @@
 """The parent of worker processes: whenever the signal comes, each process hears of it."""
 
+import logging
 import os
 import signal
+import threading
 import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import psycopg
@@ -83,3 +87,87 @@ def test_no_process_runs_code_that_lies_in_the_current_folder(
 
     assert Supervisor(Settings(home=tmp_path), database, end_at_once, 1, "Stopping.").run() == 0
     assert not (tmp_path / "ran").exists()
+MUCH = 300_000
+"""More than any pipe holds."""
+
+
+def tell_much(_settings: Settings) -> tuple[WorkerReport, int]:
+    """Have a report that no pipe holds; somebody has to read it while this process lives."""
+    threading.Timer(30, os._exit, [NEVER_TOLD]).start()
+    return WorkerReport(stop_reason="x" * MUCH), 0
+
+
+def test_a_report_is_read_while_its_process_lives(database: Database, tmp_path: Path) -> None:
+    supervisor = Supervisor(Settings(home=tmp_path), database, tell_much, 1, "Stopping.")
+    assert supervisor.run() == 0
+    assert [len(report.stop_reason) for report in supervisor.reports] == [MUCH]
+
+
+def die_while_telling(settings: Settings) -> tuple[WorkerReport, int]:
+    """Be killed when half of the report is told."""
+
+    def half(connection: Connection, data: bytes, write: Callable[[int, bytes], int] = os.write) -> None:
+        write(connection.fileno(), data[: len(data) // 2])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    Connection._send = half  # type: ignore[attr-defined]
+    return WorkerReport(stop_reason=str(settings.home)), 0
+
+
+def test_a_process_that_dies_while_it_tells_its_report_is_one_that_died(
+    database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = Settings(home=tmp_path, black_hole_guard=1)
+    supervisor = Supervisor(settings, database, die_while_telling, 1, "Stopping.")
+    assert supervisor.run() == 1
+    assert supervisor.reports == []
+    assert [record.message for record in caplog.records] == ["worker.report_cut", "worker.given_up"]
+
+
+def stop_when_there(file: Path) -> None:
+    """Send this process SIGTERM as soon as a file is there."""
+
+    def wait() -> None:
+        while not file.exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def hear_nothing(settings: Settings) -> tuple[WorkerReport, int]:
+    """Work on whatever comes, as a call into a library does that hangs."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    recorder = FlightRecorder(work_dir(settings))
+    with recorder.attempt(CLAIM):
+        (settings.home / "busy").touch()
+        time.sleep(60)
+    return WorkerReport(), NEVER_TOLD
+
+
+def test_a_process_that_goes_on_after_the_grace_is_killed_and_its_task_not_charged(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(supervision, "_LAST_WRITES", 0.3)
+    stop_when_there(tmp_path / "busy")
+    settings = Settings(home=tmp_path, grace_seconds=0.01)
+    assert Supervisor(settings, database, hear_nothing, 1, "Stopping.").run() == 1
+    events = [(record.message, getattr(record, "code", None)) for record in caplog.records]
+    assert events == [("worker.late", None), ("worker.died", "E_WORKER_LATE"), ("worker.given_up", None)]
+
+
+def stand_still(settings: Settings) -> tuple[WorkerReport, int]:
+    """Be stopped, as a process group is by Ctrl-Z."""
+    (settings.home / "busy").touch()
+    os.kill(os.getpid(), signal.SIGSTOP)
+    time.sleep(60)
+    return WorkerReport(), NEVER_TOLD
+
+
+def test_a_stopped_process_goes_on_to_hear_that_it_is_to_end(
+    database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stop_when_there(tmp_path / "busy")
+    with caplog.at_level(logging.WARNING):
+        assert Supervisor(Settings(home=tmp_path), database, stand_still, 1, "Stopping.").run() == 0
+    assert caplog.records == []

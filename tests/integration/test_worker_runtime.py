@@ -262,7 +262,7 @@ def test_a_fault_of_the_task_ends_it_when_its_attempts_are_used_up(world: World)
     (task,) = world.tasks("state, failure_code, failure_message")
     assert (task["state"], task["failure_code"]) == ("terminal_failed", "E_ATTEMPTS_EXHAUSTED")
     assert "It hung." in task["failure_message"]
-    assert report.failed[0].failure
+    assert (report.failed, report.last_failure and report.last_failure.code) == (1, "E_TASK_FAULT")
 
 
 def test_an_unforeseen_exception_is_recorded_with_its_type(world: World) -> None:

@@ -10,6 +10,9 @@ STORE = "tests/integration/test_db.py"
 RUNTIME = "tests/integration/test_worker_runtime.py"
 ENQUEUE = "tests/integration/test_enqueue.py"
 LEASE = "tests/unit/core/test_lease.py"
+OUTLETS = "tests/unit/test_cli_outlets.py"
+SIGNALS = "tests/unit/test_cli_signals.py"
+SUPERVISION = "tests/integration/test_supervision.py"
 
 FRESH = "tests/unit/test_fresh_machine.py"
 RIGHTS = "tests/integration/test_worker_rights.py"
@@ -527,5 +530,143 @@ MUTANTS = (
         "a worker process imports nothing from the folder that it was started in",
         (Edit("cli/worker/supervision.py", '        os.environ["PYTHONSAFEPATH"] = "1"\n', ""),),
         ("tests/integration/test_supervision.py::test_no_process_runs_code_that_lies_in_the_current_folder",),
+    ),
+    Mutant(
+        "report-read-too-late",
+        "a worker's report is read while its process lives",
+        (
+            Edit(
+                "cli/worker/supervision.py",
+                "wait([*telling, *(child.process.sentinel for child in self._children)], _LOOK_EVERY)",
+                "wait([child.process.sentinel for child in self._children], _LOOK_EVERY)",
+            ),
+        ),
+        (f"{SUPERVISION}::test_a_report_is_read_while_its_process_lives",),
+    ),
+    Mutant(
+        "cut-report-is-a-fault",
+        "a process that dies in the middle of its report is one that died",
+        (
+            Edit(
+                "cli/worker/supervision.py",
+                "            except OSError as error:",
+                "            except TypeError as error:",
+            ),
+        ),
+        (f"{SUPERVISION}::test_a_process_that_dies_while_it_tells_its_report_is_one_that_died",),
+    ),
+    Mutant(
+        "late-not-killed",
+        "a process that goes on after the grace is killed",
+        (Edit("cli/worker/supervision.py", "            _signal(child, signal.SIGKILL)\n", ""),),
+        (f"{SUPERVISION}::test_a_process_that_goes_on_after_the_grace_is_killed_and_its_task_not_charged",),
+    ),
+    Mutant(
+        "late-charged",
+        "a task whose worker was killed by its parent is not charged",
+        (Edit("orch/post_mortem.py", "    charged=False,\n", ""),),
+        ("tests/integration/test_deaths.py",),
+    ),
+    Mutant(
+        "uncharged-deaths-count",
+        "only deaths that are charged leave a page out",
+        (Edit("io/postgres/sql/deaths.sql", " AND a.charged\n", "\n"),),
+        ("tests/integration/test_deaths.py",),
+    ),
+    Mutant(
+        "stopped-not-continued",
+        "a process that stands still goes on to hear that it is to end",
+        (Edit("cli/worker/supervision.py", "                _signal(child, signal.SIGCONT)\n", ""),),
+        (f"{SUPERVISION}::test_a_stopped_process_goes_on_to_hear_that_it_is_to_end",),
+    ),
+    Mutant(
+        "failed-tasks-held",
+        "a task that is at its end is only counted",
+        (
+            Edit(
+                "core/worker_runtime.py",
+                "if end.failure is None or end.outcome is AttemptOutcome.TERMINAL_FAILED:",
+                "if end.failure is None:",
+            ),
+        ),
+        ("tests/unit/core/test_tally.py",),
+    ),
+    Mutant(
+        "second-signal-interrupts",
+        "signals that follow the first disturb nobody who closes things",
+        (Edit("cli/interrupts.py", "if time.monotonic() >= self._deaf_until:", "if time.monotonic() >= 0.0:"),),
+        (SIGNALS,),
+    ),
+    Mutant(
+        "lost-interrupt-stays-lost",
+        "an interrupt that a destructor swallows comes again",
+        (Edit("cli/interrupts.py", "    sys.unraisablehook = INTERRUPTS.lost\n", ""),),
+        (f"{SIGNALS}::test_an_interrupt_that_a_destructor_swallows_comes_again",),
+    ),
+    Mutant(
+        "deaf-while-importing",
+        "a signal while modules are imported ends the program in order",
+        (Edit("cli/main.py", "    interrupts.exit_at_once(interrupted)\n", ""),),
+        (f"{SIGNALS}::test_a_signal_while_modules_are_imported",),
+    ),
+    Mutant(
+        "python-leaves",
+        "a signal on the way out changes no exit code",
+        (
+            Edit(
+                "cli/interrupts.py",
+                'all that it printed is printed."""\n    os._exit(code)',
+                'over."""\n    sys.exit(code)',
+            ),
+        ),
+        (f"{SIGNALS}::test_a_signal_on_the_way_out_changes_no_exit_code",),
+    ),
+    Mutant(
+        "server-hears-ctrl-c",
+        "Ctrl-C at a terminal does not reach what stops the embedded server",
+        (Edit("io/postgres/programs.py", "            start_new_session=True,\n", ""),),
+        ("tests/acceptance/test_cli_signals.py::test_no_number_of_signals_changes_how_a_run_ends",),
+    ),
+    Mutant(
+        "stop-forgotten",
+        "a task that began to stop has stopped, whatever is renewed then",
+        (Edit("core/stop.py", "self._told = self._told or self._reason_now()", "self._told = self._reason_now()"),),
+        (LEASE,),
+    ),
+    Mutant(
+        "gone-reader-is-a-fault",
+        "what nobody can read any more goes nowhere",
+        (Edit("cli/outlets.py", "except BrokenPipeError:", "except TypeError:"),),
+        (OUTLETS,),
+    ),
+    Mutant(
+        "unread-log-stops-all",
+        "a log that nobody reads holds nobody up",
+        (
+            Edit(
+                "cli/outlets.py",
+                "if not _is_ready(self._descriptor, 0.0 if self._dropped else self._patience):",
+                "if self._patience < 0:",
+            ),
+        ),
+        (OUTLETS,),
+    ),
+    Mutant(
+        "shortage-is-a-page-error",
+        "what ran out on the machine is no page's error",
+        (Edit("jobs/pipeline/steps.py", "raise shortage_of(error) or PageError(", "raise PageError("),),
+        ("tests/unit/test_pipeline.py",),
+    ),
+    Mutant(
+        "small-address-space",
+        "an address space that is too small is told before libraries crash",
+        (Edit("cli/commands.py", "    require_address_space(LEAST_ADDRESS_SPACE)\n", ""),),
+        ("tests/acceptance/test_cli_limits.py::test_a_small_address_space_is_told_before_libraries_crash",),
+    ),
+    Mutant(
+        "folder-gone-is-a-fault",
+        "a current folder that is gone is told as such",
+        (Edit("cli/surroundings.py", "and _current_folder_is_gone():", "and False:"),),
+        ("tests/acceptance/test_cli_limits.py::test_a_command_that_needs_the_current_folder_tells_that_it_is_gone",),
     ),
 )

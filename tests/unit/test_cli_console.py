@@ -129,6 +129,29 @@ def test_an_operating_system_that_has_no_room_is_no_fault_of_the_program(capsys:
     assert second.startswith("hint: Free space")
 
 
+@pytest.mark.parametrize(
+    ("error", "begins"),
+    [
+        (MemoryError(), "error E_MEMORY: The memory of this process ran out: "),
+        (ImportError("x.so: failed to map segment from shared object"), "error E_MEMORY: The memory of this process"),
+        (OSError(errno.EMFILE, "Too many open files"), "error E_OPEN_FILES: This process has as many files open"),
+        (RuntimeError("can't start new thread"), "error E_PROCESSES: The system starts no further process or thread"),
+    ],
+)
+def test_what_ran_out_is_no_fault_of_the_program(
+    capsys: pytest.CaptureFixture[str], error: Exception, begins: str
+) -> None:
+    assert print_error(error, debug=False) == 1
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith(begins)
+    assert second.startswith("hint: ")
+
+
+def test_a_file_that_is_not_there_is_no_folder_that_is_gone(capsys: pytest.CaptureFixture[str]) -> None:
+    print_error(FileNotFoundError(errno.ENOENT, "No such file or directory"), debug=False)
+    assert capsys.readouterr().err.startswith("error E_INTERNAL: ")
+
+
 def test_debug_shows_the_traceback_with_its_cause(capsys: pytest.CaptureFixture[str]) -> None:
     def fail() -> None:
         try:

@@ -10,9 +10,9 @@ import pytest
 import typer
 
 from bec_orch import __version__
-from bec_orch.cli import commands, main
+from bec_orch.cli import commands
 from bec_orch.cli.jobs import commands as jobs
-from bec_orch.cli.main import app, run
+from bec_orch.cli.program import app, run
 from tests.commands import COMMANDS, Command
 
 
@@ -125,12 +125,10 @@ def test_ctrl_c_is_130_with_a_word(capsys: pytest.CaptureFixture[str], monkeypat
     assert capsys.readouterr().err.startswith("Interrupted. What was finished is kept")
 
 
-def test_main_ends_the_process_with_the_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(main, "interrupt_on_sigterm", lambda: None)
-    monkeypatch.setattr("sys.argv", ["bec", "nonsense"])
-    with pytest.raises(SystemExit) as ended:
-        main.main()
-    assert ended.value.code == 2
+def test_main_ends_the_process_with_the_exit_code() -> None:
+    done = subprocess.run([sys.executable, "-m", "bec_orch.cli.main", "nonsense"], capture_output=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"error E_USAGE: ")
 
 
 def test_job_types_and_their_schemas(capsys: pytest.CaptureFixture[str]) -> None:
@@ -150,7 +148,8 @@ def test_the_commands_are_found_by_walking_the_program() -> None:
 def test_what_a_command_needs_is_imported_when_it_is_called() -> None:
     heavy = "{'numpy', 'pyarrow', 'psycopg', 'boto3', 'obstore', 'onnxruntime', 'cv2'}"
     program = (
-        f"import sys; from bec_orch.cli.main import run; run(['--version']); print(sorted({heavy} & set(sys.modules)))"
+        "import sys; from bec_orch.cli.program import run; run(['--version']); "
+        f"print(sorted({heavy} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == f"bec-orch {__version__}\n[]\n"

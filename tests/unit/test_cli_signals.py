@@ -1,24 +1,33 @@
 """A signal is obeyed whenever it comes."""
 
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 
 import pytest
+import typer
 
-from bec_orch.cli import signals
-from bec_orch.cli.signals import interrupt_on_sigterm, stopping
+from bec_orch.cli import interrupts
+from bec_orch.cli.main import OPTIONS_WITH_VALUE, code_if_interrupted
+from bec_orch.cli.program import app
+from bec_orch.cli.signals import stopping
 
 
 @pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGTERM)
+def as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Interrupts of the test's own; handlers as before."""
+    monkeypatch.setattr(interrupts, "INTERRUPTS", interrupts.Interrupts())
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
-    signal.signal(signal.SIGTERM, before)
-    signals._interrupted.clear()
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
-def test_an_interrupt_that_was_lost_still_stops_what_comes_after() -> None:
-    interrupt_on_sigterm()
+def test_an_interrupt_that_was_lost_still_stops_what_comes_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    interrupts.interrupt_once()
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGTERM)
     asked: list[str] = []
@@ -32,3 +41,142 @@ def test_a_signal_within_the_block_stops_and_one_after_it_is_none_of_its_busines
         assert not request.asked
         signal.raise_signal(signal.SIGTERM)
     assert asked == ["shutdown"]
+
+
+def listen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have signals interrupt this test as they do the program."""
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    interrupts.interrupt_once()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_that_follow_the_first_disturb_nobody_who_closes_things(
+    monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    listen(monkeypatch)
+    closed = []
+
+    def work() -> None:
+        try:
+            signal.raise_signal(number)
+        finally:
+            signal.raise_signal(number)
+            signal.raise_signal(signal.SIGINT)
+            closed.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert closed
+
+
+def test_one_who_asks_again_after_long_interrupts_what_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    listen(monkeypatch)
+    monkeypatch.setattr(interrupts, "_PATIENCE", 0.0)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_signals_after_a_stop_disturb_nobody_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    listen(monkeypatch)
+    with stopping(lambda _reason: None, "Stopping."):
+        signal.raise_signal(signal.SIGINT)
+    signal.raise_signal(signal.SIGINT)
+
+
+class _Interrupted:
+    """Is destroyed at the very moment at which a signal comes."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_an_interrupt_that_a_destructor_swallows_comes_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listen(monkeypatch)
+    del [_Interrupted()][0]
+    with pytest.raises(KeyboardInterrupt):
+        time.sleep(30)
+    assert capsys.readouterr().err == ""
+
+
+def test_other_exceptions_of_destructors_are_told_as_ever(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Broken:
+        def __del__(self) -> None:
+            raise ZeroDivisionError("oops")
+
+    listen(monkeypatch)
+    del [Broken()][0]
+    assert "ZeroDivisionError: oops" in capsys.readouterr().err
+
+
+def program(first: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run the program after a few lines of Python."""
+    code = f"import atexit, os, signal, sys\n{first}\nfrom bec_orch.cli.main import main\nmain()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+_WHILE_IMPORTED = """
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "bec_orch.cli.{module}":
+            os.kill(os.getpid(), signal.{number})
+sys.meta_path.insert(0, Finder())
+"""
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize(
+    ("arguments", "module", "code"),
+    [
+        (["config", "show"], "program", 130),
+        (["config", "show"], "config", 130),
+        (["--log-level", "info", "worker", "--job", "x"], "program", 0),
+        (["--log-level", "info", "worker", "--job", "x"], "worker.command", 0),
+        ([], "program", 130),
+    ],
+)
+def test_a_signal_while_modules_are_imported(number: str, arguments: list[str], module: str, code: int) -> None:
+    done = program(_WHILE_IMPORTED.format(module=module, number=number), *arguments)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr in {"", "Interrupted. What was finished is kept; run the same command again.\n"}
+
+
+def test_a_ctrl_c_before_the_program_listens_leaves_no_traceback() -> None:
+    done = program(_WHILE_IMPORTED.format(module="outlets", number="SIGINT"), "--version")
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+def test_a_signal_on_the_way_out_changes_no_exit_code(number: str) -> None:
+    done = program(f"atexit.register(os.kill, os.getpid(), signal.{number})", "--version")
+    assert done.returncode == 0
+    assert done.stdout.startswith("bec-orch ")
+    assert done.stderr == ""
+
+
+def test_the_options_that_take_a_value_before_a_command_are_known() -> None:
+    group = typer.main.get_command(app)
+    with_value = {name for option in group.params if not getattr(option, "is_flag", False) for name in option.opts}
+    assert with_value == OPTIONS_WITH_VALUE
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("worker --job x", 0),
+        ("--home /x --debug worker", 0),
+        ("--home=/x worker", 0),
+        ("--home worker run ldv1 worker", 130),
+        ("run ldv1 worker", 130),
+        ("--home", 130),
+        ("", 130),
+    ],
+)
+def test_only_a_worker_ends_well_when_it_is_interrupted(line: str, code: int) -> None:
+    assert code_if_interrupted(line.split()) == code

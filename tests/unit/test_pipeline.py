@@ -223,8 +223,12 @@ def test_a_page_that_is_missing_is_one_row() -> None:
 @pytest.mark.parametrize("step", FAULTS)
 @pytest.mark.parametrize(
     ("error", "code"),
-    [(StorageError("The store is away."), "E_STORAGE"), (MemoryError(), "E_MEMORY")],
-    ids=["store", "memory"],
+    [
+        (StorageError("The store is away."), "E_STORAGE"),
+        (MemoryError(), "E_MEMORY"),
+        (RuntimeError("can't start new thread"), "E_PROCESSES"),
+    ],
+    ids=["store", "memory", "threads"],
 )
 def test_a_passing_fault_stops_the_volume_and_keeps_what_is_done(step: str, error: Exception, code: str) -> None:
     rows = MemoryRows()
@@ -252,7 +256,12 @@ def test_a_fault_of_the_source_stops_the_volume_at_once() -> None:
 
 @pytest.mark.parametrize("batch_size", [1, 8])
 @pytest.mark.parametrize(
-    ("error", "code"), [(RuntimeError("CUDA failure 700"), "E_MODEL_FAILED"), (MemoryError(), "E_MEMORY")]
+    ("error", "code"),
+    [
+        (RuntimeError("CUDA failure 700"), "E_MODEL_FAILED"),
+        (MemoryError(), "E_MEMORY"),
+        (RuntimeError("can't start new thread"), "E_PROCESSES"),
+    ],
 )
 def test_a_fault_of_the_model_is_the_machines(error: Exception, code: str, batch_size: int) -> None:
     def fail(items: Sequence[bytes]) -> None:

@@ -58,7 +58,7 @@ def command(
 def _summary(reports: Sequence[WorkerReport]) -> dict[str, Any]:
     outcomes = sum((report.outcomes for report in reports), start=Counter())
     reasons = {report.stop_reason for report in reports}
-    failed = sum(len(report.failed) for report in reports)
+    failed = sum(report.failed for report in reports)
     return {"outcomes": outcomes, "stop_reason": ", ".join(sorted(reasons)), "failed": failed}
 
 

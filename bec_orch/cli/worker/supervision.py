@@ -5,10 +5,10 @@ somebody who knows why, and at which page.
 """
 
 import logging
+import math
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -17,16 +17,18 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
+from bec_orch.cli import outlets, surroundings
 from bec_orch.cli.composition import work_dir
 from bec_orch.cli.console import EXIT_DONE, EXIT_FAILED, print_error
+from bec_orch.cli.interrupts import interrupt_once, leave
 from bec_orch.cli.invocation import prepare
-from bec_orch.cli.signals import interrupt_on_sigterm, stopping
+from bec_orch.cli.signals import stopping
 from bec_orch.config import Settings
 from bec_orch.core.worker_runtime import WorkerReport
-from bec_orch.errors import BecError, DatabaseError, DatabaseRefused, VolumeStalled
+from bec_orch.errors import DatabaseError, DatabaseRefused
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.deaths import Deaths
-from bec_orch.orch.post_mortem import cause_of, oom_kills, record_deaths
+from bec_orch.orch.post_mortem import LATE, cause_of, oom_kills, record_deaths
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +38,8 @@ Work = Callable[[Settings], tuple[WorkerReport, int]]
 # Seconds; as long may pass before a process hears of a signal.
 _LOOK_EVERY = 0.2
 _LONGEST_PAUSE = 30.0
+# Seconds beyond the grace for the last writes. With the parent's own it stays within the 20 of the systemd unit.
+_LAST_WRITES = 15.0
 
 
 @dataclass(eq=False)
@@ -44,6 +48,7 @@ class _Child:
     reports: Connection
     oom_kills_before: int
     told: int = 0
+    late: bool = False
 
 
 @dataclass
@@ -68,6 +73,7 @@ class Supervisor:
     _codes: list[int] = field(default_factory=list)
     _victims: set[object] = field(default_factory=set)
     _asked: int = 0
+    _end_by: float = math.inf
 
     def run(self) -> int:
         """Work; gives one exit code for all. `reports` has what those told that ended by themselves."""
@@ -75,8 +81,9 @@ class Supervisor:
             for _ in range(self.processes):
                 self._start(self.settings)
             while self._children:
-                wait([child.process.sentinel for child in self._children], _LOOK_EVERY)
+                self._wait_and_hear()
                 self._tell()
+                self._end_the_late()
                 for child in [child for child in self._children if child.process.exitcode is not None]:
                     self._children.remove(child)
                     self._ended(child)
@@ -89,12 +96,34 @@ class Supervisor:
         reports, told = spawn.Pipe(duplex=False)
         process = spawn.Process(target=_child, args=(settings, self.work, told))
         child = _Child(process, reports, oom_kills())
-        process.start()
+        # Born deaf to it: Ctrl-C at a terminal goes to the whole group, and may come before the process can say so.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         told.close()
         self._children.append(child)
 
+    def _wait_and_hear(self) -> None:
+        """Wait until a process ended or told its report, which it may do long before it ends."""
+        telling = {child.reports: child for child in self._children if not child.reports.closed}
+        for ready in wait([*telling, *(child.process.sentinel for child in self._children)], _LOOK_EVERY):
+            if isinstance(ready, Connection):
+                self._hear(telling[ready])
+
+    def _hear(self, child: _Child) -> None:
+        """Take what a process tells, which is all at once: one that died before or while it did so told nothing."""
+        with child.reports, suppress(EOFError):
+            try:
+                self.reports.append(child.reports.recv())
+            except OSError as error:
+                logger.warning("worker.report_cut", extra={"pid": child.process.pid, "why": str(error)})
+
     def _ask(self, _reason: str) -> None:
         self._asked += 1
+        grace = self.settings.grace_seconds if self._asked == 1 else 0.0
+        self._end_by = min(self._end_by, time.monotonic() + grace + _LAST_WRITES)
 
     def _tell(self) -> None:
         """Pass on each request to stop. Not from the signal's handler: it may come while a process is being started."""
@@ -102,11 +131,24 @@ class Supervisor:
             while child.told < self._asked:
                 child.told += 1
                 child.process.terminate()
+                # One that was stopped (SIGSTOP) hears of it only when it goes on.
+                _signal(child, signal.SIGCONT)
+
+    def _end_the_late(self) -> None:
+        """Kill what goes on after the grace: a library that hangs, or a process that nobody lets go on."""
+        if time.monotonic() < self._end_by:
+            return
+        for child in self._children:
+            if not child.late:
+                logger.error("worker.late", extra={"pid": child.process.pid})
+            child.late = True
+            _signal(child, signal.SIGKILL)
 
     def _ended(self, child: _Child) -> None:
         code = child.process.exitcode or EXIT_DONE
-        with child.reports, suppress(EOFError):  # one that died has told nothing
-            self.reports.append(child.reports.recv())
+        if not child.reports.closed and child.reports.poll():
+            self._hear(child)
+        child.reports.close()
         died = self._recorded(child, code) or (code < 0 and code != -signal.SIGTERM)
         if died and not self._asked and len(self._victims) < self.settings.black_hole_guard:
             self._replace()
@@ -119,7 +161,7 @@ class Supervisor:
 
     def _recorded(self, child: _Child, code: int) -> bool:
         """Record what a process left, if it left something; counts the deaths in a row of different tasks."""
-        cause = cause_of(code, out_of_memory=oom_kills() > child.oom_kills_before)
+        cause = LATE if child.late else cause_of(code, out_of_memory=oom_kills() > child.oom_kills_before)
         pid = child.process.pid or 0
         try:
             found = record_deaths(work_dir(self.settings), Deaths(self.database), {pid: cause})
@@ -152,32 +194,42 @@ def common_code(codes: Iterable[int]) -> int:
     return EXIT_DONE if not failed else failed.pop() if len(failed) == 1 else EXIT_FAILED
 
 
+def _signal(child: _Child, number: signal.Signals) -> None:
+    # As long as nobody has waited for it, its process id is its own.
+    if child.process.pid and child.process.exitcode is None:
+        os.kill(child.process.pid, number)
+
+
 def _child(settings: Settings, work: Work, told: Connection) -> None:
-    # Ctrl-C goes to the whole group of processes; the parent passes it on, and once is enough.
+    # The parent passes Ctrl-C on, and once is enough.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    interrupt_on_sigterm()
+    outlets.install()
+    interrupt_once()
     try:
         prepare(settings, "info")
-        _end_with_parent()
+        _end_with_parent(settings.grace_seconds + _LAST_WRITES)
         report, code = work(settings)
-        told.send(report)
-    except VolumeStalled as error:
-        # The call that hangs would keep the process from ending in order.
-        os._exit(print_error(error, debug=False))
-    except BecError as error:
-        sys.exit(print_error(error, debug=False))
+        with suppress(BrokenPipeError):  # the parent was killed
+            told.send(report)
     except KeyboardInterrupt:
-        sys.exit(EXIT_DONE)
-    sys.exit(code)
+        code = EXIT_DONE
+    except Exception as error:
+        if surroundings.told(error) is None:
+            raise
+        code = print_error(error, debug=False)
+    leave(code)
 
 
-def _end_with_parent() -> None:
-    """Stop as by SIGTERM when the parent is gone: nobody else would tell."""
+def _end_with_parent(within: float) -> None:
+    """Stop as by SIGTERM when the parent is gone, and so many seconds later at the latest: nobody else sees to it."""
     parent = multiprocessing.parent_process()
 
     def watch() -> None:
         if parent:
             wait([parent.sentinel])
             os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(within)
+            logger.error("worker.late", extra={"pid": os.getpid()})
+            os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=watch, name="parent-watch", daemon=True).start()

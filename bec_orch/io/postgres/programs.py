@@ -69,6 +69,8 @@ class PgPrograms:
             errors="replace",
             timeout=time_limit,
             check=False,
+            # Ctrl-C at a terminal reaches all that run there: not the one that stops the server.
+            start_new_session=True,
         )
 
     def _check_reachable(self) -> None:

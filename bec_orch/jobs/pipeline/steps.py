@@ -6,6 +6,7 @@ from typing import Generic
 
 from bec_orch.core.metrics import Stopwatch
 from bec_orch.core.models import Page
+from bec_orch.core.shortages import shortage_of
 from bec_orch.errors import BecError, PageError, RetryableError
 from bec_orch.jobs.pipeline.page_job import ItemT, OutputT, PageJob, Round, Row, StateT
 from bec_orch.jobs.pipeline.threads import ResultT
@@ -39,12 +40,10 @@ class Steps(Generic[ItemT, OutputT, StateT]):
             outputs = self._job.infer(items)
             if len(outputs) != len(items):
                 raise ValueError(f"{len(outputs)} outputs for {len(items)} items")
-        except MemoryError as error:
-            raise _no_memory("infer") from error
         except BecError:
             raise
         except Exception as error:  # engines raise what they like, mostly RuntimeError, for faults of GPU and driver
-            raise RetryableError(
+            raise shortage_of(error) or RetryableError(
                 f"The model failed: {type(error).__name__}: {error}", code="E_MODEL_FAILED", hint="Run `bec doctor`."
             ) from error
         return outputs
@@ -67,19 +66,9 @@ def isolated(stage: str, function: Callable[[], ResultT]) -> ResultT:
     """Make a page's error of what one page's bytes make a job's function raise."""
     try:
         return function()
-    except MemoryError as error:
-        raise _no_memory(stage) from error
     except BecError:
         raise
     except Exception as error:  # a page is an isolation boundary: one that nobody thought of costs no other
-        raise PageError(
+        raise shortage_of(error) or PageError(
             f"{type(error).__name__}: {error}", stage=stage, code="E_PAGE_UNEXPECTED", hint="Report it, with the page."
         ) from error
-
-
-def _no_memory(stage: str) -> RetryableError:
-    return RetryableError(
-        f"There was not enough memory to {stage} a page.",
-        code="E_MEMORY",
-        hint="Lower the memory budget or the number of threads, or take a larger machine.",
-    )

@@ -162,6 +162,18 @@ def test_the_task_stops_when_the_lease_is_lost() -> None:
         stop.check()
 
 
+def test_a_task_that_began_to_stop_has_stopped_whatever_is_renewed_then() -> None:
+    clock = Clock()
+    lease = lease_of(Store(True), Queue(), clock)
+    stop = TaskStop(lease, WorkerStop(10, clock), clock)
+    clock.now += LEASE
+    assert stop.reason() == "lease_lost"
+    lease._renew()
+    assert not lease.lost
+    with pytest.raises(LeaseLost):
+        stop.check()
+
+
 class Held:
     lost = False
 
@@ -191,6 +203,20 @@ def test_a_task_that_does_not_fit_stops_at_the_page_boundary() -> None:
     clock.now += 30
     stop.progress(20, 40)
     worker.request("SIGTERM")
+    with pytest.raises(Interrupted, match="SIGTERM"):
+        stop.check()
+
+
+def test_a_task_that_began_to_stop_has_stopped_however_quick_its_last_pages_are() -> None:
+    clock = Clock()
+    worker = WorkerStop(70, clock)
+    stop = task_stop(worker, clock)
+    stop.progress(10, 40)
+    clock.now += 30
+    stop.progress(20, 40)
+    worker.request("SIGTERM")
+    assert stop.reason() == "SIGTERM"
+    stop.progress(39, 40)
     with pytest.raises(Interrupted, match="SIGTERM"):
         stop.check()
 

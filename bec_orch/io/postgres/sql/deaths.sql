@@ -11,10 +11,10 @@ SET outcome = 'died', ended_at = clock_timestamp(), charged = %(charged)s, code 
 WHERE task_id = %(task_id)s AND attempt = %(attempt)s AND outcome IS NULL
 
 -- name: deadly_pages
--- The pages at which as many attempts died as the job allows, and whether the last one was among them.
+-- The pages at which as many attempts died, by their own fault, as the job allows, and whether the last one was among them.
 SELECT page, bool_or(a.attempt = %(attempt)s) AS just_now
 FROM task_attempts a, unnest(a.died_at) page
-WHERE a.task_id = %(task_id)s
+WHERE a.task_id = %(task_id)s AND a.charged
 GROUP BY page
 HAVING count(*) >= %(max_attempts)s
 

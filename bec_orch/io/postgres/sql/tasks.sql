@@ -125,7 +125,7 @@ SELECT %(task_id)s, %(attempt)s, j.id, %(worker_id)s, %(token)s, j.config, j.con
 FROM jobs j WHERE j.id = %(job_id)s
 ON CONFLICT (task_id, attempt) DO UPDATE SET token = task_attempts.token
 RETURNING config, config_hash, ARRAY(
-    SELECT unnest(died.died_at) FROM task_attempts died WHERE died.task_id = %(task_id)s) AS deaths
+    SELECT unnest(died.died_at) FROM task_attempts died WHERE died.task_id = %(task_id)s AND died.charged) AS deaths
 
 -- name: close_attempt
 UPDATE task_attempts

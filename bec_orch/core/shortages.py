@@ -1,0 +1,64 @@
+"""What ran out on this machine (memory, disk, open files, processes), known by numbers or by a library's words.
+
+Nothing of it is the fault of a task or of the program: it passes, or somebody raises a limit.
+"""
+
+import errno
+from dataclasses import dataclass
+
+from bec_orch.errors import FREE_SPACE, NO_ROOM, DiskFullError, RetryableError
+
+
+@dataclass(frozen=True, slots=True)
+class _Shortage:
+    """One thing that may run out."""
+
+    numbers: frozenset[int]
+    words: tuple[str, ...]
+    code: str
+    message: str
+    hint: str
+
+    def explains(self, error: BaseException) -> bool:
+        """Tell whether an error comes of it."""
+        text = str(error)
+        return getattr(error, "errno", None) in self.numbers or any(word in text for word in self.words)
+
+
+_MEMORY = _Shortage(
+    frozenset({errno.ENOMEM}),
+    ("failed to map segment", "Cannot allocate memory"),
+    "E_MEMORY",
+    "The memory of this process ran out",
+    "Give it less to do at once (BEC_MEMORY_BUDGET_MIB, BEC_THREADS), raise `ulimit -v`, or take more memory.",
+)
+_FILES = _Shortage(
+    frozenset({errno.EMFILE, errno.ENFILE}),
+    ("Too many open files",),
+    "E_OPEN_FILES",
+    "This process has as many files open as it may",
+    "Raise the limit, as with `ulimit -n 4096`, and run the same command again.",
+)
+_PROCESSES = _Shortage(
+    frozenset({errno.EAGAIN}),
+    ("can't start new thread",),
+    "E_PROCESSES",
+    "The system starts no further process or thread for this user",
+    "End others, or raise the limit (`ulimit -u`, `ulimit -v`), and run the same command again.",
+)
+
+
+def shortage_of(error: BaseException) -> RetryableError | None:
+    """Give what an error says of something that ran out; None: it says nothing of that."""
+    if isinstance(error, MemoryError):
+        return _told(_MEMORY, "no more was given")
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return DiskFullError(f"The disk is full: {error}.", hint=FREE_SPACE)
+    if not isinstance(error, OSError | RuntimeError | ImportError):
+        return None
+    found = next((one for one in (_MEMORY, _FILES, _PROCESSES) if one.explains(error)), None)
+    return _told(found, str(error)) if found else None
+
+
+def _told(shortage: _Shortage, why: str) -> RetryableError:
+    return RetryableError(f"{shortage.message}: {why.removesuffix('.')}.", code=shortage.code, hint=shortage.hint)
