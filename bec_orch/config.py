@@ -22,6 +22,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, NoDecode, SettingsConfigDict
 
+from bec_orch.core.wording import clause
 from bec_orch.errors import ConfigError
 
 PREFIX = "BEC_"
@@ -359,7 +360,7 @@ def _config_error(error: ValidationError) -> ConfigError:
 
 
 def _words(fault: Mapping[str, Any]) -> str:
-    return str(fault["msg"]).removeprefix("Value error, ")
+    return clause(str(fault["msg"]).removeprefix("Value error, "))
 
 
 def _as_text(value: Any) -> str | None:

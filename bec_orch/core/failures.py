@@ -1,6 +1,8 @@
 """From an exception to the failure that SQL and the command line show."""
 
 from bec_orch.core.models import Failure
+from bec_orch.core.names import escaped
+from bec_orch.core.wording import named, said
 from bec_orch.errors import NO_ROOM, BecError, fingerprint
 
 _LONGEST_MESSAGE = 2000
@@ -19,10 +21,10 @@ def failure_of(error: BaseException, stage: str) -> Failure:
     if isinstance(error, MemoryError):
         return _failure("E_MEMORY", stage, "The worker's memory ran out.", retryable=True, charged=False)
     if isinstance(error, OSError) and error.errno in NO_ROOM:
-        return _failure("E_DISK_FULL", stage, f"The disk is full: {error}.", retryable=True, charged=False)
-    return _failure("E_UNEXPECTED", stage, f"{type(error).__name__}: {error}", retryable=True, charged=True)
+        return _failure("E_DISK_FULL", stage, f"The disk is full: {said(error)}.", retryable=True, charged=False)
+    return _failure("E_UNEXPECTED", stage, f"{named(error)}.", retryable=True, charged=True)
 
 
 def _failure(code: str, stage: str, message: str, *, retryable: bool, charged: bool, hint: str = "") -> Failure:
-    text = message.replace("\x00", "\\0")[:_LONGEST_MESSAGE]
+    text = escaped(message)[:_LONGEST_MESSAGE]
     return Failure(code, stage, text, fingerprint(code, stage, text), retryable, charged, hint)

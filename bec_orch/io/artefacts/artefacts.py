@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from bec_orch.core.fault_points import FaultPoint, reached
 from bec_orch.core.models import ArtefactFile, ArtefactLocation, Manifest
 from bec_orch.core.ports import AttemptKey, Success
+from bec_orch.core.wording import said
 from bec_orch.errors import StorageError, TerminalError
 from bec_orch.io.artefacts.attempt_files import StoredAttempt
 from bec_orch.io.artefacts.holdings import Holding, holding_of, holdings, litter_of
@@ -140,7 +141,7 @@ class StoredArtefacts:
             try:
                 yield from self._batches(entry, columns, batch_size)
             except BrokenParquet as error:
-                raise _unreadable(file, f"cannot be read ({error})") from error
+                raise _unreadable(file, f"cannot be read ({said(error)})") from error
 
     def _batches(self, entry: Entry, columns: Sequence[str] | None, batch_size: int) -> Iterator[pa.RecordBatch]:
         with self._objects.open(entry) as opened:

@@ -13,7 +13,7 @@ from bec_orch.jobs.ocrv1 import tesseract
 from bec_orch.jobs.ocrv1.config import Ocrv1Config
 from bec_orch.jobs.ocrv1.line_images import cut_lines
 from bec_orch.jobs.ocrv1.recogniser import EMPTY, load_recogniser
-from bec_orch.jobs.shared.model_session import file_digest
+from bec_orch.jobs.shared.model_files import digest_of
 from tests.unit.fakes import resources
 from tests.unit.ocrv1.made import box_contour, lines_at
 
@@ -65,7 +65,7 @@ def test_pictures_too_small_to_read_are_empty(bod: Path) -> None:
 
 def test_the_language_is_named_with_its_digest(bod: Path) -> None:
     (model,) = opened(tessdata=str(bod)).models
-    assert (model.name, model.digest) == ("tesseract/bod.traineddata", file_digest(bod))
+    assert (model.name, model.digest) == ("tesseract/bod.traineddata", digest_of((bod).read_bytes()))
 
 
 def test_a_language_may_be_a_file_by_any_name(bod: Path, tmp_path: Path) -> None:
