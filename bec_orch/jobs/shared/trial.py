@@ -18,13 +18,13 @@ from typing import Any
 from bec_orch.core.wording import said
 from bec_orch.errors import ConfigError, RetryableError
 
-CPU_SECONDS = 60
-"""CPU time of a trial. The slowest model known takes 5 s."""
+CPU_SECONDS = 30
+"""CPU time of a trial. A usual model takes 0.5 s, most of it to start Python."""
 SECONDS = 600.0
 """For the same by the clock, on a machine that has much else to do."""
 SPARE_BYTES = 4 * 2**30
 TIMES_THE_FILE = 8
-"""Memory of a trial: so much, and so many times the largest file. The largest model known takes 1 GiB on a page."""
+"""Memory of a trial: so much, and so many times the largest file. The default line model takes up to 1 GiB."""
 _KEPT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 
