@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -184,7 +185,7 @@ def test_a_trial_gets_nothing_of_the_environment(
 def test_a_machine_without_room_for_a_process_is_no_fault_of_the_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trial.sys, "executable", str(tmp_path / "nothing"))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "nothing"))
     with pytest.raises(RetryableError) as caught:
         trial.try_model("odd_child", "The model 'm'", tmp_path, {})
     assert caught.value.code == "E_MODEL_TRIAL"
@@ -218,6 +219,6 @@ class TestTraineddata:
     def test_a_language_that_ends_its_process_is_told(self, parts: dict[int, bytes], tmp_path: Path) -> None:
         network = bytearray(parts[NETWORK])
         # How much the first part of the network gives: Tesseract aborts when the next one does not take as much.
-        network[50:54] = (7).to_bytes(4, "little")
+        network[60:64] = (7).to_bytes(4, "little")
         error = self.refused(tmp_path / "bod.traineddata", made.traineddata({**parts, NETWORK: bytes(network)}))
         assert "ended the process that tried it (SIGABRT)" in error.message

@@ -110,8 +110,8 @@ def unknown_kind_of_page() -> bytes:
         (encrypted, "it is encrypted"),
         (footer_of_gigabytes, "its footer has 2147483648 bytes"),
         (long_metadata, "its footer has"),
-        (negative_size, "below zero"),
-        (unknown_kind_of_page, "of no known kind"),
+        (negative_size, "a number below zero"),
+        (unknown_kind_of_page, "is of the kind 63"),
     ],
 )
 def test_a_file_that_is_made_to_do_harm_is_broken(make: Callable[[], bytes], told: str) -> None:

@@ -6,8 +6,9 @@ pages say. So these headers are read first: a small struct in Thrift's compact f
 """
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import IO, Any
 
 import pyarrow as pa
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 MOST_FOOTER_BYTES = 16 * 2**20
 """The footer of an artefact of 40,000 pages has some 300 KB."""
 MOST_CHUNKS = 200_000
+MOST_PAGES = 500_000
 MOST_COLUMNS = 1000
 MOST_ROWS = 1_000_000
 """Volumes of the library have up to some thousand pages."""
@@ -61,15 +63,22 @@ def check_sizes(parquet: pq.ParquetFile, file: IO[bytes], columns: Sequence[str]
         raise ValueError(f"it has {found.num_columns} columns in {found.num_row_groups} groups")
     if not 0 <= found.num_rows <= MOST_ROWS:
         raise ValueError(f"it has {found.num_rows} rows")
+    seen = 0
     for number in range(found.num_row_groups):
         group = found.row_group(number)
         chunks = (group.column(place) for place in range(found.num_columns))
-        wanted = [chunk for chunk in chunks if columns is None or chunk.path_in_schema.split(".")[0] in columns]
-        pages = [page for chunk in wanted for page in _pages(file, chunk)]
-        if sum(page.size for page in pages) > MOST_GROUP_BYTES:
-            raise ValueError(f"its row group {number + 1} is larger than {MOST_GROUP_BYTES} bytes")
-        if sum(page.values for page in pages if page.kind != _DICTIONARY_PAGE) > MOST_GROUP_VALUES:
-            raise ValueError(f"its row group {number + 1} has more than {MOST_GROUP_VALUES} values")
+        wanted = (chunk for chunk in chunks if columns is None or chunk.path_in_schema.split(".")[0] in columns)
+        size = values = 0
+        for page in chain.from_iterable(_pages(file, chunk) for chunk in wanted):
+            seen += 1
+            size += page.size
+            values += page.values
+            if size > MOST_GROUP_BYTES:
+                raise ValueError(f"its row group {number + 1} is larger than {MOST_GROUP_BYTES} bytes")
+            if values > MOST_GROUP_VALUES:
+                raise ValueError(f"its row group {number + 1} has more than {MOST_GROUP_VALUES} values")
+            if seen > MOST_PAGES:
+                raise ValueError(f"it has more than {MOST_PAGES} pages")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,16 +114,23 @@ def _page(file: IO[bytes], at: int) -> _Page:
     file.seek(at)
     header = _Header(file.read(_HEADER_BYTES))
     fields = header.struct()
-    kind, size, packed = (fields.get(number, -1) for number in (1, 2, 3))
-    if size < 0 or packed < 0 or kind not in _DETAILS:
-        raise ValueError("a page of it has a size below zero, or is of no known kind")
+    kind, size, packed = (_number(fields, number) for number in (1, 2, 3))
+    if kind not in _DETAILS:
+        raise ValueError(f"a page of it is of the kind {kind}")
     field, encoding = _DETAILS[kind]
     details = fields[field]
+    if not isinstance(details, dict):
+        raise ValueError("the header of a page does not tell of its values")  # noqa: TRY004  (it is the file's fault)
     if details.get(encoding) == _DELTA_BYTE_ARRAY:
         raise ValueError("it has texts that repeat each other (DELTA_BYTE_ARRAY)")
-    if details[1] < 0:
-        raise ValueError(f"a page of it has {details[1]} values")
-    return _Page(kind, at + header.at, packed, size, details[1])
+    return _Page(kind, at + header.at, packed, size, _number(details, 1))
+
+
+def _number(fields: Mapping[int, Any], number: int) -> int:
+    found = fields[number]
+    if type(found) is not int or found < 0:
+        raise ValueError("the header of a page has a number below zero, or none")
+    return found
 
 
 def _longest_text(file: IO[bytes], page: _Page, compression: str) -> int:
@@ -175,13 +191,13 @@ class _Header:
         return byte
 
     def _number(self) -> int:
-        found = shift = 0
-        while True:
+        found = 0
+        for shift in range(0, 70, 7):
             byte = self._next()
             found |= (byte & 127) << shift
             if byte < 128:  # noqa: PLR2004  (the bit that says that more follow)
                 return found
-            shift += 7
+        raise ValueError("the header of a page has a number of more than 64 bits")
 
     def _signed(self) -> int:
         found = self._number()

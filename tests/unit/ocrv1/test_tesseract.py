@@ -15,6 +15,7 @@ from bec_orch.jobs.ocrv1.line_images import cut_lines
 from bec_orch.jobs.ocrv1.recogniser import EMPTY, load_recogniser
 from bec_orch.jobs.shared.model_files import digest_of
 from tests.unit.fakes import resources
+from tests.unit.harmful_models import traineddata
 from tests.unit.ocrv1.made import box_contour, lines_at
 
 Grey = NDArray[np.uint8]
@@ -106,6 +107,13 @@ def test_languages_are_found_where_this_machine_has_them(bod: Path, monkeypatch:
 
 def test_a_broken_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "bod.traineddata").write_bytes(b"no language")
+    with pytest.raises(ConfigError, match=r"bod\.traineddata' is no data of Tesseract") as caught:
+        opened(tessdata=str(tmp_path))
+    assert caught.value.code == "E_MODEL_INVALID"
+
+
+def test_a_language_that_tesseract_does_not_take_is_told(tmp_path: Path) -> None:
+    (tmp_path / "bod.traineddata").write_bytes(traineddata({17: b"no network"}))
     with pytest.raises(ConfigError, match="cannot use the language 'bod'") as caught:
         opened(tessdata=str(tmp_path))
     assert caught.value.code == "E_OCR_LANGUAGE"

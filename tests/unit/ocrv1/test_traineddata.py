@@ -82,7 +82,7 @@ def test_the_languages_that_a_language_loads_are_looked_at_too(tmp_path: Path) -
     (tmp_path / "two.traineddata").write_bytes(traineddata({0: b"tessedit_load_sublangs one\ndebug_file x", **NETWORK}))
     for asked in ({"path": tmp_path, "language": "one"}, {"path": tmp_path / "one.traineddata"}):
         with pytest.raises(ConfigError, match=r"two\.traineddata' sets Tesseract's variable `debug_file`") as caught:
-            opened(**asked)  # type: ignore[arg-type]
+            opened(**asked)
         assert caught.value.code == "E_MODEL_INVALID"
 
 
