@@ -9,10 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bec_orch.errors import StorageError
+from bec_orch.errors import StorageError, TerminalError
 from bec_orch.io.artefacts import artefacts as module
 from bec_orch.io.artefacts import parquet_bounds
+from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.artefacts.parquet import BrokenParquet, reading, to_be_read
+from bec_orch.io.artefacts.success_json import MOST_BYTES, success_key
+from bec_orch.io.stores.storage import Stores
 from tests.fuzz.targets import parquet_files, stored_parquet
 
 MOST_TAKEN = 8 * 2**20
@@ -169,3 +172,26 @@ def test_a_table_that_would_take_all_memory_is_not_read_whole(monkeypatch: pytes
     artefacts, success = stored_parquet(parquet_files()[0])
     with pytest.raises(StorageError, match="has more than 100 bytes of rows"):
         artefacts.read_rows(success)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b" " * MOST_BYTES + b"{}",
+        b'{"inputs": ' + b"[" * 100_000,
+        b'{"attempt": ' + b"9" * 5000 + b"}",
+        b'{"files": [], "pages": {"ok": 1e300, "skipped": 0, "error": 0}}',
+        b'{"files": [], "pages": {"ok": -1, "skipped": 0, "error": 0}}',
+        b'{"task": "1", "task": "2"}',
+        b'{"inputs": {"a": "1", "a": "2"}}',
+    ],
+)
+def test_a_success_json_that_is_made_to_do_harm_is_broken(data: bytes) -> None:
+    _, success = stored_parquet(b"")
+    key = success_key(success.location)
+    objects = Stores().open("memory://success")
+    objects.delete([key])
+    objects.create(key, data)
+    with pytest.raises(TerminalError, match="cannot be read as a success") as caught:
+        StoredArtefacts(objects, Path("nowhere")).success(success.location)
+    assert caught.value.code == "E_ARTEFACT_BROKEN"
