@@ -25,6 +25,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
 
+from bec_orch.core.wording import clause
 from bec_orch.env_file import ENV_FILE, check_origins, read_env_file
 from bec_orch.errors import ConfigError
 
@@ -375,7 +376,7 @@ def _config_error(error: ValidationError) -> ConfigError:
 
 
 def _words(fault: Mapping[str, Any]) -> str:
-    return str(fault["msg"]).removeprefix("Value error, ")
+    return clause(str(fault["msg"]).removeprefix("Value error, "))
 
 
 def _as_text(value: Any) -> str | None:

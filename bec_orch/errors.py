@@ -215,14 +215,16 @@ class Interrupted(BecError):  # noqa: N818
     default_code = "E_INTERRUPTED"
 
 
-_NUMBERS = re.compile(r"[0-9]+")
+# Paths, URLs, and numbers of any base: digests, ETags and addresses are words of hex digits with a number among them.
+_PATHS = re.compile(r"(?:[a-z0-9]+:/)?/[^\s'\",;]*")
+_NUMBERS = re.compile(r"0x[0-9a-f]+|\b(?=[a-f]*[0-9])[0-9a-f]{6,}\b|[0-9]+", re.IGNORECASE)
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
 
 
 def fingerprint(code: str, stage: str, message: str) -> str:
     """Name a failure by what is the same each time it happens: 12 hex digits of a SHA-256.
 
-    Quoted names and numbers are taken out of the message, so that the same fault on two volumes is one group.
+    Quoted names, paths and numbers are taken out of the message, so that the same fault on two volumes is one group.
     """
-    pattern = _NUMBERS.sub("0", _QUOTED.sub("''", message))
+    pattern = _NUMBERS.sub("0", _PATHS.sub("/", _QUOTED.sub("''", message)))
     return hashlib.sha256(f"{code}\n{stage}\n{pattern}".encode()).hexdigest()[:12]

@@ -89,5 +89,6 @@ class ToyJob:
                 error_stage=error.stage,
                 error_type=error.code,
                 error_message=error.message,
+                error_hint=error.hint,
             )
         return PageOutcome(page.index, PageState.OK, read.etag, {"length": len(read.data) * self._config.factor})

@@ -19,6 +19,7 @@ from bec_orch.core.job_worker import WorkerResources
 from bec_orch.core.job_workers import JobWorkerCache
 from bec_orch.core.models import Job, WorkerInfo
 from bec_orch.core.runtime_parts import Activities, WorkerObserver, WorkerOptions, WorkerParts
+from bec_orch.core.wording import said
 from bec_orch.errors import ConfigError
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.aws.clients import AwsOptions
@@ -234,7 +235,7 @@ def work_dir(settings: Settings) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(
-            f"The folder {folder} cannot be made: {error.strerror}.", code="E_HOME", hint="Set BEC_HOME to another one."
+            f"The folder {folder} cannot be made: {said(error)}.", code="E_HOME", hint="Set BEC_HOME to another one."
         ) from error
     return folder
 

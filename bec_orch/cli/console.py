@@ -3,6 +3,7 @@
 import dataclasses
 import datetime as dt
 import json
+import re
 import shutil
 import sys
 import traceback
@@ -18,6 +19,8 @@ from rich.text import Text
 
 from bec_orch.cli import interrupts
 from bec_orch.cli.surroundings import told
+from bec_orch.core.names import escaped
+from bec_orch.core.wording import named
 from bec_orch.errors import BecError, DatabaseRefused, Interrupted, UsageError
 from bec_orch.logging_setup import redacted, without_url_passwords
 
@@ -77,7 +80,9 @@ def warn(message: str, hint: str) -> None:
 
 def print_json(value: Any) -> None:
     """Print a value as JSON: dataclasses as objects, times in ISO 8601."""
-    sys.stdout.write(without_url_passwords(json.dumps(value, default=_as_json, indent=2, ensure_ascii=False)) + "\n")
+    text = without_url_passwords(json.dumps(value, default=_as_json, indent=2, ensure_ascii=False))
+    # Names that are no UTF-8 are half surrogates, which JSON can write and UTF-8 cannot.
+    sys.stdout.write(re.sub("[\ud800-\udfff]", lambda half: f"\\u{ord(half[0]):04x}", text) + "\n")
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], *, empty: str) -> None:
@@ -121,7 +126,7 @@ def print_error(error: BaseException, *, debug: bool) -> int:
         sys.stderr.write(redacted("".join(traceback.format_exception(error))))
     known = told(error)
     if known is None:
-        note(f"error E_INTERNAL: {type(error).__name__}: {_one_line(str(error))}")
+        note(f"error E_INTERNAL: {named(error)}")
         note("hint: This is a fault of the program. Run it again as `bec --debug ...` and report what it prints.")
         return EXIT_FAILED
     note(f"error {known.code}: {_one_line(known.message)}")
@@ -185,7 +190,7 @@ def _as_json(value: Any) -> Any:
 def _printable(text: str) -> str:
     """Mask passwords of URLs, and escape what could steer the terminal: names come from outside."""
     shown = without_url_passwords(text)
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in shown)
+    return "\n".join(escaped(line) for line in shown.split("\n"))
 
 
 def _one_line(text: str) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from bec_orch.core.wording import said
 from bec_orch.errors import ConfigError
 from bec_orch.orch.volume_lists import parse_volume
 
@@ -38,7 +39,7 @@ def read_config(file: Path | None, text: str | None) -> dict[str, Any] | None:
         raise ConfigError("--config and --config-text were both given.", hint="Give one of them.")
     if file:
         text = _content(file)
-    return None if text is None else _json_object(text, str(file) if file else "--config-text")
+    return None if text is None else _json_object(text, f"'{file}'" if file else "--config-text")
 
 
 def parse_names(volume: str) -> tuple[str, str]:
@@ -55,7 +56,7 @@ def _content(file: Path) -> str:
     try:
         return file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        reason = said(error) if isinstance(error, OSError) else "it is not UTF-8"
         raise ConfigError(f"The config file '{file}' cannot be read: {reason}.", hint="Give a JSON file.") from error
 
 
@@ -63,7 +64,9 @@ def _json_object(text: str, where: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
-        raise ConfigError(f"The config in {where} is not JSON: {error}.", code="E_JOB_CONFIG", hint=_LIKE) from error
+        raise ConfigError(
+            f"The config in {where} is not JSON: {said(error)}.", code="E_JOB_CONFIG", hint=_LIKE
+        ) from error
     if not isinstance(value, dict):
         raise ConfigError(f"The config in {where} is not a JSON object.", code="E_JOB_CONFIG", hint=_LIKE)
     return value

@@ -180,7 +180,7 @@ class Attempt:
             f"{pages.error} of {pages.ok + pages.error} pages failed, more than {limit:.0%}; "
             f"for example page {example.index + 1} '{manifest.pages[example.index].filename}': {example.error_message}",
             code=code,
-            hint="Mend the images, or allow more with `--max-page-error-rate`.",
+            hint=f"{example.error_hint or 'Mend the images.'} More are allowed with `--max-page-error-rate`.",
         )
 
     def _publish(self, manifest: Manifest, result: TaskResult, *, replaces: Success | None) -> Success:

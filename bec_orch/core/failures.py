@@ -1,7 +1,9 @@
 """From an exception to the failure that SQL and the command line show."""
 
 from bec_orch.core.models import Failure
+from bec_orch.core.names import escaped
 from bec_orch.core.shortages import shortage_of
+from bec_orch.core.wording import named
 from bec_orch.errors import BecError, fingerprint
 
 _LONGEST_MESSAGE = 2000
@@ -18,9 +20,9 @@ def failure_of(error: BaseException, stage: str) -> Failure:
         return _failure(
             known.code, stage, known.message, retryable=known.retryable, charged=known.charged, hint=known.hint
         )
-    return _failure("E_UNEXPECTED", stage, f"{type(error).__name__}: {error}", retryable=True, charged=True)
+    return _failure("E_UNEXPECTED", stage, f"{named(error)}.", retryable=True, charged=True)
 
 
 def _failure(code: str, stage: str, message: str, *, retryable: bool, charged: bool, hint: str = "") -> Failure:
-    text = message.replace("\x00", "\\0")[:_LONGEST_MESSAGE]
+    text = escaped(message)[:_LONGEST_MESSAGE]
     return Failure(code, stage, text, fingerprint(code, stage, text), retryable, charged, hint)

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from bec_orch.core.models import VolumeRef
+from bec_orch.core.wording import clause
 from bec_orch.errors import ConfigError
 
 
@@ -93,4 +94,4 @@ def _in_words(error: ValidationError) -> str:
 
 def _fault(place: tuple[int | str, ...], kind: str, message: str) -> str:
     name = ".".join(str(part) for part in place) or "value"
-    return f"there is no key '{name}'" if kind == "extra_forbidden" else f"{name}: {message}"
+    return f"there is no key '{name}'" if kind == "extra_forbidden" else f"{name}: {clause(message)}"

@@ -285,7 +285,7 @@ class PageOutcome:
     """How one page ended: the page's row of the artefact.
 
     `row` holds the job's own columns (empty unless `OK`); the error fields are set only when the state is `ERROR`,
-    `skip_reason` only when it is `SKIPPED`.
+    `skip_reason` only when it is `SKIPPED`. `error_hint` is no column: it is told with a volume that fails.
     """
 
     index: int
@@ -296,6 +296,7 @@ class PageOutcome:
     error_type: str | None = None
     error_message: str | None = None
     skip_reason: str | None = None
+    error_hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

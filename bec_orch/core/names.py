@@ -17,7 +17,8 @@ def check_name(kind: str, name: str, *, max_bytes: int = MAX_NAME_BYTES) -> str:
         max_bytes: the longest UTF-8 form that is taken.
 
     Raises:
-        NameUnsafeError: the name is empty, `.` or `..`, too long, or holds a slash, a backslash or a control character.
+        NameUnsafeError: the name is empty, `.` or `..`, too long, not UTF-8, or holds a slash, a backslash or a control
+            character.
     """
     fault = _fault_of(name, max_bytes)
     if fault:
@@ -30,11 +31,22 @@ def _fault_of(name: str, max_bytes: int) -> str:
         return "is empty, or begins or ends with white space"
     if name in {".", ".."} or "/" in name or "\\" in name:
         return "would leave its folder"
+    if not is_utf8(name):
+        return "is not UTF-8"
     if not is_plain(name):
         return "holds a control character"
     if len(name.encode()) > max_bytes:
         return f"is longer than {max_bytes} bytes"
     return ""
+
+
+def is_utf8(text: str) -> bool:
+    """Tell whether a text can be written as UTF-8: names of files and arguments of programs may be other bytes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def is_plain(text: str) -> bool:
@@ -43,8 +55,16 @@ def is_plain(text: str) -> bool:
 
 
 def escaped(name: str) -> str:
-    """Write a hostile name so that it shows what it is: characters that control a terminal or turn text are escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in name)
+    r"""Write a hostile name so that it shows what it is.
+
+    Characters that control a terminal or turn text are escaped, and bytes that are no UTF-8 are shown as such: `\xe9`.
+    """
+    return "".join(c if c.isprintable() else _shown(c) for c in name)
+
+
+def _shown(c: str) -> str:
+    # What Python makes of a byte that is no UTF-8 (PEP 383).
+    return f"\\x{ord(c) - 0xDC00:02x}" if "\udc80" <= c <= "\udcff" else c.encode("unicode_escape").decode()
 
 
 def printable(name: str, limit: int = 80) -> str:

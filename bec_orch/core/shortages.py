@@ -6,6 +6,7 @@ Nothing of it is the fault of a task or of the program: it passes, or somebody r
 import errno
 from dataclasses import dataclass
 
+from bec_orch.core.wording import said
 from bec_orch.errors import FREE_SPACE, NO_ROOM, DiskFullError, RetryableError
 
 
@@ -53,12 +54,12 @@ def shortage_of(error: BaseException) -> RetryableError | None:
     if isinstance(error, MemoryError):
         return _told(_MEMORY, "no more was given")
     if isinstance(error, OSError) and error.errno in NO_ROOM:
-        return DiskFullError(f"The disk is full: {error}.", hint=FREE_SPACE)
+        return DiskFullError(f"The disk is full: {said(error)}.", hint=FREE_SPACE)
     if not isinstance(error, OSError | RuntimeError | ImportError):
         return None
     found = next((one for one in (_MEMORY, _FILES, _PROCESSES) if one.explains(error)), None)
-    return _told(found, str(error)) if found else None
+    return _told(found, said(error)) if found else None
 
 
 def _told(shortage: _Shortage, why: str) -> RetryableError:
-    return RetryableError(f"{shortage.message}: {why.removesuffix('.')}.", code=shortage.code, hint=shortage.hint)
+    return RetryableError(f"{shortage.message}: {why}.", code=shortage.code, hint=shortage.hint)

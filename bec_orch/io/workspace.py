@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from bec_orch.core.wording import said
 from bec_orch.errors import FREE_SPACE, NO_ROOM, DiskFullError, UsageError
 
 LOCK_FILE = "run.lock"
@@ -66,7 +67,7 @@ class WorkspaceLock:
             if error.errno in NO_ROOM:
                 raise DiskFullError(f"There is no room in {self._folder}.", hint=FREE_SPACE) from error
             raise UsageError(
-                f"The folder {self._folder} cannot be used as a workspace: {error.strerror}.",
+                f"The folder {self._folder} cannot be used as a workspace: {said(error)}.",
                 code="E_WORKSPACE",
                 hint="Name another one with --out DIR, or set BEC_HOME.",
             ) from error

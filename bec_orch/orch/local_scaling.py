@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from bec_orch.core.wording import said
 from bec_orch.errors import ConfigError, RetryableError, UsageError
 from bec_orch.orch.discovery import WorkerView
 from bec_orch.orch.plans import Action, Plan
@@ -116,7 +117,7 @@ class LocalScaling:
                 "The worker ended at once.", code="E_SCALE_START", hint=f"Its log tells why: {self._log(number)}"
             ) from error
         except OSError as error:
-            raise ConfigError(f"The worker could not be started: {error}.", code="E_SCALE_START") from error
+            raise ConfigError(f"The worker could not be started: {said(error)}.", code="E_SCALE_START") from error
 
     def _spawn(self, log: Path) -> int:
         shell = ["/bin/sh", "-c", _DETACHED, str(log), *self._command]

@@ -8,6 +8,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from bec_orch.core.wording import said
 from bec_orch.errors import ConfigError
 
 _KEYS = {"on_demand", "spot"}
@@ -98,7 +99,7 @@ def read_prices(path: Path) -> PriceTable:
     except FileNotFoundError:
         return PriceTable()
     except (OSError, ValueError) as error:
-        raise _wrong(path, f"it cannot be read: {error}") from error
+        raise _wrong(path, f"it cannot be read: {said(error)}") from error
     machines, currency = content.pop("machines", {}), content.pop("currency", "USD")
     if content or not isinstance(machines, dict) or not isinstance(currency, str):
         raise _wrong(path, "it has more than `currency` and the tables of `machines`")

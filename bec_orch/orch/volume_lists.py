@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from bec_orch.core.models import VolumeRef
-from bec_orch.core.names import printable
+from bec_orch.core.names import is_utf8, printable
 from bec_orch.errors import BecError, UsageError
 
 
@@ -80,6 +80,8 @@ def choose(
 
 
 def _parse_line(text: str, default_source: str) -> VolumeRef:
+    if not is_utf8(text):
+        raise UsageError(f"{printable(text)} is not UTF-8.")
     fields = [field.strip() for field in text.split(",", 2)]
     if len(fields) == 1:
         raise UsageError(f"{printable(text)} has no comma.")

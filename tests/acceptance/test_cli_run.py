@@ -1,6 +1,7 @@
 """`bec run` as its users see it: what it prints, what it leaves, and the code that it ends with."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -46,11 +47,36 @@ def test_page_errors_are_3_and_too_many_of_them_are_a_failed_volume(bec: Bec, tm
     assert ended.code == 1
     assert "terminal_failed" in ended.out
     assert "failed W1/I2: E_IMAGE_EMPTY: 1 of 4 pages failed, more than 5%" in ended.err
-    assert "hint: Mend the images" in ended.err
+    assert "hint: Scan or upload it again. More are allowed with `--max-page-error-rate`." in ended.err
 
     allowed = bec("run", "toy", scans, "--out", out, "--max-page-error-rate", "0.3")
     assert allowed.code == 3, allowed.err
     assert "2 volumes   2 done      25     230             2" in allowed.out
+
+
+def test_a_folder_of_links_is_told_as_one(bec: Bec, tmp_path: Path) -> None:
+    scans, linked = write_scans(tmp_path / "scans", {"W1/I1": 2}), tmp_path / "linked" / "W1" / "I1"
+    linked.mkdir(parents=True)
+    for page in (scans / "W1" / "I1").iterdir():
+        (linked / page.name).symlink_to(page)
+    ended = bec("run", "toy", tmp_path / "linked", "--out", tmp_path / "out")
+    assert ended.code == 1
+    assert "failed W1/I1: E_PAGE_LINK: 2 of 2 pages failed" in ended.err
+    assert "hint: Links are not followed: copy the images there, or name the folder where they lie." in ended.err
+
+
+def test_names_that_are_no_utf8_are_told_and_cost_nothing_else(bec: Bec, tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9")
+    scans = write_scans(tmp_path / name, {"W1/I1": 2, f"W1/{name}": 1, f"{name}/I1": 1})
+    ended = bec("run", "toy", scans, "--out", tmp_path / "out")
+    assert ended.code == 0, ended.err
+    assert "W1/I1: done, 2 pages, 0 errors" in ended.err
+    assert r"The folder 'W1/caf\xe9' is left out" in ended.err
+    assert r"The work name 'caf\xe9' is not UTF-8." in ended.err
+    assert ended.err.count("is left out") == 2
+    missing = bec("run", "toy", scans / name / name, "--out", tmp_path / "out")
+    assert missing.code == 2
+    assert r"caf\xe9/caf\xe9/caf\xe9'" in missing.err
 
 
 def test_one_bad_volume_stops_no_other(bec: Bec, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -27,6 +28,8 @@ from tests.unit import image_bytes as made
 CORPUS = Path(__file__).parent / "corpus"
 LOCATION = ArtefactLocation("lines", VolumeRef("W1", "I1", "s"), "abcdef")
 MOST_PIXELS = 4_000_000
+MOST_LETTERS = 1000
+INSIDE = re.compile(r"0x[0-9a-f]{6,}|object at|dict_keys|\bb'|Traceback|/tmp/")
 # What only a decoder that went wrong says; the first three are those of a process that had to be ended.
 WRONG = {"E_PAGE_CRASH", "E_PAGE_MEMORY", "E_PAGE_TIMEOUT", "E_PAGE_UNEXPECTED"}
 
@@ -132,9 +135,13 @@ def stored_parquet(data: bytes) -> tuple[StoredArtefacts, Success]:
 def assert_told(error: BecError) -> None:
     """See that an error is one sentence with a code."""
     assert error.code.startswith("E_")
-    assert error.message.endswith(".")
-    assert "\n" not in error.message
-    error.message.encode()
+    assert is_sentence(error.message), error.message
+
+
+def is_sentence(message: str) -> bool:
+    """Tell whether a message is one printable line with one full stop, and with nothing of the inside of a program."""
+    ends = message.endswith(".") and not message.endswith((". .", "..", "!.", "?.", ":.", ",."))
+    return ends and message.isprintable() and len(message) <= MOST_LETTERS and not INSIDE.search(message)
 
 
 @cache

@@ -152,7 +152,7 @@ CASES = (
     _case(EMPTY, "png-as-jpeg", "bad.jpg", made.png),
     _case(EMPTY, "tiff-as-jpeg", "bad.jpg", made.tiff),
     _case(EMPTY, "text", "bad.jpg", lambda: b"no image at all\n" * 50, "E_IMAGE_NOT_IMAGE"),
-    _case(EMPTY, "symbolic-link", "bad.jpg", lambda: None, "E_NAME_UNSAFE"),
+    _case(EMPTY, "symbolic-link", "bad.jpg", lambda: None, "E_PAGE_LINK"),
     _case(DAMAGED, "jpeg-cut-at-10", "bad.jpg", lambda: _cut(made.jpeg(noise()), 0.1), "E_IMAGE_TRUNCATED"),
     _case(DAMAGED, "jpeg-cut-at-50", "bad.jpg", lambda: _cut(made.jpeg(noise()), 0.5), "E_IMAGE_TRUNCATED"),
     _case(DAMAGED, "jpeg-cut-at-99", "bad.jpg", lambda: _cut(made.jpeg(noise()), 0.99), "E_IMAGE_TRUNCATED"),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import SHARED_DATA
+from tests.fuzz.targets import is_sentence
 from tests.hostile.images import CASES, FAMILIES, GOOD_PAGES, MORE_CASES, ImageCase, from_file
 from tests.hostile.program import MOST_MEMORY, MOST_SECONDS, Ended, bec, rows_of
 from tests.hostile.writing import write_images
@@ -79,7 +80,3 @@ def problems(case: ImageCase, task: Mapping[str, Any], ended: Ended) -> list[str
 
 def volume_of(error: Mapping[str, Any]) -> str:
     return f"{error['volume']['w_id']}/{error['volume']['i_id']}"
-
-
-def is_sentence(message: str) -> bool:
-    return message.endswith(".") and "\n" not in message

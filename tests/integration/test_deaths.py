@@ -38,7 +38,13 @@ def claim(store: DBClient, job: Job) -> Callable[[], Claim]:
 
 
 def die(
-    worker_database: Database, folder: Path, claim: Claim, *indices: int, code: int = -9, oom: bool = False, late: bool = False
+    worker_database: Database,
+    folder: Path,
+    claim: Claim,
+    *indices: int,
+    code: int = -9,
+    oom: bool = False,
+    late: bool = False,
 ) -> None:
     """Leave the record of a process that dies at some pages, and have it found."""
     recorder = FlightRecorder(folder)

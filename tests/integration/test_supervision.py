@@ -87,6 +87,8 @@ def test_no_process_runs_code_that_lies_in_the_current_folder(
 
     assert Supervisor(Settings(home=tmp_path), database, end_at_once, 1, "Stopping.").run() == 0
     assert not (tmp_path / "ran").exists()
+
+
 MUCH = 300_000
 """More than any pipe holds."""
 

@@ -669,4 +669,100 @@ MUTANTS = (
         (Edit("cli/surroundings.py", "and _current_folder_is_gone():", "and False:"),),
         ("tests/acceptance/test_cli_limits.py::test_a_command_that_needs_the_current_folder_tells_that_it_is_gone",),
     ),
+    Mutant(
+        "models-opened-untried",
+        "a model that a config names is tried in a process of its own before a worker opens it",
+        (
+            Edit("jobs/ldv1/worker.py", "        if folder:\n", "        if folder and not folder:\n"),
+            Edit("jobs/ocrv1/worker.py", "    if named is None:\n", "    if named is None or True:\n"),
+        ),
+        ("tests/unit/test_model_trial.py",),
+    ),
+    Mutant(
+        "trial-without-end",
+        "the trial of a model is limited in time",
+        (
+            Edit("jobs/shared/trial_child.py", "    _set_limit(resource.RLIMIT_CPU, seconds)\n", ""),
+            Edit("jobs/shared/trial.py", "        timeout=SECONDS,\n", "        timeout=60,\n"),
+        ),
+        ("tests/unit/test_model_trial.py::test_a_graph_that_never_ends_is_ended",),
+    ),
+    Mutant(
+        "weights-from-anywhere",
+        "a model is one file: what its digest is of",
+        (
+            Edit(
+                "jobs/shared/model_session.py",
+                "onnxruntime.InferenceSession(data, options",
+                "onnxruntime.InferenceSession(str(path), options",
+            ),
+        ),
+        ("tests/unit/test_model_trial.py::test_weights_in_other_files_are_not_read",),
+    ),
+    Mutant(
+        "nan-is-an-empty-page",
+        "values that are no numbers are a fault, not a page without text",
+        (Edit("jobs/shared/model_session.py", "if np.isnan(output.max()):", "if False:"),),
+        ("tests/unit/test_model_trial.py::test_values_that_are_no_numbers_are_a_fault_of_the_task_and_no_empty_page",),
+    ),
+    Mutant(
+        "languages-write-files",
+        "a language of Tesseract has no file written, read or shown",
+        (Edit("jobs/ocrv1/traineddata.py", "elif _REACHES_OUT.search(name):", "elif False:"),),
+        ("tests/unit/ocrv1/test_traineddata.py",),
+    ),
+    Mutant(
+        "parquet-of-any-size",
+        "a Parquet file is not decoded before the headers of its pages were found to be bearable",
+        (Edit("io/artefacts/parquet.py", "    check_sizes(parquet, file, columns)\n", ""),),
+        ("tests/unit/test_parquet_bounds.py",),
+    ),
+    Mutant(
+        "footer-of-any-size",
+        "a Parquet footer is not read before its length is known",
+        (Edit("io/artefacts/parquet.py", "    check_footer(file, size)\n", ""),),
+        ("tests/unit/test_parquet_bounds.py",),
+    ),
+    Mutant(
+        "texts-counted-once",
+        "a text of a dictionary counts as often as it stands in the column",
+        (
+            Edit(
+                "io/artefacts/parquet_bounds.py",
+                "if values * longest > MOST_TEXT_BYTES:",
+                "if longest > MOST_TEXT_BYTES:",
+            ),
+        ),
+        ("tests/unit/test_parquet_bounds.py",),
+    ),
+    Mutant(
+        "success-of-any-size",
+        "no success.json of megabytes is read",
+        (Edit("io/artefacts/artefacts.py", "if blob.size > MOST_BYTES:", "if False:"),),
+        ("tests/unit/test_parquet_bounds.py::test_a_success_json_that_is_made_to_do_harm_is_broken",),
+    ),
+    Mutant(
+        "addresses-in-messages",
+        "no message or fingerprint depends on where an object lies in memory",
+        (
+            Edit(
+                "core/wording.py",
+                '_ADDRESS.sub("0x…", _OBJECT.sub(r"a \\1", " ".join(line.split())))',
+                '" ".join(line.split())',
+            ),
+        ),
+        ("tests/unit/core/test_wording.py",),
+    ),
+    Mutant(
+        "bytes-become-letters",
+        "a line of a list that is no UTF-8 names no volume",
+        (Edit("cli/queue/enqueue.py", 'errors="surrogateescape"', 'errors="replace"'),),
+        ("tests/unit/test_names_of_bytes.py",),
+    ),
+    Mutant(
+        "paths-of-letters-only",
+        "a folder whose path is no UTF-8 is found again",
+        (Edit("io/stores/storage.py", 'unquote(parts.path, errors="surrogateescape")', "unquote(parts.path)"),),
+        ("tests/unit/test_names_of_bytes.py",),
+    ),
 )

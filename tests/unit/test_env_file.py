@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bec_orch.cli.main import run
+from bec_orch.cli.program import run
 from bec_orch.config import Origin, Settings, load_settings, variable
 from bec_orch.env_file import NEVER
 from bec_orch.errors import ConfigError

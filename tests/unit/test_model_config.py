@@ -46,3 +46,16 @@ def test_what_is_no_config_says_why(tmp_path: Path, text: str, fault: str) -> No
 def test_a_charset_is_one_text_or_a_list(charset: Any) -> None:
     config = CtcModelConfig.model_validate({"charset": charset, "input_width": "3200", "input_height": "80"})
     assert (config.charset, config.input_width) == (("a", "b"), 3200)
+
+
+def test_a_config_of_megabytes_or_of_a_thousand_brackets_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "model_config.json"
+    file.write_bytes(b" " * (4 * 2**20) + b"{}")
+    with pytest.raises(ValueError, match="more than 4194304 bytes"):
+        CtcModelConfig.read(file)
+    file.write_text('{"charset":' + "[" * 100_000)
+    with pytest.raises(ValueError, match="nested too deeply"):
+        CtcModelConfig.read(file)
+    file.write_text('{"input_width": ' + "9" * 5000 + "}")
+    with pytest.raises(ValueError, match="integer string conversion"):
+        CtcModelConfig.read(file)

@@ -111,6 +111,17 @@ def test_a_prefix_with_too_much_in_it_is_no_model(models: CachedModels, bucket: 
         models.local_path("memory://models/archive")
 
 
+def test_a_model_of_gigabytes_is_not_fetched(
+    models: CachedModels, bucket: Objects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_store, "_MAX_BYTES", 10)
+    bucket.create("large/a.onnx", b"x" * 6)
+    bucket.create("large/b.onnx", b"x" * 5)
+    with pytest.raises(ConfigError, match="has 11 bytes") as caught:
+        models.local_path("memory://models/large")
+    assert caught.value.code == "E_MODEL_INVALID"
+
+
 def test_a_hostile_name_stays_out_of_the_cache(models: CachedModels, bucket: Objects) -> None:
     bucket.create("evil/a\\b.onnx", b"")
     with pytest.raises(NameUnsafeError):

@@ -159,7 +159,7 @@ class TestPages:
             ("missing.jpg", "E_PAGE_MISSING"),
             ("empty.jpg", "E_IMAGE_EMPTY"),
             ("large.jpg", "E_IMAGE_TOO_LARGE"),
-            ("link.jpg", "E_NAME_UNSAFE"),
+            ("link.jpg", "E_PAGE_LINK"),
         ],
     )
     def test_a_page_that_cannot_be_read_is_a_page_error(self, tmp_path: Path, name: str, code: str) -> None:

@@ -12,6 +12,7 @@ from bec_orch.cli.invocation import invocation
 from bec_orch.cli.options import JobName, Json
 from bec_orch.core.models import VolumeRef
 from bec_orch.core.names import printable
+from bec_orch.core.wording import said
 from bec_orch.errors import UsageError
 from bec_orch.orch.discovery import Discovery
 from bec_orch.orch.enqueue import Enqueuer, EnqueueReport
@@ -111,12 +112,12 @@ def _volumes(parts: Parts, source: str, file: Path | None, volumes: list[str], *
 
 def _of_file(file: Path, source: str) -> list[VolumeRef]:
     try:
-        with file.open(encoding="utf-8", errors="replace") as lines:
+        with file.open(encoding="utf-8", errors="surrogateescape") as lines:
             found = parse_volume_list(lines, source)
     except OSError as error:
-        raise UsageError(f"The list {file} cannot be read: {error.strerror}.", hint="Check its path.") from error
+        raise UsageError(f"The list '{file}' cannot be read: {said(error)}.", hint="Check its path.") from error
     for fault in found.faults:
-        note(f"warning: {file} line {fault.line} is left out: {fault.message}")
+        note(f"warning: '{file}' line {fault.line} is left out: {fault.message}")
     if found.repeated:
         note(f"{found.repeated:,} lines name a volume again.")
     return list(found.volumes)

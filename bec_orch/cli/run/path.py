@@ -19,6 +19,7 @@ from bec_orch.cli.working import work
 from bec_orch.config import Origin, Settings
 from bec_orch.core.models import Job
 from bec_orch.core.names import printable
+from bec_orch.core.wording import clause
 from bec_orch.errors import Interrupted
 from bec_orch.io.sources.detect import DetectedSource, detect_source
 from bec_orch.io.workspace import WorkspaceLock
@@ -95,8 +96,10 @@ def run_volumes(detected: DetectedSource, request: RunRequest, settings: Setting
     if request.overlay:
         require_overlays(request.job_type)
     for rejected in detected.rejected:
-        reason = rejected.reason.removesuffix(".")
-        warn(f"The folder {printable(rejected.name)} is left out: it {reason}.", "Mend it, then run again.")
+        warn(
+            f"The folder {printable(rejected.name)} is left out: it {clause(rejected.reason)}.",
+            "Mend it, then run again.",
+        )
     with WorkspaceLock(settings.home), open_parts(settings) as parts:
         run = LocalRun(parts.database, parts.queues, parts.stores.open)
         *firsts, job = run.prepare_jobs(request.job_type, request.config, request.max_page_error_rate)

@@ -9,18 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from bec_orch.core.fault_points import FaultPoint, reached
 from bec_orch.core.models import ArtefactFile, ArtefactLocation, Manifest
 from bec_orch.core.ports import AttemptKey, Success
+from bec_orch.core.wording import said
 from bec_orch.errors import StorageError, TerminalError
 from bec_orch.io.artefacts.attempt_files import StoredAttempt
 from bec_orch.io.artefacts.holdings import Holding, holding_of, holdings, litter_of
 from bec_orch.io.artefacts.inspection import FileFacts, inspect
-from bec_orch.io.artefacts.parquet import BrokenParquet, checked, reading
-from bec_orch.io.artefacts.success_json import parse, success_key, to_bytes
+from bec_orch.io.artefacts.parquet import BrokenParquet, checked, opened, reading, to_be_read
+from bec_orch.io.artefacts.success_json import MOST_BYTES, broken, parse, success_key, to_bytes
 from bec_orch.io.stores.objects import Entry, Objects
+
+# 40,000 pages with contours take some 2 GB; a reader of more goes through `row_batches`.
+_MOST_TABLE_BYTES = 4 * 2**30
 
 
 class StoredArtefacts:
@@ -31,8 +34,12 @@ class StoredArtefacts:
         self._work_dir = work_dir
 
     def success(self, location: ArtefactLocation) -> Success | None:
-        blob = self._objects.read(success_key(location))
-        return None if blob is None else parse(blob.data, self._objects.version(blob), location)
+        blob = self._objects.read(success_key(location), limit=MOST_BYTES)
+        if blob is None:
+            return None
+        if blob.size > MOST_BYTES:
+            raise broken(location)
+        return parse(blob.data, self._objects.version(blob), location)
 
     def verify(self, success: Success, nb_pages: int) -> bool:
         return bool(success.files) and all(self._is_whole(file, nb_pages) for file in success.files)
@@ -43,7 +50,7 @@ class StoredArtefacts:
         if entry is None or (file.sha256 and (entry.size, nb_pages) != (file.size, file.rows)):
             return False
         try:
-            with reading(), self._objects.open(entry) as opened, pq.ParquetFile(opened) as parquet:
+            with reading(), self._objects.open(entry) as found, opened(found, entry.size) as parquet:
                 return bool(parquet.metadata.num_rows == nb_pages)
         except BrokenParquet:
             return False
@@ -126,7 +133,13 @@ class StoredArtefacts:
         Raises:
             StorageError: a file is gone or broken, or the store is away.
         """
-        batches = list(self.row_batches(success, columns))
+        batches: list[pa.RecordBatch] = []
+        size = 0
+        for batch in self.row_batches(success, columns):
+            size += batch.nbytes
+            if size > _MOST_TABLE_BYTES:
+                raise _unreadable(success.files[0], f"has more than {_MOST_TABLE_BYTES} bytes of rows")
+            batches.append(batch)
         return pa.Table.from_batches(batches) if batches else pa.table({})
 
     def row_batches(
@@ -140,12 +153,12 @@ class StoredArtefacts:
             try:
                 yield from self._batches(entry, columns, batch_size)
             except BrokenParquet as error:
-                raise _unreadable(file, f"cannot be read ({error})") from error
+                raise _unreadable(file, f"cannot be read ({said(error)})") from error
 
     def _batches(self, entry: Entry, columns: Sequence[str] | None, batch_size: int) -> Iterator[pa.RecordBatch]:
-        with self._objects.open(entry) as opened:
+        with self._objects.open(entry) as file:
             with reading():
-                parquet = pq.ParquetFile(opened)
+                parquet = to_be_read(file, entry.size, columns)
                 batches = parquet.iter_batches(batch_size, columns=columns)
             with parquet:
                 yield from checked(batches)

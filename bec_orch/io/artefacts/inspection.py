@@ -2,19 +2,19 @@
 
 import hashlib
 from dataclasses import dataclass
+from typing import IO
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from bec_orch.core.models import PageCounts
-from bec_orch.io.artefacts.parquet import BrokenParquet, reading
+from bec_orch.io.artefacts.parquet import BrokenParquet, opened, reading
+from bec_orch.io.artefacts.parquet_bounds import MOST_ROWS, check_sizes
 from bec_orch.io.stores.objects import Entry, Objects
 
 _LEDGER = {"img_file_name": pa.string(), "ok": pa.bool_(), "skipped": pa.bool_()}
 _READ_AT_ONCE = 8 * 2**20
-# Volumes of the library have up to some thousand pages: a file of more rows than this is counted, and not read.
-_MOST_ROWS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +38,21 @@ def inspect(objects: Objects, key: str) -> FileFacts | None:
     if entry is None:
         return None
     try:
-        with reading(), objects.open(entry) as opened, pq.ParquetFile(opened) as parquet:
+        with reading(), objects.open(entry) as file, opened(file, entry.size) as parquet:
             rows = int(parquet.metadata.num_rows)
-            table = _ledger(parquet) if rows <= _MOST_ROWS else pa.table({})
+            table = _ledger(parquet, file) if rows <= MOST_ROWS else pa.table({})
     except BrokenParquet:
         return None
     return FileFacts(entry.size, _sha256(objects, entry), rows, _names(table), _pages(table))
 
 
-def _ledger(parquet: pq.ParquetFile) -> pa.Table:
+def _ledger(parquet: pq.ParquetFile, file: IO[bytes]) -> pa.Table:
     """Read the columns that tell of pages, as far as they are there and of their types."""
     schema = parquet.schema_arrow
     there = [
         name for name, kind in _LEDGER.items() if schema.names.count(name) == 1 and schema.field(name).type == kind
     ]
+    check_sizes(parquet, file, there)
     table = parquet.read(there) if there else pa.table({})
     table.validate(full=True)
     return table

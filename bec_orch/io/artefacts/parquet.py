@@ -1,9 +1,16 @@
 """Parquet files that come back from a store: what is wrong with one is told by a single error."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import IO
 
 import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bec_orch.core.wording import said
+from bec_orch.io.artefacts.parquet_bounds import MOST_FOOTER_BYTES, check_footer, check_sizes
+
+_MOST_ITEMS = 1_000_000
 
 
 class BrokenParquet(Exception):  # noqa: N818  (it tells a state of the file)
@@ -19,8 +26,21 @@ def reading() -> Iterator[None]:
     """
     try:
         yield
-    except (pa.ArrowException, OSError, ValueError, LookupError, OverflowError) as error:
-        raise BrokenParquet(" ".join(str(error).split())) from error
+    except (pa.ArrowException, OSError, ValueError, LookupError, OverflowError, RecursionError) as error:
+        raise BrokenParquet(said(error)) from error
+
+
+def opened(file: IO[bytes], size: int) -> pq.ParquetFile:
+    """Open a file of so many bytes, and read its footer. Within `reading`."""
+    check_footer(file, size)
+    return pq.ParquetFile(file, thrift_string_size_limit=MOST_FOOTER_BYTES, thrift_container_size_limit=_MOST_ITEMS)
+
+
+def to_be_read(file: IO[bytes], size: int, columns: Sequence[str] | None = None) -> pq.ParquetFile:
+    """Open a file of which some columns are to be read, or all: see `check_sizes`. Within `reading`."""
+    parquet = opened(file, size)
+    check_sizes(parquet, file, columns)
+    return parquet
 
 
 def checked(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -13,6 +13,7 @@ a volume of any length is never in memory.
 """
 
 import hashlib
+import io
 import json
 import logging
 import uuid
@@ -21,20 +22,19 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from bec_orch.core.models import ArtefactLocation, Manifest, PageOutcome
 from bec_orch.core.ports import AttemptKey
 from bec_orch.errors import BecError
 from bec_orch.io.artefacts.local_files import read_parquet, write_parquet
-from bec_orch.io.artefacts.parquet import BrokenParquet, reading
+from bec_orch.io.artefacts.parquet import BrokenParquet, reading, to_be_read
 from bec_orch.io.artefacts.rows import artefact_schema, outcomes_table, part_schema, standing_rows
 from bec_orch.io.stores.objects import Objects
 
 RANGE = 64
 _KEY_FIELD = b"bec_part"
 # 64 rows of OCR or contours take some 1 MB; a part of this size is not ours.
-_MAX_PART_BYTES = 1024 * 1024 * 1024
+_MAX_PART_BYTES = 256 * 1024 * 1024
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ class PartFiles:
             return None
         try:
             with reading():
-                table = pq.ParquetFile(pa.BufferReader(blob.data)).read()
+                table = to_be_read(io.BytesIO(blob.data), blob.size).read()
                 table.validate(full=True)
         except BrokenParquet as error:
             log.warning("part_ignored", extra={"part": key, "reason": str(error)})

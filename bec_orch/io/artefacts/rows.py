@@ -10,6 +10,8 @@ from typing import Any
 import pyarrow as pa
 
 from bec_orch.core.models import SKIP_INTRO, Manifest, Page, PageOutcome, PageState
+from bec_orch.core.names import escaped
+from bec_orch.core.wording import said
 from bec_orch.errors import TerminalError
 from bec_orch.io.artefacts.columns import column
 
@@ -77,8 +79,8 @@ _COMMON: Mapping[str, Callable[[PageOutcome, Manifest], Any]] = {
 
 
 def _storable(message: str | None) -> str | None:
-    """Cut a message, and replace what UTF-8 cannot hold: messages quote names and bytes of damaged files."""
-    return None if message is None else message[:_MESSAGE_LIMIT].encode(errors="replace").decode()
+    """Cut a message, and escape what UTF-8 cannot hold: messages quote names and bytes of damaged files."""
+    return None if message is None else escaped(message)[:_MESSAGE_LIMIT]
 
 
 def _check_names(outcomes: Sequence[PageOutcome], own: set[str], manifest: Manifest) -> None:
@@ -97,7 +99,7 @@ def _built(field: pa.Field, values: list[Any]) -> pa.Array:
         return column(values, field.type)
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise TerminalError(
-            f"The job gave a value for the column '{field.name}' that is no {field.type}: {error}.",
+            f"The job gave a value for the column '{field.name}' that is no {field.type}: {said(error)}.",
             code="E_ROW_SCHEMA",
         ) from error
 

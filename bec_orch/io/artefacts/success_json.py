@@ -8,6 +8,11 @@ from bec_orch.core.models import ArtefactFile, ArtefactLocation, ModelInfo, Page
 from bec_orch.core.ports import Success
 from bec_orch.errors import TerminalError
 
+MOST_BYTES = 16 * 2**20
+"""A `success.json` has some 2 KB, and more with a large config."""
+_MOST = 2**53
+"""Numbers up to here are the same to every reader of JSON."""
+
 T = TypeVar("T")
 
 
@@ -31,14 +36,27 @@ def parse(data: bytes, etag: str, location: ArtefactLocation) -> Success:
         TerminalError: it is not a JSON object with values of the expected kinds (E_ARTEFACT_BROKEN).
     """
     try:
-        content = json.loads(data)
+        content = json.loads(data, object_pairs_hook=_object)
         return _success(content, etag, location)
     except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError) as error:
-        raise TerminalError(
-            f"The file {success_key(location)} cannot be read as a success.json.",
-            code="E_ARTEFACT_BROKEN",
-            hint="Move it away, then run the task again.",
-        ) from error
+        raise broken(location) from error
+
+
+def broken(location: ArtefactLocation) -> TerminalError:
+    """Make the error of a `success.json` that cannot be read as one."""
+    return TerminalError(
+        f"The file {success_key(location)} cannot be read as a success.json.",
+        code="E_ARTEFACT_BROKEN",
+        hint="Move it away, then run the task again.",
+    )
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of its entries, of which no two may have one name: readers differ in which they take."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("an object has a name twice")
+    return found
 
 
 def _success(content: Mapping[str, Any], etag: str, location: ArtefactLocation) -> Success:
@@ -69,7 +87,8 @@ def _files(found: Sequence[Mapping[str, Any]] | None, location: ArtefactLocation
     if found is None:
         return (ArtefactFile(f"{location.prefix}/{location.stem}.parquet", size=0, sha256="", rows=0),)
     files = (
-        ArtefactFile(str(file["key"]), int(file["size"]), str(file["sha256"]), int(file["rows"])) for file in found
+        ArtefactFile(str(file["key"]), _count(file["size"]), str(file["sha256"]), _count(file["rows"]))
+        for file in found
     )
     return tuple(_inside(file, location) for file in files)
 
@@ -88,4 +107,11 @@ def _inputs(found: Mapping[str, Any]) -> dict[str, str]:
 def _pages(found: Mapping[str, Any] | None) -> PageCounts | None:
     if not isinstance(found, dict):
         return None
-    return PageCounts(int(found["ok"]), int(found["skipped"]), int(found["error"]))
+    return PageCounts(_count(found["ok"]), _count(found["skipped"]), _count(found["error"]))
+
+
+def _count(value: Any) -> int:
+    number = int(value)
+    if not 0 <= number <= _MOST:
+        raise ValueError(f"{number:.3g} is no number of anything")
+    return number

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from bec_orch.core.wording import clause, said
 from bec_orch.errors import ConfigError
 
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation"})
@@ -92,7 +93,7 @@ def aws_session(region: str | None) -> Any:
     except AwsFault as fault:
         hint = "Check AWS_PROFILE and the files of the AWS tools."
         raise ConfigError(
-            f"The AWS SDK cannot begin: {fault.message}.", code="E_AWS_CREDENTIALS", hint=hint
+            f"The AWS SDK cannot begin: {clause(fault.message)}.", code="E_AWS_CREDENTIALS", hint=hint
         ) from fault.__cause__
 
 
@@ -165,7 +166,7 @@ def fault_of(service: str, call: Callable[[], Any]) -> AwsFault | None:
 def _answered(error: Any, service: str) -> AwsFault:
     # Some services prefix the code of their older protocol: `AWS.SimpleQueueService.NonExistentQueue`.
     code = str(error.response.get("Error", {}).get("Code", "")).rpartition(".")[2]
-    message = str(error.response.get("Error", {}).get("Message", "")).strip().rstrip(".")
+    message = clause(str(error.response.get("Error", {}).get("Message", "")))
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     action = f"{service}:{error.operation_name.removesuffix('Batch')}"
     return AwsFault(_kind_of(code, status), code, message or code, action)
@@ -192,10 +193,9 @@ def _unanswered(error: Exception) -> AwsFault:
         exceptions.SSOError,
         exceptions.TokenRetrievalError,
     )
-    lines = str(error).strip().splitlines() or [type(error).__name__]
     kind = AwsFaultKind.REFUSED
     if isinstance(error, no_credentials):
         kind = AwsFaultKind.CREDENTIALS
     elif isinstance(error, exceptions.HTTPClientError | exceptions.ConnectionError):
         kind = AwsFaultKind.AWAY
-    return AwsFault(kind, "", lines[0].rstrip("."))
+    return AwsFault(kind, "", said(error))

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from bec_orch.core.wording import clause
 from bec_orch.errors import BecError, ConfigError, RetryableError, UsageError
 from bec_orch.io.aws.clients import AwsFault, AwsFaultKind, aws_faults
 
@@ -28,7 +29,7 @@ def ec2_errors(service: str, doing: str) -> Iterator[None]:
 
 def translated(fault: AwsFault, doing: str) -> BecError:
     """Put a fault into our words; `doing` is what was tried, to follow "AWS did not"."""
-    sentence = f"AWS did not {doing}: {fault.message}."
+    sentence = f"AWS did not {doing}: {clause(fault.message)}."
     match fault.kind:
         case AwsFaultKind.DENIED:
             hint = f"Allow {fault.action}: deploy/iam-operator.json is the policy that an operator needs."

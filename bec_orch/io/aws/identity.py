@@ -1,5 +1,6 @@
 """Who we are to AWS: the first thing to know when something is not allowed."""
 
+from bec_orch.core.wording import clause
 from bec_orch.errors import BecError, ConfigError, RetryableError
 from bec_orch.io.aws.clients import AwsFault, AwsFaultKind, AwsOptions, aws_client, aws_faults
 
@@ -20,7 +21,7 @@ def identity(options: AwsOptions) -> str:
 
 
 def _translated(fault: AwsFault) -> BecError:
-    sentence = f"AWS did not tell who we are: {fault.message}."
+    sentence = f"AWS did not tell who we are: {clause(fault.message)}."
     if fault.kind in {AwsFaultKind.AWAY, AwsFaultKind.BUSY}:
         return RetryableError(sentence, code="E_AWS_AWAY", hint="Check BEC_REGION and the network.")
     hint = "Log in (`aws sso login`), give this machine an instance role, or check the machine's clock."

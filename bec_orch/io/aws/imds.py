@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
+from bec_orch.core.wording import named
 from bec_orch.errors import RetryableError
 
 logger = logging.getLogger(__name__)
@@ -127,7 +128,7 @@ class InstanceMetadata:
             answer = connection.getresponse()
             return answer.status, answer.read().decode()
         except (OSError, http.client.HTTPException, UnicodeDecodeError) as error:
-            raise _away(f"{type(error).__name__}: {error}") from error
+            raise _away(f"{named(error)}") from error
         finally:
             connection.close()
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from bec_orch.core.wording import clause, said
 from bec_orch.errors import BecError, ConfigError, RetryableError
 from bec_orch.io.aws.clients import AwsFault, AwsFaultKind, AwsOptions, aws_client, aws_faults
 
@@ -48,7 +49,7 @@ def password_of_file(path: Path) -> str:
     try:
         lines = path.expanduser().read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"The password file {path} cannot be read: {error}.", code="E_SECRET") from error
+        raise ConfigError(f"The password file {path} cannot be read: {said(error)}.", code="E_SECRET") from error
     if not lines or not lines[0]:
         raise ConfigError(f"The password file {path} is empty.", code="E_SECRET")
     return lines[0]
@@ -67,7 +68,7 @@ def _password(text: str) -> str:
 
 
 def _translated(name: str, fault: AwsFault) -> BecError:
-    sentence = f"AWS Secrets Manager did not give the secret {name}: {fault.message}."
+    sentence = f"AWS Secrets Manager did not give the secret {name}: {clause(fault.message)}."
     match fault.kind:
         case AwsFaultKind.BUSY | AwsFaultKind.AWAY:
             return RetryableError(sentence, code="E_SECRET_AWAY", hint="Check BEC_REGION and the network.")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from bec_orch.core.wording import clause
 from bec_orch.errors import BecError, QueueError, QueueRefused, ReceiptExpired
 from bec_orch.io.aws.clients import AwsFault, AwsFaultKind, aws_faults
 
@@ -73,4 +74,4 @@ def _translated(fault: AwsFault, doing: str) -> BecError:
             hint=f"Allow {fault.action} on the queues bec_* to this machine's role or user.",
         )
     error = QueueRefused if code in _LASTING else QueueError
-    return error(f"Failed to {doing}: {fault.message}.", code=code, hint=hint)
+    return error(f"Failed to {doing}: {clause(fault.message)}.", code=code, hint=hint)

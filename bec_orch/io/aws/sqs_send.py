@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import stamina
 
+from bec_orch.core.wording import clause, said
 from bec_orch.errors import PartlySent, QueueError
 from bec_orch.io.aws.sqs_errors import queue_errors
 
@@ -67,7 +68,9 @@ def _send_batch(client: "SQSClient", url: str, batch: "list[Entry]", taken: set[
             with attempt:
                 _send_rest(client, url, [entry for entry in batch if int(entry["Id"]) not in taken], taken)
     except _NotAllTaken as error:
-        raise QueueError(f"SQS did not take all messages: {error}.", code="E_QUEUE_BUSY", hint="Try again.") from error
+        raise QueueError(
+            f"SQS did not take all messages: {said(error)}.", code="E_QUEUE_BUSY", hint="Try again."
+        ) from error
 
 
 def _send_rest(client: "SQSClient", url: str, entries: "list[Entry]", taken: set[int]) -> None:
@@ -77,5 +80,5 @@ def _send_rest(client: "SQSClient", url: str, entries: "list[Entry]", taken: set
     for failed in answer.get("Failed", []):
         why = failed.get("Message", failed["Code"])
         if failed["SenderFault"]:
-            raise QueueError(f"SQS refused a message: {why}.", code="E_QUEUE_REFUSED")
+            raise QueueError(f"SQS refused a message: {clause(why)}.", code="E_QUEUE_REFUSED")
         raise _NotAllTaken(why)

@@ -9,6 +9,7 @@ import psycopg
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
+from bec_orch.core.names import escaped, is_utf8
 from bec_orch.errors import DatabaseError
 from bec_orch.io.postgres.connection import BoundedConnection, configure, probe
 from bec_orch.io.postgres.errors import AWAY, database_errors
@@ -182,7 +183,9 @@ def rows(connection: psycopg.Connection[DictRow], sql: bytes, parameters: Mappin
 
 def clean_text(text: str) -> str:
     """Escape what PostgreSQL's text cannot hold: NUL characters and lone surrogates."""
-    return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
+    if "\0" not in text and is_utf8(text):
+        return text
+    return "".join(escaped(c) if c == "\0" or not is_utf8(c) else c for c in text)
 
 
 def clean_json(value: Any) -> Any:

@@ -22,6 +22,8 @@ from typing import IO, Self
 import psutil
 import psycopg
 
+from bec_orch.core.names import is_utf8, printable
+from bec_orch.core.wording import said
 from bec_orch.errors import FREE_SPACE, NO_ROOM, BecError, ConfigError, DatabaseError, DatabaseRefused, DiskFullError
 from bec_orch.io.postgres.errors import AWAY, DISK_FULL, database_errors
 from bec_orch.io.postgres.programs import MAJOR_VERSION, PgPrograms
@@ -69,6 +71,12 @@ class EmbeddedPostgres:
             DiskFullError: there is no room.
             DatabaseError: the server does not start (E_PG_START).
         """
+        if not is_utf8(str(self._root)):
+            raise ConfigError(
+                f"The folder {printable(str(self._root), limit=500)} is not UTF-8: PostgreSQL does not start there.",
+                code="E_PG_HOME",
+                hint="Set BEC_HOME to another one.",
+            )
         if self._users is None:
             with self._folder_errors():
                 self._root.mkdir(parents=True, exist_ok=True)
@@ -287,7 +295,7 @@ class EmbeddedPostgres:
             if error.errno in NO_ROOM:
                 raise DiskFullError(f"There is no room in {self._root}.", hint=FREE_SPACE) from error
             raise ConfigError(
-                f"The folder {self._root} cannot be used for the embedded database: {error.strerror}.",
+                f"The folder {self._root} cannot be used for the embedded database: {said(error)}.",
                 code="E_PG_HOME",
                 hint="Set BEC_HOME to a folder that you may write to.",
             ) from error

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import psycopg
 
+from bec_orch.core.wording import clause, said
 from bec_orch.errors import DatabaseError, DatabaseRefused
 
 AWAY = "E_DB_AWAY"
@@ -82,5 +83,4 @@ def _refused_at_start(error: psycopg.Error) -> tuple[str, str, str] | None:
 
 
 def _first_line(error: psycopg.Error) -> str:
-    lines = (error.diag.message_primary or str(error)).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__
+    return clause(error.diag.message_primary or "") or said(error)

@@ -11,6 +11,7 @@ import subprocess
 from importlib.util import find_spec
 from pathlib import Path
 
+from bec_orch.core.wording import clause
 from bec_orch.errors import ConfigError, DatabaseError
 
 MAJOR_VERSION = 18
@@ -52,7 +53,7 @@ class PgPrograms:
         if done.returncode != 0:
             lines = done.stderr.strip().splitlines() or done.stdout.strip().splitlines() or ["it said nothing"]
             fault = next((line for line in lines if "error:" in line or "FATAL:" in line), lines[-1])
-            raise DatabaseError(f"PostgreSQL's {program} failed: {fault}", code="E_PG_START")
+            raise DatabaseError(f"PostgreSQL's {program} failed: {clause(fault)}.", code="E_PG_START")
 
     def _run(self, program: str, *arguments: str, time_limit: float) -> "subprocess.CompletedProcess[str]":
         uid, gid = (self._user.pw_uid, self._user.pw_gid) if self._user else (None, None)

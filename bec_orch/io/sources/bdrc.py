@@ -87,12 +87,12 @@ class BdrcSource:
     def _volume_of(self, work: str, prefix: str) -> VolumeRef | Rejected:
         suffix = prefix.rpartition("/")[2].removeprefix(f"{work}-")
         i_id = f"I{suffix}" if _OLD_SUFFIX.fullmatch(suffix) else suffix
-        if volume_prefix(work, i_id) != prefix:
-            return Rejected(prefix, "is not where a volume of its name and work belongs")
         try:
             volume = VolumeRef(work, i_id, self.name)
         except NameUnsafeError as error:
             return Rejected(prefix, f"has a name that cannot be used: {error.message}")
+        if volume_prefix(work, i_id) != prefix:
+            return Rejected(prefix, "is not where a volume of its name and work belongs")
         return volume if self.manifest_exists(volume) else Rejected(prefix, "has no manifest dimensions.json")
 
     def manifest_exists(self, volume: VolumeRef) -> bool:

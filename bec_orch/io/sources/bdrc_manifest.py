@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bec_orch.core.models import Page
+from bec_orch.core.wording import said
 from bec_orch.io.sources.pages import check_pages, has_image_suffix, refused
 
 # 40,000 pages take some 5 MB; the volumes that are known have up to 3,278 pages.
@@ -54,7 +55,7 @@ def _inflated(data: bytes, subject: str) -> bytes:
     try:
         text = inflater.decompress(data, MAX_BYTES + 1)
     except zlib.error as error:
-        raise refused(subject, f"is broken gzip ({error})", "E_MANIFEST_GZIP") from error
+        raise refused(subject, f"is broken gzip ({said(error)})", "E_MANIFEST_GZIP") from error
     if len(text) > MAX_BYTES:
         raise refused(subject, f"is larger than {MAX_BYTES} bytes when inflated", "E_MANIFEST_TOO_LARGE")
     if not inflater.eof or inflater.unused_data.strip(b"\0"):

@@ -1,10 +1,12 @@
 """Finds out what a path holds: the library's layout, a tree of volumes, the volumes of one work, or one volume."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from bec_orch.core.models import VolumeRef
 from bec_orch.core.names import check_name, printable
+from bec_orch.core.wording import clause
 from bec_orch.errors import NameUnsafeError, UsageError
 from bec_orch.io.sources.bdrc import BdrcSource, volume_prefix
 from bec_orch.io.sources.folder import FolderSource, image_entries
@@ -43,7 +45,7 @@ def _no_volumes(path: Path, rejected: list[Rejected]) -> UsageError:
     if rejected:
         last = rejected[-1]
         what = f"holds no volume that can be used: {printable(last.name)} {last.reason}"
-    return UsageError(f"The folder {_shown(path)} {what}.", code="E_PATH_NO_IMAGES", hint=_HINT)
+    return UsageError(f"The folder {_shown(path)} {clause(what)}.", code="E_PATH_NO_IMAGES", hint=_HINT)
 
 
 def _shown(path: Path) -> str:
@@ -95,8 +97,12 @@ def _tree(root: Path) -> DetectedSource:
 
 def _work(root: Path) -> DetectedSource | None:
     """The path is one work's folder: the images lie one level below it."""
-    if not _is_name(root.name) or image_entries(FolderObjects(root).list("")):
+    if image_entries(FolderObjects(root).list("")):
         return None
+    if not _is_name(root.name):
+        return (
+            _badly_named(root) if any(image_entries(FolderObjects(below).list("")) for below in _below(root)) else None
+        )
     name = source_name("folder", root.parent.as_uri())
     found = FolderSource(name, FolderObjects(root.parent)).scan_work(root.name)
     volumes = tuple(each for each in found if isinstance(each, VolumeRef))
@@ -108,13 +114,25 @@ def _volume(root: Path) -> DetectedSource | None:
     if not image_entries(FolderObjects(root).list("")):
         return None
     if not _is_name(root.name):
-        reason = f"has a name that cannot be used: {printable(root.name)}"
-        return DetectedSource(source_name("flat", root.as_uri()), (), (Rejected(str(root), reason),))
+        return _badly_named(root)
     if _is_name(root.parent.name):
         name = source_name("folder", root.parent.parent.as_uri())
         return DetectedSource(name, (VolumeRef(root.parent.name, root.name, name),))
     name = source_name("flat", root.as_uri())
     return DetectedSource(name, (VolumeRef(root.name, root.name, name),))
+
+
+def _below(root: Path) -> list[Path]:
+    return [path for path in root.iterdir() if path.is_dir() and os.access(path, os.R_OK | os.X_OK)]
+
+
+def _badly_named(root: Path) -> DetectedSource:
+    """Tell what is wrong with the name of the path, which would have to be that of a work or a volume."""
+    try:
+        check_name("folder", root.name)
+    except NameUnsafeError as error:
+        reason = f"has a name that cannot be used: {error.message}"
+    return DetectedSource(source_name("flat", root.as_uri()), (), (Rejected(str(root), reason),))
 
 
 def _is_name(name: str) -> bool:

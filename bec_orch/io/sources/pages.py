@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from bec_orch.core.job_worker import PageBytes
 from bec_orch.core.models import SKIP_INTRO, Page
 from bec_orch.core.names import check_name, printable
+from bec_orch.core.wording import clause
 from bec_orch.errors import ManifestError, NameUnsafeError, PageError
 from bec_orch.io.stores.objects import Objects
 
@@ -18,6 +19,8 @@ MAX_FILENAME_BYTES = 255
 
 # The image formats that the library takes in (its archive holds TIFF and JPEG, some PNG; JPEG 2000 is allowed).
 IMAGE_SUFFIXES = frozenset({"jpg", "jpeg", "png", "tif", "tiff", "jp2"})
+
+LINK_HINT = "Links are not followed: copy the images there, or name the folder where they lie."
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ def check_pages(pages: Iterable[Page], subject: str) -> None:
         for filename in filenames:
             check_name("page", filename, max_bytes=MAX_FILENAME_BYTES)
     except NameUnsafeError as error:
-        what = f"is refused: {error.message.rstrip('.')}"
+        what = f"is refused: {clause(error.message)}"
         raise refused(subject, what, "E_NAME_UNSAFE", "Rename the image.") from error
     filename, times = Counter(filenames).most_common(1)[0]
     if times > 1:
@@ -82,7 +85,7 @@ class StorePages:
         """
         key = f"{self.prefix}/{page.filename}" if self.prefix else page.filename
         if self.objects.is_link(key):
-            raise _fault(page, "is a symbolic link, which is not followed", "E_NAME_UNSAFE", "Copy the file there.")
+            raise _fault(page, "is a symbolic link, and links are not followed", "E_PAGE_LINK", LINK_HINT)
         blob = await self.objects.read_async(key, limit=self.max_bytes)
         if blob is None:
             raise _fault(page, "is listed, but not there", "E_PAGE_MISSING", "Bring the file back.")

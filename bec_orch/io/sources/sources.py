@@ -3,6 +3,7 @@
 import threading
 from urllib.parse import urlsplit
 
+from bec_orch.core.names import is_utf8, printable
 from bec_orch.core.ports import ImageSource
 from bec_orch.errors import UsageError
 from bec_orch.io.sources.bdrc import BdrcSource
@@ -32,6 +33,12 @@ def parse_source(name: str) -> tuple[str, str]:
     layout, plus, url = name.partition("+")
     if layout not in LAYOUTS or not plus or "://" not in url:
         raise _unknown(name)
+    if not is_utf8(url):
+        raise UsageError(
+            f"The source {printable(name)} is not UTF-8.",
+            code="E_SOURCE_NAME",
+            hint="Write other bytes of its path as %E9 and the like.",
+        )
     if "@" in urlsplit(url).netloc:
         raise UsageError(
             f"The source {layout}+{urlsplit(url).scheme}://... holds a user or password.",
@@ -71,7 +78,7 @@ class Sources:
 
 def _unknown(name: str) -> UsageError:
     return UsageError(
-        f"'{name}' is not the name of a source.",
+        f"{printable(name)} is not the name of a source.",
         code="E_SOURCE_NAME",
         hint=f"It is LAYOUT+URL, such as folder+file:///scans; layouts: {', '.join(LAYOUTS)}.",
     )

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 
 from obstore.exceptions import BaseError, InvalidPathError, PermissionDeniedError, UnauthenticatedError
 
+from bec_orch.core.wording import clause
 from bec_orch.errors import FREE_SPACE, NO_ROOM, BecError, DiskFullError, NameUnsafeError, StorageError
 
 _NO_RIGHT = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
@@ -111,7 +112,7 @@ def _first_line(error: Exception) -> str:
     told = f"{code}: {message[1]}" if code and message else code
     text = _S3_BODY.sub(lambda _: told, text) if code else text
     # How long it took would make two faults of one.
-    return _DURATION.sub("", (text.splitlines() or [type(error).__name__])[0]).rstrip(". ")
+    return clause(_DURATION.sub("", text)) or type(error).__name__
 
 
 def missing_store(url: str) -> StorageError:

@@ -26,6 +26,8 @@ from bec_orch.io.stores.storage import Stores, path_of
 
 # A model is an ONNX file, its config and its charset: a prefix with more is something else, perhaps a whole archive.
 _MAX_FILES = 32
+# Files are fetched whole; an ONNX file has less than 2 GiB.
+_MAX_BYTES = 4 * 2**30
 _DIGESTS = ".digests.json"
 
 log = logging.getLogger(__name__)
@@ -43,7 +45,7 @@ class CachedModels:
         if scheme in {"", "file"} or "://" not in url:
             return _local(path_of(url) if scheme == "file" else Path(url).expanduser(), url)
         objects, key = self._opened(url)
-        entries = _listed(objects, key, url)
+        entries = _require_size(_listed(objects, key, url), url)
         folder = self._cache_dir / _digest(url, entries)
         if not _is_intact(folder):
             self._fetch(objects, entries, folder)
@@ -103,6 +105,17 @@ def _listed(objects: Objects, key: str, url: str) -> list[Entry]:
             hint="Name the model's own folder.",
         )
     return found
+
+
+def _require_size(entries: list[Entry], url: str) -> list[Entry]:
+    size = sum(entry.size for entry in entries)
+    if size > _MAX_BYTES:
+        raise ConfigError(
+            f"The model at {url} has {size} bytes, and {_MAX_BYTES} are allowed.",
+            code="E_MODEL_INVALID",
+            hint="Name the model's own folder, with nothing else in it.",
+        )
+    return entries
 
 
 def _digest(url: str, entries: list[Entry]) -> str:

@@ -100,7 +100,7 @@ def path_of(url: str) -> Path:
         ConfigError: it is not a URL of a folder of this machine.
     """
     parts = urlsplit(url)
-    path = Path(unquote(parts.path))
+    path = Path(unquote(parts.path, errors="surrogateescape"))
     if parts.scheme != "file" or parts.netloc not in {"", "localhost"} or not path.is_absolute():
         raise _bad_url(url)
     return path

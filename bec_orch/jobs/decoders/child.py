@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bec_orch.core.wording import named
 from bec_orch.errors import PageError
 from bec_orch.jobs.decoders import decoders
 from bec_orch.jobs.decoders.memory import DecoderMemory
@@ -77,7 +78,7 @@ def _answer(request: Mapping[str, Any], memory: DecoderMemory, decode: Decode) -
     except MemoryError:
         return {"code": "E_PAGE_MEMORY", "message": "Decoding the page takes more memory than its size explains."}
     except Exception as error:  # noqa: BLE001  (as in the worker: what nobody thought of is this page's fault alone)
-        return {"code": "E_PAGE_UNEXPECTED", "message": f"{type(error).__name__}: {error}"}
+        return {"code": "E_PAGE_UNEXPECTED", "message": f"{named(error)}."}
     memory.put(image)
     return {"shape": image.shape}
 

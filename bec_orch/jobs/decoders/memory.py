@@ -15,6 +15,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
+from bec_orch.core.wording import said
 from bec_orch.errors import RetryableError
 
 KEPT_BYTES = 64 * 2**20
@@ -65,7 +66,7 @@ class SharedPage:
             self._memory = mmap.mmap(self.fileno(), size)
         except OSError as error:
             raise RetryableError(
-                f"There is no room for a page's pixels: {error.strerror}.",
+                f"There is no room for a page's pixels: {said(error)}.",
                 code="E_MEMORY",
                 hint="Lower the memory budget, or take a larger machine.",
             ) from error

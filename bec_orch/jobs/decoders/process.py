@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bec_orch.core.wording import said
 from bec_orch.errors import PageError, RetryableError
 from bec_orch.jobs.decoders.memory import SharedPage
 from bec_orch.jobs.decoders.messages import receive, send
@@ -141,7 +142,7 @@ def _start(program: Sequence[str], *files: int) -> "subprocess.Popen[bytes]":
             env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OPENBLAS_NUM_THREADS": "1"},
         )
     except OSError as error:
-        raise _not_started(f"A decoder process could not be started: {error.strerror}") from error
+        raise _not_started(f"A decoder process could not be started: {said(error)}") from error
 
 
 def _not_started(what: str) -> RetryableError:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from bec_orch.core.job_worker import BlobReader
 from bec_orch.core.models import Page, VolumeRef
+from bec_orch.core.wording import clause
 from bec_orch.errors import PageError, StorageError
 from bec_orch.jobs.evalv1.config import Evalv1Config
 from bec_orch.jobs.evalv1.xml_text import NotTruthError, xml_text
@@ -95,7 +96,7 @@ def _decoded(data: bytes) -> str:
 
 def _broken(key: str, why: str) -> PageError:
     return PageError(
-        f"The ground truth '{key}' cannot be read: {why}.",
+        f"The ground truth '{key}' cannot be read: {clause(why)}.",
         stage="decode",
         code="E_TRUTH_BROKEN",
         hint="Mend the file, or move it away to evaluate the page without it.",

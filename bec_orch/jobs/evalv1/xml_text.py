@@ -12,6 +12,8 @@ from xml.etree.ElementTree import Element, ParseError  # nosec B405  # (types: d
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
+from bec_orch.core.wording import named
+
 _LAST = 1 << 30
 _PAGE_CHILDREN = {
     "Page": ("TextRegion", "\n"),
@@ -39,7 +41,7 @@ def xml_text(data: bytes) -> str:
         if kind == "PcGts":
             return _page_text(root)
     except (ParseError, ValueError, LookupError, RecursionError, DefusedXmlException) as error:
-        raise NotTruthError(f"it cannot be read as XML ({type(error).__name__}: {error})") from error
+        raise NotTruthError(f"it cannot be read as XML ({named(error)})") from error
     raise NotTruthError(f"its root is <{kind}>, neither <alto> nor <PcGts>")
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
+from bec_orch.core.wording import said
 from bec_orch.jobs.formats.header import ImageFormat, ImageHeader, corrupt, image_error, truncated
 
 MAX_STEPS = 10_000
@@ -76,7 +77,7 @@ def _decode(data: bytes, space: str, size: dict[str, int]) -> NDArray[np.uint8]:
     try:
         image: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, space, **size)
     except ValueError as error:
-        raise corrupt(f"The JPEG is damaged: {error}.") from error
+        raise corrupt(f"The JPEG is damaged: {said(error)}.") from error
     return image
 
 

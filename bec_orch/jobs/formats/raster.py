@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from bec_orch.core.wording import said
 from bec_orch.errors import PageError
 from bec_orch.jobs.formats.header import ImageHeader, corrupt, image_error
 
@@ -52,7 +53,7 @@ def _opened(data: bytes, header: ImageHeader) -> Image.Image:
         image = Image.open(io.BytesIO(data), formats=(header.format.value,))
         image.load()
     except (OSError, ValueError, SyntaxError, TypeError, LookupError, OverflowError, struct.error, EOFError) as error:
-        raise corrupt(f"The {header.format.value.upper()} is damaged: {str(error) or type(error).__name__}.") from error
+        raise corrupt(f"The {header.format.value.upper()} is damaged: {said(error)}.") from error
     return image
 
 

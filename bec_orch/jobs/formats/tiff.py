@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bec_orch.core.wording import said
 from bec_orch.jobs.formats import jpeg, raster
 from bec_orch.jobs.formats.fax import check_group4
 from bec_orch.jobs.formats.header import ImageFormat, ImageHeader, corrupt, image_error, truncated
@@ -275,7 +276,7 @@ def _check_deflate(piece: bytes) -> None:
             inflater.decompress(rest, 2**20)
             rest = inflater.unconsumed_tail
     except zlib.error as error:
-        raise corrupt(f"The TIFF is damaged: {error}.") from error
+        raise corrupt(f"The TIFF is damaged: {said(error)}.") from error
     if not inflater.eof:
         raise truncated("The TIFF is cut: compressed pixels end too early.")
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from bec_orch.core.wording import said
 from bec_orch.errors import ConfigError
 from bec_orch.jobs.ldv1.line_model import Item, PageView
 from bec_orch.jobs.shared.geometry import in_grey, resized, scaling
@@ -62,6 +63,7 @@ class TileModel:
         self._session = session
         self._patch = config.patch_size
         self._line_class = _line_class(session, config)
+        self._classes = max(1, len(config.classes))
         self._channels = session.input_shape[1] if session.input_shape[1] in {1, 3} else 3
         self._check_patch()
 
@@ -102,6 +104,9 @@ class TileModel:
     def _run(self, batch: Sequence[Item]) -> list[NDArray[np.float32]]:
         grey = np.stack(batch).astype(np.float32) / PAPER
         logits = self._session.run(np.repeat(grey[:, None], self._channels, axis=1))
+        if logits.shape != (len(batch), self._classes, self._patch, self._patch):
+            gives = " x ".join(map(str, logits.shape))
+            raise _invalid(f"gives {gives} for {len(batch)} tiles of {self._patch} pixels", self._session.path)
         return [self._line_probability(tile) for tile in logits]
 
     def _line_probability(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -146,7 +151,7 @@ def read_tile_config(path: Path) -> TileModelConfig:
     try:
         return TileModelConfig.read(path)
     except (OSError, ValueError) as error:
-        raise _invalid(f"is no config of a line model: {error}", path) from error
+        raise _invalid(f"is no config of a line model: {said(error)}", path) from error
 
 
 def _config_path(path: Path) -> Path:

@@ -20,9 +20,11 @@ from bec_orch.jobs.ldv1.line_model import Item
 from bec_orch.jobs.ldv1.loading import load_line_model
 from bec_orch.jobs.ldv1.page_lines import PageLines
 from bec_orch.jobs.pipeline.page_job import Round, Row
+from bec_orch.jobs.shared.trial import try_model
 
 Map = NDArray[np.float32]
 
+TRIAL = "bec_orch.jobs.ldv1.trial"
 _POINT = pa.struct([("x", pa.int32()), ("y", pa.int32())])
 _BOX = pa.struct([("x", pa.int32()), ("y", pa.int32()), ("w", pa.int32()), ("h", pa.int32())])
 SCHEMA = pa.schema(
@@ -57,7 +59,11 @@ class Ldv1Worker(PageJobWorker[Ldv1Config, Item, Map, Prepared]):
 
     def __init__(self, config: Ldv1Config, resources: WorkerResources) -> None:
         super().__init__(config, resources)
-        model = load_line_model(config, _model_folder(config, resources))
+        folder = _model_folder(config, resources)
+        if folder:
+            told = {"config": config.model_dump(mode="json"), "folder": str(folder.absolute())}
+            try_model(TRIAL, f"The line model '{folder}'", folder, told)
+        model = load_line_model(config, folder)
         self.models = (ModelInfo(model.name, model.digest),)
         self._detector = LineDetector(model, config)
 

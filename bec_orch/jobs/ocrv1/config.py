@@ -8,6 +8,7 @@ from bec_orch.jobs.base import PageJobConfig
 
 Engine = Literal["tesseract", "ctc", "ppocr"]
 
+LANGUAGE_PATTERN = r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)?(\+[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)?)*$"
 _OF_ENGINE = {
     "language": "tesseract",
     "tessdata": "tesseract",
@@ -28,7 +29,7 @@ class Ocrv1Config(PageJobConfig):
     )
     language: str = Field(
         default="bod",
-        pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)?(\+[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)?)*$",
+        pattern=LANGUAGE_PATTERN,
         description="Tesseract's language, or several as `bod+eng`.",
     )
     tessdata: str | None = Field(

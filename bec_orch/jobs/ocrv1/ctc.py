@@ -18,7 +18,7 @@ from bec_orch.jobs.ocrv1.ctc_config import CtcModelConfig, invalid, read_ctc_con
 from bec_orch.jobs.ocrv1.decoding import Matrix, beam_search, best_path, confidence, probabilities
 from bec_orch.jobs.ocrv1.recogniser import EMPTY, LineText
 from bec_orch.jobs.ocrv1.vocabulary import Vocabulary, possible_classes
-from bec_orch.jobs.shared.model_session import ModelSession
+from bec_orch.jobs.shared.model_session import ModelSession, words_of
 
 Grey = NDArray[np.uint8]
 
@@ -97,8 +97,7 @@ class CtcRecogniser:
         try:
             return self._run([blank]).shape
         except Exception as error:  # onnxruntime's errors share no base class but Exception
-            fault = (str(error).splitlines() or [type(error).__name__])[0]
-            raise invalid(self._session.path, f"cannot read a line as its config says: {fault}") from error
+            raise invalid(self._session.path, f"cannot read a line as its config says: {words_of(error)}") from error
 
     def _classes(self) -> tuple[int, int]:
         """Tell which axis of a line's scores is the classes', and how many there are."""

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from bec_orch.core.wording import said
 from bec_orch.errors import ConfigError
 from bec_orch.jobs.shared.model_config import PublishedModelConfig
 
@@ -51,7 +52,7 @@ def read_ctc_config(path: Path) -> tuple[CtcModelConfig, Path]:
     try:
         config = CtcModelConfig.read(file)
     except (OSError, ValueError) as error:
-        raise invalid(file, f"is no config of a recogniser: {error}") from error
+        raise invalid(file, f"is no config of a recogniser: {said(error)}") from error
     if not config.file_name:
         raise invalid(file, "names no ONNX file (`onnx-model`)")
     return config, file.parent / config.file_name

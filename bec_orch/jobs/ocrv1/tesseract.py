@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from bec_orch.core.job_worker import WorkerResources
 from bec_orch.core.models import ModelInfo
+from bec_orch.core.wording import said
 from bec_orch.errors import ConfigError
-from bec_orch.jobs.ocrv1.config import Ocrv1Config
+from bec_orch.jobs.ocrv1.config import LANGUAGE_PATTERN, Ocrv1Config
 from bec_orch.jobs.ocrv1.recogniser import LineText
-from bec_orch.jobs.shared.model_session import file_digest
+from bec_orch.jobs.ocrv1.traineddata import BadTraineddata, languages_named_in
+from bec_orch.jobs.shared.model_files import digest_of, invalid_model, read_model
 
 Grey = NDArray[np.uint8]
 
@@ -37,6 +39,7 @@ LINE_HEIGHT = 48
 """Tesseract shrinks each line to its network's height (36 for `bod`), roughly; halves of pixels are better averaged."""
 RESOLUTION = 300
 """Dots per inch that are told to Tesseract: it would guess otherwise, and say so. Lines are scaled anyway."""
+_LANGUAGE = re.compile(LANGUAGE_PATTERN)
 VARIABLES = {
     "debug_file": "/dev/null",  # it prints to the terminal about lines too small to read
     "invert_threshold": "0",  # it would read every line with a low confidence again as white on black
@@ -59,7 +62,7 @@ class TesseractRecogniser:
 
     def __init__(self, folder: Path, language: str) -> None:
         files = [folder / f"{name}{SUFFIX}" for name in language.split("+")]
-        self.models = tuple(ModelInfo(f"tesseract/{file.name}", file_digest(file)) for file in files)
+        self.models = tuple(ModelInfo(f"tesseract/{file.name}", digest_of(read_model(file))) for file in files)
         self._folder = folder
         self._language = language
         self._idle = [self._opened()]  # each operation on it is atomic
@@ -107,11 +110,28 @@ def load(config: Ocrv1Config, resources: WorkerResources) -> TesseractRecogniser
     if config.tessdata is None:
         return TesseractRecogniser(_folder_with(config.language), config.language)
     path = resources.models.local_path(config.tessdata)
-    if path.suffix == SUFFIX:
-        return TesseractRecogniser(path.parent, path.stem)
-    if not _has(path, config.language):
-        raise _not_installed(config.language, f"in {config.tessdata}")
-    return TesseractRecogniser(path, config.language)
+    folder, language = (path.parent, path.stem) if path.suffix == SUFFIX else (path, config.language)
+    if not _LANGUAGE.fullmatch(language):
+        raise invalid_model(path, "has a name that is no language of Tesseract")
+    if not _has(folder, language):
+        raise _not_installed(language, f"in {config.tessdata}")
+    _check(folder, language)
+    return TesseractRecogniser(folder, language)
+
+
+def _check(folder: Path, language: str) -> None:
+    """See that no file that Tesseract will open, by itself or for another one, is made to do harm."""
+    left, seen = language.split("+"), set[str]()
+    while left:
+        name = left.pop()
+        file = folder / f"{name}{SUFFIX}"
+        if name in seen or not (file.is_file() or name in language.split("+")):
+            continue
+        seen.add(name)
+        try:
+            left += languages_named_in(read_model(file))
+        except BadTraineddata as error:
+            raise invalid_model(file, said(error)) from error
 
 
 def _folder_with(language: str) -> Path:

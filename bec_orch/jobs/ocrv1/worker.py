@@ -23,9 +23,11 @@ from bec_orch.jobs.ocrv1.recogniser import EMPTY, LineText, load_recogniser
 from bec_orch.jobs.ocrv1.text import normalised
 from bec_orch.jobs.pipeline.page_job import Round, Row
 from bec_orch.jobs.shared.geometry import in_grey
+from bec_orch.jobs.shared.trial import try_model
 
 Grey = NDArray[np.uint8]
 
+TRIAL = "bec_orch.jobs.ocrv1.trial"
 _BOX = pa.struct([("x", pa.int32()), ("y", pa.int32()), ("w", pa.int32()), ("h", pa.int32())])
 SCHEMA = pa.schema(
     [
@@ -72,6 +74,7 @@ class Ocrv1Worker(PageJobWorker[Ocrv1Config, Grey, LineText, CutPage]):
 
     def __init__(self, config: Ocrv1Config, resources: WorkerResources) -> None:
         super().__init__(config, resources)
+        _try(config, resources)
         self._recogniser = load_recogniser(config, resources)
         self.models = self._recogniser.models
 
@@ -113,6 +116,17 @@ class Ocrv1Worker(PageJobWorker[Ocrv1Config, Grey, LineText, CutPage]):
     def close(self) -> None:
         """Free the engine."""
         self._recogniser.close()
+
+
+def _try(config: Ocrv1Config, resources: WorkerResources) -> None:
+    """Try the model that a config names; those that come with the engine are as good as its code."""
+    field = "model" if config.engine == "ctc" else "tessdata"
+    named = getattr(config, field)
+    if named is None:
+        return
+    path = resources.models.local_path(named).absolute()
+    told = {"config": {**config.model_dump(mode="json"), field: str(path)}}
+    try_model(TRIAL, f"The OCR model '{named}'", path, told)
 
 
 def row_of(page: CutPage, read: Sequence[LineText]) -> Row:

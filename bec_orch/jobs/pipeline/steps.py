@@ -7,6 +7,7 @@ from typing import Generic
 from bec_orch.core.metrics import Stopwatch
 from bec_orch.core.models import Page
 from bec_orch.core.shortages import shortage_of
+from bec_orch.core.wording import named
 from bec_orch.errors import BecError, PageError, RetryableError
 from bec_orch.jobs.pipeline.page_job import ItemT, OutputT, PageJob, Round, Row, StateT
 from bec_orch.jobs.pipeline.threads import ResultT
@@ -44,7 +45,7 @@ class Steps(Generic[ItemT, OutputT, StateT]):
             raise
         except Exception as error:  # engines raise what they like, mostly RuntimeError, for faults of GPU and driver
             raise shortage_of(error) or RetryableError(
-                f"The model failed: {type(error).__name__}: {error}", code="E_MODEL_FAILED", hint="Run `bec doctor`."
+                f"The model failed: {named(error)}.", code="E_MODEL_FAILED", hint="Run `bec doctor`."
             ) from error
         return outputs
 
@@ -70,5 +71,5 @@ def isolated(stage: str, function: Callable[[], ResultT]) -> ResultT:
         raise
     except Exception as error:  # a page is an isolation boundary: one that nobody thought of costs no other
         raise shortage_of(error) or PageError(
-            f"{type(error).__name__}: {error}", stage=stage, code="E_PAGE_UNEXPECTED", hint="Report it, with the page."
+            f"{named(error)}.", stage=stage, code="E_PAGE_UNEXPECTED", hint="Report it, with the page."
         ) from error

@@ -266,4 +266,5 @@ def error_outcome(page: Page, etag: str | None, error: PageError) -> PageOutcome
         error_stage=error.stage,
         error_type=error.code,
         error_message=error.message,
+        error_hint=error.hint,
     )

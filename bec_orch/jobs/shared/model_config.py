@@ -10,6 +10,9 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+_MOST_BYTES = 4 * 2**20
+"""The largest charset known takes 60 KB."""
+
 
 class PublishedModelConfig(BaseModel):
     """What a published config says whatever the model is for."""
@@ -30,7 +33,7 @@ class PublishedModelConfig(BaseModel):
             ValueError: it is no JSON, or a value is not allowed; the message says which.
         """
         try:
-            return cls.model_validate(json.loads(file.read_text(encoding="utf-8-sig")))
+            return cls.model_validate(json.loads(_text(file)))
         except ValidationError as error:
             raise ValueError(_in_words(error)) from error
         except RecursionError as error:
@@ -41,6 +44,14 @@ class PublishedModelConfig(BaseModel):
         """The ONNX file, beside the config."""
         named = self.onnx_model or self.model_file or self.cpu_model or self.gpu_model
         return Path(named.replace("\\", "/")).name if named else None
+
+
+def _text(file: Path) -> str:
+    with file.open("rb") as opened:
+        data = opened.read(_MOST_BYTES + 1)
+    if len(data) > _MOST_BYTES:
+        raise ValueError(f"it has more than {_MOST_BYTES} bytes")
+    return data.decode("utf-8-sig")
 
 
 def _in_words(error: ValidationError) -> str:

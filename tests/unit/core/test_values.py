@@ -134,7 +134,7 @@ def test_what_an_exception_means_for_its_task(error: Exception, code: str, *, re
 
 
 def test_failure_messages_can_be_stored() -> None:
-    failure = failure_of(ValueError("\x00" * 5000), "run")
+    failure = failure_of(BecError("\x00" * 5000), "run")
     assert "\x00" not in failure.message
     assert len(failure.message) == 2000
 

@@ -10,7 +10,7 @@ from bec_orch.jobs.ocrv1.config import Ocrv1Config
 from bec_orch.jobs.ocrv1.ctc import CtcRecogniser, load, on_canvas
 from bec_orch.jobs.ocrv1.ctc_config import read_ctc_config
 from bec_orch.jobs.ocrv1.recogniser import load_recogniser
-from bec_orch.jobs.shared.model_session import file_digest
+from bec_orch.jobs.shared.model_files import digest_of
 from tests.unit.fakes import resources
 from tests.unit.ocrv1.made import BANDS, HEIGHT, WIDTH, model_folder, spelled, wylie_bands
 
@@ -83,7 +83,7 @@ def test_a_blank_line_is_empty_text_of_no_confidence(tmp_path: Path) -> None:
 
 def test_the_model_is_named_by_its_folder_and_digest(tmp_path: Path) -> None:
     folder = model_folder(tmp_path / "Woodblock")
-    digest = file_digest(folder / "OCRModel.onnx")
+    digest = digest_of((folder / "OCRModel.onnx").read_bytes())
     (model,) = opened(folder, model_sha256=digest).models
     assert (model.name, model.digest) == ("Woodblock", digest)
     with pytest.raises(ConfigError, match="wants 0000") as caught:

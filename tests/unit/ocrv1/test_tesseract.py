@@ -13,8 +13,9 @@ from bec_orch.jobs.ocrv1 import tesseract
 from bec_orch.jobs.ocrv1.config import Ocrv1Config
 from bec_orch.jobs.ocrv1.line_images import cut_lines
 from bec_orch.jobs.ocrv1.recogniser import EMPTY, load_recogniser
-from bec_orch.jobs.shared.model_session import file_digest
+from bec_orch.jobs.shared.model_files import digest_of
 from tests.unit.fakes import resources
+from tests.unit.harmful_models import traineddata
 from tests.unit.ocrv1.made import box_contour, lines_at
 
 Grey = NDArray[np.uint8]
@@ -65,7 +66,7 @@ def test_pictures_too_small_to_read_are_empty(bod: Path) -> None:
 
 def test_the_language_is_named_with_its_digest(bod: Path) -> None:
     (model,) = opened(tessdata=str(bod)).models
-    assert (model.name, model.digest) == ("tesseract/bod.traineddata", file_digest(bod))
+    assert (model.name, model.digest) == ("tesseract/bod.traineddata", digest_of((bod).read_bytes()))
 
 
 def test_a_language_may_be_a_file_by_any_name(bod: Path, tmp_path: Path) -> None:
@@ -106,6 +107,13 @@ def test_languages_are_found_where_this_machine_has_them(bod: Path, monkeypatch:
 
 def test_a_broken_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "bod.traineddata").write_bytes(b"no language")
+    with pytest.raises(ConfigError, match=r"bod\.traineddata' is no data of Tesseract") as caught:
+        opened(tessdata=str(tmp_path))
+    assert caught.value.code == "E_MODEL_INVALID"
+
+
+def test_a_language_that_tesseract_does_not_take_is_told(tmp_path: Path) -> None:
+    (tmp_path / "bod.traineddata").write_bytes(traineddata({17: b"no network"}))
     with pytest.raises(ConfigError, match="cannot use the language 'bod'") as caught:
         opened(tessdata=str(tmp_path))
     assert caught.value.code == "E_OCR_LANGUAGE"

@@ -1,0 +1,39 @@
+"""What others say, put into sentences of ours: errors of libraries and of the system, and texts from outside.
+
+    f"The file {path} cannot be read: {said(error)}."
+
+Such texts may have several lines, steer a terminal, name objects by their address in memory, end with a full stop of
+their own, or be of any length. They are cleaned here, and nowhere else.
+"""
+
+import re
+
+from bec_orch.core.names import escaped
+
+_LONGEST = 300
+_OBJECT = re.compile(r"<(?:function |bound method )?(?:[\w.]*\.)?(\w+)(?: object)? at 0x[0-9a-fA-F]+>")
+_ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,}\b")
+_ENDS = " .!?:;,"
+
+
+def said(error: BaseException) -> str:
+    """Give what an error says, to end a sentence with: see `clause`. One that says nothing is told by its class.
+
+    Errors of the system tell what is wrong, without number and path: the sentence has those that matter.
+    """
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return clause(text) or type(error).__name__
+
+
+def named(error: BaseException) -> str:
+    """Give class and words of an error that nobody foresaw, to end a sentence with."""
+    name, text = type(error).__name__, said(error)
+    return name if text == name else f"{name}: {text}"
+
+
+def clause(text: str) -> str:
+    """Give the first line of a text without the full stop at its end, escaped, cut, and without addresses in memory."""
+    line = next((line for line in text.splitlines() if line.strip(_ENDS)), "")
+    line = _ADDRESS.sub("0x…", _OBJECT.sub(r"a \1", " ".join(line.split())))
+    line = escaped(line).strip(_ENDS)
+    return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"

@@ -1,0 +1,204 @@
+"""Bounds on what a Parquet file may make of its bytes, seen before any of it is decoded.
+
+A few bytes can stand for gigabytes: zeros under zstd, a run length of two thousand million, a dictionary whose one long
+text is named a million times. The footer says how large all is, and may lie; pyarrow allocates what the headers of the
+pages say. So these headers are read first: a small struct in Thrift's compact form before each page.
+"""
+
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import IO, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+MOST_FOOTER_BYTES = 16 * 2**20
+"""The footer of an artefact of 40,000 pages has some 300 KB."""
+MOST_CHUNKS = 200_000
+MOST_PAGES = 500_000
+MOST_COLUMNS = 1000
+MOST_ROWS = 1_000_000
+"""Volumes of the library have up to some thousand pages."""
+MOST_GROUP_BYTES = 2**30
+"""Of one row group, inflated; 512 pages with contours take some 25 MB."""
+MOST_GROUP_VALUES = 2**26
+MOST_TEXT_BYTES = 2**31
+"""Of the texts of one column of one row group, each counted where it stands."""
+_MOST_DICTIONARY_BYTES = 16 * 2**20
+_TAIL = 8
+_HEADER_BYTES = 64 * 1024
+_DATA_PAGE, _DICTIONARY_PAGE, _DATA_PAGE_V2 = 0, 2, 3
+_DELTA_BYTE_ARRAY = 7
+"""An encoding in which each text repeats the one before; nothing here writes it."""
+_DETAILS = {_DATA_PAGE: (5, 2), _DICTIONARY_PAGE: (7, 2), _DATA_PAGE_V2: (8, 4)}
+"""Where a page's header tells of its values, by kind: the field, and in it that of the encoding; the first counts."""
+
+
+def check_footer(file: IO[bytes], size: int) -> None:
+    """See that a footer is small enough to be read.
+
+    Raises:
+        ValueError: it is not, or the file is encrypted.
+    """
+    file.seek(max(0, size - _TAIL))
+    tail = file.read(_TAIL)
+    file.seek(0)
+    if tail[4:] == b"PARE":
+        raise ValueError("it is encrypted")
+    length = int.from_bytes(tail[:4], "little")
+    if tail[4:] == b"PAR1" and length > min(MOST_FOOTER_BYTES, size):
+        raise ValueError(f"its footer has {length} bytes")
+
+
+def check_sizes(parquet: pq.ParquetFile, file: IO[bytes], columns: Sequence[str] | None) -> None:
+    """See that nothing in some columns of a file, or in all, is larger than any artefact is.
+
+    Raises:
+        ValueError, LookupError, pa.ArrowException: something is, or is no page of Parquet.
+    """
+    found = parquet.metadata
+    if found.num_columns > MOST_COLUMNS or found.num_columns * found.num_row_groups > MOST_CHUNKS:
+        raise ValueError(f"it has {found.num_columns} columns in {found.num_row_groups} groups")
+    if not 0 <= found.num_rows <= MOST_ROWS:
+        raise ValueError(f"it has {found.num_rows} rows")
+    seen = 0
+    for number in range(found.num_row_groups):
+        group = found.row_group(number)
+        chunks = (group.column(place) for place in range(found.num_columns))
+        wanted = (chunk for chunk in chunks if columns is None or chunk.path_in_schema.split(".")[0] in columns)
+        size = values = 0
+        for page in chain.from_iterable(_pages(file, chunk) for chunk in wanted):
+            seen += 1
+            size += page.size
+            values += page.values
+            if size > MOST_GROUP_BYTES:
+                raise ValueError(f"its row group {number + 1} is larger than {MOST_GROUP_BYTES} bytes")
+            if values > MOST_GROUP_VALUES:
+                raise ValueError(f"its row group {number + 1} has more than {MOST_GROUP_VALUES} values")
+            if seen > MOST_PAGES:
+                raise ValueError(f"it has more than {MOST_PAGES} pages")
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """A page by its header: where its bytes begin, and how many they are, packed and inflated."""
+
+    kind: int
+    start: int
+    packed: int
+    size: int
+    values: int
+
+
+def _pages(file: IO[bytes], chunk: pq.ColumnChunkMetaData) -> Iterator[_Page]:
+    """Give the pages of a column chunk, each once it was found to be bearable."""
+    at = chunk.dictionary_page_offset if chunk.has_dictionary_page else chunk.data_page_offset
+    end = at + chunk.total_compressed_size
+    longest = 0
+    values = 0
+    while at < end:
+        page = _page(file, at)
+        if page.kind == _DICTIONARY_PAGE and chunk.physical_type == "BYTE_ARRAY":
+            longest = _longest_text(file, page, chunk.compression)
+        elif page.kind != _DICTIONARY_PAGE:
+            values += page.values
+        if values * longest > MOST_TEXT_BYTES:
+            raise ValueError(f"the texts of its column {chunk.path_in_schema} take more than {MOST_TEXT_BYTES} bytes")
+        yield page
+        at = page.start + page.packed
+
+
+def _page(file: IO[bytes], at: int) -> _Page:
+    file.seek(at)
+    header = _Header(file.read(_HEADER_BYTES))
+    fields = header.struct()
+    kind, size, packed = (_number(fields, number) for number in (1, 2, 3))
+    if kind not in _DETAILS:
+        raise ValueError(f"a page of it is of the kind {kind}")
+    field, encoding = _DETAILS[kind]
+    details = fields[field]
+    if not isinstance(details, dict):
+        raise ValueError("the header of a page does not tell of its values")  # noqa: TRY004  (it is the file's fault)
+    if details.get(encoding) == _DELTA_BYTE_ARRAY:
+        raise ValueError("it has texts that repeat each other (DELTA_BYTE_ARRAY)")
+    return _Page(kind, at + header.at, packed, size, _number(details, 1))
+
+
+def _number(fields: Mapping[int, Any], number: int) -> int:
+    found = fields[number]
+    if type(found) is not int or found < 0:
+        raise ValueError("the header of a page has a number below zero, or none")
+    return found
+
+
+def _longest_text(file: IO[bytes], page: _Page, compression: str) -> int:
+    if page.size > _MOST_DICTIONARY_BYTES or page.packed > _MOST_DICTIONARY_BYTES:
+        raise ValueError(f"it has a dictionary of {page.size} bytes")
+    file.seek(page.start)
+    data = file.read(page.packed)
+    if compression != "UNCOMPRESSED":
+        codec = pa.Codec({"LZ4": "lz4_raw"}.get(compression, compression.lower()))
+        data = codec.decompress(data, page.size, asbytes=True)
+    at = longest = 0
+    while at < len(data):
+        (length,) = struct.unpack_from("<I", data, at)
+        longest = max(longest, length)
+        at += 4 + length
+    return longest
+
+
+class _Header:
+    """Reads a struct in Thrift's compact form, as far as headers of pages have it.
+
+    Attributes:
+        at: bytes read so far.
+    """
+
+    _TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _STRUCT = 1, 2, 3, 4, 5, 6, 7, 8, 12
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.at = 0
+
+    def struct(self) -> dict[int, Any]:
+        """Read the fields of a struct, by their numbers."""
+        fields: dict[int, Any] = {}
+        number = 0
+        while head := self._next():
+            number = number + (head >> 4) if head >> 4 else self._signed()
+            fields[number] = self._value(head & 15)
+        return fields
+
+    def _value(self, kind: int) -> Any:
+        if kind in {self._TRUE, self._FALSE}:
+            return kind == self._TRUE
+        if kind in {self._I16, self._I32, self._I64}:
+            return self._signed()
+        if kind == self._STRUCT:
+            return self.struct()
+        skipped = {self._BYTE: 1, self._DOUBLE: 8}.get(kind)
+        if skipped is None and kind != self._BINARY:
+            raise ValueError(f"the header of a page has a field of the kind {kind}")
+        length = self._number() if skipped is None else skipped
+        self.at += length
+        return None
+
+    def _next(self) -> int:
+        byte = self._data[self.at]
+        self.at += 1
+        return byte
+
+    def _number(self) -> int:
+        found = 0
+        for shift in range(0, 70, 7):
+            byte = self._next()
+            found |= (byte & 127) << shift
+            if byte < 128:  # noqa: PLR2004  (the bit that says that more follow)
+                return found
+        raise ValueError("the header of a page has a number of more than 64 bits")
+
+    def _signed(self) -> int:
+        found = self._number()
+        return (found >> 1) ^ -(found & 1)
