@@ -1,7 +1,7 @@
 """From an exception to the failure that SQL and the command line show."""
 
 from bec_orch.core.models import Failure
-from bec_orch.errors import NO_ROOM, BecError, fingerprint
+from bec_orch.errors import AWAY, NO_ROOM, BecError, fingerprint
 
 _LONGEST_MESSAGE = 2000
 
@@ -20,6 +20,8 @@ def failure_of(error: BaseException, stage: str) -> Failure:
         return _failure("E_MEMORY", stage, "The worker's memory ran out.", retryable=True, charged=False)
     if isinstance(error, OSError) and error.errno in NO_ROOM:
         return _failure("E_DISK_FULL", stage, f"The disk is full: {error}.", retryable=True, charged=False)
+    if isinstance(error, OSError) and error.errno in AWAY:
+        return _failure("E_DISK_AWAY", stage, f"A disk or share is away: {error}.", retryable=True, charged=False)
     return _failure("E_UNEXPECTED", stage, f"{type(error).__name__}: {error}", retryable=True, charged=True)
 
 

@@ -6,7 +6,7 @@ from typing import Generic
 
 from bec_orch.core.metrics import Stopwatch
 from bec_orch.core.models import Page
-from bec_orch.errors import BecError, PageError, RetryableError
+from bec_orch.errors import AWAY, FREE_SPACE, NO_ROOM, BecError, DiskFullError, PageError, RetryableError
 from bec_orch.jobs.pipeline.page_job import ItemT, OutputT, PageJob, Round, Row, StateT
 from bec_orch.jobs.pipeline.threads import ResultT
 
@@ -72,6 +72,10 @@ def isolated(stage: str, function: Callable[[], ResultT]) -> ResultT:
     except BecError:
         raise
     except Exception as error:  # a page is an isolation boundary: one that nobody thought of costs no other
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            raise DiskFullError(f"There is no room left to {stage} a page.", hint=FREE_SPACE) from error
+        if isinstance(error, OSError) and error.errno in AWAY:
+            raise RetryableError(f"A disk or share is away: {error}.", code="E_DISK_AWAY") from error
         raise PageError(
             f"{type(error).__name__}: {error}", stage=stage, code="E_PAGE_UNEXPECTED", hint="Report it, with the page."
         ) from error

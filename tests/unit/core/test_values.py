@@ -118,7 +118,9 @@ def test_no_message_does_more_than_be_refused(body: str) -> None:
         (ConfigError("no model"), "E_CONFIG", True, False),
         (MemoryError(), "E_MEMORY", True, False),
         (OSError(errno.ENOSPC, "No space left"), "E_DISK_FULL", True, False),
-        (OSError(errno.EIO, "I/O"), "E_UNEXPECTED", True, True),
+        (OSError(errno.EIO, "I/O"), "E_DISK_AWAY", True, False),
+        (OSError(errno.ESTALE, "Stale file handle"), "E_DISK_AWAY", True, False),
+        (OSError(errno.EINVAL, "Invalid argument"), "E_UNEXPECTED", True, True),
         (ZeroDivisionError("x"), "E_UNEXPECTED", True, True),
     ],
 )
