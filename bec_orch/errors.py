@@ -15,6 +15,7 @@
     │   └── DiskFullError       no room for the files of this attempt
     ├── TerminalError       trying this task again cannot help
     │   ├── ManifestError       the volume's list of pages is missing, broken or hostile
+    │   │   └── ManifestMissing     there is none: believed when the next attempt does not find it either
     │   └── NameUnsafeError     a name would leave its folder or prefix
     ├── PageError           one page cannot be done: becomes that page's row
     ├── ReceiptExpired      a queue message is no longer ours to hide or delete
@@ -36,6 +37,23 @@ from typing import ClassVar
 # What the operating system says where there is no room left: on the disk, in the quota, within the largest file.
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 FREE_SPACE = "Free space, then run the same command again: what was finished is kept."
+# What it says where a disk or a share is away: it may be mounted again in a moment.
+AWAY = frozenset(
+    {
+        errno.EIO,
+        errno.ENXIO,
+        errno.ENODEV,
+        errno.ESTALE,
+        errno.ENOTCONN,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.ETIMEDOUT,
+    }
+)
+# Codes of what is not where it should be: one volume may lack it; when many do, the store is away.
+NOT_THERE = frozenset(
+    {"E_MANIFEST_MISSING", "E_MANIFEST_EMPTY", "E_PAGE_MISSING", "E_STORAGE_MISSING", "E_STORAGE_EMPTY"}
+)
 
 
 class BecError(Exception):
@@ -166,6 +184,15 @@ class ManifestError(TerminalError):
     """The volume's list of pages is missing, broken or hostile."""
 
     default_code = "E_MANIFEST"
+
+
+class ManifestMissing(ManifestError):  # noqa: N818  (it tells a state)
+    """Nothing is where the volume's list of pages should be, in a source that was seen to be there.
+
+    A store that is away for a moment looks the same, so the heart believes it when the next attempt says so, too.
+    """
+
+    default_code = "E_MANIFEST_MISSING"
 
 
 class NameUnsafeError(TerminalError):

@@ -11,6 +11,9 @@ from urllib.parse import urlsplit
 
 SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
 
+NO_SUCH_KEY = b"<Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message></Error>"
+NO_KEYS = b"<ListBucketResult><IsTruncated>false</IsTruncated><KeyCount>0</KeyCount></ListBucketResult>"
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -32,7 +35,9 @@ class Fault:
 class FaultProxy(ThreadingHTTPServer):
     """Passes requests on to `target`, but for those that a fault is waiting for; each fault happens once.
 
-    While `down`, every request is cut off. `answers` has method, path and status of each answer of the service itself.
+    While `down`, every request is cut off. A bucket in `lacking` is without each of its objects, and one in `emptied`
+    lists none either, as where a bucket is exchanged for another. `answers` has method, path and status of each answer
+    of the service itself.
     """
 
     daemon_threads = True
@@ -46,6 +51,8 @@ class FaultProxy(ThreadingHTTPServer):
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.answers: list[tuple[str, str, int]] = []
         self.down = False
+        self.lacking: set[str] = set()
+        self.emptied: set[str] = set()
         self.closing = threading.Event()
         self._lock = threading.Lock()
 
@@ -76,6 +83,13 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if self.server.down:
             self.close_connection = True
+            return
+        bucket, _, key = self.path.partition("?")[0].strip("/").partition("/")
+        if self.command in {"GET", "HEAD"} and key and bucket in self.server.lacking | self.server.emptied:
+            self._answer(404, {"Content-Length": str(len(NO_SUCH_KEY))}, NO_SUCH_KEY)
+            return
+        if self.command == "GET" and not key and bucket in self.server.emptied:
+            self._answer(200, {"Content-Length": str(len(NO_KEYS))}, NO_KEYS)
             return
         fault = self.server.fault_for(self.command, self.path, dict(self.headers))
         match fault.kind if fault else "":

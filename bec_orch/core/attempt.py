@@ -12,6 +12,7 @@ from typing import TypeVar
 from bec_orch.core.fault_points import FaultPoint, reached
 from bec_orch.core.job_worker import JobContext, JobWorker
 from bec_orch.core.metrics import Metrics
+from bec_orch.core.missing_pages import DoubtedRows
 from bec_orch.core.models import ArtefactLocation, Claim, Manifest, PageOutcome, PageState, TaskActivity, TaskResult
 from bec_orch.core.patience import patiently
 from bec_orch.core.ports import AttemptFiles, AttemptKey, ImageSource, Success
@@ -19,7 +20,7 @@ from bec_orch.core.references import versions
 from bec_orch.core.runtime_parts import WorkerParts
 from bec_orch.core.stop import TaskStop
 from bec_orch.core.success import adopted_result, fresh_result, is_wanted, success_content
-from bec_orch.errors import RetryableError, Superseded, TaskFault, TerminalError
+from bec_orch.errors import ManifestMissing, RetryableError, Superseded, TaskFault, TerminalError
 
 T = TypeVar("T")
 
@@ -43,7 +44,7 @@ class Attempt:
             RetryableError, LeaseLost, Interrupted: as the parts raise them.
         """
         source = self._parts.sources(self._claim.volume.source)
-        manifest = source.read_manifest(self._claim.volume, nb_images_intro=self._claim.nb_images_intro)
+        manifest = self._manifest(source)
         reached(FaultPoint.MANIFEST_READ)
         self._stamp(manifest.etag, len(manifest.pages))
         with self._parts.job_workers(self._claim.job) as job_worker:
@@ -61,6 +62,15 @@ class Attempt:
         if held.files == result.files:
             return result
         return adopted_result(held, manifest.etag, len(manifest.pages), own=False)
+
+    def _manifest(self, source: ImageSource) -> Manifest:
+        """Read the manifest. One that is missing is looked for by two attempts in a row before it ends the task."""
+        try:
+            return source.read_manifest(self._claim.volume, nb_images_intro=self._claim.nb_images_intro)
+        except ManifestMissing as error:
+            if self._claim.last_failure == error.code:
+                raise
+            raise RetryableError(error.message, code=error.code, hint=error.hint) from error
 
     def _stamp(self, etag: str, nb_pages: int) -> None:
         stamped = self._patiently(lambda: self._parts.store.stamp_manifest(self._claim, etag, nb_pages))
@@ -112,6 +122,7 @@ class Attempt:
         self.stage = "run"
         self._parts.observer.task_started(self._claim, manifest)
         self._leave_out(manifest, files)
+        rows = DoubtedRows(files.rows)
         self._progress(files.rows.counts().total, len(manifest.pages))
         with tempfile.TemporaryDirectory(prefix="job-", dir=self._parts.options.work_dir) as work_dir:
             context = JobContext(
@@ -119,7 +130,7 @@ class Attempt:
                 volume=self._claim.volume,
                 manifest=manifest,
                 pages=source.pages(manifest),
-                rows=files.rows,
+                rows=rows,
                 stop=self._stop,
                 progress=lambda done: self._progress(done, len(manifest.pages)),
                 work_dir=Path(work_dir),
@@ -129,7 +140,23 @@ class Attempt:
                     job: partial(self._parts.artefacts.read_rows, success) for job, success in inputs.items()
                 },
             )
-            return job_worker.run(context)
+            metrics = job_worker.run(context)
+        if rows.any_held:
+            self._look_again(source, manifest, rows)
+        return metrics
+
+    def _look_again(self, source: ImageSource, manifest: Manifest, rows: DoubtedRows) -> None:
+        """Believe that pages are missing in a volume that is still there, and the same: else they say nothing."""
+        rows.flush()
+        etag = source.manifest_etag(self._claim.volume)
+        if etag is None:
+            raise RetryableError(
+                f"The volume {self._claim.volume} went away while it was worked on.",
+                code="E_MANIFEST_MISSING",
+                hint="It is looked for again. Where it happens often, look at the mount or the bucket.",
+            )
+        self._stamp(etag, len(manifest.pages))
+        rows.believe(source, manifest, self._claim)
 
     def _leave_out(self, manifest: Manifest, files: AttemptFiles) -> None:
         """Give the pages that take every worker with them a row that says so, in place of one more try."""

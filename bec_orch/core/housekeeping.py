@@ -13,7 +13,7 @@ from bec_orch.core.flight import Flight
 from bec_orch.core.models import DoneTask, GivenUpTask, TaskResult
 from bec_orch.core.runtime_parts import WorkerParts
 from bec_orch.core.success import adopted_result
-from bec_orch.errors import RetryableError, TerminalError
+from bec_orch.errors import NOT_THERE, RetryableError, StorageError, TerminalError
 
 logger = logging.getLogger(__name__)
 
@@ -57,9 +57,41 @@ class Maintenance:
             logger.warning("maintenance.given_up", extra={"messages": len(given_up)})
 
     def verify(self) -> None:
-        """Look at some finished artefacts: one that is gone or broken is made again, and litter is removed."""
-        for done in self._parts.store.done_to_verify(self._parts.job, limit=self._parts.options.verify_batch):
+        """Look at some finished artefacts: one that is gone or broken is made again, and litter is removed.
+
+        Raises:
+            StorageError: the destination is away, or lacks so much that it cannot be the right one: nothing is redone.
+        """
+        looked_at = self._parts.store.done_to_verify(self._parts.job, limit=self._parts.options.verify_batch)
+        faulty = [(done, fault) for done in looked_at if (fault := self._fault(done))]
+        if not faulty:
+            return
+        self._parts.artefacts.check_there()
+        # As for tasks: what befalls many different ones in a row is nothing that they did.
+        if len(faulty) == len(looked_at) >= self._parts.options.failures_in_a_row:
+            raise StorageError(
+                f"Of {len(faulty)} finished artefacts none is there as it was, {faulty[0][0].location.prefix} for one.",
+                code="E_STORAGE_DOUBTED",
+                hint="Look whether the destination is mounted. If they were removed, `bec audit --fix` redoes them.",
+            )
+        for done, _ in faulty:
             self._verify(done)
+
+    def check_destination(self) -> None:
+        """See that the destination is the place where finished work lies, before more is put there.
+
+        Raises:
+            StorageError: there are finished tasks, and it is empty, as a mount point is without its disk.
+        """
+        if not self._parts.store.has_done(self._parts.job):
+            return
+        try:
+            self._parts.artefacts.check_there()
+        except StorageError as error:
+            if error.code in NOT_THERE:
+                raise
+            # One that does not answer now takes nothing wrong.
+            logger.warning("worker.outage", extra={"code": error.code, "why": error.message})
 
     def record_published(self) -> None:
         """Look at some tasks that failed for good: one that published its artefact before its worker died is done."""
@@ -149,4 +181,4 @@ class Housekeeper:
             self._maintenance.verify()
             self._maintenance.record_published()
         except RetryableError as error:
-            logger.warning("maintenance.failed", extra={"code": error.code})
+            logger.warning("maintenance.failed", extra={"code": error.code, "why": error.message, "hint": error.hint})

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
 
 from bec_orch.core.job_config import JobConfig
 from bec_orch.core.metrics import Metrics
@@ -13,6 +13,9 @@ from bec_orch.errors import ConfigError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +167,13 @@ class BlobReader(Protocol):
 
     def list(self, prefix: str) -> StoredListing:
         """List what lies directly under a prefix (without a slash at its end); nothing when it is not there."""
+        ...
+
+    def surely(self, look: Callable[[], T]) -> T:
+        """Look for something, and look again before it counts as missing, once the store was seen to be there.
+
+        A store that holds nothing at all counts as away.
+        """
         ...
 
 

@@ -197,7 +197,8 @@ class Claim:
     `manifest_etag` is what an earlier attempt, or `enqueue --refresh`, stamped; `force` asks to do the work again even
     if a valid artefact is there. `charged` counts the attempts so far that were charged, this one not among them.
     `task_uid` is unique over all databases, so that an artefact can tell which task made it. `deaths` tells at which
-    pages (by index) how many attempts at the task died with their worker.
+    pages (by index) how many attempts at the task died with their worker. `last_failure` is the code that the attempt
+    right before this one failed with, empty where it did not fail, and after a redrive.
     """
 
     task_id: int
@@ -211,6 +212,7 @@ class Claim:
     nb_images_intro: int = 0
     task_uid: str = ""
     deaths: Mapping[int, int] = field(default_factory=dict)
+    last_failure: str = ""
 
     @property
     def deadly_pages(self) -> frozenset[int]:

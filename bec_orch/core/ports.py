@@ -229,6 +229,10 @@ class TaskStore(Protocol):
         """
         ...
 
+    def has_done(self, job: Job) -> bool:
+        """Tell whether any task of the job is `done`, and its volume not to be done anew."""
+        ...
+
     def done_to_verify(self, job: Job, *, limit: int) -> list[DoneTask]:
         """Give the `done` tasks whose artefacts were not looked at for longest, and mark them as looked at now."""
         ...
@@ -276,13 +280,22 @@ class ImageSource(Protocol):
         """Read the list of a volume's pages.
 
         Raises:
-            ManifestError: it is missing, broken or hostile.
+            ManifestMissing: there is none, in a source that is there.
+            ManifestError: it is broken or hostile.
             RetryableError: the store is away.
         """
         ...
 
     def manifest_etag(self, volume: VolumeRef) -> str | None:
         """Ask for the volume's version alone, as cheaply as the source can; None when there is no such volume.
+
+        Raises:
+            RetryableError: the store is away.
+        """
+        ...
+
+    def filenames(self, volume: VolumeRef) -> frozenset[str]:
+        """Give the names of all files that lie in the volume's folder now.
 
         Raises:
             RetryableError: the store is away.
@@ -388,6 +401,14 @@ class ArtefactStore(Protocol):
         Raises:
             StorageError: the store is away.
             TerminalError: the `success.json` there cannot be read (E_ARTEFACT_BROKEN).
+        """
+        ...
+
+    def check_there(self) -> None:
+        """See that the store is there, and holds something.
+
+        Raises:
+            StorageError: it is away, or empty as a mount point without its disk.
         """
         ...
 

@@ -13,11 +13,11 @@ def versions(folders: Iterable[ReferenceFolder], open_store: Callable[[str], Blo
 
     Raises:
         ConfigError: what is named is no store.
-        StorageError: a store is away.
+        StorageError: a store is away, or lacks more than the folder: it holds nothing at all.
     """
     return {folder.url: _digest(open_store(folder.store), folder.path) for folder in folders}
 
 
 def _digest(store: BlobReader, path: str) -> str:
-    listed = sorted([entry.name, entry.etag] for entry in store.list(path).objects)
+    listed = sorted([entry.name, entry.etag] for entry in store.surely(lambda: store.list(path)).objects)
     return hashlib.sha256(json.dumps(listed).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""What ran out on this machine (memory, disk, open files, processes), known by numbers or by a library's words.
+"""What this machine lacks just now (memory, disk, open files, processes, a mount), known by numbers or by a library's words.
 
 Nothing of it is the fault of a task or of the program: it passes, or somebody raises a limit.
 """
@@ -7,12 +7,12 @@ import errno
 from dataclasses import dataclass
 
 from bec_orch.core.wording import said
-from bec_orch.errors import FREE_SPACE, NO_ROOM, DiskFullError, RetryableError
+from bec_orch.errors import AWAY, FREE_SPACE, NO_ROOM, DiskFullError, RetryableError
 
 
 @dataclass(frozen=True, slots=True)
 class _Shortage:
-    """One thing that may run out."""
+    """One thing that may be lacking."""
 
     numbers: frozenset[int]
     words: tuple[str, ...]
@@ -48,6 +48,14 @@ _PROCESSES = _Shortage(
     "End others, or raise the limit (`ulimit -u`, `ulimit -v`), and run the same command again.",
 )
 
+_DISK = _Shortage(
+    AWAY,
+    (),
+    "E_DISK_AWAY",
+    "A disk or share is away",
+    "Mount it again; the work goes on by itself.",
+)
+
 
 def shortage_of(error: BaseException) -> RetryableError | None:
     """Give what an error says of something that ran out; None: it says nothing of that."""
@@ -57,7 +65,7 @@ def shortage_of(error: BaseException) -> RetryableError | None:
         return DiskFullError(f"The disk is full: {said(error)}.", hint=FREE_SPACE)
     if not isinstance(error, OSError | RuntimeError | ImportError):
         return None
-    found = next((one for one in (_MEMORY, _FILES, _PROCESSES) if one.explains(error)), None)
+    found = next((one for one in (_MEMORY, _FILES, _PROCESSES, _DISK) if one.explains(error)), None)
     return _told(found, said(error)) if found else None
 
 

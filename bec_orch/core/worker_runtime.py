@@ -13,7 +13,7 @@ from bec_orch.core.patience import patiently
 from bec_orch.core.runtime_parts import TaskEnd, WorkerParts
 from bec_orch.core.stop import WorkerStop
 from bec_orch.core.task_run import TaskRunner
-from bec_orch.errors import BecError, DatabaseRefused, QueueRefused, RetryableError, VolumeStalled
+from bec_orch.errors import NOT_THERE, BecError, DatabaseRefused, QueueRefused, RetryableError, VolumeStalled
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +65,9 @@ class Tally:
         with self._lock:
             self._outcomes[end.outcome] += 1
             self._last_failure = end.failure or self._last_failure
-            if end.outcome in {AttemptOutcome.DONE, AttemptOutcome.ADOPTED, AttemptOutcome.TERMINAL_FAILED}:
+            if end.failure and end.failure.code in NOT_THERE:
+                self._failing.add(task)
+            elif end.outcome in {AttemptOutcome.DONE, AttemptOutcome.ADOPTED, AttemptOutcome.TERMINAL_FAILED}:
                 self._failing.clear()
             if end.failure is None or end.outcome is AttemptOutcome.TERMINAL_FAILED:
                 self._retries.pop(task, None)
@@ -82,7 +84,10 @@ class Tally:
             self._given_up.add(task)
 
     def black_hole(self) -> Failure | None:
-        """Give the last failure when the last different tasks all failed for reasons that are not their own."""
+        """Give the last failure when the last different tasks all failed for reasons that are not their own.
+
+        That nothing is where it should be is one of them, though it may have ended the tasks: not of so many at once.
+        """
         with self._lock:
             return self._last_failure if len(self._failing) >= self._limit else None
 
@@ -121,12 +126,13 @@ class BECWorker:
 
         Raises:
             ConfigError: the job's type, config or model cannot be loaded on this machine.
+            StorageError: the destination is not there, or lacks all that was finished.
             VolumeStalled: no page of a volume was finished for too long; its thread is left behind.
         """
         with self._parts.job_workers(self._parts.job) as job_worker:
             # Loaded before the first claim, and kept: a machine that cannot run the job charges no task for it.
             info = replace(self._info, models=job_worker.models, code_version=job_worker.code_version)
-            self._register(info)
+            self._begin(info)
             with Housekeeper(self._parts, self._maintenance, self._give_up):
                 self._run_slots(until_empty=until_empty)
         self._sign_off()
@@ -134,12 +140,12 @@ class BECWorker:
             raise self._crash
         return self._tally.report(self._stop.reason or "")
 
-    def _register(self, info: WorkerInfo) -> None:
-        patiently(
-            lambda: self._parts.store.register_worker(info),
-            self._parts.options.outage_patience,
-            in_vain=lambda: self._stop.requested,
-        )
+    def _begin(self, info: WorkerInfo) -> None:
+        def begin() -> None:
+            self._maintenance.check_destination()
+            self._parts.store.register_worker(info)
+
+        patiently(begin, self._parts.options.outage_patience, in_vain=lambda: self._stop.requested)
 
     def _run_slots(self, *, until_empty: bool) -> None:
         slots = [
@@ -210,7 +216,8 @@ class BECWorker:
         self._tally.add(end)
         last = self._tally.black_hole()
         if last:
-            logger.error("worker.black_hole", extra={"code": last.code, "why": last.message})
+            told = {"code": last.code, "why": last.message, "hint": last.hint}
+            logger.error("worker.black_hole", extra=told)
             self._stop.request(f"{FAILING}: {last.code}")
 
     def _end_or_wait(self) -> None:

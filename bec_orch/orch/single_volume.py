@@ -36,13 +36,15 @@ class SingleVolume:
 
         Raises:
             ConfigError: the job's type, config or model cannot be loaded on this machine.
-            RetryableError: database or queue are away.
+            RetryableError: database or queue are away, or the destination lacks all that was finished.
         """
         with self._parts.job_workers(self._parts.job) as job_worker:
             info = replace(self._info, models=job_worker.models, code_version=job_worker.code_version)
+            maintenance = Maintenance(self._parts)
+            maintenance.check_destination()
             self._parts.store.register_worker(info)
             try:
-                with Housekeeper(self._parts, Maintenance(self._parts), lambda _stalled: self.stop(STALLED)):
+                with Housekeeper(self._parts, maintenance, lambda _stalled: self.stop(STALLED)):
                     return self._attempt(volume)
             finally:
                 self._queue.purge()

@@ -165,3 +165,22 @@ def test_success_json_has_the_fields_of_the_docs(bec: Bec, tmp_path: Path) -> No
     table = docs.split("## success.json")[1].split("\n## ")[0]
     for name in json.loads(success.read_text()):
         assert f"`{name}`" in table
+
+
+def test_an_empty_destination_is_not_taken_for_that_of_finished_volumes(bec: Bec, tmp_path: Path) -> None:
+    """An unmounted disk leaves an empty folder: nothing is told as done there, and nothing is written into it."""
+    scans, out = write_scans(tmp_path / "scans", {"W1/I1": 1}), tmp_path / "out"
+    run = ("run", "toy", scans, "--out", out)
+    assert bec(*run).code == 0
+    artefacts, disk = out / "artefacts", out / "disk"
+    artefacts.rename(disk)
+    artefacts.mkdir()
+    unmounted = bec(*run)
+    assert (unmounted.code, unmounted.err.split(":")[0]) == (6, "error E_STORAGE_EMPTY")
+    write_scans(scans, {"W1/I2": 1})
+    unmounted = bec(*run)
+    assert (unmounted.code, "E_STORAGE_EMPTY" in unmounted.err, "mounted" in unmounted.err) == (6, True, True)
+    assert list(artefacts.iterdir()) == []
+    artefacts.rmdir()
+    disk.rename(artefacts)
+    assert "2 volumes   2 done" in bec(*run).out

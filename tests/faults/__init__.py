@@ -7,7 +7,8 @@
     lane.py       what one scene at a time plays on: a PostgreSQL server, object stores, proxies before them
     scene.py      a job over five small volumes, and what a fault may do to it
     checks.py     what must hold when it is over
-    fault.py      the list of faults; points.py, database.py, network.py, machines.py, poison.py, world.py fill it
+    fault.py      the list of faults; points.py, database.py, network.py, machines.py, poison.py, world.py
+                  and away.py fill it
     campaign.py   runs faults in lanes, singly and in pairs
     table.py      prints what came of it
 """

@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 import psycopg
 
 from bec_orch.errors import BecError
-from tests.faults import database, machines, network, points, poison, world
+from tests.faults import away, database, machines, network, points, poison, world
 from tests.faults.checks import NOTHING_WRONG, Verdict, judge
 from tests.faults.fault import FAULTS, Fault
 from tests.faults.lane import FLEET, Lane, Lanes
 from tests.faults.processes import NotInjectedError
 from tests.faults.scene import Scene
 
-MODULES = (points, database, network, machines, poison, world)
+MODULES = (points, database, network, machines, poison, world, away)
 """Each puts its faults on the list when it is imported."""
 
 _SAMPLE = 4

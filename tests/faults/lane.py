@@ -91,6 +91,8 @@ class Lane:
         self.network.lost.clear()
         if self.cloud:
             self.cloud.down = False
+            self.cloud.lacking.clear()
+            self.cloud.emptied.clear()
             self.cloud.faults.clear()
 
     def store(self, url: str) -> Objects:

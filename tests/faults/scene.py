@@ -58,11 +58,11 @@ class Scene:
         self._open = ExitStack()
         lane.calm()
         lane.server.create(self.name, migrated=migrated)
-        self._source_url, self.dest_url = self._make_stores()
+        self.source_url, self.dest_url = self._make_stores()
         self.artefacts = StoredArtefacts(lane.store(self.dest_url), self._made("audit"))
         self.environment = {
             **lane.environment(self.name, self.folder / "home"),
-            "BEC_SOURCE_URL": self._source_url,
+            "BEC_SOURCE_URL": self.source_url,
             "BEC_DEST_URL": self.dest_url,
         }
         self.expected: dict[str, Expected] = {}
@@ -98,11 +98,11 @@ class Scene:
 
     def put(self, key: str, data: bytes) -> None:
         """Put an object into the archive, in place of what is there."""
-        self.lane.put(self._source_url, key, data)
+        self.lane.put(self.source_url, key, data)
 
     def remove(self, key: str) -> None:
         """Remove an object from the archive."""
-        self.lane.store(self._source_url).delete([key])
+        self.lane.store(self.source_url).delete([key])
 
     def page_key(self, i_id: str, page: int) -> str:
         """Give the key of a page's image."""
@@ -111,7 +111,7 @@ class Scene:
     @property
     def volumes(self) -> list[VolumeRef]:
         """All volumes of the scene."""
-        return [VolumeRef(WORK, i_id, f"bdrc+{self._source_url}") for i_id in self.expected]
+        return [VolumeRef(WORK, i_id, f"bdrc+{self.source_url}") for i_id in self.expected]
 
     # The job
 

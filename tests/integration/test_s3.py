@@ -11,7 +11,8 @@ from typing import Any
 import anyio
 import pytest
 
-from bec_orch.core.models import ArtefactFile, AttemptOutcome, VolumeRef
+from bec_orch.core.job_worker import JobContext
+from bec_orch.core.models import ArtefactFile, AttemptOutcome, Page, VolumeRef
 from bec_orch.errors import StorageError
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.postgres.database import Database
@@ -246,3 +247,38 @@ class TestWorkers:
         assert [task["charged"] for task in world.tasks("charged")] == [0, 0, 0]
         s3.proxy.faults.clear()
         assert world.run().outcomes == {AttemptOutcome.DONE: 3}
+
+    @pytest.mark.parametrize("how", ["lacking", "emptied"])
+    @pytest.mark.parametrize("page", [-1, 0, 3])
+    def test_a_bucket_without_its_objects_for_a_moment_ends_nothing_and_spoils_no_page(
+        self, world: S3World, s3: S3, how: str, page: int
+    ) -> None:
+        buckets: set[str] = getattr(s3.proxy, how)
+        taken: list[int] = []
+
+        def take_away(_context: JobContext, at: Page) -> None:
+            if at.index == page and not taken:
+                taken.append(page)
+                buckets.add(s3.bucket)
+
+        if page < 0:
+            buckets.add(s3.bucket)
+        world.at_page = take_away
+        world.watching.task_ended = lambda end: buckets.clear()  # type: ignore[method-assign]  # noqa: ARG005
+        world.send(world.volumes[0])
+        assert world.run().outcomes == {AttemptOutcome.RETRYABLE_FAILED: 1, AttemptOutcome.DONE: 1}
+        assert world.lengths(world.volumes[0]) == [len(data) for data in PAGES.values()]
+        assert world.tasks("charged, pages_error") == [{"charged": 0, "pages_error": 0}]
+
+    def test_a_page_that_is_gone_from_the_bucket_is_an_error_of_its_row_at_the_first_attempt(
+        self, world: S3World, s3: S3
+    ) -> None:
+        prefix = volume_prefix("W1", "I0001")
+        s3.aws.client("s3").delete_object(Bucket=s3.bucket, Key=f"{prefix}/I00010002.jpg")
+        world.send(world.volumes[0])
+        assert world.run().outcomes == {AttemptOutcome.DONE: 1}
+        assert world.lengths(world.volumes[0]) == [1000, None, 3000, 4000]
+        found = world.success(world.volumes[0])
+        assert found
+        errors = world.artefacts.read_rows(found, ["error_type"])["error_type"].to_pylist()
+        assert errors == [None, "E_PAGE_MISSING", None, None]

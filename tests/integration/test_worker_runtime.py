@@ -224,12 +224,13 @@ def test_malformed_messages_are_dead_lettered_with_a_reason_and_the_queue_flows(
     assert len(reasons) == 4
 
 
-def test_a_missing_volume_is_terminal_at_once_and_its_message_is_dead(world: World) -> None:
+def test_a_missing_volume_is_terminal_when_it_is_missed_twice_and_its_message_is_dead(world: World) -> None:
+    world.volume("I1")
     world.send(VolumeRef("W1", "I404", world.source))
     report = world.run()
-    assert report.outcomes == {AttemptOutcome.TERMINAL_FAILED: 1}
+    assert report.outcomes == {AttemptOutcome.RETRYABLE_FAILED: 1, AttemptOutcome.TERMINAL_FAILED: 1}
     (task,) = world.tasks("state, failure_code, failure_message, attempt")
-    assert (task["state"], task["failure_code"], task["attempt"]) == ("terminal_failed", "E_MANIFEST_MISSING", 1)
+    assert (task["state"], task["failure_code"], task["attempt"]) == ("terminal_failed", "E_MANIFEST_MISSING", 2)
     assert "I404" in task["failure_message"]
     assert world.queues("toy").stats().dead == 1
 

@@ -13,6 +13,8 @@ LEASE = "tests/unit/core/test_lease.py"
 OUTLETS = "tests/unit/test_cli_outlets.py"
 SIGNALS = "tests/unit/test_cli_signals.py"
 SUPERVISION = "tests/integration/test_supervision.py"
+AWAY = "tests/integration/test_away.py"
+AWAY = "tests/integration/test_away.py"
 
 FRESH = "tests/unit/test_fresh_machine.py"
 RIGHTS = "tests/integration/test_worker_rights.py"
@@ -764,5 +766,124 @@ MUTANTS = (
         "a folder whose path is no UTF-8 is found again",
         (Edit("io/stores/storage.py", 'unquote(parts.path, errors="surrogateescape")', "unquote(parts.path)"),),
         ("tests/unit/test_names_of_bytes.py",),
+    ),
+    ),
+    Mutant(
+        "missing-at-the-first-look",
+        "a volume that is missing is looked for by a second attempt before it fails for good",
+        (Edit("core/attempt.py", "if self._claim.last_failure == error.code:", "if error.code:"),),
+        (f"{AWAY}::TestVolume",),
+    ),
+    Mutant(
+        "second-look-after-an-interruption",
+        "a look counts as the second one only right after the first",
+        (Edit(TASKS, " AND before.code = t.failure_code", ""),),
+        (f"{AWAY}::TestVolume",),
+    ),
+    Mutant(
+        "volume-away-is-pages-missing",
+        "pages are missing only in a volume that is still there",
+        (
+            Edit(
+                "core/attempt.py",
+                "        etag = source.manifest_etag(self._claim.volume)\n",
+                "        etag = source.manifest_etag(self._claim.volume) or manifest.etag\n",
+            ),
+        ),
+        (f"{AWAY}::TestVolume",),
+    ),
+    Mutant(
+        "missing-page-at-the-first-look",
+        "a page that could not be found is missing only when the folder does not list it either",
+        (Edit("core/missing_pages.py", "        if back:\n", "        if not names:\n"),),
+        ("tests/unit/core/test_missing_pages.py",),
+    ),
+    Mutant(
+        "store-unseen",
+        "nothing counts as missing before the store was seen to be there",
+        (
+            Edit(
+                "io/stores/objects.py", "        self.check_there()\n        return look()\n", "        return look()\n"
+            ),
+        ),
+        ("tests/unit/test_storage.py::TestMissing",),
+    ),
+    Mutant(
+        "missing-once",
+        "what is missing is looked for again when the store was seen to be there",
+        (
+            Edit(
+                "io/stores/objects.py",
+                "        self.check_there()\n        return look()\n",
+                "        self.check_there()\n        return found\n",
+            ),
+        ),
+        ("tests/unit/test_storage.py::TestMissing",),
+    ),
+    Mutant(
+        "any-folder-will-do",
+        "a folder in whose place another one is takes nothing and lacks nothing",
+        (Edit("io/stores/folders.py", "        if not same:\n", "        if not same and False:\n"),),
+        ("tests/unit/test_storage.py::TestFolders",),
+    ),
+    Mutant(
+        "listed-and-missing",
+        "a manifest that is listed is not missing",
+        (
+            Edit(
+                "io/sources/bdrc.py",
+                "        if any(entry.name == _MANIFEST",
+                "        if False and any(entry.name == _MANIFEST",
+            ),
+        ),
+        ("tests/unit/test_sources.py::TestBdrc",),
+    ),
+    Mutant(
+        "missing-is-the-volumes-fault",
+        "a worker that misses many volumes stops itself, though that ended their tasks",
+        (Edit("core/worker_runtime.py", " or (end.failure and end.failure.code in NOT_THERE)", ""),),
+        (f"{AWAY}::TestManyAtOnce",),
+    ),
+    Mutant(
+        "redo-in-an-empty-store",
+        "maintenance redoes nothing before the destination was seen to be there",
+        (
+            Edit(
+                "core/housekeeping.py",
+                "        self._parts.artefacts.check_there()\n        # As for tasks",
+                "        # As for tasks",
+            ),
+        ),
+        (f"{AWAY}::TestDestination",),
+    ),
+    Mutant(
+        "redo-of-everything",
+        "maintenance redoes nothing when all artefacts of a round are gone",
+        (Edit("core/housekeeping.py", "if len(faulty) == len(looked_at) >= ", "if len(faulty) < len(looked_at) >= "),),
+        (f"{AWAY}::TestDestination",),
+    ),
+    Mutant(
+        "work-into-an-empty-store",
+        "a worker does not begin where all that was finished is gone",
+        (Edit("core/worker_runtime.py", "            self._maintenance.check_destination()\n", ""),),
+        (f"{AWAY}::TestDestination",),
+    ),
+    Mutant(
+        "audit-redoes-in-an-empty-store",
+        "an audit redoes nothing before the destination was seen to be there",
+        (Edit("orch/audit/repairs.py", "        self._artefacts.check_there()\n", ""),),
+        (f"{AWAY}::TestDestination",),
+    ),
+    Mutant(
+        "truth-of-an-unmounted-disk",
+        "an empty store of references is away, not without references",
+        (Edit("core/references.py", "store.surely(lambda: store.list(path))", "store.list(path)"),),
+        ("tests/unit/core/test_references.py",),
+    ),
+    Mutant(
+        "disk-away-is-the-pages-fault",
+        "a disk that is away while a page is worked on is no page error",
+        (Edit("jobs/pipeline/steps.py", "error.errno in AWAY:", "error.errno in frozenset[int]():"),),
+        ("tests/unit/test_pipeline.py",),
     ),
 )

@@ -1,3 +1,4 @@
+import errno
 import gc
 import itertools
 import threading
@@ -237,6 +238,16 @@ def test_a_passing_fault_stops_the_volume_and_keeps_what_is_done(step: str, erro
     assert caught.value.code == code
     assert 3 not in rows.flushed
     assert rows.flushed == rows.added
+
+
+@pytest.mark.parametrize("step", ["decode", "finish"])
+@pytest.mark.parametrize(("number", "code"), [(errno.ESTALE, "E_DISK_AWAY"), (errno.ENOSPC, "E_DISK_FULL")])
+def test_a_fault_of_a_disk_is_no_pages(step: str, number: int, code: str) -> None:
+    with pytest.raises(RetryableError) as caught:
+        Pipeline(FAULTS[step][0](raising(OSError(number, "The disk is gone."))), limits()).run(
+            context(volume(8), MemoryRows())
+        )
+    assert (caught.value.code, caught.value.charged) == (code, False)
 
 
 def test_a_terminal_error_of_a_job_ends_the_volume() -> None:

@@ -10,13 +10,13 @@ import pytest
 from bec_orch.core.job_worker import PageBytes, PageReader
 from bec_orch.core.models import ArtefactLocation, Page, VolumeRef
 from bec_orch.core.ports import ImageSource
-from bec_orch.errors import ManifestError, PageError, StorageError, UsageError
+from bec_orch.errors import ManifestError, ManifestMissing, PageError, StorageError, UsageError
 from bec_orch.io.sources.bdrc import volume_prefix
 from bec_orch.io.sources.detect import DetectedSource, detect_source
 from bec_orch.io.sources.pages import StorePages
 from bec_orch.io.sources.sources import Sources, parse_source, source_name
 from bec_orch.io.stores.folders import FolderObjects
-from bec_orch.io.stores.objects import Objects
+from bec_orch.io.stores.objects import Blob, Objects
 from bec_orch.io.stores.storage import Stores
 
 
@@ -171,6 +171,24 @@ class TestPages:
         assert (caught.value.code, caught.value.stage) == (code, "fetch")
         assert name in caught.value.message
 
+    def test_a_page_that_is_there_when_one_looks_again_is_read(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        put(tmp_path / "v", "1.jpg", data=b"image")
+        real, looks = FolderObjects.read_async, []
+
+        async def away_once(self: FolderObjects, key: str, *, limit: int | None = None) -> Blob | None:
+            looks.append(key)
+            return await real(self, key, limit=limit) if len(looks) > 1 else None
+
+        monkeypatch.setattr(FolderObjects, "read_async", away_once)
+        assert read(self.reader(tmp_path), Page(0, "1.jpg")).data == b"image"
+
+    def test_an_empty_store_lacks_no_page(self, tmp_path: Path) -> None:
+        with pytest.raises(StorageError) as caught:
+            read(self.reader(tmp_path), Page(0, "1.jpg"))
+        assert caught.value.code == "E_STORAGE_EMPTY"
+
     def test_a_store_that_is_away_is_no_page_error(self, tmp_path: Path) -> None:
         (tmp_path / "root").mkdir()
         reader = StorePages(FolderObjects(tmp_path / "root"), "v")
@@ -229,13 +247,41 @@ class TestBdrc:
         after = source.read_manifest(volume())
         assert ArtefactLocation("j", volume(), before.version) != ArtefactLocation("j", volume(), after.version)
 
-    def test_a_missing_manifest_is_terminal_and_named(self, tmp_path: Path) -> None:
+    def test_a_missing_manifest_is_named(self, tmp_path: Path) -> None:
+        put(tmp_path, "Works/00/W1/images/W1-0001/1.jpg")
         source = folder_source(tmp_path, "bdrc")
-        with pytest.raises(ManifestError) as caught:
+        with pytest.raises(ManifestMissing) as caught:
             source.read_manifest(volume("W22084", "I0886"))
         assert caught.value.code == "E_MANIFEST_MISSING"
         assert "Works/60/W22084/images/W22084-0886/dimensions.json" in caught.value.message
         assert source.manifest_etag(volume("W22084", "I0886")) is None
+
+    def test_a_manifest_that_is_listed_is_not_missing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        library(FolderObjects(tmp_path), "W1", "I1", "1.jpg")
+        source = folder_source(tmp_path, "bdrc")
+        monkeypatch.setattr(FolderObjects, "_read", lambda *_: None)
+        for look in (lambda: source.read_manifest(volume()), lambda: source.manifest_etag(volume())):
+            with pytest.raises(StorageError, match=r"lists .*dimensions\.json', and does not find it"):
+                look()
+
+    @pytest.mark.parametrize("layout", ["folder", "flat", "bdrc"])
+    def test_an_empty_source_lacks_no_volume(self, tmp_path: Path, layout: str) -> None:
+        source = folder_source(tmp_path, layout)
+        for look in (
+            lambda: source.read_manifest(volume()),
+            lambda: source.manifest_etag(volume()),
+            lambda: list(source.volumes()),
+        ):
+            with pytest.raises(StorageError) as caught:
+                look()
+            assert caught.value.code == "E_STORAGE_EMPTY"
+
+    @pytest.mark.parametrize("layout", ["folder", "bdrc"])
+    def test_tells_the_files_that_lie_there(self, tmp_path: Path, layout: str) -> None:
+        library(FolderObjects(tmp_path), "W1", "I1", "1.jpg")
+        put(tmp_path, "W1/I1/1.jpg", "W1/I1/notes.txt")
+        beside = "notes.txt" if layout == "folder" else "dimensions.json"
+        assert folder_source(tmp_path, layout).filenames(volume()) == {"1.jpg", beside}
 
     def test_a_manifest_of_absurd_size_is_not_read(self, tmp_path: Path) -> None:
         path = tmp_path / volume_prefix("W1", "I1") / "dimensions.json"

@@ -1,3 +1,4 @@
+import errno
 import os
 import resource
 import signal
@@ -181,6 +182,31 @@ class TestObjects:
         assert found.data == b"12345"
 
 
+class TestMissing:
+    """What counts as missing: what is not there when one looks again, in a store that is there."""
+
+    def test_a_store_that_holds_something_lacks_the_rest(self, objects: Objects) -> None:
+        objects.create("key", b"")
+        assert objects.surely(lambda: objects.read("no")) is None
+        assert not objects.surely(lambda: objects.list("no"))
+
+    def test_a_store_that_holds_nothing_is_away(self, objects: Objects) -> None:
+        with pytest.raises(StorageError) as caught:
+            objects.surely(lambda: objects.read("no"))
+        assert (caught.value.code, caught.value.charged) == ("E_STORAGE_EMPTY", False)
+
+    def test_what_is_there_again_was_not_missing(self, objects: Objects) -> None:
+        objects.create("key", b"data")
+        answers = iter([None, objects.read("key")])
+        found = objects.surely(lambda: next(answers))
+        assert found
+        assert found.data == b"data"
+
+    def test_what_is_found_at_once_is_looked_for_once(self, objects: Objects) -> None:
+        answers = iter(["found"])
+        assert objects.surely(lambda: next(answers)) == "found"
+
+
 class TestFolders:
     def test_lists_what_obstore_would_choke_on(self, folder: FolderObjects, tmp_path: Path) -> None:
         root = tmp_path / "store" / "v"
@@ -198,7 +224,8 @@ class TestFolders:
 
     def test_walks_into_no_link(self, folder: FolderObjects, tmp_path: Path) -> None:
         folder.create("a/b/x", b"")
-        (folder._root / "a" / "b" / "loop").symlink_to(folder._root / "a", target_is_directory=True)
+        root = tmp_path / "store"
+        (root / "a" / "b" / "loop").symlink_to(root / "a", target_is_directory=True)
         assert [entry.key for entry in folder.walk("a")] == ["a/b/x"]
 
     def test_versions_are_those_of_s3(self, folder: FolderObjects) -> None:
@@ -211,6 +238,68 @@ class TestFolders:
             with pytest.raises(StorageError) as caught:
                 action()
             assert caught.value.code == "E_STORAGE_MISSING"
+
+    def test_a_root_in_whose_place_another_one_is_lacks_nothing_and_takes_nothing(
+        self, folder: FolderObjects, tmp_path: Path
+    ) -> None:
+        folder.create("key", b"1")
+        etag = folder.version_at("key") or ""
+        (tmp_path / "store").rename(tmp_path / "away")
+        (tmp_path / "store").mkdir()
+        for action in (
+            lambda: folder.read("no"),
+            lambda: folder.list(""),
+            lambda: folder.list("v"),
+            lambda: folder.head("no"),
+            lambda: folder.create("new", b"2"),
+            lambda: folder.replace("key", b"2", etag),
+            lambda: folder.delete(["key"]),
+            folder.check_there,
+        ):
+            with pytest.raises(StorageError) as caught:
+                action()
+            assert caught.value.code == "E_STORAGE_MISSING"
+        assert list((tmp_path / "store").iterdir()) == []
+        (tmp_path / "store").rmdir()
+        (tmp_path / "away").rename(tmp_path / "store")
+        assert folder.create("new", b"2")
+
+    def test_what_was_written_while_the_root_changed_is_not_believed(
+        self, folder: FolderObjects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def unmount(_key: str) -> None:
+            (tmp_path / "store").rename(tmp_path / "away")
+            (tmp_path / "store").mkdir()
+
+        monkeypatch.setattr(folder, "_keep", unmount)
+        with pytest.raises(StorageError) as caught:
+            folder.create("key", b"1")
+        assert caught.value.code == "E_STORAGE_MISSING"
+
+    def test_a_root_that_holds_what_it_held_is_the_same_mounted_anew(self, tmp_path: Path) -> None:
+        for name in ("store", "copy"):
+            (tmp_path / name / "W1").mkdir(parents=True)
+        folder = FolderObjects(tmp_path / "store", AT_ONCE)
+        (tmp_path / "store").rename(tmp_path / "away")
+        (tmp_path / "copy").rename(tmp_path / "store")
+        folder.check_there()
+        assert folder.create("key", b"1")
+
+    def test_a_root_that_may_not_be_listed_can_be_opened(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def scandir(_path: object) -> None:
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(os, "scandir", scandir)
+        folder = FolderObjects(tmp_path, AT_ONCE)
+        assert folder.create("key", b"1")
+
+    def test_a_stale_handle_is_no_link_and_no_bug(self, folder: FolderObjects, monkeypatch: pytest.MonkeyPatch) -> None:
+        def lstat(_path: Path) -> os.stat_result:
+            raise OSError(errno.ESTALE, "Stale file handle")
+
+        monkeypatch.setattr(Path, "lstat", lstat)
+        with pytest.raises(StorageError, match="Stale file handle"):
+            folder.is_link("key")
 
     def test_a_missing_root_is_told(self, tmp_path: Path) -> None:
         with pytest.raises(StorageError) as caught:

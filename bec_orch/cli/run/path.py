@@ -17,7 +17,7 @@ from bec_orch.cli.run.outcome import RunResult, exit_code, show
 from bec_orch.cli.run.overlays import require_overlays, write_overlays
 from bec_orch.cli.working import work
 from bec_orch.config import Origin, Settings
-from bec_orch.core.models import Job
+from bec_orch.core.models import Job, TaskState
 from bec_orch.core.names import printable
 from bec_orch.core.wording import clause
 from bec_orch.errors import Interrupted
@@ -109,6 +109,9 @@ def run_volumes(detected: DetectedSource, request: RunRequest, settings: Setting
             warn(f"The volume {fault.volume} is left out: {fault.message}", "Mend it, then run again.")
         speed = _work(parts, job, request)
         outcome = run.outcome(job, detected.volumes, report)
+        if outcome.count(TaskState.DONE):
+            # Where nothing was left to do, nobody looked: an unmounted destination has none of what is told as done.
+            parts.artefacts().check_there()
         overlays = write_overlays(parts, outcome.tasks, settings.home / "overlays") if request.overlay else ()
         tasks = (task for ran in (*needed, outcome) for task in ran.tasks)
         faults = page_errors(parts.artefacts(), tasks, limit=_PAGE_ERRORS)

@@ -41,6 +41,9 @@ class StoredArtefacts:
             raise broken(location)
         return parse(blob.data, self._objects.version(blob), location)
 
+    def check_there(self) -> None:
+        self._objects.check_there()
+
     def verify(self, success: Success, nb_pages: int) -> bool:
         return bool(success.files) and all(self._is_whole(file, nb_pages) for file in success.files)
 

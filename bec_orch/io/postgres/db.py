@@ -209,6 +209,11 @@ class DBClient:
             wanted = {"job_id": job.id, "limit": limit, "redispatch_after": redispatch_after}
             return [message_of(row, job.name) for row in rows(connection, self._sql["undispatched"], wanted)]
 
+    def has_done(self, job: Job) -> bool:
+        with self._database.transaction(f"look for finished tasks of {job.name}") as connection:
+            row = first(connection, self._sql["has_done"], {"job_id": job.id}) or {}
+        return bool(row.get("done"))
+
     def done_to_verify(self, job: Job, *, limit: int) -> list[DoneTask]:
         with self._database.transaction(f"look up finished tasks of {job.name}") as connection:
             found = rows(connection, self._sql["done_to_verify"], {"job_id": job.id, "limit": limit})
@@ -303,6 +308,7 @@ class DBClient:
             nb_images_intro=taken["nb_images_intro"],
             task_uid=str(taken["uid"]),
             deaths=Counter(taken["deaths"]),
+            last_failure=taken["last_failure"] or "",
         )
 
     @contextmanager

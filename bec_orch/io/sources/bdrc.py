@@ -9,17 +9,18 @@ The suffix is the volume's `i_id`, without its `I` when that is followed by exac
 import hashlib
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from bec_orch.core.models import Manifest, Page, VolumeRef
-from bec_orch.errors import ManifestError, NameUnsafeError
+from bec_orch.errors import ManifestError, ManifestMissing, NameUnsafeError, StorageError
 from bec_orch.io.sources.bdrc_manifest import MAX_BYTES, parse_dimensions
 from bec_orch.io.sources.pages import Rejected, StorePages, with_intro_skipped
 from bec_orch.io.stores.objects import Entry, Objects
 
 _OLD_IMAGE_GROUP = re.compile(r"I[0-9]{4}")
+_MANIFEST = "dimensions.json"
 _OLD_SUFFIX = re.compile(r"[0-9]{4}")
 # Listing an archive is a question of round trips: this many are under way at a time.
 _LISTERS = 16
@@ -43,13 +44,13 @@ class BdrcSource:
 
     def read_manifest(self, volume: VolumeRef, *, nb_images_intro: int = 0) -> Manifest:
         prefix = volume_prefix(volume.w_id, volume.i_id)
-        key = f"{prefix}/dimensions.json"
-        blob = self._objects.read(key, limit=MAX_BYTES)
+        key = f"{prefix}/{_MANIFEST}"
+        blob = self._objects.surely(lambda: self._objects.read(key, limit=MAX_BYTES))
         if blob is None:
-            raise ManifestError(
+            self._check_unlisted(prefix)
+            raise ManifestMissing(
                 f"The volume {volume} has no manifest '{key}' in {self._objects.url}.",
-                code="E_MANIFEST_MISSING",
-                hint="Check the names of work and volume, or have the manifest made.",
+                hint="Check the names of work and volume; or have the manifest made. Many missing: the mount.",
             )
         if blob.size > MAX_BYTES:
             raise ManifestError(f"The manifest '{key}' has {blob.size} bytes.", code="E_MANIFEST_TOO_LARGE")
@@ -58,13 +59,34 @@ class BdrcSource:
         return Manifest(volume, self._objects.version(blob), with_intro_skipped(pages, nb_images_intro))
 
     def manifest_etag(self, volume: VolumeRef) -> str | None:
-        return self._objects.version_at(f"{volume_prefix(volume.w_id, volume.i_id)}/dimensions.json")
+        prefix = volume_prefix(volume.w_id, volume.i_id)
+        etag = self._objects.surely(lambda: self._objects.version_at(f"{prefix}/{_MANIFEST}"))
+        if etag is None:
+            self._check_unlisted(prefix)
+        return etag
+
+    def _check_unlisted(self, prefix: str) -> None:
+        """See that what could not be found is not listed either: a store that contradicts itself is ill."""
+        if any(entry.name == _MANIFEST for entry in self._objects.list(prefix).objects):
+            raise StorageError(
+                f"The store {self._objects.url} lists '{prefix}/{_MANIFEST}', and does not find it.",
+                hint="It is tried again. Where it lasts, look at the rights and at what stands before the store.",
+            )
+
+    def filenames(self, volume: VolumeRef) -> frozenset[str]:
+        listing = self._objects.list(volume_prefix(volume.w_id, volume.i_id))
+        return frozenset(entry.name for entry in listing.objects)
 
     def pages(self, manifest: Manifest) -> StorePages:
         return StorePages(self._objects, volume_prefix(manifest.volume.w_id, manifest.volume.i_id))
 
     def volumes(self) -> Iterator[VolumeRef]:
-        """List the volumes, while they are asked for. Folders that cannot be one are passed over and logged."""
+        """List the volumes, while they are asked for. Folders that cannot be one are passed over and logged.
+
+        Raises:
+            StorageError: the store is away, or holds nothing at all.
+        """
+        self._objects.check_there()
         for found in self.scan():
             if isinstance(found, Rejected):
                 log.warning("volume_folder_ignored", extra={"folder": found.name, "reason": found.reason})
@@ -74,15 +96,18 @@ class BdrcSource:
     def scan(self) -> Iterator[VolumeRef | Rejected]:
         """List the volumes, and what cannot be one, work by work in the archive's own order."""
         with ThreadPoolExecutor(_LISTERS, thread_name_prefix="bdrc-list") as pool:
-            for digest in self._objects.list("Works").folders:
-                works = self._objects.list(f"Works/{digest}").folders
+            for digest in self._folders("Works"):
+                works = self._folders(f"Works/{digest}")
                 for found in pool.map(self._scan_work, [f"Works/{digest}/{work}" for work in works]):
                     yield from found
 
     def _scan_work(self, work_prefix: str) -> list[VolumeRef | Rejected]:
         work = work_prefix.rpartition("/")[2]
-        folders = self._objects.list(f"{work_prefix}/images").folders
+        folders = self._folders(f"{work_prefix}/images")
         return [self._volume_of(work, f"{work_prefix}/images/{folder}") for folder in folders]
+
+    def _folders(self, prefix: str) -> Sequence[str]:
+        return self._objects.surely(lambda: self._objects.list(prefix)).folders
 
     def _volume_of(self, work: str, prefix: str) -> VolumeRef | Rejected:
         suffix = prefix.rpartition("/")[2].removeprefix(f"{work}-")
@@ -97,7 +122,8 @@ class BdrcSource:
 
     def manifest_exists(self, volume: VolumeRef) -> bool:
         """Tell whether the volume has a `dimensions.json`."""
-        return self._objects.head(f"{volume_prefix(volume.w_id, volume.i_id)}/dimensions.json") is not None
+        key = f"{volume_prefix(volume.w_id, volume.i_id)}/{_MANIFEST}"
+        return self._objects.surely(lambda: self._objects.head(key)) is not None
 
 
 def _found(page: Page, entry: Entry | None) -> Page:

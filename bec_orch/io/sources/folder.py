@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bec_orch.core.models import Manifest, Page, VolumeRef
-from bec_orch.errors import ManifestError, NameUnsafeError, StorageError
+from bec_orch.errors import ManifestMissing, NameUnsafeError, StorageError
 from bec_orch.io.sources.pages import Rejected, StorePages, check_pages, has_image_suffix, with_intro_skipped
 from bec_orch.io.stores.objects import Entry, Listing, Objects
 
@@ -37,27 +37,40 @@ class FolderSource:
         self._flat = flat
 
     def read_manifest(self, volume: VolumeRef, *, nb_images_intro: int = 0) -> Manifest:
-        listing = self._objects.list(self._prefix(volume))
+        listing = self._surely_listed(self._prefix(volume))
         if not listing.exists:
-            raise ManifestError(
+            raise ManifestMissing(
                 f"The volume {volume} has no folder in {self._objects.url}.",
-                code="E_MANIFEST_MISSING",
-                hint="Volumes are folders ROOT/WORK/VOLUME with images in them.",
+                hint="Volumes are folders ROOT/WORK/VOLUME with images. Where many are missing, check the mount.",
             )
         images = image_entries(listing)
+        if not images:
+            raise ManifestMissing(
+                f"The folder of {volume} has no page images.",
+                code="E_MANIFEST_EMPTY",
+                hint="Add the images, or leave the volume out; where many have none, check the mount.",
+            )
         pages = [Page(index, entry.name, entry.etag, entry.size) for index, entry in enumerate(images)]
         check_pages(pages, f"The folder of {volume}")
         return Manifest(volume, _version(images), with_intro_skipped(pages, nb_images_intro))
 
     def manifest_etag(self, volume: VolumeRef) -> str | None:
-        images = image_entries(self._objects.list(self._prefix(volume)))
+        images = image_entries(self._surely_listed(self._prefix(volume)))
         return _version(images) if images else None
+
+    def filenames(self, volume: VolumeRef) -> frozenset[str]:
+        return frozenset(entry.name for entry in self._objects.list(self._prefix(volume)).objects)
 
     def pages(self, manifest: Manifest) -> StorePages:
         return StorePages(self._objects, self._prefix(manifest.volume))
 
     def volumes(self) -> Iterator[VolumeRef]:
-        """List the volumes. Folders that cannot be one are passed over and logged; `scan` gives them."""
+        """List the volumes. Folders that cannot be one are passed over and logged; `scan` gives them.
+
+        Raises:
+            StorageError: the store is away, or holds nothing at all.
+        """
+        self._objects.check_there()
         found = self.scan()
         for rejected in found.rejected:
             log.warning("volume_folder_ignored", extra={"folder": rejected.name, "reason": rejected.reason})
@@ -104,11 +117,14 @@ class FolderSource:
     def _readable(self, prefix: str) -> Listing | Rejected:
         """List a folder; one without the right to read it does not stop the others."""
         try:
-            return self._objects.list(prefix)
+            return self._surely_listed(prefix)
         except StorageError as error:
             if error.code != "E_STORAGE_DENIED":
                 raise
             return Rejected(prefix, "cannot be read: this is not allowed")
+
+    def _surely_listed(self, prefix: str) -> Listing:
+        return self._objects.surely(lambda: self._objects.list(prefix))
 
     def _prefix(self, volume: VolumeRef) -> str:
         return "" if self._flat else f"{volume.w_id}/{volume.i_id}"

@@ -4,12 +4,14 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+import anyio.to_thread
+
 from bec_orch.core.job_worker import PageBytes
 from bec_orch.core.models import SKIP_INTRO, Page
 from bec_orch.core.names import check_name, printable
 from bec_orch.core.wording import clause
 from bec_orch.errors import ManifestError, NameUnsafeError, PageError
-from bec_orch.io.stores.objects import Objects
+from bec_orch.io.stores.objects import Blob, Objects
 
 # The largest images of the library are some 100 MB; a page above this is not read at all.
 MAX_PAGE_BYTES = 512 * 1024 * 1024
@@ -80,13 +82,13 @@ class StorePages:
         """Read one page image.
 
         Raises:
-            PageError: it is missing, empty, too large, or a symbolic link (stage `fetch`).
-            StorageError: the store is away; already tried several times.
+            PageError: it is missing in a store that is there, empty, too large, or a symbolic link (stage `fetch`).
+            StorageError: the store is away, or empty; already tried several times.
         """
         key = f"{self.prefix}/{page.filename}" if self.prefix else page.filename
         if self.objects.is_link(key):
             raise _fault(page, "is a symbolic link, and links are not followed", "E_PAGE_LINK", LINK_HINT)
-        blob = await self.objects.read_async(key, limit=self.max_bytes)
+        blob = await self._blob(key)
         if blob is None:
             raise _fault(page, "is listed, but not there", "E_PAGE_MISSING", "Bring the file back.")
         if blob.size == 0:
@@ -95,6 +97,14 @@ class StorePages:
             reason = f"has {blob.size} bytes, and {self.max_bytes} are allowed"
             raise _fault(page, reason, "E_IMAGE_TOO_LARGE", "Store it in a smaller form.")
         return PageBytes(blob.data, blob.etag)
+
+    async def _blob(self, key: str) -> Blob | None:
+        """Do what `Objects.surely` does, without blocking the event loop."""
+        blob = await self.objects.read_async(key, limit=self.max_bytes)
+        if blob is None:
+            await anyio.to_thread.run_sync(self.objects.check_there)
+            blob = await self.objects.read_async(key, limit=self.max_bytes)
+        return blob
 
 
 def _fault(page: Page, reason: str, code: str, hint: str) -> PageError:

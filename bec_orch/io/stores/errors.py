@@ -4,6 +4,7 @@
     no room (ENOSPC, EDQUOT, EFBIG)    DiskFullError
     no right (403, 401, EACCES, ...)   StorageError, E_STORAGE_DENIED
     no bucket, no root folder          StorageError, E_STORAGE_MISSING
+    nothing at all in it               StorageError, E_STORAGE_EMPTY (only where something is missed)
     credentials that ran out           StorageError, E_STORAGE_CREDENTIALS
     a bucket of another region         StorageError, E_STORAGE_REGION
     S3 is asked too often              StorageError, E_STORAGE_BUSY
@@ -31,7 +32,9 @@ _DURATION = re.compile(r" in [\d.]+(ns|µs|ms|s)\b")
 _S3_CODE = re.compile(r"<Code>(\w+)</Code>|\(code: (\w+)\)")
 _S3_MESSAGE = re.compile(r"<Message>([^<]*)</Message>")
 _S3_BODY = re.compile(r"<(?:\?xml|Error)\b.*", re.DOTALL)
-_LASTING = frozenset({"E_STORAGE_DENIED", "E_STORAGE_MISSING", "E_STORAGE_CREDENTIALS", "E_STORAGE_REGION"})
+_LASTING = frozenset(
+    {"E_STORAGE_DENIED", "E_STORAGE_MISSING", "E_STORAGE_EMPTY", "E_STORAGE_CREDENTIALS", "E_STORAGE_REGION"}
+)
 
 _CREDENTIALS = (
     "the credentials are not valid, or no longer",
@@ -113,6 +116,24 @@ def _first_line(error: Exception) -> str:
     text = _S3_BODY.sub(lambda _: told, text) if code else text
     # How long it took would make two faults of one.
     return clause(_DURATION.sub("", text)) or type(error).__name__
+
+
+def empty_store(url: str) -> StorageError:
+    """Give the error of a store that lacks what was looked for, and everything else."""
+    return StorageError(
+        f"There is nothing at {url}.",
+        code="E_STORAGE_EMPTY",
+        hint="Check that the disk is mounted, or the bucket's name. If it was emptied on purpose, put any file there.",
+    )
+
+
+def replaced_store(url: str) -> StorageError:
+    """Give the error of a root folder in whose place another one is."""
+    return StorageError(
+        f"The folder at {url} is not the one that was opened.",
+        code="E_STORAGE_MISSING",
+        hint="Check that the disk is mounted. If the folder was replaced on purpose, start the worker again.",
+    )
 
 
 def missing_store(url: str) -> StorageError:

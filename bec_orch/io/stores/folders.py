@@ -1,10 +1,17 @@
-"""A folder of this machine as an object store: obstore for bytes, the operating system for what obstore cannot tell."""
+"""A folder of this machine as an object store: obstore for bytes, the operating system for what obstore cannot tell.
+
+A disk that is unmounted leaves its mount point behind, an empty folder: read from, it lacks everything; written to, it
+takes what belongs elsewhere. So whatever is missed, and whatever is written, asks whether the folder is still the one
+that was opened.
+"""
 
 import datetime as dt
 import hashlib
 import os
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +19,7 @@ import obstore
 from obstore.store import LocalStore
 
 from bec_orch.errors import NameUnsafeError
-from bec_orch.io.stores.errors import missing_store, told
+from bec_orch.io.stores.errors import empty_store, missing_store, replaced_store, told
 from bec_orch.io.stores.objects import Blob, Entry, Listing, Objects, Retries
 
 if TYPE_CHECKING:
@@ -22,6 +29,45 @@ _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
 # obstore writes `NAME#1` before it links or renames to NAME.
 _STAGED = re.compile(r"#\d+$")
+# By so many of its names a folder is known again.
+_NAMES = 50
+
+
+class _Root:
+    """The top folder of a store as it was when it was opened, to tell it from what is in its place later.
+
+    A disk that was mounted anew may have another device number: it is the same when it holds what it held.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._identity = self._identify()
+        self._names: list[str] = []
+        # A folder that may be passed through, and not listed, has no names to be known by.
+        with suppress(PermissionError), os.scandir(path) as found:
+            self._names = [entry.name for entry in islice(found, _NAMES)]
+
+    def is_the_same(self) -> bool:
+        """Tell whether the folder is the one that was opened.
+
+        Raises:
+            FileNotFoundError, NotADirectoryError: there is none.
+        """
+        now = self._identify()
+        if now != self._identity:
+            if not self._names or not all(os.path.lexists(self.path / name) for name in self._names):
+                return False
+            self._identity = now
+        return True
+
+    def is_empty(self) -> bool:
+        """Tell whether there is nothing in it."""
+        with os.scandir(self.path) as found:
+            return next(found, None) is None
+
+    def _identify(self) -> tuple[int, int]:
+        stat = os.stat(f"{self.path}/")  # noqa: PTH116  (the slash, which a Path drops, refuses a file)
+        return stat.st_dev, stat.st_ino
 
 
 class FolderObjects(Objects):
@@ -38,8 +84,8 @@ class FolderObjects(Objects):
             if not root.is_dir():
                 raise missing_store(root.as_uri())
             store = LocalStore(root, automatic_cleanup=True)
+            self._root = _Root(root)
         super().__init__(store, root.as_uri(), retries)
-        self._root = root
 
     def version(self, blob: Blob) -> str:
         return f'"{hashlib.md5(blob.data, usedforsecurity=False).hexdigest()}"'
@@ -49,7 +95,14 @@ class FolderObjects(Objects):
         return self.version(blob) if blob else None
 
     def is_link(self, key: str) -> bool:
-        return self._path(key).is_symlink()
+        with told(f"look at '{key}' in {self.url}"):
+            return self._path(key).is_symlink()
+
+    def check_there(self) -> None:
+        with told(f"look at {self.url}"):
+            self._check_root()
+            if self._root.is_empty():
+                raise empty_store(self.url)
 
     def _list(self, prefix: str) -> Listing:
         path = self._path(prefix)
@@ -60,6 +113,8 @@ class FolderObjects(Objects):
             except (FileNotFoundError, NotADirectoryError) as error:
                 self._absent(error)
                 return Listing((), (), exists=False)
+            if not found:
+                self._check_root()
             for entry in found:
                 if entry.is_dir():
                     folders.append(entry.name)
@@ -76,9 +131,10 @@ class FolderObjects(Objects):
                 yield from self.walk(below)
 
     def _create(self, key: str, data: bytes | Path) -> bool:
-        created = super()._create(key, data)
-        if created:
-            self._keep(key)
+        with self._in_place():
+            created = super()._create(key, data)
+            if created:
+                self._keep(key)
         return created
 
     def _replace(self, key: str, data: bytes, etag: str) -> bool:
@@ -86,16 +142,38 @@ class FolderObjects(Objects):
         there = self._read(key, None)
         if there is None or self.version(there) != etag:
             return False
-        with told(f"replace '{key}' in {self.url}"):
-            obstore.put(self._store, key, data, mode="overwrite")
-        self._keep(key)
+        with self._in_place():
+            with told(f"replace '{key}' in {self.url}"):
+                obstore.put(self._store, key, data, mode="overwrite")
+            self._keep(key)
         return True
+
+    def _delete(self, key: str) -> None:
+        with self._in_place():
+            super()._delete(key)
+
+    @contextmanager
+    def _in_place(self) -> Iterator[None]:
+        """Refuse to write into another folder, and to believe what was written when it changed meanwhile."""
+        with told(f"write into {self.url}"):
+            self._check_root()
+        yield
+        with told(f"write into {self.url}"):
+            self._check_root()
+
+    def _check_root(self) -> None:
+        try:
+            same = self._root.is_the_same()
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise missing_store(self.url) from error
+        if not same:
+            raise replaced_store(self.url)
 
     def _keep(self, key: str) -> None:
         """Have a file and its name survive a power cut, in this order: what `success.json` names is there before it."""
         path = self._path(key)
         with told(f"keep '{key}' in {self.url}"):
-            for kept in (path, *(folder for folder in path.parents if folder.is_relative_to(self._root))):
+            for kept in (path, *(folder for folder in path.parents if folder.is_relative_to(self._root.path))):
                 file = os.open(kept, os.O_RDONLY | os.O_CLOEXEC)
                 try:
                     os.fsync(file)
@@ -105,14 +183,13 @@ class FolderObjects(Objects):
     def _etag(self, meta: "ObjectMeta") -> str:
         return _stat_etag((meta["last_modified"] - _EPOCH) // _MICROSECOND, meta["size"])
 
-    def _absent(self, error: OSError) -> None:
-        if not self._root.is_dir():
-            raise missing_store(self.url) from error
+    def _absent(self, error: OSError) -> None:  # noqa: ARG002  (only S3 tells it in the error)
+        self._check_root()
 
     def _path(self, key: str) -> Path:
         if ".." in key.split("/") or key.startswith("/"):
             raise NameUnsafeError(f"The key '{key}' would leave {self.url}.")
-        return self._root / key
+        return self._root.path / key
 
 
 def _entry(key: str, found: "os.DirEntry[str]") -> Entry:

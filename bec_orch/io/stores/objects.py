@@ -20,7 +20,7 @@ from obstore.exceptions import AlreadyExistsError, PreconditionError
 from obstore.store import ObjectStore
 
 from bec_orch.errors import StorageError
-from bec_orch.io.stores.errors import is_passing, missing_store, s3_code, told
+from bec_orch.io.stores.errors import empty_store, is_passing, missing_store, s3_code, told
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -66,6 +66,10 @@ class Listing:
     objects: tuple[Entry, ...]
     folders: tuple[str, ...]
     exists: bool = True
+
+    def __bool__(self) -> bool:
+        """Whether something lies there."""
+        return bool(self.objects or self.folders)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +254,29 @@ class Objects:
         """Give what `version` gives of the object under a key, as cheaply as can be; None when there is none."""
         entry = self.head(key)
         return entry.etag if entry else None
+
+    def surely(self, look: Callable[[], T]) -> T:
+        """Look for something, and look again before it counts as missing, once the store was seen to be there.
+
+        A mount or a bucket that is away for a moment lacks everything.
+
+        Raises:
+            StorageError: the store is away, or holds nothing at all.
+        """
+        found = look()
+        if found:
+            return found
+        self.check_there()
+        return look()
+
+    def check_there(self) -> None:
+        """See that the store is there, and holds something.
+
+        Raises:
+            StorageError: it is away (E_STORAGE_MISSING), or empty as a mount point without its disk (E_STORAGE_EMPTY).
+        """
+        if not self._retried(functools.partial(self._page, "", None)):
+            raise empty_store(self.url)
 
     def is_link(self, key: str) -> bool:  # noqa: ARG002  (only folders have links)
         """Tell whether the key is a symbolic link, which may lead out of the folder."""

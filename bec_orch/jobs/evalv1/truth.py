@@ -75,7 +75,8 @@ class TruthStore:
         if self._store is None:
             return VolumeTruth()
         (folder,) = self._config.reference_folders(volume)
-        names = {entry.name: entry.key for entry in self._store.list(folder.path).objects}
+        store = self._store
+        names = {entry.name: entry.key for entry in store.surely(lambda: store.list(folder.path)).objects}
         return VolumeTruth(self._store, _by_stem(names), self._config.truth_skip_lines)
 
 

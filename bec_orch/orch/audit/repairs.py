@@ -95,6 +95,7 @@ class Repairer:
         return True
 
     def _reopen(self, violation: Violation) -> bool:
+        self._artefacts.check_there()
         for task_id in violation.task_ids:
             self._store.reopen(task_id, f"{violation.invariant.code}: {violation.message}")
         return True

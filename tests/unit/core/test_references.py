@@ -1,6 +1,8 @@
 """The versions of reference folders: what changes them, and what does not."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import pytest
 
@@ -8,7 +10,10 @@ from bec_orch.core.job_config import JobConfig, ReferenceFolder
 from bec_orch.core.job_worker import no_stores
 from bec_orch.core.models import VolumeRef
 from bec_orch.core.references import versions
-from bec_orch.errors import ConfigError
+from bec_orch.errors import ConfigError, StorageError
+from bec_orch.io.stores.storage import Stores
+
+T = TypeVar("T")
 
 FOLDER = ReferenceFolder("memory://truth/", "W1/I1")
 
@@ -31,6 +36,9 @@ class _Store:
         assert prefix == "W1/I1"
         return self
 
+    def surely(self, look: Callable[[], T]) -> T:
+        return look()
+
     def read(self, key: str, *, limit: int | None = None) -> None:
         raise AssertionError(f"{key} was read, up to {limit}")
 
@@ -49,6 +57,17 @@ def test_a_version_is_of_names_and_etags_in_whatever_order() -> None:
 def test_every_change_is_another_version() -> None:
     listings = [(), (("a", "1"),), (("a", "2"),), (("b", "1"),), (("a", "1"), ("b", "1"))]
     assert len({version(*listing) for listing in listings}) == len(listings)
+
+
+def test_a_store_with_nothing_in_it_is_away() -> None:
+    stores = Stores()
+    with pytest.raises(StorageError) as caught:
+        versions([FOLDER], stores.open)
+    assert caught.value.code == "E_STORAGE_EMPTY"
+    stores.open("memory://truth/").create("W2/I1/1.txt", b"")
+    none = versions([FOLDER], stores.open)[FOLDER.url]
+    stores.open("memory://truth/").create("W1/I1/1.txt", b"")
+    assert versions([FOLDER], stores.open)[FOLDER.url] != none
 
 
 def test_most_configs_have_no_folders_and_open_no_store() -> None:

@@ -124,7 +124,9 @@ def test_no_message_does_more_than_be_refused(body: str) -> None:
         (RuntimeError("can't start new thread"), "E_PROCESSES", True, False),
         (ImportError("lib.so: failed to map segment from shared object"), "E_MEMORY", True, False),
         (ValueError("can't start new thread"), "E_UNEXPECTED", True, True),
-        (OSError(errno.EIO, "I/O"), "E_UNEXPECTED", True, True),
+        (OSError(errno.EIO, "I/O"), "E_DISK_AWAY", True, False),
+        (OSError(errno.ESTALE, "Stale file handle"), "E_DISK_AWAY", True, False),
+        (OSError(errno.EINVAL, "Invalid argument"), "E_UNEXPECTED", True, True),
         (ZeroDivisionError("x"), "E_UNEXPECTED", True, True),
     ],
 )

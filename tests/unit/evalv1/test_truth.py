@@ -66,6 +66,7 @@ def test_texts_of_usual_encodings_are_read_and_first_lines_left_out(
 
 
 def test_no_truth_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "W2").mkdir()
     assert text_of(opened(tmp_path), "a.tif") is None
     assert TruthStore(Evalv1Config(), None).volume(VOLUME).of(Page(0, "a.tif")) is None
 

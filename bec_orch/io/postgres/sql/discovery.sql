@@ -153,7 +153,8 @@ WITH chosen AS (
 )
 UPDATE tasks t
 SET state = CASE WHEN EXISTS (SELECT 1 FROM missing_dependencies m WHERE m.task_id = t.id) THEN 'waiting' ELSE 'queued' END,
-    charged = 0, finished_at = NULL, not_before = NULL, dispatched_at = NULL, updated_at = clock_timestamp()
+    charged = 0, finished_at = NULL, not_before = NULL, dispatched_at = NULL, updated_at = clock_timestamp(),
+    failure_code = NULL, failure_stage = NULL, failure_message = NULL, failure_fingerprint = NULL, failure_hint = NULL
 FROM chosen c JOIN volumes v ON v.id = c.volume_id
 WHERE t.id = c.id
 RETURNING t.id, v.w_id, v.i_id, v.source, t.state

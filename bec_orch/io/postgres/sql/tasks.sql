@@ -125,7 +125,10 @@ SELECT %(task_id)s, %(attempt)s, j.id, %(worker_id)s, %(token)s, j.config, j.con
 FROM jobs j WHERE j.id = %(job_id)s
 ON CONFLICT (task_id, attempt) DO UPDATE SET token = task_attempts.token
 RETURNING config, config_hash, ARRAY(
-    SELECT unnest(died.died_at) FROM task_attempts died WHERE died.task_id = %(task_id)s AND died.charged) AS deaths
+    SELECT unnest(died.died_at) FROM task_attempts died WHERE died.task_id = %(task_id)s AND died.charged) AS deaths, (
+    SELECT t.failure_code FROM tasks t
+    JOIN task_attempts before ON before.task_id = t.id AND before.attempt = t.attempt - 1 AND before.code = t.failure_code
+    WHERE t.id = %(task_id)s) AS last_failure
 
 -- name: close_attempt
 UPDATE task_attempts
@@ -288,6 +291,15 @@ WHERE t.job_id = %(job_id)s
   AND (t.dispatched_at IS NULL OR t.dispatched_at < clock_timestamp() - make_interval(secs => %(redispatch_after)s))
 ORDER BY t.dispatched_at NULLS FIRST, t.id
 LIMIT %(limit)s
+
+-- name: has_done
+-- Work that is asked for anew does not count.
+SELECT EXISTS (
+    SELECT 1 FROM tasks d
+    WHERE d.job_id = %(job_id)s AND d.state = 'done'
+      AND NOT EXISTS (SELECT 1 FROM tasks newer
+                      WHERE newer.volume_id = d.volume_id AND newer.job_id = d.job_id AND newer.id > d.id
+                        AND newer.finished_at IS NULL)) AS done
 
 -- name: done_to_verify
 UPDATE tasks t
