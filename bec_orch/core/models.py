@@ -197,7 +197,8 @@ class Claim:
     `manifest_etag` is what an earlier attempt, or `enqueue --refresh`, stamped; `force` asks to do the work again even
     if a valid artefact is there. `charged` counts the attempts so far that were charged, this one not among them.
     `task_uid` is unique over all databases, so that an artefact can tell which task made it. `deaths` tells at which
-    pages (by index) how many attempts at the task died with their worker.
+    pages (by index) how many attempts at the task died with their worker. Where an artefact of others is in the way,
+    `adopt_foreign` asks to take it as it is, and `replace_foreign` is the ETag of the `success.json` to be replaced.
     """
 
     task_id: int
@@ -211,6 +212,8 @@ class Claim:
     nb_images_intro: int = 0
     task_uid: str = ""
     deaths: Mapping[int, int] = field(default_factory=dict)
+    adopt_foreign: bool = False
+    replace_foreign: str | None = None
 
     @property
     def deadly_pages(self) -> frozenset[int]:

@@ -29,7 +29,9 @@ from bec_orch.core.models import (
 from bec_orch.core.ports import ArtefactStore, AttemptFiles, AttemptKey, Success
 from bec_orch.errors import BecError, StorageError, TerminalError
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
+from bec_orch.io.artefacts.names import attempt_key
 from bec_orch.io.stores.objects import Objects
+from tests.owners import owner
 
 SCHEMA = pa.schema([("width", pa.int32()), ("nb_lines", pa.int32())])
 COUNTED = {"lines": "nb_lines"}
@@ -87,6 +89,10 @@ def content_of(file: ArtefactFile, **more: Any) -> dict[str, Any]:
     }
 
 
+def _naming(key: str) -> bytes:
+    return json.dumps({"format": 1, "files": [{"key": key, "size": 1, "sha256": "", "rows": 1}]}).encode()
+
+
 class StoreSuite:
     """The tests."""
 
@@ -96,7 +102,7 @@ class StoreSuite:
 
     @pytest.fixture
     def store(self, objects: Objects, work_dir: Path) -> ArtefactStore:
-        return StoredArtefacts(objects, work_dir)
+        return StoredArtefacts(objects, work_dir, owner())
 
     def finished(self, store: ArtefactStore, manifest: Manifest, attempt: int = 1, lines: int = 2) -> ArtefactFile:
         with opened(store, manifest, attempt) as files:
@@ -116,7 +122,7 @@ class StoreSuite:
             assert files.rows.counts() == PageCounts(147, 2, 1)
             assert files.counters() == {"lines": 294, "E_IMAGE_CORRUPT": 1}
             file = files.assemble()
-        assert file.key == "lines/W1 ཀ/I1/abcdef/W1 ཀ-I1-abcdef.a1.parquet"
+        assert file.key == f"lines/W1 ཀ/I1/abcdef/W1 ཀ-I1-abcdef.a1-{owner().tag}.parquet"
         entry = objects.head(file.key)
         assert entry is not None
         assert (entry.size, file.rows) == (file.size, 150)
@@ -185,10 +191,10 @@ class StoreSuite:
 
     def test_a_foreign_file_under_the_key_is_not_overwritten(self, store: ArtefactStore, objects: Objects) -> None:
         manifest = manifest_of(3)
-        objects.create("lines/W1 ཀ/I1/abcdef/W1 ཀ-I1-abcdef.a1.parquet", b"foreign")
+        objects.create(attempt_key(location_of(manifest), 1, owner()), b"foreign")
         with pytest.raises(StorageError) as caught:
             self.finished(store, manifest)
-        assert caught.value.code == "E_ARTEFACT_FOREIGN"
+        assert caught.value.code == "E_ARTEFACT_CONFLICT"
         assert self.finished(store, manifest, attempt=2).rows == 3
 
     def test_closing_leaves_nothing_here(self, store: ArtefactStore, work_dir: Path) -> None:
@@ -418,7 +424,8 @@ class StoreSuite:
         names = [
             entry.name.removeprefix(f"{held.location.stem}.") for entry in objects.list(held.location.prefix).objects
         ]
-        assert names == ["a2.parquet", "a3.parquet", "notes.txt", "success.json"]
+        tag = owner().tag
+        assert names == [f"a2-{tag}.parquet", f"a3-{tag}.parquet", "notes.txt", "success.json"]
         assert not objects.list(f"{held.location.prefix}/parts").exists
         assert store.sweep(held) == 0
 
@@ -429,7 +436,7 @@ class StoreSuite:
             self.finished(store, manifest, attempt)
         assert store.sweep(held, ended=2) > 0
         names = [entry.name.removeprefix(f"{held.location.stem}.") for entry in objects.walk(held.location.prefix)]
-        assert names == ["a1.parquet", "a3.parquet", "success.json"]
+        assert names == [f"a1-{owner().tag}.parquet", f"a3-{owner().tag}.parquet", "success.json"]
 
     def test_reads_an_artefact_of_the_older_layout(self, store: ArtefactStore, objects: Objects) -> None:
         manifest = manifest_of(3)
@@ -454,14 +461,14 @@ class StoreSuite:
             b"[]",
             b"null",
             b"\xff",
-            b'{"files": 3}',
-            b'{"files": [{"key": "a"}]}',
-            json.dumps({"files": [{"key": "lines/other/x.parquet", "size": 1, "sha256": "", "rows": 1}]}).encode(),
-            json.dumps({"files": [{"key": "lines/W1 ཀ/I1/abcdef/..", "size": 1, "sha256": "", "rows": 1}]}).encode(),
-            b'{"models": [1]}',
-            b'{"pages": {"ok": 1}}',
-            b'{"attempt": "1"}',
-            b'{"manifest_etag": 1}',
+            b'{"format": 1, "files": 3}',
+            b'{"format": 1, "files": [{"key": "a"}]}',
+            _naming("lines/other/x.parquet"),
+            _naming("lines/W1 ཀ/I1/abcdef/.."),
+            b'{"format": 1, "models": [1]}',
+            b'{"format": 1, "pages": {"ok": 1}}',
+            b'{"format": 1, "attempt": "1"}',
+            b'{"format": 1, "manifest_etag": 1}',
         ],
     )
     def test_a_broken_success_json_is_terminal(self, store: ArtefactStore, objects: Objects, data: bytes) -> None:

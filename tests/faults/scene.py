@@ -24,6 +24,7 @@ from bec_orch.orch.enqueue import Enqueuer
 from bec_orch.orch.job_admin import JobAdmin
 from tests.faults.lane import REGION, Lane
 from tests.faults.processes import PATIENCE, NotInjectedError, Process
+from tests.owners import owner
 
 WORK = "W1FAULTS"
 VOLUMES = 5
@@ -59,7 +60,7 @@ class Scene:
         lane.calm()
         lane.server.create(self.name, migrated=migrated)
         self._source_url, self.dest_url = self._make_stores()
-        self.artefacts = StoredArtefacts(lane.store(self.dest_url), self._made("audit"))
+        self.artefacts = StoredArtefacts(lane.store(self.dest_url), self._made("audit"), owner())
         self.environment = {
             **lane.environment(self.name, self.folder / "home"),
             "BEC_SOURCE_URL": self._source_url,

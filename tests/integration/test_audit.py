@@ -16,9 +16,11 @@ from bec_orch.core.models import Job
 from bec_orch.core.ports import Success
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.artefacts.holdings import Holding
+from bec_orch.io.artefacts.names import attempt_key, part_name
 from bec_orch.io.aws.clients import AwsOptions
 from bec_orch.io.aws.sqs import SqsOptions, SqsQueues
 from bec_orch.io.postgres.database import Database
+from bec_orch.io.postgres.identity import owner_of
 from bec_orch.io.stores.objects import Objects
 from bec_orch.io.stores.storage import S3Options, Stores
 from bec_orch.orch.audit.audit import Auditor, Repairs
@@ -42,7 +44,7 @@ class Archive(World):
 
     def put_into(self, objects: Objects) -> None:
         self.objects = objects
-        self.artefacts = StoredArtefacts(objects, self.work)
+        self.artefacts = StoredArtefacts(objects, self.work, owner_of(self.database))
 
     def fill(self, count: int) -> None:
         self.volumes = [self.volume(f"I{n}", PAGES) for n in range(1, count + 1)]
@@ -292,9 +294,10 @@ def cancel_a_finished_task(archive: Archive) -> None:
 def leave_attempt_files(archive: Archive) -> None:
     """Of an older attempt, of one that lost, and pages of neither."""
     success = archive.there()
-    archive.objects.create(f"{success.location.prefix}/{success.location.stem}.a0.parquet", b"older")
-    archive.objects.create(f"{success.location.prefix}/{success.location.stem}.a2.parquet", b"newer")
-    archive.objects.create(f"{success.location.prefix}/parts/left.parquet", b"part")
+    ours = owner_of(archive.database)
+    archive.objects.create(attempt_key(success.location, 0, ours), b"older")
+    archive.objects.create(attempt_key(success.location, 2, ours), b"newer")
+    archive.objects.create(f"{success.location.prefix}/parts/{part_name('key', 0, 1, ours, '0a1b2c3d')}", b"part")
     archive.set_task("attempt = 2")
 
 

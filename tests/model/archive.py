@@ -27,6 +27,7 @@ from bec_orch.errors import DatabaseError, QueueError, StorageError
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.db import DBClient, RetryPolicy
+from bec_orch.io.postgres.identity import owner_of
 from bec_orch.io.postgres.pgqueue import PgQueues
 from bec_orch.io.sources.sources import Sources, source_name
 from bec_orch.io.stores.storage import Stores
@@ -125,7 +126,9 @@ class Archive:
         self.source = source_name("folder", (self._home / "scans").as_uri())
         stores = Stores()
         self.sources = Sources(stores)
-        self.artefacts = StoredArtefacts(stores.open((self._home / "out").as_uri(), create=True), self._home / "work")
+        self.artefacts = StoredArtefacts(
+            stores.open((self._home / "out").as_uri(), create=True), self._home / "work", owner_of(self.database)
+        )
         self.store = DBClient(self.database, default_source=self.source, retry=BACKOFF)
         self.queues = PgQueues(self.database)
         self.versions = Versions()
@@ -220,7 +223,7 @@ class Archive:
 
         return Actor("housekeeper", job, work)
 
-    def enqueue(self, job: str, volumes: tuple[VolumeRef, ...], *, refresh: bool = False, **how: bool) -> Actor:
+    def enqueue(self, job: str, volumes: tuple[VolumeRef, ...], *, refresh: bool = False, **how: Any) -> Actor:
         """Let an operator enqueue."""
         sources = self.sources if refresh else None
         enqueuer = Enqueuer(self.database, self._gated.queues)

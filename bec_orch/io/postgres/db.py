@@ -303,6 +303,8 @@ class DBClient:
             nb_images_intro=taken["nb_images_intro"],
             task_uid=str(taken["uid"]),
             deaths=Counter(taken["deaths"]),
+            adopt_foreign=taken["adopt_foreign"],
+            replace_foreign=taken["replace_foreign"],
         )
 
     @contextmanager

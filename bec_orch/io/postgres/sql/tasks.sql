@@ -117,7 +117,8 @@ WHERE t.id = %(task_id)s AND j.id = t.job_id AND v.id = t.volume_id AND j.delete
   AND (t.state = 'queued'
        OR (t.state = 'retryable_failed' AND t.not_before <= clock_timestamp())
        OR (t.state = 'running' AND t.token = %(token)s))
-RETURNING t.id, t.uid, t.attempt, t.charged, t.force, t.manifest_etag, t.job_id, v.nb_images_intro
+RETURNING t.id, t.uid, t.attempt, t.charged, t.force, t.manifest_etag, t.job_id, v.nb_images_intro, t.adopt_foreign,
+          t.replace_foreign
 
 -- name: open_attempt
 INSERT INTO task_attempts (task_id, attempt, job_id, worker_id, token, config, config_hash)
