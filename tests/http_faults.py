@@ -3,7 +3,7 @@
 import http.client
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -32,7 +32,8 @@ class Fault:
 class FaultProxy(ThreadingHTTPServer):
     """Passes requests on to `target`, but for those that a fault is waiting for; each fault happens once.
 
-    While `down`, every request is cut off. `answers` has method, path and status of each answer of the service itself.
+    While `down`, every request is cut off; `rewrites` changes the headers that are passed on. `answers` has method, path
+    and status of each answer of the service itself.
     """
 
     daemon_threads = True
@@ -46,6 +47,7 @@ class FaultProxy(ThreadingHTTPServer):
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.answers: list[tuple[str, str, int]] = []
         self.down = False
+        self.rewrites: Callable[[dict[str, str]], dict[str, str]] = lambda headers: headers
         self.closing = threading.Event()
         self._lock = threading.Lock()
 
@@ -94,7 +96,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer_of_the_service(self, body: bytes, kind: str) -> None:
         service = http.client.HTTPConnection(self.server.target, timeout=30)
         try:
-            service.request(self.command, self.path, body, dict(self.headers))
+            service.request(self.command, self.path, body, self.server.rewrites(dict(self.headers)))
             answer = service.getresponse()
             data = answer.read()
             self.server.answers.append((self.command, self.path, answer.status))

@@ -98,7 +98,7 @@ class Attempt:
         """Tell whether what is there is to be adopted; if not, it may be replaced.
 
         Raises:
-            TerminalError: it is somebody else's, and nobody asked for the one or the other (E_ARTEFACT_FOREIGN).
+            PlaceTaken: it is somebody else's, and nobody asked for the one or the other (E_ARTEFACT_FOREIGN).
         """
         if self._parts.artefacts.owns(found):
             return self._is_as_wanted(found, manifest, key)

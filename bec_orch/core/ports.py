@@ -431,7 +431,7 @@ class ArtefactStore(Protocol):
 
         Raises:
             StorageError: the store is away.
-            TerminalError: the store keeps the older one from being replaced (E_ARTEFACT_LOCKED).
+            PlaceTaken: the store keeps the older one from being replaced (E_ARTEFACT_LOCKED).
         """
         ...
 

@@ -7,7 +7,7 @@ from typing import Any
 from bec_orch.core.metrics import Metrics
 from bec_orch.core.models import ArtefactFile, Claim, Manifest, PageCounts, TaskResult
 from bec_orch.core.ports import AttemptKey, Success
-from bec_orch.errors import TerminalError
+from bec_orch.errors import PlaceTaken, TerminalError
 
 
 def success_content(
@@ -68,14 +68,13 @@ def is_wanted(found: Success, claim: Claim, manifest: Manifest, key: AttemptKey)
     return made_with == (key.config_hash, key.models, key.code_version, dict(key.inputs)) and not claim.force
 
 
-def foreign_artefact(found: Success, claim: Claim) -> TerminalError:
+def foreign_artefact(found: Success, claim: Claim) -> PlaceTaken:
     """Give the error of an artefact that another database or program left where this task's would lie."""
     made_by = f"database {found.mark.database}" if found.mark.database else "program or database"
     cannot = ", and it is not what this job would make, or not whole" if claim.adopt_foreign else ""
     replace = f"bec queue replace-foreign {claim.job.name} {claim.volume} --source {claim.volume.source}"
-    return TerminalError(
+    return PlaceTaken(
         f"The artefact {found.location.prefix} is of another {made_by}{cannot}: it is left as it is.",
-        code="E_ARTEFACT_FOREIGN",
         hint="Take it as it is (`--adopt-foreign` of `bec run` and `bec queue enqueue`), replace its success.json "
         f"(`{replace}`), or give the job another name: its artefacts lie under that.",
     )

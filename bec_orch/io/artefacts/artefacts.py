@@ -16,7 +16,7 @@ from bec_orch.core.fault_points import FaultPoint, reached
 from bec_orch.core.models import ArtefactFile, ArtefactLocation, Manifest
 from bec_orch.core.ownership import FORMAT, Owner
 from bec_orch.core.ports import AttemptKey, Success
-from bec_orch.errors import StorageError, TerminalError
+from bec_orch.errors import PlaceTaken, StorageError, TerminalError
 from bec_orch.io.artefacts.attempt_files import StoredAttempt
 from bec_orch.io.artefacts.holdings import Holding, holding_of, holdings, litter_of
 from bec_orch.io.artefacts.inspection import FileFacts, inspect
@@ -100,7 +100,7 @@ class StoredArtefacts:
             if error.code != DENIED:
                 raise
             # The attempt's own file was put there a moment ago, so what is refused is this object: it is locked.
-            raise TerminalError(
+            raise PlaceTaken(
                 f"The store keeps the file {key} from being replaced.",
                 code="E_ARTEFACT_LOCKED",
                 hint="Wait until its lock or retention ends, then `bec queue redrive`; the older one holds until then.",
