@@ -32,8 +32,8 @@ class Fault:
 class FaultProxy(ThreadingHTTPServer):
     """Passes requests on to `target`, but for those that a fault is waiting for; each fault happens once.
 
-    While `down`, every request is cut off; `rewrites` changes the headers that are passed on. `answers` has method, path
-    and status of each answer of the service itself.
+    While `down`, every request is cut off; `rewrites` changes the headers that are passed on. `answers` has method,
+    path and status of each answer of the service itself.
     """
 
     daemon_threads = True

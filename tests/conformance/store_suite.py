@@ -31,7 +31,7 @@ from bec_orch.errors import BecError, StorageError, TerminalError
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.artefacts.names import attempt_key
 from bec_orch.io.stores.objects import Objects
-from tests.owners import owner
+from tests.owners import OURS, THEIRS, contents, owner
 
 SCHEMA = pa.schema([("width", pa.int32()), ("nb_lines", pa.int32())])
 COUNTED = {"lines": "nb_lines"}
@@ -437,6 +437,52 @@ class StoreSuite:
         assert store.sweep(held, ended=2) > 0
         names = [entry.name.removeprefix(f"{held.location.stem}.") for entry in objects.walk(held.location.prefix)]
         assert names == [f"a1-{owner().tag}.parquet", f"a3-{owner().tag}.parquet", "success.json"]
+
+    def test_sweeps_nothing_of_other_databases(self, objects: Objects, work_dir: Path) -> None:
+        """They have older attempts and parts beside ours, and we beside theirs."""
+        manifest, ours, theirs = manifest_of(3), owner(OURS), owner(THEIRS)
+        mine, other = (StoredArtefacts(objects, work_dir, one) for one in (ours, theirs))
+        self.finished(other, manifest, 1)
+        self.finished(mine, manifest, 1)
+        held = mine.commit(
+            location_of(manifest), content_of(self.finished(mine, manifest, 2), attempt=2), replaces=None
+        )
+        before = contents(objects)
+        assert other.sweep(held, ended=9) == 0
+        assert contents(objects) == before
+        assert mine.sweep(held, ended=9) > 0
+        gone = before.keys() - contents(objects).keys()
+        assert [theirs.tag in key for key in gone] == [False] * len(gone)
+        assert any(theirs.tag in key and "/parts/" in key for key in contents(objects))
+
+    @pytest.mark.parametrize("changed", [{"attempt": "1"}, {}])
+    def test_takes_back_only_what_says_that_it_is_ours(
+        self, objects: Objects, work_dir: Path, changed: dict[str, Any]
+    ) -> None:
+        manifest, ours = manifest_of(3), StoredArtefacts(objects, work_dir, owner(OURS))
+        location = location_of(manifest)
+        held = ours.commit(location, content_of(self.finished(ours, manifest)), replaces=None)
+        etag = None if changed else held.etag
+        if changed:
+            objects.delete([f"{location.prefix}/success.json"])
+            objects.create(f"{location.prefix}/success.json", json.dumps({**(held.content or {}), **changed}).encode())
+        for identity in (THEIRS, OURS):
+            store = StoredArtefacts(objects, work_dir, owner(identity))
+            assert store.owns_at(location) is (identity == OURS)
+            assert store.retract(location, etag) is (identity == OURS)
+        assert objects.head(f"{location.prefix}/success.json") is None
+
+    @pytest.mark.parametrize("data", [b"{", b"{}", b'{"format": 9}', b'{"format": 1, "task": "unknown"}'])
+    def test_takes_back_nothing_that_does_not_say_whose_it_is(
+        self, store: StoredArtefacts, objects: Objects, data: bytes
+    ) -> None:
+        location = location_of(manifest_of(1))
+        objects.create(f"{location.prefix}/success.json", data)
+        blob = objects.read(f"{location.prefix}/success.json")
+        assert blob
+        for etag in (None, objects.version(blob)):
+            assert not store.retract(location, etag)
+        assert contents(objects) == {f"{location.prefix}/success.json": data}
 
     def test_reads_an_artefact_of_the_older_layout(self, store: ArtefactStore, objects: Objects) -> None:
         manifest = manifest_of(3)
