@@ -9,6 +9,7 @@
 -- workers             processes that take tasks; `activities` tells at which page of which tasks they are
 -- rejected_messages   messages that were dead-lettered before a task could be found for them
 -- queue_messages      the queue of local mode, with the semantics of SQS
+-- database_identity   who this database is; its artefacts carry it
 -- schema_migrations   which migrations were applied
 --
 -- All times are the database's own clock. ETags are text, because those of multipart uploads are no MD5.
@@ -23,7 +24,16 @@ INSERT INTO schema_migrations (version, name) VALUES
     (2, 'missing_dependencies'),
     (3, 'heard_since'),
     (4, 'references'),
-    (5, 'deaths');
+    (5, 'deaths'),
+    (6, 'identity');
+
+CREATE TABLE database_identity (
+    identity uuid NOT NULL DEFAULT gen_random_uuid(),
+    single   boolean NOT NULL DEFAULT true,
+    CONSTRAINT database_identity_pk PRIMARY KEY (single),
+    CONSTRAINT database_identity_single_ck CHECK (single)
+);
+INSERT INTO database_identity DEFAULT VALUES;
 
 CREATE TABLE jobs (
     id                  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -122,6 +132,8 @@ CREATE TABLE tasks (
     finished_at         timestamptz,
     verified_at         timestamptz,
     seen_references     jsonb,
+    adopt_foreign       boolean NOT NULL DEFAULT false,
+    replace_foreign     text,
     CONSTRAINT tasks_state_ck CHECK (state IN
         ('waiting', 'queued', 'running', 'retryable_failed', 'done', 'terminal_failed', 'canceled')),
     CONSTRAINT tasks_attempt_ck CHECK (attempt >= 0 AND charged >= 0),
@@ -138,6 +150,7 @@ CREATE TABLE tasks (
 ) WITH (fillfactor = 80);
 CREATE UNIQUE INDEX tasks_unfinished_uq ON tasks (job_id, volume_id)
     WHERE state IN ('waiting', 'queued', 'running', 'retryable_failed');
+CREATE INDEX tasks_uid_ix ON tasks (uid);
 CREATE INDEX tasks_volume_ix ON tasks (volume_id, job_id, id);
 CREATE INDEX tasks_job_state_ix ON tasks (job_id, state, id);
 CREATE INDEX tasks_dispatch_ix ON tasks (job_id, dispatched_at NULLS FIRST)

@@ -16,6 +16,7 @@
     ├── TerminalError       trying this task again cannot help
     │   ├── ManifestError       the volume's list of pages is missing, broken or hostile
     │   │   └── ManifestMissing     there is none: believed when the next attempt does not find it either
+    │   ├── PlaceTaken          what lies where the artefact is to go is not to be replaced
     │   └── NameUnsafeError     a name would leave its folder or prefix
     ├── PageError           one page cannot be done: becomes that page's row
     ├── ReceiptExpired      a queue message is no longer ours to hide or delete
@@ -178,6 +179,13 @@ class TerminalError(BecError):
     """Trying this task again cannot help."""
 
     default_code = "E_TERMINAL"
+
+
+class PlaceTaken(TerminalError):  # noqa: N818  (it tells what is there, and is nothing that the task did)
+    """What lies where an artefact is to go is somebody else's, or kept by the store: it is not replaced."""
+
+    default_code = "E_ARTEFACT_FOREIGN"
+    charged = False
 
 
 class ManifestError(TerminalError):

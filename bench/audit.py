@@ -28,6 +28,7 @@ from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.db import DBClient
 from bec_orch.io.postgres.embedded import EmbeddedPostgres
+from bec_orch.io.postgres.identity import owner_of
 from bec_orch.io.postgres.migrate import migrate
 from bec_orch.io.postgres.pgqueue import PgQueues
 from bec_orch.io.sources.sources import Sources, source_name
@@ -160,7 +161,7 @@ def main() -> None:
         volumes = write_scans(home / "scans", options.volumes, options.pages)
         Enqueuer(database, queues).enqueue(job.name, volumes)
         objects, sources = FarFolder(home / "out", create=True), Sources(Stores())
-        artefacts = StoredArtefacts(objects, home / "work")
+        artefacts = StoredArtefacts(objects, home / "work", owner_of(database))
         filler = Filler(job, DBClient(database, default_source=volumes[0].source), artefacts, sources)
         begun = time.perf_counter()
         for volume in volumes:

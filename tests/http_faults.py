@@ -3,7 +3,7 @@
 import http.client
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -36,8 +36,8 @@ class FaultProxy(ThreadingHTTPServer):
     """Passes requests on to `target`, but for those that a fault is waiting for; each fault happens once.
 
     While `down`, every request is cut off. A bucket in `lacking` is without each of its objects, and one in `emptied`
-    lists none either, as where a bucket is exchanged for another. `answers` has method, path and status of each answer
-    of the service itself.
+    lists none either, as where a bucket is exchanged for another. `rewrites` changes the headers that are passed on.
+    `answers` has method, path and status of each answer of the service itself.
     """
 
     daemon_threads = True
@@ -53,6 +53,7 @@ class FaultProxy(ThreadingHTTPServer):
         self.down = False
         self.lacking: set[str] = set()
         self.emptied: set[str] = set()
+        self.rewrites: Callable[[dict[str, str]], dict[str, str]] = lambda headers: headers
         self.closing = threading.Event()
         self._lock = threading.Lock()
 
@@ -108,7 +109,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer_of_the_service(self, body: bytes, kind: str) -> None:
         service = http.client.HTTPConnection(self.server.target, timeout=30)
         try:
-            service.request(self.command, self.path, body, dict(self.headers))
+            service.request(self.command, self.path, body, self.server.rewrites(dict(self.headers)))
             answer = service.getresponse()
             data = answer.read()
             self.server.answers.append((self.command, self.path, answer.status))

@@ -94,7 +94,8 @@ def _print(report: Report, *, fix: bool) -> None:
     say()
     looked = report.looked
     opened = {"files opened": looked.files, "manifests read": looked.manifests} if report.deep else {}
-    print_record({"artefacts looked at": looked.artefacts, **opened, "violations": report.violations})
+    foreign = {"of them of others, left as they are": looked.foreign} if looked.foreign else {}
+    print_record({"artefacts looked at": looked.artefacts, **foreign, **opened, "violations": report.violations})
 
 
 def _row(finding: Finding) -> dict[str, str | int]:

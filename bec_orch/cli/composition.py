@@ -18,6 +18,7 @@ from bec_orch.core.flight import FlightRecorder
 from bec_orch.core.job_worker import WorkerResources
 from bec_orch.core.job_workers import JobWorkerCache
 from bec_orch.core.models import Job, WorkerInfo
+from bec_orch.core.ownership import Owner
 from bec_orch.core.runtime_parts import Activities, WorkerObserver, WorkerOptions, WorkerParts
 from bec_orch.core.wording import said
 from bec_orch.errors import ConfigError
@@ -30,6 +31,7 @@ from bec_orch.io.aws.sqs import SqsOptions, SqsQueues
 from bec_orch.io.postgres.database import COMMAND, Database
 from bec_orch.io.postgres.db import DBClient, RetryPolicy
 from bec_orch.io.postgres.embedded import EmbeddedPostgres
+from bec_orch.io.postgres.identity import keep_identity, owner_of
 from bec_orch.io.postgres.migrate import migrate, require_schema
 from bec_orch.io.postgres.pgqueue import PgQueues
 from bec_orch.io.sources.sources import Sources
@@ -40,6 +42,8 @@ from bec_orch.logging_setup import hide
 
 MEBIBYTE = 2**20
 _HEARTBEAT_SECONDS = 15.0
+# Outlives the folder of the embedded database, which may be removed: its successor goes on for it.
+_IDENTITY = "identity"
 
 
 Queues = PgQueues | SqsQueues
@@ -55,11 +59,12 @@ class Parts:
     queues: Queues
     stores: Stores
     sources: Sources
+    owner: Owner
 
     def artefacts(self) -> StoredArtefacts:
         """Open the destination store; a missing folder is made."""
         objects = self.stores.open(self.settings.dest_url, create=True)
-        return StoredArtefacts(objects, work_dir(self.settings))
+        return StoredArtefacts(objects, work_dir(self.settings), self.owner)
 
     @property
     def default_source(self) -> str:
@@ -90,8 +95,7 @@ def open_parts(settings: Settings, application: str = COMMAND) -> Iterator[Parts
     """
     with ExitStack() as stack:
         database = stack.enter_context(open_database(settings, application))
-        bring_up = migrate if settings.sql_host is None else require_schema
-        bring_up(database)
+        _bring_up(settings, database)
         queues = open_queues(settings, database)
         stack.callback(queues.close)
         retry = RetryPolicy(settings.backoff_base_seconds, settings.backoff_cap_seconds)
@@ -102,7 +106,15 @@ def open_parts(settings: Settings, application: str = COMMAND) -> Iterator[Parts
             outage_grace=_outage_grace(settings),
         )
         stores = open_stores(settings)
-        yield Parts(settings, database, store, queues, stores, Sources(stores))
+        yield Parts(settings, database, store, queues, stores, Sources(stores), owner_of(database))
+
+
+def _bring_up(settings: Settings, database: Database) -> None:
+    if settings.sql_host is None:
+        migrate(database)
+        keep_identity(database, settings.home / _IDENTITY)
+    else:
+        require_schema(database)
 
 
 def open_stores(settings: Settings) -> Stores:

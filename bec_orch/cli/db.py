@@ -1,35 +1,53 @@
 """`bec db`: the schema of the database."""
 
+from typing import Annotated
+from uuid import UUID
+
 import typer
 
 from bec_orch.cli.composition import open_database
 from bec_orch.cli.console import print_json, print_record, say
 from bec_orch.cli.invocation import invocation
 from bec_orch.cli.options import Json
+from bec_orch.io.postgres.identity import identity_of, take_identity
 from bec_orch.io.postgres.migrate import migrate, schema_status
 
 app = typer.Typer(help="Make and check the tables of the database.")
 
 
 @app.command(epilog="Example: bec db init")
-def init(ctx: typer.Context, *, as_json: Json = False) -> None:
+def init(
+    ctx: typer.Context,
+    *,
+    identity: Annotated[
+        UUID | None,
+        typer.Option(metavar="UUID", help="Go on for a database that was lost, by the identity in its artefacts."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Bring the database's schema up to this version of the program."""
     with open_database(invocation(ctx).settings) as database:
         applied = [f"{step.version:04} {step.name}" for step in migrate(database)]
+        if identity:
+            take_identity(database, identity)
+        own = identity_of(database)
     if as_json:
-        print_json({"applied": applied})
+        print_json({"applied": applied, "identity": own})
     else:
         say(f"Applied: {', '.join(applied)}." if applied else "The schema is up to date; nothing was done.")
+        say(f"Identity: {own}")
 
 
 @app.command(epilog="Example: bec db status --json")
 def status(ctx: typer.Context, *, as_json: Json = False) -> None:
-    """Show the version of the database's schema and the one that this program needs; exit 1 if they differ."""
+    """Show the database's identity, its schema's version and the one that this program needs; exit 1 if they differ."""
     settings = invocation(ctx).settings
     with open_database(settings) as database:
         found = schema_status(database)
+        own = identity_of(database) if found.is_current else None
     where = settings.sql_host or f"embedded, under {settings.home}"
-    record = {"database": where, "schema": found.found, "needed": found.needed, "current": found.is_current}
+    schema = {"schema": found.found, "needed": found.needed, "current": found.is_current}
+    record = {"database": where, "identity": own, **schema}
     if as_json:
         print_json(record)
     else:

@@ -13,7 +13,7 @@ from bec_orch.cli.invocation import invocation
 from bec_orch.cli.options import JobName, Json
 from bec_orch.core.models import Manifest, VolumeRef
 from bec_orch.errors import PageError, TerminalError
-from bec_orch.io.stores.errors import told
+from bec_orch.io.own_files import write_own
 from bec_orch.orch.evaluation import html as eval_html
 from bec_orch.orch.evaluation import report as eval_report
 from bec_orch.orch.evaluation.values import PageScore, Report, WorkScore
@@ -45,7 +45,7 @@ def report(
     with open_parts(invocation(ctx).settings) as parts:
         found = eval_report.report(parts.store.job(job), parts.database, parts.artefacts())
         if html:
-            _write(html, eval_html.render(found, _thumbnails(parts, found), dt.datetime.now(dt.UTC)))
+            write_own(html, eval_html.render(found, _thumbnails(parts, found), dt.datetime.now(dt.UTC)).encode())
     if as_json:
         print_json(found.to_json())
     else:
@@ -68,11 +68,6 @@ def _work_row(work: WorkScore) -> dict[str, Any]:
     """Give a work's figures; rates with three places, because good ones begin there."""
     figures = work.to_json()
     return {name: f"{value:.3f}" if isinstance(value, float) else value for name, value in figures.items()}
-
-
-def _write(file: Path, text: str) -> None:
-    with told(f"write {file}"):
-        file.write_text(text, "utf-8")
 
 
 def _thumbnails(parts: Parts, found: Report) -> dict[PageScore, bytes]:

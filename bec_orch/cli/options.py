@@ -10,6 +10,9 @@ from bec_orch.core.wording import said
 from bec_orch.errors import ConfigError
 from bec_orch.orch.volume_lists import parse_volume
 
+AdoptForeign = Annotated[
+    bool, typer.Option("--adopt-foreign", help="Take artefacts that others left there, if they are what is wanted.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 JobName = Annotated[str, typer.Argument(metavar="JOB", help="Name of the job.", show_default=False)]
 ConfigFile = Annotated[

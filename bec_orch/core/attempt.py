@@ -19,7 +19,7 @@ from bec_orch.core.ports import AttemptFiles, AttemptKey, ImageSource, Success
 from bec_orch.core.references import versions
 from bec_orch.core.runtime_parts import WorkerParts
 from bec_orch.core.stop import TaskStop
-from bec_orch.core.success import adopted_result, fresh_result, is_wanted, success_content
+from bec_orch.core.success import adopted_result, foreign_artefact, fresh_result, is_wanted, success_content
 from bec_orch.errors import ManifestMissing, RetryableError, Superseded, TaskFault, TerminalError
 
 T = TypeVar("T")
@@ -61,6 +61,8 @@ class Attempt:
                 self._tidy(files, held)
         if held.files == result.files:
             return result
+        if not self._parts.artefacts.owns(held) and not self._is_taken_over(held, manifest, key):
+            raise foreign_artefact(held, self._claim)
         return adopted_result(held, manifest.etag, len(manifest.pages), own=False)
 
     def _manifest(self, source: ImageSource) -> Manifest:
@@ -103,6 +105,23 @@ class Attempt:
         return AttemptKey(job.config_hash, job_worker.models, job_worker.code_version, job.type, pinned)
 
     def _is_good(self, found: Success, manifest: Manifest, key: AttemptKey) -> bool:
+        """Tell whether what is there is to be adopted; if not, it may be replaced.
+
+        Raises:
+            PlaceTaken: it is somebody else's, and nobody asked for the one or the other (E_ARTEFACT_FOREIGN).
+        """
+        if self._parts.artefacts.owns(found):
+            return self._is_as_wanted(found, manifest, key)
+        if found.etag == self._claim.replace_foreign:
+            return False
+        if not self._is_taken_over(found, manifest, key):
+            raise foreign_artefact(found, self._claim)
+        return True
+
+    def _is_taken_over(self, found: Success, manifest: Manifest, key: AttemptKey) -> bool:
+        return self._claim.adopt_foreign and self._is_as_wanted(found, manifest, key)
+
+    def _is_as_wanted(self, found: Success, manifest: Manifest, key: AttemptKey) -> bool:
         wanted = is_wanted(found, self._claim, manifest, key)
         return wanted and self._parts.artefacts.verify(found, len(manifest.pages))
 

@@ -106,7 +106,9 @@ class Maintenance:
             found = self._parts.artefacts.success(task.location)
         except TerminalError:
             return None
-        if found is None or found.task_uid != task.task_uid or not found.manifest_etag or not found.pages:
+        if found is None or found.task_uid != task.task_uid or not self._parts.artefacts.owns(found):
+            return None
+        if not found.manifest_etag or not found.pages:
             return None
         if not self._parts.artefacts.verify(found, found.pages.total):
             return None

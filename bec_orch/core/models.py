@@ -198,7 +198,9 @@ class Claim:
     if a valid artefact is there. `charged` counts the attempts so far that were charged, this one not among them.
     `task_uid` is unique over all databases, so that an artefact can tell which task made it. `deaths` tells at which
     pages (by index) how many attempts at the task died with their worker. `last_failure` is the code that the attempt
-    right before this one failed with, empty where it did not fail, and after a redrive.
+    right before this one failed with, empty where it did not fail, and after a redrive. Where an artefact of others is
+    in the way, `adopt_foreign` asks to take it as it is, and `replace_foreign` is the ETag of the `success.json` to be
+    replaced.
     """
 
     task_id: int
@@ -213,6 +215,8 @@ class Claim:
     task_uid: str = ""
     deaths: Mapping[int, int] = field(default_factory=dict)
     last_failure: str = ""
+    adopt_foreign: bool = False
+    replace_foreign: str | None = None
 
     @property
     def deadly_pages(self) -> frozenset[int]:

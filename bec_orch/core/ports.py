@@ -31,6 +31,7 @@ from bec_orch.core.models import (
     VolumeRef,
     WorkerInfo,
 )
+from bec_orch.core.ownership import Mark
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -323,14 +324,16 @@ class SourceFactory(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Success:
-    """What a `success.json` says. `etag` is that of the object itself, for a compare-and-swap.
+    """What a `success.json` says. `etag` is that of the object itself, for a compare-and-swap; `mark` tells whose.
 
-    A `success.json` of an older layout has only `location`, `etag` and the file; the other fields are None or empty.
+    A `success.json` of an older layout, or of another program, has only `location`, `etag` and the file that the older
+    layout would have; the other fields are None or empty.
     """
 
     location: ArtefactLocation
     etag: str
     files: tuple[ArtefactFile, ...]
+    mark: Mark = field(default_factory=Mark)
     manifest_etag: str | None = None
     config_hash: str | None = None
     models: tuple[ModelInfo, ...] = ()
@@ -368,10 +371,11 @@ class AttemptFiles(Protocol):
     def assemble(self) -> ArtefactFile:
         """Write the final Parquet file, close it, reopen it, check rows = manifest pages, take its digest, upload it.
 
-        The upload is create-only, to a key of this attempt's own; one that is there with the same digest is ours.
+        The upload is create-only, to a key of this database's and attempt's own; one that is there with the same digest
+        is ours.
 
         Raises:
-            RetryableError: disk full, store away, or a foreign file under the key.
+            RetryableError: disk full, store away, or another file under the key.
         """
         ...
 
@@ -384,7 +388,7 @@ class AttemptFiles(Protocol):
         ...
 
     def discard_parts(self) -> None:
-        """Remove the part files; called once the artefact is committed."""
+        """Remove our part files; called once the artefact is committed."""
         ...
 
     def close(self) -> None:
@@ -412,6 +416,14 @@ class ArtefactStore(Protocol):
         """
         ...
 
+    def owns(self, success: Success) -> bool:
+        """Tell whether it is this database's own: what is not is never removed or replaced unless somebody names it.
+
+        Raises:
+            DatabaseError: the database is away, and was needed to tell.
+        """
+        ...
+
     def verify(self, success: Success, nb_pages: int) -> bool:
         """Tell whether each file that it names exists, has its size, opens, and has one row per manifest page."""
         ...
@@ -433,18 +445,22 @@ class ArtefactStore(Protocol):
         ...
 
     def commit(self, location: ArtefactLocation, content: Mapping[str, Any], *, replaces: Success | None) -> Success:
-        """Put `success.json`, create-only, or in exchange for exactly the one given.
+        """Put `success.json` with the marks of whose it is, create-only, or in exchange for exactly the one given.
 
         Gives the one that holds afterwards: when somebody else committed meanwhile, theirs. The caller holds the
         task's row locked, because folders know no compare-and-swap.
+
+        Raises:
+            StorageError: the store is away.
+            PlaceTaken: the store keeps the older one from being replaced (E_ARTEFACT_LOCKED).
         """
         ...
 
     def sweep(self, success: Success, *, ended: int = 0) -> int:
-        """Remove what attempts left under the location that its `success.json` does not name; gives the number.
+        """Remove what our attempts left under the location that its `success.json` does not name; gives the number.
 
         Files of newer attempts stay, because they may be about to be published; but for those up to `ended`, which are
-        known to have ended.
+        known to have ended. What the store does not let go is told in the log, and stays.
         """
         ...
 

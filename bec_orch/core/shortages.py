@@ -1,4 +1,4 @@
-"""What this machine lacks just now (memory, disk, open files, processes, a mount), known by numbers or by a library's words.
+"""What this machine lacks just now (memory, disk, open files, processes, a mount), known by numbers or by words.
 
 Nothing of it is the fault of a task or of the program: it passes, or somebody raises a limit.
 """

@@ -7,17 +7,14 @@ from typing import Any
 from bec_orch.core.metrics import Metrics
 from bec_orch.core.models import ArtefactFile, Claim, Manifest, PageCounts, TaskResult
 from bec_orch.core.ports import AttemptKey, Success
-from bec_orch.errors import TerminalError
-
-FORMAT = 1
+from bec_orch.errors import PlaceTaken, TerminalError
 
 
 def success_content(
     claim: Claim, manifest: Manifest, result: TaskResult, worker_id: str, begun: dt.datetime
 ) -> dict[str, Any]:
-    """Give the content of a `success.json` (docs/artefact-formats.md)."""
+    """Give the content of a `success.json` (docs/artefact-formats.md), but for the marks of whose it is."""
     return {
-        "format": FORMAT,
         "job": claim.job.name,
         "type": claim.job.type,
         "config": dict(claim.job.config),
@@ -69,6 +66,18 @@ def is_wanted(found: Success, claim: Claim, manifest: Manifest, key: AttemptKey)
         return True
     made_with = (found.config_hash, found.models, found.code_version, dict(found.inputs))
     return made_with == (key.config_hash, key.models, key.code_version, dict(key.inputs)) and not claim.force
+
+
+def foreign_artefact(found: Success, claim: Claim) -> PlaceTaken:
+    """Give the error of an artefact that another database or program left where this task's would lie."""
+    made_by = f"database {found.mark.database}" if found.mark.database else "program or database"
+    cannot = ", and it is not what this job would make, or not whole" if claim.adopt_foreign else ""
+    replace = f"bec queue replace-foreign {claim.job.name} {claim.volume} --source {claim.volume.source}"
+    return PlaceTaken(
+        f"The artefact {found.location.prefix} is of another {made_by}{cannot}: it is left as it is.",
+        hint="Take it as it is (`--adopt-foreign` of `bec run` and `bec queue enqueue`), replace its success.json "
+        f"(`{replace}`), or give the job another name: its artefacts lie under that.",
+    )
 
 
 def adopted_result(found: Success, manifest_etag: str, nb_pages: int, *, own: bool) -> TaskResult:

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,8 @@ from bec_orch.core.wording import said
 from bec_orch.errors import FREE_SPACE, NO_ROOM, DiskFullError, UsageError
 
 LOCK_FILE = "run.lock"
+# What we write into it: the number of the process that holds it.
+_OURS = re.compile(rb"[0-9]*\n?")
 
 
 class WorkspaceLock:
@@ -56,6 +59,7 @@ class WorkspaceLock:
         except BlockingIOError as error:
             raise self._busy(file) from error
         with self._folder_errors():
+            self._refuse_foreign(file)
             file.truncate(0)
             file.write(f"{os.getpid()}\n".encode())
 
@@ -71,6 +75,15 @@ class WorkspaceLock:
                 code="E_WORKSPACE",
                 hint="Name another one with --out DIR, or set BEC_HOME.",
             ) from error
+
+    def _refuse_foreign(self, file: IO[bytes]) -> None:
+        file.seek(0)
+        if not _OURS.fullmatch(file.read()):
+            raise UsageError(
+                f"The file {self._folder / LOCK_FILE} was not written by this program: it is left as it is.",
+                code="E_WORKSPACE",
+                hint="Name another workspace with --out DIR, or move the file away.",
+            )
 
     def _busy(self, file: IO[bytes]) -> UsageError:
         file.seek(0)

@@ -102,9 +102,11 @@ def check_queue(queue: TaskQueue) -> Finding:
 
 
 def check_writable(check: str, objects: Objects) -> Finding:
-    """Whether a store takes an object, gives it, lists it and gives it up."""
-    objects.check_writable()
-    return Finding(check, Level.OK, f"{objects.url} can be written")
+    """Whether a store takes an object, gives it, lists it and lets it go."""
+    if objects.check_writable():
+        return Finding(check, Level.OK, f"{objects.url} can be written")
+    message = f"{objects.url} can be written, and lets nothing be deleted"
+    return Finding(check, Level.WARN, message, "Workers go on, and what attempts leave stays: allow s3:DeleteObject.")
 
 
 def check_readable(check: str, objects: Objects) -> Finding:

@@ -7,6 +7,7 @@ and a task whose message was not sent lacks its outbox mark (`dispatched_at`).
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from graphlib import TopologicalSorter
 
 import psycopg
@@ -15,7 +16,7 @@ from psycopg.rows import DictRow
 from bec_orch.core.fault_points import FaultPoint, reached
 from bec_orch.core.models import Job, VolumeRef
 from bec_orch.core.ports import QueueFactory, SourceFactory
-from bec_orch.errors import BecError, PartlySent, RetryableError, TerminalError
+from bec_orch.errors import BecError, PartlySent, RetryableError, TerminalError, UsageError
 from bec_orch.io.postgres.database import Database, Row, clean_text, rows
 from bec_orch.io.postgres.db import SUPERSEDED
 from bec_orch.io.postgres.rows import message_of
@@ -87,6 +88,8 @@ class Enqueuer:
         refresh: SourceFactory | None = None,
         force: bool = False,
         stale: bool = False,
+        adopt_foreign: bool = False,
+        replace_foreign: Mapping[VolumeRef, str] | None = None,
         intro_pages: int | None = None,
         dry_run: bool = False,
     ) -> EnqueueReport:
@@ -98,15 +101,19 @@ class Enqueuer:
             refresh: gives the sources that are first asked for the volumes' versions, so that changed ones are found.
             force: do again what is done, too.
             stale: do again what would not come out the same today (docs/concepts.md).
+            adopt_foreign: take artefacts of others that are there as they are, where they are what the job would make.
+            replace_foreign: by volume, the ETag of a `success.json` of others that was shown, and is to be replaced.
             intro_pages: how many pages at the volumes' beginning are forms of the scanning, to be skipped from now on;
                 None leaves what is known.
             dry_run: count, and change nothing.
 
         Raises:
             ConfigError: there is no such job.
-            UsageError: a volume's source cannot be one (E_SOURCE_NAME).
+            UsageError: a volume's source cannot be one (E_SOURCE_NAME), or adopting is asked for with force.
             DatabaseError, QueueError: one is away; run it again later.
         """
+        if adopt_foreign and force:
+            raise UsageError("--adopt-foreign does not go with --force: take what is there, or do it again.")
         for source in {volume.source for volume in volumes}:
             parse_source(source)
         versions = read_versions(volumes, refresh) if refresh else Versions()
@@ -115,10 +122,10 @@ class Enqueuer:
         with self._database.transaction(f"enqueue volumes for {clean_text(job_name)}") as connection:
             job = read_job(connection, job_name)
             with connection.transaction(force_rollback=dry_run):
-                self._load(connection, known, versions.etags)
+                self._load(connection, known, versions.etags, replace_foreign or {})
                 if intro_pages is not None:
                     connection.execute(self._sql["note_intro"], {"pages": intro_pages})
-                report = self._add_tasks(connection, job, force=force, stale=stale)
+                report = self._add_tasks(connection, job, force=force, stale=stale, adopt_foreign=adopt_foreign)
         reached(FaultPoint.ENQUEUE_RECORDED)
         sent = 0 if dry_run else self.dispatch(job)
         return replace(report, volumes=len(known) + len(without), faults=versions.faults, sent=sent)
@@ -129,6 +136,7 @@ class Enqueuer:
         volumes: Sequence[VolumeRef],
         *,
         refresh: SourceFactory | None = None,
+        adopt_foreign: bool = False,
         intro_pages: int | None = None,
         dry_run: bool = False,
     ) -> dict[str, EnqueueReport]:
@@ -140,10 +148,10 @@ class Enqueuer:
             ConfigError: there is no such job.
             DatabaseError, QueueError: one is away; run it again later.
         """
-        return {
-            name: self.enqueue(name, volumes, refresh=refresh, intro_pages=intro_pages, dry_run=dry_run)
-            for name in self._in_order(job_name)
-        }
+        enqueue = partial(
+            self.enqueue, refresh=refresh, adopt_foreign=adopt_foreign, intro_pages=intro_pages, dry_run=dry_run
+        )
+        return {name: enqueue(name, volumes) for name in self._in_order(job_name)}
 
     def _in_order(self, job_name: str) -> list[str]:
         needs: dict[str, tuple[str, ...]] = {}
@@ -178,23 +186,33 @@ class Enqueuer:
         with self._database.transaction("record what was sent") as connection:
             connection.execute(self._sql["mark_sent"], {"ids": [row["id"] for row in batch]})
 
-    def _load(self, connection: Connection, volumes: Sequence[VolumeRef], etags: Mapping[VolumeRef, str]) -> None:
+    def _load(
+        self,
+        connection: Connection,
+        volumes: Sequence[VolumeRef],
+        etags: Mapping[VolumeRef, str],
+        replaced: Mapping[VolumeRef, str],
+    ) -> None:
         connection.execute(self._sql["lock"])
         connection.execute(self._sql["create_incoming"])
         with connection.cursor() as cursor, cursor.copy(self._sql["copy_incoming"]) as copy:
             for volume in volumes:
-                copy.write_row((volume.w_id, volume.i_id, clean_text(volume.source), etags.get(volume)))
+                names = (volume.w_id, volume.i_id, clean_text(volume.source))
+                copy.write_row((*names, etags.get(volume), replaced.get(volume)))
         connection.execute(self._sql["analyze_incoming"])
         connection.execute(self._sql["add_volumes"])
         connection.execute(self._sql["stamp_volumes"])
 
-    def _add_tasks(self, connection: Connection, job: Job, *, force: bool, stale: bool) -> EnqueueReport:
+    def _add_tasks(
+        self, connection: Connection, job: Job, *, force: bool, stale: bool, adopt_foreign: bool
+    ) -> EnqueueReport:
         parameters = {
             "job": job.name,
             "job_id": job.id,
             "config_hash": job.config_hash,
             "force": force,
             "stale": stale,
+            "adopt_foreign": adopt_foreign,
             "reason": SUPERSEDED,
         }
         connection.execute(self._sql["judge"], parameters)
@@ -202,6 +220,7 @@ class Enqueuer:
         connection.execute(self._sql["cancel_superseded"], parameters)
         if force:
             connection.execute(self._sql["force_unfinished"])
+        connection.execute(self._sql["note_foreign"], parameters)
         if connection.execute(self._sql["add_tasks"], parameters).rowcount >= _MANY_TASKS:
             connection.execute(self._sql["analyze_tables"])
         connection.execute(statements("tasks")["release_waiting"], parameters)

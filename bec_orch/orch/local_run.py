@@ -90,7 +90,15 @@ class LocalRun:
             return admin.update(name, config=config, depends_on=needs, max_page_error_rate=max_page_error_rate)
         return admin.create(name, name, config or {}, depends_on=needs, max_page_error_rate=max_page_error_rate)
 
-    def enqueue(self, job: Job, volumes: Sequence[VolumeRef], sources: SourceFactory, *, force: bool) -> EnqueueReport:
+    def enqueue(
+        self,
+        job: Job,
+        volumes: Sequence[VolumeRef],
+        sources: SourceFactory,
+        *,
+        force: bool,
+        adopt_foreign: bool = False,
+    ) -> EnqueueReport:
         """Give a task to each volume that is not done as it is now under the job's config; failed ones get another try.
 
         Raises:
@@ -98,7 +106,7 @@ class LocalRun:
         """
         self._references.look(job.name, frozenset(volumes))
         report = Enqueuer(self._database, self._queues).enqueue(
-            job.name, volumes, refresh=sources, force=force, stale=True
+            job.name, volumes, refresh=sources, force=force, stale=True, adopt_foreign=adopt_foreign
         )
         if report.skipped_failed:
             self._try_again(job, volumes)

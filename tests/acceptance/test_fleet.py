@@ -25,6 +25,7 @@ from tests.acceptance.conftest import ROOT, Bec, ok
 from tests.aws import Aws
 from tests.fake_imds import FakeImds, fake_imds
 from tests.fleet_job import GATE_AT
+from tests.owners import owner
 from tests.plugin import install
 
 WORK = "W1FLEET"
@@ -156,7 +157,7 @@ def volumes_by_state(bec: Bec) -> dict[str, int]:
 
 def artefacts_of(settings: dict[str, str], aws: Aws, work: Path) -> StoredArtefacts:
     stores = Stores(S3Options(aws.endpoint_url, aws.region))
-    return StoredArtefacts(stores.open(f"s3://{settings['BEC_DEST_S3_BUCKET']}"), work)
+    return StoredArtefacts(stores.open(f"s3://{settings['BEC_DEST_S3_BUCKET']}"), work, owner())
 
 
 def check_artefacts(tasks: list[dict[str, Any]], artefacts: StoredArtefacts) -> None:

@@ -29,7 +29,9 @@ from bec_orch.core.models import (
 from bec_orch.core.ports import ArtefactStore, AttemptFiles, AttemptKey, Success
 from bec_orch.errors import BecError, StorageError, TerminalError
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
+from bec_orch.io.artefacts.names import attempt_key
 from bec_orch.io.stores.objects import Objects
+from tests.owners import OURS, THEIRS, contents, owner
 
 SCHEMA = pa.schema([("width", pa.int32()), ("nb_lines", pa.int32())])
 COUNTED = {"lines": "nb_lines"}
@@ -87,6 +89,10 @@ def content_of(file: ArtefactFile, **more: Any) -> dict[str, Any]:
     }
 
 
+def _naming(key: str) -> bytes:
+    return json.dumps({"format": 1, "files": [{"key": key, "size": 1, "sha256": "", "rows": 1}]}).encode()
+
+
 class StoreSuite:
     """The tests."""
 
@@ -96,7 +102,7 @@ class StoreSuite:
 
     @pytest.fixture
     def store(self, objects: Objects, work_dir: Path) -> ArtefactStore:
-        return StoredArtefacts(objects, work_dir)
+        return StoredArtefacts(objects, work_dir, owner())
 
     def finished(self, store: ArtefactStore, manifest: Manifest, attempt: int = 1, lines: int = 2) -> ArtefactFile:
         with opened(store, manifest, attempt) as files:
@@ -116,7 +122,7 @@ class StoreSuite:
             assert files.rows.counts() == PageCounts(147, 2, 1)
             assert files.counters() == {"lines": 294, "E_IMAGE_CORRUPT": 1}
             file = files.assemble()
-        assert file.key == "lines/W1 ཀ/I1/abcdef/W1 ཀ-I1-abcdef.a1.parquet"
+        assert file.key == f"lines/W1 ཀ/I1/abcdef/W1 ཀ-I1-abcdef.a1-{owner().tag}.parquet"
         entry = objects.head(file.key)
         assert entry is not None
         assert (entry.size, file.rows) == (file.size, 150)
@@ -185,10 +191,10 @@ class StoreSuite:
 
     def test_a_foreign_file_under_the_key_is_not_overwritten(self, store: ArtefactStore, objects: Objects) -> None:
         manifest = manifest_of(3)
-        objects.create("lines/W1 ཀ/I1/abcdef/W1 ཀ-I1-abcdef.a1.parquet", b"foreign")
+        objects.create(attempt_key(location_of(manifest), 1, owner()), b"foreign")
         with pytest.raises(StorageError) as caught:
             self.finished(store, manifest)
-        assert caught.value.code == "E_ARTEFACT_FOREIGN"
+        assert caught.value.code == "E_ARTEFACT_CONFLICT"
         assert self.finished(store, manifest, attempt=2).rows == 3
 
     def test_closing_leaves_nothing_here(self, store: ArtefactStore, work_dir: Path) -> None:
@@ -418,7 +424,8 @@ class StoreSuite:
         names = [
             entry.name.removeprefix(f"{held.location.stem}.") for entry in objects.list(held.location.prefix).objects
         ]
-        assert names == ["a2.parquet", "a3.parquet", "notes.txt", "success.json"]
+        tag = owner().tag
+        assert names == [f"a2-{tag}.parquet", f"a3-{tag}.parquet", "notes.txt", "success.json"]
         assert not objects.list(f"{held.location.prefix}/parts").exists
         assert store.sweep(held) == 0
 
@@ -429,7 +436,53 @@ class StoreSuite:
             self.finished(store, manifest, attempt)
         assert store.sweep(held, ended=2) > 0
         names = [entry.name.removeprefix(f"{held.location.stem}.") for entry in objects.walk(held.location.prefix)]
-        assert names == ["a1.parquet", "a3.parquet", "success.json"]
+        assert names == [f"a1-{owner().tag}.parquet", f"a3-{owner().tag}.parquet", "success.json"]
+
+    def test_sweeps_nothing_of_other_databases(self, objects: Objects, work_dir: Path) -> None:
+        """They have older attempts and parts beside ours, and we beside theirs."""
+        manifest, ours, theirs = manifest_of(3), owner(OURS), owner(THEIRS)
+        mine, other = (StoredArtefacts(objects, work_dir, one) for one in (ours, theirs))
+        self.finished(other, manifest, 1)
+        self.finished(mine, manifest, 1)
+        held = mine.commit(
+            location_of(manifest), content_of(self.finished(mine, manifest, 2), attempt=2), replaces=None
+        )
+        before = contents(objects)
+        assert other.sweep(held, ended=9) == 0
+        assert contents(objects) == before
+        assert mine.sweep(held, ended=9) > 0
+        gone = before.keys() - contents(objects).keys()
+        assert [theirs.tag in key for key in gone] == [False] * len(gone)
+        assert any(theirs.tag in key and "/parts/" in key for key in contents(objects))
+
+    @pytest.mark.parametrize("changed", [{"attempt": "1"}, {}])
+    def test_takes_back_only_what_says_that_it_is_ours(
+        self, objects: Objects, work_dir: Path, changed: dict[str, Any]
+    ) -> None:
+        manifest, ours = manifest_of(3), StoredArtefacts(objects, work_dir, owner(OURS))
+        location = location_of(manifest)
+        held = ours.commit(location, content_of(self.finished(ours, manifest)), replaces=None)
+        etag = None if changed else held.etag
+        if changed:
+            objects.delete([f"{location.prefix}/success.json"])
+            objects.create(f"{location.prefix}/success.json", json.dumps({**(held.content or {}), **changed}).encode())
+        for identity in (THEIRS, OURS):
+            store = StoredArtefacts(objects, work_dir, owner(identity))
+            assert store.owns_at(location) is (identity == OURS)
+            assert store.retract(location, etag) is (identity == OURS)
+        assert objects.head(f"{location.prefix}/success.json") is None
+
+    @pytest.mark.parametrize("data", [b"{", b"{}", b'{"format": 9}', b'{"format": 1, "task": "unknown"}'])
+    def test_takes_back_nothing_that_does_not_say_whose_it_is(
+        self, store: StoredArtefacts, objects: Objects, data: bytes
+    ) -> None:
+        location = location_of(manifest_of(1))
+        objects.create(f"{location.prefix}/success.json", data)
+        blob = objects.read(f"{location.prefix}/success.json")
+        assert blob
+        for etag in (None, objects.version(blob)):
+            assert not store.retract(location, etag)
+        assert contents(objects) == {f"{location.prefix}/success.json": data}
 
     def test_reads_an_artefact_of_the_older_layout(self, store: ArtefactStore, objects: Objects) -> None:
         manifest = manifest_of(3)
@@ -454,14 +507,14 @@ class StoreSuite:
             b"[]",
             b"null",
             b"\xff",
-            b'{"files": 3}',
-            b'{"files": [{"key": "a"}]}',
-            json.dumps({"files": [{"key": "lines/other/x.parquet", "size": 1, "sha256": "", "rows": 1}]}).encode(),
-            json.dumps({"files": [{"key": "lines/W1 ཀ/I1/abcdef/..", "size": 1, "sha256": "", "rows": 1}]}).encode(),
-            b'{"models": [1]}',
-            b'{"pages": {"ok": 1}}',
-            b'{"attempt": "1"}',
-            b'{"manifest_etag": 1}',
+            b'{"format": 1, "files": 3}',
+            b'{"format": 1, "files": [{"key": "a"}]}',
+            _naming("lines/other/x.parquet"),
+            _naming("lines/W1 ཀ/I1/abcdef/.."),
+            b'{"format": 1, "models": [1]}',
+            b'{"format": 1, "pages": {"ok": 1}}',
+            b'{"format": 1, "attempt": "1"}',
+            b'{"format": 1, "manifest_etag": 1}',
         ],
     )
     def test_a_broken_success_json_is_terminal(self, store: ArtefactStore, objects: Objects, data: bytes) -> None:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from bec_orch.core.ports import Success
 from tests.faults.lane import SECRETS
 from tests.faults.scene import Expected, Row, Scene
+from tests.owners import contents
 
 _TASKS = """
 SELECT t.id, t.state, t.attempt, t.charged, t.manifest_etag, t.artefact_key, t.failure_code, t.cancel_reason,
@@ -124,7 +125,13 @@ def _broken(scene: Scene, tasks: list[Row]) -> list[str]:
         found.append(f"charged without fault: {', '.join(charged)}")
     unwanted = [task for task in tasks if task["state"] == "canceled" and not _may_be_canceled(scene, task)]
     found += [f"{task['i_id']} was canceled: {task['cancel_reason']}" for task in unwanted]
-    return found + _litter(scene) + _told_secrets(scene)
+    return found + _harmed(scene) + _litter(scene) + _told_secrets(scene)
+
+
+def _harmed(scene: Scene) -> list[str]:
+    """What others left beside our artefacts has to be there as they left it."""
+    there = contents(scene.destination())
+    return [f"{key} of others was harmed" for key, data in scene.of_others.items() if there.get(key) != data]
 
 
 def _may_be_canceled(scene: Scene, task: Row) -> bool:

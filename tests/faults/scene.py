@@ -14,6 +14,7 @@ from typing import Any
 from bec_orch.core.models import ArtefactLocation, Job, VolumeRef, version_of
 from bec_orch.core.ports import Success, TaskQueue
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
+from bec_orch.io.artefacts.names import attempt_key, part_name
 from bec_orch.io.aws.clients import AwsOptions
 from bec_orch.io.aws.sqs import SqsOptions, SqsQueues
 from bec_orch.io.postgres.database import Database
@@ -24,6 +25,7 @@ from bec_orch.orch.enqueue import Enqueuer
 from bec_orch.orch.job_admin import JobAdmin
 from tests.faults.lane import REGION, Lane
 from tests.faults.processes import PATIENCE, NotInjectedError, Process
+from tests.owners import THEIRS, owner
 
 WORK = "W1FAULTS"
 VOLUMES = 5
@@ -59,7 +61,7 @@ class Scene:
         lane.calm()
         lane.server.create(self.name, migrated=migrated)
         self.source_url, self.dest_url = self._make_stores()
-        self.artefacts = StoredArtefacts(lane.store(self.dest_url), self._made("audit"))
+        self.artefacts = StoredArtefacts(lane.store(self.dest_url), self._made("audit"), owner())
         self.environment = {
             **lane.environment(self.name, self.folder / "home"),
             "BEC_SOURCE_URL": self.source_url,
@@ -77,6 +79,8 @@ class Scene:
         self._purged = False
         for number in range(VOLUMES):
             self.write_volume(f"I{number:04}", [number + page + 1 for page in range(PAGES)])
+        self.of_others: dict[str, bytes] = {}
+        self._leave_as_others()
         if migrated:
             self.create_job()
 
@@ -107,6 +111,27 @@ class Scene:
     def page_key(self, i_id: str, page: int) -> str:
         """Give the key of a page's image."""
         return f"{volume_prefix(WORK, i_id)}/{i_id}{page:04}.jpg"
+
+    def place(self, i_id: str) -> ArtefactLocation:
+        """Give the place of a volume's artefact, for its manifest of now."""
+        etag = self.lane.store(self.source_url).version_at(f"{volume_prefix(WORK, i_id)}/dimensions.json")
+        return ArtefactLocation(self.name, VolumeRef(WORK, i_id, f"bdrc+{self.source_url}"), version_of(etag or ""))
+
+    def leave(self, key: str, data: bytes) -> None:
+        """Put something of others into the destination, which is to be there unchanged in the end."""
+        self.destination().create(key, data)
+        self.of_others[key] = data
+
+    def _leave_as_others(self) -> None:
+        """Leave what other databases and programs may have beside our artefacts, and one of theirs."""
+        others = owner(THEIRS)
+        part = part_name("0123456789abcdef", 0, 1, others, "0a1b2c3d")
+        for place in map(self.place, self.expected):
+            for name in (f"{place.stem}.a0.parquet", f"{place.stem}_ocrv1.parquet", f"parts/{part}"):
+                self.leave(f"{place.prefix}/{name}", name.encode())
+            self.leave(attempt_key(place, 0, others), b"of another database")
+        for name in ("success.json", f"{WORK}-I9999-abcdef.parquet"):
+            self.leave(f"{self.name}/{WORK}/I9999/abcdef/{name}", b"{}")
 
     @property
     def volumes(self) -> list[VolumeRef]:

@@ -1,13 +1,14 @@
 """What changes around a job while it runs: its volumes, its config, its messages, its budget."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from bec_orch.core.fault_points import FaultPoint
 from bec_orch.core.models import TaskMessage
 from tests.faults.fault import Fault, add
 from tests.faults.scene import PAGES, WORK, Expected, Scene
+from tests.owners import THEIRS
 
 _MALFORMED = (
     "this is no JSON",
@@ -140,6 +141,20 @@ def _redriven_twice(scene: Scene) -> None:
         scene.run("queue", "redrive", scene.name, "--reason", "E_MANIFEST_JSON")
 
 
+def _others_were_first(scene: Scene) -> None:
+    """An artefact of another program is where one of ours is to be, and one of another database comes in mid-run."""
+    _publish_as_others(scene, "I0004", {"job_id": 7, "total_images": 4})
+    _in_mid_volume(scene, partial(_publish_as_others, content={"format": 1, "database": THEIRS, "files": []}))
+    scene.uncharged = True
+
+
+def _publish_as_others(scene: Scene, i_id: str, content: Mapping[str, object]) -> None:
+    key = f"{scene.place(i_id).prefix}/success.json"
+    if key not in scene.of_others:
+        scene.leave(key, json.dumps(content).encode())
+        scene.expected[i_id] = Expected("terminal_failed", code="E_ARTEFACT_FOREIGN")
+
+
 def _add_all() -> None:
     changes = {
         "manifest replaced in mid-run": (_manifest, "F33"),
@@ -156,6 +171,7 @@ def _add_all() -> None:
     add(Fault("F33", "manifest replaced between enqueueing and run", _manifest_before, alone=True))
     add(Fault("F35", "job deleted in mid-run", _deleted, alone=True, short=True))
     add(Fault("F21", "every message doubled, backwards, and late", _doubled, alone=True, short=True))
+    add(Fault("G31", "artefacts of others in the way", _others_were_first, alone=True, short=True))
     add(Fault("F25", "queue purged in mid-run", _purged, short=True, alone=True))
     add(Fault("F28", "malformed messages", _garbage, alone=True, short=True))
     add(Fault("F36", "redriven twice", _redriven_twice, alone=True, short=True))

@@ -23,6 +23,7 @@ from bec_orch.io.sources.pages import MAX_FILENAME_BYTES
 from bec_orch.io.stores.storage import Stores
 from bec_orch.jobs.images import decode, probe
 from bec_orch.jobs.ldv1.worker import SCHEMA
+from tests.owners import owner
 from tests.unit import image_bytes as made
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -126,7 +127,7 @@ def stored_parquet(data: bytes) -> tuple[StoredArtefacts, Success]:
     for key, content in ((success_key(LOCATION), b"{}"), (file.key, data)):
         objects.delete([key])
         objects.create(key, content)
-    artefacts = StoredArtefacts(objects, Path("nowhere"))
+    artefacts = StoredArtefacts(objects, Path("nowhere"), owner())
     found = artefacts.success(LOCATION)
     assert found
     return artefacts, found

@@ -16,18 +16,22 @@ from bec_orch.core.models import Job
 from bec_orch.core.ports import Success
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.artefacts.holdings import Holding
+from bec_orch.io.artefacts.names import attempt_key, part_name
 from bec_orch.io.aws.clients import AwsOptions
 from bec_orch.io.aws.sqs import SqsOptions, SqsQueues
 from bec_orch.io.postgres.database import Database
+from bec_orch.io.postgres.identity import owner_of
 from bec_orch.io.stores.objects import Objects
 from bec_orch.io.stores.storage import S3Options, Stores
 from bec_orch.orch.audit.audit import Auditor, Repairs
 from bec_orch.orch.audit.repairs import Repairer
 from bec_orch.orch.audit.values import Report, Violation
 from bec_orch.orch.enqueue import Enqueuer
+from bec_orch.orch.redrive import Redriver
 from tests.aws import REGION, Aws
 from tests.fake_sqs import FakeSqs, served
 from tests.integration.test_worker_runtime import World
+from tests.owners import contents
 
 PAGES = 4
 OF_VOLUME = "volume_id = (SELECT id FROM volumes WHERE i_id = %s)"
@@ -42,7 +46,7 @@ class Archive(World):
 
     def put_into(self, objects: Objects) -> None:
         self.objects = objects
-        self.artefacts = StoredArtefacts(objects, self.work)
+        self.artefacts = StoredArtefacts(objects, self.work, owner_of(self.database))
 
     def fill(self, count: int) -> None:
         self.volumes = [self.volume(f"I{n}", PAGES) for n in range(1, count + 1)]
@@ -292,9 +296,10 @@ def cancel_a_finished_task(archive: Archive) -> None:
 def leave_attempt_files(archive: Archive) -> None:
     """Of an older attempt, of one that lost, and pages of neither."""
     success = archive.there()
-    archive.objects.create(f"{success.location.prefix}/{success.location.stem}.a0.parquet", b"older")
-    archive.objects.create(f"{success.location.prefix}/{success.location.stem}.a2.parquet", b"newer")
-    archive.objects.create(f"{success.location.prefix}/parts/left.parquet", b"part")
+    ours = owner_of(archive.database)
+    archive.objects.create(attempt_key(success.location, 0, ours), b"older")
+    archive.objects.create(attempt_key(success.location, 2, ours), b"newer")
+    archive.objects.create(f"{success.location.prefix}/parts/{part_name('key', 0, 1, ours, '0a1b2c3d')}", b"part")
     archive.set_task("attempt = 2")
 
 
@@ -317,7 +322,6 @@ CHEAP: tuple[tuple[Damage, set[str]], ...] = (
     (name_another_file, {"E_AUDIT_FILE", "E_AUDIT_RECORD"}),
     (name_no_file, {"E_AUDIT_FILE", "E_AUDIT_RECORD"}),
     (drop_success, {"E_AUDIT_NO_SUCCESS"}),
-    (garble_success, {"E_AUDIT_UNREADABLE"}),
     (mistype_success, {"E_AUDIT_UNREADABLE"}),
     (change_etag_in_success, {"E_AUDIT_VERSION"}),
     (swap_success, {"E_AUDIT_VERSION"}),
@@ -373,18 +377,47 @@ def test_damage_is_found_by_its_code_and_mended_by_a_worker(archive: Archive) ->
     assert {task["state"] for task in archive.tasks()} == {"done", "canceled"}
 
 
+def test_a_success_json_that_does_not_say_whose_it_is_is_left_to_people(archive: Archive) -> None:
+    archive.fill(1)
+    garble_success(archive)
+    before = contents(archive.objects)
+    assert archive.codes() == {"I1": {"E_AUDIT_UNREADABLE"}}
+    for _ in range(2):
+        archive.mend()
+    assert contents(archive.objects) == before
+    assert [task["failure_code"] for task in archive.tasks("failure_code")] == [None, "E_ARTEFACT_BROKEN"]
+    assert archive.codes() == {"I1": {"E_AUDIT_UNREADABLE"}}
+
+    archive.objects.delete([key for key in before if key.endswith("success.json")])
+    Redriver(archive.database, archive.queues).redrive("toy")
+    archive.run(name="second")
+    assert archive.codes() == {}
+    assert archive.lengths(archive.volumes[0]) == [1, 2, 3, 4]
+
+
 class TestOlderLayout:
-    def test_it_is_adopted_as_it_is_and_clean(self, archive: Archive) -> None:
+    """What an earlier system left, which says nothing of its making."""
+
+    def adopt(self, archive: Archive) -> None:
+        Enqueuer(archive.database, archive.queues).enqueue("toy", archive.volumes, adopt_foreign=True)
+        archive.run(name="adopter")
+
+    def test_it_is_clean_and_adopted_only_when_that_is_asked_for(self, archive: Archive) -> None:
         archive.fill(2)
         archive.make_old()
         forget_a_volume(archive)
-        assert archive.codes() == {"I1": {"E_AUDIT_NOT_RECORDED"}}
-        archive.mend()
+        before = contents(archive.objects)
+        report = archive.mend()
+        assert (violations(report), report.looked.artefacts, report.looked.foreign) == ({}, 2, 1)
+        assert len(archive.tasks()) == 1
+
+        self.adopt(archive)
         assert archive.watching.ends[-1].outcome == "adopted"
         report = archive.audit()
         assert (violations(report), report.looked.files, report.looked.manifests) == ({}, 2, 2)
+        assert contents(archive.objects) == before
 
-    def test_its_damage_is_found_and_mended(self, archive: Archive) -> None:
+    def test_its_damage_is_found_and_told_and_left_as_it_is(self, archive: Archive) -> None:
         damages: tuple[tuple[Damage, set[str]], ...] = (
             (drop_parquet, {"E_AUDIT_FILE"}),
             (spoil_old_parquet, {"E_AUDIT_OPENS"}),
@@ -396,13 +429,18 @@ class TestOlderLayout:
         for archive.at in range(1, len(damages) + 1):
             archive.make_old()
             forget_a_volume(archive)
-        archive.mend()
+        self.adopt(archive)
         for archive.at, (damage, _) in enumerate(damages, start=1):
             damage(archive)
         assert archive.codes() == {f"I{n}": codes for n, (_, codes) in enumerate(damages, start=1) if codes}
+        before = contents(archive.objects)
         archive.mend()
+        assert contents(archive.objects) == before
         assert archive.codes() == {}
-        assert [archive.lengths(volume) for volume in archive.volumes] == [[1, 2, 3, 4]] * len(damages)
+        ends = {end.claim.volume.i_id: end for end in archive.watching.ends}
+        told = {i_id: end.failure and end.failure.code for i_id, end in ends.items()}
+        # What was wrong with the database alone is mended: it was asked once to take the artefact as it is.
+        assert told == {**dict.fromkeys(("I1", "I2", "I3"), "E_ARTEFACT_FOREIGN"), "I4": None, "I5": None}
 
 
 class TestHints:
@@ -560,7 +598,7 @@ def test_what_lies_elsewhere_than_an_artefact_is_passed_over(archive: Archive) -
 
 def test_an_artefact_of_no_known_source_cannot_be_enqueued(archive: Archive) -> None:
     archive.fill(1)
-    archive.make_old()
+    archive.rewrite_success(source="")
     forget_a_volume(archive)
     repairer = Repairer(archive.database, archive.store, archive.queues, archive.artefacts, "")
     auditor = Auditor(archive.database, archive.queues, archive.artefacts, "")

@@ -19,6 +19,7 @@ from bec_orch.core.runtime_parts import TaskEnd
 from bec_orch.errors import StorageError
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.postgres.database import Database
+from bec_orch.io.postgres.identity import owner_of
 from bec_orch.io.sources.sources import Sources
 from bec_orch.io.stores.folders import FolderObjects
 from bec_orch.io.stores.objects import Blob
@@ -418,7 +419,9 @@ class TestDestination:
 
 
 def _opened_anew(world: World) -> StoredArtefacts:
-    return StoredArtefacts(Stores().open((world.home / "out").as_uri(), create=True), world.work)
+    return StoredArtefacts(
+        Stores().open((world.home / "out").as_uri(), create=True), world.work, owner_of(world.database)
+    )
 
 
 def test_an_empty_source_is_not_a_source_without_volumes(world: World) -> None:

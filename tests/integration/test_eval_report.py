@@ -39,6 +39,7 @@ from bec_orch.orch.evaluation.report import WORST_PAGES, gather, report
 from bec_orch.orch.evaluation.values import BINS, Report
 from tests.integration.conftest import SOURCE, Sql
 from tests.integration.evaluations import evaluate, ocr_outcome, publish_ocr, with_stores
+from tests.owners import owner
 from tests.unit import image_bytes as made
 
 TRUTH = "བཀྲ་ཤིས་བདེ་ལེགས།"
@@ -51,7 +52,7 @@ HOSTILE = '"><script>alert(1)</script>\u202egnp.jpg'
 def artefacts(tmp_path: Path) -> StoredArtefacts:
     work = tmp_path / "work"
     work.mkdir()
-    return StoredArtefacts(Stores().open((tmp_path / "out").as_uri(), create=True), work)
+    return StoredArtefacts(Stores().open((tmp_path / "out").as_uri(), create=True), work, owner())
 
 
 @pytest.fixture
@@ -139,7 +140,7 @@ class AwayArtefacts(StoredArtefacts):
 
 
 def test_a_store_that_is_away_ends_the_report(tmp_path: Path) -> None:
-    away = AwayArtefacts(Stores().open("memory://x"), tmp_path)
+    away = AwayArtefacts(Stores().open("memory://x"), tmp_path, owner())
     with pytest.raises(StorageError, match="away"):
         gather("eval", [ArtefactLocation("eval", VolumeRef("W1", "I1", SOURCE), "abcdef")], away)
 

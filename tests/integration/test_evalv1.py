@@ -13,6 +13,7 @@ from bec_orch.io.sources.sources import Sources, source_name
 from bec_orch.io.stores.storage import Stores
 from bec_orch.jobs.evalv1.worker import Evalv1Worker
 from tests.integration.evaluations import evaluate, ocr_outcome, publish_ocr, rows_of, with_stores
+from tests.owners import owner
 
 VOLUME = VolumeRef("W1", "I1", "folder+file:///scans")
 
@@ -21,7 +22,7 @@ VOLUME = VolumeRef("W1", "I1", "folder+file:///scans")
 def artefacts(tmp_path: Path) -> StoredArtefacts:
     work = tmp_path / "work"
     work.mkdir()
-    return StoredArtefacts(Stores().open((tmp_path / "out").as_uri(), create=True), work)
+    return StoredArtefacts(Stores().open((tmp_path / "out").as_uri(), create=True), work, owner())
 
 
 def test_known_pairs_through_the_whole_job(shared_data: Path, artefacts: StoredArtefacts, tmp_path: Path) -> None:

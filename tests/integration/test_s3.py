@@ -16,6 +16,7 @@ from bec_orch.core.models import ArtefactFile, AttemptOutcome, Page, VolumeRef
 from bec_orch.errors import StorageError
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.postgres.database import Database
+from bec_orch.io.postgres.identity import owner_of
 from bec_orch.io.sources.bdrc import volume_prefix
 from bec_orch.io.sources.sources import Sources, source_name
 from bec_orch.io.stores import storage
@@ -25,6 +26,7 @@ from tests.aws import Aws
 from tests.conformance.store_suite import content_of, location_of, manifest_of, ok, opened
 from tests.http_faults import SLOW_DOWN, Fault, FaultProxy, faulty
 from tests.integration.test_worker_runtime import World
+from tests.owners import owner
 
 SOON = Retries(attempts=3, wait_initial=0.01, wait_max=0.05)
 PAGES = {f"I00010{n:03}.jpg": bytes([n]) * (1000 * n) for n in range(1, 5)}
@@ -171,10 +173,10 @@ class TestCommitting:
                 files.rows.add(ok(page))
             return files.assemble()
 
-    @pytest.mark.parametrize("what", [".a1.parquet", "success.json"])
+    @pytest.mark.parametrize("what", [".parquet", "success.json"])
     @pytest.mark.parametrize("name", ["500", "SlowDown twice", "reset", "lost"])
     def test_makes_one_artefact_through_each_fault(self, s3: S3, tmp_path: Path, name: str, what: str) -> None:
-        store = StoredArtefacts(s3.objects(), tmp_path)
+        store = StoredArtefacts(s3.objects(), tmp_path, owner())
         s3.proxy.faults.extend(wanted := fault(name, "PUT", what))
         file = self.finished(store)
         held = store.commit(location_of(manifest_of(3)), content_of(file), replaces=None)
@@ -187,7 +189,7 @@ class TestCommitting:
 
     @pytest.mark.parametrize("name", ["500", "reset", "lost"])
     def test_exchanges_one_for_another_through_each_fault(self, s3: S3, tmp_path: Path, name: str) -> None:
-        store, location = StoredArtefacts(s3.objects(), tmp_path), location_of(manifest_of(3))
+        store, location = StoredArtefacts(s3.objects(), tmp_path, owner()), location_of(manifest_of(3))
         file = self.finished(store)
         first = store.commit(location, content_of(file, n=1), replaces=None)
         s3.proxy.faults.extend(fault(name, "PUT", "success.json"))
@@ -202,7 +204,7 @@ class S3World(World):
     def on(self, s3: S3) -> None:
         stores = s3.stores()
         self.sources = Sources(stores)
-        self.artefacts = StoredArtefacts(stores.open(f"s3://{s3.bucket}/out"), self.work)
+        self.artefacts = StoredArtefacts(stores.open(f"s3://{s3.bucket}/out"), self.work, owner_of(self.database))
         self.volumes = [VolumeRef("W1", f"I000{n}", s3.add_volume("W1", f"I000{n}")) for n in range(1, 4)]
         self.source = self.volumes[0].source
         self.store._default_source = self.source

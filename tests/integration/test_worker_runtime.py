@@ -36,6 +36,7 @@ from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.db import DBClient, RetryPolicy
 from bec_orch.io.postgres.deaths import Deaths
+from bec_orch.io.postgres.identity import owner_of
 from bec_orch.io.postgres.pgqueue import PgQueues
 from bec_orch.io.sources.sources import Sources, source_name
 from bec_orch.io.stores.storage import Stores
@@ -91,7 +92,9 @@ class World:
         self.source = source_name("folder", self.scans.as_uri())
         stores = Stores()
         self.sources = Sources(stores)
-        self.artefacts = StoredArtefacts(stores.open((self.home / "out").as_uri(), create=True), self.work)
+        self.artefacts = StoredArtefacts(
+            stores.open((self.home / "out").as_uri(), create=True), self.work, owner_of(self.database)
+        )
         theirs = self.of_workers or self.database
         self.store = DBClient(theirs, default_source=self.source, retry=RetryPolicy(base=0.02, cap=0.05))
         self.queues = PgQueues(theirs)

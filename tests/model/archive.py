@@ -1,5 +1,6 @@
 """A small archive for the model: two jobs over three volumes, with the program's own queue, database and stores."""
 
+import io
 import json
 import os
 import shutil
@@ -11,6 +12,8 @@ from types import SimpleNamespace
 from typing import Any, Self
 
 import psycopg
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from psycopg.rows import dict_row
 
@@ -18,15 +21,17 @@ from bec_orch.core.flight import FlightRecorder
 from bec_orch.core.housekeeping import Maintenance
 from bec_orch.core.job_worker import JobContext, JobWorker
 from bec_orch.core.lease import Lease
-from bec_orch.core.models import ArtefactLocation, Claim, Job, Manifest, Page, VolumeRef
+from bec_orch.core.models import ArtefactLocation, Claim, Job, Manifest, Page, VolumeRef, version_of
 from bec_orch.core.ports import Success
 from bec_orch.core.runtime_parts import Activities, TaskEnd, WorkerOptions, WorkerParts
 from bec_orch.core.stop import WorkerStop
 from bec_orch.core.task_run import TaskRunner
 from bec_orch.errors import DatabaseError, QueueError, StorageError
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
+from bec_orch.io.artefacts.names import attempt_key, part_name
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.db import DBClient, RetryPolicy
+from bec_orch.io.postgres.identity import owner_of
 from bec_orch.io.postgres.pgqueue import PgQueues
 from bec_orch.io.sources.sources import Sources, source_name
 from bec_orch.io.stores.storage import Stores
@@ -37,6 +42,7 @@ from bec_orch.orch.job_admin import JobAdmin
 from bec_orch.orch.redrive import Redriver
 from tests.model.actors import PAGE, Actor, Gated, GatedStore, current, pass_gate
 from tests.model.clock import ModelClock
+from tests.owners import THEIRS, owner
 from tests.toy_job import ToyConfig, ToyJob
 
 # In seconds of the model's clock; a lease's own thread, which counts real ones, so never comes to renew.
@@ -125,15 +131,19 @@ class Archive:
         self.source = source_name("folder", (self._home / "scans").as_uri())
         stores = Stores()
         self.sources = Sources(stores)
-        self.artefacts = StoredArtefacts(stores.open((self._home / "out").as_uri(), create=True), self._home / "work")
+        self.artefacts = StoredArtefacts(
+            stores.open((self._home / "out").as_uri(), create=True), self._home / "work", owner_of(self.database)
+        )
         self.store = DBClient(self.database, default_source=self.source, retry=BACKOFF)
         self.queues = PgQueues(self.database)
         self.versions = Versions()
         self._gated = self._gated_parts()
         self._scanned = 0
+        self.foreign: dict[ArtefactLocation, str] = {}
+        self._of_others: dict[Path, bytes] = {}
         self.volumes = tuple(VolumeRef("W1", f"I{n}", self.source) for n in range(3))
         for volume in self.volumes:
-            self.scan(volume)
+            self._leave_files(volume, self.scan(volume))
         self.create_job(FIRST)
         self.create_job(SECOND, needs=(FIRST,))
 
@@ -168,13 +178,49 @@ class Archive:
         self.versions.lengths[etag] = sizes
         return etag
 
+    def publish_as_others(self, job: str, volume: VolumeRef) -> None:
+        """Let another program leave an artefact where ours would lie, if nothing is there yet."""
+        etag = self.sources(volume.source).read_manifest(volume).etag
+        location = ArtefactLocation(job, volume, version_of(etag))
+        success = self.file(f"{location.prefix}/success.json")
+        if success.exists():
+            return
+        rows = io.BytesIO()
+        pq.write_table(pa.table({"length": self.versions.lengths[etag]}), rows)
+        self._leave(self.file(f"{location.prefix}/{location.stem}.parquet"), rows.getvalue())
+        self._leave(success, b'{"job_id": 7, "total_images": 2}')
+        self.foreign[location] = etag
+
+    def _leave_files(self, volume: VolumeRef, etag: str) -> None:
+        """Leave what another database's attempts have beside ours, and parts of one that still runs."""
+        for job in JOBS:
+            location = ArtefactLocation(job, volume, version_of(etag))
+            others = owner(THEIRS)
+            names = (
+                f"{location.stem}.a0.parquet",
+                attempt_key(location, 0, others).rpartition("/")[2],
+                f"parts/{part_name('0123456789abcdef', 0, 1, others, '0a1b2c3d')}",
+            )
+            for name in names:
+                self._leave(self.file(f"{location.prefix}/{name}"), name.encode())
+
+    def _leave(self, path: Path, data: bytes) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        self._of_others[path] = data
+
+    def harmed(self) -> list[str]:
+        """Tell what of others is not as they left it."""
+        return [str(path) for path, data in self._of_others.items() if not path.exists() or path.read_bytes() != data]
+
     def successes(self) -> Iterator[Success]:
-        """Read every `success.json` that is there."""
+        """Read every `success.json` of ours that is there."""
         for path in sorted((self._home / "out").glob("*/*/*/*/success.json")):
             job, w_id, i_id, version = path.parts[-5:-1]
             found = self.artefacts.success(ArtefactLocation(job, VolumeRef(w_id, i_id, self.source), version))
             assert found
-            yield found
+            if self.artefacts.owns(found):
+                yield found
 
     def file(self, key: str) -> Path:
         """Give a file of the destination."""
@@ -220,7 +266,7 @@ class Archive:
 
         return Actor("housekeeper", job, work)
 
-    def enqueue(self, job: str, volumes: tuple[VolumeRef, ...], *, refresh: bool = False, **how: bool) -> Actor:
+    def enqueue(self, job: str, volumes: tuple[VolumeRef, ...], *, refresh: bool = False, **how: Any) -> Actor:
         """Let an operator enqueue."""
         sources = self.sources if refresh else None
         enqueuer = Enqueuer(self.database, self._gated.queues)

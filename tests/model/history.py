@@ -89,7 +89,9 @@ class History:
         claim = actor.results.get("store.claim") if actor else None
         for task_id, now in self._tasks.items():
             if task_id in before:
-                Move(before[task_id], now, self._now(), actor, claim, point).check()
+                Move(
+                    before[task_id], now, self._now(), actor, claim, point, set(self._archive.foreign.values())
+                ).check()
             else:
                 assert now["state"] in {"queued", "waiting"}, now
         self._check_attempts()
@@ -119,6 +121,8 @@ class History:
         unfinished = Counter((t["job_id"], t["volume_id"]) for t in self._tasks.values() if not t["finished_at"])
         assert max(unfinished.values(), default=0) <= 1, unfinished
         self._check_artefacts()
+        harmed = self._archive.harmed()
+        assert harmed == [], f"what others left was harmed: {harmed}"
 
     def _rows(self, statement: str, *key: str) -> dict[Any, Row]:
         found = self._archive.execute(statement)
@@ -153,6 +157,7 @@ class History:
                 assert key == success.files[0].key, "a task published two artefacts"
             else:
                 assert success.location.prefix in self.damaged, f"{success.location.prefix} is published and not whole"
+        valid |= {(at.job, at.volume.i_id, etag) for at, etag in self._archive.foreign.items()}
         for done in self._done():
             named = (done["name"], done["i_id"], done["manifest_etag"])
             prefix = f"{done['name']}/W1/{done['i_id']}/{version_of(done['manifest_etag'])}"
@@ -186,8 +191,16 @@ class Move:
     """One task before and after one step, and who made the step."""
 
     def __init__(
-        self, before: Row, after: Row, now: dt.datetime, actor: Actor | None, claim: object, point: str | None
+        self,
+        before: Row,
+        after: Row,
+        now: dt.datetime,
+        actor: Actor | None,
+        claim: object,
+        point: str | None,
+        foreign: set[str],
     ) -> None:
+        self.foreign = foreign
         self.before = before
         self.after = after
         self.actor = actor
@@ -238,7 +251,10 @@ class Move:
             assert self.owner or found, "who did not hold the task committed it"
         if self.after["state"] == TaskState.TERMINAL_FAILED:
             hopeless = self.owner and self.actor and Fate.HOPELESS in self.actor.fates
-            assert hopeless or self.after["charged"] >= MAX_ATTEMPTS, "a passing fault ended a task"
+            in_the_way = self.owner and self.after["failure_code"] == "E_ARTEFACT_FOREIGN"
+            if in_the_way:
+                assert self.after["manifest_etag"] in self.foreign, "nothing of others was in the way"
+            assert hopeless or in_the_way or self.after["charged"] >= MAX_ATTEMPTS, "a passing fault ended a task"
 
     def _check_budget(self) -> None:
         charged = self.after["charged"] - self.before["charged"]

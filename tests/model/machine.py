@@ -29,6 +29,7 @@ _HOW: dict[str, dict[str, bool]] = {
     "force": {"force": True},
     "stale": {"stale": True},
     "refresh": {"refresh": True},
+    "adopt": {"adopt_foreign": True},
 }
 # Calls that leave tasks as they are.
 _NO_WORD_TO_THE_DATABASE = ("artefacts.", "files.", "source.", PAGE)
@@ -163,6 +164,12 @@ class LifeOfATask(RuleBasedStateMachine):
             admin.delete(SECOND)
             self.history.step(None, DELETED)
             self.archive.create_job(SECOND, needs=(FIRST,))
+        self.work(slot, calls)
+
+    @rule(job=_JOB, volume=_VOLUME, slot=_SLOT, calls=_CALLS)
+    def others_publish(self, job: str, volume: int, slot: int, calls: int) -> None:
+        """Another program puts an artefact where the one of a volume would lie, maybe while a worker makes it."""
+        self.archive.publish_as_others(job, self.archive.volumes[volume])
         self.work(slot, calls)
 
     # What befalls them; whatever it is, somebody works on

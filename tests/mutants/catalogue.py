@@ -14,7 +14,8 @@ OUTLETS = "tests/unit/test_cli_outlets.py"
 SIGNALS = "tests/unit/test_cli_signals.py"
 SUPERVISION = "tests/integration/test_supervision.py"
 AWAY = "tests/integration/test_away.py"
-AWAY = "tests/integration/test_away.py"
+FOREIGN = "tests/integration/test_ours_and_foreign.py"
+MARKS = "tests/unit/core/test_ownership.py"
 
 FRESH = "tests/unit/test_fresh_machine.py"
 RIGHTS = "tests/integration/test_worker_rights.py"
@@ -409,8 +410,8 @@ MUTANTS = (
         (
             Edit(
                 "io/artefacts/holdings.py",
-                "if _attempt_of(key) < success.attempt or _attempt_of(key) <= ended]",
-                "if _attempt_of(key) != success.attempt or ended < 0]",
+                "past = max(ended, success.attempt - 1)",
+                "past = max(ended, success.attempt + 9)",
             ),
         ),
         ("tests/conformance/test_stores.py",),
@@ -767,7 +768,6 @@ MUTANTS = (
         (Edit("io/stores/storage.py", 'unquote(parts.path, errors="surrogateescape")', "unquote(parts.path)"),),
         ("tests/unit/test_names_of_bytes.py",),
     ),
-    ),
     Mutant(
         "missing-at-the-first-look",
         "a volume that is missing is looked for by a second attempt before it fails for good",
@@ -885,5 +885,150 @@ MUTANTS = (
         "a disk that is away while a page is worked on is no page error",
         (Edit("jobs/pipeline/steps.py", "error.errno in AWAY:", "error.errno in frozenset[int]():"),),
         ("tests/unit/test_pipeline.py",),
+    ),
+    Mutant(
+        "foreign-is-ours",
+        "an artefact is ours only with the identity of our database",
+        (Edit("core/ownership.py", "return mark.database == self.identity", "return True"),),
+        (MARKS, f"{FOREIGN}::TestTwoDatabases::test_neither_harms_what_the_other_published"),
+    ),
+    Mutant(
+        "any-format-is-ours",
+        "an artefact is ours only with our format",
+        (Edit("core/ownership.py", "if mark.format != FORMAT:", "if mark.format is None:"),),
+        (MARKS,),
+    ),
+    Mutant(
+        "earlier-versions-are-foreign",
+        "an artefact of our format and of a task that we know is ours, also without an identity",
+        (
+            Edit(
+                "core/ownership.py",
+                "return mark.task_uid is not None and self.has_task(mark.task_uid)",
+                "return False",
+            ),
+        ),
+        (f"{FOREIGN}::TestOlderVersionOfThisProgram",),
+    ),
+    Mutant(
+        "sweep-takes-files-of-others",
+        "only attempt files with our tag are litter",
+        (Edit("io/artefacts/names.py", "if found and found[2] == owner.tag else None", "if found else None"),),
+        ("tests/conformance/test_stores.py",),
+    ),
+    Mutant(
+        "parts-of-others-removed",
+        "only part files with our tag are removed",
+        (
+            Edit(
+                "io/artefacts/names.py",
+                "return found is not None and found[1] == owner.tag",
+                "return found is not None",
+            ),
+        ),
+        ("tests/conformance/test_stores.py",),
+    ),
+    Mutant(
+        "sweep-beside-foreign",
+        "beside somebody else's success.json nothing is swept",
+        (Edit("io/artefacts/holdings.py", " or not owner.owns(success.mark)", ""),),
+        ("tests/conformance/test_stores.py",),
+    ),
+    Mutant(
+        "foreign-taken-back",
+        "a success.json is taken back only if it says that it is ours",
+        (Edit("io/artefacts/artefacts.py", " or not self._owner.owns(mark_of(blob.data))", ""),),
+        ("tests/conformance/test_stores.py",),
+    ),
+    Mutant(
+        "foreign-adopted-unasked",
+        "an artefact of others is adopted only when that is asked for",
+        (
+            Edit(
+                "core/attempt.py",
+                "return self._claim.adopt_foreign and self._is_as_wanted(found, manifest, key)",
+                "return self._is_as_wanted(found, manifest, key)",
+            ),
+        ),
+        (f"{FOREIGN}::TestTwoDatabases",),
+    ),
+    Mutant(
+        "foreign-replaced-unasked",
+        "an artefact of others is not replaced by a redo",
+        (
+            Edit(
+                "core/attempt.py",
+                "        if not self._is_taken_over(found, manifest, key):\n"
+                "            raise foreign_artefact(found, self._claim)\n        return True",
+                "        return self._is_taken_over(found, manifest, key)",
+            ),
+        ),
+        (f"{FOREIGN}::TestEarlierSystem", MODEL),
+    ),
+    Mutant(
+        "replaces-what-was-not-shown",
+        "a foreign success.json is replaced only while it is the one that was shown",
+        (
+            Edit(
+                "core/attempt.py",
+                "if found.etag == self._claim.replace_foreign:",
+                "if self._claim.replace_foreign:",
+            ),
+        ),
+        (f"{FOREIGN}::TestTwoDatabases::test_one_that_changed_since_it_was_shown_stays",),
+    ),
+    Mutant(
+        "theirs-taken-for-the-result",
+        "who finds another's success.json at the commit does not call it his",
+        (
+            Edit(
+                "core/attempt.py",
+                "if not self._parts.artefacts.owns(held) and not self._is_taken_over(held, manifest, key):",
+                "if False:",
+            ),
+        ),
+        (f"{FOREIGN}::TestTwoDatabases::test_who_comes_second_to_the_commit_publishes_nothing",),
+    ),
+    Mutant(
+        "identity-changed-with-tasks",
+        "a database that has tasks takes no other identity",
+        (Edit("io/postgres/sql/identity.sql", " WHERE NOT EXISTS (SELECT 1 FROM tasks)", ""),),
+        (f"{FOREIGN}::TestIdentity",),
+    ),
+    Mutant(
+        "refused-delete-stops",
+        "a store that deletes nothing stops neither workers nor audits",
+        (
+            Edit(
+                "io/artefacts/removal.py",
+                "            if error.code != DENIED:\n                raise\n",
+                "            raise\n",
+            ),
+        ),
+        ("tests/integration/test_s3_locks.py",),
+    ),
+    Mutant(
+        "refused-replacement-tried-for-ever",
+        "a success.json that may not be replaced ends the task",
+        (
+            Edit(
+                "io/artefacts/artefacts.py",
+                "            if error.code != DENIED:\n                raise\n",
+                "            raise\n",
+            ),
+        ),
+        ("tests/integration/test_s3_locks.py",),
+    ),
+    Mutant(
+        "file-of-others-written-over",
+        "pictures and reports take the place of our own alone",
+        (Edit("io/own_files.py", "if file.exists() and not _may_go(file, or_same):", "if False:"),),
+        ("tests/unit/test_own_files.py",),
+    ),
+    Mutant(
+        "lock-file-of-others-emptied",
+        "a workspace's lock is written only into a file of ours",
+        (Edit("io/workspace.py", "            self._refuse_foreign(file)\n", ""),),
+        ("tests/unit/test_workspace.py",),
     ),
 )

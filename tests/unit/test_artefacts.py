@@ -20,6 +20,7 @@ from bec_orch.io.artefacts.parts import RANGE, PartFiles, key_digest
 from bec_orch.io.artefacts.row_store import PartRows
 from bec_orch.io.stores.folders import FolderObjects
 from bec_orch.io.stores.objects import Objects, Retries
+from tests.owners import owner
 
 POINT = pa.struct([("x", pa.int32()), ("y", pa.int32())])
 SCHEMA = pa.schema([("nb_contours", pa.int32()), ("contours", pa.list_(pa.list_(POINT)))])
@@ -41,7 +42,7 @@ def objects(tmp_path: Path) -> FolderObjects:
 
 
 def open_attempt(objects: Objects, tmp_path: Path, manifest: Manifest, attempt: int = 1) -> StoredAttempt:
-    store = StoredArtefacts(objects, tmp_path / "work")
+    store = StoredArtefacts(objects, tmp_path / "work", owner())
     location = ArtefactLocation("toy", manifest.volume, manifest.version)
     return store.open_attempt(location, manifest, attempt, KEY, SCHEMA, {"lines": "nb_contours"})
 
@@ -58,6 +59,7 @@ def test_the_file_tells_where_it_comes_from(objects: FolderObjects, tmp_path: Pa
         groups = [parquet.metadata.row_group(n).num_rows for n in range(parquet.num_row_groups)]
         compression = parquet.metadata.row_group(0).column(0).compression
     assert provenance == {
+        "database": owner().identity,
         "job": "toy",
         "type": "toy",
         "w_id": "W1",
@@ -207,7 +209,7 @@ def test_a_kill_at_any_step_leaves_a_state_that_a_retry_ends(
     for page in set(range(100)) - again.rows.finished():
         again.rows.add(ok(page))
     file = again.assemble()
-    assert (file.key, file.rows) == ("toy/W1/I1/abcdef/W1-I1-abcdef.a2.parquet", 100)
+    assert (file.key, file.rows) == (f"toy/W1/I1/abcdef/W1-I1-abcdef.a2-{owner().tag}.parquet", 100)
     assert again.counters() == {"lines": 100}
     again.discard_parts()
     again.close()
@@ -218,7 +220,7 @@ def test_rows_that_wait_long_are_kept_before_their_range_is_full(objects: Folder
     manifest = manifest_of(200)
     location = ArtefactLocation("toy", manifest.volume, manifest.version)
     tmp_path.joinpath("parts").mkdir()
-    parts = PartFiles(objects, location, manifest, 1, KEY, SCHEMA, tmp_path / "parts")
+    parts = PartFiles(objects, tmp_path / "parts", owner(), location, manifest, 1, KEY, SCHEMA)
     now = [0.0]
     rows = PartRows(manifest, parts, {}, clock=lambda: now[0])
     rows.add(ok(0))

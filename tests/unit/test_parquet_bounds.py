@@ -17,6 +17,7 @@ from bec_orch.io.artefacts.parquet import BrokenParquet, reading, to_be_read
 from bec_orch.io.artefacts.success_json import MOST_BYTES, success_key
 from bec_orch.io.stores.storage import Stores
 from tests.fuzz.targets import parquet_files, stored_parquet
+from tests.owners import owner
 
 MOST_TAKEN = 8 * 2**20
 
@@ -193,5 +194,5 @@ def test_a_success_json_that_is_made_to_do_harm_is_broken(data: bytes) -> None:
     objects.delete([key])
     objects.create(key, data)
     with pytest.raises(TerminalError, match="cannot be read as a success") as caught:
-        StoredArtefacts(objects, Path("nowhere")).success(success.location)
+        StoredArtefacts(objects, Path("nowhere"), owner()).success(success.location)
     assert caught.value.code == "E_ARTEFACT_BROKEN"

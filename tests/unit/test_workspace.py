@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bec_orch.errors import DiskFullError, UsageError
-from bec_orch.io.workspace import WorkspaceLock
+from bec_orch.io.workspace import LOCK_FILE, WorkspaceLock
 
 
 def test_a_workspace_is_made_and_held_by_one_at_a_time(tmp_path: Path) -> None:
@@ -50,3 +50,11 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be used as a workspace") as caught, WorkspaceLock(tmp_path / "file"):
         pass
     assert caught.value.code == "E_WORKSPACE"
+
+
+def test_a_file_of_somebody_else_with_the_name_of_the_lock_is_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / LOCK_FILE).write_text("my notes on runs")
+    with pytest.raises(UsageError) as caught, WorkspaceLock(tmp_path):
+        pass
+    assert caught.value.code == "E_WORKSPACE"
+    assert (tmp_path / LOCK_FILE).read_text() == "my notes on runs"

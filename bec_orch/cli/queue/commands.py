@@ -10,7 +10,7 @@ from bec_orch.cli.composition import open_parts
 from bec_orch.cli.console import note, print_json, print_record, print_rows, say
 from bec_orch.cli.invocation import invocation
 from bec_orch.cli.options import JobName, Json, Limit, parse_names
-from bec_orch.cli.queue import enqueue
+from bec_orch.cli.queue import enqueue, foreign
 from bec_orch.core.models import DeadLetter, QueueStats
 from bec_orch.core.names import printable
 from bec_orch.errors import UsageError
@@ -27,6 +27,7 @@ Dead = Annotated[bool, typer.Option("--dead", help="The dead letters instead.")]
 app.command("enqueue", epilog="Example: bec queue enqueue ldv1 --file volumes.csv --limit 100 --dry-run")(
     enqueue.command
 )
+app.command("replace-foreign", epilog="Example: bec queue replace-foreign ldv1 W22084/I0886")(foreign.command)
 
 
 @app.command(epilog="Example: bec queue stats ldv1")

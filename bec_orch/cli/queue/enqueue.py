@@ -9,7 +9,7 @@ import typer
 from bec_orch.cli.composition import Parts, open_parts
 from bec_orch.cli.console import EXIT_FAILED, note, print_json, print_record, say
 from bec_orch.cli.invocation import invocation
-from bec_orch.cli.options import JobName, Json
+from bec_orch.cli.options import AdoptForeign, JobName, Json
 from bec_orch.core.models import VolumeRef
 from bec_orch.core.names import printable
 from bec_orch.core.wording import said
@@ -51,6 +51,7 @@ def command(
     stale: Annotated[
         bool, typer.Option("--stale", help="Do again what would come out differently today; alone: wherever that is.")
     ] = False,
+    adopt_foreign: AdoptForeign = False,
     intro_pages: IntroPages = None,
     with_dependencies: Annotated[
         bool, typer.Option("--with-dependencies", help="Also what is missing of the jobs that this one needs.")
@@ -76,11 +77,23 @@ def command(
         enqueuer = Enqueuer(parts.database, parts.queues)
         if with_dependencies:
             reports = enqueuer.enqueue_with_dependencies(
-                job, chosen, refresh=asked, intro_pages=intro_pages, dry_run=dry_run
+                job,
+                chosen,
+                refresh=asked,
+                adopt_foreign=adopt_foreign,
+                intro_pages=intro_pages,
+                dry_run=dry_run,
             )
         else:
             report = enqueuer.enqueue(
-                job, chosen, refresh=asked, force=force, stale=stale, intro_pages=intro_pages, dry_run=dry_run
+                job,
+                chosen,
+                refresh=asked,
+                force=force,
+                stale=stale,
+                adopt_foreign=adopt_foreign,
+                intro_pages=intro_pages,
+                dry_run=dry_run,
             )
             reports = {job: report}
     if as_json:

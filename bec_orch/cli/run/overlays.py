@@ -9,7 +9,7 @@ from bec_orch.cli.composition import Parts
 from bec_orch.core.models import ArtefactLocation, version_of
 from bec_orch.core.ports import Success
 from bec_orch.errors import StorageError, UsageError
-from bec_orch.io.stores.errors import told
+from bec_orch.io.own_files import marked_jpeg, write_own
 from bec_orch.orch.discovery import TaskView
 
 _DRAWN_TYPE = "ldv1"
@@ -30,6 +30,7 @@ def write_overlays(parts: Parts, tasks: Sequence[TaskView], folder: Path) -> lis
 
     Raises:
         StorageError: an artefact or the folder cannot be read or written.
+        UsageError: a file of somebody else has a picture's name.
     """
     return [_write(parts, task, folder) for task in tasks if task.pages and task.manifest_etag]
 
@@ -44,9 +45,7 @@ def _write(parts: Parts, task: TaskView, folder: Path) -> Path:
     rows = parts.artefacts().read_rows(_success(parts, task))
     picture = volume_sheet(str(task.volume), rows, lambda at: anyio.run(pages.read, manifest.pages[at]).data)
     file = folder / f"{task.volume.w_id}-{task.volume.i_id}.jpg"
-    with told(f"write {file}"):
-        folder.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(picture)
+    write_own(file, marked_jpeg(picture), or_same=picture)
     return file
 
 

@@ -11,7 +11,15 @@ import typer
 from bec_orch.cli.composition import Parts, open_parts
 from bec_orch.cli.console import note, program, say, warn
 from bec_orch.cli.invocation import Invocation, invocation
-from bec_orch.cli.options import DEFAULT_ERROR_RATE, ConfigFile, ConfigText, ErrorRate, Json, read_config
+from bec_orch.cli.options import (
+    DEFAULT_ERROR_RATE,
+    AdoptForeign,
+    ConfigFile,
+    ConfigText,
+    ErrorRate,
+    Json,
+    read_config,
+)
 from bec_orch.cli.progress import progress
 from bec_orch.cli.run.outcome import RunResult, exit_code, show
 from bec_orch.cli.run.overlays import require_overlays, write_overlays
@@ -40,6 +48,7 @@ class RunRequest:
     force: bool = False
     overlay: bool = False
     as_json: bool = False
+    adopt_foreign: bool = False
 
 
 def command(
@@ -58,6 +67,7 @@ def command(
     config_text: ConfigText = None,
     max_page_error_rate: ErrorRate = DEFAULT_ERROR_RATE,
     force: Annotated[bool, typer.Option("--force", help="Do again what is done.")] = False,
+    adopt_foreign: AdoptForeign = False,
     overlay: Annotated[bool, typer.Option("--overlay", help="Draw one picture per volume (ldv1).")] = False,
     as_json: Json = False,
 ) -> None:
@@ -66,9 +76,8 @@ def command(
     Run it again to go on after an interruption; what is done is not done again.
     """
     asked = invocation(ctx)
-    request = RunRequest(
-        job_type, read_config(config_file, config_text) or {}, max_page_error_rate, force, overlay, as_json
-    )
+    config = read_config(config_file, config_text) or {}
+    request = RunRequest(job_type, config, max_page_error_rate, force, overlay, as_json, adopt_foreign)
     settings = workspace(asked, out)
     result = run_volumes(detect_source(path), request, settings)
     show(result, as_json=as_json)
@@ -104,7 +113,9 @@ def run_volumes(detected: DetectedSource, request: RunRequest, settings: Setting
         run = LocalRun(parts.database, parts.queues, parts.stores.open)
         *firsts, job = run.prepare_jobs(request.job_type, request.config, request.max_page_error_rate)
         needed = [_run_first(parts, run, first, job, detected, request) for first in firsts]
-        report = run.enqueue(job, detected.volumes, parts.sources, force=request.force)
+        report = run.enqueue(
+            job, detected.volumes, parts.sources, force=request.force, adopt_foreign=request.adopt_foreign
+        )
         for fault in report.faults:
             warn(f"The volume {fault.volume} is left out: {fault.message}", "Mend it, then run again.")
         speed = _work(parts, job, request)
@@ -122,7 +133,7 @@ def _run_first(
     parts: Parts, run: LocalRun, first: Job, job: Job, detected: DetectedSource, request: RunRequest
 ) -> RunOutcome:
     """Run a job that another needs; what it fails on shows in the other."""
-    report = run.enqueue(first, detected.volumes, parts.sources, force=False)
+    report = run.enqueue(first, detected.volumes, parts.sources, force=False, adopt_foreign=request.adopt_foreign)
     _work(parts, first, request, title=f"First {first.name}, which {job.name} needs:")
     return run.outcome(first, detected.volumes, report)
 

@@ -6,7 +6,7 @@ import typer
 
 from bec_orch.cli.composition import Parts, open_parts, worker_info, worker_parts
 from bec_orch.cli.invocation import invocation
-from bec_orch.cli.options import JobName, Json
+from bec_orch.cli.options import AdoptForeign, JobName, Json
 from bec_orch.cli.progress import progress
 from bec_orch.cli.run.outcome import RunResult, exit_code, show
 from bec_orch.cli.signals import stopping
@@ -28,6 +28,7 @@ def command(
         typer.Option(metavar="LAYOUT+URL", help="Its source (default: where it was last read from)."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Do it again if it is done.")] = False,
+    adopt_foreign: AdoptForeign = False,
     as_json: Json = False,
 ) -> None:
     """Make one attempt at a volume on this machine, past the queue."""
@@ -35,7 +36,7 @@ def command(
     with open_parts(asked.settings) as parts:
         run, wanted = LocalRun(parts.database, parts.queues, parts.stores.open), parts.store.job(job)
         volume = VolumeRef(w_id, i_id, source or _last_source(parts, job, w_id, i_id))
-        report = run.enqueue(wanted, [volume], parts.sources, force=force)
+        report = run.enqueue(wanted, [volume], parts.sources, force=force, adopt_foreign=adopt_foreign)
         speed = _attempt(parts, wanted, volume, silent=as_json)
         outcome = run.outcome(wanted, [volume], report)
     result = RunResult(outcome, asked.settings.dest_url, speed, ())

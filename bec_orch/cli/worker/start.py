@@ -56,7 +56,7 @@ def _look_at_source(objects: Objects) -> None:
             raise
 
 
-def _look_at_store(look: Callable[[], None]) -> None:
+def _look_at_store(look: Callable[[], object]) -> None:
     try:
         look()
     except StorageError as error:

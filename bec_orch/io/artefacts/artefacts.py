@@ -1,7 +1,8 @@
 """The destination store (an `ArtefactStore`).
 
 Under `{job}/{w_id}/{i_id}/{version}/` it has the Parquet file of an attempt and, last of all, `success.json`, which
-names that file. Readers find the file through `success.json` alone.
+names that file. Readers find the file through `success.json` alone. Others write there, too: what does not carry the
+marks of the database that this works for is read, and neither removed nor replaced.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,26 +13,33 @@ import pyarrow as pa
 
 from bec_orch.core.fault_points import FaultPoint, reached
 from bec_orch.core.models import ArtefactFile, ArtefactLocation, Manifest
+from bec_orch.core.ownership import FORMAT, Owner
 from bec_orch.core.ports import AttemptKey, Success
 from bec_orch.core.wording import said
-from bec_orch.errors import StorageError, TerminalError
+from bec_orch.errors import PlaceTaken, StorageError, TerminalError
 from bec_orch.io.artefacts.attempt_files import StoredAttempt
 from bec_orch.io.artefacts.holdings import Holding, holding_of, holdings, litter_of
 from bec_orch.io.artefacts.inspection import FileFacts, inspect
 from bec_orch.io.artefacts.parquet import BrokenParquet, checked, opened, reading, to_be_read
-from bec_orch.io.artefacts.success_json import MOST_BYTES, broken, parse, success_key, to_bytes
-from bec_orch.io.stores.objects import Entry, Objects
+from bec_orch.io.artefacts.removal import remove
+from bec_orch.io.artefacts.success_json import MOST_BYTES, broken, mark_of, parse, success_key, to_bytes
+from bec_orch.io.stores.errors import DENIED
+from bec_orch.io.stores.objects import Blob, Entry, Objects
 
 # 40,000 pages with contours take some 2 GB; a reader of more goes through `row_batches`.
 _MOST_TABLE_BYTES = 4 * 2**30
 
 
 class StoredArtefacts:
-    """Artefacts in an object store; attempts write their files first in `work_dir`, a folder of this machine."""
+    """Artefacts in an object store, those of `owner` and others'.
 
-    def __init__(self, objects: Objects, work_dir: Path) -> None:
+    Attempts write their files first in `work_dir`, a folder of this machine.
+    """
+
+    def __init__(self, objects: Objects, work_dir: Path, owner: Owner) -> None:
         self._objects = objects
         self._work_dir = work_dir
+        self._owner = owner
 
     def success(self, location: ArtefactLocation) -> Success | None:
         blob = self._objects.read(success_key(location), limit=MOST_BYTES)
@@ -43,6 +51,18 @@ class StoredArtefacts:
 
     def check_there(self) -> None:
         self._objects.check_there()
+
+    def owns(self, success: Success) -> bool:
+        return self._owner.owns(success.mark)
+
+    def owns_at(self, location: ArtefactLocation) -> bool:
+        """Tell whether the `success.json` of a location is ours, also when all but its marks is broken.
+
+        Raises:
+            StorageError: the store is away.
+        """
+        blob = self._objects.read(success_key(location))
+        return blob is not None and self._owner.owns(mark_of(blob.data))
 
     def verify(self, success: Success, nb_pages: int) -> bool:
         return bool(success.files) and all(self._is_whole(file, nb_pages) for file in success.files)
@@ -67,24 +87,41 @@ class StoredArtefacts:
         schema: pa.Schema,
         counted: Mapping[str, str],
     ) -> StoredAttempt:
-        return StoredAttempt(self._objects, location, manifest, attempt, key, schema, counted, work_dir=self._work_dir)
+        files = (self._objects, self._work_dir, self._owner)
+        return StoredAttempt(*files, location, manifest, attempt, key, schema, counted)
 
     def commit(self, location: ArtefactLocation, content: Mapping[str, Any], *, replaces: Success | None) -> Success:
-        key, data = success_key(location), to_bytes(content)
+        key = success_key(location)
+        data = to_bytes({**content, "format": FORMAT, "database": self._owner.identity})
         if replaces is None:
             self._objects.create(key, data)
         else:
             reached(FaultPoint.SUCCESS_REPLACING)
-            self._objects.replace(key, data, replaces.etag)
+            self._replace(key, data, replaces.etag)
         held = self.success(location)
         if held is None:
             raise StorageError(f"The file {key} was removed while it was written.", code="E_ARTEFACT_CONFLICT")
         return held
 
+    def _replace(self, key: str, data: bytes, etag: str) -> None:
+        try:
+            self._objects.replace(key, data, etag)
+        except StorageError as error:
+            if error.code != DENIED:
+                raise
+            # The attempt's own file was put there a moment ago, so what is refused is this object: it is locked.
+            raise PlaceTaken(
+                f"The store keeps the file {key} from being replaced.",
+                code="E_ARTEFACT_LOCKED",
+                hint="Wait until its lock or retention ends, then `bec queue redrive`; the older one holds until then.",
+            ) from error
+
     def sweep(self, success: Success, *, ended: int = 0) -> int:
-        litter = litter_of(self.holding(success.location), success, ended=ended)
-        self._objects.delete(litter)
-        return len(litter)
+        return remove(self._objects, self.litter(self.holding(success.location), success, ended=ended))
+
+    def litter(self, holding: Holding, success: Success, *, ended: int = 0) -> list[str]:
+        """Give the keys of what our attempts left beside a `success.json`; those up to `ended` have ended."""
+        return litter_of(holding, success, self._owner, ended=ended)
 
     def holdings(self, job: str) -> Iterator[Holding]:
         """List what lies under the prefixes of a job's artefacts, one after the other; nothing is read.
@@ -111,24 +148,28 @@ class StoredArtefacts:
         return inspect(self._objects, file.key)
 
     def retract(self, location: ArtefactLocation, etag: str | None) -> bool:
-        """Remove a `success.json` that was found to be wrong, so that no reader meets it and the work is done again.
+        """Remove a `success.json` of ours that was found to be wrong: no reader meets it, and the work is done again.
 
         Args:
             location: where it is.
             etag: its own, as it was read; None for one that could not be read.
 
         Returns:
-            Whether it is gone: another one that is there by now stays.
+            Whether it is gone: another one that is there by now stays, somebody else's, and one that the store keeps.
         """
+        blob = self._objects.read(success_key(location))
+        if blob is None:
+            return True
+        if etag != self._readable_version(blob, location) or not self._owner.owns(mark_of(blob.data)):
+            return False
+        return remove(self._objects, [success_key(location)]) == 1
+
+    def _readable_version(self, blob: Blob, location: ArtefactLocation) -> str | None:
+        version = self._objects.version(blob)
         try:
-            found = self.success(location)
+            return parse(blob.data, version, location).etag
         except TerminalError:
-            wrong = True
-        else:
-            wrong = found is None or found.etag == etag
-        if wrong:
-            self._objects.delete([success_key(location)])
-        return wrong
+            return None
 
     def read_rows(self, success: Success, columns: Sequence[str] | None = None) -> pa.Table:
         """Read the rows of an artefact, all columns or some.

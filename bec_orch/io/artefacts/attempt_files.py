@@ -11,9 +11,11 @@ import pyarrow as pa
 
 from bec_orch.core.fault_points import FaultPoint, reached
 from bec_orch.core.models import ArtefactFile, ArtefactLocation, Manifest, PageOutcome
+from bec_orch.core.ownership import Owner
 from bec_orch.core.ports import AttemptKey
 from bec_orch.errors import BecError, StorageError
 from bec_orch.io.artefacts.local_files import ScratchFolder, read_parquet, write_parquet
+from bec_orch.io.artefacts.names import attempt_key
 from bec_orch.io.artefacts.parts import RANGE, PartFiles
 from bec_orch.io.artefacts.row_store import PartRows
 from bec_orch.io.artefacts.rows import artefact_schema
@@ -34,22 +36,22 @@ class StoredAttempt:
     def __init__(
         self,
         objects: Objects,
+        work_dir: Path,
+        owner: Owner,
         location: ArtefactLocation,
         manifest: Manifest,
         attempt: int,
         key: AttemptKey,
         schema: pa.Schema,
         counted: Mapping[str, str],
-        *,
-        work_dir: Path,
     ) -> None:
         self._objects = objects
         self._manifest = manifest
-        self._file_key = f"{location.prefix}/{location.stem}.a{attempt}.parquet"
-        provenance = {METADATA_KEY: _provenance(location, manifest, attempt, key)}
+        self._file_key = attempt_key(location, attempt, owner)
+        provenance = {METADATA_KEY: _provenance(location, manifest, attempt, key, owner)}
         self._schema = artefact_schema(schema).with_metadata(provenance)
         self._folder = ScratchFolder(work_dir)
-        self._parts = PartFiles(objects, location, manifest, attempt, key, schema, self._folder.path)
+        self._parts = PartFiles(objects, self._folder.path, owner, location, manifest, attempt, key, schema)
         try:
             self._rows = PartRows(manifest, self._parts, counted)
         except BecError:
@@ -91,8 +93,8 @@ class StoredAttempt:
         if blob is None or hashlib.sha256(blob.data).hexdigest() != file.sha256:
             raise StorageError(
                 f"There is another file under {file.key}.",
-                code="E_ARTEFACT_FOREIGN",
-                hint="The next attempt takes another key; look who else writes to this destination.",
+                code="E_ARTEFACT_CONFLICT",
+                hint="The next attempt takes another key; look whether a copy of this database is at work.",
             )
 
     def error_summary(self) -> tuple[str, PageOutcome] | None:
@@ -109,8 +111,9 @@ class StoredAttempt:
         self._folder.close()
 
 
-def _provenance(location: ArtefactLocation, manifest: Manifest, attempt: int, key: AttemptKey) -> bytes:
+def _provenance(location: ArtefactLocation, manifest: Manifest, attempt: int, key: AttemptKey, owner: Owner) -> bytes:
     values = {
+        "database": owner.identity,
         "job": location.job,
         "type": key.job_type,
         "w_id": location.volume.w_id,

@@ -1,20 +1,19 @@
 """What lies under the prefixes of artefacts, told from a listing alone."""
 
-import math
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
 from bec_orch.core.models import ArtefactLocation, VolumeRef
+from bec_orch.core.ownership import Owner
 from bec_orch.core.ports import Success
 from bec_orch.errors import NameUnsafeError
+from bec_orch.io.artefacts.names import attempt_of, is_our_part
 from bec_orch.io.artefacts.success_json import success_key
 from bec_orch.io.stores.objects import Entry
 
 # An artefact lies four names deep: job, work, volume and version.
 _DEPTH = 4
-_ATTEMPT_FILE = re.compile(r"\.a([0-9]+)\.parquet$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,23 +51,25 @@ def holding_of(location: ArtefactLocation, entries: Iterable[Entry]) -> Holding:
     return Holding(location, len(files) < len(beside), files, parts)
 
 
-def litter_of(holding: Holding, success: Success, *, ended: int = 0) -> list[str]:
-    """Give the keys of what attempts left that `success.json` does not name.
+def litter_of(holding: Holding, success: Success, owner: Owner, *, ended: int = 0) -> list[str]:
+    """Give the keys of what our attempts left that `success.json` does not name.
 
-    Files of newer attempts may be on their way to being published, unless these are known to have ended. An artefact of
-    the older layout does not tell its attempt: nothing beside it is taken for litter.
+    Files of newer attempts may be on their way to being published, unless these are known to have ended. What does not
+    carry our tag is never litter, and beside somebody else's `success.json` nothing is.
 
     Args:
         holding: what lies there.
         success: the `success.json` there.
+        owner: who looks.
         ended: no attempt up to this number still runs.
     """
-    if success.attempt is None:
+    if success.attempt is None or not owner.owns(success.mark):
         return []
+    past = max(ended, success.attempt - 1)
     named = {file.key for file in success.files}
     files = [entry.key for entry in holding.files if entry.key not in named]
-    past = [key for key in files if _attempt_of(key) < success.attempt or _attempt_of(key) <= ended]
-    return [*past, *holding.parts]
+    ours = [key for key in files if (attempt := attempt_of(key, owner)) is not None and attempt <= past]
+    return [*ours, *(key for key in holding.parts if is_our_part(key, owner))]
 
 
 def _location(names: tuple[str, ...]) -> ArtefactLocation | None:
@@ -79,9 +80,3 @@ def _location(names: tuple[str, ...]) -> ArtefactLocation | None:
         return ArtefactLocation(job, VolumeRef(w_id, i_id, ""), version)
     except NameUnsafeError:
         return None
-
-
-def _attempt_of(key: str) -> float:
-    """Give the attempt that a file's name carries; what is no attempt's file counts as newer than all."""
-    found = _ATTEMPT_FILE.search(key)
-    return int(found[1]) if found else math.inf

@@ -2,11 +2,12 @@
 
 A volume's pages are cut into fixed ranges of `RANGE` pages. Each part file holds rows of one range, under
 
-    {prefix}/parts/{key}-{first page of the range}-a{attempt}-{random}.parquet
+    {prefix}/parts/{key}-{first page of the range}-a{attempt}-{tag of the database}-{random}.parquet
 
 where `key` is a digest over what a row depends on beside its image: config, models, code version and columns. The ETag
-of the image stands in the row. Each file is put whole under a name that nobody else takes, so a kill at any byte leaves
-nothing half; a file that is broken, cut or foreign all the same is passed over, and its pages are done again.
+of the image stands in the row, so it does not matter whose attempt made it; but only our own parts are removed. Each
+file is put whole under a name that nobody else takes, so a kill at any byte leaves nothing half; a file that is broken,
+cut or foreign all the same is passed over, and its pages are done again.
 
 The local copies of all parts stay until the attempt is closed: the final file is made of them, range by range, so that
 a volume of any length is never in memory.
@@ -24,10 +25,13 @@ from pathlib import Path
 import pyarrow as pa
 
 from bec_orch.core.models import ArtefactLocation, Manifest, PageOutcome
+from bec_orch.core.ownership import Owner
 from bec_orch.core.ports import AttemptKey
 from bec_orch.errors import BecError
 from bec_orch.io.artefacts.local_files import read_parquet, write_parquet
+from bec_orch.io.artefacts.names import is_our_part, part_name
 from bec_orch.io.artefacts.parquet import BrokenParquet, reading, to_be_read
+from bec_orch.io.artefacts.removal import remove
 from bec_orch.io.artefacts.rows import artefact_schema, outcomes_table, part_schema, standing_rows
 from bec_orch.io.stores.objects import Objects
 
@@ -57,14 +61,16 @@ class PartFiles:
     def __init__(
         self,
         objects: Objects,
+        folder: Path,
+        owner: Owner,
         location: ArtefactLocation,
         manifest: Manifest,
         attempt: int,
         key: AttemptKey,
         job_schema: pa.Schema,
-        folder: Path,
     ) -> None:
         self._objects = objects
+        self._owner = owner
         self._prefix = f"{location.prefix}/parts"
         self._manifest = manifest
         self._attempt = attempt
@@ -128,7 +134,7 @@ class PartFiles:
 
     def _keep(self, rows: pa.Table) -> Path:
         start = range_start(rows.column("page")[0].as_py())
-        path = self._folder / f"{self._key}-{start:06d}-a{self._attempt}-{uuid.uuid4().hex[:8]}.parquet"
+        path = self._folder / part_name(self._key, start, self._attempt, self._owner, uuid.uuid4().hex[:8])
         write_parquet(path, self._schema, [rows])
         self._local[start].append(path)
         return path
@@ -153,5 +159,6 @@ class PartFiles:
         return rows.drop_columns(["page"])
 
     def discard(self) -> None:
-        """Remove the part files of all attempts from the store."""
-        self._objects.delete(entry.key for entry in self._objects.list(self._prefix).objects)
+        """Remove the part files of all attempts of ours from the store."""
+        found = (entry.key for entry in self._objects.list(self._prefix).objects)
+        remove(self._objects, (key for key in found if is_our_part(key, self._owner)))

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from bec_orch.core.models import ArtefactFile, ArtefactLocation, ModelInfo, PageCounts
+from bec_orch.core.ownership import FORMAT, Mark
 from bec_orch.core.ports import Success
 from bec_orch.errors import TerminalError
 
@@ -28,9 +29,9 @@ def to_bytes(content: Mapping[str, Any]) -> bytes:
 
 
 def parse(data: bytes, etag: str, location: ArtefactLocation) -> Success:
-    """Read a `success.json`, also one of the older layout, which names no file.
+    """Read a `success.json`, also one of the older layout, which names no file, or of another program.
 
-    There the file is `{w_id}-{i_id}-{version}.parquet`; its size, digest and rows are not known: 0, empty and 0.
+    Of these the file is `{w_id}-{i_id}-{version}.parquet`; its size, digest and rows are not known: 0, empty and 0.
 
     Raises:
         TerminalError: it is not a JSON object with values of the expected kinds (E_ARTEFACT_BROKEN).
@@ -59,11 +60,33 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def mark_of(data: bytes) -> Mark:
+    """Read whose a `success.json` is, also where all else in it is broken."""
+    try:
+        return _mark(json.loads(data))
+    except (ValueError, AttributeError, RecursionError):
+        return Mark()
+
+
+def _mark(content: Mapping[str, Any]) -> Mark:
+    version, database, task = content.get("format"), content.get("database"), content.get("task")
+    return Mark(
+        version if type(version) is int else None,
+        database if isinstance(database, str) else None,
+        task if isinstance(task, str) else None,
+    )
+
+
 def _success(content: Mapping[str, Any], etag: str, location: ArtefactLocation) -> Success:
+    mark = _mark(content)
+    if mark.format != FORMAT:
+        # What its other fields mean is not known, even where they are named like ours.
+        return Success(location, etag, _files(None, location), mark, content=content)
     return Success(
         location=location,
         etag=etag,
         files=_files(content.get("files"), location),
+        mark=mark,
         manifest_etag=_optional(str, content, "manifest_etag"),
         config_hash=_optional(str, content, "config_hash"),
         models=tuple(ModelInfo(str(model["name"]), str(model["digest"])) for model in content.get("models", ())),

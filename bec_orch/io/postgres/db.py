@@ -240,8 +240,8 @@ class DBClient:
             connection.execute(self._sql["lock_volume_of_task"], {"task_id": task_id})
             canceled = first(connection, self._sql["reopen"], {"task_id": task_id, "reason": clean_text(reason)})
             if canceled:
-                job_ids, etag = [canceled["job_id"]], canceled["manifest_etag"]
-                self._add_tasks(connection, job_ids, canceled["volume_id"], manifest_etag=etag)
+                asked = {"manifest_etag": canceled["manifest_etag"], "adopt_foreign": canceled["adopt_foreign"]}
+                self._add_tasks(connection, [canceled["job_id"]], canceled["volume_id"], **asked)
 
     def unfinished(self, job: Job) -> int:
         with self._database.transaction(f"count the tasks of {job.name}") as connection:
@@ -309,6 +309,8 @@ class DBClient:
             task_uid=str(taken["uid"]),
             deaths=Counter(taken["deaths"]),
             last_failure=taken["last_failure"] or "",
+            adopt_foreign=taken["adopt_foreign"],
+            replace_foreign=taken["replace_foreign"],
         )
 
     @contextmanager
@@ -328,19 +330,21 @@ class DBClient:
         *,
         manifest_etag: str | None = None,
         force: bool = False,
+        adopt_foreign: bool = False,
         dispatched: bool = False,
     ) -> None:
         """Give a volume a task of each of these jobs, as far as it has no unfinished one."""
         ids = {"job_ids": list(job_ids), "volume_id": volume_id}
-        new = {**ids, "manifest_etag": manifest_etag, "force": force, "dispatched": dispatched}
+        asked = {"manifest_etag": manifest_etag, "force": force, "adopt_foreign": adopt_foreign}
+        new = {**ids, **asked, "dispatched": dispatched}
         connection.execute(self._sql["add_task"], new)
         connection.execute(self._sql["release_dependants"], ids)
 
     def _supersede(self, connection: Connection, claim: Claim, task: Row, manifest_etag: str) -> None:
         connection.execute(self._sql["cancel_task"], {"task_id": claim.task_id, "reason": SUPERSEDED})
         self._close_attempt(connection, claim, AttemptOutcome.SUPERSEDED)
-        volume_id, force = task["volume_id"], task["force"]
-        self._add_tasks(connection, [task["job_id"]], volume_id, manifest_etag=manifest_etag, force=force)
+        asked = {"force": task["force"], "adopt_foreign": task["adopt_foreign"]}
+        self._add_tasks(connection, [task["job_id"]], task["volume_id"], manifest_etag=manifest_etag, **asked)
         self._add_outdated_dependencies(connection, task, manifest_etag)
 
     def _stamp_or_wait(self, connection: Connection, claim: Claim, task: Row, manifest_etag: str) -> bool:

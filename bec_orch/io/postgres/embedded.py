@@ -181,7 +181,7 @@ class EmbeddedPostgres:
             raise ConfigError(
                 f"The folder {self._data} holds data of PostgreSQL {found}, and this program runs {MAJOR_VERSION}.",
                 code="E_PG_VERSION",
-                hint="Move the folder away, or set BEC_HOME to another one; artefacts are adopted, not computed again.",
+                hint="Move the folder away: artefacts are adopted, not computed again.",
             )
 
     def _make_cluster(self, programs: PgPrograms) -> None:

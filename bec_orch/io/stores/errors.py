@@ -24,6 +24,7 @@ from obstore.exceptions import BaseError, InvalidPathError, PermissionDeniedErro
 from bec_orch.core.wording import clause
 from bec_orch.errors import FREE_SPACE, NO_ROOM, BecError, DiskFullError, NameUnsafeError, StorageError
 
+DENIED = "E_STORAGE_DENIED"
 _NO_RIGHT = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 # Rust prints each error of the operating system with its number, and obstore hands on nothing else of it.
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
@@ -32,9 +33,7 @@ _DURATION = re.compile(r" in [\d.]+(ns|µs|ms|s)\b")
 _S3_CODE = re.compile(r"<Code>(\w+)</Code>|\(code: (\w+)\)")
 _S3_MESSAGE = re.compile(r"<Message>([^<]*)</Message>")
 _S3_BODY = re.compile(r"<(?:\?xml|Error)\b.*", re.DOTALL)
-_LASTING = frozenset(
-    {"E_STORAGE_DENIED", "E_STORAGE_MISSING", "E_STORAGE_EMPTY", "E_STORAGE_CREDENTIALS", "E_STORAGE_REGION"}
-)
+_LASTING = frozenset({DENIED, "E_STORAGE_MISSING", "E_STORAGE_EMPTY", "E_STORAGE_CREDENTIALS", "E_STORAGE_REGION"})
 
 _CREDENTIALS = (
     "the credentials are not valid, or no longer",
@@ -80,11 +79,11 @@ def _translated(error: Exception, action: str, right: str) -> BecError:
         return StorageError(f"{sentence}: {known[0]}.", code=known[1], hint=known[2])
     if number in _NO_RIGHT:
         hint = "Check the owner and the rights of the folder."
-        return StorageError(f"{sentence}: this is not allowed.", code="E_STORAGE_DENIED", hint=hint)
+        return StorageError(f"{sentence}: this is not allowed.", code=DENIED, hint=hint)
     if isinstance(error, PermissionDeniedError) or s3_code(error) == "AccessDenied":
         return StorageError(
             f"{sentence}: the permission {right} is missing.",
-            code="E_STORAGE_DENIED",
+            code=DENIED,
             hint=f"Allow {right} on the bucket to this machine's role or user; look at the bucket's own policy, too.",
         )
     if isinstance(error, (InvalidPathError, ValueError)):

@@ -20,7 +20,7 @@ from obstore.exceptions import AlreadyExistsError, PreconditionError
 from obstore.store import ObjectStore
 
 from bec_orch.errors import StorageError
-from bec_orch.io.stores.errors import empty_store, is_passing, missing_store, s3_code, told
+from bec_orch.io.stores.errors import DENIED, empty_store, is_passing, missing_store, s3_code, told
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -282,17 +282,26 @@ class Objects:
         """Tell whether the key is a symbolic link, which may lead out of the folder."""
         return False
 
-    def check_writable(self) -> None:
+    def check_writable(self) -> bool:
         """Write, read, list and delete a small object: all that is done with artefacts.
 
+        Returns:
+            Whether it could be deleted: what is left lying harms nobody, so a store that keeps everything will do.
+
         Raises:
-            StorageError, DiskFullError: one of it cannot be done.
+            StorageError, DiskFullError: one of the others cannot be done.
         """
         key = f"{_PROBE}-{uuid.uuid4().hex}"
         self.create(key, b"")
         self.read(key)
         self.list("")
-        self.delete([key])
+        try:
+            self.delete([key])
+        except StorageError as error:
+            if error.code != DENIED:
+                raise
+            return False
+        return True
 
     def check_readable(self) -> None:
         """Read an object that is not there. Who may not list either is refused as if he could not read.

@@ -81,6 +81,8 @@ class Stores:
             "endpoint": self._s3.endpoint_url,
             "request_payer": parts.netloc in self._s3.requester_pays,
             "skip_signature": anonymous,
+            # Buckets with a default retention take nothing without a checksum.
+            "checksum_algorithm": "SHA256",
             "credential_provider": None if anonymous else sdk_credentials(),
         }
         plain_http = (self._s3.endpoint_url or "").startswith("http://")

@@ -9,7 +9,7 @@ from bec_orch.core.names import printable
 from bec_orch.core.ports import SourceFactory, Success
 from bec_orch.errors import ConfigError, TerminalError
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
-from bec_orch.io.artefacts.holdings import Holding, litter_of
+from bec_orch.io.artefacts.holdings import Holding
 from bec_orch.io.artefacts.inspection import FileFacts
 from bec_orch.io.postgres.database import Row
 from bec_orch.orch.audit import values as must
@@ -138,18 +138,34 @@ class PlaceCheck:
         try:
             success = self._artefacts.success(place.location) if place.holding.has_success else None
         except TerminalError as error:
-            unreadable = place.violation(must.UNREADABLE, error.message, Repair.RETRACT)
-            return Seen((unreadable,), Looked(artefacts=1))
+            repair = Repair.RETRACT if self._artefacts.owns_at(place.location) else Repair.REOPEN
+            return Seen((place.violation(must.UNREADABLE, error.message, repair),), Looked(artefacts=1))
         if success is None:
             return Seen(tuple(_without_success(place)))
+        if not self._artefacts.owns(success):
+            return self._foreign(place, success)
         faults = [*_of_listing(place, success)]
         deep = self._opened(place, success) if self._manifests and not faults else Seen()
         faults += deep.violations
         if not faults and not place.done and not place.is_of_the_past:
             faults = [self._not_recorded(place, success)]
         # What is litter is told by a `success.json` that can be trusted.
-        faults = faults or list(_litter(place, success))
+        faults = faults or list(self._litter(place, success))
         return Seen(tuple(faults), Looked(artefacts=1) + deep.looked)
+
+    def _foreign(self, place: Place, success: Success) -> Seen:
+        """Look at somebody else's artefact: what hangs on it here is one of our tasks, if that took it over."""
+        faults = [*_of_listing(place, success)] if place.done else []
+        deep = self._opened(place, success) if self._manifests and place.done and not faults else Seen()
+        # Nothing of it is taken back: the task is looked at again, and ends by saying so.
+        found = tuple(replace(fault, repair=Repair.REOPEN) for fault in (*faults, *deep.violations))
+        return Seen(found, Looked(artefacts=1, foreign=1) + deep.looked)
+
+    def _litter(self, place: Place, success: Success) -> Iterator[Violation]:
+        litter = self._artefacts.litter(place.holding, success, ended=place.ended)
+        if litter:
+            message = f"{litter[0]} and {len(litter) - 1} more" if len(litter) > 1 else litter[0]
+            yield place.violation(must.LITTER, message, Repair.SWEEP)
 
     def _not_recorded(self, place: Place, success: Success) -> Violation:
         source = str((success.content or {}).get("source") or self._default_source)
@@ -184,13 +200,6 @@ class PlaceCheck:
 def _without_success(place: Place) -> Iterator[Violation]:
     if place.done:
         yield place.violation(must.NO_SUCCESS, f"{place.location.prefix} has no success.json", Repair.REOPEN)
-
-
-def _litter(place: Place, success: Success) -> Iterator[Violation]:
-    litter = litter_of(place.holding, success, ended=place.ended)
-    if litter:
-        message = f"{litter[0]} and {len(litter) - 1} more" if len(litter) > 1 else litter[0]
-        yield place.violation(must.LITTER, message, Repair.SWEEP)
 
 
 def _of_listing(place: Place, success: Success) -> Iterator[Violation]:

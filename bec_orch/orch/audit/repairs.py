@@ -1,7 +1,7 @@
 """Mends what an audit found, by what the program does anyway: tasks are queued, and workers do the rest.
 
 Every step asks again whether it is still called for: a task is queued anew only while it is done and nothing else is
-open for its volume, a `success.json` is removed only while it is the one that was found to be wrong.
+open for its volume, a `success.json` is removed only while it is the one that was found to be wrong, and if it is ours.
 """
 
 import logging
@@ -98,14 +98,15 @@ class Repairer:
         self._artefacts.check_there()
         for task_id in violation.task_ids:
             self._store.reopen(task_id, f"{violation.invariant.code}: {violation.message}")
-        return True
+        return bool(violation.task_ids)
 
     def _retract(self, violation: Violation) -> bool:
         location = violation.location
         if location is None or not self._artefacts.retract(location, violation.etag):
             return False
         log.warning("audit.retracted", extra={"prefix": location.prefix, "why": violation.message})
-        return self._reopen(violation)
+        self._reopen(violation)
+        return True
 
     def _enqueue(self, violation: Violation) -> bool:
         volume = violation.volume

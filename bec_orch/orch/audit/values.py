@@ -71,7 +71,12 @@ NOT_RECORDED = Invariant(
     "A success.json is there: done in the database",
     "`bec audit --fix` queues the volume, if its source is known here; a worker looks at the artefact and adopts it.",
 )
-UNREADABLE = Invariant("E_AUDIT_UNREADABLE", "G7", "Each success.json can be read", _AGAIN)
+UNREADABLE = Invariant(
+    "E_AUDIT_UNREADABLE",
+    "G7",
+    "Each success.json can be read",
+    "`bec audit --fix` takes back one that still says that it is ours; move others away by hand, then run it again.",
+)
 VERSION = Invariant("E_AUDIT_VERSION", "G10", "success.json is of the task's volume and version", _AGAIN)
 RECORD = Invariant(
     "E_AUDIT_RECORD",
@@ -159,14 +164,23 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """How much an audit looked at: artefacts, files that were opened, manifests that these were held against."""
+    """How much an audit looked at: artefacts, files that were opened, manifests that these were held against.
+
+    `foreign` are the artefacts among them that others made.
+    """
 
     artefacts: int = 0
     files: int = 0
     manifests: int = 0
+    foreign: int = 0
 
     def __add__(self, other: "Looked") -> "Looked":
-        return Looked(self.artefacts + other.artefacts, self.files + other.files, self.manifests + other.manifests)
+        return Looked(
+            self.artefacts + other.artefacts,
+            self.files + other.files,
+            self.manifests + other.manifests,
+            self.foreign + other.foreign,
+        )
 
 
 @dataclass

@@ -36,7 +36,7 @@ def render(report: Report, thumbnails: Mapping[PageScore, bytes], made: dt.datet
     ]
     style = files("bec_orch.orch.evaluation").joinpath("html.css").read_text("utf-8")
     return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><meta name="generator" content="bec_orch">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
         "style-src 'unsafe-inline'\">"

@@ -4,11 +4,11 @@ SELECT pg_advisory_xact_lock(6448486)
 
 -- name: create_incoming
 CREATE TEMPORARY TABLE incoming (
-    w_id text NOT NULL, i_id text NOT NULL, source text NOT NULL, manifest_etag text
+    w_id text NOT NULL, i_id text NOT NULL, source text NOT NULL, manifest_etag text, replace_foreign text
 ) ON COMMIT DROP
 
 -- name: copy_incoming
-COPY incoming (w_id, i_id, source, manifest_etag) FROM STDIN
+COPY incoming (w_id, i_id, source, manifest_etag, replace_foreign) FROM STDIN
 
 -- name: analyze_incoming
 ANALYZE incoming
@@ -35,23 +35,25 @@ WHERE v.w_id = i.w_id AND v.i_id = i.i_id AND v.source = i.source
 -- One verdict for each volume: new, superseded (an unfinished task of an older version makes room for a new one),
 -- unfinished, done, stale (done, but by another config, model, code or input), or failed (finally, for this version and config).
 CREATE TEMPORARY TABLE judged ON COMMIT DROP AS
-SELECT v.id AS volume_id, i.manifest_etag, t.id AS task_id,
+SELECT v.id AS volume_id, i.manifest_etag, i.replace_foreign, t.id AS task_id,
     CASE
         WHEN t.id IS NOT NULL AND t.finished_at IS NULL THEN
             CASE WHEN t.state <> 'running' AND t.manifest_etag <> i.manifest_etag THEN 'superseded'
                  ELSE 'unfinished' END
-        WHEN %(force)s THEN 'new'
+        WHEN %(force)s OR i.replace_foreign IS NOT NULL THEN 'new'
         WHEN made.same THEN 'done'
         WHEN made.same IS NOT NULL AND NOT %(stale)s THEN 'stale'
         WHEN t.state = 'terminal_failed' AND made.same IS NULL
              AND t.manifest_etag IS NOT DISTINCT FROM coalesce(v.manifest_etag, t.manifest_etag)
-             AND tried.config_hash = %(config_hash)s THEN 'failed'
+             AND tried.config_hash = %(config_hash)s
+             AND NOT (%(adopt_foreign)s AND t.failure_code = 'E_ARTEFACT_FOREIGN') THEN 'failed'
         ELSE 'new'
     END AS verdict
-FROM (SELECT w_id, i_id, source, max(manifest_etag) AS manifest_etag FROM incoming GROUP BY 1, 2, 3) i
+FROM (SELECT w_id, i_id, source, max(manifest_etag) AS manifest_etag, max(replace_foreign) AS replace_foreign
+      FROM incoming GROUP BY 1, 2, 3) i
 JOIN volumes v ON v.w_id = i.w_id AND v.i_id = i.i_id AND v.source = i.source
 LEFT JOIN LATERAL (
-    SELECT x.id, x.state, x.finished_at, x.manifest_etag FROM tasks x
+    SELECT x.id, x.state, x.finished_at, x.manifest_etag, x.failure_code FROM tasks x
     WHERE x.volume_id = v.id AND x.job_id = %(job_id)s
     ORDER BY x.finished_at IS NOT NULL, x.id DESC
     LIMIT 1
@@ -83,12 +85,19 @@ SET force = true, updated_at = clock_timestamp()
 FROM judged g
 WHERE g.verdict = 'unfinished' AND t.id = g.task_id AND t.state IN ('waiting', 'queued', 'retryable_failed')
 
+-- name: note_foreign
+UPDATE tasks t
+SET adopt_foreign = %(adopt_foreign)s, replace_foreign = g.replace_foreign, updated_at = clock_timestamp()
+FROM judged g
+WHERE g.verdict = 'unfinished' AND t.id = g.task_id AND t.state IN ('waiting', 'queued', 'retryable_failed')
+  AND (%(adopt_foreign)s OR g.replace_foreign IS NOT NULL)
+
 -- name: add_tasks
 -- As add_task of the task store, for many volumes.
-INSERT INTO tasks (job_id, volume_id, state, force, manifest_etag, attempt)
+INSERT INTO tasks (job_id, volume_id, state, force, adopt_foreign, replace_foreign, manifest_etag, attempt)
 SELECT %(job_id)s, g.volume_id,
        CASE WHEN EXISTS (SELECT 1 FROM job_dependencies jd WHERE jd.job_id = %(job_id)s) THEN 'waiting' ELSE 'queued' END,
-       %(force)s, g.manifest_etag,
+       %(force)s, %(adopt_foreign)s, g.replace_foreign, g.manifest_etag,
        (SELECT coalesce(max(t.attempt), 0)
         FROM volumes w JOIN tasks t ON t.volume_id = w.id JOIN jobs same ON same.id = t.job_id
         WHERE w.w_id = v.w_id AND w.i_id = v.i_id AND same.name = %(job)s)

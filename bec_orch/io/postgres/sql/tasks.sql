@@ -64,8 +64,8 @@ SELECT EXISTS (SELECT 1 FROM tasks WHERE volume_id = %(volume_id)s AND job_id = 
 -- name: add_task
 -- A task of a job that needs others waits until `release_dependants` finds nothing missing. Attempts go on from the
 -- greatest number that any job of this name used for the volume: artefact keys carry them.
-INSERT INTO tasks (job_id, volume_id, state, force, manifest_etag, attempt, dispatched_at)
-SELECT j.id, v.id, CASE WHEN needs.others THEN 'waiting' ELSE 'queued' END, %(force)s, %(manifest_etag)s,
+INSERT INTO tasks (job_id, volume_id, state, force, adopt_foreign, manifest_etag, attempt, dispatched_at)
+SELECT j.id, v.id, CASE WHEN needs.others THEN 'waiting' ELSE 'queued' END, %(force)s, %(adopt_foreign)s, %(manifest_etag)s,
        (SELECT coalesce(max(t.attempt), 0)
         FROM tasks t JOIN jobs same ON same.id = t.job_id JOIN volumes w ON w.id = t.volume_id
         WHERE same.name = j.name AND w.w_id = v.w_id AND w.i_id = v.i_id),
@@ -117,7 +117,8 @@ WHERE t.id = %(task_id)s AND j.id = t.job_id AND v.id = t.volume_id AND j.delete
   AND (t.state = 'queued'
        OR (t.state = 'retryable_failed' AND t.not_before <= clock_timestamp())
        OR (t.state = 'running' AND t.token = %(token)s))
-RETURNING t.id, t.uid, t.attempt, t.charged, t.force, t.manifest_etag, t.job_id, v.nb_images_intro
+RETURNING t.id, t.uid, t.attempt, t.charged, t.force, t.manifest_etag, t.job_id, v.nb_images_intro, t.adopt_foreign,
+          t.replace_foreign
 
 -- name: open_attempt
 INSERT INTO task_attempts (task_id, attempt, job_id, worker_id, token, config, config_hash)
@@ -179,7 +180,7 @@ WHERE id = %(task_id)s AND finished_at IS NULL
 
 -- name: lock_claim
 -- Gives the task's row, locked, only while the claim holds it or was the last to hold it.
-SELECT id, job_id, volume_id, state, force, manifest_etag, cancel_reason, charged,
+SELECT id, job_id, volume_id, state, force, adopt_foreign, manifest_etag, cancel_reason, charged,
        extract(epoch FROM not_before - clock_timestamp())::float8 AS backoff_left
 FROM tasks
 WHERE id = %(task_id)s AND attempt = %(attempt)s AND token = %(token)s
@@ -332,7 +333,7 @@ SET state = 'canceled', cancel_reason = %(reason)s, finished_at = clock_timestam
 WHERE t.id = %(task_id)s AND t.state = 'done' AND NOT EXISTS (
     SELECT 1 FROM tasks other
     WHERE other.job_id = t.job_id AND other.volume_id = t.volume_id AND other.finished_at IS NULL)
-RETURNING t.job_id, t.volume_id, t.manifest_etag
+RETURNING t.job_id, t.volume_id, t.manifest_etag, t.adopt_foreign
 
 -- name: given_up_to_verify
 -- Tasks that failed for good and whose volume has nothing better, those first that were not looked at for longest.

@@ -1,0 +1,71 @@
+"""`bec queue replace-foreign`: shows what others left where a job's own would lie, and with `--yes` has it replaced."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from bec_orch.cli.composition import Parts, open_parts
+from bec_orch.cli.console import counted, print_json, print_rows, say
+from bec_orch.cli.invocation import invocation
+from bec_orch.cli.options import JobName, Json
+from bec_orch.core.models import VolumeRef
+from bec_orch.core.names import escaped
+from bec_orch.errors import UsageError
+from bec_orch.orch.enqueue import Enqueuer, EnqueueReport
+from bec_orch.orch.foreign import ForeignArtefact, find_foreign
+from bec_orch.orch.volume_lists import parse_volume
+
+_COLUMNS = {"volume": "volume", "place": "place", "made_by": "made by", "made_at": "at", "files": "files beside it"}
+
+
+def command(
+    ctx: typer.Context,
+    job: JobName,
+    volumes: Annotated[
+        list[str], typer.Argument(metavar="W_ID/I_ID...", help="Volumes, one by one.", show_default=False)
+    ],
+    *,
+    source: Annotated[
+        str | None, typer.Option(metavar="LAYOUT+URL", help="Source of the volumes (default: BEC_SOURCE_URL).")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Queue them: a worker replaces what was shown.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show artefacts that others left where the job's would lie; with --yes, do these volumes and replace them."""
+    with open_parts(invocation(ctx).settings) as parts:
+        asked = source or parts.default_source
+        if not asked:
+            raise UsageError("There is no default source.", code="E_SOURCE_UNSET", hint="Give --source.")
+        name = parts.store.job(job).name
+        named = [parse_volume(text, asked) for text in dict.fromkeys(volumes)]
+        found = find_foreign(parts.artefacts(), parts.sources, name, named)
+        if not as_json:
+            print_rows([_row(one) for one in found], _COLUMNS, empty="")
+        if not yes:
+            raise UsageError(
+                f"This would do the work anew and replace the success.json of {counted(len(found), 'artefact')} of "
+                "others; the files beside it stay.",
+                hint="Add --yes to do it.",
+            )
+        report = _enqueue(parts, name, named, found)
+    if as_json:
+        print_json({"replaced": found, "queued": report.queued, "waiting": report.waiting})
+    else:
+        say(f"{counted(report.queued + report.waiting + report.already_unfinished, 'volume')} will be done anew.")
+
+
+def _enqueue(parts: Parts, job: str, volumes: Sequence[VolumeRef], found: Sequence[ForeignArtefact]) -> EnqueueReport:
+    # Exactly what was shown: one that is changed until a worker comes to it stays.
+    shown = {one.volume: one.etag for one in found}
+    return Enqueuer(parts.database, parts.queues).enqueue(job, volumes, replace_foreign=shown)
+
+
+def _row(one: ForeignArtefact) -> dict[str, str | None]:
+    return {
+        "volume": escaped(str(one.volume)),
+        "place": escaped(one.prefix),
+        "made_by": escaped(one.made_by),
+        "made_at": escaped(one.made_at) if one.made_at else None,
+        "files": escaped(", ".join(one.files)),
+    }

@@ -1,0 +1,57 @@
+"""Files that a command writes where people's own files may lie: only one that this program wrote is written over."""
+
+import os
+from pathlib import Path
+
+from bec_orch.errors import UsageError
+from bec_orch.io.stores.errors import told
+
+MARK = b"bec_orch"
+"""Stands at the beginning of each such file."""
+
+_BEGINNING = 1024
+_JPEG_START, _JPEG_COMMENT = b"\xff\xd8", b"\xff\xfe"
+
+
+def marked_jpeg(picture: bytes) -> bytes:
+    """Put the mark into a JPEG, as a comment that no viewer shows."""
+    length = (2 + len(MARK)).to_bytes(2, "big")
+    return _JPEG_START + _JPEG_COMMENT + length + MARK + picture.removeprefix(_JPEG_START)
+
+
+def write_own(file: Path, data: bytes, *, or_same: bytes = b"") -> None:
+    """Write a file whole or not at all, in place of nothing, or of one with our mark.
+
+    Args:
+        file: the file; its folder is made when it is not there.
+        data: the content, with the mark.
+        or_same: what may also be written over, because it says the same: the content without the mark.
+
+    Raises:
+        UsageError: another file has the name (E_FILE_FOREIGN).
+        DiskFullError, StorageError: it cannot be written.
+    """
+    with told(f"write {file}"):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if file.exists() and not file.is_file():
+            file.write_bytes(data)  # a terminal or a pipe has no content that could be lost
+            return
+        if file.exists() and not _may_go(file, or_same):
+            raise UsageError(
+                f"The file {file} was not written by this program: it is left as it is.",
+                code="E_FILE_FOREIGN",
+                hint="Move it away, or name another one.",
+            )
+        # A link stays one.
+        fresh = file.resolve().with_name(f".{file.name}.{os.getpid()}.new")
+        try:
+            fresh.write_bytes(data)
+            fresh.replace(file.resolve())
+        finally:
+            fresh.unlink(missing_ok=True)
+
+
+def _may_go(file: Path, or_same: bytes) -> bool:
+    with file.open("rb") as opened:
+        beginning = opened.read(_BEGINNING)
+    return not beginning or MARK in beginning or file.read_bytes() == or_same

@@ -1,0 +1,62 @@
+"""What a command writes where people's own files may lie."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from bec_orch.errors import StorageError, UsageError
+from bec_orch.io.own_files import MARK, marked_jpeg, write_own
+
+
+def picture(grey: int) -> bytes:
+    done, data = cv2.imencode(".jpg", np.full((8, 8, 3), grey, np.uint8))
+    assert done
+    return bytes(data)
+
+
+def test_what_we_wrote_is_written_over_and_nothing_lies_beside_it(tmp_path: Path) -> None:
+    file = tmp_path / "folder" / "page.jpg"
+    for grey in (1, 200):
+        write_own(file, marked_jpeg(picture(grey)))
+    assert file.read_bytes() == marked_jpeg(picture(200))
+    assert list(file.parent.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("theirs", [b"<html>my notes</html>", b"x" * 2000 + MARK, picture(3)])
+def test_a_file_of_somebody_else_stays(tmp_path: Path, theirs: bytes) -> None:
+    file = tmp_path / "report.html"
+    file.write_bytes(theirs)
+    with pytest.raises(UsageError) as caught:
+        write_own(file, b"<html>bec_orch</html>")
+    assert (caught.value.code, str(file) in caught.value.message) == ("E_FILE_FOREIGN", True)
+    assert file.read_bytes() == theirs
+
+
+def test_a_picture_of_the_time_before_marks_that_shows_the_same_gets_one(tmp_path: Path) -> None:
+    file = tmp_path / "page.jpg"
+    file.write_bytes(picture(3))
+    write_own(file, marked_jpeg(picture(3)), or_same=picture(3))
+    assert file.read_bytes() == marked_jpeg(picture(3))
+
+
+def test_the_mark_is_seen_by_no_viewer() -> None:
+    pixels = [cv2.imdecode(np.frombuffer(data, np.uint8), 1) for data in (picture(90), marked_jpeg(picture(90)))]
+    assert pixels[0] is not None
+    assert pixels[1] is not None
+    assert (pixels[0] == pixels[1]).all()
+
+
+def test_a_link_stays_one_and_an_empty_file_is_filled(tmp_path: Path) -> None:
+    (tmp_path / "target").touch()
+    (tmp_path / "link").symlink_to("target")
+    write_own(tmp_path / "link", b"bec_orch")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "target").read_bytes() == b"bec_orch"
+
+
+def test_a_device_takes_what_is_written_and_a_folder_does_not(tmp_path: Path) -> None:
+    write_own(Path("/dev/null"), b"bec_orch")
+    with pytest.raises(StorageError):
+        write_own(tmp_path, b"bec_orch")
