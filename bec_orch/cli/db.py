@@ -6,20 +6,21 @@ from bec_orch.cli.composition import open_database
 from bec_orch.cli.console import print_json, print_record, say
 from bec_orch.cli.invocation import invocation
 from bec_orch.cli.options import Json
-from bec_orch.io.postgres.migrate import migrate, schema_status
+from bec_orch.io.postgres.migrate import migrate, renew_statistics, schema_status
 
 app = typer.Typer(help="Make and check the tables of the database.")
 
 
 @app.command(epilog="Example: bec db init")
 def init(ctx: typer.Context, *, as_json: Json = False) -> None:
-    """Bring the database's schema up to this version of the program."""
+    """Bring the database's schema up to this version of the program, and renew its statistics."""
     with open_database(invocation(ctx).settings) as database:
         applied = [f"{step.version:04} {step.name}" for step in migrate(database)]
+        renew_statistics(database)
     if as_json:
         print_json({"applied": applied})
     else:
-        say(f"Applied: {', '.join(applied)}." if applied else "The schema is up to date; nothing was done.")
+        say(f"Applied: {', '.join(applied)}." if applied else "The schema is up to date.")
 
 
 @app.command(epilog="Example: bec db status --json")
