@@ -284,7 +284,6 @@ class TestOutbox:
         enqueuer.enqueue("lines", VOLUMES[:2])
         assert sql(known) == []
         enqueuer.enqueue("lines", VOLUMES)
-        enqueuer.enqueue("lines", [VolumeRef("W2", f"I{n}", SOURCE) for n in range(5)])
         assert sql(known) == [{"attname": "volume_id"}]
 
     def test_those_who_meet_neither_lock_each_other_nor_do_anything_twice(

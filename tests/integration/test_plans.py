@@ -16,7 +16,7 @@ import pytest
 from psycopg import sql
 
 from bec_orch.io.postgres.sql_files import sql_folder, statements
-from tests.archive_rows import SOURCE, fill
+from tests.archive_rows import SOURCE, Statistics, fill
 from tests.conftest import TEMPLATE
 
 VOLUMES = 20_000
@@ -227,18 +227,20 @@ def cases() -> Iterator[Case]:
                 yield Case(file, name, FEW, {**ONE, **OWN.get(f"{file}.{name}", {})})
 
 
-@pytest.fixture(scope="module", params=["no statistics", "statistics of the empty tables"])
+@pytest.fixture(scope="module", params=Statistics)
 def archive(server: str, request: pytest.FixtureRequest) -> Iterator[psycopg.Connection[Any]]:
     """A database with the archive in it; what a test changes is undone."""
-    name = sql.Identifier(f"plans_{'empty' if 'empty' in request.param else 'none'}")
+    statistics: Statistics = request.param
+    name = f"plans_{statistics.name.lower()}"
     with psycopg.connect(server, autocommit=True) as other:
-        other.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(name, sql.Identifier(TEMPLATE)))
-        info = psycopg.conninfo.make_conninfo(server, dbname=name.as_string().strip('"'))
+        database, template = sql.Identifier(name), sql.Identifier(TEMPLATE)
+        other.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(database, template))
+        info = psycopg.conninfo.make_conninfo(server, dbname=name)
         with psycopg.connect(info, prepare_threshold=None) as connection:
-            fill(connection, VOLUMES, statistics="empty" in request.param)
+            fill(connection, VOLUMES, statistics)
             connection.commit()
             yield connection
-        other.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+        other.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(database))
 
 
 def blocks(connection: psycopg.Connection[Any], case: Case) -> int:

@@ -97,7 +97,7 @@ WHERE g.verdict = 'superseded' AND t.id = g.task_id AND t.finished_at IS NULL AN
 UPDATE tasks t
 SET force = true, updated_at = clock_timestamp()
 FROM judged g
-WHERE g.verdict = 'unfinished' AND t.id = g.task_id AND t.state IN ('waiting', 'queued', 'retryable_failed')
+WHERE g.verdict = 'unfinished' AND t.id = g.task_id AND t.state || '' IN ('waiting', 'queued', 'retryable_failed')
 
 -- name: add_tasks
 -- As add_task of the task store, for many volumes.
@@ -120,7 +120,7 @@ ON CONFLICT DO NOTHING
 UPDATE tasks t
 SET state = 'queued', updated_at = clock_timestamp()
 FROM judged g CROSS JOIN LATERAL tasks_of_volume(g.volume_id) x
-WHERE t.id = x.id AND x.job_id = %(job_id)s AND t.state = 'waiting'
+WHERE t.id = x.id AND x.job_id = %(job_id)s AND t.state || '' = 'waiting'
   AND NOT EXISTS (SELECT 1 FROM missing_dependencies m WHERE m.task_id = x.id OFFSET 0)
 
 -- name: count_added
@@ -138,6 +138,6 @@ LIMIT %(limit)s
 
 -- name: mark_sent
 WITH sent AS (
-    SELECT id FROM tasks WHERE id = ANY(%(ids)s) AND state = 'queued' ORDER BY id FOR NO KEY UPDATE
+    SELECT id FROM tasks WHERE id = ANY(%(ids)s) AND state || '' = 'queued' ORDER BY id FOR NO KEY UPDATE
 )
 UPDATE tasks t SET dispatched_at = clock_timestamp() FROM sent WHERE t.id = sent.id

@@ -213,7 +213,7 @@ WHERE id = %(task_id)s
 -- Tasks of one volume that wait, and lack nothing any more.
 UPDATE tasks t
 SET state = 'queued', dispatched_at = NULL, updated_at = clock_timestamp()
-WHERE t.id IN (SELECT x.id FROM tasks_of_volume(%(volume_id)s) x WHERE x.state = 'waiting') AND t.state = 'waiting'
+WHERE t.id IN (SELECT x.id FROM tasks_of_volume(%(volume_id)s) x WHERE x.state = 'waiting') AND t.state || '' = 'waiting'
   AND NOT EXISTS (SELECT 1 FROM missing_dependencies m WHERE m.task_id = t.id)
 
 -- name: dependants_to_dispatch
@@ -275,7 +275,7 @@ WITH named AS MATERIALIZED (
     WHERE x.job_id = j.id
 ), sent AS (
     SELECT id FROM tasks
-    WHERE id IN (SELECT id FROM named) AND state IN ('queued', 'retryable_failed')
+    WHERE id IN (SELECT id FROM named) AND state || '' IN ('queued', 'retryable_failed')
     ORDER BY id
     FOR NO KEY UPDATE
 )
@@ -330,14 +330,15 @@ UPDATE tasks d SET verified_at = NULL
 FROM (
     SELECT x.id
     FROM tasks t CROSS JOIN LATERAL tasks_of_volume(t.volume_id) x JOIN jobs j ON j.id = x.job_id
-    WHERE t.id = %(task_id)s AND j.name = ANY(%(jobs)s) AND j.deleted_at IS NULL
+    WHERE t.id = %(task_id)s AND j.name = ANY(%(jobs)s) AND j.deleted_at IS NULL AND x.state = 'done'
 ) inputs
-WHERE d.id = inputs.id AND d.state = 'done'
+WHERE d.id = inputs.id
 
 -- name: reopen
+-- `state || ''` here and below, where a task is known by its number: see the view done_tasks.
 UPDATE tasks t
 SET state = 'canceled', cancel_reason = %(reason)s, finished_at = clock_timestamp(), updated_at = clock_timestamp()
-WHERE t.id = %(task_id)s AND t.state = 'done' AND NOT EXISTS (
+WHERE t.id = %(task_id)s AND t.state || '' = 'done' AND NOT EXISTS (
     SELECT 1 FROM tasks_of_volume(t.volume_id) other
     WHERE other.job_id = t.job_id AND other.finished_at IS NULL)
 RETURNING t.job_id, t.volume_id, t.manifest_etag
@@ -362,7 +363,7 @@ RETURNING t.id, t.uid, least.w_id, least.i_id, least.source, t.manifest_etag
 
 -- name: lock_given_up
 SELECT t.volume_id FROM tasks t
-WHERE t.id = %(task_id)s AND t.state = 'terminal_failed'
+WHERE t.id = %(task_id)s AND t.state || '' = 'terminal_failed'
   AND NOT EXISTS (SELECT 1 FROM tasks_of_volume(t.volume_id) newer
                   WHERE newer.job_id = t.job_id AND newer.id > t.id
                     AND (newer.finished_at IS NULL OR newer.state = 'done'))
