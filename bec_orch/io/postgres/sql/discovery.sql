@@ -31,14 +31,20 @@ GROUP BY c.key
 ORDER BY pages DESC, code
 
 -- name: stale
--- Volumes whose newest finished work would not come out the same today.
-SELECT v.w_id, v.i_id, v.source, d.task_id, d.stale AS reasons
-FROM done_tasks d JOIN volumes v ON v.id = d.volume_id
-WHERE d.job_id = %(job_id)s AND d.stale <> '{}'
-  AND NOT EXISTS (SELECT 1 FROM tasks_of_volume(d.volume_id) newer
-                  WHERE newer.job_id = d.job_id AND newer.id > d.task_id AND newer.state = 'done')
-ORDER BY d.task_id
-LIMIT %(limit)s
+-- Volumes whose newest finished work would not come out the same today. One step after the other: beside what staleness
+-- costs, the planner takes every way to the volumes for equally good.
+WITH stale AS MATERIALIZED (
+    SELECT d.task_id, d.job_id, d.volume_id, d.stale FROM done_tasks d WHERE d.job_id = %(job_id)s AND d.stale <> '{}'
+), newest AS MATERIALIZED (
+    SELECT d.task_id, d.volume_id, d.stale FROM stale d
+    WHERE NOT EXISTS (SELECT 1 FROM tasks_of_volume(d.volume_id) newer
+                      WHERE newer.job_id = d.job_id AND newer.id > d.task_id AND newer.state = 'done')
+    ORDER BY d.task_id
+    LIMIT %(limit)s
+)
+SELECT v.w_id, v.i_id, v.source, n.task_id, n.stale AS reasons
+FROM newest n JOIN volumes v ON v.id = n.volume_id
+ORDER BY n.task_id
 
 -- name: graph
 SELECT j.name, j.type, ARRAY(
