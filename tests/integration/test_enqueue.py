@@ -308,6 +308,23 @@ class TestOutbox:
         deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
         assert sql(deadlocks) == [{"deadlocks": 0}]
 
+    def test_a_volume_whose_task_is_just_being_finished_is_judged_when_that_is_over(
+        self, enqueuer: Enqueuer, job: Job, database: Database, sql: Sql
+    ) -> None:
+        enqueuer.enqueue("lines", VOLUMES[:1])
+        waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        with ThreadPoolExecutor(1) as pool:
+            with database.transaction("commit as a worker does") as connection:
+                connection.execute("SELECT 1 FROM volumes FOR NO KEY UPDATE")
+                connection.execute(
+                    "UPDATE tasks SET state = 'done', finished_at = clock_timestamp(), manifest_etag = 'aaa', "
+                    "config_hash = 'hash1', pages_ok = 1, pages_skipped = 0, pages_error = 0"
+                )
+                enqueued = pool.submit(enqueuer.enqueue, "lines", VOLUMES[:1])
+                while not sql(waiting):
+                    assert not enqueued.done()
+            assert enqueued.result() == EnqueueReport(volumes=1, skipped_done=1)
+
     def test_an_enqueueing_locks_its_own_volumes_and_no_others(
         self, enqueuer: Enqueuer, job: Job, database: Database
     ) -> None:
