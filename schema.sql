@@ -25,7 +25,8 @@ INSERT INTO schema_migrations (version, name) VALUES
     (3, 'heard_since'),
     (4, 'references'),
     (5, 'deaths'),
-    (6, 'identity');
+    (6, 'plans'),
+    (7, 'identity');
 
 CREATE TABLE database_identity (
     identity uuid NOT NULL DEFAULT gen_random_uuid(),
@@ -75,7 +76,7 @@ CREATE TABLE volumes (
     created_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT volumes_uq UNIQUE (w_id, i_id, source),
     CONSTRAINT volumes_counts_ck CHECK (nb_images_intro >= 0 AND nb_pages >= 0)
-);
+) WITH (autovacuum_analyze_scale_factor = 0.02);
 CREATE INDEX volumes_source_ix ON volumes (source);
 
 CREATE TABLE workers (
@@ -147,7 +148,7 @@ CREATE TABLE tasks (
         state <> 'done' OR (manifest_etag IS NOT NULL AND config_hash IS NOT NULL AND pages_ok IS NOT NULL
                             AND pages_skipped IS NOT NULL AND pages_error IS NOT NULL)),
     CONSTRAINT tasks_failed_ck CHECK (state <> 'terminal_failed' OR failure_code IS NOT NULL)
-) WITH (fillfactor = 80);
+) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02);
 CREATE UNIQUE INDEX tasks_unfinished_uq ON tasks (job_id, volume_id)
     WHERE state IN ('waiting', 'queued', 'running', 'retryable_failed');
 CREATE INDEX tasks_uid_ix ON tasks (uid);
@@ -155,10 +156,16 @@ CREATE INDEX tasks_volume_ix ON tasks (volume_id, job_id, id);
 CREATE INDEX tasks_job_state_ix ON tasks (job_id, state, id);
 CREATE INDEX tasks_dispatch_ix ON tasks (job_id, dispatched_at NULLS FIRST)
     WHERE state IN ('queued', 'retryable_failed');
-CREATE INDEX tasks_lease_ix ON tasks (job_id, lease_expires_at) WHERE state = 'running';
 CREATE INDEX tasks_finished_ix ON tasks (job_id, finished_at) WHERE state = 'done';
-CREATE INDEX tasks_verify_ix ON tasks (job_id, verified_at NULLS FIRST) WHERE state = 'done';
+CREATE INDEX tasks_verify_ix ON tasks (job_id, state, verified_at NULLS FIRST, id)
+    WHERE state IN ('done', 'terminal_failed');
 CREATE INDEX tasks_fingerprint_ix ON tasks (failure_fingerprint) WHERE state = 'terminal_failed';
+
+-- The tasks of one volume, of all jobs: a handful. Without statistics the planner takes each condition for equally sharp,
+-- and looks for the task of a job and a volume through all tasks of the job, for every volume anew. `OFFSET 0` keeps the
+-- conditions of the caller out, so that the volume alone leads to the rows.
+CREATE FUNCTION tasks_of_volume(bigint) RETURNS SETOF tasks LANGUAGE sql STABLE AS
+    'SELECT * FROM tasks WHERE volume_id = $1 OFFSET 0';
 
 -- What keeps a task waiting: one row for each job that its job needs and that is not done for the volume's last known
 -- version. The volume's version counts, not the task's: a claim reads the manifest anew.
@@ -167,8 +174,8 @@ SELECT t.id AS task_id, d.id AS job_id, d.name AS job,
     coalesce((
         SELECT CASE WHEN newest.state = 'terminal_failed' THEN d.name || ' failed: ' || newest.failure_code
                     WHEN newest.finished_at IS NULL THEN 'needs ' || d.name END
-        FROM tasks newest
-        WHERE newest.volume_id = t.volume_id AND newest.job_id = d.id
+        FROM tasks_of_volume(t.volume_id) newest
+        WHERE newest.job_id = d.id
         ORDER BY newest.finished_at IS NOT NULL, newest.id DESC
         LIMIT 1
     ), 'needs ' || d.name || ', which is not enqueued') AS reason
@@ -177,12 +184,14 @@ JOIN volumes v ON v.id = t.volume_id
 JOIN job_dependencies jd ON jd.job_id = t.job_id
 JOIN jobs d ON d.id = jd.depends_on_id
 WHERE NOT EXISTS (
-    SELECT 1 FROM tasks made
-    WHERE made.volume_id = t.volume_id AND made.job_id = d.id AND made.state = 'done'
+    SELECT 1 FROM tasks_of_volume(t.volume_id) made
+    WHERE made.job_id = d.id AND made.state = 'done'
       AND made.manifest_etag = coalesce(v.manifest_etag, made.manifest_etag));
 
 -- What makes finished work stale: why each `done` task would not come out the same today. Work of the older layout, which
 -- does not tell what it was made with (`config_hash` is empty), is stale only for a newer manifest.
+-- `state || ''`: where statistics are older than the work, the planner takes the indexes of a state for empty, and reads
+-- one of them from end to end for each task that it is to look up by number.
 CREATE VIEW done_tasks AS
 SELECT t.id AS task_id, t.job_id, t.volume_id, t.manifest_etag, array_remove(ARRAY[
     CASE WHEN t.manifest_etag <> v.manifest_etag THEN 'manifest' END,
@@ -191,12 +200,11 @@ SELECT t.id AS task_id, t.job_id, t.volume_id, t.manifest_etag, array_remove(ARR
     CASE WHEN t.config_hash <> '' AND t.code_version <> j.code_version THEN 'code' END,
     CASE WHEN t.config_hash <> '' AND (EXISTS (
         SELECT 1 FROM job_dependencies jd JOIN jobs d ON d.id = jd.depends_on_id
-        JOIN tasks dt ON dt.job_id = d.id AND dt.volume_id = t.volume_id
-        WHERE jd.job_id = t.job_id AND dt.state = 'done' AND dt.manifest_etag = t.manifest_etag
-          AND dt.artefact_key IS DISTINCT FROM (t.inputs ->> d.name)
-          AND NOT EXISTS (SELECT 1 FROM tasks newer
-                          WHERE newer.job_id = dt.job_id AND newer.volume_id = dt.volume_id AND newer.id > dt.id
-                            AND newer.state = 'done' AND newer.manifest_etag = dt.manifest_etag)
+        CROSS JOIN LATERAL (
+            SELECT made.artefact_key FROM tasks_of_volume(t.volume_id) made
+            WHERE made.job_id = d.id AND made.state = 'done' AND made.manifest_etag = t.manifest_etag
+            ORDER BY made.id DESC LIMIT 1) newest
+        WHERE jd.job_id = t.job_id AND newest.artefact_key IS DISTINCT FROM (t.inputs ->> d.name)
     ) OR EXISTS (
         SELECT 1 FROM jsonb_object_keys(t.inputs) used (name)
         WHERE strpos(used.name, '://') = 0  -- names a job, not a folder
@@ -208,7 +216,7 @@ SELECT t.id AS task_id, t.job_id, t.volume_id, t.manifest_etag, array_remove(ARR
         WHERE seen.value IS DISTINCT FROM (t.inputs ->> seen.key)
     ) THEN 'reference' END], NULL) AS stale
 FROM tasks t JOIN jobs j ON j.id = t.job_id JOIN volumes v ON v.id = t.volume_id
-WHERE t.state = 'done';
+WHERE t.state || '' = 'done';
 
 CREATE TABLE task_attempts (
     task_id     bigint NOT NULL REFERENCES tasks (id),
@@ -232,7 +240,7 @@ CREATE TABLE task_attempts (
     CONSTRAINT task_attempts_outcome_ck CHECK (outcome IN
         ('done', 'adopted', 'retryable_failed', 'terminal_failed', 'interrupted', 'lease_lost', 'superseded', 'died')),
     CONSTRAINT task_attempts_ended_ck CHECK ((outcome IS NULL) = (ended_at IS NULL))
-);
+) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02);
 CREATE INDEX task_attempts_failures_ix ON task_attempts (job_id, fingerprint, ended_at) WHERE fingerprint IS NOT NULL;
 
 CREATE TABLE rejected_messages (
@@ -260,6 +268,7 @@ CREATE TABLE queue_messages (
     dead_at       timestamptz,
     dead_reason   jsonb,
     CONSTRAINT queue_messages_dead_ck CHECK ((dead_at IS NULL) = (dead_reason IS NULL))
-) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05);
+) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
+        autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0.02);
 CREATE INDEX queue_messages_visible_ix ON queue_messages (queue, visible_at, id) WHERE dead_at IS NULL;
 CREATE INDEX queue_messages_dead_ix ON queue_messages (queue, id) WHERE dead_at IS NOT NULL;

@@ -1,26 +1,42 @@
-"""Enqueues a list of volumes twice into a fresh embedded database, and prints the seconds.
+"""Enqueues a list of volumes for three jobs into a fresh embedded database, asks what operators ask, prints seconds.
 
-python bench/enqueue.py [--file volumes.csv] [--volumes 38836]
+python -m bench.enqueue [--file volumes.csv] [--volumes 60000]
+
+The jobs need each other in a row. Two thirds of the first one's tasks are then made `done` by SQL, nobody renews the
+statistics after that, and the database's own vacuum is off: what is measured are plans that nobody helps.
 """
 
 import argparse
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import TypeVar
 
 from bec_orch.core.models import VolumeRef
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.embedded import EmbeddedPostgres
 from bec_orch.io.postgres.migrate import migrate
 from bec_orch.io.postgres.pgqueue import PgQueues
-from bec_orch.orch.enqueue import Enqueuer, EnqueueReport
+from bec_orch.orch.discovery import Discovery
+from bec_orch.orch.enqueue import Enqueuer
 from bec_orch.orch.job_admin import JobAdmin
 from bec_orch.orch.volume_lists import parse_volume_list
 
+T = TypeVar("T")
+
 SOURCE = "bdrc+s3://archive.tbrc.org"
-# The number of volumes in the library's list that the size was taken from.
-VOLUMES = 38_836
+# As many as the archive has.
+VOLUMES = 60_000
+
+_DONE = b"""
+UPDATE tasks t
+SET state = 'done', finished_at = clock_timestamp(), started_at = clock_timestamp(), manifest_etag = 'etag',
+    config_hash = j.config_hash, inputs = '{}', pages_ok = 300, pages_skipped = 0, pages_error = 0
+FROM jobs j WHERE j.id = t.job_id AND j.name = 'lines' AND t.id % 3 > 0
+"""
+_ALONE = b"ALTER TABLE tasks SET (autovacuum_enabled = off)"
 
 
 def volumes_of(file: Path | None, count: int) -> tuple[VolumeRef, ...]:
@@ -30,11 +46,40 @@ def volumes_of(file: Path | None, count: int) -> tuple[VolumeRef, ...]:
     return parse_volume_list(file.read_text("utf-8").splitlines(), SOURCE).volumes
 
 
-def timed(enqueuer: Enqueuer, volumes: tuple[VolumeRef, ...]) -> tuple[float, EnqueueReport]:
-    """Enqueue once; gives the seconds and the report."""
+def timed(what: str, do: Callable[[], T]) -> T:
+    """Do something, and print its seconds."""
     begun = time.perf_counter()
-    report = enqueuer.enqueue("lines", volumes)
-    return time.perf_counter() - begun, report
+    done = do()
+    print(f"{what:44} {time.perf_counter() - begun:6.2f} s", flush=True)
+    return done
+
+
+def add_jobs(database: Database) -> None:
+    """Make the jobs `lines`, `ocr`, which needs it, and `eval`, which needs that."""
+    admin = JobAdmin(database)
+    admin.create("lines", "ldv1", {})
+    admin.create("ocr", "ldv1", {}, depends_on=["lines"])
+    admin.create("eval", "ldv1", {}, depends_on=["ocr"])
+
+
+def ask(database: Database, queues: PgQueues, volumes: tuple[VolumeRef, ...]) -> None:
+    """Time what is done to an archive once, and again and again."""
+    enqueuer, discovery = Enqueuer(database, queues), Discovery(database, queues)
+    every = enqueuer.enqueue_with_dependencies
+    first = timed("queue enqueue --with-dependencies, three jobs", lambda: every("eval", volumes))
+    print(", ".join(f"{name}: {r.queued} queued, {r.waiting} waiting, {r.sent} sent" for name, r in first.items()))
+    for statement in (_ALONE, _DONE):
+        with database.transaction("do the work of months", long=True) as connection:
+            connection.execute(statement)
+    timed("queue enqueue, again", lambda: enqueuer.enqueue("lines", volumes))
+    timed("queue enqueue of the next job, again", lambda: enqueuer.enqueue("ocr", volumes))
+    timed("queue enqueue --stale", lambda: enqueuer.enqueue("lines", volumes, stale=True))
+    timed("jobs stats", lambda: discovery.stats("lines"))
+    timed("jobs stale", lambda: discovery.stale("lines"))
+    timed("jobs tasks --state waiting", lambda: discovery.tasks("eval"))
+    timed("jobs graph", discovery.graph)
+    timed("queue stats", lambda: discovery.queue_check("lines"))
+    timed("jobs delete", lambda: JobAdmin(database).delete("eval"))
 
 
 def main() -> None:
@@ -51,14 +96,8 @@ def main() -> None:
         closing(PgQueues(database)) as queues,
     ):
         migrate(database)
-        JobAdmin(database).create("lines", "ldv1", {})
-        enqueuer = Enqueuer(database, queues)
-        for turn in ("first", "second"):
-            seconds, report = timed(enqueuer, volumes)
-            print(
-                f"{turn:6} time: {report.volumes} volumes in {seconds:.2f} s; "
-                f"queued {report.queued}, unfinished already {report.already_unfinished}, messages {report.sent}"
-            )
+        add_jobs(database)
+        ask(database, queues, volumes)
 
 
 if __name__ == "__main__":

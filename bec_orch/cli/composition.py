@@ -7,9 +7,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-from psycopg.conninfo import make_conninfo
 
 from bec_orch import __version__
 from bec_orch.cli.surroundings import ADDRESS_SPACE_OF_JOBS, require_address_space
@@ -28,6 +25,7 @@ from bec_orch.io.aws.emf import EmfObserver
 from bec_orch.io.aws.imds import Ec2Machine, InstanceMetadata, metadata_of_this_machine
 from bec_orch.io.aws.secrets import password_of_file, password_of_secret
 from bec_orch.io.aws.sqs import SqsOptions, SqsQueues
+from bec_orch.io.postgres.connection import conninfo_of
 from bec_orch.io.postgres.database import COMMAND, Database
 from bec_orch.io.postgres.db import DBClient, RetryPolicy
 from bec_orch.io.postgres.embedded import EmbeddedPostgres
@@ -160,16 +158,15 @@ def with_metrics(settings: Settings, observer: WorkerObserver) -> WorkerObserver
 
 def sql_conninfo(settings: Settings) -> str:
     """Give the libpq connection string of the database that the settings name."""
-    values: dict[str, Any] = {
-        "host": settings.sql_host,
-        "port": settings.sql_port,
-        "user": settings.sql_user,
-        "password": _password(settings),
-        "dbname": settings.sql_database,
-        "sslmode": settings.sql_sslmode,
-        "sslrootcert": settings.sql_sslrootcert,
-    }
-    return make_conninfo(**{name: value for name, value in values.items() if value is not None})
+    return conninfo_of(
+        host=settings.sql_host,
+        port=settings.sql_port,
+        user=settings.sql_user,
+        password=_password(settings),
+        dbname=settings.sql_database,
+        sslmode=settings.sql_sslmode,
+        sslrootcert=settings.sql_sslrootcert,
+    )
 
 
 def worker_resources(settings: Settings, stores: Stores) -> WorkerResources:

@@ -10,7 +10,7 @@ from bec_orch.cli.console import print_json, print_record, say
 from bec_orch.cli.invocation import invocation
 from bec_orch.cli.options import Json
 from bec_orch.io.postgres.identity import identity_of, take_identity
-from bec_orch.io.postgres.migrate import migrate, schema_status
+from bec_orch.io.postgres.migrate import migrate, renew_statistics, schema_status
 
 app = typer.Typer(help="Make and check the tables of the database.")
 
@@ -25,16 +25,17 @@ def init(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Bring the database's schema up to this version of the program."""
+    """Bring the database's schema up to this version of the program, and renew its statistics."""
     with open_database(invocation(ctx).settings) as database:
         applied = [f"{step.version:04} {step.name}" for step in migrate(database)]
+        renew_statistics(database)
         if identity:
             take_identity(database, identity)
         own = identity_of(database)
     if as_json:
         print_json({"applied": applied, "identity": own})
     else:
-        say(f"Applied: {', '.join(applied)}." if applied else "The schema is up to date; nothing was done.")
+        say(f"Applied: {', '.join(applied)}." if applied else "The schema is up to date.")
         say(f"Identity: {own}")
 
 

@@ -229,7 +229,7 @@ class Discovery:
         Raises:
             ConfigError: there is no such job.
         """
-        with self._database.transaction("count tasks") as connection:
+        with self._database.transaction("count tasks", long=True) as connection:
             job = read_job(connection, job_name)
             named = {"job_id": job.id, "config_hash": job.config_hash}
             tasks = rows(connection, self._sql["task_states"], named)
@@ -259,7 +259,7 @@ class Discovery:
         """
         asked = wanted or TaskFilter()
         named = {name: _text(getattr(asked, name)) for name in TaskFilter.__dataclass_fields__}
-        with self._database.transaction("list tasks") as connection:
+        with self._database.transaction("list tasks", long=True) as connection:
             job = read_job(connection, job_name)
             found = rows(connection, self._sql["tasks"], {"job_id": job.id, "limit": limit, **named})
         return [_task_view(row) for row in found]
@@ -294,7 +294,7 @@ class Discovery:
         Raises:
             ConfigError: there is no such job.
         """
-        with self._database.transaction("group failures") as connection:
+        with self._database.transaction("group failures", long=True) as connection:
             job_id = read_job(connection, job_name).id if job_name else None
             return [
                 ErrorGroup(**row) for row in rows(connection, self._sql["errors"], {"job_id": job_id, "limit": limit})
@@ -306,7 +306,7 @@ class Discovery:
         Raises:
             ConfigError: there is no such job.
         """
-        with self._database.transaction("look for stale work") as connection:
+        with self._database.transaction("look for stale work", long=True) as connection:
             job = read_job(connection, job_name)
             found = rows(connection, self._sql["stale"], {"job_id": job.id, "limit": limit})
         return [
@@ -316,7 +316,7 @@ class Discovery:
 
     def graph(self) -> list[GraphNode]:
         """Give every job with what it needs and its tasks by state, each job after those that it needs."""
-        with self._database.transaction("read the graph of jobs") as connection:
+        with self._database.transaction("read the graph of jobs", long=True) as connection:
             found = {row["name"]: row for row in rows(connection, self._sql["graph"], {})}
         order = TopologicalSorter({name: row["depends_on"] for name, row in found.items()}).static_order()
         return [_graph_node(found[name]) for name in order if name in found]
@@ -328,7 +328,7 @@ class Discovery:
             ConfigError: there is no such job.
             QueueError: the queue is away.
         """
-        with self._database.transaction("count what should be queued") as connection:
+        with self._database.transaction("count what should be queued", long=True) as connection:
             job = read_job(connection, job_name)
             expected = first(connection, self._sql["expected_messages"], {"job_id": job.id}) or {}
         return QueueCheck(self._queues(job.name).stats(), **expected)

@@ -1,7 +1,8 @@
-"""Enqueues volumes for a job: the tasks first, in one transaction, and then their messages.
+"""Enqueues volumes for a job: the tasks first, a portion of the volumes in each transaction, and then their messages.
 
 Killed at any moment and run again, it leaves the same set of tasks: a volume has at most one unfinished task of a job,
-and a task whose message was not sent lacks its outbox mark (`dispatched_at`).
+and a task whose message was not sent lacks its outbox mark (`dispatched_at`). A portion locks its own volumes and
+nothing else, so that several may enqueue at the same time.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,15 +20,19 @@ from bec_orch.core.ports import QueueFactory, SourceFactory
 from bec_orch.errors import BecError, PartlySent, RetryableError, TerminalError, UsageError
 from bec_orch.io.postgres.database import Database, Row, clean_text, rows
 from bec_orch.io.postgres.db import SUPERSEDED
+from bec_orch.io.postgres.migrate import renew_statistics
 from bec_orch.io.postgres.rows import message_of
 from bec_orch.io.postgres.sql_files import statements
 from bec_orch.io.sources.sources import parse_source
+from bec_orch.orch.ahead import batches
 from bec_orch.orch.job_admin import read_job
 
 # HEAD requests wait for the network, not for a core; stores answer hundreds at a time.
 _ETAG_THREADS = 64
 _MESSAGES_AT_ONCE = 5000
-# From here on the planner must know of the new rows at once: it takes a table that just grew for an empty one.
+# A portion takes a tenth of a second, and its volumes are locked for as long: a commit that meets it hardly waits.
+_VOLUMES_AT_ONCE = 2000
+# From so many new tasks on the planner is told of them, and again whenever they have doubled.
 _MANY_TASKS = 1000
 
 Connection = psycopg.Connection[DictRow]
@@ -62,6 +67,9 @@ class EnqueueReport:
     already_unfinished: int = 0
     sent: int = 0
     faults: tuple[VolumeFault, ...] = ()
+
+    def __add__(self, other: "EnqueueReport") -> "EnqueueReport":
+        return EnqueueReport(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +127,19 @@ class Enqueuer:
         versions = read_versions(volumes, refresh) if refresh else Versions()
         without = {fault.volume for fault in versions.faults}
         known = [volume for volume in dict.fromkeys(volumes) if volume not in without]
-        with self._database.transaction(f"enqueue volumes for {clean_text(job_name)}") as connection:
-            job = read_job(connection, job_name)
-            with connection.transaction(force_rollback=dry_run):
-                self._load(connection, known, versions.etags, replace_foreign or {})
-                if intro_pages is not None:
-                    connection.execute(self._sql["note_intro"], {"pages": intro_pages})
-                report = self._add_tasks(connection, job, force=force, stale=stale, adopt_foreign=adopt_foreign)
-        reached(FaultPoint.ENQUEUE_RECORDED)
+        job, report, many = self._job(job_name), EnqueueReport(), _MANY_TASKS
+        for portion in batches(known, _VOLUMES_AT_ONCE):
+            with self._database.transaction(f"enqueue volumes for {job.name}") as connection:
+                job = read_job(connection, job_name)
+                with connection.transaction(force_rollback=dry_run):
+                    self._load(connection, portion, versions.etags, replace_foreign or {})
+                    if intro_pages is not None:
+                        connection.execute(self._sql["note_intro"], {"pages": intro_pages})
+                    report += self._add_tasks(connection, job, force=force, stale=stale, adopt_foreign=adopt_foreign)
+            reached(FaultPoint.ENQUEUE_RECORDED)
+            if report.queued + report.waiting >= many and not dry_run:
+                many = 2 * (report.queued + report.waiting)
+                renew_statistics(self._database)
         sent = 0 if dry_run else self.dispatch(job)
         return replace(report, volumes=len(known) + len(without), faults=versions.faults, sent=sent)
 
@@ -152,6 +165,10 @@ class Enqueuer:
             self.enqueue, refresh=refresh, adopt_foreign=adopt_foreign, intro_pages=intro_pages, dry_run=dry_run
         )
         return {name: enqueue(name, volumes) for name in self._in_order(job_name)}
+
+    def _job(self, name: str) -> Job:
+        with self._database.transaction("read a job") as connection:
+            return read_job(connection, name)
 
     def _in_order(self, job_name: str) -> list[str]:
         needs: dict[str, tuple[str, ...]] = {}
@@ -193,7 +210,6 @@ class Enqueuer:
         etags: Mapping[VolumeRef, str],
         replaced: Mapping[VolumeRef, str],
     ) -> None:
-        connection.execute(self._sql["lock"])
         connection.execute(self._sql["create_incoming"])
         with connection.cursor() as cursor, cursor.copy(self._sql["copy_incoming"]) as copy:
             for volume in volumes:
@@ -201,6 +217,7 @@ class Enqueuer:
                 copy.write_row((*names, etags.get(volume), replaced.get(volume)))
         connection.execute(self._sql["analyze_incoming"])
         connection.execute(self._sql["add_volumes"])
+        connection.execute(self._sql["lock_volumes"])
         connection.execute(self._sql["stamp_volumes"])
 
     def _add_tasks(
@@ -216,14 +233,15 @@ class Enqueuer:
             "reason": SUPERSEDED,
         }
         connection.execute(self._sql["judge"], parameters)
+        connection.execute(self._sql["analyze_judged"])
         verdicts = _counted(connection, self._sql["count_verdicts"], "verdict", "volumes", parameters)
+        connection.execute(self._sql["lock_tasks"])
         connection.execute(self._sql["cancel_superseded"], parameters)
         if force:
             connection.execute(self._sql["force_unfinished"])
         connection.execute(self._sql["note_foreign"], parameters)
-        if connection.execute(self._sql["add_tasks"], parameters).rowcount >= _MANY_TASKS:
-            connection.execute(self._sql["analyze_tables"])
-        connection.execute(statements("tasks")["release_waiting"], parameters)
+        connection.execute(self._sql["add_tasks"], parameters)
+        connection.execute(self._sql["release_added"], parameters)
         added = _counted(connection, self._sql["count_added"], "state", "tasks", parameters)
         return EnqueueReport(
             queued=added.get("queued", 0),

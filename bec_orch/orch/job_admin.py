@@ -110,7 +110,7 @@ class JobAdmin:
         Raises:
             ConfigError: there is no such job, or what is given does not fit its type, as in `create`.
         """
-        with self._database.transaction(f"change the job {printable(name)}") as connection:
+        with self._database.transaction(f"change the job {printable(name)}", long=True) as connection:
             connection.execute(self._sql["lock"])
             job = self._read(connection, name)
             changed = replace(
@@ -135,7 +135,7 @@ class JobAdmin:
             ConfigError: there is no job of that name.
             UsageError: another job needs it (E_JOB_NEEDED).
         """
-        with self._database.transaction(f"delete the job {printable(name)}") as connection:
+        with self._database.transaction(f"delete the job {printable(name)}", long=True) as connection:
             connection.execute(self._sql["lock"])
             job = {"job_id": self._read(connection, name).id}
             needed_by = [row["name"] for row in rows(connection, self._sql["dependants"], job)]

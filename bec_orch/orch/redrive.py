@@ -91,7 +91,7 @@ class Redriver:
         w_id, i_id = asked.volume or (None, None)
         named = {"code": asked.code, "fingerprint": asked.fingerprint, "w_id": w_id, "i_id": i_id}
         cleaned = {name: None if text is None else clean_text(text) for name, text in named.items()}
-        with self._database.transaction("reset failed tasks") as connection:
+        with self._database.transaction("reset failed tasks", long=True) as connection:
             job = read_job(connection, job_name)
             reset = rows(connection, self._sql["redrive"], {"job_id": job.id, **cleaned})
         return job, reset
@@ -105,7 +105,7 @@ class Redriver:
         ]
 
     def _mark_sent(self, ids: list[int]) -> None:
-        with self._database.transaction("record what was sent") as connection:
+        with self._database.transaction("record what was sent", long=True) as connection:
             connection.execute(statements("enqueue")["mark_sent"], {"ids": ids})
 
 

@@ -11,7 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
+from bec_orch.io.postgres.connection import libpq_variables
 from tests.acceptance.conftest import WAIT, Start, pages_done, wait_for, write_scans
 
 # A cluster and its write-ahead log take about 40 MB.
@@ -37,6 +39,26 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("no disk can be mounted here")
     yield folder
     subprocess.run(["umount", "--lazy", str(folder)], check=True)  # noqa: S607
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["own", "shared"])
+def test_libpqs_environment_is_not_ours(
+    tmp_path: Path, start: Start, conninfo: str, monkeypatch: pytest.MonkeyPatch, *, shared: bool
+) -> None:
+    server = conninfo_to_dict(conninfo)
+    monkeypatch.setenv("BEC_HOME", str(tmp_path / "home"))
+    if shared:
+        monkeypatch.setenv("BEC_SQL_HOST", str(server["host"]))
+        monkeypatch.setenv("BEC_SQL_USER", str(server["user"]))
+        monkeypatch.setenv("BEC_SQL_DATABASE", str(server["dbname"]))
+    for name in libpq_variables():
+        monkeypatch.setenv(name, "1")
+    (tmp_path / ".pg_service.conf").write_text("[1]\nhost=/nowhere\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    ended = start("jobs", "list", "--json")
+    out, err = ended.communicate(timeout=WAIT)
+    assert (ended.returncode, json.loads(out)) == (0, []), err
+    assert not (tmp_path / "home" / "pg" / "data" / "postmaster.pid").exists(), "the server was stopped"
 
 
 def fill(disk: Path) -> Path:

@@ -21,6 +21,18 @@ _MOMENTS = {
     "in mid-run": FaultPoint.PAGE_DONE,
     "at the commit": FaultPoint.SUCCESS_PUT,
 }
+# The first end of a task hangs within the server: far longer than the program lets it.
+_HANG = (
+    "CREATE SEQUENCE hangs",
+    """
+    CREATE FUNCTION hang() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF NEW.state = 'done' AND nextval('hangs') = 1 THEN PERFORM pg_sleep(600); END IF;
+        RETURN NEW;
+    END $$
+    """,
+    "CREATE TRIGGER hang BEFORE UPDATE ON tasks FOR EACH ROW EXECUTE FUNCTION hang()",
+)
 
 
 def _during(scene: Scene, point: FaultPoint, befall: Callable[[Scene], None]) -> None:
@@ -75,6 +87,24 @@ def _lose_commit(scene: Scene, after: bytes) -> None:
     scene.until(network.lost.is_set, "the answer to the commit was lost")
 
 
+def _hang(scene: Scene, *, killed: bool) -> None:
+    """A statement hangs within the server, and holds what it locked; its worker gives up, or is killed."""
+    for statement in _HANG:
+        scene.sql(statement)
+    scene.enqueue()
+    worker = scene.worker()
+    scene.until(lambda: scene.sql("SELECT is_called FROM hangs")[0]["is_called"], "a statement hung")
+    if killed:
+        worker.kill_group()
+    scene.until(lambda: not _hanging(scene), "the server ended what hung")
+
+
+def _hanging(scene: Scene) -> bool:
+    return bool(
+        scene.sql("SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'")
+    )
+
+
 def _fail_over(scene: Scene) -> None:
     """The primary dies right after a commit that its standby never got."""
     scene.enqueue()
@@ -97,6 +127,8 @@ def _add_all() -> None:
     for moment, point in _MOMENTS.items():
         strike = partial(_during, point=point, befall=_refuse)
         add(Fault("F15", f"database away {moment}", strike, short=point is FaultPoint.SUCCESS_PUT))
+    add(Fault("F16", "statement hangs, its worker is killed", partial(_hang, killed=True), alone=True, short=True))
+    add(Fault("F16", "statement hangs", partial(_hang, killed=False), alone=True))
     add(Fault("F16", "database hangs", partial(_during, point=page, befall=_swallow), short=True))
     for row, word, befall in (("F15", "is away", _refuse), ("F16", "hangs", _swallow)):
         strike = partial(_during, point=page, befall=partial(befall, seconds=_MINUTE))

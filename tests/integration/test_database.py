@@ -32,6 +32,11 @@ WHERE connamespace = 'public'::regnamespace
 UNION ALL
 SELECT 'index', tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'
 UNION ALL
+SELECT 'view', viewname, '', definition FROM pg_views WHERE schemaname = 'public'
+UNION ALL
+SELECT 'function', proname, provolatile::text, pg_get_functiondef(oid) FROM pg_proc
+WHERE pronamespace = 'public'::regnamespace
+UNION ALL
 SELECT 'options', relname, relkind::text, reloptions::text FROM pg_class WHERE relnamespace = 'public'::regnamespace
 ORDER BY 1, 2, 3, 4
 """
@@ -206,6 +211,9 @@ class TestErrors:
             (psycopg.errors.TooManyConnections, "E_DB_CONNECTIONS"),
             (psycopg.errors.DiskFull, "E_DB_DISK_FULL"),
             (psycopg.errors.AdminShutdown, "E_DB_AWAY"),
+            (psycopg.errors.QueryCanceled, "E_DB_SLOW"),
+            (psycopg.errors.LockNotAvailable, "E_DB_LOCKED"),
+            (psycopg.errors.IdleInTransactionSessionTimeout, "E_DB_AWAY"),
             (psycopg.errors.InvalidPassword, "E_DB_AUTH"),
             (psycopg.errors.UndefinedTable, "E_DB_SCHEMA"),
             (psycopg.errors.UniqueViolation, "E_DB_REFUSED"),

@@ -159,18 +159,28 @@ def wait_until(true: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def test_a_real_statement_timeout_is_waited_out(world: World, conninfo: str, other: psycopg.Connection[Any]) -> None:
+@pytest.mark.parametrize("limit", ["statement_timeout", "lock_timeout"])
+def test_a_real_timeout_is_waited_out(world: World, conninfo: str, monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
     volume = world.volume()
+    codes: list[str] = []
+
+    def told(fault: DatabaseError) -> None:
+        codes.append(fault.code)
+
+    monkeypatch.setattr(world.database, "_answer_within", 0.5)
+    monkeypatch.setattr(world.database, "_on_fault", told)
+    if limit == "statement_timeout":
+        monkeypatch.setattr("bec_orch.io.postgres.connection._LOCK_SHARE", 10.0)
     with psycopg.connect(conninfo) as holding:
 
         def hold() -> None:
-            set_for_all(other, "statement_timeout", "300ms")
             holding.execute("SELECT 1 FROM volumes FOR UPDATE")
-            threading.Timer(1.5, holding.rollback).start()
+            threading.Timer(2.0, holding.rollback).start()
 
         world.at_page = at_page(PAGES - 1, hold)
         world.send(volume)
         assert world.run().outcomes == {AttemptOutcome.DONE: 1}
+    assert {"statement_timeout": "E_DB_SLOW", "lock_timeout": "E_DB_LOCKED"}[limit] in codes
     check_all_done_once(world, volume)
 
 

@@ -248,6 +248,91 @@ class TestOutbox:
             assert sum(pool.map(enqueue, range(4))) == 200
         assert sql("SELECT count(*) AS n FROM tasks") == [{"n": 200}]
 
+    def test_killed_between_two_portions_the_next_makes_the_rest(
+        self, enqueuer: Enqueuer, job: Job, sql: Sql, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("bec_orch.orch.enqueue._VOLUMES_AT_ONCE", 2)
+        with monkeypatch.context() as dying:
+
+            def die(_point: object) -> None:
+                raise KeyboardInterrupt
+
+            dying.setattr("bec_orch.orch.enqueue.reached", die)
+            with pytest.raises(KeyboardInterrupt):
+                enqueuer.enqueue("lines", VOLUMES)
+        assert sql("SELECT count(*) AS n FROM tasks") == [{"n": 2}]
+        assert enqueuer.enqueue("lines", VOLUMES) == EnqueueReport(volumes=5, queued=3, already_unfinished=2, sent=5)
+        assert sql("SELECT count(*) AS n FROM tasks") == [{"n": 5}]
+
+    def test_portions_count_as_one_would(
+        self, enqueuer: Enqueuer, add_job: Callable[..., Job], store: DBClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lines = add_job("lines")
+        add_job("ocr", needs=("lines",))
+        monkeypatch.setattr("bec_orch.orch.enqueue._VOLUMES_AT_ONCE", 2)
+        assert enqueuer.enqueue("lines", VOLUMES, dry_run=True) == EnqueueReport(volumes=5, queued=5)
+        assert enqueuer.enqueue("lines", VOLUMES) == EnqueueReport(volumes=5, queued=5, sent=5)
+        finish(store, lines, VOLUMES[0])
+        finish(store, lines, VOLUMES[4])
+        assert enqueuer.enqueue("ocr", VOLUMES) == EnqueueReport(volumes=5, queued=2, waiting=3, sent=2)
+
+    def test_the_planner_is_told_of_many_tasks(
+        self, enqueuer: Enqueuer, job: Job, sql: Sql, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("bec_orch.orch.enqueue._MANY_TASKS", 3)
+        known = "SELECT attname FROM pg_stats WHERE tablename = 'tasks' AND attname = 'volume_id'"
+        enqueuer.enqueue("lines", VOLUMES[:2])
+        assert sql(known) == []
+        enqueuer.enqueue("lines", VOLUMES)
+        assert sql(known) == [{"attname": "volume_id"}]
+
+    def test_those_who_meet_neither_lock_each_other_nor_do_anything_twice(
+        self, enqueuer: Enqueuer, job: Job, sql: Sql, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Lists in opposite orders, with versions to be stamped: the rows of volumes and tasks are wanted crosswise."""
+        monkeypatch.setattr("bec_orch.orch.enqueue._VOLUMES_AT_ONCE", 50)
+        volumes = [VolumeRef("W1", f"I{n}", SOURCE) for n in range(200)]
+        enqueuer.enqueue("lines", volumes[::2], refresh=Source({v.i_id: "aaa" for v in volumes}))
+        barrier = threading.Barrier(4)
+
+        def enqueue(number: int) -> EnqueueReport:
+            barrier.wait()
+            listed = volumes if number % 2 else volumes[::-1]
+            return enqueuer.enqueue("lines", listed, refresh=Source({v.i_id: f"bbb{number}" for v in volumes}))
+
+        with ThreadPoolExecutor(4) as pool:
+            reports = list(pool.map(enqueue, range(4)))
+        assert sum(report.queued - report.superseded for report in reports) == 100
+        unfinished = "SELECT count(*) AS n, count(DISTINCT volume_id) AS v FROM tasks WHERE finished_at IS NULL"
+        assert sql(unfinished) == [{"n": 200, "v": 200}]
+        deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+        assert sql(deadlocks) == [{"deadlocks": 0}]
+
+    def test_a_volume_whose_task_is_just_being_finished_is_judged_when_that_is_over(
+        self, enqueuer: Enqueuer, job: Job, database: Database, sql: Sql
+    ) -> None:
+        enqueuer.enqueue("lines", VOLUMES[:1])
+        waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        with ThreadPoolExecutor(1) as pool:
+            with database.transaction("commit as a worker does") as connection:
+                connection.execute("SELECT 1 FROM volumes FOR NO KEY UPDATE")
+                connection.execute(
+                    "UPDATE tasks SET state = 'done', finished_at = clock_timestamp(), manifest_etag = 'aaa', "
+                    "config_hash = 'hash1', pages_ok = 1, pages_skipped = 0, pages_error = 0"
+                )
+                enqueued = pool.submit(enqueuer.enqueue, "lines", VOLUMES[:1])
+                while not sql(waiting):
+                    assert not enqueued.done()
+            assert enqueued.result() == EnqueueReport(volumes=1, skipped_done=1)
+
+    def test_an_enqueueing_locks_its_own_volumes_and_no_others(
+        self, enqueuer: Enqueuer, job: Job, database: Database
+    ) -> None:
+        enqueuer.enqueue("lines", VOLUMES)
+        with database.transaction("hold a volume") as connection:
+            connection.execute("SELECT 1 FROM volumes WHERE i_id = 'I0' FOR UPDATE")
+            assert enqueuer.enqueue("lines", VOLUMES[1:]).already_unfinished == 4
+
     def test_thousands_are_sent_in_batches(self, enqueuer: Enqueuer, job: Job, queues: PgQueues) -> None:
         volumes = [VolumeRef(f"W{n}", "I1", SOURCE) for n in range(6000)]
         assert enqueuer.enqueue("lines", volumes).sent == 6000

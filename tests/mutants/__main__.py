@@ -17,7 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.mutants.catalogue import MUTANTS, Edit, Mutant
+from tests.mutants.catalogue import MUTANTS
+from tests.mutants.mutant import Edit, Mutant
 
 ROOT = Path(__file__).resolve().parents[2]
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "build", "__pycache__", "*_cache", ".hypothesis", ".ci")

@@ -3,7 +3,8 @@
 The first twelve are the guards without which a queue of tasks is not safe; the others are those that this one adds.
 """
 
-from dataclasses import dataclass
+from tests.mutants.limits import LIMITS
+from tests.mutants.mutant import Edit, Mutant
 
 MODEL = "tests/model/test_life_of_a_task.py"
 STORE = "tests/integration/test_db.py"
@@ -24,25 +25,6 @@ ENV_FILE = "tests/unit/test_env_file.py"
 SETUP = "orch/machine_setup.py"
 TASKS = "io/postgres/sql/tasks.sql"
 ENQUEUE_SQL = "io/postgres/sql/enqueue.sql"
-
-
-@dataclass(frozen=True)
-class Edit:
-    """A text that stands once in a file of the package, and what replaces it. `file` is below `bec_orch/`."""
-
-    file: str
-    old: str
-    new: str
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """The program without one guard. One of `tests` (files or ids) must fail."""
-
-    name: str
-    guard: str
-    edits: tuple[Edit, ...]
-    tests: tuple[str, ...]
 
 
 _FENCE_READ = "WHERE id = %(task_id)s AND attempt = %(attempt)s AND token = %(token)s\nFOR NO KEY UPDATE"
@@ -144,9 +126,19 @@ MUTANTS = (
         (
             Edit(
                 "io/postgres/database.py",
-                "            with connection:\n                yield connection\n",
+                "            with connection:\n                limit(",
+                "            with suppress(psycopg.Error):\n                limit(",
+            ),
+            Edit(
+                "io/postgres/database.py",
+                "                yield connection\n        finally:\n",
                 "            try:\n                yield connection\n            finally:\n"
-                "                connection.commit()\n",
+                "                connection.commit()\n        finally:\n",
+            ),
+            Edit(
+                "io/postgres/database.py",
+                "from contextlib import contextmanager\n",
+                "from contextlib import contextmanager, suppress\n",
             ),
         ),
         ("tests/integration/test_db_faults.py::TestRollback",),
@@ -193,9 +185,9 @@ MUTANTS = (
         (
             Edit(
                 "orch/enqueue.py",
-                '        with self._database.transaction(f"enqueue volumes for {clean_text(job_name)}") as connection:\n',
+                "        for portion in batches(known, _VOLUMES_AT_ONCE):\n",
                 "        self._queues(job_name).send([message_of(dataclasses.asdict(v), job_name) for v in known])\n"
-                '        with self._database.transaction(f"enqueue volumes for {clean_text(job_name)}") as connection:\n',
+                "        for portion in batches(known, _VOLUMES_AT_ONCE):\n",
             ),
             Edit("orch/enqueue.py", "import psycopg\n", "import dataclasses\n\nimport psycopg\n"),
         ),
@@ -359,7 +351,7 @@ MUTANTS = (
         "a task waits for its dependency to be done for the same version of the volume",
         (
             Edit(
-                "io/postgres/sql/migrations/0002_missing_dependencies.sql",
+                "io/postgres/sql/migrations/0006_plans.sql",
                 "made.state = 'done'\n      AND made.manifest_etag = coalesce(v.manifest_etag, made.manifest_etag));",
                 "made.state = 'done');",
             ),
@@ -1031,4 +1023,5 @@ MUTANTS = (
         (Edit("io/workspace.py", "            self._refuse_foreign(file)\n", ""),),
         ("tests/unit/test_workspace.py",),
     ),
+    *LIMITS,
 )

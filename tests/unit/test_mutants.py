@@ -4,7 +4,8 @@ import pytest
 
 from tests.house import PACKAGE, ROOT
 from tests.mutants.__main__ import applied
-from tests.mutants.catalogue import MUTANTS, Mutant
+from tests.mutants.catalogue import MUTANTS
+from tests.mutants.mutant import Mutant
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=[mutant.name for mutant in MUTANTS])

@@ -11,7 +11,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from bec_orch.core.names import escaped, is_utf8
 from bec_orch.errors import DatabaseError
-from bec_orch.io.postgres.connection import BoundedConnection, configure, probe
+from bec_orch.io.postgres.connection import BoundedConnection, configure, limit, probe
 from bec_orch.io.postgres.errors import AWAY, database_errors
 
 Row = dict[str, Any]
@@ -32,6 +32,8 @@ COMMAND, WORKER = "bec_orch", "bec_orch worker"
 """What the server's list of connections calls a command, and a worker."""
 
 _RECONNECT = 2.0
+# For the answer to a statement that goes over a whole archive.
+_LONG = 900.0
 
 
 class Database:
@@ -41,7 +43,8 @@ class Database:
         conninfo: a libpq connection string; may hold a password, and is never printed.
         connections: the most connections that are open at once.
         wait: seconds to wait for a connection before the database counts as away.
-        answer_within: seconds to wait for the answer to one statement before the database counts as away.
+        answer_within: seconds to wait for the answer to one statement before the database counts as away. The server
+            ends a statement that takes four fifths of it, and the wait for a lock after three.
         idle_within: seconds after which the server ends a transaction whose client says nothing. A worker that sleeps
             or is cut off in the middle of one holds what it locked for no longer; a commit puts `success.json` in it.
         on_fault: is told of each fault before it is raised; it may mend the cause, or raise another error in its place.
@@ -92,18 +95,19 @@ class Database:
         self.close()
 
     @contextmanager
-    def transaction(self, doing: str) -> Iterator[psycopg.Connection[DictRow]]:
+    def transaction(self, doing: str, *, long: bool = False) -> Iterator[psycopg.Connection[DictRow]]:
         """Lend a connection for one transaction: committed at the end of the block, rolled back when it raises.
 
         Args:
             doing: what it is for, to follow "The database failed to".
+            long: one statement of it may go over a whole archive: it has minutes. No lock is waited for longer.
 
         Raises:
-            DatabaseError: the database is away or refused.
+            DatabaseError: the database is away or refused, or a statement took too long (E_DB_SLOW).
         """
         with self._faults_told(), database_errors(doing):
             self._reach(doing)
-            with self._lent(doing) as connection:
+            with self._lent(doing, _LONG if long else self._answer_within) as connection:
                 yield connection
 
     def connect(self, doing: str) -> psycopg.Connection[DictRow]:
@@ -123,7 +127,7 @@ class Database:
 
     def _configure(self, connection: BoundedConnection) -> None:
         connection.answer_within = self._answer_within
-        configure(connection, self._idle_within)
+        configure(connection)
 
     def _reach(self, doing: str) -> None:
         if not self._reached:
@@ -147,16 +151,19 @@ class Database:
             raise
 
     @contextmanager
-    def _lent(self, doing: str) -> Iterator[psycopg.Connection[DictRow]]:
+    def _lent(self, doing: str, within: float) -> Iterator[psycopg.Connection[DictRow]]:
         try:
             connection = self._pool.getconn()
         except PoolTimeout:
             self._opened(doing).close()  # if the database is away, this raises why
             raise
         try:
+            connection.answer_within = within
             with connection:
+                limit(connection, lock_within=self._answer_within, idle_within=self._idle_within)
                 yield connection
         finally:
+            connection.answer_within = self._answer_within
             self._pool.putconn(connection)
 
 

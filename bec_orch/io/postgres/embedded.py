@@ -25,6 +25,7 @@ import psycopg
 from bec_orch.core.names import is_utf8, printable
 from bec_orch.core.wording import said
 from bec_orch.errors import FREE_SPACE, NO_ROOM, BecError, ConfigError, DatabaseError, DatabaseRefused, DiskFullError
+from bec_orch.io.postgres.connection import conninfo_of
 from bec_orch.io.postgres.errors import AWAY, DISK_FULL, database_errors
 from bec_orch.io.postgres.programs import MAJOR_VERSION, PgPrograms
 
@@ -172,7 +173,7 @@ class EmbeddedPostgres:
     def _conninfo_of(self, database: str) -> str:
         # The fifth line of postmaster.pid: where the running server listens, whoever started it.
         sockets = (self._data / "postmaster.pid").read_text().splitlines()[4]
-        return psycopg.conninfo.make_conninfo(host=sockets, user="postgres", dbname=database)
+        return conninfo_of(host=sockets, user="postgres", dbname=database)
 
     def _refuse_other_version(self) -> None:
         file = self._data / "PG_VERSION"

@@ -14,16 +14,22 @@ from bec_orch.core.wording import clause, said
 from bec_orch.errors import DatabaseError, DatabaseRefused
 
 AWAY = "E_DB_AWAY"
+SLOW = "E_DB_SLOW"
 DISK_FULL = "E_DB_DISK_FULL"
 
 _AUTH = ("E_DB_AUTH", "Check BEC_SQL_USER, BEC_SQL_PASSWORD and the server's pg_hba.conf.")
 _MISSING = ("E_DB_MISSING", "Create the database, or check BEC_SQL_DATABASE.")
 _RIGHTS = ("E_DB_RIGHTS", "Give the database user its rights; deploy/worker-grants.sql has those of workers.")
+_TOO_SLOW = (
+    "It ended at its time-out, or somebody canceled it, and is undone. Run it again; if that does not help, run "
+    "`bec db init`, which renews the database's statistics."
+)
 _UNREACHED = "Check that the database runs and can be reached; work goes on when it is back."
 # Hints by SQLSTATE or its class (first two characters): PostgreSQL manual, appendix A.
 _KINDS: tuple[tuple[str, str, str], ...] = (
     ("08", AWAY, _UNREACHED),
     ("25006", "E_DB_READ_ONLY", "The database is a read-only standby; point BEC_SQL_HOST at the primary."),
+    ("25P03", AWAY, "The database ended a transaction in which nothing was said for long; it is tried again."),
     ("28", *_AUTH),
     ("3D000", *_MISSING),
     ("40", "E_DB_CONFLICT", "Two transactions met; it is tried again."),
@@ -34,7 +40,8 @@ _KINDS: tuple[tuple[str, str, str], ...] = (
     ("53300", "E_DB_CONNECTIONS", "Raise the database's max_connections, or run fewer workers."),
     ("53", "E_DB_RESOURCES", "The database is short of memory or disk."),
     ("55P03", "E_DB_LOCKED", "Somebody else holds the row for long; it is tried again."),
-    ("57", AWAY, "The database was stopped or a statement was canceled; work goes on when it is back."),
+    ("57014", SLOW, _TOO_SLOW),
+    ("57", AWAY, "The database was stopped; work goes on when it is back."),
     ("58", "E_DB_SYSTEM", "The database server's own system failed; look into its log."),
 )
 _TLS = ("E_DB_TLS", "Check BEC_SQL_SSLMODE, and that BEC_SQL_SSLROOTCERT names the CA of this very server.")

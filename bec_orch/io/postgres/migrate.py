@@ -61,11 +61,17 @@ def migrate(database: Database) -> list[Migration]:
     """
     applied = []
     for migration in migrations():
-        with database.transaction(f"apply migration {migration.version}") as connection:
+        with database.transaction(f"apply migration {migration.version}", long=True) as connection:
             if _apply(connection, migration):
                 applied.append(migration)
     _refuse_newer(schema_status(database))
     return applied
+
+
+def renew_statistics(database: Database) -> None:
+    """Tell PostgreSQL's planner anew how large the tables are and what they hold."""
+    with database.transaction("renew the statistics", long=True) as connection:
+        connection.execute(statements("migrations")["analyze"])
 
 
 def require_schema(database: Database) -> None:

@@ -80,7 +80,7 @@ class PgQueue:
         _require(self._execute("dead-letter a message of", "dead_letter", reason=jsonb(reason), **_parts(receipt)))
 
     def stats(self) -> QueueStats:
-        with self._transaction("count the messages of") as connection:
+        with self._transaction("count the messages of", long=True) as connection:
             row = first(connection, self._sql["stats"], {"queue": self._name}) or {}
         return QueueStats(**row)
 
@@ -101,7 +101,7 @@ class PgQueue:
             after = found[-1]["id"]
 
     def redrive(self, accept: Callable[[DeadLetter], bool]) -> int:
-        with self._transaction("move dead letters back to") as connection:
+        with self._transaction("move dead letters back to", long=True) as connection:
             every = rows(connection, self._sql["dead_letters"], {"queue": self._name})
             ids = [row["id"] for row in every if accept(_dead_letter_of(row))]
             connection.execute(self._sql["revive"], {"queue": self._name, "ids": ids})
@@ -115,18 +115,19 @@ class PgQueue:
         return []
 
     def purge(self, *, dead: bool = False) -> int:
-        return self._execute("purge", "purge", dead=dead)
+        return self._execute("purge", "purge", long=True, dead=dead)
 
-    def _execute(self, doing: str, statement: str, *, wake: bool = False, **parameters: Any) -> int:
-        with self._transaction(doing) as connection:
+    def _execute(self, doing: str, statement: str, *, wake: bool = False, long: bool = False, **parameters: Any) -> int:
+        with self._transaction(doing, long=long) as connection:
             count = connection.execute(self._sql[statement], {"queue": self._name, **parameters}).rowcount
             if wake:
                 connection.execute(self._sql["wake"], {"queue": self._name})
         return count
 
     @contextmanager
-    def _transaction(self, doing: str) -> Iterator[Connection]:
-        with _queue_errors(), self._database.transaction(f"{doing} the queue {self._name}") as connection:
+    def _transaction(self, doing: str, *, long: bool = False) -> Iterator[Connection]:
+        told = f"{doing} the queue {self._name}"
+        with _queue_errors(), self._database.transaction(told, long=long) as connection:
             yield connection
 
     def _take(self, limit: int, visibility: float) -> list[ReceivedMessage]:

@@ -15,14 +15,14 @@ _LEFT = {"running": "its lease ended long ago", "waiting": "all that it waits fo
 
 def job_states(database: Database) -> tuple[JobStates, ...]:
     """Count the tasks of every job by state, all at one instant."""
-    with database.transaction("count tasks by state") as connection:
+    with database.transaction("count tasks by state", long=True) as connection:
         return tuple(JobStates(**row) for row in rows(connection, statements("audit")["states"], {}))
 
 
 def of_tables(job: Job, database: Database) -> Iterator[Violation]:
     """Give what does not hold in the tables of a job."""
     sql, named = statements("audit"), {"job_id": job.id, "lost_after": LOST_AFTER, "overdue": _OVERDUE}
-    with database.transaction(f"audit the tasks of {job.name}") as connection:
+    with database.transaction(f"audit the tasks of {job.name}", long=True) as connection:
         done_twice = rows(connection, sql["done_twice"], named)
         unfinished_twice = rows(connection, sql["unfinished_twice"], named)
         left = rows(connection, sql["left_behind"], named)

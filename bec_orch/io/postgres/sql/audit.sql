@@ -48,14 +48,24 @@ ORDER BY t.id
 SELECT t.id
 FROM unnest(%(w_ids)s::text[], %(i_ids)s::text[], %(sources)s::text[]) AS m (w_id, i_id, source)
 JOIN volumes v ON v.w_id = m.w_id AND v.i_id = m.i_id AND v.source = m.source
-JOIN tasks t ON t.volume_id = v.id AND t.job_id = %(job_id)s AND t.finished_at IS NULL
+CROSS JOIN LATERAL tasks_of_volume(v.id) t
+WHERE t.job_id = %(job_id)s AND t.finished_at IS NULL
 
 -- name: to_be_hinted
 -- Tasks that must have a message: sent before the audit began, or at a time that never comes.
 SELECT t.id, v.w_id, v.i_id, v.source
-FROM tasks t JOIN volumes v ON v.id = t.volume_id
-WHERE t.job_id = %(job_id)s AND t.state IN ('queued', 'retryable_failed') AND t.id > %(after)s
-  AND (t.dispatched_at < %(before)s OR t.dispatched_at > clock_timestamp())
+FROM (
+    (SELECT id, volume_id FROM tasks
+     WHERE job_id = %(job_id)s AND state = 'queued' AND id > %(after)s
+       AND (dispatched_at < %(before)s OR dispatched_at > clock_timestamp())
+     ORDER BY id LIMIT %(limit)s)
+    UNION ALL
+    (SELECT id, volume_id FROM tasks
+     WHERE job_id = %(job_id)s AND state = 'retryable_failed' AND id > %(after)s
+       AND (dispatched_at < %(before)s OR dispatched_at > clock_timestamp())
+     ORDER BY id LIMIT %(limit)s)
+) t
+JOIN volumes v ON v.id = t.volume_id
 ORDER BY t.id
 LIMIT %(limit)s
 
@@ -66,7 +76,8 @@ SELECT t.id, t.volume_id, t.state, t.finished_at IS NULL AS unfinished, t.attemp
        v.manifest_etag AS seen_etag, CASE WHEN v.manifest_etag = t.manifest_etag THEN v.nb_pages END AS nb_pages
 FROM (SELECT DISTINCT w_id, i_id FROM unnest(%(w_ids)s::text[], %(i_ids)s::text[]) AS m (w_id, i_id)) m
 JOIN volumes v ON v.w_id = m.w_id AND v.i_id = m.i_id
-JOIN tasks t ON t.volume_id = v.id AND t.job_id = %(job_id)s
+CROSS JOIN LATERAL tasks_of_volume(v.id) t
+WHERE t.job_id = %(job_id)s
 ORDER BY t.id DESC
 
 -- name: done

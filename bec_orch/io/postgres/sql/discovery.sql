@@ -31,15 +31,20 @@ GROUP BY c.key
 ORDER BY pages DESC, code
 
 -- name: stale
--- Volumes whose newest finished work would not come out the same today.
-SELECT v.w_id, v.i_id, v.source, d.task_id, d.stale AS reasons
-FROM done_tasks d JOIN volumes v ON v.id = d.volume_id
-WHERE d.job_id = %(job_id)s AND d.stale <> '{}'
-  AND NOT EXISTS (SELECT 1 FROM tasks newer
-                  WHERE newer.job_id = d.job_id AND newer.volume_id = d.volume_id AND newer.id > d.task_id
-                    AND newer.state = 'done')
-ORDER BY d.task_id
-LIMIT %(limit)s
+-- Volumes whose newest finished work would not come out the same today. One step after the other: beside what staleness
+-- costs, the planner takes every way to the volumes for equally good.
+WITH stale AS MATERIALIZED (
+    SELECT d.task_id, d.job_id, d.volume_id, d.stale FROM done_tasks d WHERE d.job_id = %(job_id)s AND d.stale <> '{}'
+), newest AS MATERIALIZED (
+    SELECT d.task_id, d.volume_id, d.stale FROM stale d
+    WHERE NOT EXISTS (SELECT 1 FROM tasks_of_volume(d.volume_id) newer
+                      WHERE newer.job_id = d.job_id AND newer.id > d.task_id AND newer.state = 'done')
+    ORDER BY d.task_id
+    LIMIT %(limit)s
+)
+SELECT v.w_id, v.i_id, v.source, n.task_id, n.stale AS reasons
+FROM newest n JOIN volumes v ON v.id = n.volume_id
+ORDER BY n.task_id
 
 -- name: graph
 SELECT j.name, j.type, ARRAY(
@@ -61,21 +66,27 @@ WHERE t.job_id = %(job_id)s AND t.state = 'done'
   AND t.finished_at > clock_timestamp() - make_interval(secs => %(seconds)s)
 
 -- name: tasks
+-- Why a task waits is asked of those alone that are listed.
+WITH listed AS MATERIALIZED (
+    SELECT t.id
+    FROM tasks t JOIN volumes v ON v.id = t.volume_id
+    WHERE t.job_id = %(job_id)s
+      AND (%(state)s::text IS NULL OR t.state = %(state)s)
+      AND (%(code)s::text IS NULL OR t.failure_code = %(code)s OR (t.state = 'done' AND t.counters ? %(code)s))
+      AND (%(fingerprint)s::text IS NULL OR t.failure_fingerprint = %(fingerprint)s)
+      AND (%(w_id)s::text IS NULL OR v.w_id = %(w_id)s)
+      AND (%(i_id)s::text IS NULL OR v.i_id = %(i_id)s)
+    ORDER BY t.updated_at DESC, t.id DESC
+    LIMIT %(limit)s
+)
 SELECT t.id, j.name AS job, v.w_id, v.i_id, v.source, t.state, t.attempt, t.charged, t.force, t.worker_id,
        t.manifest_etag, t.config_hash, t.artefact_key, t.pages_ok, t.pages_skipped, t.pages_error, t.counters,
        t.failure_code, t.failure_stage, t.failure_message, t.failure_hint, t.failure_fingerprint,
        coalesce(t.cancel_reason, CASE WHEN t.state = 'waiting' THEN (
            SELECT string_agg(m.reason, '; ' ORDER BY m.job) FROM missing_dependencies m WHERE m.task_id = t.id) END) AS reason,
        t.created_at, t.started_at, t.finished_at, t.not_before, t.lease_expires_at
-FROM tasks t JOIN jobs j ON j.id = t.job_id JOIN volumes v ON v.id = t.volume_id
-WHERE t.job_id = %(job_id)s
-  AND (%(state)s::text IS NULL OR t.state = %(state)s)
-  AND (%(code)s::text IS NULL OR t.failure_code = %(code)s OR (t.state = 'done' AND t.counters ? %(code)s))
-  AND (%(fingerprint)s::text IS NULL OR t.failure_fingerprint = %(fingerprint)s)
-  AND (%(w_id)s::text IS NULL OR v.w_id = %(w_id)s)
-  AND (%(i_id)s::text IS NULL OR v.i_id = %(i_id)s)
+FROM listed l JOIN tasks t ON t.id = l.id JOIN jobs j ON j.id = t.job_id JOIN volumes v ON v.id = t.volume_id
 ORDER BY t.updated_at DESC, t.id DESC
-LIMIT %(limit)s
 
 -- name: workers
 SELECT w.id, j.name AS job, w.host, w.pid, w.version, w.instance_id, w.instance_type, w.lifecycle,
@@ -147,8 +158,9 @@ WITH chosen AS (
       AND (%(code)s::text IS NULL OR t.failure_code = %(code)s OR EXISTS (
           SELECT 1 FROM task_attempts a WHERE a.task_id = t.id AND a.attempt = t.attempt AND a.code = %(code)s))
       AND (%(w_id)s::text IS NULL OR (v.w_id = %(w_id)s AND v.i_id = %(i_id)s))
-      AND NOT EXISTS (SELECT 1 FROM tasks newer
-                      WHERE newer.volume_id = t.volume_id AND newer.job_id = t.job_id AND newer.id > t.id)
+      AND NOT EXISTS (SELECT 1 FROM tasks_of_volume(t.volume_id) newer
+                      WHERE newer.job_id = t.job_id AND newer.id > t.id)
+    ORDER BY t.id
     FOR NO KEY UPDATE OF t
 )
 UPDATE tasks t
@@ -162,7 +174,7 @@ RETURNING t.id, v.w_id, v.i_id, v.source, t.state
 -- name: states_of_volume
 SELECT v.w_id, v.i_id, v.source, t.state
 FROM volumes v JOIN LATERAL (
-    SELECT x.state FROM tasks x WHERE x.volume_id = v.id AND x.job_id = %(job_id)s
+    SELECT x.state FROM tasks_of_volume(v.id) x WHERE x.job_id = %(job_id)s
     ORDER BY x.finished_at IS NOT NULL, x.id DESC LIMIT 1
 ) t ON true
 WHERE v.w_id = %(w_id)s AND v.i_id = %(i_id)s

@@ -1,9 +1,13 @@
 -- name: volumes
 -- Each volume that the job has done, by its newest task that is done, a page of them at a time.
-SELECT DISTINCT ON (t.volume_id) t.volume_id, t.id AS task_id, v.w_id, v.i_id, v.source, t.manifest_etag
-FROM tasks t JOIN volumes v ON v.id = t.volume_id
-WHERE t.job_id = %(job_id)s AND t.state = 'done' AND t.volume_id > %(after)s
-ORDER BY t.volume_id, t.id DESC
+SELECT v.id AS volume_id, newest.id AS task_id, v.w_id, v.i_id, v.source, newest.manifest_etag
+FROM volumes v CROSS JOIN LATERAL (
+    SELECT t.id, t.manifest_etag FROM tasks_of_volume(v.id) t
+    WHERE t.job_id = %(job_id)s AND t.state = 'done'
+    ORDER BY t.id DESC LIMIT 1
+) newest
+WHERE v.id > %(after)s
+ORDER BY v.id
 LIMIT %(limit)s
 
 -- name: note_references

@@ -1,7 +1,3 @@
--- name: lock
--- Enqueueings follow each other, so that no two wait for each other's rows.
-SELECT pg_advisory_xact_lock(6448486)
-
 -- name: create_incoming
 CREATE TEMPORARY TABLE incoming (
     w_id text NOT NULL, i_id text NOT NULL, source text NOT NULL, manifest_etag text, replace_foreign text
@@ -17,6 +13,14 @@ ANALYZE incoming
 INSERT INTO volumes (w_id, i_id, source)
 SELECT DISTINCT w_id, i_id, source FROM incoming ORDER BY w_id, i_id, source
 ON CONFLICT (w_id, i_id, source) DO NOTHING
+
+-- name: lock_volumes
+-- In the order of their names, as they were added: two enqueueings of the same volumes follow each other, portion by
+-- portion, and what is read from here on is what the other left.
+SELECT v.id
+FROM incoming i JOIN volumes v ON v.w_id = i.w_id AND v.i_id = i.i_id AND v.source = i.source
+ORDER BY v.w_id, v.i_id, v.source
+FOR NO KEY UPDATE OF v
 
 -- name: stamp_volumes
 UPDATE volumes v
@@ -53,25 +57,37 @@ FROM (SELECT w_id, i_id, source, max(manifest_etag) AS manifest_etag, max(replac
       FROM incoming GROUP BY 1, 2, 3) i
 JOIN volumes v ON v.w_id = i.w_id AND v.i_id = i.i_id AND v.source = i.source
 LEFT JOIN LATERAL (
-    SELECT x.id, x.state, x.finished_at, x.manifest_etag, x.failure_code FROM tasks x
-    WHERE x.volume_id = v.id AND x.job_id = %(job_id)s
+    SELECT x.id, x.state, x.finished_at, x.manifest_etag, x.failure_code FROM tasks_of_volume(v.id) x
+    WHERE x.job_id = %(job_id)s
     ORDER BY x.finished_at IS NOT NULL, x.id DESC
     LIMIT 1
 ) t ON true
 LEFT JOIN LATERAL (
     -- The newest counts: its artefact took the place of those before.
-    SELECT x.stale = '{}' AS same FROM done_tasks x
-    WHERE x.volume_id = v.id AND x.job_id = %(job_id)s
-      AND x.manifest_etag = coalesce(v.manifest_etag, x.manifest_etag)
-    ORDER BY x.task_id DESC
-    LIMIT 1
+    SELECT d.stale = '{}' AS same FROM (
+        SELECT x.id FROM tasks_of_volume(v.id) x
+        WHERE x.job_id = %(job_id)s AND x.state = 'done'
+          AND x.manifest_etag = coalesce(v.manifest_etag, x.manifest_etag)
+        ORDER BY x.id DESC
+        LIMIT 1
+    ) newest JOIN done_tasks d ON d.task_id = newest.id
 ) made ON true
 LEFT JOIN LATERAL (
     SELECT a.config_hash FROM task_attempts a WHERE a.task_id = t.id ORDER BY a.attempt DESC LIMIT 1
 ) tried ON true
 
+-- name: analyze_judged
+ANALYZE judged
+
 -- name: count_verdicts
 SELECT verdict, count(*)::integer AS volumes FROM judged GROUP BY verdict
+
+-- name: lock_tasks
+-- In the order of their numbers, as everybody does who locks several.
+SELECT t.id FROM tasks t JOIN judged g ON t.id = g.task_id
+WHERE g.verdict IN ('superseded', 'unfinished')
+ORDER BY t.id
+FOR NO KEY UPDATE OF t
 
 -- name: cancel_superseded
 UPDATE tasks t
@@ -83,13 +99,13 @@ WHERE g.verdict = 'superseded' AND t.id = g.task_id AND t.finished_at IS NULL AN
 UPDATE tasks t
 SET force = true, updated_at = clock_timestamp()
 FROM judged g
-WHERE g.verdict = 'unfinished' AND t.id = g.task_id AND t.state IN ('waiting', 'queued', 'retryable_failed')
+WHERE g.verdict = 'unfinished' AND t.id = g.task_id AND t.state || '' IN ('waiting', 'queued', 'retryable_failed')
 
 -- name: note_foreign
 UPDATE tasks t
 SET adopt_foreign = %(adopt_foreign)s, replace_foreign = g.replace_foreign, updated_at = clock_timestamp()
 FROM judged g
-WHERE g.verdict = 'unfinished' AND t.id = g.task_id AND t.state IN ('waiting', 'queued', 'retryable_failed')
+WHERE g.verdict = 'unfinished' AND t.id = g.task_id AND t.state || '' IN ('waiting', 'queued', 'retryable_failed')
   AND (%(adopt_foreign)s OR g.replace_foreign IS NOT NULL)
 
 -- name: add_tasks
@@ -99,7 +115,7 @@ SELECT %(job_id)s, g.volume_id,
        CASE WHEN EXISTS (SELECT 1 FROM job_dependencies jd WHERE jd.job_id = %(job_id)s) THEN 'waiting' ELSE 'queued' END,
        %(force)s, %(adopt_foreign)s, g.replace_foreign, g.manifest_etag,
        (SELECT coalesce(max(t.attempt), 0)
-        FROM volumes w JOIN tasks t ON t.volume_id = w.id JOIN jobs same ON same.id = t.job_id
+        FROM volumes w CROSS JOIN LATERAL tasks_of_volume(w.id) t JOIN jobs same ON same.id = t.job_id
         WHERE w.w_id = v.w_id AND w.i_id = v.i_id AND same.name = %(job)s)
 FROM judged g
 JOIN volumes v ON v.id = g.volume_id
@@ -107,14 +123,20 @@ WHERE g.verdict IN ('new', 'superseded')
 ORDER BY g.volume_id
 ON CONFLICT DO NOTHING
 
+-- name: release_added
+-- As release_dependants of the task store, for the volumes of a portion. `OFFSET 0`: what each task lacks is asked for
+-- it alone, and not put together for all tasks that there are.
+UPDATE tasks t
+SET state = 'queued', updated_at = clock_timestamp()
+FROM judged g CROSS JOIN LATERAL tasks_of_volume(g.volume_id) x
+WHERE t.id = x.id AND x.job_id = %(job_id)s AND t.state || '' = 'waiting'
+  AND NOT EXISTS (SELECT 1 FROM missing_dependencies m WHERE m.task_id = x.id OFFSET 0)
+
 -- name: count_added
 SELECT t.state, count(*)::integer AS tasks
-FROM judged g JOIN tasks t ON t.job_id = %(job_id)s AND t.volume_id = g.volume_id
-WHERE g.verdict IN ('new', 'superseded') AND t.state IN ('waiting', 'queued')
+FROM judged g CROSS JOIN LATERAL tasks_of_volume(g.volume_id) t
+WHERE t.job_id = %(job_id)s AND g.verdict IN ('new', 'superseded') AND t.state IN ('waiting', 'queued')
 GROUP BY t.state
-
--- name: analyze_tables
-ANALYZE volumes, tasks, judged
 
 -- name: outbox
 SELECT t.id, v.w_id, v.i_id, v.source
@@ -124,5 +146,7 @@ ORDER BY t.id
 LIMIT %(limit)s
 
 -- name: mark_sent
-UPDATE tasks SET dispatched_at = clock_timestamp()
-WHERE id = ANY(%(ids)s) AND state = 'queued'
+WITH sent AS (
+    SELECT id FROM tasks WHERE id = ANY(%(ids)s) AND state || '' = 'queued' ORDER BY id FOR NO KEY UPDATE
+)
+UPDATE tasks t SET dispatched_at = clock_timestamp() FROM sent WHERE t.id = sent.id

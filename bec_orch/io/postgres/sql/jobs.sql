@@ -51,12 +51,18 @@ ORDER BY j.name
 UPDATE jobs SET deleted_at = clock_timestamp(), updated_at = clock_timestamp() WHERE id = %(job_id)s
 
 -- name: cancel_tasks
-WITH canceled AS (
-    UPDATE tasks
+WITH unfinished AS (
+    SELECT id FROM tasks
+    WHERE job_id = %(job_id)s AND state IN ('waiting', 'queued', 'running', 'retryable_failed')
+    ORDER BY id
+    FOR NO KEY UPDATE
+), canceled AS (
+    UPDATE tasks t
     SET state = 'canceled', cancel_reason = 'the job was deleted', finished_at = clock_timestamp(),
         lease_expires_at = NULL, updated_at = clock_timestamp()
-    WHERE job_id = %(job_id)s AND state IN ('waiting', 'queued', 'running', 'retryable_failed')
-    RETURNING id, attempt
+    FROM unfinished u
+    WHERE t.id = u.id
+    RETURNING t.id, t.attempt
 )
 UPDATE task_attempts a
 SET outcome = 'superseded', ended_at = clock_timestamp(), message = 'The job was deleted.'

@@ -15,5 +15,9 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 -- name: applied
 SELECT version FROM schema_migrations ORDER BY version
 
+-- name: analyze
+-- Not where somebody else is just at it.
+ANALYZE (SKIP_LOCKED) jobs, volumes, tasks, task_attempts, workers, queue_messages
+
 -- name: record
 INSERT INTO schema_migrations (version, name) VALUES (%(version)s, %(name)s)

@@ -59,7 +59,7 @@ WHERE t.id = %(task_id)s
 FOR NO KEY UPDATE OF v
 
 -- name: has_task
-SELECT EXISTS (SELECT 1 FROM tasks WHERE volume_id = %(volume_id)s AND job_id = %(job_id)s) AS present
+SELECT EXISTS (SELECT 1 FROM tasks_of_volume(%(volume_id)s) t WHERE t.job_id = %(job_id)s) AS present
 
 -- name: add_task
 -- A task of a job that needs others waits until `release_dependants` finds nothing missing. Attempts go on from the
@@ -67,7 +67,7 @@ SELECT EXISTS (SELECT 1 FROM tasks WHERE volume_id = %(volume_id)s AND job_id = 
 INSERT INTO tasks (job_id, volume_id, state, force, adopt_foreign, manifest_etag, attempt, dispatched_at)
 SELECT j.id, v.id, CASE WHEN needs.others THEN 'waiting' ELSE 'queued' END, %(force)s, %(adopt_foreign)s, %(manifest_etag)s,
        (SELECT coalesce(max(t.attempt), 0)
-        FROM tasks t JOIN jobs same ON same.id = t.job_id JOIN volumes w ON w.id = t.volume_id
+        FROM volumes w CROSS JOIN LATERAL tasks_of_volume(w.id) t JOIN jobs same ON same.id = t.job_id
         WHERE same.name = j.name AND w.w_id = v.w_id AND w.i_id = v.i_id),
        CASE WHEN %(dispatched)s AND NOT needs.others THEN clock_timestamp() END
 FROM jobs j
@@ -85,9 +85,9 @@ WITH RECURSIVE needed (job_id) AS (
     SELECT jd.depends_on_id FROM job_dependencies jd JOIN needed n ON n.job_id = jd.job_id
 )
 SELECT n.job_id FROM needed n JOIN volumes v ON v.id = %(volume_id)s
-WHERE 'done' = (SELECT t.state FROM tasks t WHERE t.job_id = n.job_id AND t.volume_id = v.id
+WHERE 'done' = (SELECT t.state FROM tasks_of_volume(v.id) t WHERE t.job_id = n.job_id
                 ORDER BY t.finished_at IS NOT NULL, t.id DESC LIMIT 1)
-  AND NOT EXISTS (SELECT 1 FROM tasks t WHERE t.job_id = n.job_id AND t.volume_id = v.id AND t.state = 'done'
+  AND NOT EXISTS (SELECT 1 FROM tasks_of_volume(v.id) t WHERE t.job_id = n.job_id AND t.state = 'done'
                   AND t.manifest_etag = v.manifest_etag)
 
 -- name: limit_lock_wait
@@ -98,10 +98,12 @@ SELECT set_config('lock_timeout', %(wait)s, true)
 SELECT t.id, t.state, t.token, t.charged, j.max_attempts, j.deleted_at IS NOT NULL AS job_deleted,
        extract(epoch FROM t.lease_expires_at - clock_timestamp())::float8 AS lease_left,
        extract(epoch FROM t.not_before - clock_timestamp())::float8 AS backoff_left
-FROM tasks t JOIN jobs j ON j.id = t.job_id JOIN volumes v ON v.id = t.volume_id
-WHERE t.job_id = %(job_id)s AND v.w_id = %(w_id)s AND v.i_id = %(i_id)s AND v.source = %(source)s
-ORDER BY t.finished_at IS NOT NULL, t.id DESC
-LIMIT 1
+FROM tasks t JOIN jobs j ON j.id = t.job_id
+WHERE t.id = (
+    SELECT x.id FROM volumes v CROSS JOIN LATERAL tasks_of_volume(v.id) x
+    WHERE x.job_id = %(job_id)s AND v.w_id = %(w_id)s AND v.i_id = %(i_id)s AND v.source = %(source)s
+    ORDER BY x.finished_at IS NOT NULL, x.id DESC
+    LIMIT 1)
 FOR NO KEY UPDATE OF t
 
 -- name: take
@@ -215,14 +217,14 @@ WHERE id = %(task_id)s
 -- Tasks of one volume that wait, and lack nothing any more.
 UPDATE tasks t
 SET state = 'queued', dispatched_at = NULL, updated_at = clock_timestamp()
-WHERE t.volume_id = %(volume_id)s AND t.state = 'waiting'
+WHERE t.id IN (SELECT x.id FROM tasks_of_volume(%(volume_id)s) x WHERE x.state = 'waiting') AND t.state || '' = 'waiting'
   AND NOT EXISTS (SELECT 1 FROM missing_dependencies m WHERE m.task_id = t.id)
 
 -- name: dependants_to_dispatch
 SELECT j.name AS job, v.w_id, v.i_id, v.source
-FROM job_dependencies jd
-JOIN tasks t ON t.job_id = jd.job_id JOIN jobs j ON j.id = t.job_id JOIN volumes v ON v.id = t.volume_id
-WHERE jd.depends_on_id = %(job_id)s AND t.volume_id = %(volume_id)s AND t.state = 'queued' AND t.dispatched_at IS NULL
+FROM tasks_of_volume(%(volume_id)s) t
+JOIN job_dependencies jd ON jd.job_id = t.job_id JOIN jobs j ON j.id = t.job_id JOIN volumes v ON v.id = t.volume_id
+WHERE jd.depends_on_id = %(job_id)s AND t.state = 'queued' AND t.dispatched_at IS NULL
 ORDER BY j.name
 
 -- name: fail
@@ -267,12 +269,21 @@ VALUES (%(job_id)s, sha256(convert_to(%(body)s, 'UTF8')), %(fingerprint)s, %(bod
 ON CONFLICT (job_id, body_sha256, fingerprint) DO UPDATE SET last_at = clock_timestamp()
 
 -- name: mark_dispatched
-UPDATE tasks t
-SET dispatched_at = clock_timestamp()
-FROM unnest(%(jobs)s::text[], %(w_ids)s::text[], %(i_ids)s::text[], %(sources)s::text[]) AS m (job, w_id, i_id, source)
-JOIN jobs j ON j.name = m.job AND j.deleted_at IS NULL
-JOIN volumes v ON v.w_id = m.w_id AND v.i_id = m.i_id AND v.source = m.source
-WHERE t.job_id = j.id AND t.volume_id = v.id AND t.state IN ('queued', 'retryable_failed')
+WITH named AS MATERIALIZED (
+    SELECT x.id
+    FROM unnest(%(jobs)s::text[], %(w_ids)s::text[], %(i_ids)s::text[], %(sources)s::text[])
+         AS m (job, w_id, i_id, source)
+    JOIN jobs j ON j.name = m.job AND j.deleted_at IS NULL
+    JOIN volumes v ON v.w_id = m.w_id AND v.i_id = m.i_id AND v.source = m.source
+    CROSS JOIN LATERAL tasks_of_volume(v.id) x
+    WHERE x.job_id = j.id
+), sent AS (
+    SELECT id FROM tasks
+    WHERE id IN (SELECT id FROM named) AND state || '' IN ('queued', 'retryable_failed')
+    ORDER BY id
+    FOR NO KEY UPDATE
+)
+UPDATE tasks t SET dispatched_at = clock_timestamp() FROM sent WHERE t.id = sent.id
 
 -- name: try_maintenance_lock
 SELECT pg_try_advisory_xact_lock(6448484, (%(job_id)s %% 2147483647)::integer) AS ours
@@ -281,8 +292,14 @@ SELECT pg_try_advisory_xact_lock(6448484, (%(job_id)s %% 2147483647)::integer) A
 -- As release_dependants, for all volumes of one job.
 UPDATE tasks t
 SET state = 'queued', dispatched_at = NULL, updated_at = clock_timestamp()
-WHERE t.job_id = %(job_id)s AND t.state = 'waiting'
-  AND NOT EXISTS (SELECT 1 FROM missing_dependencies m WHERE m.task_id = t.id)
+FROM (
+    SELECT w.id FROM tasks w
+    WHERE w.job_id = %(job_id)s AND w.state = 'waiting'
+      AND NOT EXISTS (SELECT 1 FROM missing_dependencies m WHERE m.task_id = w.id)
+    ORDER BY w.id
+    FOR NO KEY UPDATE OF w
+) free
+WHERE t.id = free.id
 
 -- name: undispatched
 SELECT v.w_id, v.i_id, v.source
@@ -309,8 +326,8 @@ FROM (
     SELECT d.id, v.w_id, v.i_id, v.source
     FROM tasks d JOIN volumes v ON v.id = d.volume_id
     WHERE d.job_id = %(job_id)s AND d.state = 'done'
-      AND NOT EXISTS (SELECT 1 FROM tasks newer
-                      WHERE newer.volume_id = d.volume_id AND newer.job_id = d.job_id AND newer.id > d.id
+      AND NOT EXISTS (SELECT 1 FROM tasks_of_volume(d.volume_id) newer
+                      WHERE newer.job_id = d.job_id AND newer.id > d.id
                         AND (newer.finished_at IS NULL
                              OR (newer.state = 'done' AND newer.manifest_etag = d.manifest_etag)))
     ORDER BY d.verified_at NULLS FIRST, d.id
@@ -323,16 +340,20 @@ RETURNING t.id, least.w_id, least.i_id, least.source, t.manifest_etag,
 
 -- name: doubt
 UPDATE tasks d SET verified_at = NULL
-FROM tasks t, jobs j
-WHERE t.id = %(task_id)s AND j.name = ANY(%(jobs)s) AND j.deleted_at IS NULL
-  AND d.job_id = j.id AND d.volume_id = t.volume_id AND d.state = 'done'
+FROM (
+    SELECT x.id
+    FROM tasks t CROSS JOIN LATERAL tasks_of_volume(t.volume_id) x JOIN jobs j ON j.id = x.job_id
+    WHERE t.id = %(task_id)s AND j.name = ANY(%(jobs)s) AND j.deleted_at IS NULL AND x.state = 'done'
+) inputs
+WHERE d.id = inputs.id
 
 -- name: reopen
+-- `state || ''` here and below, where a task is known by its number: see the view done_tasks.
 UPDATE tasks t
 SET state = 'canceled', cancel_reason = %(reason)s, finished_at = clock_timestamp(), updated_at = clock_timestamp()
-WHERE t.id = %(task_id)s AND t.state = 'done' AND NOT EXISTS (
-    SELECT 1 FROM tasks other
-    WHERE other.job_id = t.job_id AND other.volume_id = t.volume_id AND other.finished_at IS NULL)
+WHERE t.id = %(task_id)s AND t.state || '' = 'done' AND NOT EXISTS (
+    SELECT 1 FROM tasks_of_volume(t.volume_id) other
+    WHERE other.job_id = t.job_id AND other.finished_at IS NULL)
 RETURNING t.job_id, t.volume_id, t.manifest_etag, t.adopt_foreign
 
 -- name: given_up_to_verify
@@ -343,8 +364,8 @@ FROM (
     SELECT g.id, v.w_id, v.i_id, v.source
     FROM tasks g JOIN volumes v ON v.id = g.volume_id
     WHERE g.job_id = %(job_id)s AND g.state = 'terminal_failed' AND g.manifest_etag IS NOT NULL
-      AND NOT EXISTS (SELECT 1 FROM tasks newer
-                      WHERE newer.volume_id = g.volume_id AND newer.job_id = g.job_id AND newer.id > g.id
+      AND NOT EXISTS (SELECT 1 FROM tasks_of_volume(g.volume_id) newer
+                      WHERE newer.job_id = g.job_id AND newer.id > g.id
                         AND (newer.finished_at IS NULL OR newer.state = 'done'))
     ORDER BY g.verified_at NULLS FIRST, g.id
     LIMIT %(limit)s
@@ -355,9 +376,9 @@ RETURNING t.id, t.uid, least.w_id, least.i_id, least.source, t.manifest_etag
 
 -- name: lock_given_up
 SELECT t.volume_id FROM tasks t
-WHERE t.id = %(task_id)s AND t.state = 'terminal_failed'
-  AND NOT EXISTS (SELECT 1 FROM tasks newer
-                  WHERE newer.volume_id = t.volume_id AND newer.job_id = t.job_id AND newer.id > t.id
+WHERE t.id = %(task_id)s AND t.state || '' = 'terminal_failed'
+  AND NOT EXISTS (SELECT 1 FROM tasks_of_volume(t.volume_id) newer
+                  WHERE newer.job_id = t.job_id AND newer.id > t.id
                     AND (newer.finished_at IS NULL OR newer.state = 'done'))
 FOR NO KEY UPDATE OF t
 

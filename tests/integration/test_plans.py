@@ -1,0 +1,297 @@
+"""Plans that hold without statistics: each stored statement touches no more of a large archive than it has to.
+
+What is counted are blocks, as `EXPLAIN (ANALYZE, BUFFERS)` tells them, and never seconds. The archive has 20,000
+volumes with a task of each of three jobs. A plan that reads a job's tasks once for each volume touches millions.
+"""
+
+import datetime as dt
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from bec_orch.io.postgres.sql_files import sql_folder, statements
+from tests.archive_rows import SOURCE, Statistics, fill
+from tests.conftest import TEMPLATE
+
+VOLUMES = 20_000
+# A statement about one volume or task reads a few rows of each table; one block is read more than once.
+FEW = 300
+# Blocks for each row of a portion: its volume, its tasks, and the indexes that a change goes through.
+A_ROW = 60
+PORTION = 1000
+WHOLE = A_ROW * VOLUMES
+# Ends a quadratic plan, so that the test fails in its time.
+_LIMIT = "20s"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A statement with what it is given, and the most blocks that it may touch. `first` runs before it."""
+
+    file: str
+    name: str
+    most: int
+    given: dict[str, Any] = field(default_factory=dict)
+    first: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.file}.{self.name}"
+
+
+PORTION_GIVEN = {
+    "w_ids": [f"W{n // 20}" for n in range(PORTION)],
+    "i_ids": [f"I{n}" for n in range(PORTION)],
+    "sources": [SOURCE] * PORTION,
+    "jobs": ["ocr"] * PORTION,
+    "limit": PORTION,
+}
+ONE = {"w_id": "W500", "i_id": "I10001", "source": SOURCE, "volume_id": 10_001}
+# What fits one statement, and not the others that take a value of the same name.
+RUNNING = {"task_id": 1007}
+MESSAGE = {"id": 1, "reason": "{}", "limit": 1}
+OWN: dict[str, dict[str, Any]] = {
+    "deaths.queue_again": {**RUNNING, "charged": 1},
+    "deaths.give_up": {**RUNNING, "charged": 1},
+    "jobs.add_dependencies": {"job_id": 1, "from_ids": [3]},
+    "queue.receive": MESSAGE,
+    "queue.change_visibility": MESSAGE,
+    "queue.delete": MESSAGE,
+    "queue.dead_letter": MESSAGE,
+    "tasks.give_back": RUNNING,
+    "tasks.put_to_wait": RUNNING,
+    "tasks.reject_message": {"code": "E_X", "fingerprint": "f"},
+    "tasks.done_to_verify": {"limit": 5},
+    "tasks.given_up_to_verify": {"job_id": 1, "limit": 5},
+    "tasks.doubt": {"jobs": ["lines"]},
+}
+LOADED = ("enqueue.create_incoming", "*incoming")
+JUDGED = (*LOADED, "enqueue.judge")
+GIVEN: dict[str, Any] = {
+    "activities": "[]",
+    "after": 0,
+    "artefact_key": "k",
+    "attempt": 1,
+    "base": 1.0,
+    "before": dt.datetime(2100, 1, 1, tzinfo=dt.UTC),
+    "bodies": ["{}"] * PORTION,
+    "body": "{}",
+    "cap": 2.0,
+    "charged": True,
+    "code": None,
+    "code_version": "1",
+    "config": "{}",
+    "config_hash": "h1",
+    "counters": "{}",
+    "dead": False,
+    "delay": 0.0,
+    "dispatched": False,
+    "fingerprint": None,
+    "force": False,
+    "from_ids": [1],
+    "grace": 0.0,
+    "hint": "",
+    "host": "h",
+    "i_id": None,
+    "id": "w1",
+    "ids": list(range(1, PORTION)),
+    "inputs": "{}",
+    "instance_id": None,
+    "instance_type": None,
+    "job": "ocr",
+    "job_ids": [2],
+    "lease": 60.0,
+    "lifecycle": None,
+    "limit": 50,
+    "lost_after": 60.0,
+    "manifest_etag": "etag1",
+    "max_attempts": 3,
+    "max_page_error_rate": 0.1,
+    "message": "m",
+    "metrics": None,
+    "models": "[]",
+    "name": "ocr",
+    "names": ["ocr"],
+    "nb_pages": 3,
+    "outcome": "done",
+    "overdue": 900.0,
+    "page": 1,
+    "pages": [1],
+    "pages_error": 0,
+    "pages_ok": 3,
+    "pages_skipped": 0,
+    "pid": 1,
+    "queue": "lines",
+    "reason": "r",
+    "receipt": UUID(int=0),
+    "redispatch_after": 900.0,
+    "retryable": True,
+    "seconds": 300.0,
+    "source": SOURCE,
+    "stage": "run",
+    "stale": False,
+    "state": None,
+    "stopped": True,
+    "task_id": 30_001,
+    "token": UUID(int=0),
+    "type": "ocrv1",
+    "values": ["60000"],
+    "version": "1",
+    "versions": ["{}"] * (PORTION - 1),
+    "visibility": 60.0,
+    "volume_id": 10_001,
+    "w_id": None,
+    "wait": "5s",
+    "worker_id": "w1",
+}
+
+# What goes over a whole job, or over all, in one statement.
+WHOLES = {
+    "audit": ("states", "done_twice", "unfinished_twice", "left_behind"),
+    "discovery": (
+        *("task_states", "volume_states", "page_errors", "stale", "graph", "recent_pages", "tasks", "errors"),
+        *("expected_messages", "redrive"),
+    ),
+    "jobs": ("cancel_tasks", "count_unfinished"),
+    "tasks": ("expire", "release_waiting", "undispatched", "unfinished"),
+    "queue": ("stats", "dead_letters", "purge"),
+}
+# What goes over a portion of rows.
+PORTIONS: dict[str, dict[str, Any]] = {
+    "audit.hinted": PORTION_GIVEN,
+    "audit.tasks_of": PORTION_GIVEN,
+    "audit.to_be_hinted": {"limit": PORTION, "before": dt.datetime(2100, 1, 1, tzinfo=dt.UTC)},
+    "audit.done": {"limit": PORTION, "after": 20_000},
+    "done.volumes": {"limit": PORTION, "after": 5_000},
+    "done.note_references": {"task_ids": list(range(1, PORTION))},
+    "tasks.mark_dispatched": PORTION_GIVEN,
+    "enqueue.mark_sent": {"ids": list(range(20_003, 20_003 + 10 * PORTION, 10))},
+    "queue.send": {},
+    "queue.peek": {"limit": PORTION},
+    "queue.bodies": {"limit": PORTION},
+    "queue.peek_dead": {"limit": PORTION},
+    "queue.revive": {},
+    "enqueue.outbox": {"limit": PORTION},
+}
+# Statements of a portion that is being enqueued, and what runs before.
+ENQUEUEING = {
+    "add_volumes": LOADED,
+    "lock_volumes": LOADED,
+    "stamp_volumes": LOADED,
+    "note_intro": LOADED,
+    "judge": LOADED,
+    "count_verdicts": JUDGED,
+    "lock_tasks": JUDGED,
+    "cancel_superseded": JUDGED,
+    "force_unfinished": JUDGED,
+    "add_tasks": JUDGED,
+    "release_added": JUDGED,
+    "count_added": JUDGED,
+}
+# No plan to look at: what makes tables, locks, notifies, copies, or sets.
+WITHOUT_PLAN = {
+    "enqueue": ("create_incoming", "copy_incoming", "analyze_incoming", "analyze_judged"),
+    "queue": ("wake", "listen"),
+    "migrations": ("has_table", "lock", "create_table", "applied", "record", "analyze"),
+    "session": ("limit",),
+    "jobs": ("lock",),
+    "tasks": ("limit_lock_wait", "try_maintenance_lock", "now"),
+}
+
+
+def words(by_file: Mapping[str, Sequence[str]]) -> list[str]:
+    return [f"{file}.{name}" for file, names in by_file.items() for name in names]
+
+
+LISTED = {*words(WHOLES), *PORTIONS, *words({"enqueue": list(ENQUEUEING)}), *words(WITHOUT_PLAN)}
+
+
+def cases() -> Iterator[Case]:
+    """Give every stored statement with its bound: what is on no list is about one volume, task or message."""
+    for file, names in WHOLES.items():
+        for name in names:
+            yield Case(file, name, WHOLE)
+    for word, given in PORTIONS.items():
+        file, name = word.split(".")
+        yield Case(file, name, A_ROW * PORTION, given)
+    for name, first in ENQUEUEING.items():
+        yield Case("enqueue", name, A_ROW * PORTION, {**PORTION_GIVEN, "pages": 1}, first)
+    for file in sorted(path.name.removesuffix(".sql") for path in sql_folder().iterdir() if path.name.endswith(".sql")):
+        for name in statements(file):
+            if f"{file}.{name}" not in LISTED:
+                yield Case(file, name, FEW, {**ONE, **OWN.get(f"{file}.{name}", {})})
+
+
+@pytest.fixture(scope="module", params=Statistics)
+def archive(server: str, request: pytest.FixtureRequest) -> Iterator[psycopg.Connection[Any]]:
+    """A database with the archive in it; what a test changes is undone."""
+    statistics: Statistics = request.param
+    name = f"plans_{statistics.name.lower()}"
+    with psycopg.connect(server, autocommit=True) as other:
+        database, template = sql.Identifier(name), sql.Identifier(TEMPLATE)
+        other.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(database, template))
+        info = psycopg.conninfo.make_conninfo(server, dbname=name)
+        with psycopg.connect(info, prepare_threshold=None) as connection:
+            fill(connection, VOLUMES, statistics)
+            connection.commit()
+            yield connection
+        other.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(database))
+
+
+def blocks(connection: psycopg.Connection[Any], case: Case) -> int:
+    """Run a statement, and count the blocks that it touched."""
+    given = {**GIVEN, "job_id": 2, **case.given}
+    try:
+        connection.execute(sql.SQL("SET LOCAL statement_timeout = {}").format(_LIMIT))
+        for word in case.first:
+            before(connection, word, given)
+        explained = b"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + statements(case.file)[case.name]
+        row = connection.execute(explained, given).fetchone()
+    finally:
+        connection.rollback()
+    assert row
+    plan = row[0][0]["Plan"]
+    return sum(plan[f"{kind} {what} Blocks"] for kind in ("Shared", "Local") for what in ("Hit", "Read"))
+
+
+def before(connection: psycopg.Connection[Any], word: str, given: dict[str, Any]) -> None:
+    if word != "*incoming":
+        file, name = word.split(".")
+        connection.execute(statements(file)[name], given)
+        return
+    with connection.cursor() as cursor, cursor.copy(statements("enqueue")["copy_incoming"]) as copy:
+        for w_id, i_id in zip(given["w_ids"], given["i_ids"], strict=True):
+            copy.write_row((w_id, i_id, SOURCE, None))
+    connection.execute(statements("enqueue")["analyze_incoming"])
+
+
+def test_each_statement_touches_no_more_than_it_must(archive: psycopg.Connection[Any]) -> None:
+    over: dict[str, str] = {}
+    for case in cases():
+        try:
+            touched: int | str = blocks(archive, case)
+        except psycopg.errors.QueryCanceled:
+            touched = f"more than can be touched in {_LIMIT}"
+        if isinstance(touched, str) or touched > case.most:
+            over[str(case)] = f"{touched} of {case.most}"
+    assert over == {}, json.dumps(over, indent=1)
+
+
+def test_a_renewal_changes_no_index(archive: psycopg.Connection[Any]) -> None:
+    indexed = archive.execute(
+        "SELECT string_agg(indexdef, ' ') FROM pg_indexes WHERE tablename = 'tasks' AND schemaname = 'public'"
+    ).fetchone()
+    archive.rollback()
+    assert indexed
+    assert not {"lease_expires_at", "updated_at"} & set(re.findall(r"\w+", indexed[0]))
+
+
+def test_every_list_names_statements_that_there_are() -> None:
+    unknown = [word for word in LISTED if word.split(".")[1] not in statements(word.split(".")[0])]
+    assert unknown == []
