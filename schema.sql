@@ -25,8 +25,8 @@ INSERT INTO schema_migrations (version, name) VALUES
     (3, 'heard_since'),
     (4, 'references'),
     (5, 'deaths'),
-    (6, 'plans'),
-    (7, 'identity');
+    (6, 'identity'),
+    (7, 'plans');
 
 CREATE TABLE database_identity (
     identity uuid NOT NULL DEFAULT gen_random_uuid(),

@@ -14,7 +14,7 @@ REVOKE ALL ON ALL TABLES IN SCHEMA public FROM bec_worker;
 REVOKE CREATE ON SCHEMA public FROM PUBLIC, bec_worker;
 GRANT USAGE ON SCHEMA public TO bec_worker;
 
-GRANT SELECT ON schema_migrations, jobs, job_dependencies, volumes, tasks, missing_dependencies TO bec_worker;
+GRANT SELECT ON schema_migrations, database_identity, jobs, job_dependencies, volumes, tasks, missing_dependencies TO bec_worker;
 
 -- What workers of the job make artefacts with now.
 GRANT UPDATE (models, code_version) ON jobs TO bec_worker;
@@ -27,14 +27,14 @@ GRANT SELECT (id, heartbeat_at, heard_since, stopped_at),
       UPDATE (heartbeat_at, heard_since, activities, stopped_at, stop_reason)
     ON workers TO bec_worker;
 
-GRANT INSERT (job_id, volume_id, state, force, manifest_etag, attempt, dispatched_at),
+GRANT INSERT (job_id, volume_id, state, force, adopt_foreign, manifest_etag, attempt, dispatched_at),
       UPDATE (state, manifest_etag, attempt, charged, token, worker_id, lease_expires_at, not_before, dispatched_at,
               cancel_reason, failure_code, failure_stage, failure_message, failure_fingerprint, failure_hint,
               config_hash, code_version, models, inputs, artefact_key, pages_ok, pages_skipped, pages_error, counters,
               updated_at, started_at, finished_at, verified_at)
     ON tasks TO bec_worker;
 
-GRANT SELECT (task_id, attempt, token, config, config_hash, outcome, died_at),
+GRANT SELECT (task_id, attempt, token, config, config_hash, outcome, charged, code, died_at),
       INSERT (task_id, attempt, job_id, worker_id, token, config, config_hash),
       UPDATE (token, ended_at, outcome, charged, code, stage, message, fingerprint, metrics, died_at)
     ON task_attempts TO bec_worker;

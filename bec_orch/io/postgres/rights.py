@@ -19,6 +19,7 @@ _ALL = "*"
 # By table and privilege: the columns, or all of them; none for a privilege that knows no columns.
 _NEEDED: Mapping[str, Mapping[str, str]] = {
     "schema_migrations": {"SELECT": _ALL},
+    "database_identity": {"SELECT": _ALL},
     "jobs": {"SELECT": _ALL, "UPDATE": "models code_version"},
     "job_dependencies": {"SELECT": _ALL},
     "missing_dependencies": {"SELECT": _ALL},
@@ -30,14 +31,14 @@ _NEEDED: Mapping[str, Mapping[str, str]] = {
     },
     "tasks": {
         "SELECT": _ALL,
-        "INSERT": "job_id volume_id state force manifest_etag attempt dispatched_at",
+        "INSERT": "job_id volume_id state force adopt_foreign manifest_etag attempt dispatched_at",
         "UPDATE": "state manifest_etag attempt charged token worker_id lease_expires_at not_before dispatched_at"
         " cancel_reason failure_code failure_stage failure_message failure_fingerprint failure_hint"
         " config_hash code_version models inputs artefact_key pages_ok pages_skipped pages_error counters"
         " updated_at started_at finished_at verified_at",
     },
     "task_attempts": {
-        "SELECT": "task_id attempt token config config_hash outcome died_at",
+        "SELECT": "task_id attempt token config config_hash outcome charged code died_at",
         "INSERT": "task_id attempt job_id worker_id token config config_hash",
         "UPDATE": "token ended_at outcome charged code stage message fingerprint metrics died_at",
     },
