@@ -5,7 +5,6 @@ at. So each process notes its tasks, and the pages in work, in a small file that
 locks is that of a process that died, and tells at which pages.
 """
 
-import fcntl
 import json
 import os
 import threading
@@ -17,6 +16,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from bec_orch.core.locks import for_its_owner, require_exclusion, try_lock
 from bec_orch.core.models import Claim, Page
 from bec_orch.errors import DatabaseRefused
 
@@ -60,6 +60,10 @@ class FlightRecorder:
 
     Args:
         folder: where the record lies, on a disk of this machine.
+
+    Raises:
+        OSError: the folder cannot be written.
+        ConfigError: its disk has no locks (E_NO_LOCKS): the others would take this process for dead.
     """
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
@@ -69,16 +73,25 @@ class FlightRecorder:
         self._ended = 0
         self._closed = False
         self._path = folder / f"flight-{os.getpid()}-{uuid.uuid4().hex[:8]}.json"
-        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-        self._write()
+        # Under another name until it is locked: nobody takes it for one that was left.
+        fresh = self._path.with_suffix(".new")
+        self._file = open(fresh, "xb+", buffering=0, opener=for_its_owner)  # noqa: SIM115  (open while this recorder is)
+        try:
+            try_lock(self._file)
+            require_exclusion(fresh)
+            self._write()
+            fresh.rename(self._path)
+        except BaseException:
+            self._file.close()
+            fresh.unlink()
+            raise
 
     def close(self) -> None:
         """Remove the record, unless an attempt is still on it: then somebody is to read it."""
         with self._lock:
             if not self._entries:
                 self._path.unlink(missing_ok=True)
-            os.close(self._file)
+            self._file.close()
             self._closed = True
 
     @contextmanager
@@ -155,8 +168,8 @@ class FlightRecorder:
         # needs no room on the disk that it does not have.
         flights = [asdict(entry.flight) for entry in self._entries.values()]
         text = json.dumps({"pid": os.getpid(), "ended": self._ended, "flights": flights})
-        os.pwrite(self._file, text.encode(), 0)
-        os.ftruncate(self._file, len(text))
+        os.pwrite(self._file.fileno(), text.encode(), 0)
+        self._file.truncate(len(text))
 
 
 def left_records(folder: Path) -> Iterator[LeftRecord]:
@@ -164,14 +177,11 @@ def left_records(folder: Path) -> Iterator[LeftRecord]:
     for path in sorted(folder.glob(_NAME)):
         try:
             file = path.open("rb+")
-        except FileNotFoundError:
+        except (FileNotFoundError, PermissionError):  # read by now, or another user's to read
             continue
         with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            yield _parsed(path, file.read())
+            if try_lock(file):
+                yield _parsed(path, file.read())
 
 
 def _parsed(path: Path, data: bytes) -> LeftRecord:

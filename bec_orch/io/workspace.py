@@ -1,6 +1,5 @@
 """The lock of a workspace: at most one `bec run` works in a folder at a time."""
 
-import fcntl
 import os
 import re
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from bec_orch.core.locks import open_lock, require_exclusion, try_lock
 from bec_orch.core.wording import said
 from bec_orch.errors import FREE_SPACE, NO_ROOM, DiskFullError, UsageError
 
@@ -32,12 +32,13 @@ class WorkspaceLock:
         """Take the lock.
 
         Raises:
-            UsageError: another process has it (E_WORKSPACE_BUSY), or the folder cannot be written (E_WORKSPACE).
+            UsageError: another process has it (E_WORKSPACE_BUSY), the folder cannot be written (E_WORKSPACE), or its
+                disk has no locks (E_NO_LOCKS).
             DiskFullError: there is no room in it.
         """
         with self._folder_errors():
             self._folder.mkdir(parents=True, exist_ok=True)
-            file = (self._folder / LOCK_FILE).open("ab+", buffering=0)
+            file = open_lock(self._folder / LOCK_FILE)
         try:
             self._lock(file)
         except BaseException:
@@ -54,11 +55,14 @@ class WorkspaceLock:
             self._file = None
 
     def _lock(self, file: IO[bytes]) -> None:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise self._busy(file) from error
         with self._folder_errors():
+            if not try_lock(file):
+                raise self._busy(file)
+            require_exclusion(self._folder / LOCK_FILE)
+            if os.geteuid() == 0:
+                # So that who owns the folder can take the lock again when root is gone.
+                owner = self._folder.stat()
+                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
             self._refuse_foreign(file)
             file.truncate(0)
             file.write(f"{os.getpid()}\n".encode())

@@ -15,6 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from bec_orch.io.postgres.connection import libpq_variables
 from tests.acceptance.conftest import WAIT, Start, pages_done, wait_for, write_scans
+from tests.postmasters import servers, until
 
 # A cluster and its write-ahead log take about 40 MB.
 _DISK = "96m"
@@ -130,3 +131,52 @@ def test_a_disk_that_is_full_before_the_run_is_told(start: Start, gate: Path, tm
         f"error E_DISK_FULL: There is no room in {small_disk}.",
         "hint: Free space, then run the same command again: what was finished is kept.",
     ]
+
+
+def test_a_killed_run_leaves_no_database_behind(start: Start, gate: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    process = start(*arguments(tmp_path, gate, out))
+    wait_for(gate / "reached", process)
+    assert servers(out)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    until(lambda: not servers(out))
+    (gate / "open").touch()
+    again = start(*arguments(tmp_path, gate, out))
+    told, err = again.communicate(timeout=WAIT)
+    assert again.returncode == 0, err
+    assert "2 volumes   2 done       8      80             0" in told
+    assert not servers(out)
+
+
+def test_a_copy_of_a_workspace_at_work_is_refused(start: Start, gate: Path, tmp_path: Path) -> None:
+    out, copy = tmp_path / "out", tmp_path / "copy"
+    process = start(*arguments(tmp_path, gate, out))
+    wait_for(gate / "reached", process)
+    subprocess.run(["cp", "-a", out, copy], check=True)  # noqa: S607
+    looking = start("--home", copy, "jobs", "list")
+    told, err = looking.communicate(timeout=WAIT)
+    assert (looking.returncode, told) == (2, "")
+    assert err.startswith(f"error E_PG_COPY: The database in {copy}/pg is a copy")
+    (gate / "open").touch()
+    _, err = process.communicate(timeout=WAIT)
+    assert process.returncode == 0, err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can work in another user's workspace")
+def test_root_leaves_a_users_workspace_alone(start: Start, gate: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (gate / "open").touch()
+    first = start(*arguments(tmp_path, gate, out))
+    assert first.wait(WAIT) == 0
+    (out / "run.lock").unlink()
+    subprocess.run(["chown", "-R", "nobody", out], check=True)  # noqa: S607
+    for command in (arguments(tmp_path, gate, out), ("--home", out, "jobs", "list")):
+        process = start(*command)
+        told, err = process.communicate(timeout=WAIT)
+        assert (process.returncode, told) == (2, "")
+        assert err.splitlines() == [
+            f"error E_PG_OWNER: The database in {out}/pg belongs to nobody.",
+            "hint: Run as that user: `sudo -u nobody bec ...`.",
+        ]
+    assert {path.owner() for path in (out, *out.rglob("*"))} == {"nobody"}

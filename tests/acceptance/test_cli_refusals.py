@@ -22,6 +22,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from tests.acceptance.conftest import ROOT, Bec, Ended, ok
 from tests.aws import Aws
+from tests.postmasters import hba_file
 from tests.tcp_faults import TcpFaults, tcp_faults
 
 DEPLOY = ROOT / "deploy"
@@ -120,13 +121,13 @@ def password(conninfo: str) -> Iterator[str]:
     """The right password of the user `locked`, whom the server asks for it."""
     name = "bec_locked"
     with psycopg.connect(conninfo, autocommit=True) as connection:
-        (hba,) = connection.execute("SHOW hba_file").fetchone() or ("",)
-        before = Path(hba).read_text()
-        Path(hba).write_text(f"local all {name} scram-sha-256\n{before}")
+        hba = hba_file(conninfo)
+        before = hba.read_text()
+        hba.write_text(f"local all {name} scram-sha-256\n{before}")
         connection.execute("SELECT pg_reload_conf()")
         connection.execute(f"CREATE ROLE {name} LOGIN SUPERUSER PASSWORD 'right'".encode())
         yield "right"
-        Path(hba).write_text(before)
+        hba.write_text(before)
         connection.execute("SELECT pg_reload_conf()")
         connection.execute(f"DROP ROLE {name}".encode())
 

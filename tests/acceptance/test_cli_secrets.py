@@ -21,6 +21,7 @@ from psycopg.conninfo import conninfo_to_dict
 from tests.acceptance.conftest import Bec, Ended, Start, ok, wait_for, write_scans
 from tests.acceptance.test_cli_fleet import UP, job  # noqa: F401  (a fixture)
 from tests.aws import Aws
+from tests.postmasters import hba_file
 
 PASSWORD = "canary-9f\"x 'y\\z%s"  # noqa: S105  (a canary)
 KEY, TOKEN, URL_PASSWORD = "canary-key-4Hq", "canary-token-7Wz", "canary-in-url"
@@ -73,12 +74,12 @@ def password_asked(conninfo: str, server: str) -> Iterator[str]:
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute("SET password_encryption = 'scram-sha-256'")
         connection.execute(sql.SQL("CREATE ROLE keeper SUPERUSER LOGIN PASSWORD {}").format(sql.Literal(PASSWORD)))
-        [file] = connection.execute("SHOW hba_file").fetchone() or ()
-        before = Path(file).read_text()
-        Path(file).write_text(f"local all keeper scram-sha-256\n{before}")
+        file = hba_file(server)
+        before = file.read_text()
+        file.write_text(f"local all keeper scram-sha-256\n{before}")
         connection.execute("SELECT pg_reload_conf()")
         yield conninfo
-        Path(file).write_text(before)
+        file.write_text(before)
         connection.execute("SELECT pg_reload_conf()")
         connection.execute("DROP ROLE keeper")
 

@@ -1,6 +1,13 @@
-"""Fixtures of the tests that look at tables."""
+"""Fixtures of the tests that look at tables, and homes of the embedded PostgreSQL."""
 
-from collections.abc import Callable
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
@@ -8,6 +15,8 @@ import pytest
 from bec_orch.core.models import Job
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.db import DBClient, RetryPolicy
+from bec_orch.io.postgres.embedded import EmbeddedPostgres
+from tests.postmasters import servers
 
 SOURCE = "folder+file:///scans"
 
@@ -55,3 +64,25 @@ def add_job(store: DBClient, sql: Sql) -> Callable[..., Job]:
 @pytest.fixture
 def job(add_job: Callable[..., Job]) -> Job:
     return add_job()
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Path]:
+    """A home with a cluster in it, not running: tests copy it, because making one takes a second."""
+    home = Path(tempfile.mkdtemp(prefix="bec-cluster-"))
+    with EmbeddedPostgres(home):
+        pass
+    yield home
+    shutil.rmtree(home)
+
+
+@pytest.fixture
+def home(cluster: Path) -> Iterator[Path]:
+    """A home of one's own with a cluster in it, not running."""
+    folder = Path(tempfile.mkdtemp(prefix="bec-home-"))
+    subprocess.run(["cp", "-a", f"{cluster}/.", str(folder)], check=True)  # noqa: S607
+    yield folder
+    for left in servers(folder):  # of a test that failed
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(left, signal.SIGKILL)
+    shutil.rmtree(folder)

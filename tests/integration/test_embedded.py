@@ -6,96 +6,24 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import psutil
 import psycopg
-import psycopg.conninfo
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from bec_orch.errors import BecError, ConfigError, DatabaseError, DatabaseRefused, DiskFullError
+from bec_orch.io.postgres import address as address_module
 from bec_orch.io.postgres import embedded as embedded_module
 from bec_orch.io.postgres import programs as pg_programs
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.embedded import EmbeddedPostgres
 from bec_orch.io.postgres.programs import PgPrograms
-
-USER_PROCESS = """
-import sys
-from pathlib import Path
-from bec_orch.io.postgres.embedded import EmbeddedPostgres
-with EmbeddedPostgres(Path(sys.argv[1])) as server:
-    print(server.conninfo, flush=True)
-    sys.stdin.readline()
-"""
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Path]:
-    """A home with a cluster in it, not running: tests copy it, because making one takes a second."""
-    home = Path(tempfile.mkdtemp(prefix="bec-cluster-"))
-    with EmbeddedPostgres(home):
-        pass
-    yield home
-    shutil.rmtree(home)
-
-
-@pytest.fixture
-def home(cluster: Path) -> Iterator[Path]:
-    """A home of one's own with a cluster in it, not running."""
-    folder = Path(tempfile.mkdtemp(prefix="bec-home-"))
-    subprocess.run(["cp", "-a", f"{cluster}/.", str(folder)], check=True)  # noqa: S607
-    yield folder
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        os.kill(postmaster(folder), signal.SIGKILL)  # a test that failed may have left it running
-    shutil.rmtree(folder)
-
-
-def postmaster(home: Path) -> int:
-    return int((home / "pg" / "data" / "postmaster.pid").read_text().splitlines()[0])
-
-
-def kill(home: Path) -> None:
-    """Kill a server, and wait until the process is gone."""
-    process = psutil.Process(postmaster(home))
-    process.kill()
-    with contextlib.suppress(psutil.NoSuchProcess):
-        while process.status() != psutil.STATUS_ZOMBIE:
-            time.sleep(0.01)
-
-
-def ask(conninfo: str) -> str:
-    with psycopg.connect(conninfo) as connection:
-        row = connection.execute("SELECT current_database()").fetchone()
-    assert row
-    return str(row[0])
-
-
-def answers(conninfo: str) -> bool:
-    try:
-        return ask(conninfo) == "bec"
-    except psycopg.OperationalError:
-        return False
-
-
-def start_user(home: Path) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-c", USER_PROCESS, str(home)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-
-
-def first_line(process: "subprocess.Popen[str]") -> str:
-    assert process.stdout
-    return process.stdout.readline().strip()
-
-
-def end(process: "subprocess.Popen[str]") -> None:
-    process.communicate("\n", timeout=30)
+from tests.postmasters import answers, ask, end, first_line, kill, note_of_a_crash, postmaster, start_user
 
 
 class TestLife:
@@ -143,16 +71,42 @@ class TestLife:
         end(users[1])
         assert not answers(conninfo)
 
-    def test_deep_folder_has_its_socket_elsewhere(self, cluster: Path) -> None:
-        with tempfile.TemporaryDirectory(prefix="bec-deep-") as folder:
-            home = Path(folder) / ("deep" * 30)
-            home.mkdir(parents=True)
-            subprocess.run(["cp", "-a", f"{cluster}/.", str(home)], check=True)  # noqa: S607
-            with EmbeddedPostgres(home) as server:
-                assert ask(server.conninfo) == "bec"
-                sockets = psycopg.conninfo.conninfo_to_dict(server.conninfo)["host"]
-            assert not str(sockets).startswith(folder)
-            shutil.rmtree(str(sockets))
+    def test_deep_folder_is_reached_through_a_link_of_ones_own(
+        self, cluster: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        temporary = tmp_path / "t"
+        temporary.mkdir()
+        monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+        home = tmp_path / ("deep" * 30)
+        home.mkdir()
+        subprocess.run(["cp", "-a", f"{cluster}/.", str(home)], check=True)  # noqa: S607
+        with EmbeddedPostgres(home) as server, EmbeddedPostgres(home) as second:
+            assert ask(server.conninfo) == ask(second.conninfo) == "bec"
+            links = [Path(str(conninfo_to_dict(each.conninfo)["host"])) for each in (server, second)]
+            assert [link.resolve() for link in links] == [home / "pg" / "run"] * 2
+            assert links[0] != links[1]
+            assert all(link.parent.stat().st_mode & 0o777 == 0o700 for link in links)
+        assert not list(temporary.iterdir())
+
+    def test_link_that_was_cleared_away_is_made_again(
+        self, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(address_module, "_LONGEST", len(str(tmp_path)) + 40)
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        deep = home / ("d" * len(str(tmp_path)))
+        (home / "pg").rename(deep.mkdir() or deep / "pg")  # type: ignore[func-returns-value]
+        with EmbeddedPostgres(deep) as server:
+            [temporary] = tmp_path.iterdir()
+            shutil.rmtree(temporary)
+            assert not answers(server.conninfo)
+            server.mend(DatabaseError("away", code="E_DB_AWAY"))
+            assert ask(server.conninfo) == "bec"
+
+    def test_path_that_stays_too_long_is_told(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(address_module, "_LONGEST", 10)
+        with pytest.raises(ConfigError, match="too long") as caught:
+            EmbeddedPostgres(home).start()
+        assert caught.value.code == "E_PG_HOME"
 
 
 class TestAccidents:
@@ -170,9 +124,10 @@ class TestAccidents:
         os.kill(postmaster(home), signal.SIGKILL)
         server.stop()
 
-    def test_pid_file_of_another_process(self, home: Path) -> None:
+    def test_pid_file_whose_number_another_process_has(self, home: Path) -> None:
         stale = home / "pg" / "data" / "postmaster.pid"
-        stale.write_text(f"{os.getpid()}\n{home}/pg/data\n1700000000\n5432\n/nowhere\n\n  1 1\nready\n")
+        stale.write_text(f"{os.getpid()}\n{home}/pg/data\n1700000000\n5432\n../run\n\n  1 1\nready\n")
+        note_of_a_crash(home)
         with EmbeddedPostgres(home) as server:
             assert ask(server.conninfo) == "bec"
 
@@ -211,6 +166,14 @@ class TestAccidents:
         assert caught.value.code == "E_PG_VERSION"
         assert caught.value.hint
 
+    @pytest.mark.parametrize("content", ["", None], ids=["empty", "missing"])
+    def test_version_file_that_a_crash_cut_short(self, home: Path, content: str | None) -> None:
+        file = home / "pg" / "data" / "PG_VERSION"
+        file.unlink() if content is None else file.write_text(content)
+        with pytest.raises(ConfigError, match=r"PG_VERSION is (empty|missing): ") as caught:
+            EmbeddedPostgres(home).start()
+        assert caught.value.code == "E_PG_DAMAGED"
+
     def test_folder_of_something_else(self, home: Path) -> None:
         (home / "pg" / "data" / "global" / "pg_control").unlink()
         with pytest.raises(DatabaseError) as caught:
@@ -246,7 +209,7 @@ class TestAccidents:
             EmbeddedPostgres(home).start()
 
     def test_full_disk_while_the_data_folder_is_filled(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        def full(*_: object) -> None:
+        def full(*_: object, **__: object) -> None:
             raise DatabaseError("PostgreSQL's initdb failed: No space left on device", code="E_PG_START")
 
         monkeypatch.setattr(PgPrograms, "run", full)
@@ -259,12 +222,6 @@ class TestAccidents:
         with EmbeddedPostgres(home)._start_lock(), pytest.raises(DatabaseError) as caught:
             EmbeddedPostgres(home).start()
         assert caught.value.code == "E_PG_BUSY"
-
-    def test_socket_folder_of_somebody_else(self, tmp_path: Path) -> None:
-        (tmp_path / "real").mkdir()
-        (tmp_path / "link").symlink_to(tmp_path / "real")
-        with pytest.raises(ConfigError):
-            embedded_module._refuse_foreign(tmp_path / "link")
 
 
 class TestMending:
@@ -292,10 +249,7 @@ class TestMending:
         assert ask(server.conninfo) == "bec"
         assert len(server._deaths) == 1
 
-    def test_server_that_cannot_be_started_again_is_a_refusal(
-        self, home: Path, database: Database, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(embedded_module, "_STARTS_AFTER_CRASH", 4)
+    def test_server_that_cannot_be_started_again_is_a_refusal(self, home: Path, database: Database) -> None:
         look(database)
         control = home / "pg" / "data" / "global" / "pg_control"
         kill(home)
@@ -371,29 +325,11 @@ class TestPrograms:
         programs = PgPrograms()
         programs.own(tmp_path)
         (tmp_path / "file").touch()
-        with pytest.raises(DatabaseError, match=r"error: .* exists but is not empty$"):
-            programs.run("initdb", "-D", str(tmp_path))
-
-    def test_folders_above_are_opened_only_where_they_are_shut(self, tmp_path: Path) -> None:
-        shut, inner = tmp_path / "shut", tmp_path / "shut" / "inner"
-        inner.mkdir(parents=True)
-        shut.chmod(0o700)
-        inner.chmod(0o700)
-        pg_programs._let_through(inner)
-        assert shut.stat().st_mode & 0o777 == 0o701
-        assert inner.stat().st_mode & 0o777 == 0o700
-
-    def test_folder_above_that_cannot_be_opened(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        (tmp_path / "shut" / "inner").mkdir(parents=True)
-        (tmp_path / "shut").chmod(0o700)
-
-        def refuse(*_: object) -> None:
-            raise PermissionError(1, "not permitted")
-
-        monkeypatch.setattr(Path, "chmod", refuse)
-        with pytest.raises(ConfigError) as caught:
-            pg_programs._let_through(tmp_path / "shut" / "inner")
-        assert caught.value.code == "E_PG_RIGHTS"
+        with (
+            programs.reaching(tmp_path) as (path, opened),
+            pytest.raises(DatabaseError, match=r"error: .* exists but is not empty$"),
+        ):
+            programs.run("initdb", "-D", path, pass_fds=opened)
 
     def test_system_user_that_cannot_be_made(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(pg_programs, "SYSTEM_USER", "no such user")

@@ -17,6 +17,7 @@ SUPERVISION = "tests/integration/test_supervision.py"
 AWAY = "tests/integration/test_away.py"
 FOREIGN = "tests/integration/test_ours_and_foreign.py"
 MARKS = "tests/unit/core/test_ownership.py"
+ALONE = "tests/integration/test_alone_on_its_data.py"
 
 FRESH = "tests/unit/test_fresh_machine.py"
 RIGHTS = "tests/integration/test_worker_rights.py"
@@ -1024,4 +1025,88 @@ MUTANTS = (
         ("tests/unit/test_workspace.py",),
     ),
     *LIMITS,
+    Mutant(
+        "server-without-lock",
+        "all processes of an embedded server hold its lock",
+        (Edit("io/postgres/server.py", "(*opened, lock.fileno()))", "(*opened,))"),),
+        (f"{ALONE}::TestLock",),
+    ),
+    Mutant(
+        "pid-file-removed-on-a-guess",
+        "PostgreSQL's own interlock is removed only where its server is known to be dead",
+        (
+            Edit(
+                "io/postgres/interlock.py",
+                "        if self.may_be_unseen():\n            return\n        sockets",
+                "        sockets",
+            ),
+        ),
+        ("tests/integration/test_embedded_of_before.py",),
+    ),
+    Mutant(
+        "another-host-taken-over",
+        "a network folder that another machine did not close is refused",
+        (Edit("io/postgres/interlock.py", " and not self._is_on_local_disk():", " and not self._data:"),),
+        (f"{ALONE}::TestHosts",),
+    ),
+    Mutant(
+        "copy-taken",
+        "a copy of data in use is refused",
+        (
+            Edit(
+                "io/postgres/interlock.py",
+                'if left and left.pop("data") != self._identity():',
+                'if left and not left.pop("data"):',
+            ),
+        ),
+        (f"{ALONE}::TestCopies",),
+    ),
+    Mutant(
+        "hard-links-taken",
+        "a folder that shares its files with another is refused",
+        (Edit("io/postgres/cluster.py", "st_nlink > 1", "st_nlink < 1"),),
+        (f"{ALONE}::TestCopies",),
+    ),
+    Mutant(
+        "other-data-entered",
+        "a server at the socket has to work on the data of this folder",
+        (Edit("io/postgres/access.py", "if read.splitlines()[:3] != self", "if not read and self"),),
+        (f"{ALONE}::TestCopies",),
+    ),
+    Mutant(
+        "unseen-server-started-over",
+        "where others are in and no server is reached, none is started",
+        (Edit("io/postgres/embedded.py", "            if not alone:\n", "            if not alone and mending:\n"),),
+        ("tests/integration/test_embedded_of_before.py",),
+    ),
+    Mutant(
+        "locks-believed",
+        "a lock that keeps nobody out is found out",
+        (Edit("core/locks.py", "    if not is_locked(path):\n", "    if not path:\n"),),
+        ("tests/unit/core/test_locks.py",),
+    ),
+    Mutant(
+        "server-outlives-its-users",
+        "an embedded server is stopped when its last user is gone, also by a kill",
+        (Edit("io/postgres/keeper.py", "    _thread.start_new_thread(_stop_when_unused, (users, server))\n", ""),),
+        ("tests/integration/test_keeper.py",),
+    ),
+    Mutant(
+        "others-data-touched",
+        "a database of another user is refused, for root too",
+        (Edit("io/postgres/cluster.py", "        self._refuse_foreign()\n", ""),),
+        ("tests/integration/test_embedded_rights.py::TestOwner",),
+    ),
+    Mutant(
+        "everybody-logs-in",
+        "the system tells who logs in to an embedded server",
+        (Edit("io/postgres/cluster.py", '"peer map=bec" if name else "trust"', '"trust"'),),
+        ("tests/integration/test_embedded_rights.py::TestLogin",),
+    ),
+    Mutant(
+        "any-server-believed",
+        "the server at a socket has to be run by the owner of the data",
+        (Edit("io/postgres/access.py", ", **self._peer())", ")"),),
+        ("tests/integration/test_embedded_rights.py::TestLogin",),
+    ),
 )

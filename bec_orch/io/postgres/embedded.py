@@ -1,17 +1,13 @@
-"""The embedded PostgreSQL of local mode: one server per BEC_HOME, started on demand, stopped by its last user.
+"""The embedded PostgreSQL of local mode: one server per BEC_HOME, started on demand, stopped with its last user.
 
-Layout below `<home>/pg`: `data` (the cluster), `run` (socket and server log), `start.lock` (held while somebody starts
-or stops the server) and `users.lock` (each user holds it shared). The operating system drops the locks of a process
-that dies, so no list of users can go stale: whoever leaves and gets `users.lock` alone was the last, and stops the
-server.
+Layout below `<home>/pg`: `data` (the cluster), `run` (its socket), `server.log`, and four files that are locked:
+`start.lock` by who looks for the server, starts it or leaves it; `users.lock` by each user, shared; `server.lock` by
+the processes of the server; `keeper.json` by the process that stops it. The operating system drops the locks of a
+process that dies, so no list of users can go stale, and the keeper has `users.lock` alone as soon as the last one is
+gone, however it ended.
 """
 
-import fcntl
-import hashlib
 import logging
-import os
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,30 +15,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-import psutil
-import psycopg
-
+from bec_orch.core.locks import open_lock, try_lock
 from bec_orch.core.names import is_utf8, printable
 from bec_orch.core.wording import said
 from bec_orch.errors import FREE_SPACE, NO_ROOM, BecError, ConfigError, DatabaseError, DatabaseRefused, DiskFullError
-from bec_orch.io.postgres.connection import conninfo_of
-from bec_orch.io.postgres.errors import AWAY, DISK_FULL, database_errors
-from bec_orch.io.postgres.programs import MAJOR_VERSION, PgPrograms
+from bec_orch.io.postgres.access import Access
+from bec_orch.io.postgres.errors import AWAY, DISK_FULL
+from bec_orch.io.postgres.server import PAUSE, START_WAIT, STOP_WAIT, Server
 
 logger = logging.getLogger(__name__)
 
-DATABASE = "bec"
-# sun_path of sockaddr_un holds 104 bytes on macOS, 108 on Linux; the last is NUL.
-_SOCKET_PATH_LIMIT = 103
 _LOCK_WAIT = 120.0
-_START_WAIT = 60
-_STARTS_AFTER_CRASH = 10
+# A server that is ready answers at once; its children may outlive it for a moment.
+_REACH_WAIT = 8.0
 # A server that dies more often than this within so many seconds is not started again.
 _MOST_DEATHS = 5
 _DEATHS_WITHIN = 600.0
-# What a new cluster takes, and what a server may want at its start: one segment of the write-ahead log.
-_CLUSTER_BYTES = 64 * 1024 * 1024
-_SEGMENT_BYTES = 16 * 1024 * 1024
 
 
 class EmbeddedPostgres:
@@ -54,7 +42,8 @@ class EmbeddedPostgres:
 
     def __init__(self, home: Path) -> None:
         self._root = home.expanduser().resolve() / "pg"
-        self._data = self._root / "data"
+        self._server = Server(self._root)
+        self._access = Access(self._server)
         self._users: IO[bytes] | None = None
         self._conninfo = ""
         self._deaths: list[float] = []
@@ -68,9 +57,9 @@ class EmbeddedPostgres:
         """Start the server or join it, and give the connection string. May be called twice.
 
         Raises:
-            ConfigError: the folder cannot be used (E_PG_HOME), holds another version's data (E_PG_VERSION), ...
+            ConfigError: the folder cannot be used (E_PG_HOME), is not this user's (E_PG_OWNER), ...
             DiskFullError: there is no room.
-            DatabaseError: the server does not start (E_PG_START).
+            DatabaseError: the server does not start (E_PG_START), or cannot be seen from here (E_PG_ELSEWHERE).
         """
         if not is_utf8(str(self._root)):
             raise ConfigError(
@@ -80,20 +69,24 @@ class EmbeddedPostgres:
             )
         if self._users is None:
             with self._folder_errors():
+                self._server.cluster.refuse_unfit()
                 self._root.mkdir(parents=True, exist_ok=True)
                 with self._start_lock():
                     self._join()
         return self._conninfo
 
     def stop(self) -> None:
-        """Leave; the last user stops the server. May be called twice, and unstarted."""
+        """Leave, and see the server off if that was its last user. May be called twice, and unstarted."""
         if self._users is None:
             return
         users, self._users = self._users, None
-        with users, self._folder_errors(), self._start_lock():
-            fcntl.flock(users, fcntl.LOCK_UN)
-            if _try_lock(users, fcntl.LOCK_EX) and self._pid() is not None:
-                self._stop_server()
+        try:
+            with self._folder_errors(), self._start_lock():
+                users.close()
+                self._see_off()
+        finally:
+            users.close()
+            self._access.close()
 
     def mend(self, fault: DatabaseError) -> None:
         """Start the server again if it is gone: nobody else does. For `Database.on_fault`, while this is a user of it.
@@ -104,28 +97,16 @@ class EmbeddedPostgres:
         """
         if fault.code == DISK_FULL:
             raise DatabaseRefused(fault.message, code=DiskFullError.default_code, hint=FREE_SPACE) from fault
-        if fault.code == AWAY and self._pid() is None:
-            logger.warning("database.gone", extra={"folder": str(self._root), "why": fault.message})
-            self._restart()
-
-    def _restart(self) -> None:
+        if fault.code != AWAY or self._users is None:
+            return
         try:
-            with self._folder_errors(), self._start_lock():
-                if self._pid() is None:
-                    self._count_death()
-                    self._start_server(PgPrograms())
+            with self._folder_errors():
+                if not self._access.is_open():
+                    logger.warning("database.gone", extra={"folder": str(self._root), "why": fault.message})
+                    with self._start_lock():
+                        self._ensure_running(self._users, mending=True)
         except BecError as error:
             raise DatabaseRefused(error.message, code=error.code, hint=error.hint) from error
-
-    def _count_death(self) -> None:
-        now = time.monotonic()
-        self._deaths = [*(death for death in self._deaths if now - death < _DEATHS_WITHIN), now]
-        if len(self._deaths) > _MOST_DEATHS:
-            raise DatabaseError(
-                f"The embedded PostgreSQL in {self._root} died {len(self._deaths)} times in a short time.",
-                code="E_PG_DIES",
-                hint=f"Look for the reason in its log, {self._log_file()}, then run the same command again.",
-            )
 
     def __enter__(self) -> Self:
         self.start()
@@ -137,156 +118,88 @@ class EmbeddedPostgres:
         self.stop()
 
     def _join(self) -> None:
-        users = (self._root / "users.lock").open("ab")
+        users = open_lock(self._root / "users.lock")
         try:
-            fcntl.flock(users, fcntl.LOCK_SH)
-            self._ensure_running()
-            self._ensure_database()
+            self._wait_for(users, shared=True)
+            self._ensure_running(users)
         except BaseException:
             users.close()
+            self._access.close()
             raise
         self._users = users
 
-    def _ensure_running(self) -> None:
-        self._refuse_other_version()
-        give_up = time.monotonic() + _START_WAIT
-        while not self._answers():
-            if self._pid() is None:
-                self._start_server(PgPrograms())
-            elif time.monotonic() > give_up:
-                raise DatabaseError(
-                    f"The embedded PostgreSQL in {self._root} runs, and does not answer.", code="E_PG_START"
-                )
-            else:
-                time.sleep(0.1)  # somebody else's server still comes up, or is just going down
-        self._conninfo = self._conninfo_of(DATABASE)
-
-    def _answers(self) -> bool:
-        if self._pid() is None:
-            return False
-        try:
-            psycopg.connect(self._conninfo_of("postgres"), connect_timeout=10).close()
-        except (psycopg.OperationalError, IndexError):
-            return False
-        return True
-
-    def _conninfo_of(self, database: str) -> str:
-        # The fifth line of postmaster.pid: where the running server listens, whoever started it.
-        sockets = (self._data / "postmaster.pid").read_text().splitlines()[4]
-        return conninfo_of(host=sockets, user="postgres", dbname=database)
-
-    def _refuse_other_version(self) -> None:
-        file = self._data / "PG_VERSION"
-        found = file.read_text().strip() if file.exists() else str(MAJOR_VERSION)
-        if self._data.exists() and found != str(MAJOR_VERSION):
-            raise ConfigError(
-                f"The folder {self._data} holds data of PostgreSQL {found}, and this program runs {MAJOR_VERSION}.",
-                code="E_PG_VERSION",
-                hint="Move the folder away: artefacts are adopted, not computed again.",
-            )
-
-    def _make_cluster(self, programs: PgPrograms) -> None:
-        # Made beside its place and renamed, so that a crash leaves no half cluster.
-        fresh = self._root / "data.new"
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir(mode=0o700)
-        programs.own(fresh)
-        try:
-            programs.run("initdb", "-D", str(fresh), "-U", "postgres", "-E", "UTF8", "--no-locale", "-A", "trust")
-        except DatabaseError as error:
-            hint = "Name another folder with BEC_HOME, or `--out DIR`."
-            raise self._not_started(error, hint, needed=_CLUSTER_BYTES) from error
-        fresh.rename(self._data)
-
-    def _start_server(self, programs: PgPrograms) -> None:
-        if not self._data.exists():
-            self._make_cluster(programs)
-        programs.own(self._data)
-        self._make_socket_folder(programs)
-        settings = f"-c listen_addresses= -c unix_socket_directories='{self._sockets()}' -c max_connections=200"
-        arguments = ("-D", str(self._data), "-w", "-t", str(_START_WAIT), "-l", str(self._log_file()))
-        crashed = self._remove_stale_pid_file()
-        for left in range(_STARTS_AFTER_CRASH if crashed else 1, 0, -1):
-            try:
-                programs.run("pg_ctl", "start", *arguments, "-o", f"{settings} -c log_checkpoints=off")
-            except DatabaseError as error:
-                if left == 1 or self._free_bytes() < _SEGMENT_BYTES:
-                    hint = f"The server's log is {self._log_file()}."
-                    raise self._not_started(error, hint, needed=_SEGMENT_BYTES) from error
-                time.sleep(0.5)  # children of a killed server let go of its shared memory within a moment
-            else:
+    def _ensure_running(self, users: IO[bytes], *, mending: bool = False) -> None:
+        """Start the server unless one runs, and get through to it. While the start lock is held."""
+        begun = time.monotonic()
+        while True:
+            with self._server.interlock.take() as lock:
+                entered = self._start(lock, users, mending=mending) if lock else None
+            entered = entered or self._access.enter()
+            if entered:
+                self._conninfo = entered
                 return
+            if self._server.is_lost():
+                self._server.stop_unkept()
+            if time.monotonic() - begun > (_REACH_WAIT if self._server.is_ready() else START_WAIT):
+                raise self._access.refusal()
+            time.sleep(PAUSE)
 
-    def _stop_server(self) -> None:
-        try:
-            PgPrograms().run("pg_ctl", "stop", "-D", str(self._data), "-m", "fast", "-w", "-t", str(_START_WAIT))
-        except DatabaseError:
-            if self._pid() is not None:  # else it was killed just now, and there is nothing left to stop
-                raise
+    def _start(self, lock: IO[bytes], users: IO[bytes], *, mending: bool) -> str | None:
+        """Start the server with its lock; gives the way to one of an older version, which knows no lock, if it runs."""
+        entered = self._access.enter_old()
+        if entered:
+            return entered
+        if self._server.interlock.may_be_unseen():
+            alone = try_lock(users)
+            try_lock(users, shared=True)
+            if not alone:
+                raise self._access.refusal()
+            self._server.stop_unkept()
+        if mending:
+            self._count_death()
+        self._server.start(lock)
+        return None
 
-    def _free_bytes(self) -> int:
-        return shutil.disk_usage(self._root).free
+    def _see_off(self) -> None:
+        """Wait until the server is stopped, if nobody else uses it. While the start lock is held."""
+        interlock = self._server.interlock
+        with open_lock(self._root / "users.lock") as users:
+            if try_lock(users):
+                if not interlock.kept():
+                    self._server.stop_unkept()
+                    return
+            elif try_lock(users, shared=True):
+                return  # others are still in
+        give_up = time.monotonic() + STOP_WAIT
+        while interlock.taken() and time.monotonic() < give_up:
+            time.sleep(PAUSE)
 
-    def _not_started(self, error: DatabaseError, hint: str, *, needed: int) -> BecError:
-        if self._free_bytes() < needed:
-            return DiskFullError(f"There is no room for the embedded PostgreSQL in {self._root}.", hint=FREE_SPACE)
-        return DatabaseError(error.message, code=error.code, hint=hint)
-
-    def _sockets(self) -> Path:
-        folder = self._root / "run"
-        if len(os.fsencode(folder / ".s.PGSQL.5432")) <= _SOCKET_PATH_LIMIT and "'" not in str(folder):
-            return folder
-        name = hashlib.sha256(os.fsencode(self._root)).hexdigest()[:12]
-        return Path(tempfile.gettempdir()) / f"bec-pg-{os.geteuid()}-{name}"
-
-    def _log_file(self) -> Path:
-        return self._sockets() / "server.log"
-
-    def _make_socket_folder(self, programs: PgPrograms) -> None:
-        folder = self._sockets()
-        folder.mkdir(mode=0o700, exist_ok=True)
-        _refuse_foreign(folder)
-        programs.own(folder)
-
-    def _ensure_database(self) -> None:
-        with (
-            database_errors("open the embedded database"),
-            psycopg.connect(self._conninfo_of("postgres"), autocommit=True) as connection,
-        ):
-            found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone()
-            if not found:
-                connection.execute(psycopg.sql.SQL("CREATE DATABASE {}").format(psycopg.sql.Identifier(DATABASE)))
-
-    def _pid(self) -> int | None:
-        """Give the running server's process id; None when the pid file is missing or stale."""
-        try:
-            pid = int((self._data / "postmaster.pid").read_text().splitlines()[0])
-            process = psutil.Process(pid)
-            alive = process.name().startswith("postgres") and process.status() != psutil.STATUS_ZOMBIE
-        except (FileNotFoundError, ValueError, IndexError, psutil.Error):
-            return None
-        return pid if alive else None
-
-    def _remove_stale_pid_file(self) -> bool:
-        file = self._data / "postmaster.pid"
-        if not file.exists():
-            return False
-        file.unlink()
-        return True
+    def _count_death(self) -> None:
+        now = time.monotonic()
+        self._deaths = [*(death for death in self._deaths if now - death < _DEATHS_WITHIN), now]
+        if len(self._deaths) > _MOST_DEATHS:
+            raise DatabaseError(
+                f"The embedded PostgreSQL in {self._root} died {len(self._deaths)} times in a short time.",
+                code="E_PG_DIES",
+                hint=f"Look for the reason in its log, {self._server.log}, then run the same command again.",
+            )
 
     @contextmanager
     def _start_lock(self) -> Iterator[None]:
-        give_up = time.monotonic() + _LOCK_WAIT
-        with (self._root / "start.lock").open("ab") as file:
-            while not _try_lock(file, fcntl.LOCK_EX):
-                if time.monotonic() > give_up:
-                    raise DatabaseError(
-                        f"Another process has been starting or stopping the database in {self._root} for "
-                        f"{_LOCK_WAIT:.0f} s.",
-                        code="E_PG_BUSY",
-                    )
-                time.sleep(0.05)
+        with open_lock(self._root / "start.lock") as file:
+            self._wait_for(file)
             yield
+
+    def _wait_for(self, file: IO[bytes], *, shared: bool = False) -> None:
+        give_up = time.monotonic() + _LOCK_WAIT
+        while not try_lock(file, shared=shared):
+            if time.monotonic() > give_up:
+                raise DatabaseError(
+                    f"Another process has been starting or stopping the database in {self._root} for "
+                    f"{_LOCK_WAIT:.0f} s.",
+                    code="E_PG_BUSY",
+                )
+            time.sleep(PAUSE)
 
     @contextmanager
     def _folder_errors(self) -> Iterator[None]:
@@ -300,20 +213,3 @@ class EmbeddedPostgres:
                 code="E_PG_HOME",
                 hint="Set BEC_HOME to a folder that you may write to.",
             ) from error
-
-
-def _try_lock(file: IO[bytes], kind: int) -> bool:
-    try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _refuse_foreign(folder: Path) -> None:
-    # In a temporary folder that all share, somebody else may have made a folder of this name.
-    owner = folder.stat().st_uid
-    if folder.is_symlink() or (os.geteuid() != 0 and owner != os.geteuid()):
-        raise ConfigError(
-            f"The folder {folder} belongs to somebody else.", code="E_PG_HOME", hint="Remove it, or set TMPDIR."
-        )

