@@ -22,7 +22,7 @@ from bec_orch.io.artefacts.holdings import Holding, holding_of, holdings, litter
 from bec_orch.io.artefacts.inspection import FileFacts, inspect
 from bec_orch.io.artefacts.parquet import BrokenParquet, checked, opened, reading, to_be_read
 from bec_orch.io.artefacts.removal import remove
-from bec_orch.io.artefacts.success_json import MOST_BYTES, broken, mark_of, parse, success_key, to_bytes
+from bec_orch.io.artefacts.success_json import MOST_BYTES, mark_of, parse, success_key, to_bytes
 from bec_orch.io.stores.errors import DENIED
 from bec_orch.io.stores.objects import Blob, Entry, Objects
 
@@ -42,12 +42,9 @@ class StoredArtefacts:
         self._owner = owner
 
     def success(self, location: ArtefactLocation) -> Success | None:
+        # Of a larger one nothing is read, and nothing is no JSON.
         blob = self._objects.read(success_key(location), limit=MOST_BYTES)
-        if blob is None:
-            return None
-        if blob.size > MOST_BYTES:
-            raise broken(location)
-        return parse(blob.data, self._objects.version(blob), location)
+        return None if blob is None else parse(blob.data, self._objects.version(blob), location)
 
     def check_there(self) -> None:
         self._objects.check_there()
@@ -61,7 +58,7 @@ class StoredArtefacts:
         Raises:
             StorageError: the store is away.
         """
-        blob = self._objects.read(success_key(location))
+        blob = self._objects.read(success_key(location), limit=MOST_BYTES)
         return blob is not None and self._owner.owns(mark_of(blob.data))
 
     def verify(self, success: Success, nb_pages: int) -> bool:

@@ -40,16 +40,11 @@ def parse(data: bytes, etag: str, location: ArtefactLocation) -> Success:
         content = json.loads(data, object_pairs_hook=_object)
         return _success(content, etag, location)
     except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError) as error:
-        raise broken(location) from error
-
-
-def broken(location: ArtefactLocation) -> TerminalError:
-    """Make the error of a `success.json` that cannot be read as one."""
-    return TerminalError(
-        f"The file {success_key(location)} cannot be read as a success.json.",
-        code="E_ARTEFACT_BROKEN",
-        hint="Move it away, then run the task again.",
-    )
+        raise TerminalError(
+            f"The file {success_key(location)} cannot be read as a success.json.",
+            code="E_ARTEFACT_BROKEN",
+            hint="Move it away, then run the task again.",
+        ) from error
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
