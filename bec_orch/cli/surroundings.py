@@ -15,7 +15,7 @@ ADDRESS_SPACE_OF_JOBS = 2048 * _MEBIBYTE
 """The same where a job runs: threads and models reserve much more than they use."""
 
 # Those that OpenBLAS, the object stores' client and a command itself start as soon as they are loaded, and some more.
-_THREADS_PER_CORE = 12
+_THREADS_PER_CORE, _MOST_THREADS = 12, 64
 
 
 def require_address_space(least: int) -> None:
@@ -42,7 +42,7 @@ def require_threads() -> None:
     """
     go = threading.Event()
     try:
-        for _ in range(_THREADS_PER_CORE * (os.cpu_count() or 1)):
+        for _ in range(min(_MOST_THREADS, _THREADS_PER_CORE * (os.cpu_count() or 1))):
             threading.Thread(target=go.wait, daemon=True).start()
     finally:
         go.set()
