@@ -9,7 +9,7 @@ from typing import Any, cast
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from bec_orch.cli.surroundings import LEAST_ADDRESS_SPACE, require_address_space
+from bec_orch.cli.surroundings import LEAST_ADDRESS_SPACE, require_address_space, require_threads
 
 Command = TyperCommand | TyperGroup
 
@@ -60,8 +60,14 @@ class _ByName(Mapping[str, Command]):
 
 
 @cache
-def _command(name: str) -> Command:
+def _require_room() -> None:
     require_address_space(LEAST_ADDRESS_SPACE)
+    require_threads()
+
+
+@cache
+def _command(name: str) -> Command:
+    _require_room()
     place = _PLACES[name]
     module = import_module(f"bec_orch.cli.{place.module}")
     holder = typer.Typer()

@@ -66,7 +66,9 @@ def run(arguments: Sequence[str]) -> int:
         return print_error(_usage_error(error), debug=asked.debug)
     except KeyboardInterrupt:
         ended = EXIT_INTERRUPTED
-    except Exception as error:  # noqa: BLE001  (the boundary to the shell: whatever it is becomes one line)
+    except SystemExit:
+        raise
+    except BaseException as error:  # noqa: BLE001  (the boundary to the shell: panics of libraries in Rust, too)
         return print_error(error, debug=asked.debug)
     if ended == EXIT_INTERRUPTED:
         note("Interrupted. What was finished is kept; run the same command again.")

@@ -2,6 +2,7 @@
 
 import os
 import resource
+import threading
 from pathlib import Path
 
 from bec_orch.core.shortages import shortage_of
@@ -12,6 +13,9 @@ LEAST_ADDRESS_SPACE = 512 * _MEBIBYTE
 """Bytes below which libraries in C crash, or end the process without a word, when they are loaded."""
 ADDRESS_SPACE_OF_JOBS = 2048 * _MEBIBYTE
 """The same where a job runs: threads and models reserve much more than they use."""
+
+# Those that OpenBLAS, the object stores' client and a command itself start as soon as they are loaded, and some more.
+_THREADS_PER_CORE, _MOST_THREADS = 12, 64
 
 
 def require_address_space(least: int) -> None:
@@ -28,6 +32,20 @@ def require_address_space(least: int) -> None:
             code="E_ADDRESS_SPACE",
             hint="Lift the limit with `ulimit -v unlimited`; a control group limits the memory that is really used.",
         )
+
+
+def require_threads() -> None:
+    """See that this process may have some threads: libraries crash, or interrupt the program, where it may not.
+
+    Raises:
+        RuntimeError: it may not; `told` knows it.
+    """
+    go = threading.Event()
+    try:
+        for _ in range(min(_MOST_THREADS, _THREADS_PER_CORE * (os.cpu_count() or 1))):
+            threading.Thread(target=go.wait, daemon=True).start()
+    finally:
+        go.set()
 
 
 def told(error: BaseException) -> BecError | None:

@@ -42,7 +42,7 @@ _FILES = _Shortage(
 )
 _PROCESSES = _Shortage(
     frozenset({errno.EAGAIN}),
-    ("can't start new thread",),
+    ("can't start new thread", "can't spawn worker thread"),
     "E_PROCESSES",
     "The system starts no further process or thread for this user",
     "End others, or raise the limit (`ulimit -u`, `ulimit -v`), and run the same command again.",
@@ -63,7 +63,8 @@ def shortage_of(error: BaseException) -> RetryableError | None:
         return _told(_MEMORY, "no more was given")
     if isinstance(error, OSError) and error.errno in NO_ROOM:
         return DiskFullError(f"The disk is full: {said(error)}.", hint=FREE_SPACE)
-    if not isinstance(error, OSError | RuntimeError | ImportError):
+    # A panic of a library in Rust is no Exception.
+    if isinstance(error, Exception) and not isinstance(error, OSError | RuntimeError | ImportError):
         return None
     found = next((one for one in (_MEMORY, _FILES, _PROCESSES, _DISK) if one.explains(error)), None)
     return _told(found, said(error)) if found else None

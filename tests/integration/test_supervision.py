@@ -171,5 +171,6 @@ def test_a_stopped_process_goes_on_to_hear_that_it_is_to_end(
 ) -> None:
     stop_when_there(tmp_path / "busy")
     with caplog.at_level(logging.WARNING):
-        assert Supervisor(Settings(home=tmp_path), database, stand_still, 1, "Stopping.").run() == 0
+        settings = Settings(home=tmp_path, grace_seconds=5)
+        assert Supervisor(settings, database, stand_still, 1, "Stopping.").run() == 0
     assert caplog.records == []

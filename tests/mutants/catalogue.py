@@ -660,6 +660,12 @@ MUTANTS = (
         ("tests/acceptance/test_cli_limits.py::test_a_small_address_space_is_told_before_libraries_crash",),
     ),
     Mutant(
+        "threads-not-tried",
+        "threads that the system does not give are told before libraries crash",
+        (Edit("cli/commands.py", "    require_threads()\n", ""),),
+        ("tests/unit/test_cli_main.py::test_threads_that_the_system_does_not_give_are_told_before_libraries_crash",),
+    ),
+    Mutant(
         "folder-gone-is-a-fault",
         "a current folder that is gone is told as such",
         (Edit("cli/surroundings.py", "and _current_folder_is_gone():", "and False:"),),

@@ -147,6 +147,14 @@ def test_what_ran_out_is_no_fault_of_the_program(
     assert second.startswith("hint: ")
 
 
+def test_a_panic_of_a_library_in_rust_tells_what_ran_out(capsys: pytest.CaptureFixture[str]) -> None:
+    class Panic(BaseException):
+        pass
+
+    print_error(Panic("OS can't spawn worker thread: Resource temporarily unavailable (os error 11)"), debug=False)
+    assert capsys.readouterr().err.startswith("error E_PROCESSES: ")
+
+
 def test_a_file_that_is_not_there_is_no_folder_that_is_gone(capsys: pytest.CaptureFixture[str]) -> None:
     print_error(FileNotFoundError(errno.ENOENT, "No such file or directory"), debug=False)
     assert capsys.readouterr().err.startswith("error E_INTERNAL: ")

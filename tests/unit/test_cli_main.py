@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -165,3 +166,30 @@ def test_ctrl_c_while_a_command_is_imported_leaves_no_traceback(
     commands._command.cache_clear()
     assert run(["doctor"]) == 130
     assert capsys.readouterr().err.lstrip().startswith("Interrupted.")
+
+
+def test_threads_that_the_system_does_not_give_are_told_before_libraries_crash(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    commands._require_room.cache_clear()
+    commands._command.cache_clear()
+    assert run(["jobs", "list"]) == 1
+    assert capsys.readouterr().err.startswith("error E_PROCESSES: The system starts no further process or thread")
+
+
+def test_what_is_no_exception_is_told_in_one_line_too(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Panic(BaseException):
+        pass
+
+    def panic() -> None:
+        raise Panic("index out of bounds")
+
+    monkeypatch.setattr(jobs, "job_types", panic)
+    assert run(["jobs", "types"]) == 1
+    assert capsys.readouterr().err.startswith("error E_INTERNAL: Panic: index out of bounds")

@@ -154,7 +154,10 @@ def test_a_ctrl_c_before_the_program_listens_leaves_no_traceback() -> None:
 
 @pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
 def test_a_signal_on_the_way_out_changes_no_exit_code(number: str) -> None:
-    done = program(f"atexit.register(os.kill, os.getpid(), signal.{number})", "--version")
+    at_exit = (
+        f"def at_exit():\n    os.write(2, b'late')\n    os.kill(os.getpid(), signal.{number})\natexit.register(at_exit)"
+    )
+    done = program(at_exit, "--version")
     assert done.returncode == 0
     assert done.stdout.startswith("bec-orch ")
     assert done.stderr == ""

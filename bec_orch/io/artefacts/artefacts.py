@@ -154,7 +154,7 @@ class StoredArtefacts:
         Returns:
             Whether it is gone: another one that is there by now stays, somebody else's, and one that the store keeps.
         """
-        blob = self._objects.read(success_key(location))
+        blob = self._objects.read(success_key(location), limit=MOST_BYTES)
         if blob is None:
             return True
         if etag != self._readable_version(blob, location) or not self._owner.owns(mark_of(blob.data)):
