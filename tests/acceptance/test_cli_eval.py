@@ -55,6 +55,14 @@ def test_the_report_is_a_table_json_and_a_page_with_pictures(bec: Bec, evaluated
     assert figures["pages"] == {"ok": 3, "skipped": 0, "error": 0}
 
 
+def test_a_file_of_somebody_else_is_no_place_for_the_page(bec: Bec, evaluated: Path, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    page.write_text("<html>my notes</html>")
+    refused = bec("eval", "report", "eval", "--html", page)
+    assert (refused.code, "E_FILE_FOREIGN" in refused.err) == (2, True)
+    assert page.read_text() == "<html>my notes</html>"
+
+
 def test_a_page_whose_image_is_gone_or_broken_is_shown_without_its_picture(
     bec: Bec, evaluated: Path, tmp_path: Path
 ) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bec_orch.cli.composition import Parts, open_parts
-from bec_orch.cli.console import counted, print_json, print_rows, say
+from bec_orch.cli.console import counted, print_json, print_record, say
 from bec_orch.cli.invocation import invocation
 from bec_orch.cli.options import JobName, Json
 from bec_orch.core.models import VolumeRef
@@ -15,8 +15,6 @@ from bec_orch.errors import UsageError
 from bec_orch.orch.enqueue import Enqueuer, EnqueueReport
 from bec_orch.orch.foreign import ForeignArtefact, find_foreign
 from bec_orch.orch.volume_lists import parse_volume
-
-_COLUMNS = {"volume": "volume", "place": "place", "made_by": "made by", "made_at": "at", "files": "files beside it"}
 
 
 def command(
@@ -40,8 +38,8 @@ def command(
         name = parts.store.job(job).name
         named = [parse_volume(text, asked) for text in dict.fromkeys(volumes)]
         found = find_foreign(parts.artefacts(), parts.sources, name, named)
-        if not as_json:
-            print_rows([_row(one) for one in found], _COLUMNS, empty="")
+        for one in found if not as_json else ():
+            _show(one)
         if not yes:
             raise UsageError(
                 f"This would do the work anew and replace the success.json of {counted(len(found), 'artefact')} of "
@@ -61,11 +59,13 @@ def _enqueue(parts: Parts, job: str, volumes: Sequence[VolumeRef], found: Sequen
     return Enqueuer(parts.database, parts.queues).enqueue(job, volumes, replace_foreign=shown)
 
 
-def _row(one: ForeignArtefact) -> dict[str, str | None]:
-    return {
-        "volume": escaped(str(one.volume)),
-        "place": escaped(one.prefix),
-        "made_by": escaped(one.made_by),
-        "made_at": escaped(one.made_at) if one.made_at else None,
-        "files": escaped(", ".join(one.files)),
+def _show(one: ForeignArtefact) -> None:
+    told = {
+        "volume": str(one.volume),
+        "place": one.prefix,
+        "made by": one.made_by,
+        "made at": one.made_at or "unknown",
+        "files beside it": ", ".join(one.files),
     }
+    print_record({name: escaped(text) for name, text in told.items()})
+    say()
