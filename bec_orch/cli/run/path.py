@@ -106,7 +106,7 @@ def run_volumes(detected: DetectedSource, request: RunRequest, settings: Setting
             warn(f"The volume {fault.volume} is left out: {fault.message}", "Mend it, then run again.")
         speed = _work(parts, job, request)
         outcome = run.outcome(job, detected.volumes, report)
-        overlays = write_overlays(parts, outcome.tasks, settings.home / "overlays") if request.overlay else ()
+        overlays = write_overlays(parts, job.type, outcome.tasks, settings.home / "overlays") if request.overlay else []
         tasks = (task for ran in (*needed, outcome) for task in ran.tasks)
         faults = page_errors(parts.artefacts(), tasks, limit=_PAGE_ERRORS)
         return RunResult(outcome, settings.dest_url, speed, tuple(overlays), tuple(faults), tuple(needed))
