@@ -11,12 +11,13 @@ import anyio
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from bec_orch.core.job_worker import JobContext, PageBytes
+from bec_orch.core.job_worker import JobContext
 from bec_orch.core.metrics import Metrics, Stopwatch
 from bec_orch.core.models import Page, PageOutcome, PageState
 from bec_orch.errors import PageError, RetryableError
 from bec_orch.jobs.pipeline.batches import Batches
 from bec_orch.jobs.pipeline.budget import Budget, Share
+from bec_orch.jobs.pipeline.page_input import PageInput, VolumeInputs, VolumeT
 from bec_orch.jobs.pipeline.page_job import ItemT, OutputT, PageJob, Round, Row, StateT
 from bec_orch.jobs.pipeline.steps import Steps
 from bec_orch.jobs.pipeline.threads import HungThreads, ResultT
@@ -54,12 +55,19 @@ class Shared:
     page_timeout: float
 
 
-class VolumeRun(Generic[ItemT, OutputT, StateT]):
+class VolumeRun(Generic[ItemT, OutputT, StateT, VolumeT]):
     """Takes a volume's pages to their rows, once."""
 
-    def __init__(self, job: PageJob[ItemT, OutputT, StateT], context: JobContext, shared: Shared) -> None:
+    def __init__(
+        self,
+        job: PageJob[ItemT, OutputT, StateT, VolumeT],
+        context: JobContext,
+        inputs: VolumeInputs[VolumeT],
+        shared: Shared,
+    ) -> None:
         self._job = job
         self._context = context
+        self._inputs = inputs
         self._shared = shared
         self._steps = Steps(job)
         self._watch = Stopwatch()
@@ -80,8 +88,7 @@ class VolumeRun(Generic[ItemT, OutputT, StateT]):
         self._rows = len(finished)
         todo = [page for page in self._context.manifest.pages if page.index not in finished]
         try:
-            await self._keep_skipped([page for page in todo if page.skip_reason])
-            wanted = [page for page in todo if not page.skip_reason]
+            wanted = await self._without_skipped(todo)
             await self._do([page for page in wanted if page.index not in self._context.suspects])
             await self._do_alone([page for page in wanted if page.index in self._context.suspects])
         except RetryableError as error:
@@ -132,53 +139,56 @@ class VolumeRun(Generic[ItemT, OutputT, StateT]):
 
     async def _do_page(self, page: Page) -> None:
         """Take one page from the source to its row. Cancelling it drops the page until it has begun to be decoded."""
+        given = self._given(page)
         size = page.size or USUAL_FILE_BYTES
         with await self._shared.encoded.take(size) as encoded:
             try:
-                source = await self._fetch(page)
-                encoded.resize(len(source.data))
-                memory = await self._in_time(partial(self._steps.measure, page, source.data))
+                given = await self._fetched(given)
+                encoded.resize(given.nbytes)
+                memory = await self._in_time(partial(self._steps.measure, given))
             except PageError as error:
                 await self._keep(error_outcome(page, page.etag, error))
                 return
             with await self._shared.decoded.take(memory) as decoded:
                 core = await self._shared.cores.take(1, rank=_Rank.DECODE)
                 with anyio.CancelScope(shield=True):
-                    await self._keep(await self._outcome(page, source, core, decoded))
+                    await self._keep(await self._outcome(given, core, decoded))
 
-    async def _fetch(self, page: Page) -> PageBytes:
+    async def _fetched(self, given: PageInput[VolumeT]) -> PageInput[VolumeT]:
+        if not self._steps.wants_image(given):
+            return given
         with self._watch.stage("fetch"):
-            return await self._context.pages.read(page)
+            return given.fetched(await self._context.pages.read(given.page))
 
-    async def _outcome(self, page: Page, source: PageBytes, core: Share, decoded: Share) -> PageOutcome:
+    async def _outcome(self, given: PageInput[VolumeT], core: Share, decoded: Share) -> PageOutcome:
         try:
-            row = await self._row(page, source.data, core, decoded)
+            row = await self._row(given, core, decoded)
         except PageError as error:
-            return error_outcome(page, source.etag, error)
-        return PageOutcome(page.index, PageState.OK, source.etag, row)
+            return error_outcome(given.page, given.etag, error)
+        return PageOutcome(given.page.index, PageState.OK, given.etag, row)
 
-    async def _row(self, page: Page, data: bytes, core: Share, decoded: Share) -> Row:
-        with core, self._context.working(page):
+    async def _row(self, given: PageInput[VolumeT], core: Share, decoded: Share) -> Row:
+        with core, self._context.working(given.page):
             if self._job.batch_size == 1:
-                return await self._row_alone(page, data)
-            return await self._row_by_batches(page, data, core, decoded)
+                return await self._row_alone(given)
+            return await self._row_by_batches(given, core, decoded)
 
-    async def _row_alone(self, page: Page, data: bytes) -> Row:
+    async def _row_alone(self, given: PageInput[VolumeT]) -> Row:
         """Do a page in one go: each change of threads would leave its core idle for a moment."""
         watch = Stopwatch()
         try:
-            return await self._in_time(partial(self._steps.whole_page, page, data, watch))
+            return await self._in_time(partial(self._steps.whole_page, given, watch))
         finally:
             self._times += watch.metrics()
 
-    async def _row_by_batches(self, page: Page, data: bytes, core: Share, decoded: Share) -> Row:
+    async def _row_by_batches(self, given: PageInput[VolumeT], core: Share, decoded: Share) -> Row:
         """Do a page whose items go to the model together with other pages' items, while others use its core."""
-        wants = await self._timed("decode", partial(self._steps.decode, page, data))
+        wants = await self._timed("decode", partial(self._steps.decode, given))
         while True:
             decoded.resize(wants.nbytes)
             async with core.lent(rank=_Rank.FINISH):
                 outputs = await self._batches.outputs(wants.items)
-            result = await self._timed("finish", partial(self._steps.finish, page, wants.state, outputs))
+            result = await self._timed("finish", partial(self._steps.finish, given, wants.state, outputs))
             if not isinstance(result, Round):
                 return result
             wants = result
@@ -222,9 +232,19 @@ class VolumeRun(Generic[ItemT, OutputT, StateT]):
         self._watch.count("pages")
         self._context.progress(self._rows)
 
-    async def _keep_skipped(self, pages: Sequence[Page]) -> None:
+    async def _without_skipped(self, pages: Sequence[Page]) -> list[Page]:
+        """Add the rows of the pages that are skipped, and return the others."""
+        wanted = []
         for page in pages:
-            await self._keep(PageOutcome(page.index, PageState.SKIPPED, page.etag, skip_reason=page.skip_reason))
+            reason = self._inputs.skip_reason(self._given(page))
+            if reason:
+                await self._keep(PageOutcome(page.index, PageState.SKIPPED, page.etag, skip_reason=reason))
+            else:
+                wanted.append(page)
+        return wanted
+
+    def _given(self, page: Page) -> PageInput[VolumeT]:
+        return self._inputs.of(page, self._job.max_image_pixels)
 
     async def _end(self) -> None:
         """Flush what is done, and raise what ended the volume early."""
