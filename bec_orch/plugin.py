@@ -9,13 +9,15 @@ from bec_orch.core.job_worker import JobContext, JobWorker, ModelStore, PageByte
 from bec_orch.core.metrics import Metrics, Stopwatch
 from bec_orch.core.models import Manifest, ModelInfo, Page, PageOutcome, PageState, VolumeRef
 from bec_orch.core.views import JobReport, ShownPage, Tally
-from bec_orch.errors import ConfigError, Interrupted, LeaseLost, PageError, RetryableError, TerminalError
-from bec_orch.jobs.base import PageJobConfig, PageJobWorker
+from bec_orch.errors import ConfigError, Interrupted, LeaseLost, PageError, RetryableError, ServerBusy, TerminalError
+from bec_orch.jobs.base import PageJobConfig, PageJobWorker, RequestJobConfig, RequestJobWorker
 from bec_orch.jobs.pipeline.page_input import Image, InputRow, InputRows, PageInput, VolumeInputs, read_rows
 from bec_orch.jobs.pipeline.page_job import Round, Row
+from bec_orch.jobs.pipeline.seats import Ask
 from bec_orch.jobs.pipeline.skip_rules import SkipRule
 
 __all__ = [
+    "Ask",
     "ConfigError",
     "Image",
     "InputRow",
@@ -40,10 +42,13 @@ __all__ = [
     "PageReader",
     "PageState",
     "ReferenceFolder",
+    "RequestJobConfig",
+    "RequestJobWorker",
     "RetryableError",
     "Round",
     "Row",
     "RowStore",
+    "ServerBusy",
     "ShownPage",
     "SkipRule",
     "Stopwatch",

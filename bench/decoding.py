@@ -87,7 +87,7 @@ def compare(pages: Sequence[bytes], threads: int, repeats: int) -> None:
 
     def whole_page(data: bytes) -> None:
         page = PageInput(Page(0, "page"), {}, None).fetched(PageBytes(data, ""))
-        steps.whole_page(page, Stopwatch())
+        steps.whole_page(worker.seat, page, Stopwatch())
 
     def decode(how: Decode, reduction: Callable[[ImageHeader], int], data: bytes) -> None:
         header = images.probe(data)

@@ -26,6 +26,8 @@ Named in the entry points of group `bec_orch.jobs`, it is found by `bec`.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from functools import cached_property
 from inspect import signature
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, cast
@@ -38,8 +40,9 @@ from bec_orch.core.metrics import Metrics
 from bec_orch.core.models import ModelInfo
 from bec_orch.errors import ConfigError
 from bec_orch.jobs.pipeline.page_input import PageInput, VolumeInputs, VolumeT, read_rows
-from bec_orch.jobs.pipeline.page_job import ItemT, OutputT, Round, Row, StateT
+from bec_orch.jobs.pipeline.page_job import Round, Row, StateT
 from bec_orch.jobs.pipeline.pipeline import Limits, Pipeline
+from bec_orch.jobs.pipeline.seats import Ask, Batched, ItemT, OutputT, Requests, Seat
 from bec_orch.jobs.pipeline.skip_rules import SkipRule
 
 if TYPE_CHECKING:
@@ -87,12 +90,24 @@ class PageJobConfig(JobConfig):
 ConfigT = TypeVar("ConfigT", bound=PageJobConfig)
 
 
-class PageJobWorker(ABC, Generic[ConfigT, ItemT, OutputT, StateT, VolumeT]):
-    """A job worker whose pages do not depend on each other.
+def _refuse_outdated(worker: "type[PageWorker[Any, Any, Any, Any, Any]]") -> None:
+    """Refuse a class of a package that was written when `decode` took a page's bytes beside the page."""
+    if "data" in signature(worker.decode).parameters:
+        raise ConfigError(
+            f"The job worker {worker.__module__}.{worker.__qualname__} was written for an older version of bec-orch: "
+            "its `decode` takes the bytes of a page's image.",
+            code="E_PLUGIN_OUTDATED",
+            hint="Take one value, `page: PageInput`, in `decode` and `finish`, and import from `bec_orch.plugin` "
+            "alone: docs/writing-a-job-worker.md shows it.",
+        )
 
-    A subclass sets the class attributes and `schema`, and writes `decode`, `infer` and `finish`; see `PageJob` for what
-    these may raise. Models are loaded in `__init__`, after `super().__init__`. One whose pages need more than their
-    images and the rows of its dependencies makes that ready in `open_volume`, and finds it in `page.volume`.
+
+class PageWorker(ABC, Generic[ConfigT, ItemT, OutputT, StateT, VolumeT]):
+    """A job worker whose pages do not depend on each other, wherever its model sits.
+
+    A subclass sets the class attributes and `schema`, and writes `decode` and `finish`; see `PageJob` for what these
+    may raise. One whose pages need more than their images and the rows of its dependencies makes that ready in
+    `open_volume`, and finds it in `page.volume`.
 
     Args:
         config: the job's config, checked.
@@ -118,8 +133,7 @@ class PageJobWorker(ABC, Generic[ConfigT, ItemT, OutputT, StateT, VolumeT]):
         self.config = config
         self.resources = resources
         # A page more than cores: while one waits for its decoder's process, its core has another. 4 % of all time.
-        limits = Limits(resources.threads + 1, resources.memory_budget, config.page_timeout)
-        self._pipeline = Pipeline(self, limits)
+        self._limits = Limits(resources.threads + 1, resources.memory_budget, config.page_timeout)
 
     @classmethod
     def create(cls, config: Mapping[str, Any], resources: WorkerResources) -> Self:
@@ -131,9 +145,9 @@ class PageJobWorker(ABC, Generic[ConfigT, ItemT, OutputT, StateT, VolumeT]):
         return cls(cast("ConfigT", cls.config_type.parse(config)), resources)
 
     @property
-    def batch_size(self) -> int:
-        """How many items `infer` is given at most."""
-        return self.config.batch_size
+    @abstractmethod
+    def seat(self) -> Seat[ItemT, OutputT]:
+        """Where the model sits, and how it is asked."""
 
     @property
     def max_image_pixels(self) -> int:
@@ -146,20 +160,8 @@ class PageJobWorker(ABC, Generic[ConfigT, ItemT, OutputT, StateT, VolumeT]):
         Raises:
             RetryableError: an artefact is gone, or its store away.
         """
-        return self.inputs(context, cast("VolumeT", None))
-
-    def inputs(
-        self, context: JobContext, volume: VolumeT, *, required: Sequence[str] | None = None
-    ) -> VolumeInputs[VolumeT]:
-        """Read the rows of all dependencies.
-
-        Args:
-            context: the volume's.
-            volume: what is ready for the whole volume.
-            required: the dependencies without whose row a page is skipped; all, where none are given.
-        """
         rows = read_rows(context)
-        return VolumeInputs(volume, rows, tuple(rows) if required is None else required, self.config.skip_pages)
+        return VolumeInputs(cast("VolumeT", None), rows, tuple(rows), self.config.skip_pages)
 
     def wants_image(self, page: PageInput[VolumeT]) -> bool:  # noqa: ARG002  (other jobs may look at the page)
         """Return whether the page's image is to be fetched: yes, by default."""
@@ -174,12 +176,13 @@ class PageJobWorker(ABC, Generic[ConfigT, ItemT, OutputT, StateT, VolumeT]):
         """Make the model's inputs of a page."""
 
     @abstractmethod
-    def infer(self, items: Sequence[ItemT]) -> Sequence[OutputT]:
-        """Run the model on items of any pages; one output per item, in their order."""
-
-    @abstractmethod
     def finish(self, page: PageInput[VolumeT], state: StateT, outputs: Sequence[OutputT]) -> Row | Round[ItemT, StateT]:
         """Make the page's row (a value for each column of `schema`), or ask for another round."""
+
+    @cached_property
+    def _pipeline(self) -> Pipeline[ItemT, OutputT, StateT, VolumeT]:
+        # Made when it is first used: by then the subclass has loaded its model.
+        return Pipeline(self, self._limits)
 
     def run(self, context: JobContext) -> Metrics:
         """Do every page of the volume that is not finished; see `Pipeline.run`."""
@@ -189,13 +192,56 @@ class PageJobWorker(ABC, Generic[ConfigT, ItemT, OutputT, StateT, VolumeT]):
         """Free what was loaded. Nothing by default: threads end with their volume, models with the worker."""
 
 
-def _refuse_outdated(worker: type[PageJobWorker[Any, Any, Any, Any, Any]]) -> None:
-    """Refuse a class of a package that was written when `decode` took a page's bytes beside the page."""
-    if "data" in signature(worker.decode).parameters:
-        raise ConfigError(
-            f"The job worker {worker.__module__}.{worker.__qualname__} was written for an older version of bec-orch: "
-            "its `decode` takes the bytes of a page's image.",
-            code="E_PLUGIN_OUTDATED",
-            hint="Take one value, `page: PageInput`, in `decode` and `finish`, and import from `bec_orch.plugin` "
-            "alone: docs/writing-a-job-worker.md shows it.",
-        )
+class PageJobWorker(PageWorker[ConfigT, ItemT, OutputT, StateT, VolumeT]):
+    """A page job whose model is in this process. Models are loaded in `__init__`, after `super().__init__`."""
+
+    @property
+    def batch_size(self) -> int:
+        """How many items `infer` is given at most."""
+        return self.config.batch_size
+
+    @property
+    def seat(self) -> Batched[ItemT, OutputT]:
+        """The model is in this process: batches of `batch_size`."""
+        return Batched(self.infer, self.batch_size)
+
+    @abstractmethod
+    def infer(self, items: Sequence[ItemT]) -> Sequence[OutputT]:
+        """Run the model on items of any pages; one output per item, in their order."""
+
+
+class RequestJobConfig(PageJobConfig):
+    """What every config of a page job has whose model is behind a server."""
+
+    requests_at_once: int = Field(
+        default=8,
+        ge=1,
+        le=1024,
+        description="Requests in flight at once, at most; fewer when the server refuses more.",
+        json_schema_extra={"affects_output": False},
+    )
+    request_timeout: float = Field(
+        default=120.0,
+        gt=0,
+        description="Seconds that one request may take; it is asked again twice before its page is an error.",
+        json_schema_extra={"affects_output": False},
+    )
+
+
+RequestConfigT = TypeVar("RequestConfigT", bound=RequestJobConfig)
+
+
+class RequestJobWorker(PageWorker[RequestConfigT, ItemT, OutputT, StateT, VolumeT]):
+    """A page job whose model is behind a server, asked about one item at a time, about many at once."""
+
+    @property
+    def seat(self) -> Requests[ItemT, OutputT]:
+        """The model is behind a server: single requests in flight."""
+        return Requests(self.connect, self.config.requests_at_once, self.config.request_timeout)
+
+    @abstractmethod
+    def connect(self) -> AbstractAsyncContextManager[Ask[ItemT, OutputT]]:
+        """Open a connection to the server, or a pool of them, for one volume; gives what asks about one item.
+
+        See `Ask` for what that may raise.
+        """

@@ -17,6 +17,7 @@ from bec_orch.jobs.pipeline import volume_run
 from bec_orch.jobs.pipeline.page_input import PageInput
 from bec_orch.jobs.pipeline.page_job import Round, Row
 from bec_orch.jobs.pipeline.pipeline import Limits, Pipeline
+from bec_orch.jobs.pipeline.seats import Batched
 from tests.unit.fakes import FlagStop, MemoryRows, PlainPages, context
 
 WAIT = 5.0
@@ -34,6 +35,10 @@ class Lengths(PlainPages):
     on_finish: Callable[[bytes], object] = lambda _: None
     more_rounds: int = 0
     batches: list[list[bytes]] = field(default_factory=list)
+
+    @property
+    def seat(self) -> Batched[bytes, int]:
+        return Batched(self.infer, self.batch_size)
 
     def measure(self, page: PageInput) -> int:
         self.on_measure(page.data)
@@ -451,7 +456,9 @@ def test_pages_are_freed_as_soon_as_they_are_done() -> None:
     seen, most = list[weakref.ref[Pixels]](), list[int]()
 
     class Images(PlainPages):
-        batch_size = 1
+        @property
+        def seat(self) -> Batched[Pixels, int]:
+            return Batched(self.infer, 1)
 
         def measure(self, page: PageInput) -> int:
             return page.nbytes

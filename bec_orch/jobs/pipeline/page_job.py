@@ -6,9 +6,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from bec_orch.core.job_worker import JobContext
 from bec_orch.jobs.pipeline.page_input import PageInput, VolumeInputs, VolumeT
+from bec_orch.jobs.pipeline.seats import ItemT, OutputT, Seat
 
-ItemT = TypeVar("ItemT")
-OutputT = TypeVar("OutputT")
 StateT = TypeVar("StateT")
 
 Row = Mapping[str, Any]
@@ -33,13 +32,13 @@ class PageJob(Protocol[ItemT, OutputT, StateT, VolumeT]):
     """The functions of a page job. They hold no state between pages, and run in many threads at once.
 
     `decode` and `finish` may raise PageError; any other exception of theirs also becomes the page's error row, but for
-    RetryableError and MemoryError, which stop the volume. What `infer` raises stops the volume, PageError excepted: the
-    model is shared, so its faults are not a page's.
+    RetryableError and MemoryError, which stop the volume. What the model raises stops the volume, PageError excepted:
+    the model is shared, so its faults are not a page's.
     """
 
     @property
-    def batch_size(self) -> int:
-        """How many items the model wants at once, at most; 1 on CPUs, where batches are slower."""
+    def seat(self) -> Seat[ItemT, OutputT]:
+        """Where the model sits, and how it is asked."""
         ...
 
     @property
@@ -69,10 +68,6 @@ class PageJob(Protocol[ItemT, OutputT, StateT, VolumeT]):
 
     def decode(self, page: PageInput[VolumeT]) -> Round[ItemT, StateT]:
         """Make the model's inputs of a page."""
-        ...
-
-    def infer(self, items: Sequence[ItemT]) -> Sequence[OutputT]:
-        """Run the model on items of any pages, at most `batch_size`; one output per item, in their order."""
         ...
 
     def finish(self, page: PageInput[VolumeT], state: StateT, outputs: Sequence[OutputT]) -> Row | Round[ItemT, StateT]:

@@ -15,7 +15,9 @@ from bec_orch.core.job_worker import JobContext
 from bec_orch.core.metrics import Metrics, Stopwatch
 from bec_orch.jobs.pipeline.budget import Budget
 from bec_orch.jobs.pipeline.page_input import VolumeT
-from bec_orch.jobs.pipeline.page_job import ItemT, OutputT, PageJob, StateT
+from bec_orch.jobs.pipeline.page_job import PageJob, StateT
+from bec_orch.jobs.pipeline.requests import Throttle
+from bec_orch.jobs.pipeline.seats import ItemT, OutputT, Requests
 from bec_orch.jobs.pipeline.threads import HungThreads
 from bec_orch.jobs.pipeline.volume_run import Shared, VolumeRun
 
@@ -56,6 +58,7 @@ class Pipeline(Generic[ItemT, OutputT, StateT, VolumeT]):
             hung=HungThreads(),
             threads=limits.threads,
             page_timeout=limits.page_timeout,
+            throttle=Throttle(job.seat.at_once if isinstance(job.seat, Requests) else 1),
         )
         self._loop = BlockingPortalProvider()
         # Every core has a page of its own: OpenCV's threads would only take turns with them, at 2 % of all time.

@@ -7,7 +7,8 @@ from typing import Generic
 from bec_orch.core.metrics import Stopwatch
 from bec_orch.errors import BecError, PageError, RetryableError
 from bec_orch.jobs.pipeline.page_input import PageInput, VolumeT
-from bec_orch.jobs.pipeline.page_job import ItemT, OutputT, PageJob, Round, Row, StateT
+from bec_orch.jobs.pipeline.page_job import PageJob, Round, Row, StateT
+from bec_orch.jobs.pipeline.seats import Batched, ItemT, OutputT
 from bec_orch.jobs.pipeline.threads import ResultT
 
 
@@ -37,10 +38,10 @@ class Steps(Generic[ItemT, OutputT, StateT, VolumeT]):
         """See `PageJob.finish`."""
         return isolated("finish", partial(self._job.finish, page, state, outputs))
 
-    def infer(self, items: Sequence[ItemT]) -> Sequence[OutputT]:
-        """See `PageJob.infer`. Its faults are the machine's."""
+    def infer(self, seat: Batched[ItemT, OutputT], items: Sequence[ItemT]) -> Sequence[OutputT]:
+        """Run a model of this process. Its faults are the machine's."""
         try:
-            outputs = self._job.infer(items)
+            outputs = seat.infer(items)
             if len(outputs) != len(items):
                 raise ValueError(f"{len(outputs)} outputs for {len(items)} items")
         except MemoryError as error:
@@ -53,13 +54,13 @@ class Steps(Generic[ItemT, OutputT, StateT, VolumeT]):
             ) from error
         return outputs
 
-    def whole_page(self, page: PageInput[VolumeT], watch: Stopwatch) -> Row:
+    def whole_page(self, seat: Batched[ItemT, OutputT], page: PageInput[VolumeT], watch: Stopwatch) -> Row:
         """Take a page to its row, its items one by one through the model."""
         with watch.stage("decode"):
             wants = self.decode(page)
         while True:
             with watch.stage("infer"):
-                outputs = [self.infer([item])[0] for item in wants.items]
+                outputs = [self.infer(seat, [item])[0] for item in wants.items]
             with watch.stage("finish"):
                 result = self.finish(page, wants.state, outputs)
             if not isinstance(result, Round):
