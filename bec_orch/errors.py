@@ -6,6 +6,7 @@
     ├── RetryableError      a fault of network, credentials, GPU, memory or disk: never final, never a page error
     │   ├── TaskFault           the task itself misbehaved: tried again, but charged to its `max_attempts`
     │   │   └── VolumeStalled       no page of it was finished for too long
+    │   ├── ServerBusy          a server takes no more requests just now, and may say when it does again
     │   ├── StorageError        an object store did not do what it was asked
     │   ├── DatabaseError       the database is away, or refused for a passing reason
     │   │   └── DatabaseRefused     it refused for a reason that somebody must see to
@@ -129,6 +130,21 @@ class VolumeStalled(TaskFault):
             f"No page of {volume} was finished for {seconds:g} s: {where}.",
             hint="The attempt is charged, and the volume tried again; a page that hangs each time is left out.",
         )
+
+
+class ServerBusy(RetryableError):  # noqa: N818  (it tells what the server is)
+    """A server takes no more requests just now (status 429 or 503).
+
+    Args:
+        message: one sentence that names the server.
+        retry_after: seconds after which it may be asked again, as it said (RFC 9110, section 10.2.3); None: it did not.
+    """
+
+    default_code = "E_SERVER_BUSY"
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message, hint="Fewer requests at once, or more of the server, make this rare.")
+        self.retry_after = retry_after
 
 
 class StorageError(RetryableError):

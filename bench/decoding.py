@@ -21,7 +21,7 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from bec_orch.core.job_worker import WorkerResources
+from bec_orch.core.job_worker import PageBytes, WorkerResources
 from bec_orch.core.metrics import Stopwatch
 from bec_orch.core.models import Page
 from bec_orch.errors import PageError
@@ -31,6 +31,7 @@ from bec_orch.jobs.formats.header import ImageHeader
 from bec_orch.jobs.ldv1.config import Ldv1Config
 from bec_orch.jobs.ldv1.loading import load_line_model
 from bec_orch.jobs.ldv1.worker import Ldv1Worker
+from bec_orch.jobs.pipeline.page_input import PageInput
 from bec_orch.jobs.pipeline.steps import Steps
 from bench.throughput import MIB, SAMPLES, LocalModels, pages_of
 
@@ -85,7 +86,8 @@ def compare(pages: Sequence[bytes], threads: int, repeats: int) -> None:
     steps, model = Steps(worker), load_line_model(Ldv1Config())
 
     def whole_page(data: bytes) -> None:
-        steps.whole_page(Page(0, "page"), data, Stopwatch())
+        page = PageInput(Page(0, "page"), {}, None).fetched(PageBytes(data, ""))
+        steps.whole_page(worker.seat, page, Stopwatch())
 
     def decode(how: Decode, reduction: Callable[[ImageHeader], int], data: bytes) -> None:
         header = images.probe(data)

@@ -1,4 +1,4 @@
-"""The tree of the house in the README, made of the real tree: each module is told by the beginning of its docstring.
+"""The tree of the house in docs/architecture.md: made of the real tree, each module by the beginning of its docstring.
 
 `python -m tests.house` writes it anew; a test holds that nothing is left to write.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 import bec_orch
 
 ROOT = Path(__file__).resolve().parents[1]
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "architecture.md"
 PACKAGE = Path(bec_orch.__file__).resolve().parent
 
 # What is no module cannot tell by itself what it is for.
@@ -43,7 +43,7 @@ _BLOCK = re.compile(r"(?<=## The house\n\n```\n).*?(?=```\n)", re.DOTALL)
 
 
 def tree() -> str:
-    """Give the tree as it should stand in the README."""
+    """Return the tree as it should stand in that page."""
     names = [_name(path) for path in ROOT.iterdir() if not _is_passing(path)]
     files = sorted(name for name in names if not name.endswith("/"))
     folders = sorted({*(name for name in names if name.endswith("/")), ".ci/"} - {"bec_orch/"})
@@ -52,9 +52,9 @@ def tree() -> str:
 
 
 def written() -> str:
-    """Give the tree that stands in the README."""
-    found = _BLOCK.search(README.read_text("utf-8"))
-    assert found, "README.md has no section 'The house' with a tree in it"
+    """Return the tree that stands there."""
+    found = _BLOCK.search(PAGE.read_text("utf-8"))
+    assert found, "docs/architecture.md has no section 'The house' with a tree in it"
     return found[0]
 
 
@@ -100,4 +100,4 @@ def _is_passing(path: Path) -> bool:
 
 
 if __name__ == "__main__":
-    README.write_text(_BLOCK.sub(lambda _: tree(), README.read_text("utf-8")), "utf-8")
+    PAGE.write_text(_BLOCK.sub(lambda _: tree(), PAGE.read_text("utf-8")), "utf-8")

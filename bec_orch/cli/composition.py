@@ -16,6 +16,7 @@ from bec_orch.core.job_worker import WorkerResources
 from bec_orch.core.job_workers import JobWorkerCache
 from bec_orch.core.models import Job, WorkerInfo
 from bec_orch.core.ownership import Owner
+from bec_orch.core.queue_ports import QueueBackend
 from bec_orch.core.runtime_parts import Activities, WorkerObserver, WorkerOptions, WorkerParts
 from bec_orch.core.wording import said
 from bec_orch.errors import ConfigError
@@ -24,7 +25,6 @@ from bec_orch.io.aws.clients import AwsOptions
 from bec_orch.io.aws.emf import EmfObserver
 from bec_orch.io.aws.imds import Ec2Machine, InstanceMetadata, metadata_of_this_machine
 from bec_orch.io.aws.secrets import password_of_file, password_of_secret
-from bec_orch.io.aws.sqs import SqsOptions, SqsQueues
 from bec_orch.io.postgres.connection import conninfo_of
 from bec_orch.io.postgres.database import COMMAND, Database
 from bec_orch.io.postgres.db import DBClient, RetryPolicy
@@ -33,6 +33,7 @@ from bec_orch.io.postgres.identity import keep_identity, owner_of
 from bec_orch.io.postgres.migrate import migrate, require_schema
 from bec_orch.io.postgres.pgqueue import PgQueues
 from bec_orch.io.sources.sources import Sources
+from bec_orch.io.sqs.queues import SqsOptions, SqsQueues
 from bec_orch.io.stores.errors import told
 from bec_orch.io.stores.model_store import CachedModels
 from bec_orch.io.stores.storage import S3Options, Stores
@@ -44,9 +45,6 @@ _HEARTBEAT_SECONDS = 15.0
 _IDENTITY = "identity"
 
 
-Queues = PgQueues | SqsQueues
-
-
 @dataclass(frozen=True, slots=True)
 class Parts:
     """The real parts that commands work with."""
@@ -54,7 +52,7 @@ class Parts:
     settings: Settings
     database: Database
     store: DBClient
-    queues: Queues
+    queues: QueueBackend
     stores: Stores
     sources: Sources
     owner: Owner
@@ -131,8 +129,8 @@ def aws_options(settings: Settings) -> AwsOptions:
     return AwsOptions(settings.region, settings.aws_endpoint_url)
 
 
-def open_queues(settings: Settings, database: Database) -> Queues:
-    """Give the queues of the settings: on SQS, or in the database."""
+def open_queues(settings: Settings, database: Database) -> QueueBackend:
+    """Open the queues of the settings: on SQS, or in the database."""
     return sqs_queues(settings) if settings.uses_sqs else PgQueues(database)
 
 

@@ -1,11 +1,19 @@
 """`bec doctor`: checks the surroundings, and says what to do."""
 
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import typer
 
 from bec_orch.cli.audit import print_states
-from bec_orch.cli.composition import aws_options, open_database, open_stores, sqs_queues, worker_resources
+from bec_orch.cli.composition import (
+    aws_options,
+    open_database,
+    open_queues,
+    open_stores,
+    sqs_queues,
+    worker_resources,
+)
 from bec_orch.cli.console import EXIT_FAILED, console, print_json, say
 from bec_orch.cli.invocation import invocation
 from bec_orch.cli.options import Json
@@ -15,17 +23,15 @@ from bec_orch.core.models import Job
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.db import DBClient
 from bec_orch.io.postgres.migrate import migrate
-from bec_orch.io.postgres.pgqueue import PgQueues
 from bec_orch.io.stores.storage import Stores
 from bec_orch.logging_setup import redacted
-from bec_orch.orch import doctor
 from bec_orch.orch.audit.tables import job_states
 from bec_orch.orch.audit.values import JobStates
-from bec_orch.orch.doctor import Finding, Level, examine
-from bec_orch.orch.doctor_fleet import (
+from bec_orch.orch.doctor import checks
+from bec_orch.orch.doctor.checks import Finding, Level, check_queues, examine
+from bec_orch.orch.doctor.fleet import (
     check_database_users,
     check_identity,
-    check_job_queues,
     check_machines,
     check_rights,
     check_tls,
@@ -50,12 +56,12 @@ def command(ctx: typer.Context, *, as_json: Json = False) -> None:
     settings = loaded.settings
     stores = open_stores(settings)
     tables = _of_database(loaded)
-    findings = [doctor.check_program(), *tables.findings]
+    findings = [checks.check_program(), *tables.findings]
     if settings.uses_sqs:
         findings += _of_aws(settings, tables.jobs)
     findings += _of_stores(stores, settings)
-    findings += doctor.check_models(tables.jobs, worker_resources(settings, stores))
-    findings.append(doctor.check_disk(settings.home))
+    findings += checks.check_models(tables.jobs, worker_resources(settings, stores))
+    findings.append(checks.check_disk(settings.home))
     if as_json:
         print_json(findings)
     else:
@@ -87,14 +93,14 @@ def _of_server(loaded: LoadedSettings, database: Database, tables: _Tables) -> F
     else:
         tables.findings.append(examine("database TLS", lambda: _tls(loaded, database)))
     clock = DBClient(database, default_source="").now
-    tables.findings.append(examine("clock", lambda: doctor.check_clock(clock)))
-    return doctor.check_schema(database)
+    tables.findings.append(examine("clock", lambda: checks.check_clock(clock)))
+    return checks.check_schema(database)
 
 
 def _of_tables(settings: Settings, database: Database, tables: _Tables) -> None:
     tables.jobs.extend(JobAdmin(database).list())
     tables.states.extend(job_states(database))
-    tables.findings.append(examine("tasks", lambda: doctor.check_tasks(database, tables.jobs, tables.states)))
+    tables.findings.append(examine("tasks", lambda: checks.check_tasks(database, tables.jobs, tables.states)))
     if settings.sql_host:
         with_queue = not settings.uses_sqs
         local = settings.sql_is_local
@@ -102,8 +108,8 @@ def _of_tables(settings: Settings, database: Database, tables: _Tables) -> None:
             check_database_users(database, settings.ec2_sql_user, with_queue=with_queue, local=local)
         )
     if not settings.uses_sqs:
-        queue = PgQueues(database)("doctor")
-        tables.findings.append(examine("queue", lambda: doctor.check_queue(queue)))
+        with closing(open_queues(settings, database)) as queues:
+            tables.findings += check_queues(queues, tables.jobs)
 
 
 def _tls(loaded: LoadedSettings, database: Database) -> Finding:
@@ -118,28 +124,25 @@ def _of_aws(settings: Settings, jobs: list[Job]) -> list[Finding]:
         return [credentials]
     return [
         credentials,
-        *_of_queues(settings, jobs),
+        *_of_sqs(settings, jobs),
         examine("operator rights", lambda: check_rights(options)),
         examine("new machines", lambda: check_machines(options, network_spec(settings), missing_settings(settings))),
     ]
 
 
-def _of_queues(settings: Settings, jobs: list[Job]) -> list[Finding]:
-    queues = sqs_queues(settings)
-    try:
-        return check_job_queues(queues, jobs)
-    finally:
-        queues.close()
+def _of_sqs(settings: Settings, jobs: list[Job]) -> list[Finding]:
+    with closing(sqs_queues(settings)) as queues:
+        return check_queues(queues, jobs)
 
 
 def _of_stores(stores: Stores, settings: Settings) -> list[Finding]:
     destination = examine(
-        "destination", lambda: doctor.check_writable("destination", stores.open(settings.dest_url, create=True))
+        "destination", lambda: checks.check_writable("destination", stores.open(settings.dest_url, create=True))
     )
     source = settings.source_url
     if source is None:
         return [destination]
-    return [destination, examine("source", lambda: doctor.check_readable("source", stores.open(source)))]
+    return [destination, examine("source", lambda: checks.check_readable("source", stores.open(source)))]
 
 
 def _print(findings: list[Finding]) -> None:

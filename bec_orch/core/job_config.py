@@ -36,7 +36,9 @@ class JobConfig(BaseModel):
     """Base of a job type's config.
 
     A field that cannot change the output (batch size, time-outs) is declared with
-    `Field(..., json_schema_extra={"affects_output": False})`, and stays out of the config hash.
+    `Field(..., json_schema_extra={"affects_output": False})`, and stays out of the config hash. A field that a later
+    version added, whose default means what was before, is declared with `"when set"`: then it counts only where it has
+    another value, and no finished work becomes stale.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False, hide_input_in_errors=True)
@@ -67,9 +69,12 @@ class JobConfig(BaseModel):
 
     def output_hash(self) -> str:
         """Hash the fields that can change the output: 16 hex digits of the SHA-256 of their canonical JSON."""
-        values = {name: value for name, value in self.model_dump(mode="json").items() if self._affects_output(name)}
-        canonical = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        canonical = json.dumps(self.hashed(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+    def hashed(self) -> dict[str, Any]:
+        """Return the fields that can change the output, as JSON has them."""
+        return {name: value for name, value in self.model_dump(mode="json").items() if self._affects_output(name)}
 
     def reference_folders(self, volume: VolumeRef) -> Sequence[ReferenceFolder]:  # noqa: ARG002  (most have none)
         """Give the folders that a volume's result depends on. When one is changed, the result is stale."""
@@ -82,10 +87,11 @@ class JobConfig(BaseModel):
             ConfigError: they do not fit together.
         """
 
-    @classmethod
-    def _affects_output(cls, name: str) -> bool:
-        extra = cls.model_fields[name].json_schema_extra
-        return not (isinstance(extra, dict) and extra.get("affects_output") is False)
+    def _affects_output(self, name: str) -> bool:
+        field = type(self).model_fields[name]
+        extra = field.json_schema_extra
+        affects = extra.get("affects_output", True) if isinstance(extra, dict) else True
+        return getattr(self, name) != field.default if affects == "when set" else bool(affects)
 
 
 def _in_words(error: ValidationError) -> str:

@@ -1,7 +1,7 @@
-"""The Protocols that the heart needs of the outside world: queue, database, sources, artefacts."""
+"""The Protocols that the heart needs of the outside world: database, sources, artefacts. Queues: `queue_ports`."""
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,7 +13,6 @@ from bec_orch.core.models import (
     ArtefactLocation,
     Claim,
     ClaimRefused,
-    DeadLetter,
     DoneTask,
     FailedTask,
     Failure,
@@ -23,8 +22,6 @@ from bec_orch.core.models import (
     ModelInfo,
     PageCounts,
     PageOutcome,
-    QueueStats,
-    ReceivedMessage,
     TaskActivity,
     TaskMessage,
     TaskResult,
@@ -35,82 +32,6 @@ from bec_orch.core.ownership import Mark
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-
-class TaskQueue(Protocol):
-    """The queue of one job, with the semantics of SQS: at least once, in no order, with a visibility time-out.
-
-    Every method raises `QueueError` (retryable) when the queue is away.
-    """
-
-    def send(self, messages: Sequence[TaskMessage], *, delay: float = 0.0) -> None:
-        """Send all messages, in as few calls as the queue allows; visible after `delay` seconds."""
-        ...
-
-    def receive(self, *, limit: int, wait: float, visibility: float) -> list[ReceivedMessage]:
-        """Take up to `limit` messages, and hide each for `visibility` seconds.
-
-        Waits up to `wait` seconds for the first one (long poll); returns at once when one is there.
-        """
-        ...
-
-    def change_visibility(self, receipt: str, seconds: float) -> None:
-        """Hide the message for `seconds` from now; 0 gives it back at once.
-
-        Raises:
-            ReceiptExpired: the message was received again since, or is gone.
-        """
-        ...
-
-    def delete(self, receipt: str) -> None:
-        """Delete the message.
-
-        Raises:
-            ReceiptExpired: the message was received again since, or is gone; nothing was deleted.
-        """
-        ...
-
-    def dead_letter(self, receipt: str, reason: Mapping[str, str]) -> None:
-        """Move the message to the dead-letter queue, with the reason as its attributes.
-
-        Raises:
-            ReceiptExpired: as for `delete`.
-        """
-        ...
-
-    def stats(self) -> QueueStats:
-        """Count the messages."""
-        ...
-
-    def peek(self, *, limit: int, dead: bool = False) -> list[ReceivedMessage] | list[DeadLetter]:
-        """Look at some messages without taking them."""
-        ...
-
-    def bodies(self) -> Iterator[str] | None:
-        """Give what every message says, dead letters aside; None where that cannot be told without taking them."""
-        ...
-
-    def redrive(self, accept: Callable[[DeadLetter], bool]) -> int:
-        """Move each dead letter that `accept` says yes to back to the queue; gives their number."""
-        ...
-
-    def redrive_all(self) -> int:
-        """Move every dead letter back to the queue, maybe only after this returned; gives their number."""
-        ...
-
-    def undeclared_dead_letters(self, *, limit: int) -> list[DeadLetter]:
-        """Look at dead letters that the queue gave up by itself, without a reason of ours."""
-        ...
-
-    def purge(self, *, dead: bool = False) -> int:
-        """Delete every message of the queue, or of the dead-letter queue; gives their number."""
-        ...
-
-
-class QueueFactory(Protocol):
-    """Gives the queue of a job by the job's name."""
-
-    def __call__(self, job: str) -> TaskQueue: ...
 
 
 class TaskStore(Protocol):

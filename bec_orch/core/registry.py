@@ -1,11 +1,18 @@
-"""Job types by name, found through entry points of the group `bec_orch.jobs`; the built-in ones too."""
+"""Job types and what they show, by the type's name, found through entry points; the built-in ones too.
+
+Nothing is imported before it is asked for: what a type shows needs packages that other commands do without.
+"""
 
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 from bec_orch.core.job_worker import JobWorker
+from bec_orch.core.views import TallyOf, VolumePicture
 from bec_orch.errors import ConfigError
 
 GROUP = "bec_orch.jobs"
+_PICTURES = "bec_orch.pictures"
+_REPORTS = "bec_orch.reports"
 
 
 def job_types() -> dict[str, EntryPoint]:
@@ -25,7 +32,43 @@ def job_worker_class(job_type: str) -> type[JobWorker]:
         raise ConfigError(
             f"There is no job type '{job_type}'.", code="E_JOB_TYPE", hint=f"Installed job types: {known}."
         )
-    return _load(point)
+    worker: type[JobWorker] = _load(point)
+    return worker
+
+
+def volume_picture(job_type: str) -> VolumePicture | None:
+    """Import what draws the volumes of a job type (entry points `bec_orch.pictures`); None where nothing does.
+
+    Raises:
+        ConfigError: what it needs is not installed.
+    """
+    picture: VolumePicture | None = _shown(_PICTURES, job_type)
+    return picture
+
+
+def tally_of(job_type: str) -> TallyOf | None:
+    """Import what begins a report over a job of a type (entry points `bec_orch.reports`); None where nothing does.
+
+    Raises:
+        ConfigError: what it needs is not installed.
+    """
+    begin: TallyOf | None = _shown(_REPORTS, job_type)
+    return begin
+
+
+def types_with_pictures() -> list[str]:
+    """Return the names of the job types whose volumes can be drawn, sorted."""
+    return sorted(point.name for point in entry_points(group=_PICTURES))
+
+
+def types_with_reports() -> list[str]:
+    """Return the names of the job types that have a report, sorted."""
+    return sorted(point.name for point in entry_points(group=_REPORTS))
+
+
+def _shown(group: str, job_type: str) -> Any:
+    points = tuple(entry_points(group=group, name=job_type))
+    return _load(points[0]) if points else None
 
 
 def _how_to_install(point: EntryPoint) -> str:
@@ -35,13 +78,12 @@ def _how_to_install(point: EntryPoint) -> str:
     return "Install it into the environment that `bec` runs in."
 
 
-def _load(point: EntryPoint) -> type[JobWorker]:
+def _load(point: EntryPoint) -> Any:
     try:
-        loaded: type[JobWorker] = point.load()
+        return point.load()
     except ImportError as error:
         raise ConfigError(
             f"The job type '{point.name}' needs the package '{error.name}', which is not installed.",
             code="E_EXTRA_MISSING",
             hint=_how_to_install(point),
         ) from error
-    return loaded

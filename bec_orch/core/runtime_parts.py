@@ -10,7 +10,8 @@ from typing import Protocol
 from bec_orch.core.flight import FlightRecorder
 from bec_orch.core.job_worker import BlobReader, JobWorker, no_stores
 from bec_orch.core.models import AttemptOutcome, Claim, Failure, Job, Manifest, TaskActivity, TaskResult
-from bec_orch.core.ports import ArtefactStore, QueueFactory, SourceFactory, TaskStore
+from bec_orch.core.ports import ArtefactStore, SourceFactory, TaskStore
+from bec_orch.core.queue_ports import QueueFactory
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from bec_orch.core.models import (
     VolumeRef,
 )
 from bec_orch.core.patience import patiently
-from bec_orch.core.ports import TaskQueue
+from bec_orch.core.queue_ports import TaskQueue
 from bec_orch.core.runtime_parts import TaskEnd, WorkerParts
 from bec_orch.core.stop import TaskStop, WorkerStop
 from bec_orch.errors import (

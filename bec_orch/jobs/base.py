@@ -11,14 +11,14 @@ A whole job worker, which tells how bright pages are:
         code_version = "1"
         schema = pa.schema([("brightness", pa.float32())])
 
-        def decode(self, page: Page, data: bytes) -> Round[Image, None]:
-            image = self.read_image(data, reduce=self.config.reduce)
+        def decode(self, page: PageInput) -> Round[Image, None]:
+            image = page.image(reduce=self.config.reduce)
             return Round([image], None, image.nbytes)
 
         def infer(self, items: Sequence[Image]) -> list[float]:
             return [float(image.mean()) for image in items]
 
-        def finish(self, page: Page, state: None, outputs: Sequence[float]) -> Row:
+        def finish(self, page: PageInput, state: None, outputs: Sequence[float]) -> Row:
             return {"brightness": outputs[0]}
 
 Named in the entry points of group `bec_orch.jobs`, it is found by `bec`.
@@ -26,26 +26,27 @@ Named in the entry points of group `bec_orch.jobs`, it is found by `bec`.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from functools import cached_property
+from inspect import signature
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, cast
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from bec_orch.core.job_config import JobConfig
 from bec_orch.core.job_worker import JobContext, WorkerResources
 from bec_orch.core.metrics import Metrics
-from bec_orch.core.models import ModelInfo, Page
-from bec_orch.jobs.formats.header import ImageHeader
-from bec_orch.jobs.images import decode, probe
-from bec_orch.jobs.pipeline.page_job import ItemT, OutputT, Round, Row, StateT
+from bec_orch.core.models import ModelInfo
+from bec_orch.errors import ConfigError
+from bec_orch.jobs.pipeline.page_input import PageInput, VolumeInputs, VolumeT, read_rows
+from bec_orch.jobs.pipeline.page_job import Round, Row, StateT
 from bec_orch.jobs.pipeline.pipeline import Limits, Pipeline
+from bec_orch.jobs.pipeline.seats import Ask, Batched, ItemT, OutputT, Requests, Seat
+from bec_orch.jobs.pipeline.skip_rules import SkipRule
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-Image = NDArray[np.uint8]
 
 
 class PageJobConfig(JobConfig):
@@ -64,16 +65,49 @@ class PageJobConfig(JobConfig):
         description="Seconds that the work on one page may take; a page that takes longer is an error.",
         json_schema_extra={"affects_output": False},
     )
+    skip_pages: tuple[SkipRule, ...] = Field(
+        default=(),
+        description="Pages that another job labelled and that are skipped: rules with `job`, `column`, and `values`, "
+        "`at_least` or `at_most`.",
+        json_schema_extra={"affects_output": "when set"},
+    )
+
+    def check_dependencies(self, depends_on: Sequence[str]) -> None:
+        """Check that the job depends on those whose labels it reads.
+
+        Raises:
+            ConfigError: it does not (E_SKIP_DEPENDENCY).
+        """
+        unknown = [rule.job for rule in self.skip_pages if rule.job not in depends_on]
+        if unknown:
+            raise ConfigError(
+                f"skip_pages reads what the job '{unknown[0]}' left, which the job does not depend on.",
+                code="E_SKIP_DEPENDENCY",
+                hint=f"Add --depends-on {unknown[0]}.",
+            )
 
 
 ConfigT = TypeVar("ConfigT", bound=PageJobConfig)
 
 
-class PageJobWorker(ABC, Generic[ConfigT, ItemT, OutputT, StateT]):
-    """A job worker whose pages do not depend on each other.
+def _refuse_outdated(worker: "type[PageWorker[Any, Any, Any, Any, Any]]") -> None:
+    """Refuse a class of a package that was written when `decode` took a page's bytes beside the page."""
+    if "data" in signature(worker.decode).parameters:
+        raise ConfigError(
+            f"The job worker {worker.__module__}.{worker.__qualname__} was written for an older version of bec-orch: "
+            "its `decode` takes the bytes of a page's image.",
+            code="E_PLUGIN_OUTDATED",
+            hint="Take one value, `page: PageInput`, in `decode` and `finish`, and import from `bec_orch.plugin` "
+            "alone: docs/writing-a-job-worker.md shows it.",
+        )
 
-    A subclass sets the class attributes and `schema`, and writes `decode`, `infer` and `finish`; see `PageJob` for what
-    these may raise. Models are loaded in `__init__`, after `super().__init__`.
+
+class PageWorker(ABC, Generic[ConfigT, ItemT, OutputT, StateT, VolumeT]):
+    """A job worker whose pages do not depend on each other, wherever its model sits.
+
+    A subclass sets the class attributes and `schema`, and writes `decode` and `finish`; see `PageJob` for what these
+    may raise. One whose pages need more than their images and the rows of its dependencies makes that ready in
+    `open_volume`, and finds it in `page.volume`.
 
     Args:
         config: the job's config, checked.
@@ -91,12 +125,15 @@ class PageJobWorker(ABC, Generic[ConfigT, ItemT, OutputT, StateT]):
     models: tuple[ModelInfo, ...] = ()
     """The models that the output depends on."""
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        _refuse_outdated(cls)
+
     def __init__(self, config: ConfigT, resources: WorkerResources) -> None:
         self.config = config
         self.resources = resources
         # A page more than cores: while one waits for its decoder's process, its core has another. 4 % of all time.
-        limits = Limits(resources.threads + 1, resources.memory_budget, config.page_timeout)
-        self._pipeline = Pipeline(self, limits)
+        self._limits = Limits(resources.threads + 1, resources.memory_budget, config.page_timeout)
 
     @classmethod
     def create(cls, config: Mapping[str, Any], resources: WorkerResources) -> Self:
@@ -108,41 +145,44 @@ class PageJobWorker(ABC, Generic[ConfigT, ItemT, OutputT, StateT]):
         return cls(cast("ConfigT", cls.config_type.parse(config)), resources)
 
     @property
-    def batch_size(self) -> int:
-        """How many items `infer` is given at most."""
-        return self.config.batch_size
+    @abstractmethod
+    def seat(self) -> Seat[ItemT, OutputT]:
+        """Where the model sits, and how it is asked."""
 
-    def measure(self, page: Page, data: bytes) -> int:  # noqa: ARG002  (other jobs may look at the page)
-        """Tell what the page will take of memory: what decoding the whole image takes."""
-        return self.probe(data).decoding_bytes()
+    @property
+    def max_image_pixels(self) -> int:
+        """Images of more pixels are refused."""
+        return self.resources.max_image_pixels
+
+    def open_volume(self, context: JobContext) -> VolumeInputs[VolumeT]:
+        """Read the rows of all dependencies; a page that one of them skipped or failed on is skipped.
+
+        Raises:
+            RetryableError: an artefact is gone, or its store away.
+        """
+        rows = read_rows(context)
+        return VolumeInputs(cast("VolumeT", None), rows, tuple(rows), self.config.skip_pages)
+
+    def wants_image(self, page: PageInput[VolumeT]) -> bool:  # noqa: ARG002  (other jobs may look at the page)
+        """Return whether the page's image is to be fetched: yes, by default."""
+        return True
+
+    def measure(self, page: PageInput[VolumeT]) -> int:
+        """Estimate what the page will take of memory: what decoding the whole image takes."""
+        return page.header.decoding_bytes()
 
     @abstractmethod
-    def decode(self, page: Page, data: bytes) -> Round[ItemT, StateT]:
-        """Make the model's inputs of a page's bytes."""
+    def decode(self, page: PageInput[VolumeT]) -> Round[ItemT, StateT]:
+        """Make the model's inputs of a page."""
 
     @abstractmethod
-    def infer(self, items: Sequence[ItemT]) -> Sequence[OutputT]:
-        """Run the model on items of any pages; one output per item, in their order."""
-
-    @abstractmethod
-    def finish(self, page: Page, state: StateT, outputs: Sequence[OutputT]) -> Row | Round[ItemT, StateT]:
+    def finish(self, page: PageInput[VolumeT], state: StateT, outputs: Sequence[OutputT]) -> Row | Round[ItemT, StateT]:
         """Make the page's row (a value for each column of `schema`), or ask for another round."""
 
-    def probe(self, data: bytes) -> ImageHeader:
-        """Read an image's headers, and refuse what is no image or too large.
-
-        Raises:
-            PageError: see `images.probe`.
-        """
-        return probe(data, max_pixels=self.resources.max_image_pixels)
-
-    def read_image(self, data: bytes, *, reduce: int = 1) -> Image:
-        """Decode an image at 1/`reduce` of its size: grey (H, W) or BGR (H, W, 3), 8 bits.
-
-        Raises:
-            PageError: see `images.probe` and `images.decode`.
-        """
-        return decode(data, self.probe(data), reduce=reduce)
+    @cached_property
+    def _pipeline(self) -> Pipeline[ItemT, OutputT, StateT, VolumeT]:
+        # Made when it is first used: by then the subclass has loaded its model.
+        return Pipeline(self, self._limits)
 
     def run(self, context: JobContext) -> Metrics:
         """Do every page of the volume that is not finished; see `Pipeline.run`."""
@@ -150,3 +190,58 @@ class PageJobWorker(ABC, Generic[ConfigT, ItemT, OutputT, StateT]):
 
     def close(self) -> None:
         """Free what was loaded. Nothing by default: threads end with their volume, models with the worker."""
+
+
+class PageJobWorker(PageWorker[ConfigT, ItemT, OutputT, StateT, VolumeT]):
+    """A page job whose model is in this process. Models are loaded in `__init__`, after `super().__init__`."""
+
+    @property
+    def batch_size(self) -> int:
+        """How many items `infer` is given at most."""
+        return self.config.batch_size
+
+    @property
+    def seat(self) -> Batched[ItemT, OutputT]:
+        """The model is in this process: batches of `batch_size`."""
+        return Batched(self.infer, self.batch_size)
+
+    @abstractmethod
+    def infer(self, items: Sequence[ItemT]) -> Sequence[OutputT]:
+        """Run the model on items of any pages; one output per item, in their order."""
+
+
+class RequestJobConfig(PageJobConfig):
+    """What every config of a page job has whose model is behind a server."""
+
+    requests_at_once: int = Field(
+        default=8,
+        ge=1,
+        le=1024,
+        description="Requests in flight at once, at most; fewer when the server refuses more.",
+        json_schema_extra={"affects_output": False},
+    )
+    request_timeout: float = Field(
+        default=120.0,
+        gt=0,
+        description="Seconds that one request may take; it is asked again twice before its page is an error.",
+        json_schema_extra={"affects_output": False},
+    )
+
+
+RequestConfigT = TypeVar("RequestConfigT", bound=RequestJobConfig)
+
+
+class RequestJobWorker(PageWorker[RequestConfigT, ItemT, OutputT, StateT, VolumeT]):
+    """A page job whose model is behind a server, asked about one item at a time, about many at once."""
+
+    @property
+    def seat(self) -> Requests[ItemT, OutputT]:
+        """The model is behind a server: single requests in flight."""
+        return Requests(self.connect, self.config.requests_at_once, self.config.request_timeout)
+
+    @abstractmethod
+    def connect(self) -> AbstractAsyncContextManager[Ask[ItemT, OutputT]]:
+        """Open a connection to the server, or a pool of them, for one volume; gives what asks about one item.
+
+        See `Ask` for what that may raise.
+        """

@@ -8,11 +8,11 @@ from graphlib import TopologicalSorter
 from typing import Any
 
 from bec_orch.core.models import Job, PageCounts, QueueStats, TaskState, VolumeRef
-from bec_orch.core.ports import QueueFactory
+from bec_orch.core.queue_ports import QueueBackend
 from bec_orch.io.postgres.database import Database, Row, clean_text, first, rows
 from bec_orch.io.postgres.sql_files import statements
 from bec_orch.orch.job_admin import read_job
-from bec_orch.orch.prices import MachineUse
+from bec_orch.orch.machines.prices import MachineUse
 
 _FIVE_MINUTES = 300.0
 _HOUR = 3600.0
@@ -218,7 +218,7 @@ class QueueCheck:
 class Discovery:
     """Reads one database, and its queues."""
 
-    def __init__(self, database: Database, queues: QueueFactory) -> None:
+    def __init__(self, database: Database, queues: QueueBackend) -> None:
         self._database = database
         self._queues = queues
         self._sql = statements("discovery")
@@ -331,7 +331,7 @@ class Discovery:
         with self._database.transaction("count what should be queued", long=True) as connection:
             job = read_job(connection, job_name)
             expected = first(connection, self._sql["expected_messages"], {"job_id": job.id}) or {}
-        return QueueCheck(self._queues(job.name).stats(), **expected)
+        return QueueCheck(self._queues.admin(job.name).stats(), **expected)
 
 
 def _text(value: str | None) -> str | None:

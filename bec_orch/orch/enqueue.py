@@ -16,7 +16,8 @@ from psycopg.rows import DictRow
 
 from bec_orch.core.fault_points import FaultPoint, reached
 from bec_orch.core.models import Job, VolumeRef
-from bec_orch.core.ports import QueueFactory, SourceFactory
+from bec_orch.core.ports import SourceFactory
+from bec_orch.core.queue_ports import QueueFactory
 from bec_orch.errors import BecError, PartlySent, RetryableError, TerminalError, UsageError
 from bec_orch.io.postgres.database import Database, Row, clean_text, rows
 from bec_orch.io.postgres.db import SUPERSEDED

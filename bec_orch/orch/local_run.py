@@ -6,7 +6,8 @@ from typing import Any
 
 from bec_orch.core.job_worker import BlobReader
 from bec_orch.core.models import Job, PageCounts, TaskState, VolumeRef
-from bec_orch.core.ports import QueueFactory, SourceFactory
+from bec_orch.core.ports import SourceFactory
+from bec_orch.core.queue_ports import QueueBackend
 from bec_orch.core.registry import job_worker_class
 from bec_orch.io.postgres.database import Database
 from bec_orch.orch.discovery import Discovery, TaskView
@@ -61,7 +62,7 @@ class RunOutcome:
 class LocalRun:
     """Administers one run in one database. `open_store` opens a store by its URL."""
 
-    def __init__(self, database: Database, queues: QueueFactory, open_store: Callable[[str], BlobReader]) -> None:
+    def __init__(self, database: Database, queues: QueueBackend, open_store: Callable[[str], BlobReader]) -> None:
         self._database = database
         self._queues = queues
         self._references = References(database, open_store)

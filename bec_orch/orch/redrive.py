@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass
 
 from bec_orch.core.models import DeadLetter, Job, TaskState, VolumeRef
-from bec_orch.core.ports import QueueFactory
+from bec_orch.core.queue_ports import QueueBackend
 from bec_orch.io.postgres.database import Database, Row, clean_text, rows
 from bec_orch.io.postgres.sql_files import statements
 from bec_orch.orch.enqueue import Enqueuer
@@ -45,7 +45,7 @@ class RedriveReport:
 class Redriver:
     """Redrives jobs of one database and its queues."""
 
-    def __init__(self, database: Database, queues: QueueFactory) -> None:
+    def __init__(self, database: Database, queues: QueueBackend) -> None:
         self._database = database
         self._queues = queues
         self._sql = statements("discovery")
@@ -77,7 +77,7 @@ class Redriver:
             refused.update(dict.fromkeys(others))
             return not others
 
-        queue = self._queues(job.name)
+        queue = self._queues.admin(job.name)
         if asked == RedriveFilter() and reset and queue.stats().dead == len(reset):
             # Nothing but what is wanted is there: the queue moves it by itself, which spares a call for each few.
             moved, revived = queue.redrive_all(), list(ids.values())

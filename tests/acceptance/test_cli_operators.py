@@ -173,7 +173,7 @@ def test_the_doctor_finds_what_is_well_and_what_is_not(
     bec: Bec, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = {row["check"]: row for row in ok(bec("doctor", "--json")).json}
-    well = {"database", "tasks", "queue", "clock", "destination", "source", "model of toy", "model of ldv1", "disk"}
+    well = {"database", "tasks", "queue of toy", "clock", "destination", "source", "model of toy", "model of ldv1"}
     assert {check: row["level"] for check, row in found.items() if check in well} == dict.fromkeys(well, "ok")
     assert found["model of gated"]["level"] == "warn", "its config has no default, and no job of this type is there"
     shown = ok(bec("doctor")).out
@@ -194,7 +194,7 @@ def test_the_doctor_finds_what_is_well_and_what_is_not(
     assert "fail source: E_STORAGE" in sick.out
     assert "fail model of ldv1: E_MODEL_NOT_FOUND: " in sick.out
     assert "     hint: " in sick.out
-    assert "ok   queue: answers" in sick.out
+    assert "ok   queue of toy: answers" in sick.out
 
 
 def test_the_doctor_goes_on_without_a_database(bec: Bec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from bec_orch.io.aws.clients import AwsOptions
-from bec_orch.io.aws.sqs import SqsOptions, SqsQueue, SqsQueues
+from bec_orch.io.sqs.queues import SqsOptions, SqsQueue, SqsQueues
 from tests.aws import Aws
 from tests.conformance.queue_suite import QueueSuite
 from tests.fake_sqs import FakeSqs, served
@@ -13,7 +13,7 @@ from tests.fake_sqs import FakeSqs, served
 
 def opened(url: str, region: str, job: str) -> Iterator[SqsQueue]:
     queues = SqsQueues(SqsOptions(AwsOptions(region, url)))
-    queues.create(job)
+    queues.admin(job).create()
     yield queues(job)
     queues.close()
 

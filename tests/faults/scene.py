@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from bec_orch.core.models import ArtefactLocation, Job, VolumeRef, version_of
-from bec_orch.core.ports import Success, TaskQueue
+from bec_orch.core.ports import Success
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.artefacts.names import attempt_key, part_name
 from bec_orch.io.aws.clients import AwsOptions
-from bec_orch.io.aws.sqs import SqsOptions, SqsQueues
 from bec_orch.io.postgres.database import Database
-from bec_orch.io.postgres.pgqueue import PgQueues
+from bec_orch.io.postgres.pgqueue import PgQueue, PgQueues
 from bec_orch.io.sources.bdrc import volume_prefix
+from bec_orch.io.sqs.queues import SqsOptions, SqsQueue, SqsQueues
 from bec_orch.io.stores.objects import Objects
 from bec_orch.orch.enqueue import Enqueuer
 from bec_orch.orch.job_admin import JobAdmin
@@ -147,7 +147,7 @@ class Scene:
             job = JobAdmin(database).create(self.name, "scarred", config, max_page_error_rate=0.5)
             queues = self._queues(database)
             if isinstance(queues, SqsQueues):
-                queues.create(self.name)
+                queues.admin(self.name).create()
         return job
 
     def enqueue(self, *, force: bool = False) -> None:
@@ -169,7 +169,7 @@ class Scene:
         with self.database() as database:
             JobAdmin(database).delete(self.name)
 
-    def with_queue(self, act: Callable[[TaskQueue], Any]) -> Any:
+    def with_queue(self, act: Callable[[PgQueue | SqsQueue], Any]) -> Any:
         """Do something with the job's queue, past every proxy."""
         with self.database() as database:
             return act(self._queues(database)(self.name))

@@ -18,9 +18,9 @@ from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.artefacts.holdings import Holding
 from bec_orch.io.artefacts.names import attempt_key, part_name
 from bec_orch.io.aws.clients import AwsOptions
-from bec_orch.io.aws.sqs import SqsOptions, SqsQueues
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.identity import owner_of
+from bec_orch.io.sqs.queues import SqsOptions, SqsQueues
 from bec_orch.io.stores.objects import Objects
 from bec_orch.io.stores.storage import S3Options, Stores
 from bec_orch.orch.audit.audit import Auditor, Repairs
@@ -168,7 +168,7 @@ def archive(request: pytest.FixtureRequest, database: Database, tmp_path: Path) 
         aws.client("s3").create_bucket(Bucket=bucket)
         archive.put_into(Stores(S3Options(aws.endpoint_url, aws.region)).open(f"s3://{bucket}/some%20where"))
         queues = SqsQueues(SqsOptions(AwsOptions(REGION, request.getfixturevalue("sqs").url)))
-        queues.create("toy")
+        queues.admin("toy").create()
         archive.queues.close()
         archive.queues = queues  # type: ignore[assignment]
     else:

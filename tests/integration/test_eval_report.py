@@ -4,7 +4,7 @@ import datetime as dt
 import html.parser
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
@@ -24,19 +24,20 @@ from bec_orch.core.models import (
     TaskResult,
     VolumeRef,
 )
+from bec_orch.core.views import ShownPage
 from bec_orch.errors import StorageError, UsageError
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.db import DBClient
 from bec_orch.io.stores.storage import Stores
-from bec_orch.jobs.evalv1.thumbnail import thumbnail
+from bec_orch.jobs.evalv1.report.html import EvaluationReport
+from bec_orch.jobs.evalv1.report.tally import WORST_PAGES, EvaluationTally
+from bec_orch.jobs.evalv1.report.values import BINS
 from bec_orch.jobs.evalv1.worker import Evalv1Worker
-from bec_orch.orch import done_volumes
+from bec_orch.jobs.shared.thumbnail import thumbnail
+from bec_orch.orch import done_volumes, reports
 from bec_orch.orch.done_volumes import pages_of_done_volumes
-from bec_orch.orch.evaluation import report as eval_report
-from bec_orch.orch.evaluation.html import render
-from bec_orch.orch.evaluation.report import WORST_PAGES, gather, report
-from bec_orch.orch.evaluation.values import BINS, Report
+from bec_orch.orch.reports import add_up, report
 from tests.integration.conftest import SOURCE, Sql
 from tests.integration.evaluations import evaluate, ocr_outcome, publish_ocr, with_stores
 from tests.owners import owner
@@ -46,6 +47,10 @@ TRUTH = "བཀྲ་ཤིས་བདེ་ལེགས།"
 READ = (TRUTH, TRUTH.replace("ཤིས", "ཤེས"), TRUTH + "ཀ" * 60)
 MADE = dt.datetime(2025, 3, 1, 8, 5, tzinfo=dt.UTC)
 HOSTILE = '"><script>alert(1)</script>\u202egnp.jpg'
+
+
+def no_picture(_page: ShownPage) -> None:
+    """Show no page."""
 
 
 @pytest.fixture
@@ -67,6 +72,12 @@ def evaluation(tmp_path: Path) -> Evalv1Worker:
 
 def manifest_of(w_id: str, i_id: str, names: tuple[str, ...] = ("0.jpg", "1.jpg", "2.jpg")) -> Manifest:
     return Manifest(VolumeRef(w_id, i_id, SOURCE), "abcdef00", tuple(Page(at, name) for at, name in enumerate(names)))
+
+
+def gather(job: str, locations: Iterable[ArtefactLocation], artefacts: StoredArtefacts) -> EvaluationReport:
+    tally = EvaluationTally(job)
+    add_up(tally, locations, artefacts)
+    return tally.report()
 
 
 def done(artefacts: StoredArtefacts, job_worker: Evalv1Worker, manifest: Manifest) -> ArtefactLocation:
@@ -148,7 +159,7 @@ def test_a_store_that_is_away_ends_the_report(tmp_path: Path) -> None:
 def test_no_volume_is_no_error(artefacts: StoredArtefacts) -> None:
     found = gather("eval", [], artefacts)
     assert (found.volumes, found.sums.cer, found.cer.quantile(0.5), found.agreement) == (0, None, None, None)
-    assert "Evaluation eval" in render(found, {}, MADE)
+    assert "Evaluation eval" in found.html(no_picture, MADE)
 
 
 def test_volumes_are_read_ahead_but_not_all_at_once(
@@ -156,7 +167,7 @@ def test_volumes_are_read_ahead_but_not_all_at_once(
 ) -> None:
     """The listing goes on only as far as artefacts are read, so that many volumes are never in memory."""
     location = done(artefacts, evaluation, manifest_of("W1", "I1"))
-    monkeypatch.setattr(eval_report, "READERS", 2)
+    monkeypatch.setattr(reports, "READERS", 2)
     counted: list[int] = []
     listed = 0
 
@@ -166,13 +177,13 @@ def test_volumes_are_read_ahead_but_not_all_at_once(
             listed += 1
             yield location
 
-    add = eval_report._Tally.add
+    add = EvaluationTally.add
 
-    def counting(self: eval_report._Tally, *arguments: object) -> None:
+    def counting(self: EvaluationTally, *arguments: object) -> None:
         counted.append(listed)
         add(self, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(eval_report._Tally, "add", counting)
+    monkeypatch.setattr(EvaluationTally, "add", counting)
     assert gather("eval", locations(), artefacts).volumes == 50
     assert all(seen <= at + 5 for at, seen in enumerate(counted, start=1))
 
@@ -205,16 +216,16 @@ def tags_of(page: str) -> list[tuple[str, dict[str, str | None]]]:
 
 
 @pytest.fixture
-def hostile(artefacts: StoredArtefacts, evaluation: Evalv1Worker) -> Report:
+def hostile(artefacts: StoredArtefacts, evaluation: Evalv1Worker) -> EvaluationReport:
     """A report over a volume whose file names and text try to break out of the page."""
     manifest = manifest_of("W1", "I1", (HOSTILE, "1.jpg"))
     publish_ocr(artefacts, manifest, [ocr_outcome(0, "<u>&amp;" * 9), ocr_outcome(1, "</td><script>")])
     return gather("<eval>", [evaluate(artefacts, evaluation, manifest).location], artefacts)
 
 
-def test_the_page_is_whole_and_needs_no_other_file(artefacts: StoredArtefacts, hostile: Report) -> None:
+def test_the_page_is_whole_and_needs_no_other_file(artefacts: StoredArtefacts, hostile: EvaluationReport) -> None:
     picture = thumbnail(made.jpeg(Image.new("L", (900, 300), "white")))
-    page = render(hostile, dict.fromkeys(hostile.suspects, picture), MADE)
+    page = hostile.html(lambda _: picture, MADE)
     found = tags_of(page)
     names = [tag for tag, _ in found]
     assert "script" not in names
@@ -233,7 +244,7 @@ def test_the_page_is_whole_and_needs_no_other_file(artefacts: StoredArtefacts, h
 def test_the_page_shows_the_figures(artefacts: StoredArtefacts, evaluation: Evalv1Worker) -> None:
     locations = [done(artefacts, evaluation, manifest_of(f"W{n}", "I1")) for n in range(45)]
     found = gather("eval", locations, artefacts)
-    page = render(found, {}, MADE)
+    page = found.html(no_picture, MADE)
     tags_of(page)
     assert f"{found.sums.cer:.2%}" in page
     assert "The 40 worst of 45 works." in page
@@ -250,7 +261,7 @@ def test_without_truth_suspicion_takes_its_place(artefacts: StoredArtefacts) -> 
     success = evaluate(artefacts, Evalv1Worker.create({}, with_stores()), manifest)
     found = gather("eval", [success.location], artefacts)
     assert (found.sums.cer, found.cer.total, found.worst, found.confusions) == (None, 0, (), ())
-    page = render(found, {}, MADE)
+    page = found.html(no_picture, MADE)
     assert "The bar is the mean suspicion of its pages." in page
     assert "Commonest confusions" not in page
     assert "Character error rate" not in dict(found.summary())
@@ -303,7 +314,7 @@ def test_the_report_of_a_job(
     done(artefacts, evaluation, manifest)
     store.ensure_task(job, manifest.volume)
     finish(store, job, manifest.volume, manifest.etag)
-    assert report(job, database, artefacts).pages.ok == 3
+    assert dict(report(job, database, artefacts).summary())["Pages evaluated"] == "3"
 
 
 def test_other_jobs_have_no_report(add_job: Callable[..., Job], database: Database, artefacts: StoredArtefacts) -> None:

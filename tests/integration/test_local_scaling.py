@@ -15,8 +15,8 @@ import psutil
 import pytest
 
 from bec_orch.errors import ConfigError, RetryableError, UsageError
-from bec_orch.orch.local_scaling import LocalScaling
-from bec_orch.orch.plans import Plan, apply
+from bec_orch.orch.machines.local import LocalScaling
+from bec_orch.orch.machines.plans import Plan, apply
 from tests.integration.test_scaling import worker
 
 # Says that it can be told to stop, and then ends only when it is.

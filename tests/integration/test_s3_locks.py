@@ -16,7 +16,7 @@ from bec_orch.io.postgres.identity import owner_of
 from bec_orch.orch.audit.audit import Auditor
 from bec_orch.orch.audit.repairs import Repairer
 from bec_orch.orch.audit.values import Report
-from bec_orch.orch.doctor import Level, check_writable
+from bec_orch.orch.doctor.checks import Level, check_writable
 from bec_orch.orch.enqueue import Enqueuer
 from tests.aws import Aws
 from tests.conformance.store_suite import content_of, location_of, manifest_of, ok, opened

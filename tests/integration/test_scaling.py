@@ -17,10 +17,10 @@ from bec_orch.errors import BecError, ConfigError, RetryableError, UsageError
 from bec_orch.io.aws.clients import AwsOptions
 from bec_orch.io.aws.ec2 import Ec2Fleet, MachineSpec, Mix
 from bec_orch.orch.discovery import WorkerCondition, WorkerTask, WorkerView
-from bec_orch.orch.machine_setup import Kit, user_data
-from bec_orch.orch.plans import Plan, apply
-from bec_orch.orch.prices import Price, PriceTable
-from bec_orch.orch.scaling import FleetScaling
+from bec_orch.orch.machines.plans import Plan, apply
+from bec_orch.orch.machines.prices import Price, PriceTable
+from bec_orch.orch.machines.scaling import FleetScaling
+from bec_orch.orch.machines.setup import Kit, user_data
 from tests.aws import Aws
 
 SPOT = Mix(("g6.xlarge", "g5.xlarge"), spot=True)

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from bec_orch.core.models import TaskMessage
+from bec_orch.core.queue_ports import QueueDifference, QueueSetup
 from bec_orch.errors import ConfigError, NameUnsafeError, PartlySent, QueueError, ReceiptExpired
 from bec_orch.io.aws.clients import AwsOptions, Patience, aws_client
-from bec_orch.io.aws.sqs import SqsOptions, SqsQueue, SqsQueues
-from bec_orch.io.aws.sqs_admin import Difference
-from bec_orch.io.aws.sqs_deliveries import Deliveries
+from bec_orch.io.sqs.deliveries import Deliveries
+from bec_orch.io.sqs.queues import SqsOptions, SqsQueue, SqsQueues
+from bec_orch.io.sqs.setup import QueueUrls
 from tests.aws import REGION, Aws
 from tests.fake_sqs import FakeSqs, Refused, served
 
@@ -39,7 +40,7 @@ def sqs(aws_credentials: None) -> Iterator[FakeSqs]:
 @pytest.fixture
 def queues(sqs: FakeSqs) -> Iterator[SqsQueues]:
     queues = SqsQueues(SqsOptions(AwsOptions(REGION, sqs.url)))
-    queues.create("lines")
+    queues.admin("lines").create()
     yield queues
     queues.close()
 
@@ -61,13 +62,18 @@ def attributes(aws: Aws, url: str) -> dict[str, str]:
     return found
 
 
+def _made(queues: SqsQueues, job: str) -> QueueUrls:
+    queues.admin(job).create()
+    return queues(job).urls
+
+
 class TestMaking:
     def test_makes_both_queues_as_they_should_be(self, aws: Aws, on_moto: SqsQueues) -> None:
         job = aws.fresh_name("ocr")
-        setup = on_moto.create(job)
+        setup = on_moto.admin(job).create()
         assert setup.made == (f"bec_{job}_dlq", f"bec_{job}_tasks")
         assert setup.differences == ()
-        tasks, dead = attributes(aws, setup.urls.tasks), attributes(aws, setup.urls.dead)
+        tasks, dead = attributes(aws, on_moto(job).urls.tasks), attributes(aws, on_moto(job).urls.dead)
         assert (tasks["VisibilityTimeout"], tasks["ReceiveMessageWaitTimeSeconds"]) == ("120", "20")
         assert tasks["MessageRetentionPeriod"] == dead["MessageRetentionPeriod"] == str(14 * DAY)
         assert tasks["SqsManagedSseEnabled"] == dead["SqsManagedSseEnabled"] == "true"
@@ -75,13 +81,13 @@ class TestMaking:
             "deadLetterTargetArn": dead["QueueArn"],
             "maxReceiveCount": 1000,
         }
-        tags = aws.client("sqs").list_queue_tags(QueueUrl=setup.urls.tasks)["Tags"]
+        tags = aws.client("sqs").list_queue_tags(QueueUrl=on_moto(job).urls.tasks)["Tags"]
         assert tags == {"application": "bec_orch", "job": job}
 
     def test_adopts_what_is_there_and_tells_what_differs(self, aws: Aws, on_moto: SqsQueues) -> None:
         job, client = aws.fresh_name("ocr"), aws.client("sqs")
         url = client.create_queue(QueueName=f"bec_{job}_tasks", Attributes={"VisibilityTimeout": "30"})["QueueUrl"]
-        setup = on_moto.create(job)
+        setup = on_moto.admin(job).create()
         assert setup.made == (f"bec_{job}_dlq",)
         assert {difference.attribute for difference in setup.differences} == {
             "MessageRetentionPeriod",
@@ -89,27 +95,26 @@ class TestMaking:
             "ReceiveMessageWaitTimeSeconds",
             "RedrivePolicy",
         }
-        assert Difference(f"bec_{job}_tasks", "VisibilityTimeout", "30", "120") in setup.differences
+        assert QueueDifference(f"bec_{job}_tasks", "VisibilityTimeout", "30", "120") in setup.differences
         assert attributes(aws, url)["VisibilityTimeout"] == "30"
 
     def test_made_twice_is_made_once(self, aws: Aws, on_moto: SqsQueues) -> None:
         job = aws.fresh_name("ocr")
-        first = on_moto.create(job)
-        second = on_moto.create(job)
-        assert (second.urls, second.made, second.differences) == (first.urls, (), ())
+        on_moto.admin(job).create()
+        assert on_moto.admin(job).create() == QueueSetup()
 
     def test_a_key_of_ones_own_is_encryption_too(self, aws: Aws, on_moto: SqsQueues) -> None:
         job = aws.fresh_name("ocr")
-        url = on_moto.create(job).urls.tasks
+        url = _made(on_moto, job).tasks
         own = {"SqsManagedSseEnabled": "false", "KmsMasterKeyId": "alias/ours"}
         aws.client("sqs").set_queue_attributes(QueueUrl=url, Attributes=own)
-        assert on_moto.create(job).differences == ()
+        assert on_moto.admin(job).create().differences == ()
 
     def test_a_queue_by_url_brings_its_own_dead_letter_queue(self, aws: Aws, on_moto: SqsQueues) -> None:
-        made = on_moto.create(aws.fresh_name("old")).urls
+        made = _made(on_moto, aws.fresh_name("old"))
         queues = SqsQueues(SqsOptions(AwsOptions(aws.region, aws.endpoint_url), {"lines": made.tasks}))
         assert queues("lines").urls == made
-        assert queues.create("lines").made == ()
+        assert queues.admin("lines").create().made == ()
         queues.close()
 
     def test_a_queue_by_url_without_a_dead_letter_queue_is_told(self, aws: Aws) -> None:
@@ -122,21 +127,22 @@ class TestMaking:
 
     def test_tells_what_differs_without_making_anything(self, aws: Aws, on_moto: SqsQueues) -> None:
         job = aws.fresh_name("ocr")
-        url = on_moto.create(job).urls.tasks
-        assert on_moto.compare(job) == ()
+        url = _made(on_moto, job).tasks
+        assert on_moto.admin(job).check().differences == ()
         aws.client("sqs").set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "30"})
-        assert on_moto.compare(job) == (Difference(f"bec_{job}_tasks", "VisibilityTimeout", "30", "120"),)
+        visibility = QueueDifference(f"bec_{job}_tasks", "VisibilityTimeout", "30", "120")
+        assert on_moto.admin(job).check().differences == (visibility,)
         with pytest.raises(QueueError):
-            on_moto.compare(aws.fresh_name("other"))
+            on_moto.admin(aws.fresh_name("other")).check()
 
     def test_a_name_that_cannot_be_is_refused(self, queues: SqsQueues) -> None:
         with pytest.raises(NameUnsafeError):
-            queues.create("../other")
+            queues.admin("../other").create()
 
     def test_a_fault_while_looking_makes_nothing(self, sqs: FakeSqs, queues: SqsQueues) -> None:
         sqs.faults["GetQueueUrl"].append(Refused("AccessDenied", status=403))
         with pytest.raises(QueueError) as caught:
-            queues.create("new")
+            queues.admin("new").create()
         assert caught.value.code == "E_QUEUE_DENIED"
         assert sqs.calls["CreateQueue"] == 2
 
@@ -268,7 +274,7 @@ class TestSending:
     def test_entries_that_keep_failing_end_it(
         self, sqs: FakeSqs, queue: SqsQueue, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("bec_orch.io.aws.sqs_send.LONGEST_WAIT", 0.01)
+        monkeypatch.setattr("bec_orch.io.sqs.send.LONGEST_WAIT", 0.01)
         sqs.failing_entries.extend([{0: False}] * 20)
         with pytest.raises(PartlySent) as caught:
             queue.send([MESSAGE])
@@ -341,7 +347,7 @@ class TestReceipts:
         clock = Clock()
         with served(FakeSqs(clock)) as sqs:
             queues = SqsQueues(SqsOptions(AwsOptions(REGION, sqs.url)))
-            queues.create("lines")
+            queues.admin("lines").create()
             queue = queues("lines")
             queue.send([MESSAGE])
             receipt = self.take(queue, visibility=43_000)
@@ -389,7 +395,7 @@ class TestDeadLetters:
 
     def test_what_moto_gave_up_is_told_too(self, aws: Aws, on_moto: SqsQueues) -> None:
         job = aws.fresh_name("ocr")
-        urls = on_moto.create(job).urls
+        urls = _made(on_moto, job)
         policy = {"deadLetterTargetArn": attributes(aws, urls.dead)["QueueArn"], "maxReceiveCount": 1}
         aws.client("sqs").set_queue_attributes(QueueUrl=urls.tasks, Attributes={"RedrivePolicy": json.dumps(policy)})
         queue = on_moto(job)
@@ -433,7 +439,7 @@ class TestDeadLetters:
 
 
 def test_a_long_wait_is_several_long_polls(sqs: FakeSqs, queue: SqsQueue, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bec_orch.io.aws.sqs.LONGEST_POLL", 1)
+    monkeypatch.setattr("bec_orch.io.sqs.queues.LONGEST_POLL", 1)
     with ThreadPoolExecutor(1) as pool:
         waiting: Any = pool.submit(queue.receive, limit=1, wait=8, visibility=60)
         while sqs.calls["ReceiveMessage"] < 2:

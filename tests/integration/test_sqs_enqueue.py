@@ -14,8 +14,8 @@ from botocore.awsrequest import AWSResponse
 from bec_orch.core.models import Job, VolumeRef
 from bec_orch.errors import QueueError
 from bec_orch.io.aws.clients import AwsOptions
-from bec_orch.io.aws.sqs import SqsOptions, SqsQueues
 from bec_orch.io.postgres.database import Database
+from bec_orch.io.sqs.queues import SqsOptions, SqsQueues
 from bec_orch.orch.enqueue import Enqueuer
 from bec_orch.orch.volume_lists import parse_volume_list
 from tests.aws import REGION, Aws
@@ -34,7 +34,7 @@ def sqs(aws_credentials: None) -> Iterator[FakeSqs]:
 @pytest.fixture
 def queues(sqs: FakeSqs) -> Iterator[SqsQueues]:
     queues = SqsQueues(SqsOptions(AwsOptions(REGION, sqs.url)))
-    queues.create("lines")
+    queues.admin("lines").create()
     yield queues
     queues.close()
 
@@ -80,7 +80,7 @@ def test_into_moto(aws: Aws, database: Database, add_job: Any) -> None:
     name = aws.fresh_name("lines")
     job = add_job(name)
     queues = SqsQueues(SqsOptions(AwsOptions(aws.region, aws.endpoint_url)))
-    queues.create(name)
+    queues.admin(name).create()
     enqueuer = Enqueuer(database, queues)
     assert enqueuer.enqueue(job.name, VOLUMES[:100]).sent == 100
     assert enqueuer.enqueue(job.name, VOLUMES[:100]).sent == 0

@@ -10,8 +10,8 @@ import pytest
 
 from bec_orch.core.models import AttemptOutcome, Page
 from bec_orch.io.aws.clients import AwsOptions
-from bec_orch.io.aws.sqs import SqsOptions, SqsQueues
 from bec_orch.io.postgres.database import Database
+from bec_orch.io.sqs.queues import SqsOptions, SqsQueues
 from bec_orch.orch.enqueue import Enqueuer
 from bec_orch.orch.redrive import RedriveFilter, Redriver, RedriveReport
 from tests.aws import REGION
@@ -31,7 +31,7 @@ def sqs(aws_credentials: None) -> Iterator[FakeSqs]:
 @pytest.fixture
 def world(database: Database, worker_database: Database, tmp_path: Path, sqs: FakeSqs) -> Iterator[World]:
     queues = SqsQueues(SqsOptions(AwsOptions(REGION, sqs.url)))
-    queues.create("toy")
+    queues.admin("toy").create()
     world = World(tmp_path, database, worker_database, options={"poll_wait": 1.0})
     world.queues.close()
     world.queues = queues  # type: ignore[assignment]

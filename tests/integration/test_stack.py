@@ -6,10 +6,10 @@ import pytest
 
 from bec_orch.io.aws.clients import AwsOptions
 from bec_orch.io.aws.ec2 import Ec2Fleet, MachineSpec, Mix
-from bec_orch.io.aws.sqs import SqsOptions, SqsQueues
-from bec_orch.orch.plans import apply
-from bec_orch.orch.prices import PriceTable
-from bec_orch.orch.scaling import FleetScaling
+from bec_orch.io.sqs.queues import SqsOptions, SqsQueues
+from bec_orch.orch.machines.plans import apply
+from bec_orch.orch.machines.prices import PriceTable
+from bec_orch.orch.machines.scaling import FleetScaling
 from tests.aws import Aws
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "deploy" / "cloudformation.yaml"
@@ -43,7 +43,7 @@ def job(aws: Aws) -> str:
 def test_the_program_takes_the_stacks_queues_and_group_as_they_are(aws: Aws, job: str) -> None:
     options = AwsOptions(aws.region, aws.endpoint_url)
     queues = SqsQueues(SqsOptions(options))
-    setup = queues.create(job)
+    setup = queues.admin(job).create()
     queues.close()
     scaling = FleetScaling(Ec2Fleet(job, options), PriceTable(), grace=90)
     unused = MachineSpec("", (), (), "", "")

@@ -15,8 +15,8 @@ from bec_orch.errors import DatabaseRefused
 from bec_orch.io.postgres.database import WORKER, Database
 from bec_orch.io.postgres.migrate import migrate, migrations
 from bec_orch.io.postgres.rights import connected, require_worker_rights, rights_of
-from bec_orch.orch.doctor import Level
-from bec_orch.orch.doctor_fleet import check_database_users
+from bec_orch.orch.doctor.checks import Level
+from bec_orch.orch.doctor.fleet import check_database_users
 from bec_orch.orch.job_admin import JobAdmin
 from tests.conftest import GRANTS, WORKER_USER
 from tests.integration.conftest import Sql

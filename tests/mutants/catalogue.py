@@ -23,7 +23,7 @@ FRESH = "tests/unit/test_fresh_machine.py"
 RIGHTS = "tests/integration/test_worker_rights.py"
 ENV_FILE = "tests/unit/test_env_file.py"
 
-SETUP = "orch/machine_setup.py"
+SETUP = "orch/machines/setup.py"
 TASKS = "io/postgres/sql/tasks.sql"
 ENQUEUE_SQL = "io/postgres/sql/enqueue.sql"
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from bec_orch.core.job_worker import JobContext, PageBytes, WorkerResources
 from bec_orch.core.models import Manifest, Page, PageCounts, PageOutcome, PageState, VolumeRef
 from bec_orch.errors import Interrupted, PageError
+from bec_orch.jobs.pipeline.page_input import PageInput, VolumeInputs
 
 VOLUME = VolumeRef("W1", "I1", "folder+memory:///")
 
@@ -70,6 +71,18 @@ class FlagStop:
     def check(self) -> None:
         if self.why:
             raise Interrupted(f"Stopped: {self.why}.")
+
+
+class PlainPages:
+    """A page job that reads images and nothing else: what the pipeline asks of it beside its functions."""
+
+    max_image_pixels = 200_000_000
+
+    def open_volume(self, _context: JobContext) -> VolumeInputs:
+        return VolumeInputs(None)
+
+    def wants_image(self, _page: PageInput) -> bool:
+        return True
 
 
 class NoModels:

@@ -9,8 +9,8 @@ from bec_orch.cli.jobs.stats import cost_in_words
 from bec_orch.cli.scale.status import show_fleet
 from bec_orch.io.aws.ec2 import Group, GroupMachine, Mix
 from bec_orch.orch.discovery import WorkerCondition, WorkerTask, WorkerView
-from bec_orch.orch.prices import Cost
-from bec_orch.orch.scaling import FleetStatus, MachineStatus
+from bec_orch.orch.machines.prices import Cost
+from bec_orch.orch.machines.scaling import FleetStatus, MachineStatus
 
 NOON = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
 MACHINE = GroupMachine("i-1", "g6.xlarge", spot=True, zone="us-east-1b", state="InService", launched_at=NOON)

@@ -14,8 +14,8 @@ import pytest
 
 from bec_orch.errors import ConfigError
 from bec_orch.io.aws.ec2 import BY_STACK, DRAIN_HOOK, JOB_TAG, MANAGED_TAG
-from bec_orch.orch.machine_setup import Kit, user_data
-from bec_orch.orch.scaling import drain_seconds
+from bec_orch.orch.machines.scaling import drain_seconds
+from bec_orch.orch.machines.setup import Kit, user_data
 from tests.policies import Policy, filled_in, statements
 
 ROOT = Path(__file__).resolve().parents[2]

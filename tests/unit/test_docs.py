@@ -73,7 +73,7 @@ def test_links_lead_somewhere(file: Path) -> None:
     assert [link for link in local if not (file.parent / link).exists()] == []
 
 
-def test_the_tree_of_the_readme_is_the_real_tree() -> None:
+def test_the_tree_of_the_house_is_the_real_tree() -> None:
     assert house.written() == house.tree(), "`python -m tests.house` writes it anew"
 
 

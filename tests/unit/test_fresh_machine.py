@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bec_orch.orch.machine_setup import Kit, user_data
+from bec_orch.orch.machines.setup import Kit, user_data
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"

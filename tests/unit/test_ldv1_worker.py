@@ -12,6 +12,7 @@ from bec_orch.errors import ConfigError
 from bec_orch.io.artefacts.columns import column
 from bec_orch.jobs.ldv1.page_lines import PageLines
 from bec_orch.jobs.ldv1.worker import SCHEMA, Ldv1Worker, row_of
+from bec_orch.plugin import Page, PageBytes, PageInput
 from tests.unit import image_bytes as made
 from tests.unit.fakes import MemoryRows, context, resources
 from tests.unit.ldv1.drawn import model_folder, page
@@ -132,8 +133,8 @@ def test_a_model_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_the_memory_of_a_page_follows_its_reduced_size() -> None:
     worker = Ldv1Worker.create({}, resources())
-    page_of_a_volume = context({"a.jpg": b""}, MemoryRows()).manifest.pages[0]
-    small = worker.measure(page_of_a_volume, made.jpeg(Image.new("L", (1000, 500))))
-    large = worker.measure(page_of_a_volume, made.jpeg(Image.new("L", (8000, 4000))))
+    page = PageInput(Page(0, "a.jpg"), {}, None)
+    small = worker.measure(page.fetched(PageBytes(made.jpeg(Image.new("L", (1000, 500))), "etag")))
+    large = worker.measure(page.fetched(PageBytes(made.jpeg(Image.new("L", (8000, 4000))), "etag")))
     assert small == 1000 * 500 * (2 + 6)
     assert large < 8000 * 4000 * (2 + 6) // 2

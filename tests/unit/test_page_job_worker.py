@@ -5,11 +5,8 @@ import pyarrow as pa
 import pytest
 from PIL import Image as Pictures
 
-from bec_orch.core.job_config import JobConfig
-from bec_orch.core.models import Page
 from bec_orch.errors import ConfigError, Interrupted
-from bec_orch.jobs.base import Image, PageJobConfig, PageJobWorker
-from bec_orch.jobs.pipeline.page_job import Round, Row
+from bec_orch.plugin import Image, JobConfig, PageInput, PageJobConfig, PageJobWorker, Round, Row
 from tests.unit import image_bytes as made
 from tests.unit.fakes import FlagStop, MemoryRows, context, resources
 
@@ -27,14 +24,14 @@ class BrightnessWorker(PageJobWorker[BrightnessConfig, Image, float, None]):
     code_version = "1"
     schema = pa.schema([("brightness", pa.float32())])
 
-    def decode(self, page: Page, data: bytes) -> Round[Image, None]:
-        image = self.read_image(data, reduce=self.config.reduce)
+    def decode(self, page: PageInput) -> Round[Image, None]:
+        image = page.image(reduce=self.config.reduce)
         return Round([image], None, image.nbytes)
 
     def infer(self, items: Sequence[Image]) -> list[float]:
         return [float(image.mean()) for image in items]
 
-    def finish(self, page: Page, state: None, outputs: Sequence[float]) -> Row:
+    def finish(self, page: PageInput, state: None, outputs: Sequence[float]) -> Row:
         return {"brightness": outputs[0]}
 
 

@@ -15,15 +15,17 @@ from bec_orch.core.metrics import Metrics
 from bec_orch.core.models import Page, PageState
 from bec_orch.errors import BecError, Interrupted, PageError, RetryableError, StorageError, TerminalError
 from bec_orch.jobs.pipeline import volume_run
+from bec_orch.jobs.pipeline.page_input import PageInput
 from bec_orch.jobs.pipeline.page_job import Round, Row
 from bec_orch.jobs.pipeline.pipeline import Limits, Pipeline
-from tests.unit.fakes import FlagStop, MemoryRows, context
+from bec_orch.jobs.pipeline.seats import Batched
+from tests.unit.fakes import FlagStop, MemoryRows, PlainPages, context
 
 WAIT = 5.0
 
 
 @dataclass
-class Lengths:
+class Lengths(PlainPages):
     """Tells how long each page is. A test hooks into any step by the page's bytes."""
 
     batch_size: int = 1
@@ -35,21 +37,25 @@ class Lengths:
     more_rounds: int = 0
     batches: list[list[bytes]] = field(default_factory=list)
 
-    def measure(self, page: Page, data: bytes) -> int:
-        self.on_measure(data)
+    @property
+    def seat(self) -> Batched[bytes, int]:
+        return Batched(self.infer, self.batch_size)
+
+    def measure(self, page: PageInput) -> int:
+        self.on_measure(page.data)
         return self.page_bytes
 
-    def decode(self, page: Page, data: bytes) -> Round[bytes, int]:
-        self.on_decode(data)
-        return Round([data], self.more_rounds, self.page_bytes)
+    def decode(self, page: PageInput) -> Round[bytes, int]:
+        self.on_decode(page.data)
+        return Round([page.data], self.more_rounds, self.page_bytes)
 
     def infer(self, items: Sequence[bytes]) -> list[int]:
         self.on_infer(items)
         self.batches.append(list(items))
         return [len(item) for item in items]
 
-    def finish(self, page: Page, state: int, outputs: Sequence[int]) -> Row | Round[bytes, int]:
-        self.on_finish(page.filename.encode())
+    def finish(self, page: PageInput, state: int, outputs: Sequence[int]) -> Row | Round[bytes, int]:
+        self.on_finish(page.page.filename.encode())
         if state:
             return Round([b"again" for _ in outputs] * 2, state - 1, self.page_bytes)
         return {"lengths": list(outputs)}
@@ -91,9 +97,10 @@ def test_every_page_gets_its_row() -> None:
     }
     assert rows.flushed[7].source_etag == "etag-p7"
     assert told == list(range(1, 51))
-    assert {name: time.count for name, time in metrics.stages.items()} == dict.fromkeys(
-        ("fetch", "decode", "infer", "finish"), 50
-    )
+    assert {name: time.count for name, time in metrics.stages.items()} == {
+        "open": 1,
+        **dict.fromkeys(("fetch", "decode", "infer", "finish"), 50),
+    }
     assert metrics.counters["pages"] == 50
 
 
@@ -125,7 +132,7 @@ def test_further_rounds_are_taken_until_there_is_a_row() -> None:
 
 def test_a_page_without_items_asks_no_model() -> None:
     class Blank(Lengths):
-        def decode(self, page: Page, data: bytes) -> Round[bytes, int]:
+        def decode(self, page: PageInput) -> Round[bytes, int]:
             return Round([], 0, 0)
 
     rows, job = MemoryRows(), Blank()
@@ -440,19 +447,19 @@ def test_a_page_larger_than_the_budget_gets_through_alone() -> None:
     lock, in_work, together = threading.Lock(), set[bytes](), list[int]()
 
     class Giants(Lengths):
-        def measure(self, page: Page, data: bytes) -> int:
-            return 1_000_000 if page.index % 5 == 2 else 10
+        def measure(self, page: PageInput) -> int:
+            return 1_000_000 if page.page.index % 5 == 2 else 10
 
-        def decode(self, page: Page, data: bytes) -> Round[bytes, int]:
+        def decode(self, page: PageInput) -> Round[bytes, int]:
             with lock:
-                in_work.add(data)
-                if page.index % 5 == 2:
+                in_work.add(page.data)
+                if page.page.index % 5 == 2:
                     together.append(len(in_work))
-            return Round([data], 0, self.measure(page, data))
+            return Round([page.data], 0, self.measure(page))
 
-        def finish(self, page: Page, state: int, outputs: Sequence[int]) -> Row | Round[bytes, int]:
+        def finish(self, page: PageInput, state: int, outputs: Sequence[int]) -> Row | Round[bytes, int]:
             with lock:
-                in_work.discard(f"p{page.index}".encode())
+                in_work.discard(f"p{page.page.index}".encode())
             return super().finish(page, state, outputs)
 
     rows = MemoryRows()
@@ -468,25 +475,27 @@ def test_pages_are_freed_as_soon_as_they_are_done() -> None:
 
     seen, most = list[weakref.ref[Pixels]](), list[int]()
 
-    class Images:
-        batch_size = 1
+    class Images(PlainPages):
+        @property
+        def seat(self) -> Batched[Pixels, int]:
+            return Batched(self.infer, 1)
 
-        def measure(self, page: Page, data: bytes) -> int:
-            return len(data)
+        def measure(self, page: PageInput) -> int:
+            return page.nbytes
 
-        def decode(self, page: Page, data: bytes) -> Round[Pixels, Pixels]:
-            pixels = Pixels(data)
+        def decode(self, page: PageInput) -> Round[Pixels, Pixels]:
+            pixels = Pixels(page.data)
             seen.append(weakref.ref(pixels))
             most.append(sum(pixels() is not None for pixels in seen))
-            if page.index % 3 == 0:
-                raise ValueError(page.index, pixels)
+            if page.page.index % 3 == 0:
+                raise ValueError(page.page.index, pixels)
             return Round([pixels], pixels, len(pixels))
 
         def infer(self, items: Sequence[Pixels]) -> list[int]:
             return [len(item) for item in items]
 
-        def finish(self, page: Page, state: Pixels, outputs: Sequence[int]) -> Row:
-            if page.index % 3 == 1:
+        def finish(self, page: PageInput, state: Pixels, outputs: Sequence[int]) -> Row:
+            if page.page.index % 3 == 1:
                 raise PageError("The page is odd.", stage="finish")
             return {"length": outputs[0]}
 

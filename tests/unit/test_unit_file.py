@@ -10,7 +10,7 @@ import pytest
 
 from bec_orch.config import Settings
 from bec_orch.core.runtime_parts import WorkerOptions
-from bec_orch.orch.scaling import STOP_MARGIN_SECONDS, drain_seconds
+from bec_orch.orch.machines.scaling import STOP_MARGIN_SECONDS, drain_seconds
 
 ROOT = Path(__file__).resolve().parents[2]
 UNIT = ROOT / "bec-worker@.service"

@@ -10,7 +10,7 @@ from bec_orch.cli.composition import open_parts
 from bec_orch.cli.console import print_json, print_record, print_rows, say
 from bec_orch.cli.invocation import invocation
 from bec_orch.cli.jobs import graph, stats
-from bec_orch.cli.jobs.queues import create_job, left_queues
+from bec_orch.cli.jobs.queues import create_job
 from bec_orch.cli.options import (
     DEFAULT_ERROR_RATE,
     ConfigFile,
@@ -123,12 +123,13 @@ def delete(ctx: typer.Context, name: JobName, *, as_json: Json = False) -> None:
     """Delete a job: its unfinished tasks are canceled, artefacts and history stay."""
     with open_parts(invocation(ctx).settings) as parts:
         deleted = JobAdmin(parts.database).delete(name)
+        left = parts.queues.admin(name).left_over()
     if as_json:
         print_json(deleted)
     else:
         say(f"The job {deleted.name} is deleted; {deleted.canceled} unfinished tasks were canceled.")
-    if invocation(ctx).settings.uses_sqs:
-        left_queues(name)
+    if left:
+        say(left)
 
 
 app.command("stats", epilog="Example: bec jobs stats ldv1 --watch")(stats.command)

@@ -1,13 +1,12 @@
-"""The queues that a job has on SQS: made with the job, and left where they are when it is deleted."""
+"""The queues of a job: made with it, and left where they are when it is deleted."""
 
 from collections.abc import Callable
 
 from bec_orch.cli.composition import Parts
-from bec_orch.cli.console import note, say
+from bec_orch.cli.console import note
 from bec_orch.core.models import Job
+from bec_orch.core.queue_ports import QueueSetup
 from bec_orch.errors import UsageError
-from bec_orch.io.aws.sqs import SqsQueues
-from bec_orch.io.aws.sqs_admin import QueueSetup, queue_names
 from bec_orch.orch.job_admin import JobAdmin
 
 _EXISTS = "E_JOB_EXISTS"
@@ -23,7 +22,7 @@ def create_job(parts: Parts, name: str, make: Callable[[JobAdmin], Job]) -> Job:
 
     Raises:
         UsageError: job and queues are there already (E_JOB_EXISTS).
-        QueueError: SQS is away or refused; the job is there, and the same call goes on with its queues.
+        QueueError: the queue is away or refused; the job is there, and the same call goes on with its queues.
     """
     admin = JobAdmin(parts.database)
     try:
@@ -36,17 +35,9 @@ def create_job(parts: Parts, name: str, make: Callable[[JobAdmin], Job]) -> Job:
     return job
 
 
-def left_queues(job: str) -> None:
-    """Tell that the queues of a deleted job are still there."""
-    names = queue_names(job)
-    say(f"Its queues {names[0]} and {names[1]} are still there: `aws sqs delete-queue` removes each.")
-
-
 def _make_queues(parts: Parts, job: str) -> bool:
-    """Make what is missing, if queues are on SQS; tells whether something was."""
-    if not isinstance(parts.queues, SqsQueues):
-        return False
-    setup = parts.queues.create(job)
+    """Make what is missing, and return whether something was."""
+    setup = parts.queues.admin(job).create()
     _tell(setup)
     return bool(setup.made)
 

@@ -17,7 +17,7 @@ from bec_orch.cli.console import console, print_json, print_record, record_table
 from bec_orch.cli.invocation import invocation
 from bec_orch.cli.options import JobName, Json
 from bec_orch.orch.discovery import Discovery, JobStats
-from bec_orch.orch.prices import Cost, PriceTable, read_prices
+from bec_orch.orch.machines.prices import Cost, PriceTable, read_prices
 
 T = TypeVar("T")
 

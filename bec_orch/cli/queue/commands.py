@@ -59,7 +59,7 @@ def stats(ctx: typer.Context, job: JobName, *, as_json: Json = False) -> None:
 def peek(ctx: typer.Context, job: JobName, *, dead: Dead = False, limit: Limit = 20, as_json: Json = False) -> None:
     """Look at messages without taking them."""
     with open_parts(invocation(ctx).settings) as parts:
-        found = parts.queues(parts.store.job(job).name).peek(limit=limit, dead=dead)
+        found = parts.queues.admin(parts.store.job(job).name).peek(limit=limit, dead=dead)
     if as_json:
         print_json(found)
         return
@@ -113,15 +113,14 @@ def purge(
     what = "dead letters" if dead else "messages"
     if not yes:
         raise UsageError(f"This would delete all {what} of the queue {job}.", hint="Add --yes to do it.")
-    settings = invocation(ctx).settings
-    with open_parts(settings) as parts:
-        deleted = parts.queues(parts.store.job(job).name).purge(dead=dead)
+    with open_parts(invocation(ctx).settings) as parts:
+        purged = parts.queues.admin(parts.store.job(job).name).purge(dead=dead)
     if as_json:
-        print_json({"deleted": deleted})
-    elif settings.uses_sqs:
-        say(f"{deleted:,} {what} are being deleted: SQS takes up to 60 s, and deletes what is sent meanwhile, too.")
+        print_json({"deleted": purged.count})
+    elif purged.under_way:
+        say(f"{purged.count:,} {what} are being deleted: {purged.under_way}.")
     else:
-        say(f"{deleted:,} {what} were deleted.")
+        say(f"{purged.count:,} {what} were deleted.")
 
 
 def _tell_reasons(groups: list[ErrorGroup], job: str) -> None:

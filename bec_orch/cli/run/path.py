@@ -123,7 +123,7 @@ def run_volumes(detected: DetectedSource, request: RunRequest, settings: Setting
         if outcome.count(TaskState.DONE):
             # Where nothing was left to do, nobody looked: an unmounted destination has none of what is told as done.
             parts.artefacts().check_there()
-        overlays = write_overlays(parts, outcome.tasks, settings.home / "overlays") if request.overlay else ()
+        overlays = write_overlays(parts, job.type, outcome.tasks, settings.home / "overlays") if request.overlay else []
         tasks = (task for ran in (*needed, outcome) for task in ran.tasks)
         faults = page_errors(parts.artefacts(), tasks, limit=_PAGE_ERRORS)
         return RunResult(outcome, settings.dest_url, speed, tuple(overlays), tuple(faults), tuple(needed))

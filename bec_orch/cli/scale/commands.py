@@ -14,7 +14,7 @@ from bec_orch.cli.scale.status import show_fleet, show_local
 from bec_orch.errors import UsageError
 from bec_orch.io.aws.ec2 import Mix
 from bec_orch.orch.discovery import Discovery, WorkerView
-from bec_orch.orch.plans import Plan, apply
+from bec_orch.orch.machines.plans import Plan, apply
 
 app = typer.Typer(help="Start and stop the machines of a job, or its workers on this machine.")
 
@@ -94,7 +94,8 @@ def auto(
     settings = invocation(ctx).settings
     with open_parts(settings) as parts:
         name = parts.store.job(job).name
-    plan = fleet_of(settings, name).plan_auto(minimum, maximum, backlog_per_worker, queue_of(settings, name))
+        queue = queue_of(parts, name)
+    plan = fleet_of(settings, name).plan_auto(minimum, maximum, backlog_per_worker, queue)
     _carry_out(plan, dry_run=dry_run, yes=yes, as_json=as_json)
 
 

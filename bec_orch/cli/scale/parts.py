@@ -3,16 +3,15 @@
 import sys
 from dataclasses import replace
 
-from bec_orch.cli.composition import aws_options
+from bec_orch.cli.composition import Parts, aws_options
 from bec_orch.cli.scale.machines import machine_environment
 from bec_orch.config import LoadedSettings, Settings, variable
 from bec_orch.errors import ConfigError, UsageError
 from bec_orch.io.aws.ec2 import Ec2Fleet, MachineSpec
-from bec_orch.io.aws.sqs_admin import queue_names
-from bec_orch.orch.local_scaling import LocalScaling
-from bec_orch.orch.machine_setup import Kit, user_data
-from bec_orch.orch.prices import read_prices
-from bec_orch.orch.scaling import STOP_MARGIN_SECONDS, FleetScaling
+from bec_orch.orch.machines.local import LocalScaling
+from bec_orch.orch.machines.prices import read_prices
+from bec_orch.orch.machines.scaling import STOP_MARGIN_SECONDS, FleetScaling
+from bec_orch.orch.machines.setup import Kit, user_data
 
 
 def fleet_of(settings: Settings, job: str) -> FleetScaling:
@@ -65,16 +64,17 @@ def missing_settings(settings: Settings) -> list[str]:
     return [variable(field) for field in needed if not getattr(settings, field)]
 
 
-def queue_of(settings: Settings, job: str) -> str:
-    """Give the name of the queue that a group of machines can follow.
+def queue_of(parts: Parts, job: str) -> str:
+    """Return the name of the queue that a group of machines can follow.
 
     Raises:
         UsageError: the queue is a table of the database (E_SCALE_NO_QUEUE).
     """
-    if not settings.uses_sqs:
+    name = parts.queues.admin(job).metric_name()
+    if name is None:
         raise UsageError(
             f"The queue of the job {job} is a table of the database, and only one on SQS can be followed.",
             code="E_SCALE_NO_QUEUE",
             hint="Set BEC_REGION, or give the number of machines yourself: `bec scale up`.",
         )
-    return queue_names(job)[0]
+    return name

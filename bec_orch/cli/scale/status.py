@@ -5,8 +5,8 @@ from typing import Any
 
 from bec_orch.cli.console import note, print_json, print_rows, say
 from bec_orch.orch.discovery import WorkerView
-from bec_orch.orch.local_scaling import LocalWorker
-from bec_orch.orch.scaling import FleetStatus, MachineStatus
+from bec_orch.orch.machines.local import LocalWorker
+from bec_orch.orch.machines.scaling import FleetStatus, MachineStatus
 
 _MACHINES = {
     "machine": "machine",

@@ -1,1 +1,1 @@
-"""AWS: SQS, EC2 and Auto Scaling, the metadata of a machine, secrets, metrics."""
+"""AWS: EC2 and Auto Scaling, the metadata of a machine, secrets, metrics."""

@@ -1,4 +1,4 @@
-"""`TaskQueue` on a table of PostgreSQL, with the semantics of SQS.
+"""`TaskQueue` and `QueueAdmin` on a table of PostgreSQL, with the semantics of SQS.
 
 A receive takes rows with SKIP LOCKED and gives each a fresh receipt. Who finds nothing listens on the channel
 `bec_queue`, whose notifications carry the queue's name, and wakes no later than the next message becomes visible.
@@ -14,10 +14,12 @@ from uuid import UUID
 
 import psycopg
 from psycopg.rows import DictRow
+from typing_extensions import override
 
 from bec_orch.core.models import DeadLetter, QueueStats, ReceivedMessage, TaskMessage
+from bec_orch.core.queue_ports import Purged, QueueAdmin, QueueBackend, QueueCondition, QueueSetup, TaskQueue
 from bec_orch.errors import DatabaseError, DatabaseRefused, QueueError, ReceiptExpired
-from bec_orch.io.postgres.database import Database, Row, clean_text, first, rows
+from bec_orch.io.postgres.database import Database, Row, clean_text, first, rows, server_version
 from bec_orch.io.postgres.errors import database_errors
 from bec_orch.io.postgres.rows import jsonb
 from bec_orch.io.postgres.sql_files import statements
@@ -29,7 +31,7 @@ _LEAST_WAIT = 0.05
 _READ_AT_ONCE = 5000
 
 
-class PgQueue:
+class PgQueue(TaskQueue, QueueAdmin):
     """The queue of one job in the table `queue_messages`. May be used by several threads.
 
     Args:
@@ -51,11 +53,13 @@ class PgQueue:
         for listener in listeners:
             listener.close()
 
+    @override
     def send(self, messages: Sequence[TaskMessage], *, delay: float = 0.0) -> None:
         bodies = [clean_text(json.dumps(message.to_json(), ensure_ascii=False)) for message in messages]
         if bodies:
             self._execute("send messages to", "send", wake=True, bodies=bodies, delay=delay)
 
+    @override
     def receive(self, *, limit: int, wait: float, visibility: float) -> list[ReceivedMessage]:
         until = time.monotonic() + wait
         taken = self._take(limit, visibility)
@@ -69,26 +73,32 @@ class PgQueue:
                 taken = self._take(limit, visibility)
         return taken
 
+    @override
     def change_visibility(self, receipt: str, seconds: float) -> None:
         parameters = {"seconds": seconds, **_parts(receipt)}
         _require(self._execute("hide a message of", "change_visibility", wake=seconds <= 0, **parameters))
 
+    @override
     def delete(self, receipt: str) -> None:
         _require(self._execute("delete a message of", "delete", **_parts(receipt)))
 
+    @override
     def dead_letter(self, receipt: str, reason: Mapping[str, str]) -> None:
         _require(self._execute("dead-letter a message of", "dead_letter", reason=jsonb(reason), **_parts(receipt)))
 
+    @override
     def stats(self) -> QueueStats:
         with self._transaction("count the messages of", long=True) as connection:
             row = first(connection, self._sql["stats"], {"queue": self._name}) or {}
         return QueueStats(**row)
 
+    @override
     def peek(self, *, limit: int, dead: bool = False) -> list[ReceivedMessage] | list[DeadLetter]:
         with self._transaction("look at the messages of") as connection:
             found = rows(connection, self._sql["peek_dead" if dead else "peek"], {"queue": self._name, "limit": limit})
         return [_dead_letter_of(row) for row in found] if dead else [_message_of(row) for row in found]
 
+    @override
     def bodies(self) -> Iterator[str]:
         after = 0
         while True:
@@ -100,6 +110,7 @@ class PgQueue:
                 return
             after = found[-1]["id"]
 
+    @override
     def redrive(self, accept: Callable[[DeadLetter], bool]) -> int:
         with self._transaction("move dead letters back to", long=True) as connection:
             every = rows(connection, self._sql["dead_letters"], {"queue": self._name})
@@ -108,14 +119,35 @@ class PgQueue:
             connection.execute(self._sql["wake"], {"queue": self._name})
         return len(ids)
 
+    @override
     def redrive_all(self) -> int:
         return self.redrive(lambda _: True)
 
-    def undeclared_dead_letters(self, *, limit: int) -> list[DeadLetter]:  # noqa: ARG002  (this queue gives nothing up)
+    @override
+    def undeclared_dead_letters(self, *, limit: int) -> list[DeadLetter]:
         return []
 
-    def purge(self, *, dead: bool = False) -> int:
-        return self._execute("purge", "purge", long=True, dead=dead)
+    @override
+    def purge(self, *, dead: bool = False) -> Purged:
+        return Purged(self._execute("purge", "purge", long=True, dead=dead))
+
+    @override
+    def create(self) -> QueueSetup:
+        """Make nothing: a queue is its messages."""
+        return QueueSetup()
+
+    @override
+    def check(self) -> QueueCondition:
+        self.stats()
+        return QueueCondition()
+
+    @override
+    def metric_name(self) -> None:
+        """Return nothing: only PostgreSQL counts this queue."""
+
+    @override
+    def left_over(self) -> str:
+        return ""
 
     def _execute(self, doing: str, statement: str, *, wake: bool = False, long: bool = False, **parameters: Any) -> int:
         with self._transaction(doing, long=long) as connection:
@@ -164,16 +196,27 @@ class PgQueue:
                 return
 
 
-class PgQueues:
-    """Gives the queue of a job by the job's name, and closes them all."""
+class PgQueues(QueueBackend):
+    """Opens the queue of a job by the job's name, and closes them all."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._queues: dict[str, PgQueue] = {}
 
+    @override
     def __call__(self, job: str) -> PgQueue:
         return self._queues.setdefault(job, PgQueue(self._database, job))
 
+    @override
+    def admin(self, job: str) -> PgQueue:
+        return self(job)
+
+    @override
+    def check(self) -> str:
+        server_version(self._database)
+        return "The database"
+
+    @override
     def close(self) -> None:
         """Close every queue that was given. May be called twice."""
         for queue in self._queues.values():

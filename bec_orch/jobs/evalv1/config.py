@@ -7,16 +7,17 @@ from typing import Self
 import regex
 from pydantic import Field, field_validator, model_validator
 
-from bec_orch.core.job_config import JobConfig, ReferenceFolder
+from bec_orch.core.job_config import ReferenceFolder
 from bec_orch.core.models import VolumeRef
 from bec_orch.errors import ConfigError
+from bec_orch.jobs.base import PageJobConfig
 
 TIBETAN = "Tibetan"
 _FIELD = re.compile(r"\{(.*?)\}")
 _FIELDS = frozenset({"w_id", "i_id"})
 
 
-class Evalv1Config(JobConfig):
+class Evalv1Config(PageJobConfig):
     """What decides which figures a page gets."""
 
     ocr_job: str = Field(
@@ -65,7 +66,8 @@ class Evalv1Config(JobConfig):
         return (ReferenceFolder(self.truth_url, self.truth_folder.format(w_id=volume.w_id, i_id=volume.i_id)),)
 
     def check_dependencies(self, depends_on: Sequence[str]) -> None:
-        """Check that the job depends on the OCR jobs that the config means; see `ocr_jobs`."""
+        """Check that the job depends on the jobs that the config means; see `ocr_jobs`."""
+        super().check_dependencies(depends_on)
         self.ocr_jobs(depends_on)
 
     def ocr_jobs(self, depends_on: Sequence[str]) -> tuple[str, ...]:

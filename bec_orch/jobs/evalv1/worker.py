@@ -1,163 +1,90 @@
 """Job type `evalv1`: evaluates the text that an OCR job left of every page of a volume.
 
-It needs no page images, but those of pages without any text; so it does not run on the page pipeline, which reads all.
+It fetches the images of pages without any text alone, to see whether there is ink on them.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
-
-import anyio
+from typing import ClassVar, NoReturn
 
 from bec_orch.core.job_config import JobConfig
-from bec_orch.core.job_worker import JobContext, RowStore, WorkerResources
-from bec_orch.core.metrics import Metrics, Stopwatch
-from bec_orch.core.models import ModelInfo, Page, PageOutcome, PageState
-from bec_orch.errors import BecError, PageError, RetryableError
+from bec_orch.core.job_worker import JobContext, WorkerResources
+from bec_orch.jobs.base import PageJobWorker
 from bec_orch.jobs.evalv1.config import Evalv1Config
 from bec_orch.jobs.evalv1.ink import ink_share, reduction
-from bec_orch.jobs.evalv1.ocr_rows import OcrJobs, OcrPage
+from bec_orch.jobs.evalv1.ocr_rows import OcrPage, ocr_page, require_ocr
 from bec_orch.jobs.evalv1.page_row import COUNTED, SCHEMA, Row, row_of
 from bec_orch.jobs.evalv1.truth import TruthStore, VolumeTruth
-from bec_orch.jobs.images import decode, probe
-from bec_orch.jobs.pipeline.steps import isolated
-from bec_orch.jobs.pipeline.volume_run import error_outcome
+from bec_orch.jobs.pipeline.page_input import PageInput, VolumeInputs, read_rows
+from bec_orch.jobs.pipeline.page_job import Round
 
-if TYPE_CHECKING:
-    import pyarrow as pa
+Ink = float | None
+"""The share of a page's image that is ink; None where that was not looked at."""
 
 
-class Evalv1Worker:
-    """Evaluates volumes, one page after the other: a page takes a few milliseconds of one core.
+@dataclass(frozen=True, slots=True)
+class EvaluatedVolume:
+    """The dependency whose text is evaluated, the one that it is compared with, if any, and the volume's truth."""
 
-    Args:
-        config: the job's config, checked.
-        resources: gives the store of ground truth.
+    first: str
+    second: str | None
+    truth: VolumeTruth
+
+
+class Evalv1Worker(PageJobWorker[Evalv1Config, NoReturn, NoReturn, Ink, EvaluatedVolume]):
+    """Evaluates volumes; there is no model.
 
     Raises:
         ConfigError: the URL of the ground truth is no store's.
         StorageError: there is no such store.
     """
 
-    job_type: ClassVar[str] = "evalv1"
+    job_type = "evalv1"
     needs: ClassVar[tuple[str, ...]] = ("ocrv1",)
     config_type: ClassVar[type[JobConfig]] = Evalv1Config
-    code_version: ClassVar[str] = "2"
+    code_version = "2"
+    schema = SCHEMA
+    counted = COUNTED
 
     def __init__(self, config: Evalv1Config, resources: WorkerResources) -> None:
-        self._config = config
-        self._max_pixels = resources.max_image_pixels
+        super().__init__(config, resources)
         self._truth = TruthStore(config, resources.open_store(config.truth_url) if config.truth_url else None)
 
-    @classmethod
-    def create(cls, config: Mapping[str, Any], resources: WorkerResources) -> Self:
-        """Check the config, and open the store of ground truth."""
-        return cls(cast("Evalv1Config", cls.config_type.parse(config)), resources)
-
-    @property
-    def models(self) -> tuple[ModelInfo, ...]:
-        """There are none: what read the text is told by the artefact that was evaluated."""
-        return ()
-
-    @property
-    def schema(self) -> "pa.Schema":
-        """The job's own columns."""
-        return SCHEMA
-
-    @property
-    def counted(self) -> Mapping[str, str]:
-        """The volume's sums."""
-        return COUNTED
-
-    def run(self, context: JobContext) -> Metrics:
-        """Evaluate every page that is not finished.
+    def open_volume(self, context: JobContext) -> VolumeInputs[EvaluatedVolume]:
+        """Read the rows of the OCR jobs, and look up the volume's truth.
 
         Raises:
             ConfigError: the job's dependencies are no OCR jobs, or the config leaves open which is meant.
-            RetryableError: an artefact, the truth or an image is out of reach.
-            Interrupted, LeaseLost: as `context.stop.check` raises them; the finished pages are flushed first.
+            RetryableError: an artefact or the truth is out of reach.
         """
-        watch = Stopwatch()
-        with watch.stage("read"):
-            ocr = OcrJobs.read(self._config, context.dependencies, context.manifest)
-            truth = self._truth.volume(context.volume)
-        with _flushed(context.rows):
-            _VolumeEvaluation(self._config, self._max_pixels, context, ocr, truth, watch).run()
-        return watch.metrics()
+        jobs = self.config.ocr_jobs(list(context.dependencies))
+        rows = read_rows(context)
+        require_ocr(rows, jobs)
+        volume = EvaluatedVolume(jobs[0], jobs[1] if len(jobs) > 1 else None, self._truth.volume(context.volume))
+        return VolumeInputs(volume, rows, jobs[:1], self.config.skip_pages)
 
-    def close(self) -> None:
-        """There is nothing to free."""
+    def wants_image(self, page: PageInput[EvaluatedVolume]) -> bool:
+        """Return whether the page is without text: has it ink?"""
+        return not (page.rows[page.volume.first]["page_text"] or "").strip()
 
+    def measure(self, page: PageInput[EvaluatedVolume]) -> int:
+        return page.header.decoding_bytes(reduction(page.header.width)) if self.wants_image(page) else 0
 
-@dataclass(frozen=True, slots=True)
-class _VolumeEvaluation:
-    """One volume's way from OCR rows to rows of its own."""
+    def decode(self, page: PageInput[EvaluatedVolume]) -> Round[NoReturn, Ink]:
+        ink = ink_share(page.image(reduce=reduction(page.header.width))) if self.wants_image(page) else None
+        return Round((), ink, 0)
 
-    config: Evalv1Config
-    max_pixels: int
-    context: JobContext
-    ocr: OcrJobs
-    truth: VolumeTruth
-    watch: Stopwatch
+    def infer(self, items: Sequence[NoReturn]) -> Sequence[NoReturn]:
+        """Return nothing: no page has items for a model."""
+        return items
 
-    def run(self) -> None:
-        finished = self.context.rows.finished()
-        done = len(finished)
-        for page in self.context.manifest.pages:
-            if page.index not in finished:
-                self.context.stop.check()
-                with self.context.working(page):
-                    outcome = self._outcome(page)
-                self.context.rows.add(outcome)
-                self.watch.count("pages")
-                done += 1
-                self.context.progress(done)
-
-    def _outcome(self, page: Page) -> PageOutcome:
-        if page.skip_reason:
-            return _skipped(page, page.skip_reason)
-        reason = self.ocr.first.skip_reason(page)
-        if reason:
-            return _skipped(page, reason)
-        try:
-            row = isolated("finish", partial(self._row, page))
-        except PageError as error:
-            return error_outcome(page, page.etag, error)
-        return PageOutcome(page.index, PageState.OK, page.etag or self.ocr.first.etag(page), row)
-
-    def _row(self, page: Page) -> Row:
-        read = self.ocr.first.page(page)
-        with self.watch.stage("truth"):
-            truth = self.truth.of(page)
-        ink = None if read.text.strip() else self._ink(page)
-        with self.watch.stage("compare"):
-            return row_of(read, self.config, truth=truth, second=self._second(page), ink=ink)
-
-    def _second(self, page: Page) -> OcrPage | None:
-        """Give what the second OCR job read; pages that it did not read are not compared."""
-        second = self.ocr.second
-        return second.page(page) if second and second.skip_reason(page) is None else None
-
-    def _ink(self, page: Page) -> float:
-        with self.watch.stage("ink"):
-            data = anyio.run(self.context.pages.read, page).data
-            header = probe(data, max_pixels=self.max_pixels)
-            return ink_share(decode(data, header, reduce=reduction(header.width)))
+    def finish(self, page: PageInput[EvaluatedVolume], state: Ink, outputs: Sequence[NoReturn]) -> Row:  # noqa: ARG002
+        read = ocr_page(page.rows[page.volume.first])
+        truth = page.volume.truth.of(page.page)
+        return row_of(read, self.config, truth=truth, second=_second(page), ink=state)
 
 
-def _skipped(page: Page, reason: str) -> PageOutcome:
-    return PageOutcome(page.index, PageState.SKIPPED, page.etag, skip_reason=reason)
-
-
-@contextmanager
-def _flushed(rows: RowStore) -> Iterator[None]:
-    """Flush after the block, and when it fails; its first fault tells more than one of the flush."""
-    try:
-        yield
-    except BecError:
-        with suppress(RetryableError):
-            rows.flush()
-        raise
-    rows.flush()
+def _second(page: PageInput[EvaluatedVolume]) -> OcrPage | None:
+    """Return what the second OCR job read; pages that it did not read are not compared."""
+    row = page.rows[page.volume.second] if page.volume.second else None
+    return ocr_page(row) if row and row.skip_reason is None else None

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from bec_orch.core.job_config import JobConfig
 from bec_orch.core.job_worker import WorkerResources
-from bec_orch.core.models import ModelInfo, Page
+from bec_orch.core.models import ModelInfo
 from bec_orch.jobs.base import PageJobWorker
-from bec_orch.jobs.images import decode
 from bec_orch.jobs.ldv1.config import DEFAULT_MODEL, Ldv1Config
 from bec_orch.jobs.ldv1.detector import LineDetector, Prepared
 from bec_orch.jobs.ldv1.line_model import Item
 from bec_orch.jobs.ldv1.loading import load_line_model
 from bec_orch.jobs.ldv1.page_lines import PageLines
+from bec_orch.jobs.pipeline.page_input import PageInput
 from bec_orch.jobs.pipeline.page_job import Round, Row
 from bec_orch.jobs.shared.trial import try_model
 
@@ -67,21 +67,21 @@ class Ldv1Worker(PageJobWorker[Ldv1Config, Item, Map, Prepared]):
         self.models = (ModelInfo(model.name, model.digest),)
         self._detector = LineDetector(model, config)
 
-    def measure(self, page: Page, data: bytes) -> int:  # noqa: ARG002  (the file tells more than the manifest)
-        header = self.probe(data)
+    def measure(self, page: PageInput) -> int:
+        header = page.header
         reduce = self._detector.reduce_factor(header.width, header.height)
         # The page as decoded, and a turned copy of it.
         return header.decoding_bytes(reduce) + 2 * 3 * header.pixels // reduce**2
 
-    def decode(self, page: Page, data: bytes) -> Round[Item, Prepared]:  # noqa: ARG002  (as above)
-        header = self.probe(data)
-        image = decode(data, header, reduce=self._detector.reduce_factor(header.width, header.height))
+    def decode(self, page: PageInput) -> Round[Item, Prepared]:
+        header = page.header
+        image = page.image(reduce=self._detector.reduce_factor(header.width, header.height))
         return _round(self._detector.prepare(image, header.width, header.height))
 
     def infer(self, items: Sequence[Item]) -> Sequence[Map]:
         return self._detector.model.infer(items)
 
-    def finish(self, page: Page, state: Prepared, outputs: Sequence[Map]) -> Row | Round[Item, Prepared]:  # noqa: ARG002
+    def finish(self, page: PageInput, state: Prepared, outputs: Sequence[Map]) -> Row | Round[Item, Prepared]:  # noqa: ARG002
         found = self._detector.finish(state, outputs)
         return _round(found) if isinstance(found, Prepared) else row_of(found)
 

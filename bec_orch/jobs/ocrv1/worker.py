@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import ClassVar, cast
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -11,16 +11,15 @@ from numpy.typing import NDArray
 
 from bec_orch.core.job_config import JobConfig
 from bec_orch.core.job_worker import JobContext, WorkerResources
-from bec_orch.core.metrics import Metrics
-from bec_orch.core.models import Page
 from bec_orch.errors import PageError
-from bec_orch.jobs.base import Image, PageJobWorker
+from bec_orch.jobs.base import PageJobWorker
 from bec_orch.jobs.ldv1.page_lines import PageLines
 from bec_orch.jobs.ocrv1.config import Ocrv1Config
-from bec_orch.jobs.ocrv1.found_lines import PageWithLines, with_lines
+from bec_orch.jobs.ocrv1.found_lines import line_job, lines_of
 from bec_orch.jobs.ocrv1.line_images import Box, cut_lines
 from bec_orch.jobs.ocrv1.recogniser import EMPTY, LineText, load_recogniser
 from bec_orch.jobs.ocrv1.text import normalised
+from bec_orch.jobs.pipeline.page_input import Image, PageInput, VolumeInputs, read_rows
 from bec_orch.jobs.pipeline.page_job import Round, Row
 from bec_orch.jobs.shared.geometry import in_grey
 from bec_orch.jobs.shared.trial import try_model
@@ -58,7 +57,7 @@ class CutPage:
     inked: tuple[bool, ...]
 
 
-class Ocrv1Worker(PageJobWorker[Ocrv1Config, Grey, LineText, CutPage]):
+class Ocrv1Worker(PageJobWorker[Ocrv1Config, Grey, LineText, CutPage, str]):
     """Reads text lines with the engine of the job's config.
 
     Raises:
@@ -83,23 +82,25 @@ class Ocrv1Worker(PageJobWorker[Ocrv1Config, Grey, LineText, CutPage]):
         """How many lines are read at once, at most: what the config says, else what the engine likes."""
         return self.config.batch_size or self._recogniser.batch_size
 
-    def run(self, context: JobContext) -> Metrics:
-        """Read every page of a volume that is not finished.
+    def open_volume(self, context: JobContext) -> VolumeInputs[str]:
+        """Read the rows of all dependencies, and find out which of them tells lines: `page.volume` names it.
 
         Raises:
-            TerminalError: no job that the context depends on tells lines (E_OCR_NO_LINES).
-            BecError: see `Pipeline.run`.
+            TerminalError: not exactly one does (E_OCR_NO_LINES).
+            RetryableError: an artefact is gone, or its store away.
         """
-        return super().run(with_lines(context))
+        rows = read_rows(context)
+        lines = line_job(context.job, rows)
+        return VolumeInputs(lines, rows, (lines,), self.config.skip_pages)
 
-    def measure(self, page: Page, data: bytes) -> int:  # noqa: ARG002  (the file tells more than the manifest)
-        header = self.probe(data)
+    def measure(self, page: PageInput[str]) -> int:
+        header = page.header
         # The page as decoded, the same in grey, and its lines, which together are hardly larger than the page.
         return header.decoding_bytes() + 2 * header.pixels
 
-    def decode(self, page: Page, data: bytes) -> Round[Grey, CutPage]:
-        lines = cast("PageWithLines", page).lines()
-        image = self.read_image(data)
+    def decode(self, page: PageInput[str]) -> Round[Grey, CutPage]:
+        lines = lines_of(page.rows[page.volume])
+        image = page.image()
         _require_size(image, lines)
         cut = list(cut_lines(in_grey(image), lines, self._recogniser.line_height))
         items = [line.pixels for line in cut if line.pixels is not None]
@@ -109,7 +110,7 @@ class Ocrv1Worker(PageJobWorker[Ocrv1Config, Grey, LineText, CutPage]):
     def infer(self, items: Sequence[Grey]) -> Sequence[LineText]:
         return self._recogniser.recognise(items)
 
-    def finish(self, page: Page, state: CutPage, outputs: Sequence[LineText]) -> Row:  # noqa: ARG002
+    def finish(self, page: PageInput[str], state: CutPage, outputs: Sequence[LineText]) -> Row:  # noqa: ARG002
         read = iter(outputs)
         return row_of(state, [next(read) if inked else EMPTY for inked in state.inked])
 

@@ -8,7 +8,7 @@ import anyio
 
 from bec_orch.errors import BecError
 from bec_orch.jobs.pipeline.budget import Budget
-from bec_orch.jobs.pipeline.page_job import ItemT, OutputT
+from bec_orch.jobs.pipeline.seats import ItemT, OutputT
 
 
 class _Answer(Generic[OutputT]):

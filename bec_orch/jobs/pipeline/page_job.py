@@ -1,13 +1,13 @@
-"""What a page job supplies to the pipeline: pure functions from bytes to items, outputs and a row."""
+"""What a page job supplies to the pipeline: pure functions from a page to items, and from outputs to a row."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from bec_orch.core.models import Page
+from bec_orch.core.job_worker import JobContext
+from bec_orch.jobs.pipeline.page_input import PageInput, VolumeInputs, VolumeT
+from bec_orch.jobs.pipeline.seats import ItemT, OutputT, Seat
 
-ItemT = TypeVar("ItemT")
-OutputT = TypeVar("OutputT")
 StateT = TypeVar("StateT")
 
 Row = Mapping[str, Any]
@@ -28,35 +28,48 @@ class Round(Generic[ItemT, StateT]):
     nbytes: int
 
 
-class PageJob(Protocol[ItemT, OutputT, StateT]):
+class PageJob(Protocol[ItemT, OutputT, StateT, VolumeT]):
     """The functions of a page job. They hold no state between pages, and run in many threads at once.
 
     `decode` and `finish` may raise PageError; any other exception of theirs also becomes the page's error row, but for
-    RetryableError and MemoryError, which stop the volume. What `infer` raises stops the volume, PageError excepted: the
-    model is shared, so its faults are not a page's.
+    RetryableError and MemoryError, which stop the volume. What the model raises stops the volume, PageError excepted:
+    the model is shared, so its faults are not a page's.
     """
 
     @property
-    def batch_size(self) -> int:
-        """How many items the model wants at once, at most; 1 on CPUs, where batches are slower."""
+    def seat(self) -> Seat[ItemT, OutputT]:
+        """Where the model sits, and how it is asked."""
         ...
 
-    def measure(self, page: Page, data: bytes) -> int:
-        """Tell, from the headers alone, how many bytes of memory the page will take from decoding to its row.
+    @property
+    def max_image_pixels(self) -> int:
+        """Images of more pixels are refused."""
+        ...
+
+    def open_volume(self, context: JobContext) -> VolumeInputs[VolumeT]:
+        """Read what all pages of a volume need, before the first of them.
+
+        Raises:
+            BecError: it cannot be read, or is not what the job reads; the volume is not begun.
+        """
+        ...
+
+    def wants_image(self, page: PageInput[VolumeT]) -> bool:
+        """Return whether the page's image is to be fetched."""
+        ...
+
+    def measure(self, page: PageInput[VolumeT]) -> int:
+        """Estimate, from the headers alone, how many bytes of memory the page will take from decoding to its row.
 
         Raises:
             PageError: the page must not or cannot be decoded.
         """
         ...
 
-    def decode(self, page: Page, data: bytes) -> Round[ItemT, StateT]:
-        """Make the model's inputs of a page's bytes."""
+    def decode(self, page: PageInput[VolumeT]) -> Round[ItemT, StateT]:
+        """Make the model's inputs of a page."""
         ...
 
-    def infer(self, items: Sequence[ItemT]) -> Sequence[OutputT]:
-        """Run the model on items of any pages, at most `batch_size`; one output per item, in their order."""
-        ...
-
-    def finish(self, page: Page, state: StateT, outputs: Sequence[OutputT]) -> Row | Round[ItemT, StateT]:
+    def finish(self, page: PageInput[VolumeT], state: StateT, outputs: Sequence[OutputT]) -> Row | Round[ItemT, StateT]:
         """Make the page's row of the outputs for its items, or ask for another round."""
         ...

@@ -12,9 +12,12 @@ import cv2
 from anyio.from_thread import BlockingPortalProvider
 
 from bec_orch.core.job_worker import JobContext
-from bec_orch.core.metrics import Metrics
+from bec_orch.core.metrics import Metrics, Stopwatch
 from bec_orch.jobs.pipeline.budget import Budget
-from bec_orch.jobs.pipeline.page_job import ItemT, OutputT, PageJob, StateT
+from bec_orch.jobs.pipeline.page_input import VolumeT
+from bec_orch.jobs.pipeline.page_job import PageJob, StateT
+from bec_orch.jobs.pipeline.requests import Throttle
+from bec_orch.jobs.pipeline.seats import ItemT, OutputT, Requests
 from bec_orch.jobs.pipeline.threads import HungThreads
 from bec_orch.jobs.pipeline.volume_run import Shared, VolumeRun
 
@@ -38,7 +41,7 @@ class Limits:
     page_timeout: float
 
 
-class Pipeline(Generic[ItemT, OutputT, StateT]):
+class Pipeline(Generic[ItemT, OutputT, StateT, VolumeT]):
     """Runs a page job over volumes.
 
     Args:
@@ -46,7 +49,7 @@ class Pipeline(Generic[ItemT, OutputT, StateT]):
         limits: what all volumes together may use.
     """
 
-    def __init__(self, job: PageJob[ItemT, OutputT, StateT], limits: Limits) -> None:
+    def __init__(self, job: PageJob[ItemT, OutputT, StateT, VolumeT], limits: Limits) -> None:
         self._job = job
         self._shared = Shared(
             cores=Budget(limits.threads),
@@ -55,6 +58,7 @@ class Pipeline(Generic[ItemT, OutputT, StateT]):
             hung=HungThreads(),
             threads=limits.threads,
             page_timeout=limits.page_timeout,
+            throttle=Throttle(job.seat.at_once if isinstance(job.seat, Requests) else 1),
         )
         self._loop = BlockingPortalProvider()
         # Every core has a page of its own: OpenCV's threads would only take turns with them, at 2 % of all time.
@@ -66,9 +70,13 @@ class Pipeline(Generic[ItemT, OutputT, StateT]):
         Counters of the metrics: `pages` that got a row, and `peak_bytes_in_flight`, of the process so far.
 
         Raises:
+            BecError: as `PageJob.open_volume` raises it; nothing was begun.
             RetryableError: a fault of network, model, memory or disk; E_WORKER_STUCK when too many threads hang.
             Interrupted, LeaseLost: as `context.stop.check` raises them. In each case the pages that were begun are
                 finished and flushed first, and the others left for the next attempt.
         """
+        watch = Stopwatch()
+        with watch.stage("open"):
+            inputs = self._job.open_volume(context)
         with self._loop as portal:
-            return portal.call(VolumeRun(self._job, context, self._shared).run)
+            return portal.call(VolumeRun(self._job, context, inputs, self._shared).run) + watch.metrics()

@@ -5,40 +5,45 @@ from functools import partial
 from typing import Generic
 
 from bec_orch.core.metrics import Stopwatch
-from bec_orch.core.models import Page
 from bec_orch.core.shortages import shortage_of
 from bec_orch.core.wording import named
 from bec_orch.errors import BecError, PageError, RetryableError
-from bec_orch.jobs.pipeline.page_job import ItemT, OutputT, PageJob, Round, Row, StateT
+from bec_orch.jobs.pipeline.page_input import PageInput, VolumeT
+from bec_orch.jobs.pipeline.page_job import PageJob, Round, Row, StateT
+from bec_orch.jobs.pipeline.seats import Batched, ItemT, OutputT
 from bec_orch.jobs.pipeline.threads import ResultT
 
 
-class Steps(Generic[ItemT, OutputT, StateT]):
+class Steps(Generic[ItemT, OutputT, StateT, VolumeT]):
     """The steps of a page job.
 
     All raise PageError for what is the page's own fault, RetryableError for what is the machine's, and any other
     BecError as the job raised it.
     """
 
-    def __init__(self, job: PageJob[ItemT, OutputT, StateT]) -> None:
+    def __init__(self, job: PageJob[ItemT, OutputT, StateT, VolumeT]) -> None:
         self._job = job
 
-    def measure(self, page: Page, data: bytes) -> int:
+    def wants_image(self, page: PageInput[VolumeT]) -> bool:
+        """See `PageJob.wants_image`."""
+        return isolated("fetch", partial(self._job.wants_image, page))
+
+    def measure(self, page: PageInput[VolumeT]) -> int:
         """See `PageJob.measure`."""
-        return isolated("decode", partial(self._job.measure, page, data))
+        return isolated("decode", partial(self._job.measure, page))
 
-    def decode(self, page: Page, data: bytes) -> Round[ItemT, StateT]:
+    def decode(self, page: PageInput[VolumeT]) -> Round[ItemT, StateT]:
         """See `PageJob.decode`."""
-        return isolated("decode", partial(self._job.decode, page, data))
+        return isolated("decode", partial(self._job.decode, page))
 
-    def finish(self, page: Page, state: StateT, outputs: Sequence[OutputT]) -> Row | Round[ItemT, StateT]:
+    def finish(self, page: PageInput[VolumeT], state: StateT, outputs: Sequence[OutputT]) -> Row | Round[ItemT, StateT]:
         """See `PageJob.finish`."""
         return isolated("finish", partial(self._job.finish, page, state, outputs))
 
-    def infer(self, items: Sequence[ItemT]) -> Sequence[OutputT]:
-        """See `PageJob.infer`. Its faults are the machine's."""
+    def infer(self, seat: Batched[ItemT, OutputT], items: Sequence[ItemT]) -> Sequence[OutputT]:
+        """Run a model of this process. Its faults are the machine's."""
         try:
-            outputs = self._job.infer(items)
+            outputs = seat.infer(items)
             if len(outputs) != len(items):
                 raise ValueError(f"{len(outputs)} outputs for {len(items)} items")
         except BecError:
@@ -49,13 +54,13 @@ class Steps(Generic[ItemT, OutputT, StateT]):
             ) from error
         return outputs
 
-    def whole_page(self, page: Page, data: bytes, watch: Stopwatch) -> Row:
-        """Take a page from its bytes to its row, its items one by one through the model."""
+    def whole_page(self, seat: Batched[ItemT, OutputT], page: PageInput[VolumeT], watch: Stopwatch) -> Row:
+        """Take a page to its row, its items one by one through the model."""
         with watch.stage("decode"):
-            wants = self.decode(page, data)
+            wants = self.decode(page)
         while True:
             with watch.stage("infer"):
-                outputs = [self.infer([item])[0] for item in wants.items]
+                outputs = [self.infer(seat, [item])[0] for item in wants.items]
             with watch.stage("finish"):
                 result = self.finish(page, wants.state, outputs)
             if not isinstance(result, Round):

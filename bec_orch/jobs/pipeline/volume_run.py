@@ -1,7 +1,7 @@
 """One volume's way through the page pipeline."""
 
 from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import partial
@@ -11,24 +11,24 @@ import anyio
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from bec_orch.core.job_worker import JobContext, PageBytes
+from bec_orch.core.job_worker import JobContext
 from bec_orch.core.metrics import Metrics, Stopwatch
 from bec_orch.core.models import Page, PageOutcome, PageState
 from bec_orch.errors import PageError, RetryableError
-from bec_orch.jobs.pipeline.batches import Batches
 from bec_orch.jobs.pipeline.budget import Budget, Share
-from bec_orch.jobs.pipeline.page_job import ItemT, OutputT, PageJob, Round, Row, StateT
+from bec_orch.jobs.pipeline.in_time import InTime
+from bec_orch.jobs.pipeline.models import LocalModel, Model, ServedModel
+from bec_orch.jobs.pipeline.page_input import PageInput, VolumeInputs, VolumeT
+from bec_orch.jobs.pipeline.page_job import PageJob, Round, Row, StateT
+from bec_orch.jobs.pipeline.requests import Throttle
+from bec_orch.jobs.pipeline.seats import Batched, ItemT, OutputT, Seat
 from bec_orch.jobs.pipeline.steps import Steps
 from bec_orch.jobs.pipeline.threads import HungThreads, ResultT
 
 FETCHES = 16
 """Pages that are fetched or wait for a core, beside those in work: hides 100 ms of latency at 100 pages/s, and more."""
-BATCHES_AT_ONCE = 2
-"""One runs on the accelerator, one is made ready."""
 USUAL_FILE_BYTES = 1_000_000
 """Room that a page's file is given while its size is not known."""
-MAX_HUNG_THREADS = 2
-"""Each takes a core for ever, so more of them are a fault of the worker."""
 _DOUBTFUL = frozenset({"E_PAGE_TIMEOUT", "E_PAGE_CRASH", "E_PAGE_MEMORY"})
 STOP_INTERVAL = 0.1
 """Seconds between two looks at the stop signal: small beside any lease's margin."""
@@ -52,36 +52,49 @@ class Shared:
     hung: HungThreads
     threads: int
     page_timeout: float
+    throttle: Throttle
 
 
-class VolumeRun(Generic[ItemT, OutputT, StateT]):
+class VolumeRun(Generic[ItemT, OutputT, StateT, VolumeT]):
     """Takes a volume's pages to their rows, once."""
 
-    def __init__(self, job: PageJob[ItemT, OutputT, StateT], context: JobContext, shared: Shared) -> None:
+    def __init__(
+        self,
+        job: PageJob[ItemT, OutputT, StateT, VolumeT],
+        context: JobContext,
+        inputs: VolumeInputs[VolumeT],
+        shared: Shared,
+    ) -> None:
         self._job = job
         self._context = context
+        self._inputs = inputs
         self._shared = shared
         self._steps = Steps(job)
-        self._watch = Stopwatch()
-        self._times = Metrics()
-        self._batches: Batches[ItemT, OutputT] = Batches(self._infer, job.batch_size, shared.cores, _Rank.INFER)
+        self._run = InTime(shared.hung, shared.page_timeout)
+        self._seat = job.seat
+        self._model = self._model_of(job.seat)
         self._failure: Exception | None = None
         self._doubtful: list[PageOutcome] = []
         self._rows = 0
 
     async def run(self) -> Metrics:
         """Do the volume; see `Pipeline.run`."""
-        with closing(self._batches):
-            await self._do_all()
-        return self._metrics()
+        await self._do_all()
+        self._run.watch.count("peak_bytes_in_flight", self._shared.encoded.peak + self._shared.decoded.peak)
+        return self._run.metrics()
+
+    def _model_of(self, seat: Seat[ItemT, OutputT]) -> Model[ItemT, OutputT]:
+        if isinstance(seat, Batched):
+            infer = partial(self._infer, seat)
+            return LocalModel(seat, infer, self._shared.cores, _Rank.INFER)
+        return ServedModel(seat, self._shared.throttle, self._run.watch)
 
     async def _do_all(self) -> None:
         finished = await _in_thread(self._context.rows.finished)
         self._rows = len(finished)
         todo = [page for page in self._context.manifest.pages if page.index not in finished]
         try:
-            await self._keep_skipped([page for page in todo if page.skip_reason])
-            wanted = [page for page in todo if not page.skip_reason]
+            wanted = await self._without_skipped(todo)
             await self._do([page for page in wanted if page.index not in self._context.suspects])
             await self._do_alone([page for page in wanted if page.index in self._context.suspects])
         except RetryableError as error:
@@ -97,23 +110,19 @@ class VolumeRun(Generic[ItemT, OutputT, StateT]):
             await self._do([page])
 
     async def _do(self, pages: Sequence[Page]) -> None:
+        if not pages:
+            return
         send, receive = anyio.create_memory_object_stream[Page]()
         with send, receive:
-            async with anyio.create_task_group() as around:
+            async with self._model.open(), anyio.create_task_group() as around:
                 async with anyio.create_task_group() as group:
                     self._start_pages(group, pages, receive)
                     group.start_soon(_feed, pages, send)
-                    self._start_helpers(around, group)
+                    around.start_soon(self._watch_stop, group)
                 around.cancel_scope.cancel()
 
-    def _start_helpers(self, around: TaskGroup, group: TaskGroup) -> None:
-        """Start what goes on until the last page is done: the model's runs, and the look-out for a stop."""
-        around.start_soon(self._watch_stop, group)
-        for _ in range(BATCHES_AT_ONCE):
-            around.start_soon(self._batches.run)
-
     def _start_pages(self, group: TaskGroup, pages: Sequence[Page], receive: MemoryObjectReceiveStream[Page]) -> None:
-        at_once = FETCHES + 2 * max(self._shared.threads, self._job.batch_size)
+        at_once = FETCHES + 2 * max(self._shared.threads, self._model.at_once)
         for _ in range(min(at_once, len(pages))):
             group.start_soon(self._take_pages, receive, group)
 
@@ -131,83 +140,68 @@ class VolumeRun(Generic[ItemT, OutputT, StateT]):
         group.cancel_scope.cancel()
 
     async def _do_page(self, page: Page) -> None:
-        """Take one page from the source to its row. Cancelling it drops the page until it has begun to be decoded."""
+        """Take one page from the source to its row. Cancelling it drops the page until it has begun to be decoded.
+
+        Where the model may take long, it drops the page until it has its row.
+        """
+        given = self._given(page)
         size = page.size or USUAL_FILE_BYTES
         with await self._shared.encoded.take(size) as encoded:
             try:
-                source = await self._fetch(page)
-                encoded.resize(len(source.data))
-                memory = await self._in_time(partial(self._steps.measure, page, source.data))
+                given = await self._fetched(given)
+                encoded.resize(given.nbytes)
+                memory = await self._run.call(partial(self._steps.measure, given))
             except PageError as error:
                 await self._keep(error_outcome(page, page.etag, error))
                 return
             with await self._shared.decoded.take(memory) as decoded:
                 core = await self._shared.cores.take(1, rank=_Rank.DECODE)
-                with anyio.CancelScope(shield=True):
-                    await self._keep(await self._outcome(page, source, core, decoded))
+                with anyio.CancelScope(shield=self._model.prompt):
+                    outcome = await self._outcome(given, core, decoded)
+                    with anyio.CancelScope(shield=True):
+                        await self._keep(outcome)
 
-    async def _fetch(self, page: Page) -> PageBytes:
-        with self._watch.stage("fetch"):
-            return await self._context.pages.read(page)
+    async def _fetched(self, given: PageInput[VolumeT]) -> PageInput[VolumeT]:
+        if not self._steps.wants_image(given):
+            return given
+        with self._run.watch.stage("fetch"):
+            return given.fetched(await self._context.pages.read(given.page))
 
-    async def _outcome(self, page: Page, source: PageBytes, core: Share, decoded: Share) -> PageOutcome:
+    async def _outcome(self, given: PageInput[VolumeT], core: Share, decoded: Share) -> PageOutcome:
         try:
-            row = await self._row(page, source.data, core, decoded)
+            row = await self._row(given, core, decoded)
         except PageError as error:
-            return error_outcome(page, source.etag, error)
-        return PageOutcome(page.index, PageState.OK, source.etag, row)
+            return error_outcome(given.page, given.etag, error)
+        return PageOutcome(given.page.index, PageState.OK, given.etag, row)
 
-    async def _row(self, page: Page, data: bytes, core: Share, decoded: Share) -> Row:
-        with core, self._context.working(page):
-            if self._job.batch_size == 1:
-                return await self._row_alone(page, data)
-            return await self._row_by_batches(page, data, core, decoded)
+    async def _row(self, given: PageInput[VolumeT], core: Share, decoded: Share) -> Row:
+        with core, self._context.working(given.page):
+            if isinstance(self._seat, Batched) and self._seat.size == 1:
+                return await self._row_alone(self._seat, given)
+            return await self._row_with_others(given, core, decoded)
 
-    async def _row_alone(self, page: Page, data: bytes) -> Row:
+    async def _row_alone(self, seat: Batched[ItemT, OutputT], given: PageInput[VolumeT]) -> Row:
         """Do a page in one go: each change of threads would leave its core idle for a moment."""
         watch = Stopwatch()
         try:
-            return await self._in_time(partial(self._steps.whole_page, page, data, watch))
+            return await self._run.call(partial(self._steps.whole_page, seat, given, watch))
         finally:
-            self._times += watch.metrics()
+            self._run.add(watch.metrics())
 
-    async def _row_by_batches(self, page: Page, data: bytes, core: Share, decoded: Share) -> Row:
-        """Do a page whose items go to the model together with other pages' items, while others use its core."""
-        wants = await self._timed("decode", partial(self._steps.decode, page, data))
+    async def _row_with_others(self, given: PageInput[VolumeT], core: Share, decoded: Share) -> Row:
+        """Do a page whose items go to the model beside other pages' items, while others use its core."""
+        wants = await self._run.stage("decode", partial(self._steps.decode, given))
         while True:
             decoded.resize(wants.nbytes)
             async with core.lent(rank=_Rank.FINISH):
-                outputs = await self._batches.outputs(wants.items)
-            result = await self._timed("finish", partial(self._steps.finish, page, wants.state, outputs))
+                outputs = await self._model.outputs(wants.items)
+            result = await self._run.stage("finish", partial(self._steps.finish, given, wants.state, outputs))
             if not isinstance(result, Round):
                 return result
             wants = result
 
-    async def _infer(self, items: Sequence[ItemT]) -> Sequence[OutputT]:
-        return await self._timed("infer", partial(self._steps.infer, items))
-
-    async def _timed(self, stage: str, function: Callable[[], ResultT]) -> ResultT:
-        with self._watch.stage(stage):
-            return await self._in_time(function)
-
-    async def _in_time(self, function: Callable[[], ResultT]) -> ResultT:
-        """Run a function in a thread, for as long as a page may take.
-
-        Raises:
-            PageError: E_PAGE_TIMEOUT, it takes longer; its thread is left behind.
-            RetryableError: E_WORKER_STUCK, too many threads were left behind.
-        """
-        timeout = self._shared.page_timeout
-        try:
-            return await self._shared.hung.call(function, timeout)
-        except TimeoutError as error:
-            if self._shared.hung.count > MAX_HUNG_THREADS:
-                raise RetryableError(
-                    f"{self._shared.hung.count} threads of this worker hang.",
-                    code="E_WORKER_STUCK",
-                    hint="Start the worker again; look at its last pages if that does not help.",
-                ) from error
-            raise PageError(f"The page took longer than {timeout:g} s.", stage="time", code="E_PAGE_TIMEOUT") from error
+    async def _infer(self, seat: Batched[ItemT, OutputT], items: Sequence[ItemT]) -> Sequence[OutputT]:
+        return await self._run.stage("infer", partial(self._steps.infer, seat, items))
 
     async def _keep(self, outcome: PageOutcome) -> None:
         """Add a row. Some errors are kept back: they are the machine's fault, unless the volume comes to its end."""
@@ -219,12 +213,22 @@ class VolumeRun(Generic[ItemT, OutputT, StateT]):
     async def _add(self, outcome: PageOutcome) -> None:
         await _in_thread(partial(self._context.rows.add, outcome))
         self._rows += 1
-        self._watch.count("pages")
+        self._run.watch.count("pages")
         self._context.progress(self._rows)
 
-    async def _keep_skipped(self, pages: Sequence[Page]) -> None:
+    async def _without_skipped(self, pages: Sequence[Page]) -> list[Page]:
+        """Add the rows of the pages that are skipped, and return the others."""
+        wanted = []
         for page in pages:
-            await self._keep(PageOutcome(page.index, PageState.SKIPPED, page.etag, skip_reason=page.skip_reason))
+            reason = self._inputs.skip_reason(self._given(page))
+            if reason:
+                await self._keep(PageOutcome(page.index, PageState.SKIPPED, page.etag, skip_reason=reason))
+            else:
+                wanted.append(page)
+        return wanted
+
+    def _given(self, page: Page) -> PageInput[VolumeT]:
+        return self._inputs.of(page, self._job.max_image_pixels)
 
     async def _end(self) -> None:
         """Flush what is done, and raise what ended the volume early."""
@@ -239,11 +243,6 @@ class VolumeRun(Generic[ItemT, OutputT, StateT]):
         await _in_thread(rows.flush)
         if self._rows < len(self._context.manifest.pages):
             self._context.stop.check()
-
-    def _metrics(self) -> Metrics:
-        peak = self._shared.encoded.peak + self._shared.decoded.peak
-        self._watch.count("peak_bytes_in_flight", peak)
-        return self._times + self._watch.metrics()
 
 
 async def _in_thread(function: Callable[[], ResultT]) -> ResultT:

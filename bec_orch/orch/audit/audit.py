@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from bec_orch.core.models import ArtefactLocation, Job, VolumeRef, version_of
-from bec_orch.core.ports import QueueFactory, SourceFactory
+from bec_orch.core.ports import SourceFactory
+from bec_orch.core.queue_ports import QueueBackend
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.artefacts.holdings import Holding
 from bec_orch.io.postgres.database import Database, Row, rows
@@ -57,7 +58,7 @@ class Auditor:
     def __init__(
         self,
         database: Database,
-        queues: QueueFactory,
+        queues: QueueBackend,
         artefacts: StoredArtefacts,
         default_source: str,
         manifests: SourceFactory | None = None,
@@ -94,7 +95,7 @@ class Auditor:
 
     def _violations(self, job: Job, report: Report, progress: Progress) -> Iterator[Violation]:
         yield from of_tables(job, self._database)
-        yield from HintAudit(job, self._database, self._queues(job.name), self._default_source).violations()
+        yield from HintAudit(job, self._database, self._queues.admin(job.name), self._default_source).violations()
         looked = report.looked.artefacts
         for seen in ahead(self._look, self._places(job), threads=READERS):
             report.looked += seen.looked

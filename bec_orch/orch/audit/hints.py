@@ -7,7 +7,7 @@ from typing import Any
 
 from bec_orch.core.messages import parse_message
 from bec_orch.core.models import Job, TaskMessage, VolumeRef
-from bec_orch.core.ports import TaskQueue
+from bec_orch.core.queue_ports import QueueAdmin
 from bec_orch.errors import TerminalError
 from bec_orch.io.postgres.database import Database, Row, clean_text, first, rows
 from bec_orch.io.postgres.rows import message_of
@@ -23,7 +23,7 @@ _SETTLED = dt.timedelta(seconds=60)
 class HintAudit:
     """Looks at the queue of one job beside its tasks."""
 
-    def __init__(self, job: Job, database: Database, queue: TaskQueue, default_source: str) -> None:
+    def __init__(self, job: Job, database: Database, queue: QueueAdmin, default_source: str) -> None:
         self._job = job
         self._database = database
         self._queue = queue

@@ -8,7 +8,8 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 
 from bec_orch.core.models import Job, TaskMessage, VolumeRef
-from bec_orch.core.ports import QueueFactory, TaskStore
+from bec_orch.core.ports import TaskStore
+from bec_orch.core.queue_ports import QueueBackend
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.postgres.database import Database, clean_text, first
 from bec_orch.io.postgres.sql_files import statements
@@ -32,7 +33,7 @@ class Repairer:
         self,
         database: Database,
         store: TaskStore,
-        queues: QueueFactory,
+        queues: QueueBackend,
         artefacts: StoredArtefacts,
         default_source: str,
     ) -> None:
@@ -76,7 +77,8 @@ class Repairer:
         for messages in batches(self._unhinted, _AT_ONCE):
             self._send(job, messages)
         if self._send_all_again:
-            for messages in HintAudit(job, self._database, self._queues(job.name), self._default_source).messages():
+            queue = self._queues.admin(job.name)
+            for messages in HintAudit(job, self._database, queue, self._default_source).messages():
                 self._send(job, messages)
         while unsent := self._store.undispatched(job, limit=_AT_ONCE, redispatch_after=_NEVER_LOST):
             self._send(job, unsent)

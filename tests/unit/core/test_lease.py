@@ -12,7 +12,8 @@ from bec_orch.core.stop import TaskStop, WorkerStop
 from bec_orch.errors import DatabaseError, Interrupted, LeaseLost, QueueError, ReceiptExpired
 
 if TYPE_CHECKING:
-    from bec_orch.core.ports import TaskQueue, TaskStore
+    from bec_orch.core.ports import TaskStore
+    from bec_orch.core.queue_ports import TaskQueue
 
 CLAIM = Claim(
     task_id=7,

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from bec_orch.jobs.evalv1.ink import ink_share, reduction
-from bec_orch.jobs.evalv1.thumbnail import thumbnail
 from bec_orch.jobs.images import decode, probe
+from bec_orch.jobs.shared.thumbnail import thumbnail
 from tests.unit import image_bytes as made
 from tests.unit.ldv1.drawn import page
 

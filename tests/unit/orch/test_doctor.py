@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from bec_orch.errors import QueueError
-from bec_orch.orch.doctor import Finding, Level, check_clock, check_disk, examine
+from bec_orch.orch.doctor.checks import Finding, Level, check_clock, check_disk, examine
 
 
 class Usage(NamedTuple):

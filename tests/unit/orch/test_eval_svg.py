@@ -5,8 +5,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from bec_orch.orch.evaluation.svg import histogram
-from bec_orch.orch.evaluation.values import BINS, Distribution
+from bec_orch.jobs.evalv1.report.svg import histogram
+from bec_orch.jobs.evalv1.report.values import BINS, Distribution
 
 
 def distribution(**pages: int) -> Distribution:

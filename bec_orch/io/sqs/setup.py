@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bec_orch.core.names import check_name
+from bec_orch.core.queue_ports import QueueDifference, QueueSetup
 from bec_orch.errors import QueueError, QueueRefused
-from bec_orch.io.aws.sqs_errors import queue_errors
+from bec_orch.io.sqs.errors import queue_errors
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -31,25 +32,6 @@ class QueueUrls:
 
     tasks: str
     dead: str
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """An attribute of a queue that exists, which is not as we would have made it; the queue was left as it is."""
-
-    queue: str
-    attribute: str
-    found: str
-    wanted: str
-
-
-@dataclass(frozen=True, slots=True)
-class QueueSetup:
-    """The queues of a job: which of them were made now, and how those that were there differ from ours."""
-
-    urls: QueueUrls
-    made: tuple[str, ...]
-    differences: tuple[Difference, ...]
 
 
 def queue_names(job: str) -> tuple[str, str]:
@@ -82,11 +64,11 @@ def make_queues(client: "SQSClient", job: str, *, visibility: int) -> QueueSetup
     tasks = _ensure(client, name, _wanted(client, dead, visibility), tags, made)
     urls = QueueUrls(tasks, dead)
     differences = compare_queues(client, urls, visibility=visibility)
-    return QueueSetup(urls, tuple(made), tuple(one for one in differences if one.queue not in made))
+    return QueueSetup(tuple(made), tuple(one for one in differences if one.queue not in made))
 
 
-def compare_queues(client: "SQSClient", urls: QueueUrls, *, visibility: int) -> tuple[Difference, ...]:
-    """Tell where the queues of a job are not as we would make them; nothing is changed."""
+def compare_queues(client: "SQSClient", urls: QueueUrls, *, visibility: int) -> tuple[QueueDifference, ...]:
+    """Return where the queues of a job are not as we would make them; nothing is changed."""
     wanted = _wanted(client, urls.dead, visibility)
     return (*_compare(client, urls.tasks, wanted), *_compare(client, urls.dead, _common()))
 
@@ -146,13 +128,13 @@ def _dead_letter_url(client: "SQSClient", url: str) -> str:
         return client.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=account)["QueueUrl"]
 
 
-def _compare(client: "SQSClient", url: str, wanted: Mapping[str, str]) -> list[Difference]:
+def _compare(client: "SQSClient", url: str, wanted: Mapping[str, str]) -> list[QueueDifference]:
     found = dict(attributes_of(client, url))
     if found.get("KmsMasterKeyId"):
         # Encrypted with a key of one's own: as good.
         found[_ENCRYPTED] = "true"
     return [
-        Difference(url.rpartition("/")[2], name, found.get(name, ""), value)
+        QueueDifference(url.rpartition("/")[2], name, found.get(name, ""), value)
         for name, value in wanted.items()
         if _comparable(found.get(name, "")) != _comparable(value)
     ]

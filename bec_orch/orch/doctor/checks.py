@@ -14,7 +14,7 @@ from typing import Any
 from bec_orch import __version__
 from bec_orch.core.job_worker import WorkerResources
 from bec_orch.core.models import Job
-from bec_orch.core.ports import TaskQueue
+from bec_orch.core.queue_ports import QueueBackend
 from bec_orch.core.registry import job_types, job_worker_class
 from bec_orch.errors import BecError
 from bec_orch.io.postgres.database import Database, server_version
@@ -95,10 +95,28 @@ def check_clock(now: Callable[[], dt.datetime]) -> Finding:
     return Finding("clock", level, message, "Have the clock set by NTP: S3 refuses requests of a wrong time.")
 
 
-def check_queue(queue: TaskQueue) -> Finding:
-    """Whether the queue answers."""
-    queue.stats()
-    return Finding("queue", Level.OK, "answers")
+def check_queues(queues: QueueBackend, jobs: Sequence[Job]) -> list[Finding]:
+    """Whether the queues of all jobs are there, as we would make them, and may be used; without jobs, the back-end."""
+    if not jobs:
+        return [examine("queue", partial(_backend, queues))]
+    return [examine(f"queue of {job.name}", partial(_queue, queues, job.name)) for job in jobs]
+
+
+def _backend(queues: QueueBackend) -> Finding:
+    return Finding("queue", Level.OK, f"{queues.check()} answers; no job has queues yet")
+
+
+def _queue(queues: QueueBackend, job: str) -> Finding:
+    check = f"queue of {job}"
+    condition = queues.admin(job).check()
+    if condition.missing_rights:
+        message = f"not allowed: {', '.join(condition.missing_rights)}"
+        return Finding(check, Level.FAIL, message, "Allow it on bec_*: deploy/iam-worker.json is what a worker needs.")
+    if condition.differences:
+        told = "; ".join(f"{one.queue} has {one.attribute} {one.found or 'unset'}" for one in condition.differences)
+        wanted = "; ".join(f"{one.attribute} of {one.queue} to {one.wanted}" for one in condition.differences)
+        return Finding(check, Level.WARN, told, f"`aws sqs set-queue-attributes` sets {wanted}")
+    return Finding(check, Level.OK, "answers, and is as `bec jobs create` makes it")
 
 
 def check_writable(check: str, objects: Objects) -> Finding:

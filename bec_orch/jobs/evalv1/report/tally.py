@@ -2,25 +2,17 @@
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from bec_orch.core.models import ArtefactLocation, Job, PageCounts, VolumeRef, version_of
-from bec_orch.core.ports import ArtefactStore
-from bec_orch.errors import BecError, UsageError
-from bec_orch.io.postgres.database import Database
-from bec_orch.orch.ahead import ahead
-from bec_orch.orch.done_volumes import pages_of_done_volumes
-from bec_orch.orch.evaluation.values import BINS, Confusion, Distribution, PageScore, Report, Sums, WorkScore
+from bec_orch.core.models import PageCounts, VolumeRef
+from bec_orch.jobs.evalv1.report.html import EvaluationReport
+from bec_orch.jobs.evalv1.report.values import BINS, Confusion, Distribution, PageScore, Sums, WorkScore
 
-JOB_TYPE = "evalv1"
 WORST_PAGES = 24
-READERS = 16
-"""Artefacts that are read at once: reading one is some requests to a far store, and little work."""
 CONFUSIONS = 50
 _KEPT_CONFUSIONS = 100_000
 _SUMMED = (
@@ -34,47 +26,6 @@ _Key = Callable[[PageScore], tuple[float, str, str, int]]
 _COLUMNS = ("img_file_name", "ok", "skipped", *_SUMMED, "cer", "agreement", "suspicion", "confusions")
 
 
-def report(job: Job, database: Database, artefacts: ArtefactStore) -> Report:
-    """Add up all volumes of an evaluation job that are done.
-
-    Raises:
-        UsageError: the job is no evaluation (E_EVAL_TYPE).
-        DatabaseError, StorageError: database or store are away.
-    """
-    if job.type != JOB_TYPE:
-        raise UsageError(
-            f"The job '{job.name}' is of type {job.type}, not {JOB_TYPE}.",
-            code="E_EVAL_TYPE",
-            hint="`bec jobs list` shows the jobs and their types.",
-        )
-    return gather(job.name, _locations(job, database), artefacts)
-
-
-def _locations(job: Job, database: Database) -> Iterator[ArtefactLocation]:
-    for done in pages_of_done_volumes(job, database):
-        for one in done:
-            yield ArtefactLocation(job.name, one.volume, version_of(one.manifest_etag))
-
-
-def gather(job: str, locations: Iterable[ArtefactLocation], artefacts: ArtefactStore) -> Report:
-    """Add up the artefacts of these places; see `report`."""
-    tally = _Tally(job)
-    for volume, table in ahead(partial(_rows_of, artefacts=artefacts), locations, threads=READERS):
-        tally.add(volume, table)
-    return tally.report()
-
-
-def _rows_of(location: ArtefactLocation, artefacts: ArtefactStore) -> tuple[VolumeRef, pa.Table | None]:
-    """Read one volume's rows; None when the artefact is gone or broken."""
-    try:
-        success = artefacts.success(location)
-        return location.volume, artefacts.read_rows(success, _COLUMNS) if success else None
-    except BecError as error:
-        if error.code != "E_ARTEFACT_BROKEN":
-            raise
-        return location.volume, None
-
-
 @dataclass(slots=True)
 class _WorkTally:
     volumes: int = 0
@@ -86,8 +37,14 @@ class _WorkTally:
         return WorkScore(w_id, self.volumes, self.pages, self.sums, self.suspicion / self.pages if self.pages else 0.0)
 
 
-class _Tally:
-    """What was counted so far. Grows with the number of works, not with that of volumes or pages."""
+class EvaluationTally:
+    """The `Tally` of evaluations. Grows with the number of works, not with that of volumes or pages.
+
+    Args:
+        job: the job's name.
+    """
+
+    columns = _COLUMNS
 
     def __init__(self, job: str) -> None:
         self._job = job
@@ -119,11 +76,11 @@ class _Tally:
         self._worst = _highest(self._worst, _top(volume, evaluated, "cer"), _by_cer)
         self._suspects = _highest(self._suspects, _top(volume, evaluated, "suspicion"), _by_suspicion)
 
-    def report(self) -> Report:
-        """Give what was counted."""
+    def report(self) -> EvaluationReport:
+        """Return what was counted."""
         total, count = self._agreement
         works = [work.score(w_id) for w_id, work in self._works.items()]
-        return Report(
+        return EvaluationReport(
             job=self._job,
             volumes=self._volumes,
             unreadable=tuple(self._unreadable),

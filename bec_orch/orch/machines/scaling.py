@@ -15,8 +15,8 @@ from itertools import chain
 from bec_orch.errors import ConfigError, RetryableError, UsageError
 from bec_orch.io.aws.ec2 import Ec2Fleet, Group, GroupMachine, MachineSpec, Mix, digest
 from bec_orch.orch.discovery import WorkerCondition, WorkerView
-from bec_orch.orch.plans import Action, Plan
-from bec_orch.orch.prices import PriceTable
+from bec_orch.orch.machines.plans import Action, Plan
+from bec_orch.orch.machines.prices import PriceTable
 
 # What a stop takes beyond the grace: the last write of a task's end, and the worker's signing off. The grace, this and
 # the 5 s until a notice is seen fit into the 120 s that a spot machine has from its notice.

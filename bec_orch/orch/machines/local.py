@@ -16,7 +16,7 @@ import psutil
 from bec_orch.core.wording import said
 from bec_orch.errors import ConfigError, RetryableError, UsageError
 from bec_orch.orch.discovery import WorkerView
-from bec_orch.orch.plans import Action, Plan
+from bec_orch.orch.machines.plans import Action, Plan
 
 _MOST_WORKERS = 64
 # The shell ends at once, so the worker becomes a child of init: it outlives us, and nobody has to wait for it.

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from bec_orch.core.models import DeadLetter, ReceivedMessage
-from bec_orch.io.aws.sqs_errors import queue_errors
-from bec_orch.io.aws.sqs_send import BATCH
+from bec_orch.io.sqs.errors import queue_errors
+from bec_orch.io.sqs.send import BATCH
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

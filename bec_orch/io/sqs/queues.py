@@ -1,4 +1,4 @@
-"""`TaskQueue` on SQS: a queue and a dead-letter queue for each job."""
+"""`TaskQueue` and `QueueAdmin` on SQS: a queue and a dead-letter queue for each job."""
 
 import json
 import logging
@@ -12,24 +12,26 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from bec_orch.core.models import DeadLetter, QueueStats, ReceivedMessage, TaskMessage
+from bec_orch.core.queue_ports import Purged, QueueAdmin, QueueBackend, QueueCondition, QueueSetup, TaskQueue
 from bec_orch.io.aws.clients import AwsFault, AwsOptions, Patience, aws_client, aws_faults
 from bec_orch.io.aws.cloudwatch import OLDEST_MESSAGE, newest_value
-from bec_orch.io.aws.sqs_admin import (
+from bec_orch.io.sqs.deliveries import Deliveries, Delivery
+from bec_orch.io.sqs.errors import queue_errors, receipt_errors
+from bec_orch.io.sqs.rights import missing_rights
+from bec_orch.io.sqs.scan import Scan, dead_letter_of, received
+from bec_orch.io.sqs.send import BATCH, IN_FLIGHT, send_bodies
+from bec_orch.io.sqs.setup import (
     LONGEST_POLL,
-    Difference,
-    QueueSetup,
     QueueUrls,
     attributes_of,
     compare_queues,
     find_queues,
     make_queues,
+    queue_names,
 )
-from bec_orch.io.aws.sqs_deliveries import Deliveries, Delivery
-from bec_orch.io.aws.sqs_errors import queue_errors, receipt_errors
-from bec_orch.io.aws.sqs_rights import missing_rights
-from bec_orch.io.aws.sqs_scan import Scan, dead_letter_of, received
-from bec_orch.io.aws.sqs_send import BATCH, IN_FLIGHT, send_bodies
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
@@ -50,6 +52,8 @@ _LONGEST_DELAY = 900
 _POLLING = Patience(answer=LONGEST_POLL + 10, attempts=2, connections=32)
 _TALKING = Patience(connect=3, answer=6, attempts=3, connections=IN_FLIGHT + 16)
 _ASIDE = Patience(connect=3, answer=6, attempts=1)
+
+_PURGING = "SQS takes up to 60 s, and deletes what is sent meanwhile, too"
 
 # What SQS takes in texts: the characters of XML 1.0.
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -78,20 +82,22 @@ class SqsClients:
     metrics: "CloudWatchClient"
 
 
-class SqsQueue:
+class SqsQueue(TaskQueue, QueueAdmin):
     """The queue of one job. May be used by several threads; receipts are good in this object only.
 
     Args:
         clients: of SQS.
         job: the job's name.
+        visibility: what new queues are made with.
         url: the queue, if it is not the one named after the job.
     """
 
-    def __init__(self, clients: SqsClients, job: str, url: str | None = None) -> None:
+    def __init__(self, clients: SqsClients, job: str, *, visibility: int, url: str | None = None) -> None:
         self._polling = clients.polling
         self._talking = clients.talking
         self._metrics = clients.metrics
         self._job = job
+        self._visibility = visibility
         self._url = url
         self._deliveries = Deliveries()
 
@@ -100,11 +106,13 @@ class SqsQueue:
         """Where the two queues are; looked up when they are first used."""
         return find_queues(self._talking, self._job, self._url)
 
+    @override
     def send(self, messages: Sequence[TaskMessage], *, delay: float = 0.0) -> None:
         if messages:
             bodies = [json.dumps(message.to_json(), ensure_ascii=False) for message in messages]
             send_bodies(self._talking, self.urls.tasks, bodies, delay=min(math.ceil(delay), _LONGEST_DELAY))
 
+    @override
     def receive(self, *, limit: int, wait: float, visibility: float) -> list[ReceivedMessage]:
         until = time.monotonic() + wait
         taken = self._take(limit, wait, visibility)
@@ -112,12 +120,15 @@ class SqsQueue:
             taken = self._take(limit, left, visibility)
         return taken
 
+    @override
     def change_visibility(self, receipt: str, seconds: float) -> None:
         self._hide(self._deliveries.held(receipt), seconds)
 
+    @override
     def delete(self, receipt: str) -> None:
         self._delete(self._deliveries.held(receipt))
 
+    @override
     def dead_letter(self, receipt: str, reason: Mapping[str, str]) -> None:
         delivery = self._deliveries.held(receipt)
         # Whether the message is still ours is told by this call alone: a delete says yes to everything.
@@ -128,10 +139,12 @@ class SqsQueue:
             )
         self._delete(delivery)
 
+    @override
     def stats(self) -> QueueStats:
         visible, in_flight, delayed = self._counts(self.urls.tasks)
         return QueueStats(visible, in_flight, delayed, sum(self._counts(self.urls.dead)), self._oldest_seconds())
 
+    @override
     def peek(self, *, limit: int, dead: bool = False) -> list[ReceivedMessage] | list[DeadLetter]:
         """Look at some messages. They are hidden from workers for a moment; those that workers hold are not seen."""
         if dead:
@@ -144,12 +157,15 @@ class SqsQueue:
                     break
         return found[:limit]
 
+    @override
     def bodies(self) -> None:
         """Tell that SQS shows no message without hiding it from workers."""
 
+    @override
     def undeclared_dead_letters(self, *, limit: int) -> list[DeadLetter]:
         return self._dead_letters(limit, lambda letter: not letter.reason)
 
+    @override
     def redrive(self, accept: Callable[[DeadLetter], bool]) -> int:
         moved = 0
         with closing(Scan(self._talking, self.urls.dead, hidden=_REDRIVE_SECONDS)) as scan:
@@ -161,6 +177,7 @@ class SqsQueue:
                 moved += len(accepted)
         return moved
 
+    @override
     def redrive_all(self) -> int:
         """Have SQS itself move the dead letters back, some hundred a second; gives the number that it told before."""
         count = sum(self._counts(self.urls.dead))
@@ -172,13 +189,40 @@ class SqsQueue:
                 self._talking.start_message_move_task(SourceArn=source, DestinationArn=target)
         return count
 
-    def purge(self, *, dead: bool = False) -> int:
-        """Delete every message, those that workers hold among them; gives the number that SQS told before."""
+    @override
+    def purge(self, *, dead: bool = False) -> Purged:
+        """Delete every message, those that workers hold among them; the count is what SQS told before."""
         url = self.urls.dead if dead else self.urls.tasks
         count = sum(self._counts(url))
         with queue_errors(f"purge the queue {url.rpartition('/')[2]}"):
             self._talking.purge_queue(QueueUrl=url)
-        return count
+        return Purged(count, _PURGING)
+
+    @override
+    def create(self) -> QueueSetup:
+        """Make the queues of the job; those that are there are adopted, and told where they differ from ours."""
+        if self._url is not None:
+            find_queues(self._talking, self._job, self._url)
+            return QueueSetup()
+        return make_queues(self._talking, self._job, visibility=self._visibility)
+
+    @override
+    def check(self) -> QueueCondition:
+        """Look for the queues, the IAM actions on them that a worker needs and we may not take, and differences."""
+        urls = find_queues(self._talking, self._job, self._url)
+        missing = missing_rights(self._talking, urls.tasks)
+        if missing:
+            return QueueCondition(missing)
+        return QueueCondition(differences=compare_queues(self._talking, urls, visibility=self._visibility))
+
+    @override
+    def metric_name(self) -> str:
+        return queue_names(self._job)[0]
+
+    @override
+    def left_over(self) -> str:
+        tasks, dead = queue_names(self._job)
+        return f"Its queues {tasks} and {dead} are still there: `aws sqs delete-queue` removes each."
 
     def _take(self, limit: int, wait: float, visibility: float) -> list[ReceivedMessage]:
         seconds = max(0, math.ceil(visibility))
@@ -241,8 +285,8 @@ class SqsQueue:
         return found[:limit]
 
 
-class SqsQueues:
-    """Gives the queue of a job by the job's name, each opened once (a `QueueFactory`). May be used by all threads.
+class SqsQueues(QueueBackend):
+    """Opens the queue of a job by the job's name, each once. May be used by all threads.
 
     Raises:
         ConfigError: no region is known, or the SDK is not installed.
@@ -258,50 +302,25 @@ class SqsQueues:
         self._open: dict[str, SqsQueue] = {}
         self._lock = threading.Lock()
 
+    @override
     def __call__(self, job: str) -> SqsQueue:
         with self._lock:
             if job not in self._open:
-                self._open[job] = SqsQueue(self._clients, job, self._options.urls.get(job))
+                url = self._options.urls.get(job)
+                self._open[job] = SqsQueue(self._clients, job, visibility=self._options.visibility, url=url)
             return self._open[job]
 
-    def create(self, job: str) -> QueueSetup:
-        """Make the queues of a job; those that are there are adopted, and told where they differ from ours.
+    @override
+    def admin(self, job: str) -> SqsQueue:
+        return self(job)
 
-        Raises:
-            QueueError: SQS is away or refused.
-        """
-        url = self._options.urls.get(job)
-        if url is not None:
-            return QueueSetup(find_queues(self._clients.talking, job, url), (), ())
-        return make_queues(self._clients.talking, job, visibility=self._options.visibility)
-
-    def compare(self, job: str) -> tuple[Difference, ...]:
-        """Tell where the queues of a job are not as we would make them; nothing is changed.
-
-        Raises:
-            QueueError: they are not there, or SQS is away or refused.
-        """
-        urls = find_queues(self._clients.talking, job, self._options.urls.get(job))
-        return compare_queues(self._clients.talking, urls, visibility=self._options.visibility)
-
-    def missing_rights(self, job: str) -> tuple[str, ...]:
-        """Give the IAM actions that a worker of the job needs and that we may not take; nothing is done.
-
-        Raises:
-            QueueError: the queues are not there, or SQS is away or refused.
-        """
-        urls = find_queues(self._clients.talking, job, self._options.urls.get(job))
-        return missing_rights(self._clients.talking, urls.tasks)
-
-    def check(self) -> None:
-        """Ask SQS for something, to see that it answers us.
-
-        Raises:
-            QueueError: it does not.
-        """
+    @override
+    def check(self) -> str:
         with queue_errors("list the queues"):
             self._clients.talking.list_queues(QueueNamePrefix="bec_", MaxResults=1)
+        return "SQS"
 
+    @override
     def close(self) -> None:
         """Close the connections. May be called twice."""
         for client in (self._clients.polling, self._clients.talking, self._clients.metrics):

@@ -1,18 +1,16 @@
-"""Checks of what only a fleet has: TLS to the database, credentials and rights, machines, the queues of each job."""
+"""Checks of what only a fleet has: TLS to the database, credentials and rights, machines."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from bec_orch.core.models import Job
 from bec_orch.io.aws.clients import AwsOptions
 from bec_orch.io.aws.ec2 import MachineSpec
 from bec_orch.io.aws.identity import identity
 from bec_orch.io.aws.operator_rights import missing_operator_rights, why_no_machine
-from bec_orch.io.aws.sqs import SqsQueues
 from bec_orch.io.postgres.database import Database, first
 from bec_orch.io.postgres.rights import GRANTS, Connected, connected, rights_of
-from bec_orch.orch.doctor import Finding, Level, examine
+from bec_orch.orch.doctor.checks import Finding, Level, examine
 
 _TLS = b"SELECT ssl, version FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
 _VERIFIED = frozenset({"verify-ca", "verify-full"})
@@ -105,29 +103,3 @@ def check_machines(options: AwsOptions, spec: MachineSpec, missing: Sequence[str
         "Check the BEC_EC2_* settings, which must be of BEC_REGION; deploy/iam-operator.json is what an operator needs."
     )
     return Finding(check, Level.WARN, f"AWS would not start one: {why}", hint)
-
-
-def check_job_queues(queues: SqsQueues, jobs: Sequence[Job]) -> list[Finding]:
-    """Whether the queues of all jobs are there, as we would make them, and may be used; without jobs, SQS itself."""
-    if not jobs:
-        return [examine("queue", partial(_answers, queues))]
-    return [examine(f"queue of {job.name}", partial(_of_job, queues, job.name)) for job in jobs]
-
-
-def _answers(queues: SqsQueues) -> Finding:
-    queues.check()
-    return Finding("queue", Level.OK, "SQS answers; no job has queues yet")
-
-
-def _of_job(queues: SqsQueues, job: str) -> Finding:
-    check = f"queue of {job}"
-    missing = queues.missing_rights(job)
-    if missing:
-        message = f"not allowed: {', '.join(missing)}"
-        return Finding(check, Level.FAIL, message, "Allow it on bec_*: deploy/iam-worker.json is what a worker needs.")
-    differences = queues.compare(job)
-    if differences:
-        told = "; ".join(f"{one.queue} has {one.attribute} {one.found or 'unset'}" for one in differences)
-        wanted = "; ".join(f"{one.attribute} of {one.queue} to {one.wanted}" for one in differences)
-        return Finding(check, Level.WARN, told, f"`aws sqs set-queue-attributes` sets {wanted}")
-    return Finding(check, Level.OK, "answers, and is as `bec jobs create` makes it")

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bec_orch.io.aws.sqs_errors import expired
+from bec_orch.io.sqs.errors import expired
 
 # SQS hides a message for at most so long from when it was received, however often that is extended.
 LONGEST_HIDDEN = 12 * 3600

@@ -8,7 +8,7 @@ import stamina
 
 from bec_orch.core.wording import clause, said
 from bec_orch.errors import PartlySent, QueueError
-from bec_orch.io.aws.sqs_errors import queue_errors
+from bec_orch.io.sqs.errors import queue_errors
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

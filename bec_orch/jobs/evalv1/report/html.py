@@ -3,38 +3,50 @@
 import base64
 import datetime as dt
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from importlib.resources import files
 
 from bec_orch.core.names import escaped
-from bec_orch.orch.evaluation.svg import histogram
-from bec_orch.orch.evaluation.values import Confusion, PageScore, Report, WorkScore
+from bec_orch.core.views import ShownPage
+from bec_orch.jobs.evalv1.report.svg import histogram
+from bec_orch.jobs.evalv1.report.values import Confusion, PageScore, Report, WorkScore
 
 WORKS = 40
 CONFUSIONS = 15
 """More than these are folded away."""
 
 
-def render(report: Report, thumbnails: Mapping[PageScore, bytes], made: dt.datetime) -> str:
-    """Give the page as HTML.
+Thumbnail = Callable[[ShownPage], bytes | None]
+
+
+class EvaluationReport(Report):
+    """The figures, with a page that shows them."""
+
+    def html(self, thumbnail: Thumbnail, made: dt.datetime) -> str:
+        """Return the report as one HTML page that needs no other file; see `render`."""
+        return render(self, thumbnail, made)
+
+
+def render(report: Report, thumbnail: Thumbnail, made: dt.datetime) -> str:
+    """Return the page as HTML.
 
     Args:
         report: what to show.
-        thumbnails: small JPEGs of the pages of `report.worst` and `report.suspects`; a page may have none.
+        thumbnail: returns a small JPEG of a page of `report.worst` and `report.suspects`; None where it has none.
         made: when the figures were added up.
     """
     title = escape(f"Evaluation {report.job}")
     sections = [
         _section("At a glance", _tiles(report) + _figures(report)),
         _truth_section(report),
-        _pages_section("Pages with the highest character error rates", report.worst, thumbnails),
+        _pages_section("Pages with the highest character error rates", report.worst, thumbnail),
         _works_section(report),
         _confusion_section(report.confusions),
         _suspicion_section(report),
-        _pages_section("Most suspicious pages", report.suspects, thumbnails),
+        _pages_section("Most suspicious pages", report.suspects, thumbnail),
     ]
-    style = files("bec_orch.orch.evaluation").joinpath("html.css").read_text("utf-8")
+    style = files("bec_orch.jobs.evalv1.report").joinpath("html.css").read_text("utf-8")
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><meta name="generator" content="bec_orch">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -182,8 +194,8 @@ def _cluster(cluster: str) -> str:
     )
 
 
-def _pages_section(title: str, pages: Sequence[PageScore], thumbnails: Mapping[PageScore, bytes]) -> str:
-    figures = "".join(_figure(page, thumbnails.get(page)) for page in pages)
+def _pages_section(title: str, pages: Sequence[PageScore], thumbnail: Thumbnail) -> str:
+    figures = "".join(_figure(page, thumbnail(page)) for page in pages)
     return _section(title, f'<div class="pages">{figures}</div>' if figures else "")
 
 

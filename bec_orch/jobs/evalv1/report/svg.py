@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from bec_orch.orch.evaluation.values import BINS, Distribution
+from bec_orch.jobs.evalv1.report.values import BINS, Distribution
 
 _WIDTH, _HEIGHT = 720, 240
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 16, 34, 40

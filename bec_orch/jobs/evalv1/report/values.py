@@ -165,6 +165,10 @@ class Report:
             "suspects": _in_json(self.suspects),
         }
 
+    def table(self) -> list[dict[str, Any]]:
+        """Return the works, the worst first."""
+        return _in_json(self.works)
+
     def _figures(self) -> list[tuple[str, float | None]]:
         sums = self.sums
         return [

@@ -1,0 +1,83 @@
+"""What a job type may show of its results. The registry finds each by the type's name, and many types have none."""
+
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from bec_orch.core.models import VolumeRef
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class ShownPage(Protocol):
+    """A page that a report shows: its volume, its place in the manifest, from 0, and its file. Hashable."""
+
+    @property
+    def volume(self) -> VolumeRef: ...
+    @property
+    def index(self) -> int: ...
+    @property
+    def img_file_name(self) -> str: ...
+
+
+class JobReport(Protocol):
+    """A report over all volumes of a job that are done."""
+
+    def summary(self) -> Sequence[tuple[str, str]]:
+        """Return the figures of the whole job as a table of two columns."""
+        ...
+
+    def table(self) -> Sequence[Mapping[str, Any]]:
+        """Return one row for each work."""
+        ...
+
+    def to_json(self) -> Mapping[str, Any]:
+        """Return everything, numbers as they are."""
+        ...
+
+    def html(self, thumbnail: Callable[[ShownPage], bytes | None], made: dt.datetime) -> str:
+        """Return the report as one HTML page that needs no other file.
+
+        Args:
+            thumbnail: returns a small JPEG of a page; None where it cannot be had.
+            made: when the figures were added up.
+        """
+        ...
+
+
+class Tally(Protocol):
+    """Adds up the volumes of a job, one after the other."""
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The columns of the rows that it wants."""
+        ...
+
+    def add(self, volume: VolumeRef, table: "pa.Table | None") -> None:
+        """Count a volume's rows; None stands for an artefact that cannot be read."""
+        ...
+
+    def report(self) -> JobReport:
+        """Return what was counted."""
+        ...
+
+
+class VolumePicture(Protocol):
+    """Draws what a job type found in a volume."""
+
+    def __call__(self, name: str, rows: "pa.Table", read: Callable[[int], bytes]) -> bytes:
+        """Return a JPEG file.
+
+        Args:
+            name: the volume, for the title.
+            rows: its rows, in manifest order.
+            read: returns the bytes of the image of the page with that number, from 0.
+        """
+        ...
+
+
+class TallyOf(Protocol):
+    """Begins a report for the job of a name."""
+
+    def __call__(self, job: str) -> Tally: ...

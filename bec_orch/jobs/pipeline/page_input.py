@@ -1,0 +1,181 @@
+"""What a page job is handed for a page: one value, with all that there is to know of the page.
+
+The rows that the job's dependencies left are read once for a volume, and found by the name of the page's image file:
+an artefact has one row per page of its manifest, and the same version of the manifest.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Generic
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import TypeVar
+
+from bec_orch.core.job_worker import JobContext, PageBytes
+from bec_orch.core.models import Page
+from bec_orch.jobs.formats.header import ImageHeader
+from bec_orch.jobs.images import DEFAULT_MAX_PIXELS, decode, probe
+from bec_orch.jobs.pipeline.skip_rules import SkipRule
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Image = NDArray[np.uint8]
+VolumeT = TypeVar("VolumeT", default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class InputRow:
+    """The row that a dependency has for a page; it reads as None throughout where there is none.
+
+    Attributes:
+        job: the dependency's name.
+        table: all rows of its artefact, for columns that are better read as arrays.
+        place: the page's row in the table; None where there is none.
+    """
+
+    job: str
+    table: "pa.Table"
+    place: int | None
+
+    def __getitem__(self, column: str) -> Any:
+        """Return the value of a column; None where the artefact has no such column."""
+        if self.place is None or column not in self.table.column_names:
+            return None
+        return self.table[column][self.place].as_py()
+
+    @property
+    def skip_reason(self) -> str | None:
+        """Why there is nothing to read in it: there is no row, or the job skipped the page or failed on it."""
+        if self.place is None:
+            return f"{self.job}: no row"
+        if self["skipped"]:
+            return f"{self.job}: {self['skip_reason'] or 'skipped'}"
+        # Artefacts of the library's earlier system have no such column.
+        return f"{self.job}: {self['error_type'] or 'error'}" if self["ok"] is False else None
+
+
+@dataclass
+class PageInput(Generic[VolumeT]):
+    """A page, its image, and what other jobs left for it. The image is fetched only if the job wants it.
+
+    Attributes:
+        page: its place in the manifest, its file, and what the manifest tells of both.
+        rows: the row of each dependency, by the job's name.
+        volume: what the job made ready for the whole volume.
+        max_pixels: images of more are refused.
+    """
+
+    page: Page
+    rows: Mapping[str, InputRow]
+    volume: VolumeT
+    max_pixels: int = DEFAULT_MAX_PIXELS
+    _source: PageBytes | None = field(default=None, repr=False)
+
+    def fetched(self, source: PageBytes) -> "PageInput[VolumeT]":
+        """Return the same page with its image's bytes."""
+        return PageInput(self.page, self.rows, self.volume, self.max_pixels, source)
+
+    @property
+    def data(self) -> bytes:
+        """The bytes of the image file as it is stored.
+
+        Raises:
+            ValueError: the image was not fetched: the job said that it does not want it.
+        """
+        if self._source is None:
+            raise ValueError(f"the image of {self.page.filename} was not fetched")
+        return self._source.data
+
+    @property
+    def nbytes(self) -> int:
+        """The size of the image file in memory, bytes; 0 where it was not fetched."""
+        return len(self._source.data) if self._source else 0
+
+    @property
+    def etag(self) -> str | None:
+        """The version of the image; where it was not fetched, as far as the manifest or a dependency tells it."""
+        if self._source:
+            return self._source.etag
+        return self.page.etag or next((row["source_etag"] for row in self.rows.values() if row["source_etag"]), None)
+
+    @cached_property
+    def header(self) -> ImageHeader:
+        """What the image's headers say; read once.
+
+        Raises:
+            PageError: see `images.probe`.
+        """
+        return probe(self.data, max_pixels=self.max_pixels)
+
+    def image(self, *, reduce: int = 1) -> Image:
+        """Decode the image at 1/`reduce` of its size: grey (H, W) or BGR (H, W, 3), 8 bits.
+
+        Raises:
+            PageError: see `images.probe` and `images.decode`.
+        """
+        return decode(self.data, self.header, reduce=reduce)
+
+
+class InputRows:
+    """The rows of one dependency's artefact, by page.
+
+    Args:
+        job: the dependency's name.
+        table: its artefact.
+    """
+
+    def __init__(self, job: str, table: "pa.Table") -> None:
+        self.job = job
+        self.table = table.combine_chunks()
+        names = table["img_file_name"].to_pylist() if "img_file_name" in table.column_names else []
+        self._places = {name: place for place, name in enumerate(names)}
+
+    def of(self, page: Page) -> InputRow:
+        """Return the row of a page."""
+        return InputRow(self.job, self.table, self._places.get(page.filename))
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeInputs(Generic[VolumeT]):
+    """What the pages of a volume are made of beside their images.
+
+    Attributes:
+        volume: what the job made ready for the whole volume.
+        rows: the rows of each dependency, by the job's name.
+        required: the dependencies without whose row a page is skipped, for that row's reason.
+        skip_rules: pages that another job labelled, and that are skipped for it.
+    """
+
+    volume: VolumeT
+    rows: Mapping[str, InputRows] = field(default_factory=dict)
+    required: Sequence[str] = ()
+    skip_rules: Sequence[SkipRule] = ()
+
+    def of(self, page: Page, max_pixels: int) -> PageInput[VolumeT]:
+        """Return a page with its inputs, its image not fetched."""
+        return PageInput(page, {job: rows.of(page) for job, rows in self.rows.items()}, self.volume, max_pixels)
+
+    def skip_reason(self, page: PageInput[VolumeT]) -> str | None:
+        """Return why a page is to be skipped; None where it is to be done."""
+        return page.page.skip_reason or _first(self._reasons(page))
+
+    def _reasons(self, page: PageInput[VolumeT]) -> Iterable[str | None]:
+        yield from (page.rows[job].skip_reason for job in self.required)
+        yield from (rule.reason(page.rows[rule.job].__getitem__) for rule in self.skip_rules)
+
+
+def _first(reasons: Iterable[str | None]) -> str | None:
+    return next((reason for reason in reasons if reason), None)
+
+
+def read_rows(context: JobContext) -> dict[str, InputRows]:
+    """Read the artefact of every dependency of a volume's job.
+
+    Raises:
+        RetryableError: an artefact is gone, or its store away.
+    """
+    readers: Mapping[str, Callable[[], pa.Table]] = context.dependencies
+    return {job: InputRows(job, read()) for job, read in readers.items()}

@@ -1,0 +1,1 @@
+"""The machines and worker processes of a job: planned in words first, then made, shown and priced."""

@@ -1,0 +1,61 @@
+"""What a package with job types of its own imports, and nothing else of `bec_orch`.
+
+docs/writing-a-job-worker.md builds such a package. Everything here keeps its name and its meaning within a major
+version; all other modules may change at any time.
+"""
+
+from bec_orch.core.job_config import JobConfig, ReferenceFolder
+from bec_orch.core.job_worker import JobContext, JobWorker, ModelStore, PageBytes, PageReader, RowStore, WorkerResources
+from bec_orch.core.metrics import Metrics, Stopwatch
+from bec_orch.core.models import Manifest, ModelInfo, Page, PageOutcome, PageState, VolumeRef
+from bec_orch.core.views import JobReport, ShownPage, Tally
+from bec_orch.errors import ConfigError, Interrupted, LeaseLost, PageError, RetryableError, ServerBusy, TerminalError
+from bec_orch.jobs.base import PageJobConfig, PageJobWorker, RequestJobConfig, RequestJobWorker
+from bec_orch.jobs.pipeline.page_input import Image, InputRow, InputRows, PageInput, VolumeInputs, read_rows
+from bec_orch.jobs.pipeline.page_job import Round, Row
+from bec_orch.jobs.pipeline.seats import Ask
+from bec_orch.jobs.pipeline.skip_rules import SkipRule
+
+__all__ = [
+    "Ask",
+    "ConfigError",
+    "Image",
+    "InputRow",
+    "InputRows",
+    "Interrupted",
+    "JobConfig",
+    "JobContext",
+    "JobReport",
+    "JobWorker",
+    "LeaseLost",
+    "Manifest",
+    "Metrics",
+    "ModelInfo",
+    "ModelStore",
+    "Page",
+    "PageBytes",
+    "PageError",
+    "PageInput",
+    "PageJobConfig",
+    "PageJobWorker",
+    "PageOutcome",
+    "PageReader",
+    "PageState",
+    "ReferenceFolder",
+    "RequestJobConfig",
+    "RequestJobWorker",
+    "RetryableError",
+    "Round",
+    "Row",
+    "RowStore",
+    "ServerBusy",
+    "ShownPage",
+    "SkipRule",
+    "Stopwatch",
+    "Tally",
+    "TerminalError",
+    "VolumeInputs",
+    "VolumeRef",
+    "WorkerResources",
+    "read_rows",
+]
