@@ -17,6 +17,7 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
+from bec_orch.core.wording import said
 from bec_orch.errors import ConfigError
 
 ENV_FILE = ".env"
@@ -45,21 +46,6 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "stores": ("BEC_DEST_", "BEC_SOURCE_", "BEC_S3_", "BEC_LD_MODEL_PATH"),
     "machines": ("BEC_EC2_",),
 }
-# What libpq reads by itself: a password that it would send, and the protection of a connection.
-_LIBPQ = frozenset(
-    {
-        "PGPASSWORD",
-        "PGPASSFILE",
-        "PGSERVICE",
-        "PGSERVICEFILE",
-        "PGSSLMODE",
-        "PGSSLROOTCERT",
-        "PGSSLCERT",
-        "PGSSLKEY",
-        "PGREQUIREAUTH",
-        "PGCHANNELBINDING",
-    }
-)
 
 
 def read_env_file(path: Path) -> dict[str, str | None]:
@@ -79,7 +65,7 @@ def read_env_file(path: Path) -> dict[str, str | None]:
     except (FileNotFoundError, IsADirectoryError):
         return {}
     except (OSError, UnicodeDecodeError) as error:
-        raise _unsafe(path, f"it cannot be read ({error})") from error
+        raise _unsafe(path, f"it cannot be read: {said(error)}") from error
     variables = dotenv_values(stream=io.StringIO(text), interpolate=False)
     if any(map(_is_ours, variables)):
         _require_own(path, link, found)
@@ -140,6 +126,4 @@ def _is_ours(name: str) -> bool:
 
 
 def _group_of(name: str) -> str | None:
-    if name in _LIBPQ:
-        return "database"
     return next((group for group, beginnings in _GROUPS.items() if name.startswith(beginnings)), None)

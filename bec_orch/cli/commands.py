@@ -9,27 +9,31 @@ from typing import Any, cast
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from bec_orch.cli.surroundings import LEAST_ADDRESS_SPACE, require_address_space, require_threads
+from bec_orch.cli.surroundings import ADDRESS_SPACE_OF_JOBS, LEAST_ADDRESS_SPACE, require_address_space, require_threads
 
 Command = TyperCommand | TyperGroup
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a command is: a module of this package with `command`, or with `app` where it is a group of commands."""
+    """Where a command is: a module of this package with `command`, or with `app` where it is a group of commands.
+
+    `works`: whether a job runs in it, which takes more of the machine.
+    """
 
     module: str
     example: str | None = None
+    works: bool = False
 
 
 _PLACES = {
-    "demo": _Place("run.demo", "bec demo --out /tmp/demo"),
-    "run": _Place("run.path", "bec run ldv1 ~/scans --out ~/lines"),
-    "run-volume": _Place("run.volume", "bec run-volume ldv1 W22084 I0886"),
+    "demo": _Place("run.demo", "bec demo --out /tmp/demo", works=True),
+    "run": _Place("run.path", "bec run ldv1 ~/scans --out ~/lines", works=True),
+    "run-volume": _Place("run.volume", "bec run-volume ldv1 W22084 I0886", works=True),
     "jobs": _Place("jobs.commands"),
     "queue": _Place("queue.commands"),
     "eval": _Place("evaluation"),
-    "worker": _Place("worker.command", "bec worker --job ldv1 --slots 2"),
+    "worker": _Place("worker.command", "bec worker --job ldv1 --slots 2", works=True),
     "workers": _Place("workers", "bec workers --job ldv1"),
     "errors": _Place("errors", "bec errors --job ldv1"),
     "audit": _Place("audit", "bec audit ldv1 --deep"),
@@ -60,15 +64,15 @@ class _ByName(Mapping[str, Command]):
 
 
 @cache
-def _require_room() -> None:
-    require_address_space(LEAST_ADDRESS_SPACE)
+def _require_room(address_space: int) -> None:
+    require_address_space(address_space)
     require_threads()
 
 
 @cache
 def _command(name: str) -> Command:
-    _require_room()
     place = _PLACES[name]
+    _require_room(ADDRESS_SPACE_OF_JOBS if place.works else LEAST_ADDRESS_SPACE)
     module = import_module(f"bec_orch.cli.{place.module}")
     holder = typer.Typer()
     if place.example is None:

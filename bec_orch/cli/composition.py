@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bec_orch import __version__
-from bec_orch.cli.surroundings import ADDRESS_SPACE_OF_JOBS, require_address_space
 from bec_orch.config import Settings
 from bec_orch.core.flight import FlightRecorder
 from bec_orch.core.job_worker import WorkerResources
@@ -192,7 +191,6 @@ def worker_parts(
         slots: how many volumes it holds at once.
         grace: seconds that a stop leaves for finishing, instead of the setting.
     """
-    require_address_space(ADDRESS_SPACE_OF_JOBS)
     settings = parts.settings
     job_workers = JobWorkerCache(worker_resources(settings, parts.stores))
     built = WorkerParts(

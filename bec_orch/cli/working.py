@@ -46,7 +46,8 @@ def work(
         word: what to say when a signal asks for the end.
 
     Raises:
-        BecError: the worker stopped itself (E_WORKER_STOPPED), or could not begin.
+        WorkerStopped: everything failed for it.
+        BecError: it could not begin.
     """
     record_deaths(work_dir(parts.settings), Deaths(parts.database), {})
     metadata = this_machine(parts.settings)
@@ -60,11 +61,21 @@ def work(
     return Worked(report, stop.asked or report.stop_reason in _NOTICES)
 
 
-def _stopped_itself(report: WorkerReport) -> BecError:
+class WorkerStopped(BecError):  # noqa: N818  (it tells what the worker did)
+    """A worker stopped itself, because everything fails for it. `report` has what it did until then."""
+
+    default_code = "E_WORKER_STOPPED"
+
+    def __init__(self, message: str, report: WorkerReport, *, hint: str) -> None:
+        super().__init__(message, hint=hint)
+        self.report = report
+
+
+def _stopped_itself(report: WorkerReport) -> WorkerStopped:
     last = report.last_failure
     hint = "`bec doctor` checks the surroundings. What was finished is kept: run the same command again to go on."
-    return BecError(
+    return WorkerStopped(
         f"The worker stopped itself ({report.stop_reason}): {last.message if last else 'it does not say why'}",
-        code="E_WORKER_STOPPED",
+        report,
         hint=(last.hint if last else "") or hint,
     )

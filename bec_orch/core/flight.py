@@ -75,23 +75,24 @@ class FlightRecorder:
         self._path = folder / f"flight-{os.getpid()}-{uuid.uuid4().hex[:8]}.json"
         # Under another name until it is locked: nobody takes it for one that was left.
         fresh = self._path.with_suffix(".new")
-        self._file = open(fresh, "xb+", buffering=0, opener=for_its_owner)  # noqa: SIM115  (open while this recorder is)
-        try:
-            try_lock(self._file)
-            require_exclusion(fresh)
-            self._write()
-            fresh.rename(self._path)
-        except BaseException:
-            self._file.close()
-            fresh.unlink()
-            raise
+        with open(fresh, "xb+", buffering=0, opener=for_its_owner) as file:
+            try_lock(file)
+            try:
+                require_exclusion(fresh)
+                # The lock is one of all copies of the descriptor: this one holds it for as long as the process lives.
+                self._file = os.dup(file.fileno())
+                self._write()
+                fresh.rename(self._path)
+            except BaseException:
+                fresh.unlink()
+                raise
 
     def close(self) -> None:
         """Remove the record, unless an attempt is still on it: then somebody is to read it."""
         with self._lock:
             if not self._entries:
                 self._path.unlink(missing_ok=True)
-            self._file.close()
+            os.close(self._file)
             self._closed = True
 
     @contextmanager
@@ -168,8 +169,8 @@ class FlightRecorder:
         # needs no room on the disk that it does not have.
         flights = [asdict(entry.flight) for entry in self._entries.values()]
         text = json.dumps({"pid": os.getpid(), "ended": self._ended, "flights": flights})
-        os.pwrite(self._file.fileno(), text.encode(), 0)
-        self._file.truncate(len(text))
+        os.pwrite(self._file, text.encode(), 0)
+        os.ftruncate(self._file, len(text))
 
 
 def left_records(folder: Path) -> Iterator[LeftRecord]:

@@ -6,7 +6,7 @@ Nothing of it is the fault of a task or of the program: it passes, or somebody r
 import errno
 from dataclasses import dataclass
 
-from bec_orch.core.wording import said
+from bec_orch.core.wording import clause, said
 from bec_orch.errors import AWAY, FREE_SPACE, NO_ROOM, DiskFullError, RetryableError
 
 
@@ -17,7 +17,7 @@ class _Shortage:
     numbers: frozenset[int]
     words: tuple[str, ...]
     code: str
-    message: str
+    what: str
     hint: str
 
     def explains(self, error: BaseException) -> bool:
@@ -71,4 +71,4 @@ def shortage_of(error: BaseException) -> RetryableError | None:
 
 
 def _told(shortage: _Shortage, why: str) -> RetryableError:
-    return RetryableError(f"{shortage.message}: {why}.", code=shortage.code, hint=shortage.hint)
+    return RetryableError(f"{shortage.what}: {clause(why)}.", code=shortage.code, hint=shortage.hint)

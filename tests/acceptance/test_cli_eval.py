@@ -110,7 +110,8 @@ def test_a_run_evaluates_again_what_has_other_truth_now(bec: Bec, evaluated: Pat
 
 
 def test_a_page_that_cannot_be_written_is_told(bec: Bec, evaluated: Path, tmp_path: Path) -> None:
-    ended = bec("eval", "report", "eval", "--html", tmp_path / "missing" / "report.html")
+    (tmp_path / "file").write_text("")
+    ended = bec("eval", "report", "eval", "--html", tmp_path / "file" / "report.html")
     assert (ended.code, ended.err.split(":")[0]) == (1, "error E_STORAGE")
 
 

@@ -234,7 +234,7 @@ class TestAws:
         monkeypatch.setenv(setting, value)
         is_refused(bec("worker", "--job", job, "--until-empty"), 6, "E_STORAGE_MISSING", "s3://nobodys", "bucket")
 
-    @pytest.mark.parametrize("right", ["s3:PutObject", "s3:GetObject", "s3:ListBucket", "s3:DeleteObject"])
+    @pytest.mark.parametrize("right", ["s3:PutObject", "s3:GetObject", "s3:ListBucket"])
     def test_a_worker_without_a_right_names_it(
         self, bec: Bec, job: str, permissions: Callable[..., None], right: str
     ) -> None:

@@ -131,11 +131,7 @@ def as_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, aws: Aws) -> None
     monkeypatch.setenv("BEC_QUEUE", "pg")
 
 
-def as_libpq_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, aws: Aws) -> None:
-    monkeypatch.setenv("PGPASSWORD", PASSWORD)
-
-
-@pytest.mark.parametrize("plant", [as_variable, as_dotenv, as_file, as_secret, as_libpq_variable])
+@pytest.mark.parametrize("plant", [as_variable, as_dotenv, as_file, as_secret])
 def test_the_password_of_the_database_is_in_nothing_that_is_left(
     outputs: Outputs, password_asked: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, aws: Aws, plant: object
 ) -> None:
@@ -289,15 +285,19 @@ def test_a_fleet_keeps_its_secrets(
     for name, value in (("AWS_SECRET_ACCESS_KEY", KEY), ("AWS_SESSION_TOKEN", TOKEN), ("BEC_LOG_LEVEL", "debug")):
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("BEC_SQL_PASSWORD_SECRET", secret)
+    monkeypatch.setenv("BEC_EC2_SQL_PASSWORD_SECRET", secret)
     monkeypatch.setenv("BEC_LOG_LEVEL", "debug")
     s3 = aws.client("s3")
     archive = fleet_settings["BEC_SOURCE_URL"].removeprefix("s3://")
+    monkeypatch.setenv("BEC_BACKOFF_BASE_SECONDS", "0.1")
+    s3.put_object(Bucket=archive, Key="Works/other", Body=b"of another volume")
     ok(outputs("queue", "enqueue", job, "--volume", "W1/I1"))
     assert outputs("worker", "--job", job, "--until-empty").code == 1, "the volume is not there"
     assert outputs("queue", "peek", job, "--dead", "--json").json
     ok(outputs("scale", "up", job, "--count", "1", *UP, "--yes"))
     outputs("doctor")
     outputs("audit")
+    s3.delete_object(Bucket=archive, Key="Works/other")
     s3.delete_bucket(Bucket=archive)
     outputs("run-volume", job, "W1", "I1", "--debug")
 
@@ -335,19 +335,19 @@ def test_ps_shows_no_secret_of_a_worker_or_of_what_it_starts(
 
 
 def arguments_of_the_group(leader: int) -> str:
-    """The arguments of all processes in the session of a process, as `ps` shows them."""
+    """The arguments of all processes in the group of a process, as `ps` shows them."""
     if not Path("/proc/self/cmdline").exists():
         pytest.skip("there is no /proc here")
     shown, give_up = "", time.monotonic() + 30
     while len(shown.splitlines()) < 3 and time.monotonic() < give_up:
         every = [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit()]
-        shown = "\n".join(_arguments(pid) for pid in every if _session(pid) == leader)
+        shown = "\n".join(_arguments(pid) for pid in every if _group(pid) == leader)
     return shown
 
 
-def _session(pid: int) -> int:
+def _group(pid: int) -> int:
     try:
-        return os.getsid(pid)
+        return os.getpgid(pid)
     except (ProcessLookupError, PermissionError):
         return 0
 

@@ -21,6 +21,7 @@ from psycopg import sql
 from bec_orch.io.sources.bdrc import volume_prefix
 from tests.acceptance.conftest import ROOT
 from tests.aws import Aws
+from tests.conftest import GRANTS
 from tests.fake_imds import fake_imds
 
 # One of the images that moto has from its beginning.
@@ -140,7 +141,9 @@ def work_on_a_machine(instance_id: str, monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.timeout(600)
 @pytest.mark.usefixtures("empty_database", "machines", "volumes")
-def test_the_session_of_an_operator(aws: Aws, fleet_settings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_session_of_an_operator(
+    aws: Aws, fleet_settings: dict[str, str], server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     doctor = Typed("bec doctor").ends(1)
     assert "its schema has version 0, this program needs" in doctor
     assert "hint: Run `bec db init`." in doctor
@@ -149,6 +152,9 @@ def test_the_session_of_an_operator(aws: Aws, fleet_settings: dict[str, str], mo
         assert f"ok {check}: " in doctor, check
 
     assert "Applied: 0001 initial" in Typed("bec db init").ends()
+    assert "fail database user bec_worker: lacks rights" in Typed("bec doctor").ends(1)
+    with psycopg.connect(server, dbname=os.environ["BEC_SQL_DATABASE"], autocommit=True) as connection:
+        connection.execute(GRANTS[0].read_bytes())
     assert "fail" not in Typed("bec doctor").ends()
 
     created = Typed("bec jobs create ldv1").ends()

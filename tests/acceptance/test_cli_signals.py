@@ -125,8 +125,10 @@ def test_no_number_of_signals_changes_how_a_worker_ends(
 
 
 def test_hundreds_of_failed_tasks_do_not_keep_a_worker_from_ending(
-    start: Start, bec: Bec, enqueued: None, gate: Path, tmp_path: Path
+    start: Start, bec: Bec, enqueued: None, gate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("BEC_BLACK_HOLE_GUARD", "1000")
+    monkeypatch.setenv("BEC_BACKOFF_BASE_SECONDS", "0.1")
     # Of so much config, what 40 tasks hold is more than a pipe takes.
     config = {"gate": str(gate / ("x" * 200)) + "/." * 1500}
     assert bec("jobs", "create", "fat", "--type", "gated", "--config-text", json.dumps(config)).code == 0
@@ -136,7 +138,22 @@ def test_hundreds_of_failed_tasks_do_not_keep_a_worker_from_ending(
     worker = start("worker", "--job", "fat", "--until-empty", "--json")
     out, err = worker.communicate(timeout=WAIT)
     assert worker.returncode == 1, err
-    assert json.loads(out) == {"outcomes": {"terminal_failed": 40}, "stop_reason": "empty", "failed": 40}
+    twice = {"retryable_failed": 40, "terminal_failed": 40}
+    assert json.loads(out) == {"outcomes": twice, "stop_reason": "empty", "failed": 40}
+
+
+def test_a_worker_that_stops_itself_reports_what_it_did(
+    start: Start, bec: Bec, enqueued: None, gate: Path, tmp_path: Path
+) -> None:
+    volumes = tmp_path / "volumes.csv"
+    volumes.write_text("".join(f"W2,I{number}\n" for number in range(8)))
+    assert bec("jobs", "create", "none", "--type", "gated", "--config-text", json.dumps({"gate": str(gate)})).code == 0
+    assert bec("queue", "enqueue", "none", "--file", volumes).code == 0
+    worker = start("worker", "--job", "none", "--until-empty", "--json")
+    out, err = worker.communicate(timeout=WAIT)
+    assert (worker.returncode, "error E_WORKER_STOPPED: " in err) == (1, True)
+    told = json.loads(out)
+    assert (told["failed"], told["stop_reason"]) == (5, "failing: E_MANIFEST_MISSING")
 
 
 def test_processes_whose_parent_was_killed_give_their_task_back_and_end(

@@ -4,7 +4,7 @@ from tests.mutants.mutant import Edit, Mutant
 
 _CONNECTION = "io/postgres/connection.py"
 _DATABASE = "io/postgres/database.py"
-_PLANS = "io/postgres/sql/migrations/0006_plans.sql"
+_PLANS = "io/postgres/sql/migrations/0007_plans.sql"
 _ENQUEUE = "orch/enqueue.py"
 
 _LIMITS = "tests/integration/test_db_limits.py"

@@ -20,7 +20,7 @@ def test_a_config_comes_from_a_file_or_from_the_command_line(tmp_path: Path) -> 
 def test_what_is_no_json_object_is_refused(text: str, tmp_path: Path) -> None:
     file = tmp_path / "config.json"
     file.write_text(text)
-    with pytest.raises(ConfigError, match=r"config\.json is not"):
+    with pytest.raises(ConfigError, match=r"config\.json' is not"):
         read_config(file, None)
 
 

@@ -66,7 +66,7 @@ def test_what_ends_a_decoder_is_one_pages_error(pool: DecoderPool, kind: bytes) 
 
 
 def test_a_page_that_takes_a_decoder_over_writes_no_file(pool: DecoderPool) -> None:
-    assert fault(pool, b"write").message.startswith("FileNotFoundError: [Errno 2] No usable temporary directory found")
+    assert fault(pool, b"write").message.startswith("FileNotFoundError: No usable temporary directory found")
     assert is_good(pool)
 
 

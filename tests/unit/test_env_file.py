@@ -42,8 +42,6 @@ def refused(code: str) -> ConfigError:
         ({"BEC_SQL_HOST": "db", "BEC_SQL_SSLMODE": "verify-full"}, "BEC_SQL_SSLROOTCERT=/tmp/theirs.pem"),
         ({"BEC_SQL_PASSWORD": "canary-7f3a"}, "BEC_SQL_HOST=theirs.example.org"),
         ({"bec_sql_password": "canary-7f3a"}, "bec_sql_host=theirs.example.org"),
-        ({"PGPASSWORD": "canary-7f3a"}, "BEC_SQL_HOST=theirs.example.org"),
-        ({"PGSSLMODE": "verify-full"}, "BEC_SQL_HOST=theirs.example.org"),
         ({"BEC_SOURCE_URL": "s3://archive"}, "BEC_DEST_URL=s3://theirs"),
         ({"BEC_DEST_S3_BUCKET": "results"}, "BEC_DEST_URL=s3://theirs"),
         ({"BEC_DEST_S3_BUCKET": "results"}, "BEC_LD_MODEL_PATH=/tmp/theirs"),

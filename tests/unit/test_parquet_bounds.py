@@ -179,10 +179,10 @@ def test_a_table_that_would_take_all_memory_is_not_read_whole(monkeypatch: pytes
     "data",
     [
         b" " * MOST_BYTES + b"{}",
-        b'{"inputs": ' + b"[" * 100_000,
+        b'{"format": 1, "inputs": ' + b"[" * 100_000,
         b'{"attempt": ' + b"9" * 5000 + b"}",
-        b'{"files": [], "pages": {"ok": 1e300, "skipped": 0, "error": 0}}',
-        b'{"files": [], "pages": {"ok": -1, "skipped": 0, "error": 0}}',
+        b'{"format": 1, "files": [], "pages": {"ok": 1e300, "skipped": 0, "error": 0}}',
+        b'{"format": 1, "files": [], "pages": {"ok": -1, "skipped": 0, "error": 0}}',
         b'{"task": "1", "task": "2"}',
         b'{"inputs": {"a": "1", "a": "2"}}',
     ],

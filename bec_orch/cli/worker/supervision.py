@@ -23,6 +23,7 @@ from bec_orch.cli.console import EXIT_DONE, EXIT_FAILED, print_error
 from bec_orch.cli.interrupts import interrupt_once, leave
 from bec_orch.cli.invocation import prepare
 from bec_orch.cli.signals import stopping
+from bec_orch.cli.working import WorkerStopped
 from bec_orch.config import Settings
 from bec_orch.core.worker_runtime import WorkerReport
 from bec_orch.errors import DatabaseError, DatabaseRefused
@@ -209,8 +210,10 @@ def _child(settings: Settings, work: Work, told: Connection) -> None:
         prepare(settings, "info")
         _end_with_parent(settings.grace_seconds + _LAST_WRITES)
         report, code = work(settings)
-        with suppress(BrokenPipeError):  # the parent was killed
-            told.send(report)
+        _send(told, report)
+    except WorkerStopped as error:
+        _send(told, error.report)
+        code = print_error(error, debug=False)
     except KeyboardInterrupt:
         code = EXIT_DONE
     except Exception as error:
@@ -218,6 +221,11 @@ def _child(settings: Settings, work: Work, told: Connection) -> None:
             raise
         code = print_error(error, debug=False)
     leave(code)
+
+
+def _send(told: Connection, report: WorkerReport) -> None:
+    with suppress(BrokenPipeError):  # the parent was killed
+        told.send(report)
 
 
 def _end_with_parent(within: float) -> None:

@@ -16,7 +16,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-from bec_orch.core.wording import clause
+from bec_orch.core.wording import clause, said
 from bec_orch.errors import ConfigError, DatabaseError
 
 MAJOR_VERSION = 18
@@ -154,7 +154,7 @@ def _copied(installed: Path) -> Path:
     except OSError as error:
         shutil.rmtree(fresh, ignore_errors=True)
         if not copy.exists():  # else somebody else was quicker
-            raise _no_rights(installed, f"and they could not be copied to {_COPIES}: {error}") from error
+            raise _no_rights(installed, f"and they could not be copied to {_COPIES}: {said(error)}") from error
     return copy
 
 

