@@ -21,7 +21,7 @@ TOLD = {
     "requirements-dev.txt": "The lock: tests and checks on top",
     "Makefile": "One command for each thing: demo, test, check, lock",
     "schema.sql": "All tables, as the migrations leave them",
-    "README.md": "This page",
+    "README.md": "What this is, and how to begin",
     "CHANGELOG.md": "What changes for operators",
     "CONTRIBUTING.md": "How to change the code",
     "LICENSE": "MIT",
