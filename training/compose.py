@@ -19,7 +19,7 @@ from training.network_input import PITCH
 from training.sheet import Sheet
 from training.targets import STRIDE, Targets, targets
 from training.warping import Warp, on_its_side, shrunk
-from training.wear import Medium, inked, kept, laid, paper, scanned
+from training.wear import Medium, inked, kept, laid, on_ground, paper, scanned
 
 PITCH_SPREAD = 0.17
 TYPICAL_PITCH = 33.0
@@ -46,6 +46,7 @@ LAYOUTS: dict[str, tuple[float, Layout]] = {
     "upright columns": (0.01, book.upright_columns),
 }
 SIDEWAYS = 0.015
+ON_GROUND = 0.25
 
 
 def composed(seed: int, number: int, material: Material) -> Page:
@@ -79,11 +80,15 @@ def worn(rng: np.random.Generator, sheet: Sheet, name: str, pitch: float) -> Pag
     medium = Medium.drawn(rng)
     ink = inked(rng, sheet.ink, medium.worn)
     grey = scanned(rng, ink, paper(rng, sheet.height, sheet.width, medium), medium)
-    grey = laid(rng, grey, medium)
-    warp = Warp.drawn(rng, sheet.width, sheet.height, lean=rng.choice([0.15, 0.5, 1.2]), bend=rng.choice([0.5, 2, 7]))
+    grey, right, down = laid(rng, grey, medium), 0, 0
+    if not medium.bitonal and rng.random() < ON_GROUND:
+        grey, right, down = on_ground(rng, grey, medium)
+    height, width = grey.shape
+    warp = Warp.drawn(rng, width, height, lean=rng.choice([0.15, 0.5, 1.2]), bend=rng.choice([0.5, 2, 7]))
     grey = kept(rng, warp.bent(grey, medium.ground), medium)
-    lines = tuple(warp.line(line) for line in sheet.lines)
-    return Page(grey, lines, tuple(warp.moved(gap) for gap in sheet.gaps), pitch, name)
+    shift = np.array([right, down], np.float32)
+    lines = tuple(line.changed(lambda points: warp.moved(points + shift)) for line in sheet.lines)
+    return Page(grey, lines, tuple(warp.moved(gap + shift) for gap in sheet.gaps), pitch, name)
 
 
 def crops(rng: np.random.Generator, page: Page, shape: tuple[int, int], count: int) -> list[tuple[Bytes, Targets]]:

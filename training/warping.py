@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.kinds import Bytes, Floats, Page, TrueLine
+from training.kinds import Bytes, Floats, Page
 
 ROUNDS = 6
 """Steps of the fixed point that inverts the bend: it moves pixels by little more than its neighbours' move."""
@@ -68,10 +68,6 @@ class Warp:
         maps = self.sources(x.astype(np.float64), y.astype(np.float64))
         full = [_enlarged(each.astype(np.float32), width, height, step) for each in maps]
         return cv2.remap(image, full[0], full[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=ground)
-
-    def line(self, line: TrueLine) -> TrueLine:
-        """Move a line."""
-        return line.changed(self.moved)
 
 
 def _wave(wave: tuple[float, float, float, float], along: NDArray[np.float64], across: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -52,7 +52,7 @@ def inked(rng: np.random.Generator, drawn: Bytes, worn: float) -> Floats:
     ink = np.clip((soft - level) / rng.uniform(0.1, 0.5) + 0.5, 0, 1)
     ink *= np.clip(soft * 6, 0, 1)
     if rng.random() < 0.75 * worn:
-        depth = rng.uniform(0.2, 0.95)
+        depth = rng.uniform(0.2, 0.8)
         faded = np.clip(clouds(rng, height, width, rng.uniform(40, 500)) * 0.8 + rng.normal(0.2, 0.5), 0, 1)
         ink *= 1 - depth * faded
     if rng.random() < 0.5 * worn:
@@ -91,7 +91,7 @@ def paper(rng: np.random.Generator, height: int, width: int, medium: Medium) -> 
     grain = rng.uniform(0.002, 0.05)
     base += grain * rng.standard_normal((height, width), dtype=np.float32)
     for _ in range(int(rng.poisson(2.0 * medium.worn))):
-        _stain(rng, base)
+        _stain(rng, base, 0.3 if medium.bitonal else 0.5)
     if rng.random() < 0.35 * medium.worn:
         _folds(rng, base)
     if medium.photo or rng.random() < 0.25:
@@ -101,7 +101,7 @@ def paper(rng: np.random.Generator, height: int, width: int, medium: Medium) -> 
     return np.clip(base, 0.05, 1.0)
 
 
-def _stain(rng: np.random.Generator, base: Floats) -> None:
+def _stain(rng: np.random.Generator, base: Floats, deepest: float) -> None:
     height, width = base.shape
     size = rng.uniform(10, 0.4 * min(height, width) + 20)
     x, y = rng.uniform(0, width), rng.uniform(0, height)
@@ -113,9 +113,9 @@ def _stain(rng: np.random.Generator, base: Floats) -> None:
     far = np.hypot((columns - x) / (1.6 * size), (rows - y) / size) + 0.2 * clouds(rng, bottom - top, right - left, size / 2)
     hard = rng.uniform(2, 14)
     inside = np.clip((1 - far) * hard, 0, 1)
-    if rng.random() < 0.4:
-        inside = inside * np.exp(-(((1 - far) * 9 - 0.6) ** 2))
-    base[top:bottom, left:right] *= 1 - rng.uniform(0.08, 0.5) * inside
+    if rng.random() < 0.2:
+        inside = 0.6 * inside * np.exp(-(((1 - far) * 9 - 0.6) ** 2))
+    base[top:bottom, left:right] *= 1 - rng.uniform(0.08, deepest) * inside
 
 
 def _folds(rng: np.random.Generator, base: Floats) -> None:
@@ -134,8 +134,8 @@ def scanned(rng: np.random.Generator, ink: Floats, sheet: Floats, medium: Medium
     seen = sheet
     if rng.random() < 0.25 + 0.3 * medium.worn:
         other = np.roll(ink[:, ::-1], (int(rng.integers(-40, 40)), int(rng.integers(-60, 60))), (0, 1))
-        other = cv2.GaussianBlur(other, (0, 0), rng.uniform(1.0, 3.0))
-        seen = seen * (1 - rng.uniform(0.04, 0.4) * other)
+        other = cv2.GaussianBlur(other, (0, 0), rng.uniform(1.3, 3.0))
+        seen = seen * (1 - rng.uniform(0.03, 0.28) * other)
     depth = rng.uniform(0.75, 1.0) if rng.random() < 0.75 else rng.uniform(0.18, 0.75)
     grey = seen * (1 - depth * ink)
     if rng.random() < 0.03:
@@ -156,6 +156,22 @@ def laid(rng: np.random.Generator, grey: Bytes, medium: Medium) -> Bytes:
         x, y = int(rng.choice([0, width])), int(rng.uniform(0, height))
         cv2.ellipse(out, (x, y), (2 * size, size), float(rng.normal(0, 20)), 0, 360, int(rng.uniform(90, 200)), cv2.FILLED)
     return out
+
+
+def on_ground(rng: np.random.Generator, grey: Bytes, medium: Medium) -> tuple[Bytes, int, int]:
+    """Lay the sheet on a wide ground, as a camera sees it; give also how far it moved to the right and down."""
+    height, width = grey.shape
+    left, right = (int(each) for each in rng.uniform(0, 0.12, 2) * width)
+    above, below = (int(each) for each in rng.uniform(0, 0.5, 2) * min(height, 400))
+    tall, wide = height + above + below, width + left + right
+    tone = medium.ground + rng.uniform(0, 12) * clouds(rng, tall, wide, rng.uniform(20, 300))
+    if rng.random() < 0.3:
+        tone[above + height :: int(rng.integers(6, 40))] -= rng.uniform(10, 60)
+    out = np.clip(tone, 0, 255).astype(np.uint8)
+    shade = int(rng.integers(0, 8))
+    out[above + shade : above + shade + height, left + shade : left + shade + width] //= 2
+    out[above : above + height, left : left + width] = grey
+    return out, left, above
 
 
 def _edge(rng: np.random.Generator, out: Bytes, side: int, tone: int) -> None:
@@ -185,8 +201,10 @@ def kept(rng: np.random.Generator, grey: Bytes, medium: Medium) -> Bytes:
 
 def _thresholded(rng: np.random.Generator, grey: Bytes) -> Bytes:
     soft = cv2.GaussianBlur(grey, (0, 0), rng.uniform(0.3, 0.9))
-    if rng.random() < 0.4:
+    if rng.random() < 0.4:  # noqa: PLR2004 - scanners that measure around each pixel
         window = int(rng.integers(10, 40)) * 2 + 1
         return np.asarray(cv2.adaptiveThreshold(soft, 255, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY, window, rng.uniform(6, 24)))
-    level = rng.uniform(0.35, 0.8) * float(np.percentile(soft, 80))
+    # Between the tone of the ink and that of the paper, wherever these lie: text that is gone is no text.
+    dark, bright = (float(each) for each in np.percentile(soft, (1, 80)))
+    level = dark + rng.uniform(0.3, 0.85) * (bright - dark)
     return np.asarray(np.where(soft > level, 255, 0), np.uint8)
