@@ -1,4 +1,4 @@
-"""Layouts of books and of what is no text: pages of many short lines, contents, columns, title pages, pictures, blanks."""
+"""Layouts of books, and of what holds no text: pages of many short lines, contents, columns, title pages, blanks."""
 
 import numpy as np
 
@@ -7,6 +7,7 @@ from training.kinds import BODY, Kind
 from training.material import Hand, Material
 from training.pecha import Leaf, chance, number, stamp
 from training.sheet import Sheet
+from training.strips import Strip
 
 
 def modern(rng: np.random.Generator, material: Material) -> Sheet:
@@ -77,7 +78,13 @@ def title_page(rng: np.random.Generator, material: Material) -> Sheet:
     sheet = Sheet(width, height)
     y = rng.uniform(0.08, 0.4) * height
     while y < 0.9 * height and chance(rng, 0.9):
-        hand = material.print(rng) if chance(rng, 0.7) else material.western(rng) if chance(rng, 0.6) else material.eastern(rng)
+        hand = (
+            material.print(rng)
+            if chance(rng, 0.7)
+            else material.western(rng)
+            if chance(rng, 0.6)
+            else material.eastern(rng)
+        )
         size = float(rng.choice([0.8, 1.0, 1.3, 1.8]))
         strip = hand.line(rng, int(width * rng.uniform(0.2, 0.8) / size)).resized(size)
         sheet.write(Kind.MAIN, [((width - strip.width) / 2, strip)], y)
@@ -181,27 +188,13 @@ def _page(rng: np.random.Generator, material: Material, hand: Hand, *, tight: fl
 
 def _body(rng: np.random.Generator, material: Material, sheet: Sheet, leaf: Leaf, hand: Hand) -> None:
     """Write the rows: running text, paragraphs, verse, headings, empty rows."""
-    wide = leaf.right - leaf.left
     verse, ragged, mixed = chance(rng, 0.2), chance(rng, 0.3), chance(rng, 0.1)
     for row in range(leaf.lines):
-        y, left, right = leaf.row(row), leaf.left, leaf.right
-        writer, size = hand, 1.0
         how = rng.random()
         if how < 0.06:
             continue
-        if how < 0.11:
-            size = float(rng.uniform(1.0, 1.35))
-            left += rng.uniform(0.1, 0.35) * wide
-            right = leaf.right - (left - leaf.left)
-        elif verse:
-            left += rng.choice([0.1, 0.15, 0.2]) * wide
-            right -= rng.uniform(0.1, 0.4) * wide
-        elif how < 0.22:
-            left += rng.uniform(1, 4) * BODY
-        elif how < 0.32:
-            right -= rng.uniform(0.1, 0.85) * wide
-        elif ragged:
-            right -= rng.uniform(0, 0.08) * wide
+        left, right, size = _row(rng, leaf, float(how), verse=verse, ragged=ragged)
+        writer = hand
         if mixed and chance(rng, 0.4):
             writer = material.western(rng) if chance(rng, 0.6) else material.eastern(rng)
         strip = writer.line(rng, max(30, int((right - left) / size)))
@@ -209,8 +202,28 @@ def _body(rng: np.random.Generator, material: Material, sheet: Sheet, leaf: Leaf
         parts = [(left, strip)]
         if chance(rng, 0.05) and strip.width > 14 * BODY:
             cut = int(strip.width * rng.uniform(0.3, 0.5))
-            parts = [(left, strip.cut(0, cut)), (left + cut + rng.uniform(2, 5) * BODY, strip.cut(cut, strip.width - 5 * int(BODY)))]
-        sheet.write(Kind.MAIN, parts, y)
+            after = left + cut + rng.uniform(2, 5) * BODY
+            parts = [(left, strip.cut(0, cut)), (after, strip.cut(cut, strip.width - 5 * int(BODY)))]
+        sheet.write(Kind.MAIN, parts, leaf.row(row))
+
+
+def _row(rng: np.random.Generator, leaf: Leaf, how: float, *, verse: bool, ragged: bool) -> tuple[float, float, float]:
+    """Give a row's left and right edge and its size: a heading, verse, the begin or the end of a paragraph, or full."""
+    wide, left, right = leaf.right - leaf.left, leaf.left, leaf.right
+    if how < 0.11:
+        size = float(rng.uniform(1.0, 1.35))
+        left += rng.uniform(0.1, 0.35) * wide
+        return left, leaf.right - (left - leaf.left), size
+    if verse:
+        left += rng.choice([0.1, 0.15, 0.2]) * wide
+        right -= rng.uniform(0.1, 0.4) * wide
+    elif how < 0.22:
+        left += rng.uniform(1, 4) * BODY
+    elif how < 0.32:
+        right -= rng.uniform(0.1, 0.85) * wide
+    elif ragged:
+        right -= rng.uniform(0, 0.08) * wide
+    return left, right, 1.0
 
 
 def _footnotes(rng: np.random.Generator, sheet: Sheet, leaf: Leaf, hand: Hand) -> Leaf:
@@ -218,7 +231,11 @@ def _footnotes(rng: np.random.Generator, sheet: Sheet, leaf: Leaf, hand: Hand) -
     size, rows = float(rng.uniform(0.6, 0.8)), int(rng.integers(1, 6))
     kept = max(1, leaf.lines - rows)
     top = leaf.top + kept * leaf.pitch + 0.5 * leaf.pitch
-    sheet.rule((leaf.left, top - 8), (leaf.left + rng.uniform(0.2, 1) * (leaf.right - leaf.left), top - 8), int(rng.integers(1, 3)))
+    sheet.rule(
+        (leaf.left, top - 8),
+        (leaf.left + rng.uniform(0.2, 1) * (leaf.right - leaf.left), top - 8),
+        int(rng.integers(1, 3)),
+    )
     for row in range(min(rows, leaf.lines - kept)):
         strip = hand.line(rng, int((leaf.right - leaf.left) * rng.uniform(0.4, 1.0) / size)).resized(size)
         sheet.write(Kind.MAIN, [(leaf.left, strip)], top + (row + 0.5) * leaf.pitch * size)
@@ -230,7 +247,7 @@ def _side_notes(rng: np.random.Generator, sheet: Sheet, leaf: Leaf, hand: Hand) 
     size = float(rng.uniform(0.5, 0.75))
     first = leaf.left > sheet.width - leaf.right
     room = (leaf.left if first else sheet.width - leaf.right) - 16
-    if room < 60:  # noqa: PLR2004 - narrower than a word
+    if room < 60:
         return
     y = leaf.top + rng.uniform(0, 0.5) * (leaf.bottom - leaf.top)
     while y < leaf.bottom - BODY and chance(rng, 0.85):
@@ -262,7 +279,7 @@ def _heads(rng: np.random.Generator, material: Material, sheet: Sheet, leaf: Lea
         sheet.write(Kind.RUNNING, [(x, strip)], leaf.bottom + rng.uniform(0.8, 2.4) * BODY)
 
 
-def _numeral(rng: np.random.Generator, material: Material, *, plain: bool) -> "Strip":  # noqa: F821
+def _numeral(rng: np.random.Generator, material: Material, *, plain: bool) -> Strip:
     text = number(rng, latin=0.6)
     if not plain and chance(rng, 0.3):
         text = str(rng.choice(["- {} -", "({})", "·{}·", "— {} —", "[{}]"])).format(text)

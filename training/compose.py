@@ -1,12 +1,11 @@
 """Compose pages with known lines: from a seed and the number of the page, always the same.
 
-    python -m training.compose --out DIR --pages 6000 --seed 1 [--data DIR] [--sheet FILE]
+python -m training.compose --out DIR --pages 6000 --seed 1 [--data DIR] [--sheet FILE]
 """
 
 import argparse
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -60,7 +59,7 @@ def composed(seed: int, number: int, material: Material) -> Page:
     page = worn(rng, sheet, name, pitch)
     page = shrunk(page, PITCH / pitch * float(np.exp(rng.normal(0, PITCH_SPREAD))))
     if rng.random() < SIDEWAYS:
-        page = on_its_side(page, clockwise=bool(rng.random() < 0.5))  # noqa: PLR2004 - either way
+        page = on_its_side(page, clockwise=bool(rng.random() < 0.5))
     return page
 
 
@@ -69,7 +68,7 @@ def pitch_of(sheet: Sheet) -> float:
     rows = sorted(line.pieces[0].centre[0, 1] for line in sheet.lines if line.kind is Kind.MAIN)
     steps = np.diff(rows)
     steps = steps[steps > TYPICAL_PITCH / 2]
-    if len(steps) < 2:  # noqa: PLR2004 - too few to tell
+    if len(steps) < 2:
         bodies = [line.body for line in sheet.lines]
         return 1.8 * float(np.median(bodies)) if bodies else TYPICAL_PITCH
     return float(np.median(steps))
@@ -128,7 +127,7 @@ def write_shards(out: Path, seed: int, pages: int, material: Material) -> None:
     out.mkdir(parents=True, exist_ok=True)
     per_shard = SHARD // CROPS_A_PAGE
     for shard in range((pages + per_shard - 1) // per_shard):
-        shape = "high" if shard % 3 == 2 else "wide"  # noqa: PLR2004 - one of three
+        shape = "high" if shard % 3 == 2 else "wide"
         path = out / f"{seed:02d}-{shard:04d}-{shape}.npz"
         if path.exists():
             continue

@@ -5,7 +5,6 @@ import numpy as np
 
 from training.kinds import Bytes, Floats
 
-
 LARGE = 12
 """Spots from this size on are made smooth at a quarter of the size first."""
 
@@ -46,11 +45,13 @@ def _figure(rng: np.random.Generator, ink: Bytes) -> None:
                 cv2.ellipse(ink, (x, y), axes, float(rng.uniform(0, 180)), 0, float(rng.uniform(90, 360)), 255, thick)
         elif kind < 0.75:
             steps = np.cumsum(rng.normal(0, rng.uniform(3, 14), (int(rng.integers(5, 24)), 2)), axis=0)
-            points = cv2.blur((steps + (x, y)).astype(np.float32), (1, 3)).round().astype(np.int32)
+            points = cv2.blur((steps + np.array([x, y])).astype(np.float32), (1, 3)).round().astype(np.int32)
             cv2.polylines(ink, [points], bool(rng.random() < 0.3), 255, thick, cv2.LINE_AA)
         elif kind < 0.9:
             for k in range(int(rng.integers(3, 12))):
-                cv2.line(ink, (x + 5 * k, y), (x + 5 * k + int(rng.normal(0, 5)), y + int(rng.integers(6, 40))), 255, thick)
+                cv2.line(
+                    ink, (x + 5 * k, y), (x + 5 * k + int(rng.normal(0, 5)), y + int(rng.integers(6, 40))), 255, thick
+                )
         else:
             box = (x, y, int(rng.integers(4, 24)), int(rng.integers(4, 24)))
             cv2.rectangle(ink, box, 255, cv2.FILLED)

@@ -57,7 +57,7 @@ def export(network: Served, out: Path) -> None:
 
 
 def differences(network: Served, out: Path) -> dict[str, dict[str, float]]:
-    """Run the file in both engines against torch: the largest differences of probabilities, and of offsets in pixels."""
+    """Run the file in both engines: the largest differences from torch of probabilities, and of offsets in pixels."""
     session = onnxruntime.InferenceSession(str(out), providers=["CPUExecutionProvider"])
     core = openvino.Core()
     compiled = core.compile_model(str(out), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})

@@ -173,7 +173,7 @@ def drawn(look: Look) -> Bytes:
     for lines, colour in ((look.main, (0, 0, 160)), (look.other, (160, 60, 0))):
         for number, line in enumerate(lines, 1):
             points = np.round(np.column_stack([line.x, line.y]) * STRIDE).astype(np.int32)
-            cv2.polylines(picture, [points], False, colour, 1)
+            cv2.polylines(picture, [points], isClosed=False, color=colour, thickness=1)
             cv2.putText(picture, str(number), (int(points[0, 0]) - 12, int(points[0, 1]) + 4), 0, 0.35, colour, 1)
     return np.asarray(picture, np.uint8)
 
@@ -195,7 +195,9 @@ def main() -> None:
             pages, right, near = pages + 1, right + (found == page.lines), near + (page.least <= found <= page.most)
             mark = "ok" if found == page.lines else "near" if page.least <= found <= page.most else "wrong"
             name = "/".join(page.path.parts[-3:])
-            row = f"{name}\t{page.lines}\t{page.least}..{page.most}\t{found}\t{mark}\t{look.chance:.2f}\t{look.scale:.3f}"
+            row = (
+                f"{name}\t{page.lines}\t{page.least}..{page.most}\t{found}\t{mark}\t{look.chance:.2f}\t{look.scale:.3f}"
+            )
             print(row, flush=True)
             table.write(row + "\n")
             cv2.imwrite(str(options.out / ("-".join(page.path.parts[-2:]) + ".jpg")), drawn(look))

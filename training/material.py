@@ -32,8 +32,11 @@ LATIN = (
     "monastery volume library text printed edition works collected catalogue page India Delhi Tibetan Buddhist blocks "
     "der die und von zu das mit sich des auf für ist im dem nicht ein eine als auch es an werden aus er hat daß sie nach "
     "Press, New 1974 1985, (Vol. 12) No. 221-4456, reproduced by from rare manuscript preserved at the"
-).split()
-CHINESE = "的一是不了在人有我他这中大来上国个到说们为子和你地出道也时年得就那要下以生会自着去之过家学对可里后小么心多天而能好都然没日于起还发成事只作当想看文无开手十用主行方又如前所本见经头面公同三已老从动两长"
+)
+CHINESE = (
+    "的一是不了在人有我他这中大来上国个到说们为子和你地出道也时年得就那要下以生会自着去之过家学对可里后小么心"
+    "多天而能好都然没日于起还发成事只作当想看文无开手十用主行方又如前所本见经头面公同三已老从动两长"
+)
 DIGITS = "༠༡༢༣༤༥༦༧༨༩"
 
 
@@ -178,10 +181,10 @@ class PictureHand:
 
 def _picture(path: Path) -> Strip | None:
     with Image.open(path) as image:
-        grey = image.convert("L").reduce(2) if image.height > 120 else image.convert("L")  # noqa: PLR2004 - large
+        grey = image.convert("L").reduce(2) if image.height > 120 else image.convert("L")
         ink = 255 - np.asarray(grey, np.uint8)
-    bars = (ink > 128).mean(axis=0) > 0.8  # noqa: PLR2004 - a frame's upright
-    if bars.mean() > 0.001 and bars.sum() > 2:  # noqa: PLR2004 - see above
+    bars = (ink > 128).mean(axis=0) > 0.8
+    if bars.mean() > 0.001 and bars.sum() > 2:
         return None
     strip = measured(ink, straight=False)
     return None if strip is None or strip.ink.shape[0] > TALLEST * BODY else strip
@@ -189,7 +192,7 @@ def _picture(path: Path) -> Strip | None:
 
 def _cut_at_blank(strip: Strip, left: int, right: int) -> Strip:
     """Cut a strip near `left` and `right`, where a blank column is near; letters are cut otherwise."""
-    blank = ~(strip.ink > 96).any(axis=0)  # noqa: PLR2004 - ink that shows
+    blank = np.asarray((strip.ink <= 96).all(axis=0))
 
     def near(at: int, step: int) -> int:
         for tried in range(at, min(max(at + 28 * step, 0), strip.width), step):
@@ -252,7 +255,7 @@ class Material:
 
     def block_print(self, rng: np.random.Generator) -> Hand:
         """A hand for a block print: real pictures where there are any, or an uchen font."""
-        if self.groups and (rng.random() < 0.6 or not self.uchen):  # noqa: PLR2004 - real ones most often
+        if self.groups and (rng.random() < 0.6 or not self.uchen):
             weights = np.sqrt([len(group) for group in self.groups])
             for group in rng.choice(len(self.groups), 8, p=weights / weights.sum()):
                 hand = PictureHand(self.groups[int(group)], self.loaded)
@@ -266,11 +269,11 @@ class Material:
 
     def script(self, rng: np.random.Generator) -> Hand:
         """A hand for a manuscript: a cursive font most often."""
-        return self._tibetan(rng, self.cursive if self.cursive and rng.random() < 0.75 else self.uchen or self.latin)  # noqa: PLR2004
+        return self._tibetan(rng, self.cursive if self.cursive and rng.random() < 0.75 else self.uchen or self.latin)
 
     def western(self, rng: np.random.Generator) -> Hand:
         """A hand that writes Latin script."""
-        words = rng.choice(LATIN, 400)
+        words = rng.choice(LATIN.split(), 400)
         path = str(rng.choice(self.latin)) if self.latin else self.uchen[0]
         return FontHand(path, [" ".join(words)], " ", "nxamoehd", size=float(rng.uniform(0.6, 0.8)))
 

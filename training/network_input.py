@@ -25,10 +25,12 @@ def normalised(grey: Bytes) -> Floats:
     mean = cv2.blur(values, box, borderType=cv2.BORDER_REPLICATE)
     square = cv2.blur(values * values, box, borderType=cv2.BORDER_REPLICATE)
     deviation = np.sqrt(np.maximum(square - mean * mean, 0))
-    return np.clip((values - mean) / np.maximum(deviation, SMALLEST_DEVIATION), -3, 3).astype(np.float32)
+    return np.asarray(np.clip((values - mean) / np.maximum(deviation, SMALLEST_DEVIATION), -3, 3), np.float32)
 
 
 def padded(grey: Bytes) -> Bytes:
     """Repeat the page's last row and column until its sides are multiples of `MULTIPLE`."""
     height, width = grey.shape
-    return cv2.copyMakeBorder(grey, 0, -height % MULTIPLE, 0, -width % MULTIPLE, cv2.BORDER_REPLICATE)
+    return np.asarray(
+        cv2.copyMakeBorder(grey, 0, -height % MULTIPLE, 0, -width % MULTIPLE, cv2.BORDER_REPLICATE), np.uint8
+    )

@@ -1,6 +1,7 @@
 """Layouts of pechas: long leaves with a few long lines, printed from blocks, reprinted, or written by hand."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -41,7 +42,13 @@ def chance(rng: np.random.Generator, share: float) -> bool:
 
 def number(rng: np.random.Generator, *, most: int = 700, latin: float = 0.4) -> str:
     """Write a page number: one or two digits most often."""
-    value = int(rng.integers(1, 10) if chance(rng, 0.35) else rng.integers(10, 100) if chance(rng, 0.6) else rng.integers(1, most))
+    value = int(
+        rng.integers(1, 10)
+        if chance(rng, 0.35)
+        else rng.integers(10, 100)
+        if chance(rng, 0.6)
+        else rng.integers(1, most)
+    )
     return str(value) if chance(rng, latin) else "".join(DIGITS[int(digit)] for digit in str(value))
 
 
@@ -59,14 +66,15 @@ def stacked(rng: np.random.Generator, material: Material) -> Sheet:
     """Two or three leaves, one above the other, on one sheet."""
     hand = material.block_print(rng) if chance(rng, 0.6) else material.script(rng)
     lines, wide = int(rng.integers(3, 8)), rng.uniform(18, 40) * BODY * 1.8
-    sheets = [_pecha(rng, material, hand, written=False, lines=lines, wide=wide) for _ in range(int(rng.integers(2, 4)))]
+    sheets = [
+        _pecha(rng, material, hand, written=False, lines=lines, wide=wide) for _ in range(int(rng.integers(2, 4)))
+    ]
     space = int(rng.integers(0, 70))
     whole = Sheet(max(sheet.width for sheet in sheets), sum(sheet.height + space for sheet in sheets))
     y = 0
     for sheet in sheets:
         whole.paste(sheet.ink, 0, y)
-        shift = np.array([0, y], np.float32)
-        whole.lines += [line.changed(lambda points, shift=shift: points + shift) for line in sheet.lines]
+        whole.lines += [line.changed(partial(np.add, np.array([0, y], np.float32))) for line in sheet.lines]
         y += sheet.height + space
     return whole
 
@@ -114,7 +122,7 @@ def _pecha(
     leaf = Leaf(float(sides[0]), float(above), float(sides[0] + wide), lines, float(pitch))
     sheet = Sheet(int(sides[0] + wide + sides[1]), int(leaf.bottom + below))
     blocked = _pictures(rng, material, sheet, leaf) if chance(rng, 0.18) else []
-    if written and chance(rng, 0.3) or chance(rng, 0.08):
+    if (written and chance(rng, 0.3)) or chance(rng, 0.08):
         blocked.append(_hole(rng, sheet, leaf))
     _text(rng, sheet, leaf, hand, blocked, written=written)
     if written or chance(rng, 0.1):
@@ -230,7 +238,7 @@ def _notes(rng: np.random.Generator, material: Material, sheet: Sheet, leaf: Lea
         x = rng.uniform(leaf.left, leaf.right - strip.width) if leaf.right - strip.width > leaf.left else leaf.left
         box = x - 3, y - 0.8 * strip.above, x + strip.width + 3, y + 0.8 * strip.below
         covered = sheet.ink[max(0, int(box[1])) : max(1, int(box[3])), max(0, int(box[0])) : max(1, int(box[2]))]
-        if covered.size and (covered > 128).mean() < 0.12:  # noqa: PLR2004 - notes stand where there is room
+        if covered.size and (covered > 128).mean() < 0.12:
             sheet.write(Kind.NOTE, [(x, strip)], y, strength=float(rng.uniform(0.6, 1.0)))
 
 
@@ -257,7 +265,15 @@ def _frame(rng: np.random.Generator, material: Material, sheet: Sheet, leaf: Lea
 
 
 def _margin(
-    rng: np.random.Generator, material: Material, sheet: Sheet, leaf: Leaf, edge: float, size: float, *, ruled: bool, first: bool
+    rng: np.random.Generator,
+    material: Material,
+    sheet: Sheet,
+    leaf: Leaf,
+    edge: float,
+    size: float,
+    *,
+    ruled: bool,
+    first: bool,
 ) -> None:
     """Write what stands in a margin: an upright title, some short rows, a number."""
     hand = material.print(rng) if chance(rng, 0.7) else material.script(rng)
@@ -306,9 +322,15 @@ def _around(rng: np.random.Generator, material: Material, sheet: Sheet, box: tup
             sheet.write(Kind.OTHER, [(x, strip)], bottom + strip.above + rng.uniform(2, 16))
         elif how < 0.75:
             numeral = number(rng, latin=0.7)
-            strip = (material.western(rng) if numeral.isascii() else material.print(rng)).words(numeral).resized(size * 1.2)
+            strip = (
+                (material.western(rng) if numeral.isascii() else material.print(rng)).words(numeral).resized(size * 1.2)
+            )
             x = left + rng.choice([0.0, 0.5, 1.0]) * max(0.0, right - left - strip.width)
-            y = bottom + strip.above + rng.uniform(4, 20) if chance(rng, 0.6) else top - strip.below - rng.uniform(4, 20)
+            y = (
+                bottom + strip.above + rng.uniform(4, 20)
+                if chance(rng, 0.6)
+                else top - strip.below - rng.uniform(4, 20)
+            )
             sheet.write(Kind.RUNNING, [(x, strip)], y)
         else:
             stamp(rng, material, sheet, right + rng.uniform(-80, 20), rng.uniform(top, bottom))

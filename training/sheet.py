@@ -106,5 +106,8 @@ class Sheet:
     def gap(self, left: float, top: float, right: float, bottom: float) -> None:
         """Note a gap between two columns of main text."""
         down = np.linspace(top, bottom, 2 + int((bottom - top) // (4 * STEP)))
-        ups = [np.column_stack([np.full_like(down, left), down]), np.column_stack([np.full_like(down, right), down])[::-1]]
+        ups = [
+            np.column_stack([np.full_like(down, left), down]),
+            np.column_stack([np.full_like(down, right), down])[::-1],
+        ]
         self.gaps.append(np.concatenate(ups).astype(np.float32))

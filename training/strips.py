@@ -58,7 +58,7 @@ class Strip:
 
     def spans(self, blank: float = BLANK) -> list[tuple[int, int]]:
         """Give the runs of inked columns that no more than `blank` blank ones part."""
-        inked = np.flatnonzero((self.ink > 96).any(axis=0))  # noqa: PLR2004 - ink that shows
+        inked = np.flatnonzero((self.ink > 96).any(axis=0))
         if not len(inked):
             return []
         breaks = np.flatnonzero(np.diff(inked) > blank)
@@ -74,7 +74,7 @@ def measured(ink: Bytes, *, straight: bool) -> Strip | None:
         straight: the line was drawn level; otherwise its centre is followed along the picture.
     """
     rows = _percentiles(ink, (0.1, 0.9))
-    if rows is None or rows[1] - rows[0] < 4:  # noqa: PLR2004 - nothing to scale
+    if rows is None or rows[1] - rows[0] < 4:
         return None
     factor = BODY / (rows[1] - rows[0])
     height, width = ink.shape
@@ -120,20 +120,20 @@ def _percentiles(ink: Bytes, shares: tuple[float, ...]) -> list[float] | None:
 def _followed(ink: Bytes, middle: float) -> Floats | None:
     """Lay a parabola through the medians of the windows; None where they do not lie on one."""
     windows = ink.shape[1] // WINDOW
-    if windows < 3:  # noqa: PLR2004 - three points make a parabola
+    if windows < 3:
         return np.full(ink.shape[1], middle, np.float32)
     cut = ink[:, : windows * WINDOW].astype(np.float64).reshape(len(ink), windows, WINDOW).sum(axis=2)
     total = cut.sum(axis=0)
     filled = total > 0.3 * np.median(total)
     medians = np.argmax(cut.cumsum(axis=0) >= total / 2, axis=0)[filled]
     x = (np.flatnonzero(filled) + 0.5) * WINDOW
-    if len(x) < 3:  # noqa: PLR2004 - see above
+    if len(x) < 3:
         return np.full(ink.shape[1], middle, np.float32)
     first = np.polyval(np.polyfit(x, medians, 1), x)
     near = np.abs(medians - first) < FAR_ROWS * BODY
-    if near.mean() < 0.7:  # noqa: PLR2004 - several lines, or none
+    if near.mean() < 0.7:
         return None
-    curve = np.polyfit(x[near], medians[near], 2 if near.sum() > 8 else 1)  # noqa: PLR2004 - enough for a bend
+    curve = np.polyfit(x[near], medians[near], 2 if near.sum() > 8 else 1)
     centre = np.polyval(curve, np.arange(ink.shape[1]))
     if np.ptp(centre) > LARGEST_OFF:
         return None

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from training.kinds import Bytes, Floats, Kind, Page, Piece, TrueLine
+from training.kinds import Bytes, Kind, Page, Piece, TrueLine
 
 STRIDE = 2
 CORE = 0.42
@@ -68,7 +69,9 @@ def _draw(piece: Piece, thick: int, label: int, core: Bytes, top: Bytes, bottom:
     if not len(columns):
         return
     x = columns * float(STRIDE)
-    centre, upper, lower = (_at(points, x) for points in (piece.centre, piece.top, piece.bottom))
+    centre, upper, lower = (
+        np.interp(x, points[:, 0], points[:, 1]) for points in (piece.centre, piece.top, piece.bottom)
+    )
     rows = np.round(centre / STRIDE - thick / 2).astype(int)[None] + np.arange(thick)[:, None]
     inside = (rows >= 0) & (rows < core.shape[0])
     rows, across = rows[inside], np.broadcast_to(columns, rows.shape)[inside]
@@ -78,11 +81,7 @@ def _draw(piece: Piece, thick: int, label: int, core: Bytes, top: Bytes, bottom:
     bottom[rows, across] = _quarters(np.broadcast_to(lower, inside.shape)[inside] - y)
 
 
-def _at(points: Floats, x: Floats) -> Floats:
-    return np.asarray(np.interp(x, points[:, 0], points[:, 1]))
-
-
-def _quarters(distance: Floats) -> Bytes:
+def _quarters(distance: NDArray[np.float64]) -> Bytes:
     return np.asarray(1 + np.clip(np.round(distance * QUARTERS), 0, LARGEST_OFFSET * QUARTERS), np.uint8)
 
 

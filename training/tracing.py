@@ -87,7 +87,7 @@ def _pieces(chances: Floats, threshold: float, depth: int) -> list[Core]:
 
 def _of_region(own: NDArray[np.bool_], part: Floats, depth: int) -> list[Core]:
     runs = (np.diff(np.pad(own, ((1, 0), (0, 0))).astype(np.int8), axis=0) == 1).sum(axis=0)
-    tall = own.sum(axis=0) > 0.75 * MAP_PITCH  # noqa: PLR2004 - two lines that touch
+    tall = own.sum(axis=0) > 0.75 * MAP_PITCH
     if depth < len(HIGHER) and ((runs > 1) | tall).mean() > DOUBLED:
         return _pieces(part, HIGHER[depth], depth + 1)
     weight = part.sum(axis=0)
@@ -130,7 +130,7 @@ def _cost(end: tuple[float, float, float], start: tuple[float, float, float], ga
         return None
     left, right = int(min(end[0], start[0])), int(max(end[0], start[0])) + 1
     row = int(np.clip((end[1] + start[1]) / 2, 0, len(gap) - 1))
-    if (gap[row, left:right] > THRESHOLD).mean() > 0.4:  # noqa: PLR2004 - most of the way lies between columns
+    if (gap[row, left:right] > THRESHOLD).mean() > 0.4:
         return None
     return max(away, 0.0) + 4 * off
 

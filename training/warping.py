@@ -42,7 +42,9 @@ class Warp:
         waves = (wave(bend, 0.9), wave(0.35 * bend, 2.5), wave(0.1 * bend, 6.0))
         return cls(turn, waves, (wave(0.4 * bend, 1.5),))
 
-    def sources(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def sources(
+        self, x: NDArray[np.float64], y: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Tell where on the drawn page points of the bent page come from."""
         (a, b, c), (d, e, f) = self.turn
         return (
@@ -64,13 +66,16 @@ class Warp:
         """Bend a picture; what comes from outside of it is `ground`."""
         height, width = image.shape
         step = 8
-        x, y = np.meshgrid(np.arange(0, width + step, step), np.arange(0, height + step, step))
-        maps = self.sources(x.astype(np.float64), y.astype(np.float64))
-        full = [_enlarged(each.astype(np.float32), width, height, step) for each in maps]
-        return cv2.remap(image, full[0], full[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=ground)
+        grid = np.meshgrid(np.arange(0.0, width + step, step), np.arange(0.0, height + step, step))
+        maps = self.sources(*grid)
+        x, y = (_enlarged(each.astype(np.float32), width, height, step) for each in maps)
+        bent = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=ground)
+        return np.asarray(bent, np.uint8)
 
 
-def _wave(wave: tuple[float, float, float, float], along: NDArray[np.float64], across: NDArray[np.float64]) -> NDArray[np.float64]:
+def _wave(
+    wave: tuple[float, float, float, float], along: NDArray[np.float64], across: NDArray[np.float64]
+) -> NDArray[np.float64]:
     amount, phase, frequency, lean = wave
     return amount * np.sin(phase + 2 * np.pi * (frequency * along + lean * across))
 
@@ -78,7 +83,7 @@ def _wave(wave: tuple[float, float, float, float], along: NDArray[np.float64], a
 def _enlarged(coarse: Floats, width: int, height: int, step: int) -> Floats:
     """Interpolate a map that is known at every `step`-th pixel."""
     x, y = np.meshgrid(np.arange(width, dtype=np.float32) / step, np.arange(height, dtype=np.float32) / step)
-    return cv2.remap(coarse, x, y, cv2.INTER_LINEAR)
+    return np.asarray(cv2.remap(coarse, x, y, cv2.INTER_LINEAR), np.float32)
 
 
 def shrunk(page: Page, factor: float) -> Page:

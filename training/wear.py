@@ -40,7 +40,7 @@ class Medium:
 def inked(rng: np.random.Generator, drawn: Bytes, worn: float) -> Floats:
     """Let the ink spread, break, blot and fade."""
     height, width = drawn.shape
-    ink = drawn.astype(np.float32) / 255
+    ink = np.asarray(drawn / np.float32(255), np.float32)
     if rng.random() < 0.85 * worn + 0.1:
         ink = _wood(rng, ink, worn)
     soft = cv2.GaussianBlur(ink, (0, 0), rng.uniform(0.6, 0.8 + 1.5 * worn))
@@ -107,10 +107,12 @@ def _stain(rng: np.random.Generator, base: Floats, deepest: float) -> None:
     x, y = rng.uniform(0, width), rng.uniform(0, height)
     left, right = int(max(x - 2 * size, 0)), int(min(x + 2 * size, width))
     top, bottom = int(max(y - size, 0)), int(min(y + size, height))
-    if right - left < 4 or bottom - top < 4:  # noqa: PLR2004 - nothing to see
+    if right - left < 4 or bottom - top < 4:
         return
     rows, columns = np.mgrid[top:bottom, left:right].astype(np.float32)
-    far = np.hypot((columns - x) / (1.6 * size), (rows - y) / size) + 0.2 * clouds(rng, bottom - top, right - left, size / 2)
+    far = np.hypot((columns - x) / (1.6 * size), (rows - y) / size) + 0.2 * clouds(
+        rng, bottom - top, right - left, size / 2
+    )
     hard = rng.uniform(2, 14)
     inside = np.clip((1 - far) * hard, 0, 1)
     if rng.random() < 0.2:
@@ -154,7 +156,9 @@ def laid(rng: np.random.Generator, grey: Bytes, medium: Medium) -> Bytes:
     if rng.random() < 0.06:
         size = int(rng.uniform(20, 70))
         x, y = int(rng.choice([0, width])), int(rng.uniform(0, height))
-        cv2.ellipse(out, (x, y), (2 * size, size), float(rng.normal(0, 20)), 0, 360, int(rng.uniform(90, 200)), cv2.FILLED)
+        cv2.ellipse(
+            out, (x, y), (2 * size, size), float(rng.normal(0, 20)), 0, 360, int(rng.uniform(90, 200)), cv2.FILLED
+        )
     return out
 
 
@@ -179,7 +183,11 @@ def _edge(rng: np.random.Generator, out: Bytes, side: int, tone: int) -> None:
     turned = np.rot90(out, side)
     height, width = turned.shape
     deep = rng.uniform(2, 0.05 * height + 8)
-    rim = np.clip(deep * (1 + 0.4 * clouds(rng, 1, width, rng.uniform(20, 200))[0]) + rng.normal(0, 0.02) * np.arange(width), 0, None)
+    rim = np.clip(
+        deep * (1 + 0.4 * clouds(rng, 1, width, rng.uniform(20, 200))[0]) + rng.normal(0, 0.02) * np.arange(width),
+        0,
+        None,
+    )
     inside = np.arange(height)[:, None] < rim[None]
     turned[inside] = tone
 
@@ -201,9 +209,11 @@ def kept(rng: np.random.Generator, grey: Bytes, medium: Medium) -> Bytes:
 
 def _thresholded(rng: np.random.Generator, grey: Bytes) -> Bytes:
     soft = cv2.GaussianBlur(grey, (0, 0), rng.uniform(0.3, 0.9))
-    if rng.random() < 0.4:  # noqa: PLR2004 - scanners that measure around each pixel
+    if rng.random() < 0.4:
         window = int(rng.integers(10, 40)) * 2 + 1
-        return np.asarray(cv2.adaptiveThreshold(soft, 255, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY, window, rng.uniform(6, 24)))
+        return np.asarray(
+            cv2.adaptiveThreshold(soft, 255, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY, window, rng.uniform(6, 24))
+        )
     # Between the tone of the ink and that of the paper, wherever these lie: text that is gone is no text.
     dark, bright = (float(each) for each in np.percentile(soft, (1, 80)))
     level = dark + rng.uniform(0.3, 0.85) * (bright - dark)
