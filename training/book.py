@@ -178,7 +178,7 @@ def _page(rng: np.random.Generator, material: Material, hand: Hand, *, tight: fl
     if chance(rng, 0.2):
         leaf = _footnotes(rng, sheet, leaf, hand)
     _body(rng, material, sheet, leaf, hand)
-    if chance(rng, 0.12):
+    if chance(rng, 0.2):
         _side_notes(rng, sheet, leaf, hand)
     _heads(rng, material, sheet, leaf, hand)
     if chance(rng, 0.12):

@@ -37,11 +37,11 @@ LAYOUTS: dict[str, tuple[float, Layout]] = {
     "modern": (0.17, book.modern),
     "western": (0.06, book.western),
     "eastern": (0.03, book.eastern),
-    "columns": (0.06, book.columns),
+    "columns": (0.08, book.columns),
     "contents": (0.03, book.contents),
     "title page": (0.03, book.title_page),
-    "plate": (0.02, book.plate),
-    "blank": (0.03, book.blank),
+    "plate": (0.03, book.plate),
+    "blank": (0.05, book.blank),
     "upright columns": (0.01, book.upright_columns),
 }
 SIDEWAYS = 0.015
@@ -64,10 +64,16 @@ def composed(seed: int, number: int, material: Material) -> Page:
 
 
 def pitch_of(sheet: Sheet) -> float:
-    """Give the usual distance between the main lines of a sheet."""
-    rows = sorted(line.pieces[0].centre[0, 1] for line in sheet.lines if line.kind is Kind.MAIN)
-    steps = np.diff(rows)
-    steps = steps[steps > TYPICAL_PITCH / 2]
+    """Give the usual distance from a main line of a sheet to the next one below it."""
+    spans = [
+        (float(line.pieces[0].centre[0, 0]), float(line.pieces[-1].centre[-1, 0]), float(line.pieces[0].centre[0, 1]))
+        for line in sheet.lines
+        if line.kind is Kind.MAIN
+    ]
+    steps = []
+    for left, right, row in spans:
+        below = [y - row for start, end, y in spans if start < right and end > left and y > row + TYPICAL_PITCH / 3]
+        steps += [min(below)] if below else []
     if len(steps) < 2:
         bodies = [line.body for line in sheet.lines]
         return 1.8 * float(np.median(bodies)) if bodies else TYPICAL_PITCH

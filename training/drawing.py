@@ -80,6 +80,17 @@ def ornament(rng: np.random.Generator, length: int, height: int) -> Bytes:
     return np.ascontiguousarray(band)
 
 
+def smear(rng: np.random.Generator, width: int, height: int) -> Bytes:
+    """Draw what a brush full of ink leaves around a printed label: streaks with a ragged rim."""
+    streaks = clouds(rng, height, max(2, width // int(rng.integers(6, 40))), rng.uniform(1.5, 6))
+    tone = cv2.resize(streaks, (width, height)) + 0.8 * clouds(rng, height, width, rng.uniform(30, 120))
+    x, y = np.linspace(-1, 1, width, dtype=np.float32), np.linspace(-1, 1, height, dtype=np.float32)
+    rim = np.clip((1 - np.maximum(np.abs(x)[None], np.abs(y)[:, None])) * rng.uniform(5, 20), 0, 2)
+    return np.asarray(
+        np.clip((rng.uniform(100, 220) + 60 * tone) * np.clip(rim + 0.4 * tone - 0.4, 0, 1), 0, 255), np.uint8
+    )
+
+
 def seal(rng: np.random.Generator, size: int) -> Bytes:
     """Draw a seal: a frame around strokes that nobody reads."""
     ink = np.zeros((size, size), np.uint8)

@@ -135,7 +135,7 @@ def counted(data: Path) -> Iterator[Counted]:
         yield Counted(folder / row["image"], lines, lines, lines, rows=row["line_broken_gt"] == "yes")
     folder = data / "pages_more"
     for row in _table(folder / "EXPECTED_lines.tsv"):
-        if row["main_lines"] and row["uncertainty"] not in {"vertical", "sideways"}:
+        if row["main_lines"] and not row["uncertainty"].startswith(("vertical", "sideways")):
             lines = int(row["main_lines"])
             yield Counted(folder / row["image"], lines, *_range(lines, row["uncertainty"]), rows=False)
 

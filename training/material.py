@@ -30,8 +30,8 @@ LATIN = (
     "the of and in to a is that for it as was with be by on not his which are this have from but an they at were their "
     "one all we can more when there so other than two may these some its time up into only out year about over such "
     "monastery volume library text printed edition works collected catalogue page India Delhi Tibetan Buddhist blocks "
-    "der die und von zu das mit sich des auf für ist im dem nicht ein eine als auch es an werden aus er hat daß sie nach "
-    "Press, New 1974 1985, (Vol. 12) No. 221-4456, reproduced by from rare manuscript preserved at the"
+    "der die und von zu das mit sich des auf für ist im dem nicht ein eine als auch es an werden aus er hat daß sie "
+    "nach Press, New 1974 1985, (Vol. 12) No. 221-4456, reproduced by from rare manuscript preserved at the"
 )
 CHINESE = (
     "的一是不了在人有我他这中大来上国个到说们为子和你地出道也时年得就那要下以生会自着去之过家学对可里后小么心"

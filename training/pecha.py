@@ -6,7 +6,7 @@ from functools import partial
 import cv2
 import numpy as np
 
-from training.drawing import ornament, picture, seal
+from training.drawing import ornament, picture, seal, smear
 from training.kinds import BODY, Kind
 from training.material import DIGITS, Hand, Material
 from training.sheet import Sheet
@@ -95,12 +95,23 @@ def title_leaf(rng: np.random.Generator, material: Material) -> Sheet:
         sheet.write(Kind.MAIN, [(x, strip)], top + (row + 0.5) * pitch)
         longest, left = max(longest, strip.width), min(left, x)
     pad = rng.uniform(8, 40)
+    if chance(rng, 0.2):
+        _smeared(rng, sheet, (left - 3 * pad, top - 2 * pad, left + longest + 3 * pad, top + lines * pitch + 2 * pad))
     for _ in range(int(rng.integers(0, 4))):
         box = left - pad * 2, top - pad, left + longest + pad * 2, top + lines * pitch + pad
         sheet.box(*box, int(rng.integers(1, 7)))
         pad += rng.uniform(8, 40)
     _around(rng, material, sheet, (left - 2 * pad, top - pad, left + longest + 2 * pad, top + lines * pitch + pad))
     return sheet
+
+
+def _smeared(rng: np.random.Generator, sheet: Sheet, box: tuple[float, float, float, float]) -> None:
+    """Smear ink around a label, and leave the label itself clean."""
+    left, top, right, bottom = (int(each) for each in box)
+    out = [int(each) for each in rng.uniform(20, 160, 2)]
+    mark = smear(rng, right - left + 2 * out[0], bottom - top + 2 * out[1])
+    mark[out[1] : out[1] + bottom - top, out[0] : out[0] + right - left] = 0
+    sheet.paste(mark, left - out[0], top - out[1])
 
 
 def _pecha(

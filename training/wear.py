@@ -88,6 +88,8 @@ def paper(rng: np.random.Generator, height: int, width: int, medium: Medium) -> 
         base = np.full((height, width), rng.uniform(0.45, 0.98), np.float32)
         base += rng.uniform(0, 0.05) * clouds(rng, height, width, rng.uniform(80, 500))
         base += rng.uniform(0, 0.03) * clouds(rng, height, width, rng.uniform(6, 40))
+        if rng.random() < 0.4:
+            base += _texture(rng, height, width)
     grain = rng.uniform(0.002, 0.05)
     base += grain * rng.standard_normal((height, width), dtype=np.float32)
     for _ in range(int(rng.poisson(2.0 * medium.worn))):
@@ -99,6 +101,21 @@ def paper(rng: np.random.Generator, height: int, width: int, medium: Medium) -> 
         y, x = np.linspace(-1, 1, height, dtype=np.float32), np.linspace(-1, 1, width, dtype=np.float32)
         base *= 1 + np.float32(slope[0]) * y[:, None] + np.float32(slope[1]) * x[None]
     return np.clip(base, 0.05, 1.0)
+
+
+def _texture(rng: np.random.Generator, height: int, width: int) -> Floats:
+    """Make the sieve's lines, fibres or bumps of hand-made paper: what looks like lines and is none."""
+    depth, how = rng.uniform(0.01, 0.07), rng.random()
+    if how < 0.35:
+        period = rng.uniform(4, 22)
+        waves = np.sin(2 * np.pi * np.arange(height) / period + rng.uniform(0, 7))[:, None]
+        return np.asarray(depth * waves * clouds(rng, height, width, rng.uniform(40, 300)), np.float32)
+    if how < 0.7:
+        across = int(rng.integers(3, 12))
+        fibres = clouds(rng, height, max(2, width // across), rng.uniform(1.5, 7))
+        return np.asarray(depth * cv2.resize(fibres, (width, height)), np.float32)
+    bumps = clouds(rng, height, width, rng.uniform(4, 18))
+    return np.asarray(depth * 3 * cv2.Sobel(bumps, cv2.CV_32F, 0, 1, ksize=3) / 8, np.float32)
 
 
 def _stain(rng: np.random.Generator, base: Floats, deepest: float) -> None:
