@@ -26,8 +26,8 @@ from training.network_input import PITCH, normalised, padded
 from training.targets import STRIDE
 from training.tracing import MAP_PITCH, Core, pitch_of, traced
 
-GUESSES = (12, 24, 45)
-"""Where the page shows no pitch: this many lines are tried to stand one above the other on it, or half the width."""
+GUESSES = (6, 13, 28)
+"""Where the page shows no pitch, or none that holds, so many lines are tried in its height or in half its width."""
 MOST_OFF = 1.3
 """A pitch that is off by more than this factor is looked at again."""
 SURE = 0.85
@@ -81,6 +81,10 @@ class Look:
         return len(self.main) + (1 + int(apart.sum()) if outside else 0)
 
 
+def _worth(look: Look) -> float:
+    return look.worth
+
+
 class Reader:
     """Runs the network on pages."""
 
@@ -103,16 +107,15 @@ class Reader:
     def read(self, grey: Bytes) -> Look:
         """See a page at the scale that its pitch asks for, and again where that does not fit."""
         pitch = line_pitch(grey)
-        side = min(grey.shape[0], grey.shape[1] / 2)
-        pitches = [pitch] if pitch else [side / guess * 2 for guess in GUESSES]
-        best = max((self.look(grey, PITCH / each) for each in pitches), key=lambda look: look.worth)
+        guesses = [min(grey.shape[0], grey.shape[1] / 2) / lines for lines in GUESSES]
+        best = max((self.look(grey, PITCH / each) for each in ([pitch] if pitch else guesses)), key=_worth)
         seen = pitch_of(best.main)
         factor = MAP_PITCH / seen if seen else 1.0
         if not 1 / MOST_OFF < factor < MOST_OFF:
-            best = max(best, self.look(grey, best.scale * factor), key=lambda look: look.worth)
+            best = max(best, self.look(grey, best.scale * factor), key=_worth)
         if best.chance < SURE:
-            looks = [self.look(grey, best.scale * each) for each in LOOKS]
-            best = max([best, *looks], key=lambda look: look.worth)
+            scales = [best.scale * each for each in LOOKS] + [PITCH / each for each in guesses if pitch]
+            best = max([best, *(self.look(grey, scale) for scale in scales)], key=_worth)
         return best
 
 
