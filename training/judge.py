@@ -140,10 +140,10 @@ def counted(data: Path) -> Iterator[Counted]:
     for row in _table(folder / "EXPECTED_lines.tsv"):
         if row["main_lines"] and not row["uncertainty"].startswith(("vertical", "sideways")):
             lines = int(row["main_lines"])
-            yield Counted(folder / row["image"], lines, *_range(lines, row["uncertainty"]), rows=False)
+            yield Counted(folder / row["image"], lines, *may_be(lines, row["uncertainty"]), rows=False)
 
 
-def _range(lines: int, text: str) -> tuple[int, int]:
+def may_be(lines: int, text: str) -> tuple[int, int]:
     """Read what else may be right: `20..24`, `-1..+1`, `+2`."""
     least, most = lines, lines
     for low, high in re.findall(r"(?<![+-])\b(\d+)\.\.(\d+)", text):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.judge import Look, _range
+from training.judge import Look, may_be
 from training.kinds import Floats
 from training.network_input import MULTIPLE, normalised, padded
 from training.tracing import MAP_PITCH, Core, pitch_of, traced
@@ -74,7 +74,7 @@ def test_rows_of_other_text_above_and_below_are_counted_once_each() -> None:
     [("0", (22, 22)), ("20..24", (20, 24)), ("-1..+2", (21, 24)), ("+1 number", (22, 23)), ("+2; -3..+3", (19, 27))],
 )
 def test_what_may_be_right_too_is_read_from_the_table(text: str, expected: tuple[int, int]) -> None:
-    assert _range(22, text) == expected
+    assert may_be(22, text) == expected
 
 
 def test_the_input_is_measured_against_its_surroundings() -> None:
