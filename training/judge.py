@@ -1,10 +1,10 @@
 """Judge a network on real pages with counted lines, and draw what it sees over them.
 
-    python -m training.judge FILE.onnx --out DIR [--data DIR] [--set pages_more]
+    python -m training.judge FILE.onnx --out DIR [--data DIR] [--samples DIR]
 
 `pages_gt`: the truth counts the rows of the transcription, running heads and page numbers included, so main lines and
-the rows of other text above and below them are counted. `pages_more`: main lines as counted by eye. None of these pages
-is ever trained on.
+the rows of other text above and below them are counted. `pages_more`: main lines as counted by eye. The samples of the
+project are drawn. None of these pages is ever trained on.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from training.network_input import PITCH, normalised, padded
 from training.targets import STRIDE
 from training.tracing import MAP_PITCH, Core, pitch_of, traced
 
+SAMPLES = Path(__file__).resolve().parents[1] / "samples"
 GUESSES = (6, 13, 28)
 """Where the page shows no pitch, or none that holds, so many lines are tried in its height or in half its width."""
 MOST_OFF = 1.3
@@ -33,7 +34,7 @@ MOST_OFF = 1.3
 SURE = 0.85
 LOOKS = (0.5, 0.71, 1.41)
 SURENESS = 8
-MOST_PIXELS = 3_000_000
+MOST_PIXELS = 1_500_000
 RUNNING_ROWS = 0.6
 
 
@@ -129,6 +130,16 @@ class Counted:
     most: int
     rows: bool
 
+    @property
+    def group(self) -> str:
+        """The set that it is of: `pages_gt`, `pages_more`, `W1BEC001`."""
+        return self.path.parts[-3]
+
+    @property
+    def name(self) -> str:
+        """Set, folder and file."""
+        return "/".join(self.path.parts[-3:])
+
 
 def counted(data: Path) -> Iterator[Counted]:
     """Give the counted pages whose lines are level and have a count."""
@@ -141,6 +152,14 @@ def counted(data: Path) -> Iterator[Counted]:
         if row["main_lines"] and not row["uncertainty"].startswith(("vertical", "sideways")):
             lines = int(row["main_lines"])
             yield Counted(folder / row["image"], lines, *may_be(lines, row["uncertainty"]), rows=False)
+
+
+def sampled(root: Path) -> Iterator[Counted]:
+    """Give the drawn sample pages of the project: the lines of their main blocks."""
+    for truth in sorted((root / "truth").rglob("*.xml")):
+        lines = len(re.findall(r'<TextLine [^>]*TAGREFS="main"', truth.read_text("utf-8")))
+        (page,) = (root / truth.relative_to(root / "truth")).parent.glob(f"{truth.stem}.*")
+        yield Counted(page, lines, lines, lines, rows=False)
 
 
 def may_be(lines: int, text: str) -> tuple[int, int]:
@@ -187,24 +206,34 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("--out", type=Path, required=True, help="folder for the pictures and counts.tsv")
     parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--samples", type=Path, default=SAMPLES)
     options = parser.parse_args()
     cv2.setNumThreads(1)
     options.out.mkdir(parents=True, exist_ok=True)
-    reader, right, near, pages = Reader(options.model), 0, 0, 0
+    pages = [*counted(options.data), *sampled(options.samples)]
+    right = dict.fromkeys((page.group for page in pages), 0)
+    near, of = right.copy(), right.copy()
+    reader = Reader(options.model)
     with (options.out / "counts.tsv").open("w", encoding="utf-8") as table:
-        for page in counted(options.data):
+        for page in pages:
             look = reader.read(opened(page.path))
             found = look.rows() if page.rows else len(look.main)
-            pages, right, near = pages + 1, right + (found == page.lines), near + (page.least <= found <= page.most)
-            mark = "ok" if found == page.lines else "near" if page.least <= found <= page.most else "wrong"
-            name = "/".join(page.path.parts[-3:])
+            of[page.group] += 1
+            right[page.group] += found == page.lines
+            near[page.group] += page.least <= found <= page.most
             row = (
-                f"{name}\t{page.lines}\t{page.least}..{page.most}\t{found}\t{mark}\t{look.chance:.2f}\t{look.scale:.3f}"
+                page.name,
+                page.lines,
+                f"{page.least}..{page.most}",
+                found,
+                f"{look.chance:.2f}",
+                f"{look.scale:.3f}",
             )
-            print(row, flush=True)
-            table.write(row + "\n")
-            cv2.imwrite(str(options.out / ("-".join(page.path.parts[-2:]) + ".jpg")), drawn(look))
-        print(f"{right} of {pages} exact, {near} within what may be right too")
+            table.write("\t".join(map(str, row)) + "\n")
+            print("  " if page.least <= found <= page.most else "x ", *row, sep="\t", flush=True)
+            cv2.imwrite(str(options.out / f"{page.name.replace('/', '-')}.jpg"), drawn(look))
+    for group, count in of.items():
+        print(f"{group}: {right[group]} of {count} exact, {near[group]} within what may be right too")
 
 
 if __name__ == "__main__":

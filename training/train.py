@@ -2,7 +2,7 @@
 
     python -m training.train --data DIR --out DIR --steps 6000 --seed 1 [--resume] [--minutes 60]
 
-Writes `last.pt` every 200 steps, from which `--resume` goes on, and `log.tsv`. The weights that count are the running
+Writes `last.pt` every 50 steps, from which `--resume` goes on, and `log.tsv`. The weights that count are the running
 mean (`mean` in the file).
 """
 
@@ -24,6 +24,7 @@ from training.network_input import normalised
 from training.targets import QUARTERS
 
 BATCH = 8
+PARTS = 3
 RATE = 2.5e-3
 WARM_STEPS = 150
 DECAY = 0.02
@@ -32,14 +33,18 @@ DICE = 0.5
 OFFSETS, ENDS, GAP = 0.4, 0.3, 0.3
 END_WEIGHT, GAP_WEIGHT = 6.0, 2.0
 MEAN_SHARE = 0.998
-SAVED_EVERY = 200
+SAVED_EVERY = 50
 TOLD_EVERY = 50
 
 
-def batches(shards: list[Path], seed: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Give batches without end: shards in a new order each time, changed a little each time."""
-    rng = np.random.default_rng((seed, start))
+def batches(data: Path, part: int, seed: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Give batches without end of every third shard: in a new order each time, changed a little each time.
+
+    Shards that were composed meanwhile are taken in with the next time round.
+    """
+    rng = np.random.default_rng((seed, start, part))
     while True:
+        shards = sorted(data.glob("*.npz"))[part::PARTS]
         for index in rng.permutation(len(shards)):
             with np.load(shards[index]) as shard:
                 grey, maps = shard["grey"], shard["maps"]
@@ -50,9 +55,9 @@ def batches(shards: list[Path], seed: int, start: int) -> Iterator[tuple[Tensor,
                 yield torch.from_numpy(inputs[:, None]), torch.from_numpy(maps[picked])
 
 
-def mixed(shards: list[Path], seed: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
+def mixed(data: Path, seed: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Take batches from three shards in turn, so that neighbours in time are of several shapes and pages."""
-    sources = [batches(shards[offset::3], seed + 1000 * offset, start) for offset in range(min(3, len(shards)))]
+    sources = [batches(data, part, seed, start) for part in range(PARTS)]
     while True:
         for source in sources:
             yield next(source)
@@ -155,8 +160,7 @@ class Run:
 
 def train(run: Run, data: Path, minutes: float) -> None:
     """Train until the steps or the minutes are over."""
-    shards = sorted(data.glob("*.npz"))
-    source = mixed(shards, run.seed, run.step)
+    source = mixed(data, run.seed, run.step)
     started, since = time.monotonic(), []
     while run.step < run.steps and time.monotonic() - started < 60 * minutes:
         since.append(run.take(*next(source)))
