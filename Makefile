@@ -8,7 +8,7 @@ WHEEL_TEST := build/wheel-test
 LINE_WORK ?= $(HOME)/.cache/bec-line-model
 LINE_PYTHON = $(LINE_WORK)/venv/bin/python
 LINE_PAGES ?= 1440
-LINE_STEPS ?= 600
+LINE_STEPS ?= 1200
 LINE_SEED ?= 1
 
 # Any of these that is 3.11 or newer; `make PYTHON=/path/to/python demo` names another one.

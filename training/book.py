@@ -158,7 +158,7 @@ def _pitch(rng: np.random.Generator) -> float:
 def _leaf(rng: np.random.Generator, lines: int, tight: float) -> tuple[Leaf, Sheet]:
     pitch = _pitch(rng) * tight
     wide = rng.uniform(420, 1000)
-    margins = rng.uniform(16, 130, 4)
+    margins = rng.uniform(16, 130, 4) * (0.2 if chance(rng, 0.2) else 1.0)
     top = margins[0] + 60
     leaf = Leaf(float(margins[1]), float(top), float(margins[1] + wide), lines, float(pitch))
     return leaf, Sheet(int(margins[1] + wide + margins[2]), int(leaf.bottom + 60 + margins[3]))

@@ -37,11 +37,11 @@ LAYOUTS: dict[str, tuple[float, Layout]] = {
     "modern": (0.17, book.modern),
     "western": (0.06, book.western),
     "eastern": (0.03, book.eastern),
-    "columns": (0.08, book.columns),
+    "columns": (0.11, book.columns),
     "contents": (0.03, book.contents),
     "title page": (0.03, book.title_page),
     "plate": (0.03, book.plate),
-    "blank": (0.05, book.blank),
+    "blank": (0.06, book.blank),
     "upright columns": (0.01, book.upright_columns),
 }
 SIDEWAYS = 0.015

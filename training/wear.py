@@ -88,12 +88,12 @@ def paper(rng: np.random.Generator, height: int, width: int, medium: Medium) -> 
         base = np.full((height, width), rng.uniform(0.45, 0.98), np.float32)
         base += rng.uniform(0, 0.05) * clouds(rng, height, width, rng.uniform(80, 500))
         base += rng.uniform(0, 0.03) * clouds(rng, height, width, rng.uniform(6, 40))
-        if rng.random() < 0.4:
+        if rng.random() < 0.55:
             base += _texture(rng, height, width)
     grain = rng.uniform(0.002, 0.05)
     base += grain * rng.standard_normal((height, width), dtype=np.float32)
     for _ in range(int(rng.poisson(2.0 * medium.worn))):
-        _stain(rng, base, 0.3 if medium.bitonal else 0.5)
+        _stain(rng, base, 0.2 if medium.bitonal else 0.5)
     if rng.random() < 0.35 * medium.worn:
         _folds(rng, base)
     if medium.photo or rng.random() < 0.25:
@@ -105,7 +105,7 @@ def paper(rng: np.random.Generator, height: int, width: int, medium: Medium) -> 
 
 def _texture(rng: np.random.Generator, height: int, width: int) -> Floats:
     """Make the sieve's lines, fibres or bumps of hand-made paper: what looks like lines and is none."""
-    depth, how = rng.uniform(0.01, 0.07), rng.random()
+    depth, how = rng.uniform(0.01, 0.1), rng.random()
     if how < 0.35:
         period = rng.uniform(4, 22)
         waves = np.sin(2 * np.pi * np.arange(height) / period + rng.uniform(0, 7))[:, None]
