@@ -22,6 +22,8 @@ SYSTEM_FONTS = Path("/usr/share/fonts")
 CURSIVE = ("chouk", "dutsa", "paytsik", "tiktong", "tikrang", "yigchung", "tsugring", "ouchan5")
 """Fonts of headless script, by what their names hold."""
 HEAVY_LATIN = ("bold", "sansmono")
+UNLICENSED = ("uni-bzdmt",)
+"""Fonts whose name table states no licence: not used."""
 SMALLEST_GROUP = 8
 TALLEST = 3.4
 """A picture higher than this many bodies holds more than a line."""
@@ -231,6 +233,7 @@ class Material:
         files = sorted([*fonts.rglob("*.tt[fc]"), *fonts.rglob("*.otf")], key=lambda path: path.name.lower())
         own = sorted((data / "fonts_text" / "fonts").glob("*.ttf"))
         tibetan = [*own, *(path for path in files if "tibet" in str(path).lower())]
+        tibetan = [path for path in tibetan if path.stem not in UNLICENSED]
         latin = [path for path in files if "liberation" in str(path).lower() or "dejavu" in str(path).lower()]
         chinese = [path for path in files if "cjk" in path.name.lower() or "uming" in path.name.lower()]
         usable = [str(path) for path in tibetan if _size_of_body(str(path), SAMPLE) > 0]
