@@ -17,8 +17,8 @@ import openvino
 import torch
 
 from training.kinds import Floats
-from training.network import OUTPUTS, LineNetwork, Served, parameters
-from training.network_input import BOX, MULTIPLE, PITCH, SMALLEST_DEVIATION
+from training.network import LineNetwork, Served, parameters
+from training.network_input import BOX, MULTIPLE, OUTPUTS, PITCH, SMALLEST_DEVIATION
 
 OPSET = 17
 MOST_BYTES = 10 * 1024 * 1024

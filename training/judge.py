@@ -31,7 +31,7 @@ GUESSES = (6, 13, 28)
 """Where the page shows no pitch, or none that holds, so many lines are tried in its height or in half its width."""
 MOST_OFF = 1.3
 """A pitch that is off by more than this factor is looked at again."""
-SURE = 0.85
+SURE = 0.9
 LOOKS = (0.5, 0.71, 1.41)
 SURENESS = 8
 MOST_PIXELS = 1_500_000
@@ -103,7 +103,7 @@ class Reader:
         page = normalised(padded(small))[None, None]
         maps = np.asarray(self._session.run(None, {"page": page})[0][0], np.float32)
         maps = maps[:, : (size[1] + 1) // STRIDE, : (size[0] + 1) // STRIDE]
-        return Look(scale, small, maps, traced(maps[1], maps[6]), traced(maps[2], maps[6]))
+        return Look(scale, small, maps, traced(maps, main=True), traced(maps, main=False))
 
     def read(self, grey: Bytes) -> Look:
         """See a page at the scale that its pitch asks for, and again where that does not fit."""

@@ -6,10 +6,11 @@ Input: (N, 1, H, W), made by `network_input`; sides are multiples of 32. Output 
 import torch
 from torch import Tensor, nn
 
+from training.network_input import OUTPUTS
+
 WIDTHS = (16, 32, 48, 96)
 DILATIONS = (2, 4, 8, 2)
 """Dilation along x of the blocks at stride 16: they see some 600 pixels to both sides."""
-OUTPUTS = ("background", "main", "other", "top", "bottom", "ends", "gap")
 CLASSES = 3
 OFFSET_UNIT = 12.0
 """The network's unit of offsets, pixels of the page: half a line pitch."""

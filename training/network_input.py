@@ -1,4 +1,4 @@
-"""What the network is given: a grey page at `PITCH` pixels a line, each pixel against its surroundings.
+"""The contract of the network. It is given a grey page at `PITCH` pixels a line, each pixel against its surroundings.
 
 This is a part of the network's contract: whoever runs it makes its input just so.
 """
@@ -16,6 +16,8 @@ SMALLEST_DEVIATION = 6.0
 """Deviation, in grey levels, that is taken at least: empty paper is not to become noise."""
 MULTIPLE = 32
 """The input's sides are multiples of this."""
+OUTPUTS = ("background", "main", "other", "top", "bottom", "ends", "gap")
+"""The network's maps, in their order."""
 
 
 def normalised(grey: Bytes) -> Floats:

@@ -20,11 +20,12 @@ HIGHER = (0.7, 0.85, 0.95)
 """Thresholds by which a piece that holds two lines is cut."""
 DOUBLED = 0.12
 """A piece holds two lines when this share of its columns has two runs."""
-SHORTEST = 0.5
-"""A piece shorter than this many pitches is dropped."""
-SHORTEST_LINE = 0.8
-LEAST_CHANCE = 0.62
-"""A line whose mean probability is less is none."""
+SHORTEST = 0.3
+"""A piece shorter than this many pitches is dropped: a number of one digit is some 0.4 wide."""
+SHORTEST_MAIN = 0.8
+"""Main lines are longer than this."""
+LEAST_CHANCE = 0.78
+"""A line whose probability, the mean of its columns' best, is less is none."""
 MEETING = 0.42
 """Pieces are joined when the one's slope meets the other within so many pitches..."""
 WIDEST_GAP = 14.0
@@ -63,11 +64,17 @@ class Core:
         return float(x[-1] if right else x[0]), row, float(np.clip(slope, -LARGEST_SLOPE, LARGEST_SLOPE))
 
 
-def traced(chances: Floats, gap: Floats) -> list[Core]:
-    """Trace the lines of one class, from above to below."""
+def traced(maps: Floats, *, main: bool) -> list[Core]:
+    """Trace the lines of main or of other text, from above to below.
+
+    Whether there is text, and of which kind, are two questions: text that may be either is still text.
+    """
+    text, is_main = maps[1] + maps[2], maps[1] >= maps[2]
+    chances = np.where(is_main == main, text, 0).astype(np.float32)
     pieces = [piece for piece in _pieces(chances, THRESHOLD, 0) if piece.length >= SHORTEST * MAP_PITCH]
-    lines = _joined(pieces, gap)
-    lines = [line for line in lines if line.length >= SHORTEST_LINE * MAP_PITCH and line.chance >= LEAST_CHANCE]
+    shortest = (SHORTEST_MAIN if main else SHORTEST) * MAP_PITCH
+    lines = [line for line in _joined(pieces, maps[5], maps[6]) if line.length >= shortest]
+    lines = [line for line in lines if line.chance >= LEAST_CHANCE]
     return sorted(lines, key=lambda line: line.middle)
 
 
@@ -94,7 +101,7 @@ def _of_region(own: NDArray[np.bool_], part: Floats, depth: int) -> list[Core]:
     rows = np.arange(len(own), dtype=np.float32)[:, None]
     x = np.flatnonzero(weight > 0)
     y = ((part * rows).sum(axis=0)[x] / weight[x]).astype(np.float32)
-    return [Core(x.astype(np.int64), _smooth(y), float(part[own].mean()))] if len(x) else []
+    return [Core(x.astype(np.int64), _smooth(y), float(part.max(axis=0)[x].mean()))] if len(x) else []
 
 
 def _smooth(y: Floats) -> Floats:
@@ -103,14 +110,14 @@ def _smooth(y: Floats) -> Floats:
     return np.convolve(padded, np.full(reach, 1 / reach), mode="valid")[: len(y)].astype(np.float32)
 
 
-def _joined(pieces: list[Core], gap: Floats) -> list[Core]:
+def _joined(pieces: list[Core], marks: Floats, gap: Floats) -> list[Core]:
     """Join each end to the nearest start that its slope meets; the nearest pairs first."""
     ends = [piece.ahead(right=True) for piece in pieces]
     starts = [piece.ahead(right=False) for piece in pieces]
     costs = []
     for i, end in enumerate(ends):
         for j, start in enumerate(starts):
-            cost = _cost(end, start, gap) if i != j and pieces[i].x[0] < pieces[j].x[0] else None
+            cost = _cost(end, start, marks, gap) if i != j and pieces[i].x[0] < pieces[j].x[0] else None
             if cost is not None:
                 costs.append((cost, i, j))
     after, before = {}, {}
@@ -120,7 +127,10 @@ def _joined(pieces: list[Core], gap: Floats) -> list[Core]:
     return [_chain(pieces, after, first) for first in range(len(pieces)) if first not in before]
 
 
-def _cost(end: tuple[float, float, float], start: tuple[float, float, float], gap: Floats) -> float | None:
+def _cost(
+    end: tuple[float, float, float], start: tuple[float, float, float], marks: Floats, gap: Floats
+) -> float | None:
+    """Tell how far two ends are from being one line; None where they are none."""
     away = start[0] - end[0]
     if not -OVERLAP * MAP_PITCH <= away <= WIDEST_GAP * MAP_PITCH:
         return None
@@ -132,7 +142,16 @@ def _cost(end: tuple[float, float, float], start: tuple[float, float, float], ga
     row = int(np.clip((end[1] + start[1]) / 2, 0, len(gap) - 1))
     if (gap[row, left:right] > THRESHOLD).mean() > 0.4:
         return None
+    if away > MAP_PITCH and _marked(end, marks) and _marked(start, marks):
+        return None
     return max(away, 0.0) + 4 * off
+
+
+def _marked(point: tuple[float, float, float], marks: Floats) -> bool:
+    """Tell whether the network marks a line's end about here."""
+    x, y = round(point[0]), round(point[1])
+    near = marks[max(y - 2, 0) : y + 3, max(x - 4, 0) : x + 5]
+    return bool(near.size and near.max() > THRESHOLD)
 
 
 def _chain(pieces: list[Core], after: dict[int, int], first: int) -> Core:

@@ -9,7 +9,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is installed by training/requirements.txt alone")
 
 from training.compose import packed  # noqa: E402 - after the skip
-from training.network import OUTPUTS, LineNetwork, Served, parameters  # noqa: E402
+from training.network import LineNetwork, Served, parameters  # noqa: E402
+from training.network_input import OUTPUTS  # noqa: E402
 from training.targets import Targets  # noqa: E402
 from training.train import Run, loss_of, mixed, rate_at, train  # noqa: E402
 

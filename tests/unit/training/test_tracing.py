@@ -5,55 +5,67 @@ import pytest
 
 from training.judge import Look, may_be
 from training.kinds import Floats
-from training.network_input import MULTIPLE, normalised, padded
+from training.network_input import MULTIPLE, OUTPUTS, normalised, padded
 from training.tracing import MAP_PITCH, Core, pitch_of, traced
 
 SIZE = (120, 400)
 
 
 def maps_with(*lines: tuple[int, int, float], slope: float = 0.0, thick: int = 3) -> Floats:
-    """Cores from column to column at a row, rising by a slope."""
-    maps = np.zeros(SIZE, np.float32)
+    """Maps with cores of main text from column to column at a row, falling by a slope."""
+    maps = np.zeros((len(OUTPUTS), *SIZE), np.float32)
     for left, right, row in lines:
         for x in range(left, right):
             y = round(row + slope * (x - left))
-            maps[y : y + thick, x] = 0.95
+            maps[1, y : y + thick, x] = 0.95
     return maps
-
-
-NO_GAP = np.zeros(SIZE, np.float32)
 
 
 def test_pieces_are_joined_along_their_slope() -> None:
     maps = maps_with((10, 380, 20), (10, 380, 40), slope=0.05)
-    maps[:, 150:200] = 0
-    lines = traced(maps, NO_GAP)
+    maps[1, :, 150:200] = 0
+    lines = traced(maps, main=True)
     assert len(lines) == 2
     assert all(line.x[0] == 10 and line.x[-1] == 379 for line in lines)
 
 
 def test_lines_are_not_joined_over_a_gap_between_columns() -> None:
     maps = maps_with((10, 180, 20), (220, 390, 20))
-    assert len(traced(maps, NO_GAP)) == 1
-    gap = NO_GAP.copy()
-    gap[:, 182:218] = 0.9
-    assert len(traced(maps, gap)) == 2
+    assert len(traced(maps, main=True)) == 1
+    maps[6, :, 182:218] = 0.9
+    assert len(traced(maps, main=True)) == 2
+
+
+def test_lines_are_not_joined_where_both_are_marked_as_ended() -> None:
+    maps = maps_with((10, 180, 20), (220, 390, 20))
+    maps[5, 19:24, 178:182] = 0.9
+    assert len(traced(maps, main=True)) == 1
+    maps[5, 19:24, 218:222] = 0.9
+    assert len(traced(maps, main=True)) == 2
+
+
+def test_text_of_either_kind_is_text_and_short_only_where_it_is_other() -> None:
+    maps = maps_with((10, 380, 20))
+    maps[1, 60:63, 100:106], maps[2, 60:63, 100:106] = 0.4, 0.5
+    maps[1, 90:93, 100:106], maps[2, 90:93, 100:106] = 0.5, 0.4
+    assert len(traced(maps, main=True)) == 1
+    assert len(traced(maps, main=False)) == 1
 
 
 def test_neighbours_that_touch_are_cut_apart() -> None:
     maps = maps_with((10, 380, 20), (10, 380, 32))
-    maps[20:34, 200:204] = 0.6
-    assert len(traced(maps, NO_GAP)) == 2
+    maps[1, 20:34, 200:204] = 0.6
+    assert len(traced(maps, main=True)) == 2
 
 
 def test_specks_and_doubtful_pieces_are_no_lines() -> None:
     maps = maps_with((10, 380, 20), (30, 34, 60))
-    maps[90:93, 50:300] = 0.55
-    assert len(traced(maps, NO_GAP)) == 1
+    maps[1, 90:93, 50:300] = 0.55
+    assert len(traced(maps, main=True)) == 1
 
 
 def test_the_pitch_is_that_of_lines_above_each_other() -> None:
-    lines = traced(maps_with((10, 380, 20), (10, 380, 38), (10, 380, 56)), NO_GAP)
+    lines = traced(maps_with((10, 380, 20), (10, 380, 38), (10, 380, 56)), main=True)
     assert pitch_of(lines) == pytest.approx(18, abs=0.2)
     assert pitch_of(lines[:1]) is None
 
