@@ -69,13 +69,18 @@ def traced(maps: Floats, *, main: bool) -> list[Core]:
 
     Whether there is text, and of which kind, are two questions: text that may be either is still text.
     """
-    text, is_main = maps[1] + maps[2], maps[1] >= maps[2]
-    chances = np.where(is_main == main, text, 0).astype(np.float32)
-    pieces = [piece for piece in _pieces(chances, THRESHOLD, 0) if piece.length >= SHORTEST * MAP_PITCH]
+    text, more_main = maps[1] + maps[2], maps[1] - maps[2]
+    pieces = [piece for piece in _pieces(text, THRESHOLD, 0) if piece.length >= SHORTEST * MAP_PITCH]
+    pieces = [piece for piece in pieces if (_along(piece, more_main) >= 0) == main]
     shortest = (SHORTEST_MAIN if main else SHORTEST) * MAP_PITCH
     lines = [line for line in _joined(pieces, maps[5], maps[6]) if line.length >= shortest]
     lines = [line for line in lines if line.chance >= LEAST_CHANCE]
     return sorted(lines, key=lambda line: line.middle)
+
+
+def _along(piece: Core, of: Floats) -> float:
+    """Give a map's mean along a piece."""
+    return float(of[np.round(piece.y).astype(int), piece.x].mean())
 
 
 def _pieces(chances: Floats, threshold: float, depth: int) -> list[Core]:
