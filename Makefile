@@ -4,6 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 WHEEL_TEST := build/wheel-test
 
+# Where `make line-model` works: 1.5 GB for its packages, and 50 MB for each 80 pages.
+LINE_WORK ?= $(HOME)/.cache/bec-line-model
+LINE_PYTHON = $(LINE_WORK)/venv/bin/python
+LINE_PAGES ?= 1440
+LINE_STEPS ?= 1200
+LINE_SEED ?= 1
+
 # Any of these that is 3.11 or newer; `make PYTHON=/path/to/python demo` names another one.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
@@ -13,10 +20,10 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.1
 	--custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults fuzz model mutants lint packages check lock clean
+.PHONY: help demo test faults fuzz line-model model mutants lint packages check lock clean
 
 help:  ## list these commands
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 16
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 20
 
 demo: $(VENV)/.run  ## install what a run needs, and run the sample volumes
 	$(BIN)/bec demo
@@ -33,6 +40,15 @@ fuzz: $(VENV)/.dev  ## give mutated input to what reads input from outside, a mi
 
 model: $(VENV)/.dev  ## play many more histories of tasks than the tests do, and shorten one that fails
 	MODEL_HISTORIES=300 $(BIN)/pytest -n auto tests/model
+
+line-model: $(VENV)/.dev  ## compose pages, train the line network on them, export and judge it: see training/README.md
+	$(PYTHON) -m venv $(LINE_WORK)/venv
+	$(LINE_PYTHON) -m pip install --quiet --disable-pip-version-check --requirement training/requirements.txt
+	$(BIN)/python -m training.compose --out $(LINE_WORK)/crops --pages $(LINE_PAGES)
+	$(LINE_PYTHON) -m training.train --data $(LINE_WORK)/crops --out $(LINE_WORK)/run-$(LINE_SEED) \
+		--steps $(LINE_STEPS) --seed $(LINE_SEED) --resume
+	$(LINE_PYTHON) -m training.export $(LINE_WORK)/run-$(LINE_SEED)/last.pt --out $(LINE_WORK)/lines-$(LINE_SEED).onnx
+	$(BIN)/python -m training.judge $(LINE_WORK)/lines-$(LINE_SEED).onnx --out $(LINE_WORK)/judged-$(LINE_SEED)
 
 mutants: $(VENV)/.dev  ## take each guard of the program away, and see that a test notices
 	$(BIN)/python -m tests.mutants

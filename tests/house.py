@@ -31,6 +31,7 @@ TOLD = {
     "bench/": "Scripts that measure speed and quality",
     "docs/": "Concepts, command line, configuration, formats, decisions",
     "samples/": "Two drawn volumes with known lines, and what draws them",
+    "training/": "The line network of our own: composes pages, trains, exports, judges",
     "tests/": "Unit, integration, acceptance, conformance, a model of tasks, mutants, hostile input, fuzzing",
     "bec_orch/": "The package",
     "sql/": "Queries by name, and the numbered migrations",

@@ -1,0 +1,88 @@
+"""The network and its training: sizes, the loss, and going on after a stop. These need torch, which no lock holds."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is installed by training/requirements.txt alone")
+
+from training.compose import packed  # noqa: E402 - after the skip
+from training.network import LineNetwork, Served, parameters  # noqa: E402
+from training.network_input import OUTPUTS  # noqa: E402
+from training.targets import Targets  # noqa: E402
+from training.train import Run, loss_of, mixed, rate_at, train  # noqa: E402
+
+MOST_PARAMETERS = 3_000_000
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def shards(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(1)
+    for number in range(3):
+        core = np.zeros((8, 16, 32), np.uint8)
+        core[:, 4:6] = 1
+        reach = np.where(core > 0, 21, 0).astype(np.uint8)
+        maps = [packed(Targets(each, far, far, each * 0, each * 0)) for each, far in zip(core, reach, strict=True)]
+        grey = rng.integers(0, 255, (8, 32, 64)).astype(np.uint8)
+        np.savez(tmp_path / f"{number}.npz", grey=grey, maps=np.stack(maps))
+    return tmp_path
+
+
+def test_the_network_is_small_and_gives_all_maps_at_half_the_size() -> None:
+    network = Served(LineNetwork()).eval()
+    assert parameters(network) <= MOST_PARAMETERS
+    with torch.no_grad():
+        maps = network(torch.zeros(2, 1, 64, 96))
+    assert maps.shape == (2, len(OUTPUTS), 32, 48)
+    assert torch.allclose(maps[:, :3].sum(1), torch.ones(2, 32, 48), atol=1e-5)
+    assert (maps[:, 3:5] >= 0).all()
+
+
+def test_the_loss_falls_for_what_is_right() -> None:
+    maps = torch.zeros(1, 3, 16, 32, dtype=torch.uint8)
+    maps[:, 0, 4:6] = 1
+    right = torch.zeros(1, 7, 16, 32)
+    right[:, 0], right[:, 1], right[:, 5:] = 5.0, -5.0, -5.0
+    right[:, 0, 4:6], right[:, 1, 4:6] = -5.0, 5.0
+    wrong = -right
+    assert loss_of(right, maps)[0] < 0.2 * loss_of(wrong, maps)[0]
+
+
+def test_the_rate_rises_and_falls_to_nothing() -> None:
+    rates = [rate_at(step, 1000) for step in range(1001)]
+    assert rates[0] < 0.1 * max(rates)
+    assert rates[-1] == pytest.approx(0.0, abs=1e-9)
+    assert 50 < int(np.argmax(rates)) < 200
+
+
+def test_training_goes_on_where_it_was_stopped(tmp_path: Path, shards: Path) -> None:
+    whole = Run(tmp_path / "whole", 3, 4)
+    train(whole, shards, minutes=60)
+    part = Run(tmp_path / "part", 3, 4)
+    source = mixed(shards, 3, 0)
+    for _ in range(2):
+        part.take(*next(source))
+    part.save()
+    again = Run(tmp_path / "part", 3, 4)
+    again.resume()
+    assert again.step == 2
+    train(again, shards, minutes=60)
+    assert again.step == whole.step == 4
+    for name, value in part.network.state_dict().items():
+        assert value.shape == again.network.state_dict()[name].shape
+
+
+def test_the_same_seed_gives_the_same_batches(shards: Path) -> None:
+    first, again = next(mixed(shards, 5, 0)), next(mixed(shards, 5, 0))
+    assert torch.equal(first[0], again[0])
+    assert torch.equal(first[1], again[1])

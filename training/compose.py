@@ -1,0 +1,167 @@
+"""Compose pages with known lines: from a seed and the number of the page, always the same.
+
+python -m training.compose --out DIR --pages 6000 --seed 1 [--data DIR] [--sheet FILE]
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from training import book, pecha
+from training.kinds import Bytes, Kind, Page
+from training.material import Material
+from training.network_input import PITCH
+from training.sheet import Sheet
+from training.targets import STRIDE, Targets, targets
+from training.warping import Warp, on_its_side, shrunk
+from training.wear import Medium, inked, kept, laid, on_ground, paper, scanned
+
+PITCH_SPREAD = 0.17
+TYPICAL_PITCH = 33.0
+"""What is taken for the pitch of a sheet that has too few lines to tell."""
+CROPS = {"wide": (256, 640), "high": (416, 384)}
+CROPS_A_PAGE = 3
+SHARD = 240
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+Layout = Callable[[np.random.Generator, Material], Sheet]
+LAYOUTS: dict[str, tuple[float, Layout]] = {
+    "block print": (0.27, pecha.block_print),
+    "manuscript": (0.19, pecha.manuscript),
+    "stacked leaves": (0.05, pecha.stacked),
+    "title leaf": (0.05, pecha.title_leaf),
+    "modern": (0.17, book.modern),
+    "western": (0.06, book.western),
+    "eastern": (0.03, book.eastern),
+    "columns": (0.11, book.columns),
+    "contents": (0.03, book.contents),
+    "title page": (0.03, book.title_page),
+    "plate": (0.03, book.plate),
+    "blank": (0.06, book.blank),
+    "upright columns": (0.01, book.upright_columns),
+}
+SIDEWAYS = 0.015
+ON_GROUND = 0.25
+
+
+def composed(seed: int, number: int, material: Material) -> Page:
+    """Compose a page."""
+    rng = np.random.default_rng((seed, number))
+    names = list(LAYOUTS)
+    weights = np.array([LAYOUTS[name][0] for name in names])
+    name = names[int(rng.choice(len(names), p=weights / weights.sum()))]
+    sheet = LAYOUTS[name][1](rng, material)
+    pitch = pitch_of(sheet)
+    page = worn(rng, sheet, name, pitch)
+    page = shrunk(page, PITCH / pitch * float(np.exp(rng.normal(0, PITCH_SPREAD))))
+    if rng.random() < SIDEWAYS:
+        page = on_its_side(page, clockwise=bool(rng.random() < 0.5))
+    return page
+
+
+def pitch_of(sheet: Sheet) -> float:
+    """Give the usual distance from a main line of a sheet to the next one below it."""
+    spans = [
+        (float(line.pieces[0].centre[0, 0]), float(line.pieces[-1].centre[-1, 0]), float(line.pieces[0].centre[0, 1]))
+        for line in sheet.lines
+        if line.kind is Kind.MAIN
+    ]
+    steps = []
+    for left, right, row in spans:
+        below = [y - row for start, end, y in spans if start < right and end > left and y > row + TYPICAL_PITCH / 3]
+        steps += [min(below)] if below else []
+    if len(steps) < 2:
+        bodies = [line.body for line in sheet.lines]
+        return 1.8 * float(np.median(bodies)) if bodies else TYPICAL_PITCH
+    return float(np.median(steps))
+
+
+def worn(rng: np.random.Generator, sheet: Sheet, name: str, pitch: float) -> Page:
+    """Make a scan of a sheet: its wear, and the bend of the page with its lines."""
+    medium = Medium.drawn(rng)
+    ink = inked(rng, sheet.ink, medium.worn)
+    grey = scanned(rng, ink, paper(rng, sheet.height, sheet.width, medium), medium)
+    grey, right, down = laid(rng, grey, medium), 0, 0
+    if not medium.bitonal and rng.random() < ON_GROUND:
+        grey, right, down = on_ground(rng, grey, medium)
+    height, width = grey.shape
+    warp = Warp.drawn(rng, width, height, lean=rng.choice([0.15, 0.5, 1.2]), bend=rng.choice([0.5, 2, 7]))
+    grey = kept(rng, warp.bent(grey, medium.ground), medium)
+    shift = np.array([right, down], np.float32)
+    lines = tuple(line.changed(lambda points: warp.moved(points + shift)) for line in sheet.lines)
+    return Page(grey, lines, tuple(warp.moved(gap + shift) for gap in sheet.gaps), pitch, name)
+
+
+def crops(rng: np.random.Generator, page: Page, shape: tuple[int, int], count: int) -> list[tuple[Bytes, Targets]]:
+    """Cut crops of one shape out of a page; a smaller page is repeated at its edges as the network's input is."""
+    height, width = shape
+    drawn, grey = targets(page), page.grey
+    down, across = max(0, height - grey.shape[0]), max(0, width - grey.shape[1])
+    grey = cv2.copyMakeBorder(grey, 0, down, 0, across, cv2.BORDER_REPLICATE)
+    out = []
+    for _ in range(count):
+        y = STRIDE * int(rng.integers((grey.shape[0] - height) // STRIDE + 1))
+        x = STRIDE * int(rng.integers((grey.shape[1] - width) // STRIDE + 1))
+        maps = [_cut(each, y // STRIDE, x // STRIDE, height // STRIDE, width // STRIDE) for each in maps_of(drawn)]
+        out.append((grey[y : y + height, x : x + width], Targets(*maps)))
+    return out
+
+
+def maps_of(drawn: Targets) -> tuple[Bytes, ...]:
+    """Give the maps in their order."""
+    return drawn.core, drawn.top, drawn.bottom, drawn.ends, drawn.gap
+
+
+def _cut(image: Bytes, y: int, x: int, height: int, width: int) -> Bytes:
+    out = np.zeros((height, width), np.uint8)
+    part = image[y : y + height, x : x + width]
+    out[: part.shape[0], : part.shape[1]] = part
+    return out
+
+
+def packed(drawn: Targets) -> Bytes:
+    """Put the maps into three bytes a pixel: core with ends and gap as flags, top, bottom."""
+    return np.stack([drawn.core | drawn.ends << 2 | drawn.gap << 3, drawn.top, drawn.bottom])
+
+
+def write_shards(out: Path, seed: int, pages: int, material: Material) -> None:
+    """Compose pages into files of crops of one shape each; what is there already is left."""
+    out.mkdir(parents=True, exist_ok=True)
+    per_shard = SHARD // CROPS_A_PAGE
+    for shard in range((pages + per_shard - 1) // per_shard):
+        shape = "high" if shard % 3 == 2 else "wide"
+        path = out / f"{seed:02d}-{shard:04d}-{shape}.npz"
+        if path.exists():
+            continue
+        started = time.monotonic()
+        rng = np.random.default_rng((seed, shard, 7))
+        cut = []
+        for number in range(shard * per_shard, (shard + 1) * per_shard):
+            cut += crops(rng, composed(seed, number, material), CROPS[shape], CROPS_A_PAGE)
+        partial = path.with_suffix(".partial")
+        with partial.open("wb") as file:
+            np.savez(file, grey=np.stack([grey for grey, _ in cut]), maps=np.stack([packed(maps) for _, maps in cut]))
+        partial.rename(path)
+        print(f"{path.name}: {len(cut)} crops, {(time.monotonic() - started) / per_shard:.3f} s a page", flush=True)
+
+
+def main() -> None:
+    """Compose as the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="folder for the crops, outside of the checkout")
+    parser.add_argument("--pages", type=int, default=6000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--data", type=Path, default=DATA, help="folder with line_images and fonts_text")
+    options = parser.parse_args()
+    cv2.setNumThreads(1)
+    material = Material.of(options.data)
+    print(material.found(), flush=True)
+    write_shards(options.out, options.seed, options.pages, material)
+
+
+if __name__ == "__main__":
+    main()

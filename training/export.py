@@ -1,0 +1,111 @@
+"""Export a trained network to ONNX, and hold that onnxruntime and OpenVINO give the same.
+
+    python -m training.export RUN/last.pt --out FILE.onnx
+
+Beside the file a `.json` is written: digest, size, where the training stood, the input's contract, the differences.
+"""
+
+import argparse
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import openvino
+import torch
+
+from training.kinds import Floats
+from training.network import LineNetwork, Served, parameters
+from training.network_input import BOX, MULTIPLE, OUTPUTS, PITCH, SMALLEST_DEVIATION
+
+OPSET = 17
+MOST_BYTES = 10 * 1024 * 1024
+TOLERANCE = 1e-3
+"""Probabilities may differ by this much between engines in f32; offsets, in pixels, by a hundred times as much."""
+OFFSET_TOLERANCE = 0.1
+TRIED = ((256, 640), (416, 384), (96, 1440))
+
+
+def served(path: Path) -> tuple[Served, dict[str, int]]:
+    """Read a run's mean weights, and where it stood."""
+    state = torch.load(path, weights_only=True)
+    network = LineNetwork()
+    network.load_state_dict(state["mean"])
+    return Served(network).eval(), {name: int(state[name]) for name in ("step", "steps", "seed")}
+
+
+def export(network: Served, out: Path) -> None:
+    """Write the network, for pages of any size."""
+    axes = {"page": {0: "pages", 2: "height", 3: "width"}, "maps": {0: "pages", 2: "half height", 3: "half width"}}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    torch.onnx.export(
+        network,
+        (torch.zeros(1, 1, 256, 640),),
+        str(out),
+        input_names=["page"],
+        output_names=["maps"],
+        dynamic_axes=axes,
+        opset_version=OPSET,
+        dynamo=False,
+    )
+    onnx.checker.check_model(str(out), full_check=True)
+    size = out.stat().st_size
+    if size > MOST_BYTES:
+        raise SystemExit(f"error: {out} has {size} bytes, more than {MOST_BYTES}.")
+
+
+def differences(network: Served, out: Path) -> dict[str, dict[str, float]]:
+    """Run the file in both engines: the largest differences from torch of probabilities, and of offsets in pixels."""
+    session = onnxruntime.InferenceSession(str(out), providers=["CPUExecutionProvider"])
+    core = openvino.Core()
+    compiled = core.compile_model(str(out), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    rng = np.random.default_rng(1)
+    found: dict[str, dict[str, float]] = {}
+    for height, width in TRIED:
+        page = np.clip(rng.standard_normal((1, 1, height, width), dtype=np.float32), -3, 3)
+        with torch.no_grad():
+            expected = network(torch.from_numpy(page)).numpy()
+        given = {"onnxruntime": session.run(None, {"page": page})[0], "openvino": compiled(page)[0]}
+        for engine, maps in given.items():
+            apart = _apart(expected, maps)
+            known = found.setdefault(engine, apart)
+            found[engine] = {name: max(value, known[name]) for name, value in apart.items()}
+    return found
+
+
+def _apart(expected: Floats, given: Floats) -> dict[str, float]:
+    away = np.abs(expected - given)
+    chances = np.r_[0:3, 5:7]
+    return {"probability": float(away[:, chances].max()), "offset": float(away[:, 3:5].max())}
+
+
+def main() -> None:
+    """Export as the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("state", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    network, stood = served(options.state)
+    export(network, options.out)
+    apart = differences(network, options.out)
+    facts = {
+        "sha256": hashlib.sha256(options.out.read_bytes()).hexdigest(),
+        "bytes": options.out.stat().st_size,
+        "parameters": parameters(network),
+        "training": stood,
+        "input": {"pitch": PITCH, "box": BOX, "smallest_deviation": SMALLEST_DEVIATION, "multiple": MULTIPLE},
+        "outputs": list(OUTPUTS),
+        "largest_difference_from_torch": apart,
+        "tolerance": {"probability": TOLERANCE, "offset": OFFSET_TOLERANCE},
+    }
+    options.out.with_suffix(".json").write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
+    print(json.dumps(facts, indent=2))
+    if any(each["probability"] > TOLERANCE or each["offset"] > OFFSET_TOLERANCE for each in apart.values()):
+        raise SystemExit("error: the engines differ by more than the tolerance.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,199 @@
+"""Train the network on composed crops.
+
+    python -m training.train --data DIR --out DIR --steps 6000 --seed 1 [--resume] [--minutes 60]
+
+Writes `last.pt` every 50 steps, from which `--resume` goes on, and `log.tsv`. The weights that count are the running
+mean (`mean` in the file).
+"""
+
+import argparse
+import copy
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - torch's own name for it
+
+from training.kinds import Bytes
+from training.network import CLASSES, OFFSET_UNIT, LineNetwork, parameters
+from training.network_input import normalised
+from training.targets import QUARTERS
+
+BATCH = 8
+PARTS = 3
+RATE = 2.5e-3
+WARM_STEPS = 150
+DECAY = 0.02
+CLASS_WEIGHTS = (1.0, 2.0, 3.0)
+DICE = 0.5
+OFFSETS, ENDS, GAP = 0.4, 0.3, 0.5
+END_WEIGHT, GAP_WEIGHT = 6.0, 3.0
+MEAN_SHARE = 0.998
+SAVED_EVERY = 50
+TOLD_EVERY = 50
+
+
+def batches(data: Path, part: int, seed: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Give batches without end of every third shard: in a new order each time, changed a little each time.
+
+    Shards that were composed meanwhile are taken in with the next time round.
+    """
+    rng = np.random.default_rng((seed, start, part))
+    while True:
+        shards = sorted(data.glob("*.npz"))[part::PARTS]
+        for index in rng.permutation(len(shards)):
+            with np.load(shards[index]) as shard:
+                grey, maps = shard["grey"], shard["maps"]
+            order = rng.permutation(len(grey))
+            for at in range(0, len(order) - BATCH + 1, BATCH):
+                picked = order[at : at + BATCH]
+                inputs = np.stack([normalised(changed(rng, each)) for each in grey[picked]])
+                yield torch.from_numpy(inputs[:, None]), torch.from_numpy(maps[picked])
+
+
+def mixed(data: Path, seed: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Take batches from three shards in turn, so that neighbours in time are of several shapes and pages."""
+    sources = [batches(data, part, seed, start) for part in range(PARTS)]
+    while True:
+        for source in sources:
+            yield next(source)
+
+
+def changed(rng: np.random.Generator, grey: Bytes) -> Bytes:
+    """Change a crop's tone, sharpness and noise: the cheap part of the wear, new each time that it is seen."""
+    out = grey
+    if rng.random() < 0.4:
+        tones = np.clip(255 * (np.arange(256) / 255) ** rng.uniform(0.6, 1.7), 0, 255).astype(np.uint8)
+        out = tones[out]
+    how = rng.random()
+    if how < 0.15:
+        out = cv2.GaussianBlur(out, (0, 0), rng.uniform(0.4, 1.2))
+    elif how < 0.3:
+        out = np.clip(out + rng.normal(0, rng.uniform(2, 20), out.shape), 0, 255).astype(np.uint8)
+    if rng.random() < 0.06:
+        out = 255 - out
+    return out
+
+
+def loss_of(out: Tensor, maps: Tensor) -> tuple[Tensor, list[float]]:
+    """Give the loss of a batch, and its parts: classes, dice, offsets, ends, gap."""
+    flags = maps[:, 0].long()
+    classes, ends, gap = flags & 3, (flags >> 2 & 1).float(), (flags >> 3 & 1).float()
+    logits, offsets, points = out.float().split((CLASSES, 2, 2), dim=1)
+    entropy = F.cross_entropy(logits, classes, weight=torch.tensor(CLASS_WEIGHTS))
+    chances = logits.softmax(1)
+    dice = torch.zeros(())
+    for kind in (1, 2):
+        true = (classes == kind).float()
+        both = (chances[:, kind] * true).sum()
+        dice = dice + 0.5 * (1 - (2 * both + 50) / (chances[:, kind].sum() + true.sum() + 50))
+    known = (maps[:, 1:] > 0).float()
+    distances = (maps[:, 1:].float() - 1) / (QUARTERS * OFFSET_UNIT)
+    away = (F.smooth_l1_loss(offsets, distances, reduction="none", beta=0.1) * known).sum() / known.sum().clamp(min=1)
+    at_ends = F.binary_cross_entropy_with_logits(points[:, 0], ends, pos_weight=torch.tensor(END_WEIGHT))
+    in_gap = F.binary_cross_entropy_with_logits(points[:, 1], gap, pos_weight=torch.tensor(GAP_WEIGHT))
+    total = entropy + DICE * dice + OFFSETS * away + ENDS * at_ends + GAP * in_gap
+    return total, [part.item() for part in (entropy, dice, away, at_ends, in_gap)]
+
+
+def rate_at(step: int, steps: int) -> float:
+    """Give the learning rate: a short rise, then a cosine down to nothing."""
+    rise = min(1.0, (step + 1) / WARM_STEPS)
+    return float(RATE * rise * 0.5 * (1 + np.cos(np.pi * min(step / steps, 1.0))))
+
+
+class Run:
+    """A training run: the network, its mean, the optimiser and the step it is at."""
+
+    def __init__(self, out: Path, seed: int, steps: int) -> None:
+        torch.manual_seed(seed)
+        self.out, self.seed, self.steps, self.step = out, seed, steps, 0
+        self.network = LineNetwork().to(memory_format=torch.channels_last)
+        self.mean = copy.deepcopy(self.network).eval()
+        self.optimiser = torch.optim.AdamW(self.network.parameters(), lr=RATE, weight_decay=DECAY)
+        out.mkdir(parents=True, exist_ok=True)
+
+    def save(self) -> None:
+        """Write all that is needed to go on."""
+        partial = self.out / "last.partial"
+        state = {"step": self.step, "steps": self.steps, "seed": self.seed, "optimiser": self.optimiser.state_dict()}
+        torch.save({**state, "network": self.network.state_dict(), "mean": self.mean.state_dict()}, partial)
+        partial.rename(self.out / "last.pt")
+
+    def resume(self) -> None:
+        """Go on from what was written."""
+        state = torch.load(self.out / "last.pt", weights_only=True)
+        self.network.load_state_dict(state["network"])
+        self.mean.load_state_dict(state["mean"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step = int(state["step"])
+
+    def take(self, inputs: Tensor, maps: Tensor) -> list[float]:
+        """Take one step, and give the parts of the loss."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate_at(self.step, self.steps)
+        self.network.train()
+        with torch.autocast("cpu", torch.bfloat16):
+            out = self.network(inputs.to(memory_format=torch.channels_last))
+        total, parts = loss_of(out, maps)
+        self.optimiser.zero_grad(set_to_none=True)
+        total.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), 2.0)
+        self.optimiser.step()
+        self.step += 1
+        self._average()
+        return [total.item(), *parts]
+
+    def _average(self) -> None:
+        share = min(MEAN_SHARE, self.step / (self.step + 20))
+        with torch.no_grad():
+            for mean, new in zip(self.mean.state_dict().values(), self.network.state_dict().values(), strict=True):
+                if mean.dtype.is_floating_point:
+                    mean.lerp_(new, 1 - share)
+                else:
+                    mean.copy_(new)
+
+
+def train(run: Run, data: Path, minutes: float) -> None:
+    """Train until the steps or the minutes are over."""
+    source = mixed(data, run.seed, run.step)
+    started, since = time.monotonic(), []
+    while run.step < run.steps and time.monotonic() - started < 60 * minutes:
+        since.append(run.take(*next(source)))
+        if run.step % TOLD_EVERY == 0:
+            spent = time.monotonic() - started
+            row = [run.step, round(spent), *np.mean(since, axis=0).round(4)]
+            since = []
+            with (run.out / "log.tsv").open("a", encoding="utf-8") as log:
+                log.write("\t".join(map(str, row)) + "\n")
+            print(*row, flush=True)
+        if run.step % SAVED_EVERY == 0:
+            run.save()
+    run.save()
+
+
+def main() -> None:
+    """Train as the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of composed crops")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=1e9, help="stop after so many minutes, to go on later")
+    parser.add_argument("--resume", action="store_true")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    run = Run(options.out, options.seed, options.steps)
+    print(f"{parameters(run.network):,} parameters", flush=True)
+    if options.resume and (options.out / "last.pt").exists():
+        run.resume()
+    train(run, options.data, options.minutes)
+
+
+if __name__ == "__main__":
+    main()
