@@ -4,7 +4,8 @@
 --   psql -v ON_ERROR_STOP=1 -f deploy/worker-grants.sql "host=... dbname=bec user=bec sslmode=verify-full sslrootcert=..."
 --
 -- Before the first time: CREATE ROLE bec_worker LOGIN; and give it a password of its own (\password bec_worker).
--- Where the queue is a table of the database (BEC_QUEUE=pg), workers need deploy/worker-grants-queue.sql on top.
+-- Where the queue is a table of the database (BEC_QUEUE=pg), run deploy/worker-grants-queue.sql each time after this file,
+-- which takes away all rights first.
 -- `bec doctor` compares what a user may do with what is needed.
 
 BEGIN;

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+from typing_extensions import override
 
 from bec_orch.cli.surroundings import ADDRESS_SPACE_OF_JOBS, LEAST_ADDRESS_SPACE, require_address_space, require_threads
 
@@ -51,6 +52,18 @@ class Commands(TyperGroup):
         super().__init__(**attributes)
         self.commands = cast("MutableMapping[str, Any]", _ByName())
 
+    @override
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command that was chosen, and see that this process has the room that a job takes, if one runs in it.
+
+        Raises:
+            ConfigError: the limits of the shell are too low.
+        """
+        place = _PLACES.get(args[0]) if args else None
+        if place and place.works:
+            require_address_space(ADDRESS_SPACE_OF_JOBS)
+        return super().resolve_command(ctx, args)
+
 
 class _ByName(Mapping[str, Command]):
     def __getitem__(self, name: str) -> Command:
@@ -64,15 +77,15 @@ class _ByName(Mapping[str, Command]):
 
 
 @cache
-def _require_room(address_space: int) -> None:
-    require_address_space(address_space)
+def _require_room() -> None:
+    require_address_space(LEAST_ADDRESS_SPACE)
     require_threads()
 
 
 @cache
 def _command(name: str) -> Command:
     place = _PLACES[name]
-    _require_room(ADDRESS_SPACE_OF_JOBS if place.works else LEAST_ADDRESS_SPACE)
+    _require_room()
     module = import_module(f"bec_orch.cli.{place.module}")
     holder = typer.Typer()
     if place.example is None:

@@ -41,7 +41,8 @@ from bec_orch.logging_setup import hide
 MEBIBYTE = 2**20
 _HEARTBEAT_SECONDS = 15.0
 # Outlives the folder of the embedded database, which may be removed: its successor goes on for it.
-_IDENTITY = "identity"
+IDENTITY = "identity"
+"""The file in the home that keeps the identity of the embedded database."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ def open_parts(settings: Settings, application: str = COMMAND) -> Iterator[Parts
 def _bring_up(settings: Settings, database: Database) -> None:
     if settings.sql_host is None:
         migrate(database)
-        keep_identity(database, settings.home / _IDENTITY)
+        keep_identity(database, settings.home / IDENTITY)
     else:
         require_schema(database)
 

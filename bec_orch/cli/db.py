@@ -5,11 +5,11 @@ from uuid import UUID
 
 import typer
 
-from bec_orch.cli.composition import open_database
+from bec_orch.cli.composition import IDENTITY, open_database
 from bec_orch.cli.console import print_json, print_record, say
 from bec_orch.cli.invocation import invocation
 from bec_orch.cli.options import Json
-from bec_orch.io.postgres.identity import identity_of, take_identity
+from bec_orch.io.postgres.identity import identity_of, note_identity, take_identity
 from bec_orch.io.postgres.migrate import migrate, renew_statistics, schema_status
 
 app = typer.Typer(help="Make and check the tables of the database.")
@@ -26,11 +26,14 @@ def init(
     as_json: Json = False,
 ) -> None:
     """Bring the database's schema up to this version of the program, and renew its statistics."""
-    with open_database(invocation(ctx).settings) as database:
+    settings = invocation(ctx).settings
+    with open_database(settings) as database:
         applied = [f"{step.version:04} {step.name}" for step in migrate(database)]
         renew_statistics(database)
         if identity:
             take_identity(database, identity)
+            if settings.sql_host is None:
+                note_identity(database, settings.home / IDENTITY)
         own = identity_of(database)
     if as_json:
         print_json({"applied": applied, "identity": own})

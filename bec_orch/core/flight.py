@@ -76,14 +76,15 @@ class FlightRecorder:
         # Under another name until it is locked: nobody takes it for one that was left.
         fresh = self._path.with_suffix(".new")
         with open(fresh, "xb+", buffering=0, opener=for_its_owner) as file:
-            try_lock(file)
+            # The lock is one of all copies of the descriptor: this one holds it for as long as the process lives.
+            self._file = os.dup(file.fileno())
             try:
+                try_lock(file)
                 require_exclusion(fresh)
-                # The lock is one of all copies of the descriptor: this one holds it for as long as the process lives.
-                self._file = os.dup(file.fileno())
                 self._write()
                 fresh.rename(self._path)
             except BaseException:
+                os.close(self._file)
                 fresh.unlink()
                 raise
 

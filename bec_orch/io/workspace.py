@@ -59,11 +59,11 @@ class WorkspaceLock:
             if not try_lock(file):
                 raise self._busy(file)
             require_exclusion(self._folder / LOCK_FILE)
+            self._refuse_foreign(file)
             if os.geteuid() == 0:
                 # So that who owns the folder can take the lock again when root is gone.
                 owner = self._folder.stat()
                 os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
-            self._refuse_foreign(file)
             file.truncate(0)
             file.write(f"{os.getpid()}\n".encode())
 

@@ -68,6 +68,7 @@ def test_a_database_goes_on_for_one_that_was_lost(bec: Bec, tmp_path: Path, resu
     ok(bec(*first, "run", "toy", scans))
     identity = ok(bec(*first, "db", "status", "--json")).json["identity"]
     assert ok(bec(*second, "db", "init", "--identity", identity, "--json")).json["identity"] == identity
+    assert (tmp_path / "second" / "identity").read_text() == f"{identity}\n"
     before = files(results)
     assert bec(*second, "run", "toy", scans).code == 0
     assert files(results) == before

@@ -6,7 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from bec_orch.cli import commands
+from bec_orch.cli.program import app
+from bec_orch.cli.surroundings import ADDRESS_SPACE_OF_JOBS
 from tests.acceptance.conftest import ROOT, WAIT, Bec, Ended, write_scans
 from tests.commands import COMMANDS
 
@@ -80,3 +84,13 @@ def test_an_address_space_in_which_no_job_can_run_is_told_before_it_begins(
     ended = limited(resource.RLIMIT_AS, 1024 * 2**20, "run", "toy", str(scans), "--out", str(tmp_path / "out"))
     assert ended.code == 2
     assert "error E_ADDRESS_SPACE: " in ended.err
+
+
+def test_room_for_a_job_is_asked_of_commands_in_which_one_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(commands, "require_address_space", asked.append)
+    for line in (["--help"], ["jobs", "--help"]):
+        assert CliRunner().invoke(app, line).exit_code == 0
+    assert ADDRESS_SPACE_OF_JOBS not in asked
+    assert CliRunner().invoke(app, ["run", "--help"]).exit_code == 0
+    assert ADDRESS_SPACE_OF_JOBS in asked

@@ -75,6 +75,7 @@ LOADED = ("enqueue.create_incoming", "*incoming")
 JUDGED = (*LOADED, "enqueue.judge")
 GIVEN: dict[str, Any] = {
     "activities": "[]",
+    "adopt_foreign": False,
     "after": 0,
     "artefact_key": "k",
     "attempt": 1,
@@ -100,6 +101,7 @@ GIVEN: dict[str, Any] = {
     "host": "h",
     "i_id": None,
     "id": "w1",
+    "identity": UUID(int=1),
     "ids": list(range(1, PORTION)),
     "inputs": "{}",
     "instance_id": None,
@@ -141,6 +143,7 @@ GIVEN: dict[str, Any] = {
     "task_id": 30_001,
     "token": UUID(int=0),
     "type": "ocrv1",
+    "uid": UUID(int=0),
     "values": ["60000"],
     "version": "1",
     "versions": ["{}"] * (PORTION - 1),
@@ -190,6 +193,7 @@ ENQUEUEING = {
     "lock_tasks": JUDGED,
     "cancel_superseded": JUDGED,
     "force_unfinished": JUDGED,
+    "note_foreign": JUDGED,
     "add_tasks": JUDGED,
     "release_added": JUDGED,
     "count_added": JUDGED,
@@ -201,6 +205,7 @@ WITHOUT_PLAN = {
     "migrations": ("has_table", "lock", "create_table", "applied", "record", "analyze"),
     "session": ("limit",),
     "jobs": ("lock",),
+    "rights": ("owner", "connected", "powers", "rights", "columns"),
     "tasks": ("limit_lock_wait", "try_maintenance_lock", "now"),
 }
 
@@ -267,7 +272,7 @@ def before(connection: psycopg.Connection[Any], word: str, given: dict[str, Any]
         return
     with connection.cursor() as cursor, cursor.copy(statements("enqueue")["copy_incoming"]) as copy:
         for w_id, i_id in zip(given["w_ids"], given["i_ids"], strict=True):
-            copy.write_row((w_id, i_id, SOURCE, None))
+            copy.write_row((w_id, i_id, SOURCE, None, None))
     connection.execute(statements("enqueue")["analyze_incoming"])
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from bec_orch.core.models import AttemptOutcome
-from bec_orch.errors import TerminalError
+from bec_orch.errors import StorageError, TerminalError
 from bec_orch.io.artefacts import removal
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.artefacts.names import attempt_key
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.identity import owner_of
+from bec_orch.io.stores.objects import PROBE
 from bec_orch.orch.audit.audit import Auditor
 from bec_orch.orch.audit.repairs import Repairer
 from bec_orch.orch.audit.values import Report
@@ -138,3 +139,14 @@ def test_a_store_that_lets_nothing_go_will_do(s3: S3) -> None:
     refuse(s3, "POST")
     finding = check_writable("destination", s3.objects())
     assert (finding.level, "lets nothing be deleted" in finding.message) == (Level.WARN, True)
+
+
+def test_a_store_that_holds_only_what_we_tried_it_with_is_empty(s3: S3) -> None:
+    refuse(s3, "DELETE")
+    refuse(s3, "POST")
+    objects = s3.objects()
+    check_writable("destination", objects)
+    assert [entry.key.startswith(PROBE) for entry in objects.walk("")] == [True]
+    with pytest.raises(StorageError) as caught:
+        objects.check_there()
+    assert caught.value.code == "E_STORAGE_EMPTY"

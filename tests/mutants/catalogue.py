@@ -656,7 +656,7 @@ MUTANTS = (
     Mutant(
         "small-address-space",
         "an address space that is too small is told before libraries crash",
-        (Edit("cli/commands.py", "    require_address_space(address_space)\n", ""),),
+        (Edit("cli/commands.py", "    require_address_space(LEAST_ADDRESS_SPACE)\n", ""),),
         ("tests/acceptance/test_cli_limits.py::test_a_small_address_space_is_told_before_libraries_crash",),
     ),
     Mutant(

@@ -58,3 +58,15 @@ def test_a_file_of_somebody_else_with_the_name_of_the_lock_is_left_as_it_is(tmp_
         pass
     assert caught.value.code == "E_WORKSPACE"
     assert (tmp_path / LOCK_FILE).read_text() == "my notes on runs"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_root_gives_no_file_of_somebody_else_to_the_owner_of_the_folder(tmp_path: Path) -> None:
+    folder, secret = tmp_path / "folder", tmp_path / "secret"
+    folder.mkdir()
+    os.chown(folder, 65534, 65534)
+    secret.write_text("root's own")
+    (folder / LOCK_FILE).hardlink_to(secret)
+    with pytest.raises(UsageError), WorkspaceLock(folder):
+        pass
+    assert secret.stat().st_uid == 0

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psycopg
 
+from bec_orch.core.wording import clause, said
 from bec_orch.errors import DatabaseRefused
 from bec_orch.io.postgres.address import SOCKET, Address
 from bec_orch.io.postgres.connection import conninfo_of
@@ -80,7 +81,7 @@ class Access:
         try:
             connection = psycopg.connect(to, autocommit=True, connect_timeout=_CONNECT_SECONDS)
         except psycopg.OperationalError as error:
-            self._why = str(error).strip().splitlines()[-1].rstrip(".")
+            self._why = clause("".join(str(error).strip().splitlines()[-1:])) or said(error)
             return None
         with database_errors("open the embedded database"), connection:
             read, made = connection.execute(_LOOK, (DATABASE,)).fetchone() or ("", False)

@@ -19,7 +19,10 @@ DISK_FULL = "E_DB_DISK_FULL"
 
 _AUTH = ("E_DB_AUTH", "Check BEC_SQL_USER, BEC_SQL_PASSWORD and the server's pg_hba.conf.")
 _MISSING = ("E_DB_MISSING", "Create the database, or check BEC_SQL_DATABASE.")
-_RIGHTS = ("E_DB_RIGHTS", "Give the database user its rights; deploy/worker-grants.sql has those of workers.")
+_RIGHTS = (
+    "E_DB_RIGHTS",
+    "Give the database user its rights; deploy/worker-grants.sql and worker-grants-queue.sql have those of workers.",
+)
 _TOO_SLOW = (
     "It ended at its time-out, or somebody canceled it, and is undone. Run it again; if that does not help, run "
     "`bec db init`, which renews the database's statistics."

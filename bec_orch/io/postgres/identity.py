@@ -49,8 +49,17 @@ def keep_identity(database: Database, file: Path) -> None:
     kept = _read(file)
     if kept:
         _take(database, kept)
+    note_identity(database, file)
+
+
+def note_identity(database: Database, file: Path) -> None:
+    """Write the identity that a database has now into the file beside it.
+
+    Raises:
+        DiskFullError, StorageError: the file cannot be read or written.
+    """
     own = identity_of(database)
-    if str(kept) != own:
+    if str(_read(file)) != own:
         _write(file, own)
 
 

@@ -13,7 +13,10 @@ from bec_orch.errors import DatabaseRefused
 from bec_orch.io.postgres.database import WORKER, Database, first, rows
 from bec_orch.io.postgres.sql_files import statements
 
-GRANTS = "Run deploy/worker-grants.sql as the owner of the tables: docs/operating.md tells how."
+GRANTS = (
+    "Run deploy/worker-grants.sql as the owner of the tables, and deploy/worker-grants-queue.sql after it where "
+    "BEC_QUEUE is pg: docs/operating.md tells how."
+)
 
 _ALL = "*"
 # By table and privilege: the columns, or all of them; none for a privilege that knows no columns.

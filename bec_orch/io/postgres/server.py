@@ -19,6 +19,7 @@ from typing import IO
 
 import psutil
 
+from bec_orch.core.wording import clause
 from bec_orch.errors import BecError, DatabaseError
 from bec_orch.io.postgres import keeper
 from bec_orch.io.postgres.address import SOCKET
@@ -121,7 +122,7 @@ class Server:
             file.seek(said_before)
             lines = file.read().decode(errors="replace").splitlines()
         fatal = [line for line in lines if "FATAL:" in line or "PANIC:" in line] or lines[-1:] or ["it says nothing"]
-        sentence = f"The embedded PostgreSQL in {self._root} does not start: {fatal[-1].split(':  ')[-1]}."
+        sentence = f"The embedded PostgreSQL in {self._root} does not start: {clause(fatal[-1].split(':  ')[-1])}."
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         if most != resource.RLIM_INFINITY and most < _FEW_FILES:
             hint = f"Only {most} files may be open at once here: raise that to 1024 or more (`ulimit -n`)."

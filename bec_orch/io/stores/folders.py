@@ -20,7 +20,7 @@ from obstore.store import LocalStore
 
 from bec_orch.errors import NameUnsafeError
 from bec_orch.io.stores.errors import empty_store, missing_store, replaced_store, told
-from bec_orch.io.stores.objects import Blob, Entry, Listing, Objects, Retries
+from bec_orch.io.stores.objects import PROBE, Blob, Entry, Listing, Objects, Retries
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -61,9 +61,9 @@ class _Root:
         return True
 
     def is_empty(self) -> bool:
-        """Tell whether there is nothing in it."""
+        """Tell whether there is nothing in it that we did not write to try it."""
         with os.scandir(self.path) as found:
-            return next(found, None) is None
+            return all(entry.name.startswith(PROBE) for entry in found)
 
     def _identify(self) -> tuple[int, int]:
         stat = os.stat(f"{self.path}/")  # noqa: PTH116  (the slash, which a Path drops, refuses a file)

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_PROBE = ".bec-probe"
+PROBE = ".bec-probe"
+"""How the names of the objects begin that only show whether a store can be written."""
 
 # S3 lists so many objects at once.
 _PAGE = 1000
@@ -275,7 +276,9 @@ class Objects:
         Raises:
             StorageError: it is away (E_STORAGE_MISSING), or empty as a mount point without its disk (E_STORAGE_EMPTY).
         """
-        if not self._retried(functools.partial(self._page, "", None)):
+        found = self._retried(functools.partial(self._page, "", None))
+        # A store that keeps everything keeps what we tried it with, too.
+        if len(found) < _PAGE and all(entry.key.startswith(PROBE) for entry in found):
             raise empty_store(self.url)
 
     def is_link(self, key: str) -> bool:  # noqa: ARG002  (only folders have links)
@@ -291,7 +294,7 @@ class Objects:
         Raises:
             StorageError, DiskFullError: one of the others cannot be done.
         """
-        key = f"{_PROBE}-{uuid.uuid4().hex}"
+        key = f"{PROBE}-{uuid.uuid4().hex}"
         self.create(key, b"")
         self.read(key)
         self.list("")
@@ -309,7 +312,7 @@ class Objects:
         Raises:
             StorageError: the store is not there, or does not let us read.
         """
-        self.read(_PROBE, limit=0)
+        self.read(PROBE, limit=0)
 
     def _etag(self, meta: "ObjectMeta") -> str:
         return meta["e_tag"] or f'"{meta["last_modified"].timestamp():.6f}-{meta["size"]}"'

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bec_orch.core.shortages import shortage_of
 from bec_orch.core.wording import said
 from bec_orch.errors import PageError, RetryableError
 from bec_orch.jobs.decoders.memory import SharedPage
@@ -50,7 +51,7 @@ class DecoderProcess:
         seconds: how long one page may take.
 
     Raises:
-        RetryableError: E_DECODER_START, the system has no room for another process.
+        RetryableError: no other process can be started (E_DECODER_START, or what this machine is short of).
     """
 
     def __init__(self, program: Sequence[str], seconds: float) -> None:
@@ -142,7 +143,8 @@ def _start(program: Sequence[str], *files: int) -> "subprocess.Popen[bytes]":
             env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OPENBLAS_NUM_THREADS": "1"},
         )
     except OSError as error:
-        raise _not_started(f"A decoder process could not be started: {said(error)}") from error
+        fault = _not_started(f"A decoder process could not be started: {said(error)}")
+        raise shortage_of(error) or fault from error
 
 
 def _not_started(what: str) -> RetryableError:

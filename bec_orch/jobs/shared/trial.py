@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bec_orch.core.shortages import shortage_of
 from bec_orch.core.wording import said
 from bec_orch.errors import ConfigError, RetryableError
 
@@ -39,7 +40,7 @@ def try_model(program: str, model: str, path: Path, request: Mapping[str, Any]) 
 
     Raises:
         ConfigError: it cannot be used, and why (E_MODEL_INVALID, or what the child says).
-        RetryableError: no process can be started (E_MODEL_TRIAL).
+        RetryableError: no process can be started (E_MODEL_TRIAL, or that of what this machine is short of).
     """
     try:
         with tempfile.TemporaryDirectory(prefix="model-") as nothing:
@@ -48,7 +49,7 @@ def try_model(program: str, model: str, path: Path, request: Mapping[str, Any]) 
     except subprocess.TimeoutExpired as error:
         raise _refused(model, f"was not ready in {SECONDS:g} s") from error
     except OSError as error:
-        raise RetryableError(
+        raise shortage_of(error) or RetryableError(
             f"{model} could not be tried: {said(error)}.",
             code="E_MODEL_TRIAL",
             hint="See whether memory and processes are left.",

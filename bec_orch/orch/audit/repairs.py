@@ -98,16 +98,21 @@ class Repairer:
 
     def _reopen(self, violation: Violation) -> bool:
         self._artefacts.check_there()
+        return self._reopen_tasks(violation)
+
+    def _reopen_tasks(self, violation: Violation) -> bool:
         for task_id in violation.task_ids:
             self._store.reopen(task_id, f"{violation.invariant.code}: {violation.message}")
         return bool(violation.task_ids)
 
     def _retract(self, violation: Violation) -> bool:
         location = violation.location
+        self._artefacts.check_there()
         if location is None or not self._artefacts.retract(location, violation.etag):
             return False
         log.warning("audit.retracted", extra={"prefix": location.prefix, "why": violation.message})
-        self._reopen(violation)
+        # The store was there; that it holds nothing after this is our doing.
+        self._reopen_tasks(violation)
         return True
 
     def _enqueue(self, violation: Violation) -> bool:

@@ -9,9 +9,10 @@ from uuid import UUID
 
 import pytest
 
+from bec_orch.core import flight
 from bec_orch.core.flight import Flight, FlightRecorder, left_records
 from bec_orch.core.models import Claim, Job, Page, VolumeRef
-from bec_orch.errors import DatabaseRefused
+from bec_orch.errors import ConfigError, DatabaseRefused
 
 TOKEN = UUID(int=7)
 CLAIM = Claim(
@@ -100,3 +101,15 @@ def test_a_record_that_makes_no_sense_names_nothing(tmp_path: Path, data: bytes)
     (tmp_path / "flight-1-x.json").write_bytes(data)
     (left,) = left_records(tmp_path)
     assert left.flights == ()
+
+
+def test_a_record_that_cannot_be_locked_is_not_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> None:
+        raise ConfigError(f"The disk of {path} has no locks.", code="E_NO_LOCKS")
+
+    monkeypatch.setattr(flight, "require_exclusion", refuse)
+    before = sum(1 for _ in Path("/dev/fd").iterdir())
+    with pytest.raises(ConfigError):
+        FlightRecorder(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    assert sum(1 for _ in Path("/dev/fd").iterdir()) == before
