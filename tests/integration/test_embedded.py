@@ -26,6 +26,13 @@ from bec_orch.io.postgres.programs import PgPrograms
 from tests.postmasters import answers, ask, end, first_line, kill, note_of_a_crash, postmaster, start_user
 
 
+@pytest.fixture
+def shallow() -> Iterator[Path]:
+    """A folder for temporary files; `tmp_path` may itself be too deep for a socket."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
 class TestLife:
     def test_makes_a_cluster_and_starts_in_it(self) -> None:
         with tempfile.TemporaryDirectory(prefix="bec home ཀ ") as folder:
@@ -72,11 +79,9 @@ class TestLife:
         assert not answers(conninfo)
 
     def test_deep_folder_is_reached_through_a_link_of_ones_own(
-        self, cluster: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, cluster: Path, tmp_path: Path, shallow: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        temporary = tmp_path / "t"
-        temporary.mkdir()
-        monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+        monkeypatch.setattr(tempfile, "tempdir", str(shallow))
         home = tmp_path / ("deep" * 30)
         home.mkdir()
         subprocess.run(["cp", "-a", f"{cluster}/.", str(home)], check=True)  # noqa: S607
@@ -86,7 +91,7 @@ class TestLife:
             assert [link.resolve() for link in links] == [home / "pg" / "run"] * 2
             assert links[0] != links[1]
             assert all(link.parent.stat().st_mode & 0o777 == 0o700 for link in links)
-        assert not list(temporary.iterdir())
+        assert not list(shallow.iterdir())
 
     def test_link_that_was_cleared_away_is_made_again(
         self, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -327,7 +332,7 @@ class TestPrograms:
         (tmp_path / "file").touch()
         with (
             programs.reaching(tmp_path) as (path, opened),
-            pytest.raises(DatabaseError, match=r"error: .* exists but is not empty$"),
+            pytest.raises(DatabaseError, match=r"error: .* exists but is not empty\.$"),
         ):
             programs.run("initdb", "-D", path, pass_fds=opened)
 

@@ -26,6 +26,12 @@ from tests.unit.core.test_flight import CLAIM
 NEVER_TOLD = 7
 
 
+@pytest.fixture(autouse=True)
+def _kept_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A supervisor changes the environment of its process, which here is that of other tests, too."""
+    monkeypatch.setenv("PYTHONSAFEPATH", "")
+
+
 def sleep(_settings: Settings) -> tuple[WorkerReport, int]:
     time.sleep(20)
     return WorkerReport(), NEVER_TOLD
@@ -82,7 +88,7 @@ def test_no_process_runs_code_that_lies_in_the_current_folder(
     here.mkdir()
     for name in ("multiprocessing", "random", "json", "typing", "bec_orch"):
         (here / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').write({name!r})\nraise SystemExit(3)\n")
-    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    monkeypatch.delenv("PYTHONSAFEPATH")
     monkeypatch.chdir(here)
 
     assert Supervisor(Settings(home=tmp_path), database, end_at_once, 1, "Stopping.").run() == 0
