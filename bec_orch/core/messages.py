@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from bec_orch.core.models import TaskMessage, VolumeRef
-from bec_orch.core.names import is_plain
+from bec_orch.core.names import is_plain, printable
 from bec_orch.errors import TerminalError
 
 # SQS takes 256 KiB; ours are about 150 bytes.
@@ -19,7 +19,9 @@ def parse_message(body: str, job: str, default_source: str) -> VolumeRef:
     """
     message = _task_message(_json_object(body))
     if message.job is not None and message.job != job:
-        raise TerminalError(f"The message is for the job '{message.job[:80]}', not for '{job}'.", code="E_MESSAGE_JOB")
+        raise TerminalError(
+            f"The message is for the job {printable(message.job)}, not for '{job}'.", code="E_MESSAGE_JOB"
+        )
     if message.source and not is_plain(message.source):
         raise TerminalError("The message's source holds a control character.", code="E_MESSAGE_FIELDS")
     return VolumeRef(message.w_id, message.i_id, message.source or default_source)

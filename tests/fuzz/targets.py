@@ -134,15 +134,20 @@ def stored_parquet(data: bytes) -> tuple[StoredArtefacts, Success]:
 
 
 def assert_told(error: BecError) -> None:
-    """See that an error is one sentence with a code."""
+    """See that an error is one sentence with a code. It may name what the input holds, whatever that is."""
     assert error.code.startswith("E_")
-    assert is_sentence(error.message), error.message
+    assert is_line(error.message), error.message
+
+
+def is_line(message: str) -> bool:
+    """Tell whether a message is one printable line that ends with a full stop."""
+    return message.endswith(".") and message.isprintable() and len(message) <= MOST_LETTERS
 
 
 def is_sentence(message: str) -> bool:
     """Tell whether a message is one printable line with one full stop, and with nothing of the inside of a program."""
-    ends = message.endswith(".") and not message.endswith((". .", "..", "!.", "?.", ":.", ",."))
-    return ends and message.isprintable() and len(message) <= MOST_LETTERS and not INSIDE.search(message)
+    twice = message.endswith((". .", "..", "!.", "?.", ":.", ",."))
+    return is_line(message) and not twice and not INSIDE.search(message)
 
 
 @cache

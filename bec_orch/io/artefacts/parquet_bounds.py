@@ -29,6 +29,8 @@ MOST_TEXT_BYTES = 2**31
 _MOST_DICTIONARY_BYTES = 16 * 2**20
 _TAIL = 8
 _HEADER_BYTES = 64 * 1024
+_LENGTH = struct.Struct("<I")
+"""Stands before each text of a dictionary."""
 _DATA_PAGE, _DICTIONARY_PAGE, _DATA_PAGE_V2 = 0, 2, 3
 _DELTA_BYTE_ARRAY = 7
 """An encoding in which each text repeats the one before; nothing here writes it."""
@@ -143,9 +145,11 @@ def _longest_text(file: IO[bytes], page: _Page, compression: str) -> int:
         data = codec.decompress(data, page.size, asbytes=True)
     at = longest = 0
     while at < len(data):
-        (length,) = struct.unpack_from("<I", data, at)
+        if at + _LENGTH.size > len(data):
+            raise ValueError("a dictionary of it is cut")
+        (length,) = _LENGTH.unpack_from(data, at)
         longest = max(longest, length)
-        at += 4 + length
+        at += _LENGTH.size + length
     return longest
 
 
