@@ -301,12 +301,23 @@ class Archive:
         return SimpleNamespace(
             store=GatedStore("store", self.store, _database_away, _STORE),
             artefacts=Gated("artefacts", self.artefacts, _store_away, _ARTEFACTS, files),
-            queues=lambda job: Gated("queue", self.queues(job), _queue_away, _QUEUE),
+            queues=_GatedQueues(self.queues),
             sources=lambda name: Gated("source", self.sources(name), _store_away, _SOURCE),
         )
 
     def _lease(self, *args: Any, **kwargs: Any) -> Lease:
         return _WatchedLease(*args, clock=self.clock, **kwargs)
+
+
+class _GatedQueues:
+    """All queues; what is sent, received and removed passes gates, what operators do with a whole queue does not."""
+
+    def __init__(self, real: PgQueues) -> None:
+        self._real = real
+        self.admin = real.admin
+
+    def __call__(self, job: str) -> Any:
+        return Gated("queue", self._real(job), _queue_away, _QUEUE)
 
 
 class _Collected:

@@ -882,7 +882,7 @@ MUTANTS = (
     Mutant(
         "audit-redoes-in-an-empty-store",
         "an audit redoes nothing before the destination was seen to be there",
-        (Edit("orch/audit/repairs.py", "        self._artefacts.check_there()\n", ""),),
+        (Edit("orch/audit/repairs.py", "        self._artefacts.check_there()\n        return", "        return"),),
         (f"{AWAY}::TestDestination",),
     ),
     Mutant(

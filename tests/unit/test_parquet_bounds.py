@@ -114,7 +114,7 @@ def unknown_kind_of_page() -> bytes:
         (encrypted, "it is encrypted"),
         (footer_of_gigabytes, "its footer has 2147483648 bytes"),
         (long_metadata, "its footer has"),
-        (negative_size, "a number below zero"),
+        (negative_size, "a size or place in it is -28"),
         (unknown_kind_of_page, "is of the kind 63"),
     ],
 )

@@ -2,9 +2,11 @@
 
 A few bytes can stand for gigabytes: zeros under zstd, a run length of two thousand million, a dictionary whose one long
 text is named a million times. The footer says how large all is, and may lie; pyarrow allocates what the headers of the
-pages say. So these headers are read first: a small struct in Thrift's compact form before each page.
+pages say. So these headers are read first: a small struct in Thrift's compact form before each page. Where
+the pages are is read from the footer in the same way: pyarrow, asked for that, ends the process where it is damaged.
 """
 
+import io
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,6 +36,13 @@ _LENGTH = struct.Struct("<I")
 _DATA_PAGE, _DICTIONARY_PAGE, _DATA_PAGE_V2 = 0, 2, 3
 _DELTA_BYTE_ARRAY = 7
 """An encoding in which each text repeats the one before; nothing here writes it."""
+_TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _STRUCT = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12
+"""Kinds of fields in Thrift's compact form."""
+_MOST = {_I32: 2**31 - 1, _I64: 2**63 - 1}
+_MOST_FIELDS = 2**15 - 1
+_MOST_STRUCTS = 2**18
+_CODECS = {1: "snappy", 2: "gzip", 4: "brotli", 5: "lz4_raw", 6: "zstd", 7: "lz4_raw"}
+"""Compression by its number in parquet.thrift; 0 is none."""
 _DETAILS = {_DATA_PAGE: (5, 2), _DICTIONARY_PAGE: (7, 2), _DATA_PAGE_V2: (8, 4)}
 """Where a page's header tells of its values, by kind: the field, and in it that of the encoding; the first counts."""
 
@@ -65,11 +74,11 @@ def check_sizes(parquet: pq.ParquetFile, file: IO[bytes], columns: Sequence[str]
         raise ValueError(f"it has {found.num_columns} columns in {found.num_row_groups} groups")
     if not 0 <= found.num_rows <= MOST_ROWS:
         raise ValueError(f"it has {found.num_rows} rows")
+    schema = [parquet.schema.column(place) for place in range(found.num_columns)]
     seen = 0
-    for number in range(found.num_row_groups):
-        group = found.row_group(number)
-        chunks = (group.column(place) for place in range(found.num_columns))
-        wanted = (chunk for chunk in chunks if columns is None or chunk.path_in_schema.split(".")[0] in columns)
+    for number, group in enumerate(_row_groups(file)):
+        chunks = (_chunk(one, leaf.path, leaf.physical_type) for one, leaf in zip(group, schema, strict=True))
+        wanted = (chunk for chunk in chunks if columns is None or chunk.path.split(".")[0] in columns)
         size = values = 0
         for page in chain.from_iterable(_pages(file, chunk) for chunk in wanted):
             seen += 1
@@ -83,6 +92,39 @@ def check_sizes(parquet: pq.ParquetFile, file: IO[bytes], columns: Sequence[str]
                 raise ValueError(f"it has more than {MOST_PAGES} pages")
 
 
+_Fields = Mapping[tuple[int, int], Any]
+"""A struct of Thrift's: what a field is, is told by its number and kind, and one of another kind is not that field."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """The pages of one column in one row group: where they begin and end."""
+
+    path: str
+    physical_type: str
+    codec: int
+    start: int
+    end: int
+
+
+def _row_groups(file: IO[bytes]) -> Iterator[Sequence[_Fields]]:
+    """Give the column chunks of each row group, as the footer has them (FileMetaData of parquet.thrift)."""
+    end = file.seek(-_TAIL, io.SEEK_END)
+    length = int.from_bytes(file.read(4), "little")
+    file.seek(end - length)
+    for group in _Thrift(file.read(length)).struct()[4, _LIST]:
+        yield group[1, _LIST]
+
+
+def _chunk(fields: _Fields, path: str, physical_type: str) -> _Chunk:
+    found = fields[3, _STRUCT]
+    start = _number(found, 9, _I64)
+    dictionary = _number(found, 11, _I64) if (11, _I64) in found else 0
+    if 0 < dictionary < start:
+        start = dictionary
+    return _Chunk(path, physical_type, _number(found, 4), start, start + _number(found, 7, _I64))
+
+
 @dataclass(frozen=True, slots=True)
 class _Page:
     """A page by its header: where its bytes begin, and how many they are, packed and inflated."""
@@ -94,55 +136,51 @@ class _Page:
     values: int
 
 
-def _pages(file: IO[bytes], chunk: pq.ColumnChunkMetaData) -> Iterator[_Page]:
+def _pages(file: IO[bytes], chunk: _Chunk) -> Iterator[_Page]:
     """Give the pages of a column chunk, each once it was found to be bearable."""
-    at = chunk.dictionary_page_offset if chunk.has_dictionary_page else chunk.data_page_offset
-    end = at + chunk.total_compressed_size
+    at = chunk.start
     longest = 0
     values = 0
-    while at < end:
+    while at < chunk.end:
         page = _page(file, at)
         if page.kind == _DICTIONARY_PAGE and chunk.physical_type == "BYTE_ARRAY":
-            longest = _longest_text(file, page, chunk.compression)
+            longest = _longest_text(file, page, chunk.codec)
         elif page.kind != _DICTIONARY_PAGE:
             values += page.values
         if values * longest > MOST_TEXT_BYTES:
-            raise ValueError(f"the texts of its column {chunk.path_in_schema} take more than {MOST_TEXT_BYTES} bytes")
+            raise ValueError(f"the texts of its column {chunk.path} take more than {MOST_TEXT_BYTES} bytes")
         yield page
         at = page.start + page.packed
 
 
 def _page(file: IO[bytes], at: int) -> _Page:
     file.seek(at)
-    header = _Header(file.read(_HEADER_BYTES))
+    header = _Thrift(file.read(_HEADER_BYTES))
     fields = header.struct()
     kind, size, packed = (_number(fields, number) for number in (1, 2, 3))
     if kind not in _DETAILS:
         raise ValueError(f"a page of it is of the kind {kind}")
     field, encoding = _DETAILS[kind]
-    details = fields[field]
-    if not isinstance(details, dict):
-        raise ValueError("the header of a page does not tell of its values")  # noqa: TRY004  (it is the file's fault)
-    if details.get(encoding) == _DELTA_BYTE_ARRAY:
+    details = fields[field, _STRUCT]
+    if details.get((encoding, _I32)) == _DELTA_BYTE_ARRAY:
         raise ValueError("it has texts that repeat each other (DELTA_BYTE_ARRAY)")
     return _Page(kind, at + header.at, packed, size, _number(details, 1))
 
 
-def _number(fields: Mapping[int, Any], number: int) -> int:
-    found = fields[number]
-    if type(found) is not int or found < 0:
-        raise ValueError("the header of a page has a number below zero, or none")
-    return found
+def _number(fields: _Fields, number: int, kind: int = _I32) -> int:
+    found = fields[number, kind]
+    if not 0 <= found <= _MOST[kind]:
+        raise ValueError(f"a size or place in it is {found}")
+    return int(found)
 
 
-def _longest_text(file: IO[bytes], page: _Page, compression: str) -> int:
+def _longest_text(file: IO[bytes], page: _Page, codec: int) -> int:
     if page.size > _MOST_DICTIONARY_BYTES or page.packed > _MOST_DICTIONARY_BYTES:
         raise ValueError(f"it has a dictionary of {page.size} bytes")
     file.seek(page.start)
     data = file.read(page.packed)
-    if compression != "UNCOMPRESSED":
-        codec = pa.Codec({"LZ4": "lz4_raw"}.get(compression, compression.lower()))
-        data = codec.decompress(data, page.size, asbytes=True)
+    if codec:
+        data = pa.Codec(_CODECS[codec]).decompress(data, page.size, asbytes=True)
     at = longest = 0
     while at < len(data):
         if at + _LENGTH.size > len(data):
@@ -153,40 +191,61 @@ def _longest_text(file: IO[bytes], page: _Page, compression: str) -> int:
     return longest
 
 
-class _Header:
-    """Reads a struct in Thrift's compact form, as far as headers of pages have it.
+class _Thrift:
+    """Reads structs in Thrift's compact form, as far as Parquet has them.
 
     Attributes:
         at: bytes read so far.
     """
 
-    _TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _STRUCT = 1, 2, 3, 4, 5, 6, 7, 8, 12
-
     def __init__(self, data: bytes) -> None:
         self._data = data
+        self._structs = 0
         self.at = 0
 
-    def struct(self) -> dict[int, Any]:
-        """Read the fields of a struct, by their numbers."""
-        fields: dict[int, Any] = {}
+    def struct(self) -> dict[tuple[int, int], Any]:
+        """Read the fields of a struct, by number and kind. Texts, and lists of other things than structs, are None."""
+        self._structs += 1
+        if self._structs > _MOST_STRUCTS:
+            raise ValueError(f"its footer has more than {_MOST_STRUCTS} parts")
+        fields: dict[tuple[int, int], Any] = {}
         number = 0
         while head := self._next():
             number = number + (head >> 4) if head >> 4 else self._signed()
-            fields[number] = self._value(head & 15)
+            kind = head & 15
+            if (number, kind) in fields or not 0 <= number <= _MOST_FIELDS:
+                raise ValueError("a part of its footer, or the header of a page, is no struct of Parquet")
+            fields[number, kind] = self._value(kind)
         return fields
 
     def _value(self, kind: int) -> Any:
-        if kind in {self._TRUE, self._FALSE}:
-            return kind == self._TRUE
-        if kind in {self._I16, self._I32, self._I64}:
+        if kind in {_TRUE, _FALSE}:
+            return kind == _TRUE
+        if kind in {_I16, _I32, _I64}:
             return self._signed()
-        if kind == self._STRUCT:
+        if kind == _STRUCT:
             return self.struct()
-        skipped = {self._BYTE: 1, self._DOUBLE: 8}.get(kind)
-        if skipped is None and kind != self._BINARY:
-            raise ValueError(f"the header of a page has a field of the kind {kind}")
-        length = self._number() if skipped is None else skipped
+        if kind in {_LIST, _SET}:
+            return self._list()
+        skipped = {_BYTE: 1, _DOUBLE: 8}.get(kind)
+        if skipped is None and kind != _BINARY:
+            raise ValueError(f"a part of its footer, or the header of a page, has a field of the kind {kind}")
+        length = self._unsigned() if skipped is None else skipped
         self.at += length
+        return None
+
+    def _list(self) -> list[Any] | None:
+        head = self._next()
+        length, kind = head >> 4, head & 15
+        if length == 15:  # noqa: PLR2004  (as many as fit, so that the number follows)
+            length = self._unsigned()
+        if length > len(self._data) - self.at:
+            raise ValueError("a list of its footer is cut")
+        if kind == _STRUCT:
+            return [self.struct() for _ in range(length)]
+        for _ in range(length):
+            # In a list each truth value takes a byte.
+            self._value(_BYTE if kind in {_TRUE, _FALSE} else kind)
         return None
 
     def _next(self) -> int:
@@ -194,15 +253,15 @@ class _Header:
         self.at += 1
         return byte
 
-    def _number(self) -> int:
+    def _unsigned(self) -> int:
         found = 0
         for shift in range(0, 70, 7):
             byte = self._next()
             found |= (byte & 127) << shift
             if byte < 128:  # noqa: PLR2004  (the bit that says that more follow)
                 return found
-        raise ValueError("the header of a page has a number of more than 64 bits")
+        raise ValueError("a number of it has more than 64 bits")
 
     def _signed(self) -> int:
-        found = self._number()
+        found = self._unsigned()
         return (found >> 1) ^ -(found & 1)

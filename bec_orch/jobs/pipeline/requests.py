@@ -122,10 +122,14 @@ class InFlight(Generic[ItemT, OutputT]):
 
 
 def _after_busy(busy: ServerBusy) -> float:
-    return _FIRST_PAUSE + random.random() if busy.retry_after is None else busy.retry_after  # noqa: S311  # nosec B311
+    return _FIRST_PAUSE + _jitter() if busy.retry_after is None else busy.retry_after
 
 
 def _after_failure(failures: int) -> float:
     """Back off exponentially, with jitter, so that the requests of many workers do not come back at the same moment."""
     longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** (failures - 1))
-    return longest * (0.5 + random.random() / 2)  # noqa: S311  # nosec B311
+    return longest * (0.5 + _jitter() / 2)
+
+
+def _jitter() -> float:
+    return random.random()  # nosec B311  # noqa: S311  (nothing secret hangs on it)
