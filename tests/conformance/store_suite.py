@@ -143,7 +143,7 @@ class StoreSuite:
         assert (rows[7]["ok"], rows[7]["error_type"], rows[7]["error_message"]) == (
             False,
             "E_IMAGE_CORRUPT",
-            "E_IMAGE_CORRUPT ?",
+            "E_IMAGE_CORRUPT \\ud800",
         )
         assert (rows[8]["ok"], rows[8]["width"], rows[8]["error_stage"], rows[8]["skipped"]) == (True, 8, None, False)
 
