@@ -112,8 +112,15 @@ def _row_groups(file: IO[bytes]) -> Iterator[Sequence[_Fields]]:
     end = file.seek(-_TAIL, io.SEEK_END)
     length = int.from_bytes(file.read(4), "little")
     file.seek(end - length)
-    for group in _Thrift(file.read(length)).struct()[4, _LIST]:
-        yield group[1, _LIST]
+    for group in _parts(_Thrift(file.read(length)).struct(), 4):
+        yield _parts(group, 1)
+
+
+def _parts(fields: _Fields, number: int) -> Sequence[_Fields]:
+    found: Sequence[_Fields] | None = fields[number, _LIST]
+    if found is None:
+        raise ValueError("a list of its footer holds something else than Parquet has there")
+    return found
 
 
 def _chunk(fields: _Fields, path: str, physical_type: str) -> _Chunk:
@@ -241,7 +248,7 @@ class _Thrift:
             length = self._unsigned()
         if length > len(self._data) - self.at:
             raise ValueError("a list of its footer is cut")
-        if kind == _STRUCT:
+        if kind == _STRUCT or length == 0:
             return [self.struct() for _ in range(length)]
         for _ in range(length):
             # In a list each truth value takes a byte.
