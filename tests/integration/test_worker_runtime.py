@@ -277,7 +277,7 @@ def test_an_unforeseen_exception_is_recorded_with_its_type(world: World) -> None
         failed = connection.execute(
             b"SELECT code, stage, message, charged FROM task_attempts WHERE attempt = 1"
         ).fetchone()
-    assert failed == {"code": "E_UNEXPECTED", "stage": "run", "message": "ZeroDivisionError: oops", "charged": True}
+    assert failed == {"code": "E_UNEXPECTED", "stage": "run", "message": "ZeroDivisionError: oops.", "charged": True}
 
 
 def test_a_worker_gives_up_on_a_task_that_it_cannot_do_but_does_not_end_it(world: World) -> None:
