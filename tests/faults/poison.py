@@ -53,7 +53,7 @@ def _hundreds(scene: Scene) -> None:
     gone = Expected("terminal_failed", code="E_MANIFEST_MISSING")
     scene.expected.update({f"I1{number:03}": gone for number in range(_HUNDREDS)})
     scene.enqueue()
-    worker = scene.worker("--until-empty", "--json")
+    worker = scene.worker("--until-empty", "--json", BEC_BLACK_HOLE_GUARD="1000")
     scene.promise(worker.wait(_LONG) == 1, "a worker did not end after hundreds of failed tasks")
     scene.promise(f'"failed": {_HUNDREDS}' in worker.log(), "a worker does not tell how many tasks failed")
 
