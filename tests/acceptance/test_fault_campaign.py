@@ -1,6 +1,5 @@
 """The short fault campaign: seeded, on both back-ends; `make faults` runs the whole one."""
 
-import os
 import subprocess
 import sys
 
@@ -16,8 +15,5 @@ SEED = 20
 def test_nothing_is_lost_and_nothing_is_done_twice(backend: str) -> None:
     options = ("--short", f"--backend={backend}", f"--seed={SEED}", "--lanes=3")
     command = [sys.executable, "-m", "tests.faults", *options]
-    # Whatever other tests left in the environment: the campaign's own modules lie here.
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    environment.pop("PYTHONSAFEPATH", None)
-    campaign = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    campaign = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert campaign.returncode == 0, campaign.stdout[-6000:] + campaign.stderr[-2000:]

@@ -26,12 +26,6 @@ from tests.unit.core.test_flight import CLAIM
 NEVER_TOLD = 7
 
 
-@pytest.fixture(autouse=True)
-def _kept_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A supervisor changes the environment of its process, which here is that of other tests, too."""
-    monkeypatch.setenv("PYTHONSAFEPATH", "")
-
-
 def sleep(_settings: Settings) -> tuple[WorkerReport, int]:
     time.sleep(20)
     return WorkerReport(), NEVER_TOLD
@@ -88,11 +82,12 @@ def test_no_process_runs_code_that_lies_in_the_current_folder(
     here.mkdir()
     for name in ("multiprocessing", "random", "json", "typing", "bec_orch"):
         (here / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').write({name!r})\nraise SystemExit(3)\n")
-    monkeypatch.delenv("PYTHONSAFEPATH")
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
     monkeypatch.chdir(here)
 
     assert Supervisor(Settings(home=tmp_path), database, end_at_once, 1, "Stopping.").run() == 0
     assert not (tmp_path / "ran").exists()
+    assert not os.environ.get("PYTHONSAFEPATH"), "it is for the processes alone"
 
 
 MUCH = 300_000

@@ -524,7 +524,7 @@ MUTANTS = (
     Mutant(
         "code-of-the-current-folder",
         "a worker process imports nothing from the folder that it was started in",
-        (Edit("cli/worker/supervision.py", '        os.environ["PYTHONSAFEPATH"] = "1"\n', ""),),
+        (Edit("cli/worker/supervision.py", '    os.environ["PYTHONSAFEPATH"] = "1"\n', ""),),
         ("tests/integration/test_supervision.py::test_no_process_runs_code_that_lies_in_the_current_folder",),
     ),
     Mutant(

@@ -10,7 +10,7 @@ import pytest
 import bec_orch
 
 PACKAGE = Path(bec_orch.__file__).resolve().parent
-GUARANTEES = PACKAGE.parent / "docs" / "guarantees.md"
+GUARANTEES = Path(__file__).parents[2] / "docs" / "guarantees.md"
 
 _ROW = re.compile(r"^\| `bec_orch/([\w/]+\.py)` `(\w+)` \|", re.MULTILINE)
 # Calls that do nothing else, whoever they are made on.

@@ -11,8 +11,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -91,8 +91,6 @@ class Supervisor:
         return common_code(self._codes)
 
     def _start(self, settings: Settings) -> None:
-        # A process is spawned by `python -c`, which would import modules that lie in the current folder.
-        os.environ["PYTHONSAFEPATH"] = "1"
         spawn = multiprocessing.get_context("spawn")
         reports, told = spawn.Pipe(duplex=False)
         process = spawn.Process(target=_child, args=(settings, self.work, told))
@@ -100,7 +98,8 @@ class Supervisor:
         # Born deaf to it: Ctrl-C at a terminal goes to the whole group, and may come before the process can say so.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            process.start()
+            with _safe_path():
+                process.start()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         told.close()
@@ -221,6 +220,18 @@ def _child(settings: Settings, work: Work, told: Connection) -> None:
             raise
         code = print_error(error, debug=False)
     leave(code)
+
+
+@contextmanager
+def _safe_path() -> Iterator[None]:
+    """Have what is spawned in the block, by `python -c`, import no modules that lie in the current folder."""
+    before = os.environ.get("PYTHONSAFEPATH", "")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        # Empty is as good as none: Python's manual, "Environment variables".
+        os.environ["PYTHONSAFEPATH"] = before
 
 
 def _send(told: Connection, report: WorkerReport) -> None:
