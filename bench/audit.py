@@ -25,18 +25,21 @@ from bec_orch.core.models import ArtefactLocation, Claim, Job, PageOutcome, Page
 from bec_orch.core.ports import AttemptKey
 from bec_orch.core.success import fresh_result, success_content
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
+from bec_orch.io.postgres.backlog import PgBacklog
 from bec_orch.io.postgres.database import Database
-from bec_orch.io.postgres.db import DBClient
 from bec_orch.io.postgres.embedded import EmbeddedPostgres
 from bec_orch.io.postgres.identity import owner_of
+from bec_orch.io.postgres.jobs import PgJobs
+from bec_orch.io.postgres.ledger import PgLedger
 from bec_orch.io.postgres.migrate import migrate
-from bec_orch.io.postgres.pgqueue import PgQueues
+from bec_orch.io.postgres.queue import PgQueues
+from bec_orch.io.postgres.tasks import PgTasks
 from bec_orch.io.sources.sources import Sources, source_name
 from bec_orch.io.stores.folders import FolderObjects
 from bec_orch.io.stores.objects import Blob
 from bec_orch.io.stores.storage import Stores
 from bec_orch.orch.audit.audit import READERS, Auditor
-from bec_orch.orch.enqueue import Enqueuer
+from bec_orch.orch.backlog.enqueue import Enqueuer
 from bec_orch.orch.job_admin import JobAdmin
 
 MIB = 2**20
@@ -91,7 +94,7 @@ class Peak:
 class Filler:
     """Makes finished volumes."""
 
-    def __init__(self, job: Job, store: DBClient, artefacts: StoredArtefacts, sources: Sources) -> None:
+    def __init__(self, job: Job, store: PgTasks, artefacts: StoredArtefacts, sources: Sources) -> None:
         self._job = job
         self._store = store
         self._artefacts = artefacts
@@ -157,19 +160,19 @@ def main() -> None:
     ):
         home = Path(folder)
         migrate(database)
-        job = JobAdmin(database).create("lines", "ldv1", {})
+        job = JobAdmin(PgJobs(database)).create("lines", "ldv1", {})
         volumes = write_scans(home / "scans", options.volumes, options.pages)
-        Enqueuer(database, queues).enqueue(job.name, volumes)
+        Enqueuer(PgBacklog(database), queues).enqueue(job.name, volumes)
         objects, sources = FarFolder(home / "out", create=True), Sources(Stores())
         artefacts = StoredArtefacts(objects, home / "work", owner_of(database))
-        filler = Filler(job, DBClient(database, default_source=volumes[0].source), artefacts, sources)
+        filler = Filler(job, PgTasks(database, default_source=volumes[0].source), artefacts, sources)
         begun = time.perf_counter()
         for volume in volumes:
             filler.finish(volume)
         print(f"made {len(volumes)} volumes in {time.perf_counter() - begun:.0f} s; {READERS} readers at once")
         FarFolder.latency = options.latency
-        measure(Auditor(database, queues, artefacts, ""), job, objects, "cheap")
-        measure(Auditor(database, queues, artefacts, "", sources), job, objects, "--deep")
+        measure(Auditor(PgLedger(database), queues, artefacts, ""), job, objects, "cheap")
+        measure(Auditor(PgLedger(database), queues, artefacts, "", sources), job, objects, "--deep")
 
 
 if __name__ == "__main__":

@@ -15,14 +15,17 @@ from pathlib import Path
 from typing import TypeVar
 
 from bec_orch.core.models import VolumeRef
+from bec_orch.io.postgres.backlog import PgBacklog
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.embedded import EmbeddedPostgres
+from bec_orch.io.postgres.jobs import PgJobs
 from bec_orch.io.postgres.migrate import migrate
-from bec_orch.io.postgres.pgqueue import PgQueues
-from bec_orch.orch.discovery import Discovery
-from bec_orch.orch.enqueue import Enqueuer
+from bec_orch.io.postgres.overview import PgOverview
+from bec_orch.io.postgres.queue import PgQueues
+from bec_orch.orch.backlog.enqueue import Enqueuer
+from bec_orch.orch.backlog.volume_lists import parse_volume_list
 from bec_orch.orch.job_admin import JobAdmin
-from bec_orch.orch.volume_lists import parse_volume_list
+from bec_orch.orch.overview.standing import graph, job_stats, queue_check
 
 T = TypeVar("T")
 
@@ -56,7 +59,7 @@ def timed(what: str, do: Callable[[], T]) -> T:
 
 def add_jobs(database: Database) -> None:
     """Make the jobs `lines`, `ocr`, which needs it, and `eval`, which needs that."""
-    admin = JobAdmin(database)
+    admin = JobAdmin(PgJobs(database))
     admin.create("lines", "ldv1", {})
     admin.create("ocr", "ldv1", {}, depends_on=["lines"])
     admin.create("eval", "ldv1", {}, depends_on=["ocr"])
@@ -64,7 +67,7 @@ def add_jobs(database: Database) -> None:
 
 def ask(database: Database, queues: PgQueues, volumes: tuple[VolumeRef, ...]) -> None:
     """Time what is done to an archive once, and again and again."""
-    enqueuer, discovery = Enqueuer(database, queues), Discovery(database, queues)
+    enqueuer, overview = Enqueuer(PgBacklog(database), queues), PgOverview(database)
     every = enqueuer.enqueue_with_dependencies
     first = timed("queue enqueue --with-dependencies, three jobs", lambda: every("eval", volumes))
     print(", ".join(f"{name}: {r.queued} queued, {r.waiting} waiting, {r.sent} sent" for name, r in first.items()))
@@ -74,12 +77,12 @@ def ask(database: Database, queues: PgQueues, volumes: tuple[VolumeRef, ...]) ->
     timed("queue enqueue, again", lambda: enqueuer.enqueue("lines", volumes))
     timed("queue enqueue of the next job, again", lambda: enqueuer.enqueue("ocr", volumes))
     timed("queue enqueue --stale", lambda: enqueuer.enqueue("lines", volumes, stale=True))
-    timed("jobs stats", lambda: discovery.stats("lines"))
-    timed("jobs stale", lambda: discovery.stale("lines"))
-    timed("jobs tasks --state waiting", lambda: discovery.tasks("eval"))
-    timed("jobs graph", discovery.graph)
-    timed("queue stats", lambda: discovery.queue_check("lines"))
-    timed("jobs delete", lambda: JobAdmin(database).delete("eval"))
+    timed("jobs stats", lambda: job_stats(overview, "lines"))
+    timed("jobs stale", lambda: overview.stale("lines"))
+    timed("jobs tasks --state waiting", lambda: overview.tasks("eval"))
+    timed("jobs graph", lambda: graph(overview))
+    timed("queue stats", lambda: queue_check(overview, queues, "lines"))
+    timed("jobs delete", lambda: JobAdmin(PgJobs(database)).delete("eval"))
 
 
 def main() -> None:

@@ -13,7 +13,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from bec_orch.io.postgres.database import WORKER, Database
+from bec_orch.core.records.checks import WORKER
+from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.embedded import EmbeddedPostgres
 from bec_orch.io.postgres.migrate import migrate
 

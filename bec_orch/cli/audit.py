@@ -13,11 +13,11 @@ from bec_orch.cli.invocation import invocation
 from bec_orch.cli.options import Json
 from bec_orch.core.models import Job
 from bec_orch.core.names import printable
+from bec_orch.core.records.ledger import JobStates
 from bec_orch.orch.audit import audit
 from bec_orch.orch.audit.audit import Auditor
 from bec_orch.orch.audit.repairs import Repairer
-from bec_orch.orch.audit.tables import job_states
-from bec_orch.orch.audit.values import Finding, JobStates, Report
+from bec_orch.orch.audit.values import Finding, Report
 from bec_orch.orch.job_admin import JobAdmin
 
 # The name of a job may have 60 characters; the seven states leave room for this many.
@@ -38,7 +38,7 @@ def command(
 ) -> None:
     """Prove that database, queue and artefacts agree. Exit code 1 if they do not."""
     with open_parts(invocation(ctx).settings) as parts:
-        jobs = [parts.store.job(job)] if job else JobAdmin(parts.database).list()
+        jobs = [parts.store.job(job)] if job else JobAdmin(parts.records.jobs).list()
         report = _audit(parts, jobs, deep=deep, fix=fix, silent=as_json)
     if as_json:
         print_json(report.to_json())
@@ -60,11 +60,11 @@ def _cell(value: str | int) -> str | int:
 
 
 def _audit(parts: Parts, jobs: Sequence[Job], *, deep: bool, fix: bool, silent: bool) -> Report:
-    artefacts, source = parts.artefacts(), parts.default_source
+    records, artefacts, source = parts.records, parts.artefacts(), parts.default_source
     manifests = parts.sources if deep else None
-    auditor = Auditor(parts.database, parts.queues, artefacts, source, manifests)
-    repairs = Repairer(parts.database, parts.store, parts.queues, artefacts, source) if fix else None
-    with _progress(job_states(parts.database), silent=silent) as progress:
+    auditor = Auditor(records.ledger, parts.queues, artefacts, source, manifests)
+    repairs = Repairer(parts.store, records.backlog, records.ledger, parts.queues, artefacts, source) if fix else None
+    with _progress(records.ledger.states(), silent=silent) as progress:
         return auditor.audit(jobs, repairs, progress)
 
 

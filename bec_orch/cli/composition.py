@@ -4,7 +4,7 @@ import os
 import socket
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +16,9 @@ from bec_orch.core.job_workers import JobWorkerCache
 from bec_orch.core.models import Job, WorkerInfo
 from bec_orch.core.ownership import Owner
 from bec_orch.core.queue_ports import QueueBackend
+from bec_orch.core.records.checks import COMMAND
+from bec_orch.core.records.records import Records
+from bec_orch.core.retries import RetryPolicy
 from bec_orch.core.runtime_parts import Activities, WorkerObserver, WorkerOptions, WorkerParts
 from bec_orch.core.wording import said
 from bec_orch.errors import ConfigError
@@ -24,19 +27,26 @@ from bec_orch.io.aws.clients import AwsOptions
 from bec_orch.io.aws.emf import EmfObserver
 from bec_orch.io.aws.imds import Ec2Machine, InstanceMetadata, metadata_of_this_machine
 from bec_orch.io.aws.secrets import password_of_file, password_of_secret
+from bec_orch.io.postgres.backlog import PgBacklog
+from bec_orch.io.postgres.checks import PgChecks
 from bec_orch.io.postgres.connection import conninfo_of
-from bec_orch.io.postgres.database import COMMAND, Database
-from bec_orch.io.postgres.db import DBClient, RetryPolicy
+from bec_orch.io.postgres.database import Database
+from bec_orch.io.postgres.deaths import PgDeaths
 from bec_orch.io.postgres.embedded import EmbeddedPostgres
 from bec_orch.io.postgres.identity import keep_identity, owner_of
+from bec_orch.io.postgres.jobs import PgJobs
+from bec_orch.io.postgres.ledger import PgLedger
 from bec_orch.io.postgres.migrate import migrate, require_schema
-from bec_orch.io.postgres.pgqueue import PgQueues
+from bec_orch.io.postgres.overview import PgOverview
+from bec_orch.io.postgres.queue import PgQueues
+from bec_orch.io.postgres.tasks import PgTasks
 from bec_orch.io.sources.sources import Sources
 from bec_orch.io.sqs.queues import SqsOptions, SqsQueues
 from bec_orch.io.stores.errors import told
 from bec_orch.io.stores.model_store import CachedModels
 from bec_orch.io.stores.storage import S3Options, Stores
 from bec_orch.logging_setup import hide
+from bec_orch.orch.runs.local_run import LocalRun
 
 MEBIBYTE = 2**20
 _HEARTBEAT_SECONDS = 15.0
@@ -51,7 +61,8 @@ class Parts:
 
     settings: Settings
     database: Database
-    store: DBClient
+    store: PgTasks
+    records: Records
     queues: QueueBackend
     stores: Stores
     sources: Sources
@@ -95,14 +106,15 @@ def open_parts(settings: Settings, application: str = COMMAND) -> Iterator[Parts
         queues = open_queues(settings, database)
         stack.callback(queues.close)
         retry = RetryPolicy(settings.backoff_base_seconds, settings.backoff_cap_seconds)
-        store = DBClient(
+        store = PgTasks(
             database,
             default_source=settings.default_source or "",
             retry=retry,
             outage_grace=_outage_grace(settings),
         )
         stores = open_stores(settings)
-        yield Parts(settings, database, store, queues, stores, Sources(stores), owner_of(database))
+        records, sources, owner = records_in(database), Sources(stores), owner_of(database)
+        yield Parts(settings, database, store, records, queues, stores, sources, owner)
 
 
 def _bring_up(settings: Settings, database: Database) -> None:
@@ -111,6 +123,31 @@ def _bring_up(settings: Settings, database: Database) -> None:
         keep_identity(database, settings.home / IDENTITY)
     else:
         require_schema(database)
+
+
+def records_in(database: Database) -> Records:
+    """Return all that commands ask of a database."""
+    return Records(
+        jobs=PgJobs(database),
+        backlog=PgBacklog(database),
+        overview=PgOverview(database),
+        ledger=PgLedger(database),
+        deaths=PgDeaths(database),
+        checks=PgChecks(database),
+    )
+
+
+def local_run(parts: Parts) -> LocalRun:
+    """Return what administers a run on this machine."""
+    records = parts.records
+    return LocalRun(records.jobs, records.backlog, records.overview, parts.queues, parts.stores.open)
+
+
+@contextmanager
+def queues_by_hand(parts: Parts) -> Iterator[QueueBackend]:
+    """Open queues of one's own in the database, wherever those of the jobs are."""
+    with closing(PgQueues(parts.database)) as queues:
+        yield queues
 
 
 def open_stores(settings: Settings) -> Stores:

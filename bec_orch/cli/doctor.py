@@ -11,6 +11,7 @@ from bec_orch.cli.composition import (
     open_database,
     open_queues,
     open_stores,
+    records_in,
     sqs_queues,
     worker_resources,
 )
@@ -20,13 +21,12 @@ from bec_orch.cli.options import Json
 from bec_orch.cli.scale.parts import missing_settings, network_spec
 from bec_orch.config import LoadedSettings, Settings
 from bec_orch.core.models import Job
-from bec_orch.io.postgres.database import Database
-from bec_orch.io.postgres.db import DBClient
+from bec_orch.core.records.checks import DatabaseChecks
+from bec_orch.core.records.ledger import JobStates
+from bec_orch.core.records.records import Records
 from bec_orch.io.postgres.migrate import migrate
 from bec_orch.io.stores.storage import Stores
 from bec_orch.logging_setup import redacted
-from bec_orch.orch.audit.tables import job_states
-from bec_orch.orch.audit.values import JobStates
 from bec_orch.orch.doctor import checks
 from bec_orch.orch.doctor.checks import Finding, Level, check_queues, examine
 from bec_orch.orch.doctor.fleet import (
@@ -36,7 +36,6 @@ from bec_orch.orch.doctor.fleet import (
     check_rights,
     check_tls,
 )
-from bec_orch.orch.job_admin import JobAdmin
 
 _COLOURS = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "red"}
 
@@ -77,42 +76,41 @@ def _of_database(loaded: LoadedSettings) -> _Tables:
 
     def look() -> Finding:
         with open_database(loaded.settings) as database:
-            found = _of_server(loaded, database, tables)
+            if loaded.settings.sql_host is None:
+                migrate(database)
+            records = records_in(database)
+            found = _of_server(loaded, records, tables)
             if found.level is Level.OK:
-                _of_tables(loaded.settings, database, tables)
+                _of_tables(loaded.settings, records, tables)
+                if not loaded.settings.uses_sqs:
+                    with closing(open_queues(loaded.settings, database)) as queues:
+                        tables.findings += check_queues(queues, tables.jobs)
             return found
 
     tables.findings.insert(0, examine("database", look))
     return tables
 
 
-def _of_server(loaded: LoadedSettings, database: Database, tables: _Tables) -> Finding:
-    settings = loaded.settings
-    if settings.sql_host is None:
-        migrate(database)
-    else:
-        tables.findings.append(examine("database TLS", lambda: _tls(loaded, database)))
-    clock = DBClient(database, default_source="").now
-    tables.findings.append(examine("clock", lambda: checks.check_clock(clock)))
-    return checks.check_schema(database)
+def _of_server(loaded: LoadedSettings, records: Records, tables: _Tables) -> Finding:
+    if loaded.settings.sql_host:
+        tables.findings.append(examine("database TLS", lambda: _tls(loaded, records.checks)))
+    tables.findings.append(examine("clock", lambda: checks.check_clock(records.ledger.now)))
+    return checks.check_schema(records.checks)
 
 
-def _of_tables(settings: Settings, database: Database, tables: _Tables) -> None:
-    tables.jobs.extend(JobAdmin(database).list())
-    tables.states.extend(job_states(database))
-    tables.findings.append(examine("tasks", lambda: checks.check_tasks(database, tables.jobs, tables.states)))
+def _of_tables(settings: Settings, records: Records, tables: _Tables) -> None:
+    tables.jobs.extend(records.jobs.every())
+    tables.states.extend(records.ledger.states())
+    tables.findings.append(examine("tasks", lambda: checks.check_tasks(records.ledger, tables.jobs, tables.states)))
     if settings.sql_host:
         with_queue = not settings.uses_sqs
         local = settings.sql_is_local
         tables.findings.extend(
-            check_database_users(database, settings.ec2_sql_user, with_queue=with_queue, local=local)
+            check_database_users(records.checks, settings.ec2_sql_user, with_queue=with_queue, local=local)
         )
-    if not settings.uses_sqs:
-        with closing(open_queues(settings, database)) as queues:
-            tables.findings += check_queues(queues, tables.jobs)
 
 
-def _tls(loaded: LoadedSettings, database: Database) -> Finding:
+def _tls(loaded: LoadedSettings, database: DatabaseChecks) -> Finding:
     settings = loaded.settings
     return check_tls(database, settings.sql_sslmode, loaded.why_sslmode(), local=settings.sql_is_local)
 

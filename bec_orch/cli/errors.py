@@ -8,7 +8,7 @@ from bec_orch.cli.composition import open_parts
 from bec_orch.cli.console import as_text, print_json, print_record, say
 from bec_orch.cli.invocation import invocation
 from bec_orch.cli.options import Json, Limit
-from bec_orch.orch.discovery import Discovery, ErrorGroup
+from bec_orch.core.records.overview import ErrorGroup
 
 
 def command(
@@ -20,7 +20,7 @@ def command(
 ) -> None:
     """Show failures grouped by fingerprint, the commonest first, each with an example."""
     with open_parts(invocation(ctx).settings) as parts:
-        groups = Discovery(parts.database, parts.queues).errors(job, limit=limit)
+        groups = parts.records.overview.errors(job, limit=limit)
     if as_json:
         print_json(groups)
     elif not groups:

@@ -15,7 +15,7 @@ from bec_orch.cli.options import JobName, Json
 from bec_orch.core.views import JobReport, ShownPage
 from bec_orch.errors import PageError, TerminalError
 from bec_orch.io.own_files import write_own
-from bec_orch.orch import reports
+from bec_orch.orch.overview import reports
 
 if TYPE_CHECKING:
     from bec_orch.core.models import Manifest, VolumeRef
@@ -45,7 +45,7 @@ def report(
 ) -> None:
     """Add up an evaluation job over all of its volumes that are done."""
     with open_parts(invocation(ctx).settings) as parts:
-        found = reports.report(parts.store.job(job), parts.database, parts.artefacts())
+        found = reports.report(parts.store.job(job), parts.records.overview, parts.artefacts())
         if html:
             write_own(html, found.html(_Thumbnails(parts), dt.datetime.now(dt.UTC)).encode())
     if as_json:

@@ -8,7 +8,7 @@ import typer
 
 from bec_orch.core.wording import said
 from bec_orch.errors import ConfigError
-from bec_orch.orch.volume_lists import parse_volume
+from bec_orch.orch.backlog.volume_lists import parse_volume
 
 AdoptForeign = Annotated[
     bool, typer.Option("--adopt-foreign", help="Take artefacts that others left there, if they are what is wanted.")

@@ -8,7 +8,7 @@ from bec_orch.cli.composition import open_parts
 from bec_orch.cli.console import as_text, print_json, print_rows
 from bec_orch.cli.invocation import invocation
 from bec_orch.cli.options import Json, Limit
-from bec_orch.orch.discovery import Discovery, WorkerView
+from bec_orch.core.records.overview import WorkerView
 
 
 def command(
@@ -21,7 +21,7 @@ def command(
 ) -> None:
     """Show the workers, and at which page of which volume each is."""
     with open_parts(invocation(ctx).settings) as parts:
-        found = Discovery(parts.database, parts.queues).workers(job, stopped=everyone, limit=limit)
+        found = parts.records.overview.workers(job, stopped=everyone, limit=limit)
     if as_json:
         print_json(found)
         return

@@ -9,9 +9,8 @@ from bec_orch.core.runtime_parts import WorkerObserver
 from bec_orch.core.worker_runtime import EMPTY, BECWorker, WorkerReport
 from bec_orch.errors import BecError
 from bec_orch.io.aws.imds import Notice, NoticeWatcher, known_machine
-from bec_orch.io.postgres.deaths import Deaths
 from bec_orch.logging_setup import tell_always
-from bec_orch.orch.post_mortem import record_deaths
+from bec_orch.orch.runs.post_mortem import record_deaths
 
 _NOTICES = frozenset(notice.value for notice in Notice)
 
@@ -49,7 +48,7 @@ def work(
         WorkerStopped: everything failed for it.
         BecError: it could not begin.
     """
-    record_deaths(work_dir(parts.settings), Deaths(parts.database), {})
+    record_deaths(work_dir(parts.settings), parts.records.deaths, {})
     metadata = this_machine(parts.settings)
     with worker_parts(parts, job, observer, slots=slots, grace=grace) as built:
         tell_always(job=job.name, worker=built.worker_id)

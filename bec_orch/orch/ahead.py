@@ -11,7 +11,7 @@ R = TypeVar("R")
 
 
 def ahead(work: Callable[[T], R], things: Iterable[T], *, threads: int) -> Iterator[R]:
-    """Give the result of each thing, in order; what `work` raises is raised in its turn.
+    """Yield the result of each thing, in order; what `work` raises is raised in its turn.
 
     At most `2 * threads` results wait to be taken, however many things there are.
     """

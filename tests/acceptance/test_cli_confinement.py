@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from bec_orch.io.postgres.database import clean_text
+from bec_orch.io.postgres.adapters import clean_text
 from bec_orch.io.sources.bdrc import volume_prefix
 from tests.acceptance.conftest import Bec, ok
 

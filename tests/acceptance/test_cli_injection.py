@@ -11,14 +11,19 @@ import pytest
 
 from bec_orch.core.failures import failure_of
 from bec_orch.core.models import Claim, Job, VolumeRef, WorkerInfo
+from bec_orch.core.records.backlog import RedriveFilter
+from bec_orch.core.records.overview import TaskFilter
 from bec_orch.errors import BecError, NameUnsafeError, TaskFault
-from bec_orch.io.postgres.database import Database, clean_text
-from bec_orch.io.postgres.db import DBClient
-from bec_orch.io.postgres.pgqueue import PgQueues
-from bec_orch.orch.discovery import Discovery, TaskFilter
-from bec_orch.orch.enqueue import Enqueuer
+from bec_orch.io.postgres.adapters import clean_text
+from bec_orch.io.postgres.backlog import PgBacklog
+from bec_orch.io.postgres.database import Database
+from bec_orch.io.postgres.jobs import PgJobs
+from bec_orch.io.postgres.overview import PgOverview
+from bec_orch.io.postgres.queue import PgQueues
+from bec_orch.io.postgres.tasks import PgTasks
+from bec_orch.orch.backlog.enqueue import Enqueuer
+from bec_orch.orch.backlog.redrive import Redriver
 from bec_orch.orch.job_admin import JobAdmin
-from bec_orch.orch.redrive import RedriveFilter, Redriver
 from tests.acceptance.conftest import Bec, ok, write_scans
 
 INJECTIONS = (
@@ -128,9 +133,9 @@ def test_no_call_of_the_stores_executes_what_it_is_given(database: Database, con
     queues = PgQueues(database)
     refused: set[str] = set()
     for number, hostile in enumerate(INJECTIONS):
-        job = JobAdmin(database).create(f"lines-{number}", "ldv1", {})
+        job = JobAdmin(PgJobs(database)).create(f"lines-{number}", "ldv1", {})
         volume = volume_named(hostile)
-        Enqueuer(database, queues).enqueue(job.name, [volume])
+        Enqueuer(PgBacklog(database), queues).enqueue(job.name, [volume])
         before = shape_of(conninfo)
         refused |= give_to_the_stores(hostile, job, volume, database, queues)
         assert shape_of(conninfo) == before, hostile
@@ -147,7 +152,7 @@ def volume_named(hostile: str) -> VolumeRef:
 
 def give_to_the_stores(hostile: str, job: Job, volume: VolumeRef, database: Database, queues: PgQueues) -> set[str]:
     """Give a string to every call that takes text; gives the codes of those that refused."""
-    store, queue, discovery = DBClient(database, default_source=hostile), queues(job.name), Discovery(database, queues)
+    store, queue, overview = PgTasks(database, default_source=hostile), queues(job.name), PgOverview(database)
     [message] = queue.receive(limit=1, wait=1, visibility=60)
     worker = clean_text(hostile)
     claim = store.claim(job, volume, worker_id=worker, token=uuid4(), lease=9)
@@ -167,10 +172,10 @@ def give_to_the_stores(hostile: str, job: Job, volume: VolumeRef, database: Data
             lambda: queue.dead_letter(message.receipt, {hostile: hostile}),
         )
     }
-    assert discovery.tasks(job.name, TaskFilter(None, hostile, hostile, hostile, hostile)) == []
+    assert overview.tasks(job.name, TaskFilter(None, hostile, hostile, hostile, hostile)) == []
     wanted = RedriveFilter(hostile, hostile, (hostile, hostile))
-    assert Redriver(database, queues).redrive(job.name, wanted).reset == 0
-    [task] = discovery.tasks(job.name)
+    assert Redriver(PgBacklog(database), queues).redrive(job.name, wanted).reset == 0
+    [task] = overview.tasks(job.name)
     assert (task.volume, task.worker_id, task.state) == (volume, worker, "retryable_failed"), "stored as the text it is"
     return refused - {""}
 

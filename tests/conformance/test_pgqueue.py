@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from bec_orch.io.postgres.database import Database
-from bec_orch.io.postgres.pgqueue import PgQueues
+from bec_orch.io.postgres.queue import PgQueues
 from tests.conformance.queue_suite import QueueSuite
 
 

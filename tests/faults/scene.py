@@ -16,12 +16,14 @@ from bec_orch.core.ports import Success
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.artefacts.names import attempt_key, part_name
 from bec_orch.io.aws.clients import AwsOptions
+from bec_orch.io.postgres.backlog import PgBacklog
 from bec_orch.io.postgres.database import Database
-from bec_orch.io.postgres.pgqueue import PgQueue, PgQueues
+from bec_orch.io.postgres.jobs import PgJobs
+from bec_orch.io.postgres.queue import PgQueue, PgQueues
 from bec_orch.io.sources.bdrc import volume_prefix
 from bec_orch.io.sqs.queues import SqsOptions, SqsQueue, SqsQueues
 from bec_orch.io.stores.objects import Objects
-from bec_orch.orch.enqueue import Enqueuer
+from bec_orch.orch.backlog.enqueue import Enqueuer
 from bec_orch.orch.job_admin import JobAdmin
 from tests.faults.lane import REGION, Lane
 from tests.faults.processes import PATIENCE, NotInjectedError, Process
@@ -144,7 +146,7 @@ class Scene:
         """Make the job, and its queues where they are SQS's."""
         with self.database() as database:
             config = {"page_seconds": 0.03}
-            job = JobAdmin(database).create(self.name, "scarred", config, max_page_error_rate=0.5)
+            job = JobAdmin(PgJobs(database)).create(self.name, "scarred", config, max_page_error_rate=0.5)
             queues = self._queues(database)
             if isinstance(queues, SqsQueues):
                 queues.admin(self.name).create()
@@ -153,12 +155,12 @@ class Scene:
     def enqueue(self, *, force: bool = False) -> None:
         """Enqueue all volumes, past every proxy."""
         with self.database() as database:
-            Enqueuer(database, self._queues(database)).enqueue(self.name, self.volumes, force=force)
+            Enqueuer(PgBacklog(database), self._queues(database)).enqueue(self.name, self.volumes, force=force)
 
     def update_job(self, **changes: Any) -> None:
         """Change the job as `bec jobs update` does."""
         with self.database() as database:
-            JobAdmin(database).update(self.name, **changes)
+            JobAdmin(PgJobs(database)).update(self.name, **changes)
 
     def slow(self, seconds: float) -> None:
         """Let each page of tasks that are claimed from now on take so long."""
@@ -167,7 +169,7 @@ class Scene:
     def delete_job(self) -> None:
         """Delete the job as `bec jobs delete` does."""
         with self.database() as database:
-            JobAdmin(database).delete(self.name)
+            JobAdmin(PgJobs(database)).delete(self.name)
 
     def with_queue(self, act: Callable[[PgQueue | SqsQueue], Any]) -> Any:
         """Do something with the job's queue, past every proxy."""

@@ -13,9 +13,10 @@ from typing import Any, Protocol
 import pytest
 
 from bec_orch.core.models import Job
+from bec_orch.core.retries import RetryPolicy
 from bec_orch.io.postgres.database import Database
-from bec_orch.io.postgres.db import DBClient, RetryPolicy
 from bec_orch.io.postgres.embedded import EmbeddedPostgres
+from bec_orch.io.postgres.tasks import PgTasks
 from tests.postmasters import servers
 
 SOURCE = "folder+file:///scans"
@@ -26,9 +27,9 @@ class Sql(Protocol):
 
 
 @pytest.fixture
-def store(worker_database: Database) -> DBClient:
+def store(worker_database: Database) -> PgTasks:
     """What workers do, with the rights that they have."""
-    return DBClient(worker_database, default_source=SOURCE, retry=RetryPolicy(base=0.2, cap=0.4))
+    return PgTasks(worker_database, default_source=SOURCE, retry=RetryPolicy(base=0.2, cap=0.4))
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def sql(database: Database) -> Sql:
 
 
 @pytest.fixture
-def add_job(store: DBClient, sql: Sql) -> Callable[..., Job]:
+def add_job(store: PgTasks, sql: Sql) -> Callable[..., Job]:
     def add(name: str = "lines", *, needs: tuple[str, ...] = (), max_attempts: int = 3) -> Job:
         sql(
             "INSERT INTO jobs (name, type, config, config_hash, max_attempts) VALUES (%s, 'ldv1', '{\"side\": 960}', "

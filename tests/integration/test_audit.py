@@ -18,16 +18,18 @@ from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.artefacts.holdings import Holding
 from bec_orch.io.artefacts.names import attempt_key, part_name
 from bec_orch.io.aws.clients import AwsOptions
+from bec_orch.io.postgres.backlog import PgBacklog
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.identity import owner_of
+from bec_orch.io.postgres.ledger import PgLedger
 from bec_orch.io.sqs.queues import SqsOptions, SqsQueues
 from bec_orch.io.stores.objects import Objects
 from bec_orch.io.stores.storage import S3Options, Stores
 from bec_orch.orch.audit.audit import Auditor, Repairs
 from bec_orch.orch.audit.repairs import Repairer
 from bec_orch.orch.audit.values import Report, Violation
-from bec_orch.orch.enqueue import Enqueuer
-from bec_orch.orch.redrive import Redriver
+from bec_orch.orch.backlog.enqueue import Enqueuer
+from bec_orch.orch.backlog.redrive import Redriver
 from tests.aws import REGION, Aws
 from tests.fake_sqs import FakeSqs, served
 from tests.integration.test_worker_runtime import World
@@ -50,12 +52,16 @@ class Archive(World):
 
     def fill(self, count: int) -> None:
         self.volumes = [self.volume(f"I{n}", PAGES) for n in range(1, count + 1)]
-        Enqueuer(self.database, self.queues).enqueue("toy", self.volumes)
+        Enqueuer(PgBacklog(self.database), self.queues).enqueue("toy", self.volumes)
         self.run(slots=2)
 
     def audit(self, repairs: Repairs | None = None, *, deep: bool = True) -> Report:
         auditor = Auditor(
-            self.database, self.queues, self.artefacts, self.source, manifests=self.sources if deep else None
+            PgLedger(self.database),
+            self.queues,
+            self.artefacts,
+            self.source,
+            manifests=self.sources if deep else None,
         )
         return auditor.audit([self.store.job("toy")], repairs)
 
@@ -67,7 +73,11 @@ class Archive(World):
 
     def mend(self) -> Report:
         """Audit with repairs, and have a worker do what they queued."""
-        report = self.audit(Repairer(self.database, self.store, self.queues, self.artefacts, self.source))
+        report = self.audit(
+            Repairer(
+                self.store, PgBacklog(self.database), PgLedger(self.database), self.queues, self.artefacts, self.source
+            )
+        )
         self.run(name="mender", slots=2)
         return report
 
@@ -389,7 +399,7 @@ def test_a_success_json_that_does_not_say_whose_it_is_is_left_to_people(archive:
     assert archive.codes() == {"I1": {"E_AUDIT_UNREADABLE"}}
 
     archive.objects.delete([key for key in before if key.endswith("success.json")])
-    Redriver(archive.database, archive.queues).redrive("toy")
+    Redriver(PgBacklog(archive.database), archive.queues).redrive("toy")
     archive.run(name="second")
     assert archive.codes() == {}
     assert archive.lengths(archive.volumes[0]) == [1, 2, 3, 4]
@@ -399,7 +409,7 @@ class TestOlderLayout:
     """What an earlier system left, which says nothing of its making."""
 
     def adopt(self, archive: Archive) -> None:
-        Enqueuer(archive.database, archive.queues).enqueue("toy", archive.volumes, adopt_foreign=True)
+        Enqueuer(PgBacklog(archive.database), archive.queues).enqueue("toy", archive.volumes, adopt_foreign=True)
         archive.run(name="adopter")
 
     def test_it_is_clean_and_adopted_only_when_that_is_asked_for(self, archive: Archive) -> None:
@@ -447,7 +457,7 @@ class TestHints:
     def test_tasks_that_lost_their_messages_get_new_ones(self, archive: Archive) -> None:
         archive.fill(1)
         volumes = [archive.volume(f"I{n}", 1) for n in range(2, 5)]
-        Enqueuer(archive.database, archive.queues).enqueue("toy", volumes)
+        Enqueuer(PgBacklog(archive.database), archive.queues).enqueue("toy", volumes)
         archive.sql("UPDATE tasks SET dispatched_at = dispatched_at - interval '5 minutes'")
         assert violations(archive.audit()) == {}
         archive.purge()
@@ -459,7 +469,7 @@ class TestHints:
         assert [task["state"] for task in archive.tasks()] == ["done"] * 4
 
     def test_a_task_whose_message_would_never_be_sent_again_is_found(self, archive: Archive) -> None:
-        Enqueuer(archive.database, archive.queues).enqueue("toy", [archive.volume()])
+        Enqueuer(PgBacklog(archive.database), archive.queues).enqueue("toy", [archive.volume()])
         archive.purge()
         archive.set_task("dispatched_at = 'infinity'")
         assert violations(archive.audit()) == {"E_AUDIT_HINT": 1}
@@ -467,7 +477,7 @@ class TestHints:
         assert [task["state"] for task in archive.tasks()] == ["done"]
 
     def test_the_outbox_is_a_hint_and_so_is_a_message_sent_by_hand(self, archive: Archive) -> None:
-        Enqueuer(archive.database, archive.queues).enqueue("toy", [archive.volume(), archive.volume("I2")])
+        Enqueuer(PgBacklog(archive.database), archive.queues).enqueue("toy", [archive.volume(), archive.volume("I2")])
         archive.sql("UPDATE tasks SET dispatched_at = dispatched_at - interval '5 minutes'")
         archive.purge()
         archive.set_task("dispatched_at = NULL")
@@ -484,7 +494,7 @@ class TestHints:
         def told_before() -> Iterator[str] | None:
             bodies = told()
             before = None if bodies is None else list(bodies)
-            Enqueuer(archive.database, archive.queues).enqueue("toy", [archive.volume()])
+            Enqueuer(PgBacklog(archive.database), archive.queues).enqueue("toy", [archive.volume()])
             archive.purge()
             return None if before is None else iter(before)
 
@@ -492,7 +502,7 @@ class TestHints:
         assert violations(archive.audit()) == {}
 
     def test_hostile_messages_hint_at_nothing_and_stop_nothing(self, archive: Archive) -> None:
-        Enqueuer(archive.database, archive.queues).enqueue("toy", [archive.volume()])
+        Enqueuer(PgBacklog(archive.database), archive.queues).enqueue("toy", [archive.volume()])
         for body in (
             "[" * 10_000,
             "x" * 100_000,
@@ -528,7 +538,7 @@ class TestTables:
         assert archive.codes() == {"I1": {"E_AUDIT_HISTORY"}, "I2": {"E_AUDIT_HISTORY"}}
 
     def test_what_living_workers_leave_is_found_and_done_for_them(self, archive: Archive) -> None:
-        Enqueuer(archive.database, archive.queues).enqueue("toy", [archive.volume("I1", PAGES)])
+        Enqueuer(PgBacklog(archive.database), archive.queues).enqueue("toy", [archive.volume("I1", PAGES)])
         archive.set_task(
             "state = 'running', token = gen_random_uuid(), worker_id = 'dead', updated_at = now() - interval '1 hour',"
             " lease_expires_at = now() - interval '1 hour'"
@@ -547,7 +557,7 @@ class TestTables:
 def test_a_volume_that_is_worked_on_is_left_alone(archive: Archive) -> None:
     archive.fill(1)
     drop_parquet(archive)
-    Enqueuer(archive.database, archive.queues).enqueue("toy", archive.volumes, force=True)
+    Enqueuer(PgBacklog(archive.database), archive.queues).enqueue("toy", archive.volumes, force=True)
     assert archive.codes() == {}
     archive.run(name="other")
     assert archive.codes() == {}
@@ -558,7 +568,7 @@ def test_what_a_worker_does_between_two_looks_is_no_violation(
 ) -> None:
     """The listing is from before the commit, the tables from after it."""
     archive.volumes = [archive.volume("I1", PAGES)]
-    Enqueuer(archive.database, archive.queues).enqueue("toy", archive.volumes)
+    Enqueuer(PgBacklog(archive.database), archive.queues).enqueue("toy", archive.volumes)
     listed = archive.artefacts.holdings
 
     def listed_before(job: str) -> Iterator[Holding]:
@@ -573,7 +583,7 @@ def test_what_a_worker_does_between_two_looks_is_no_violation(
 def test_the_artefact_of_an_older_version_needs_no_task(archive: Archive) -> None:
     archive.fill(1)
     (archive.scans / "W1" / "I1" / "0005.jpg").write_bytes(b"xxxxx")
-    Enqueuer(archive.database, archive.queues).enqueue("toy", archive.volumes, refresh=archive.sources)
+    Enqueuer(PgBacklog(archive.database), archive.queues).enqueue("toy", archive.volumes, refresh=archive.sources)
     archive.run(name="second")
     archive.sql("DELETE FROM task_attempts WHERE attempt = 1")
     archive.sql("DELETE FROM tasks WHERE attempt = 1")
@@ -600,8 +610,10 @@ def test_an_artefact_of_no_known_source_cannot_be_enqueued(archive: Archive) -> 
     archive.fill(1)
     archive.rewrite_success(source="")
     forget_a_volume(archive)
-    repairer = Repairer(archive.database, archive.store, archive.queues, archive.artefacts, "")
-    auditor = Auditor(archive.database, archive.queues, archive.artefacts, "")
+    repairer = Repairer(
+        archive.store, PgBacklog(archive.database), PgLedger(archive.database), archive.queues, archive.artefacts, ""
+    )
+    auditor = Auditor(PgLedger(archive.database), archive.queues, archive.artefacts, "")
     report = auditor.audit([archive.store.job("toy")], repairer)
     assert (violations(report), report.findings["E_AUDIT_NOT_RECORDED"].repaired) == ({"E_AUDIT_NOT_RECORDED": 1}, 0)
 
@@ -624,7 +636,7 @@ def test_a_success_json_that_was_replaced_meanwhile_is_not_taken_back(archive: A
 
 def test_audits_beside_workers_find_nothing(archive: Archive) -> None:
     archive.volumes = [archive.volume(f"I{n}", PAGES) for n in range(12)]
-    enqueuer = Enqueuer(archive.database, archive.queues)
+    enqueuer = Enqueuer(PgBacklog(archive.database), archive.queues)
     enqueuer.enqueue("toy", archive.volumes)
     found: list[dict[str, int]] = []
     for force in (False, True):

@@ -15,19 +15,22 @@ import pytest
 
 from bec_orch.core.job_worker import JobContext
 from bec_orch.core.models import AttemptOutcome, Page, VolumeRef
+from bec_orch.core.records.backlog import RedriveFilter
 from bec_orch.core.runtime_parts import TaskEnd
 from bec_orch.errors import StorageError
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
+from bec_orch.io.postgres.backlog import PgBacklog
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.identity import owner_of
+from bec_orch.io.postgres.ledger import PgLedger
 from bec_orch.io.sources.sources import Sources
 from bec_orch.io.stores.folders import FolderObjects
 from bec_orch.io.stores.objects import Blob
 from bec_orch.io.stores.storage import Stores
 from bec_orch.orch.audit.audit import Auditor
 from bec_orch.orch.audit.repairs import Repairer
-from bec_orch.orch.enqueue import Enqueuer
-from bec_orch.orch.redrive import RedriveFilter, Redriver
+from bec_orch.orch.backlog.enqueue import Enqueuer
+from bec_orch.orch.backlog.redrive import Redriver
 from tests.integration.test_worker_runtime import PAGES, World
 
 DONE, RETRIED, FAILED = AttemptOutcome.DONE, AttemptOutcome.RETRYABLE_FAILED, AttemptOutcome.TERMINAL_FAILED
@@ -234,7 +237,7 @@ class TestVolume:
         assert world.run().outcomes == {RETRIED: 1, FAILED: 1}
         ended = [{"state": "terminal_failed", "failure_code": "E_MANIFEST_MISSING", "charged": 1}]
         assert world.tasks("state, failure_code, charged") == ended
-        Redriver(world.database, world.queues).redrive("toy", RedriveFilter(code="E_MANIFEST_MISSING"))
+        Redriver(PgBacklog(world.database), world.queues).redrive("toy", RedriveFilter(code="E_MANIFEST_MISSING"))
         assert world.run().outcomes == {RETRIED: 1, FAILED: 1}
         assert world.tasks("state, failure_code, charged") == ended
 
@@ -401,7 +404,7 @@ class TestDestination:
         world.run()
         _emptied(world.home / "out")
         world.artefacts = _opened_anew(world)
-        Enqueuer(world.database, world.queues).enqueue("toy", [volume], force=True)
+        Enqueuer(PgBacklog(world.database), world.queues).enqueue("toy", [volume], force=True)
         assert world.run().outcomes == {DONE: 1}
 
     def test_an_audit_mends_nothing_in_an_empty_destination(self, world: World) -> None:
@@ -409,8 +412,10 @@ class TestDestination:
         world.run()
         _emptied(world.home / "out")
         artefacts = _opened_anew(world)
-        repairer = Repairer(world.database, world.store, world.queues, artefacts, world.source)
-        auditor = Auditor(world.database, world.queues, artefacts, world.source)
+        repairer = Repairer(
+            world.store, PgBacklog(world.database), PgLedger(world.database), world.queues, artefacts, world.source
+        )
+        auditor = Auditor(PgLedger(world.database), world.queues, artefacts, world.source)
         assert auditor.audit([world.store.job("toy")]).violations == 1
         with pytest.raises(StorageError) as caught:
             auditor.audit([world.store.job("toy")], repairer)

@@ -8,14 +8,17 @@ from pathlib import Path
 import psycopg
 import psycopg.conninfo
 import pytest
+from psycopg.types.json import Jsonb
 
 from bec_orch.core.patience import patiently
-from bec_orch.errors import ConfigError, DatabaseError
+from bec_orch.errors import ConfigError, DatabaseError, DatabaseRefused
 from bec_orch.io.postgres import migrate as migrate_module
-from bec_orch.io.postgres.database import Database, clean_json, clean_text
+from bec_orch.io.postgres.adapters import clean_json, clean_text
+from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.embedded import EmbeddedPostgres
 from bec_orch.io.postgres.errors import translated
 from bec_orch.io.postgres.migrate import Migration, migrate, require_schema, schema_status
+from bec_orch.io.postgres.rows import one
 from tests.integration.conftest import Sql
 
 SCHEMA = Path(__file__).parents[2] / "schema.sql"
@@ -227,7 +230,28 @@ class TestErrors:
         assert "do it" in told.message
 
 
+class TestRows:
+    def test_a_row_that_must_be_there_and_is_not_is_told(self, database: Database) -> None:
+        with pytest.raises(DatabaseRefused, match="WHERE name") as caught, database.transaction("look") as connection:
+            one(connection, b"SELECT id FROM jobs WHERE name = %(name)s", {"name": "gone"})
+        assert caught.value.code == "E_DB_NO_ROW"
+
+
 class TestCleaning:
+    def test_on_every_way_to_the_server(self, database: Database) -> None:
+        bad, fit = "a\0b\ud800ཀ", "a\\x00b\\ud800ཀ"
+        with database.transaction("store") as connection:
+            row = connection.execute(
+                b"SELECT %(text)s::text AS text, %(texts)s::text[] AS texts, %(json)s::jsonb AS json",
+                {"text": bad, "texts": ["x", bad], "json": Jsonb({bad: [bad, float("nan")]})},
+            ).fetchone()
+            connection.execute(b"CREATE TEMPORARY TABLE copied (text text) ON COMMIT DROP")
+            with connection.cursor() as cursor, cursor.copy(b"COPY copied FROM STDIN") as copy:
+                copy.write_row((bad,))
+            copied = connection.execute(b"SELECT text FROM copied").fetchone()
+        assert row == {"text": fit, "texts": ["x", fit], "json": {fit: [fit, None]}}
+        assert copied == {"text": fit}
+
     def test_texts(self) -> None:
         assert clean_text("a\0b\ud800ཀ") == "a\\x00b\\ud800ཀ"
 

@@ -28,7 +28,7 @@ from bec_orch.core.models import (
 )
 from bec_orch.errors import ConfigError, LeaseLost, TerminalError
 from bec_orch.io.postgres.database import Database
-from bec_orch.io.postgres.db import SUPERSEDED, DBClient
+from bec_orch.io.postgres.tasks import SUPERSEDED, PgTasks
 from tests.integration.conftest import SOURCE, Sql
 
 VOLUME = VolumeRef("W1", "I1", SOURCE)
@@ -54,27 +54,27 @@ def result(etag: str = "aaa", **changes: Any) -> TaskResult:
     return TaskResult(**{**values, **changes})
 
 
-def take(store: DBClient, job: Job, *, lease: float = 60.0, token: UUID | None = None) -> Claim:
+def take(store: PgTasks, job: Job, *, lease: float = 60.0, token: UUID | None = None) -> Claim:
     store.ensure_task(job, VOLUME)
     claim = store.claim(job, VOLUME, worker_id="w1", token=token or uuid4(), lease=lease)
     assert isinstance(claim, Claim), claim
     return claim
 
 
-def refused(store: DBClient, job: Job) -> ClaimRefused:
+def refused(store: PgTasks, job: Job) -> ClaimRefused:
     answer = store.claim(job, VOLUME, worker_id="w2", token=uuid4(), lease=60)
     assert isinstance(answer, ClaimRefused), answer
     return answer
 
 
 @pytest.fixture
-def patient(worker_database: Database) -> DBClient:
+def patient(worker_database: Database) -> PgTasks:
     """A store that gives live workers a minute to come back after an outage."""
-    return DBClient(worker_database, default_source=SOURCE, outage_grace=60.0)
+    return PgTasks(worker_database, default_source=SOURCE, outage_grace=60.0)
 
 
 @pytest.fixture
-def worker(store: DBClient, job: Job) -> str:
+def worker(store: PgTasks, job: Job) -> str:
     store.register_worker(WorkerInfo("w1", job.id, "host", 4711, "1"))
     return "w1"
 
@@ -88,12 +88,12 @@ class TestJobsAndWorkers:
         assert (ocr.type, ocr.config, ocr.max_attempts) == ("ldv1", {"side": 960}, 3)
 
     @pytest.mark.parametrize("name", ["nothing", "", "'; DROP TABLE jobs; --", "a\0b", "\ud800", "%s"])
-    def test_unknown_job_is_told(self, store: DBClient, name: str) -> None:
+    def test_unknown_job_is_told(self, store: PgTasks, name: str) -> None:
         with pytest.raises(ConfigError, match="no job") as caught:
             store.job(name)
         assert caught.value.code == "E_JOB_UNKNOWN"
 
-    def test_worker_lives_and_stops(self, store: DBClient, job: Job, sql: Sql) -> None:
+    def test_worker_lives_and_stops(self, store: PgTasks, job: Job, sql: Sql) -> None:
         worker = WorkerInfo("host-1", job.id, "host", 4711, "1")
         store.register_worker(worker)
         store.register_worker(worker)
@@ -105,38 +105,38 @@ class TestJobsAndWorkers:
         [row] = sql("SELECT * FROM workers")
         assert (row["stop_reason"], row["activities"]) == ("no more tasks", [])
 
-    def test_clock_is_the_databases(self, store: DBClient, sql: Sql) -> None:
+    def test_clock_is_the_databases(self, store: PgTasks, sql: Sql) -> None:
         before = sql("SELECT clock_timestamp() AS now")[0]["now"]
         assert before <= store.now() <= sql("SELECT clock_timestamp() AS now")[0]["now"]
 
 
 class TestEnsureTask:
-    def test_makes_one_task_and_only_one(self, store: DBClient, job: Job, sql: Sql) -> None:
+    def test_makes_one_task_and_only_one(self, store: PgTasks, job: Job, sql: Sql) -> None:
         store.ensure_task(job, VOLUME)
         store.ensure_task(job, VOLUME)
         assert [row["state"] for row in sql("SELECT state FROM tasks")] == ["queued"]
 
-    def test_many_at_once_make_one(self, store: DBClient, job: Job, sql: Sql) -> None:
+    def test_many_at_once_make_one(self, store: PgTasks, job: Job, sql: Sql) -> None:
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda _: store.ensure_task(job, VOLUME), range(16)))
         assert sql("SELECT count(*) AS n FROM tasks")[0]["n"] == 1
 
-    def test_volume_that_was_done_gets_no_new_task(self, store: DBClient, job: Job, sql: Sql) -> None:
+    def test_volume_that_was_done_gets_no_new_task(self, store: PgTasks, job: Job, sql: Sql) -> None:
         store.commit(take(store, job), result())
         store.ensure_task(job, VOLUME)
         assert [row["state"] for row in sql("SELECT state FROM tasks")] == ["done"]
 
-    def test_unknown_source_is_refused(self, store: DBClient, job: Job) -> None:
+    def test_unknown_source_is_refused(self, store: PgTasks, job: Job) -> None:
         with pytest.raises(TerminalError) as caught:
             store.ensure_task(job, VolumeRef("W1", "I1", "bdrc+s3://elsewhere"))
         assert caught.value.code == "E_SOURCE_UNKNOWN"
 
-    def test_source_that_the_database_knows_is_taken(self, store: DBClient, job: Job, sql: Sql) -> None:
+    def test_source_that_the_database_knows_is_taken(self, store: PgTasks, job: Job, sql: Sql) -> None:
         sql("INSERT INTO volumes (w_id, i_id, source) VALUES ('W9', 'I9', 'bdrc+s3://elsewhere')")
         store.ensure_task(job, VolumeRef("W1", "I1", "bdrc+s3://elsewhere"))
         assert store.unfinished(job) == 1
 
-    def test_waits_for_a_dependency(self, store: DBClient, add_job: Callable[..., Job]) -> None:
+    def test_waits_for_a_dependency(self, store: PgTasks, add_job: Callable[..., Job]) -> None:
         add_job("lines")
         ocr = add_job("ocr", needs=("lines",))
         store.ensure_task(ocr, VOLUME)
@@ -144,14 +144,14 @@ class TestEnsureTask:
 
 
 class TestClaim:
-    def test_takes_a_queued_task(self, store: DBClient, job: Job, sql: Sql) -> None:
+    def test_takes_a_queued_task(self, store: PgTasks, job: Job, sql: Sql) -> None:
         claim = take(store, job)
         assert (claim.attempt, claim.charged, claim.force, claim.manifest_etag) == (1, 0, False, None)
         assert claim.job == job
         [attempt] = sql("SELECT * FROM task_attempts")
         assert (attempt["config"], attempt["config_hash"], attempt["worker_id"]) == ({"side": 960}, "hash1", "w1")
 
-    def test_of_twenty_claimers_one_wins(self, store: DBClient, job: Job, sql: Sql) -> None:
+    def test_of_twenty_claimers_one_wins(self, store: PgTasks, job: Job, sql: Sql) -> None:
         for round_ in range(5):
             volume = VolumeRef("W1", f"I{round_}", SOURCE)
             store.ensure_task(job, volume)
@@ -168,48 +168,48 @@ class TestClaim:
             assert {answer.refusal for answer in losers} == {Refusal.BUSY}
         assert sql("SELECT count(*) AS n FROM task_attempts")[0]["n"] == 5
 
-    def test_lost_acknowledgement_is_the_same_claim(self, store: DBClient, job: Job, sql: Sql) -> None:
+    def test_lost_acknowledgement_is_the_same_claim(self, store: PgTasks, job: Job, sql: Sql) -> None:
         token = uuid4()
         first = take(store, job, token=token)
         sql("UPDATE jobs SET config = '{}', config_hash = 'hash2'")
         assert take(store, job, token=token) == first
         assert sql("SELECT count(*) AS n FROM task_attempts")[0]["n"] == 1
 
-    def test_lost_acknowledgement_after_the_lease_ran_out(self, store: DBClient, job: Job) -> None:
+    def test_lost_acknowledgement_after_the_lease_ran_out(self, store: PgTasks, job: Job) -> None:
         token = uuid4()
         first = take(store, job, token=token, lease=-1)
         assert take(store, job, token=token) == first
 
-    def test_unknown_volume(self, store: DBClient, job: Job) -> None:
+    def test_unknown_volume(self, store: PgTasks, job: Job) -> None:
         assert refused(store, job) == ClaimRefused(Refusal.UNKNOWN)
 
-    def test_live_lease_elsewhere(self, store: DBClient, job: Job) -> None:
+    def test_live_lease_elsewhere(self, store: PgTasks, job: Job) -> None:
         take(store, job, lease=60)
         answer = refused(store, job)
         assert answer.refusal is Refusal.BUSY
         assert answer.retry_after is not None
         assert 50 < answer.retry_after <= 60
 
-    def test_row_held_by_a_commit_is_busy(self, store: DBClient, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("bec_orch.io.postgres.db._CLAIM_LOCK_WAIT", "100ms")
+    def test_row_held_by_a_commit_is_busy(self, store: PgTasks, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("bec_orch.io.postgres.tasks._CLAIM_LOCK_WAIT", "100ms")
         with store.fence(take(store, job), 60):
             assert refused(store, job) == ClaimRefused(Refusal.BUSY, TaskState.RUNNING, 5.0)
 
-    def test_backoff(self, store: DBClient, job: Job) -> None:
+    def test_backoff(self, store: PgTasks, job: Job) -> None:
         failed = store.fail(take(store, job), failure())
         answer = refused(store, job)
         assert answer.refusal is Refusal.BACKOFF
         assert answer.retry_after is not None
         assert 0 < answer.retry_after <= failed.retry_after
 
-    def test_after_the_backoff(self, store: DBClient, job: Job, sql: Sql) -> None:
+    def test_after_the_backoff(self, store: PgTasks, job: Job, sql: Sql) -> None:
         store.fail(take(store, job), failure())
         sql("UPDATE tasks SET not_before = clock_timestamp()")
         claim = take(store, job)
         assert (claim.attempt, claim.charged) == (2, 1)
 
     @pytest.mark.parametrize("state", [TaskState.DONE, TaskState.TERMINAL_FAILED])
-    def test_final_state(self, store: DBClient, job: Job, state: TaskState) -> None:
+    def test_final_state(self, store: PgTasks, job: Job, state: TaskState) -> None:
         claim = take(store, job)
         if state is TaskState.DONE:
             store.commit(claim, result())
@@ -217,13 +217,13 @@ class TestClaim:
             store.fail(claim, failure(retryable=False))
         assert refused(store, job) == ClaimRefused(Refusal.FINAL, state)
 
-    def test_task_of_a_deleted_job_is_canceled(self, store: DBClient, job: Job, sql: Sql) -> None:
+    def test_task_of_a_deleted_job_is_canceled(self, store: PgTasks, job: Job, sql: Sql) -> None:
         store.ensure_task(job, VOLUME)
         sql("UPDATE jobs SET deleted_at = clock_timestamp()")
         assert refused(store, job) == ClaimRefused(Refusal.FINAL, TaskState.CANCELED)
         assert sql("SELECT cancel_reason FROM tasks")[0]["cancel_reason"] == "the job was deleted"
 
-    def test_expired_lease_is_taken_over_and_charged(self, store: DBClient, job: Job, sql: Sql) -> None:
+    def test_expired_lease_is_taken_over_and_charged(self, store: PgTasks, job: Job, sql: Sql) -> None:
         stale = take(store, job, lease=-1)
         claim = take(store, job)
         assert (claim.attempt, claim.charged) == (2, 1)
@@ -232,7 +232,7 @@ class TestClaim:
         assert new["outcome"] is None
         assert store.renew(stale, 60) is False
 
-    def test_task_that_kills_its_workers_comes_to_an_end(self, store: DBClient, job: Job, sql: Sql) -> None:
+    def test_task_that_kills_its_workers_comes_to_an_end(self, store: PgTasks, job: Job, sql: Sql) -> None:
         for _ in range(3):
             take(store, job, lease=-1)
         assert refused(store, job) == ClaimRefused(Refusal.FINAL, TaskState.TERMINAL_FAILED)
@@ -240,12 +240,12 @@ class TestClaim:
         assert (task["failure_code"], task["charged"]) == ("E_ATTEMPTS_EXHAUSTED", 3)
         assert "E_LEASE_LOST" in task["failure_message"]
 
-    def test_config_is_that_of_the_moment_of_the_claim(self, store: DBClient, job: Job, sql: Sql) -> None:
+    def test_config_is_that_of_the_moment_of_the_claim(self, store: PgTasks, job: Job, sql: Sql) -> None:
         sql("UPDATE jobs SET config = '{\"side\": 1280}', config_hash = 'hash2'")
         claim = take(store, job)
         assert (claim.job.config, claim.job.config_hash) == ({"side": 1280}, "hash2")
 
-    def test_attempts_go_on_in_a_new_task(self, store: DBClient, job: Job, sql: Sql) -> None:
+    def test_attempts_go_on_in_a_new_task(self, store: PgTasks, job: Job, sql: Sql) -> None:
         store.fail(take(store, job), failure(retryable=False))
         sql("UPDATE jobs SET deleted_at = clock_timestamp()")
         sql("INSERT INTO jobs (name, type, config_hash) VALUES ('lines', 'ldv1', 'hash1')")
@@ -253,35 +253,35 @@ class TestClaim:
 
 
 class TestRenewAndFence:
-    def test_renew_keeps_the_task(self, store: DBClient, job: Job) -> None:
+    def test_renew_keeps_the_task(self, store: PgTasks, job: Job) -> None:
         claim = take(store, job, lease=0.05)
         assert store.renew(claim, 60)
         time.sleep(0.06)
         assert refused(store, job).refusal is Refusal.BUSY
 
-    def test_renew_works_late_when_nobody_took_over(self, store: DBClient, job: Job) -> None:
+    def test_renew_works_late_when_nobody_took_over(self, store: PgTasks, job: Job) -> None:
         claim = take(store, job, lease=-1)
         assert store.renew(claim, 60)
         assert refused(store, job).refusal is Refusal.BUSY
 
-    def test_renew_tells_of_a_cancel(self, store: DBClient, job: Job, sql: Sql) -> None:
+    def test_renew_tells_of_a_cancel(self, store: PgTasks, job: Job, sql: Sql) -> None:
         claim = take(store, job)
         sql("UPDATE tasks SET state = 'canceled', lease_expires_at = NULL, finished_at = clock_timestamp()")
         assert store.renew(claim, 60) is False
 
-    def test_fence_renews(self, store: DBClient, job: Job) -> None:
+    def test_fence_renews(self, store: PgTasks, job: Job) -> None:
         claim = take(store, job, lease=-1)
         with store.fence(claim, 60):
             pass
         assert refused(store, job).refusal is Refusal.BUSY
 
-    def test_fence_refuses_a_stale_claim(self, store: DBClient, job: Job) -> None:
+    def test_fence_refuses_a_stale_claim(self, store: PgTasks, job: Job) -> None:
         stale = take(store, job, lease=-1)
         take(store, job)
         with pytest.raises(LeaseLost), store.fence(stale, 60):
             pytest.fail("the block must not run")
 
-    def test_nobody_takes_the_task_while_the_fence_holds(self, store: DBClient, job: Job) -> None:
+    def test_nobody_takes_the_task_while_the_fence_holds(self, store: PgTasks, job: Job) -> None:
         claim = take(store, job)
         with ThreadPoolExecutor(1) as pool:
             with store.fence(claim, -1):
@@ -290,7 +290,7 @@ class TestRenewAndFence:
                 assert not waiting.done()
             assert isinstance(waiting.result(), Claim)
 
-    def test_error_in_the_block_comes_out(self, store: DBClient, job: Job) -> None:
+    def test_error_in_the_block_comes_out(self, store: PgTasks, job: Job) -> None:
         claim = take(store, job)
         with pytest.raises(ValueError, match="disk"), store.fence(claim, 60):
             raise ValueError("disk")
@@ -298,14 +298,14 @@ class TestRenewAndFence:
 
 
 class TestStampManifest:
-    def test_first_stamp_is_the_version(self, store: DBClient, job: Job, sql: Sql) -> None:
+    def test_first_stamp_is_the_version(self, store: PgTasks, job: Job, sql: Sql) -> None:
         claim = take(store, job)
         assert store.stamp_manifest(claim, "aaa", 10)
         assert store.stamp_manifest(claim, "aaa", 10)
         assert sql("SELECT manifest_etag FROM tasks") == [{"manifest_etag": "aaa"}]
         assert sql("SELECT manifest_etag, nb_pages FROM volumes") == [{"manifest_etag": "aaa", "nb_pages": 10}]
 
-    def test_other_version_supersedes_the_task(self, store: DBClient, job: Job, sql: Sql) -> None:
+    def test_other_version_supersedes_the_task(self, store: PgTasks, job: Job, sql: Sql) -> None:
         first = take(store, job)
         store.stamp_manifest(first, "aaa", 10)
         store.release(first, "interrupted", "stop")
@@ -320,21 +320,21 @@ class TestStampManifest:
         assert store.undispatched(job, limit=10, redispatch_after=60) == [MESSAGE]
         assert take(store, job).attempt == 3
 
-    def test_stale_claim_stamps_nothing(self, store: DBClient, job: Job, sql: Sql) -> None:
+    def test_stale_claim_stamps_nothing(self, store: PgTasks, job: Job, sql: Sql) -> None:
         stale = take(store, job, lease=-1)
         take(store, job)
         with pytest.raises(LeaseLost):
             store.stamp_manifest(stale, "aaa", 10)
         assert sql("SELECT manifest_etag FROM tasks") == [{"manifest_etag": None}]
 
-    def test_released_claim_stamps_nothing(self, store: DBClient, job: Job) -> None:
+    def test_released_claim_stamps_nothing(self, store: PgTasks, job: Job) -> None:
         claim = take(store, job)
         store.release(claim, "interrupted", "stop")
         with pytest.raises(LeaseLost):
             store.stamp_manifest(claim, "aaa", 10)
 
     def test_dependency_done_for_another_version_only(
-        self, store: DBClient, add_job: Callable[..., Job], sql: Sql
+        self, store: PgTasks, add_job: Callable[..., Job], sql: Sql
     ) -> None:
         lines, ocr = add_job("lines"), None
         ocr = add_job("ocr", needs=("lines",))
@@ -350,7 +350,7 @@ class TestStampManifest:
 
 
 class TestCommit:
-    def test_task_is_done_with_its_result(self, store: DBClient, job: Job, sql: Sql) -> None:
+    def test_task_is_done_with_its_result(self, store: PgTasks, job: Job, sql: Sql) -> None:
         claim = take(store, job)
         assert store.commit(claim, result()) == ()
         [task] = sql("SELECT * FROM tasks")
@@ -360,41 +360,41 @@ class TestCommit:
         [attempt] = sql("SELECT outcome, charged, metrics FROM task_attempts")
         assert attempt == {"outcome": "done", "charged": False, "metrics": {"stages": {}}}
 
-    def test_adopted_is_told(self, store: DBClient, job: Job, sql: Sql) -> None:
+    def test_adopted_is_told(self, store: PgTasks, job: Job, sql: Sql) -> None:
         store.commit(take(store, job), result(adopted=True, files=()))
         assert sql("SELECT outcome FROM task_attempts") == [{"outcome": "adopted"}]
 
-    def test_numbers_that_json_does_not_know(self, store: DBClient, job: Job, sql: Sql) -> None:
+    def test_numbers_that_json_does_not_know(self, store: PgTasks, job: Job, sql: Sql) -> None:
         store.commit(take(store, job), result(counters={"a\0b": float("nan"), "c": float("inf")}))
         assert sql("SELECT counters FROM tasks") == [{"counters": {"a\\x00b": None, "c": None}}]
 
-    def test_twice_is_once(self, store: DBClient, job: Job, sql: Sql) -> None:
+    def test_twice_is_once(self, store: PgTasks, job: Job, sql: Sql) -> None:
         claim = take(store, job)
         store.commit(claim, result())
         first = sql("SELECT finished_at FROM tasks")
         assert store.commit(claim, result()) == ()
         assert sql("SELECT finished_at FROM tasks") == first
 
-    def test_stale_claim_commits_nothing(self, store: DBClient, job: Job, sql: Sql) -> None:
+    def test_stale_claim_commits_nothing(self, store: PgTasks, job: Job, sql: Sql) -> None:
         stale = take(store, job, lease=-1)
         take(store, job)
         with pytest.raises(LeaseLost):
             store.commit(stale, result())
         assert sql("SELECT state FROM tasks") == [{"state": "running"}]
 
-    def test_other_token_commits_nothing(self, store: DBClient, job: Job) -> None:
+    def test_other_token_commits_nothing(self, store: PgTasks, job: Job) -> None:
         claim = take(store, job)
         forged = Claim(claim.task_id, claim.attempt, uuid4(), job, VOLUME, None, force=False, charged=0)
         with pytest.raises(LeaseLost):
             store.commit(forged, result())
 
-    def test_released_claim_commits_nothing(self, store: DBClient, job: Job) -> None:
+    def test_released_claim_commits_nothing(self, store: PgTasks, job: Job) -> None:
         claim = take(store, job)
         store.release(claim, "interrupted", "stop")
         with pytest.raises(LeaseLost):
             store.commit(claim, result())
 
-    def test_last_dependency_releases_the_dependant(self, store: DBClient, add_job: Callable[..., Job]) -> None:
+    def test_last_dependency_releases_the_dependant(self, store: PgTasks, add_job: Callable[..., Job]) -> None:
         lines, pages = add_job("lines"), add_job("pages")
         ocr = add_job("ocr", needs=("lines", "pages"))
         store.ensure_task(ocr, VOLUME)
@@ -408,7 +408,7 @@ class TestCommit:
         assert take(store, ocr).attempt == 1
 
     def test_dependencies_of_two_versions_do_not_release(
-        self, store: DBClient, add_job: Callable[..., Job], sql: Sql
+        self, store: PgTasks, add_job: Callable[..., Job], sql: Sql
     ) -> None:
         lines = add_job("lines")
         ocr = add_job("ocr", needs=("lines",))
@@ -419,7 +419,7 @@ class TestCommit:
 
 
 class TestFail:
-    def test_retryable_failure_waits_for_its_backoff(self, store: DBClient, job: Job, sql: Sql) -> None:
+    def test_retryable_failure_waits_for_its_backoff(self, store: PgTasks, job: Job, sql: Sql) -> None:
         failed = store.fail(take(store, job), failure())
         assert failed.state is TaskState.RETRYABLE_FAILED
         assert 0.05 < failed.retry_after <= 0.2
@@ -428,18 +428,18 @@ class TestFail:
         [attempt] = sql("SELECT * FROM task_attempts")
         assert (attempt["outcome"], attempt["charged"], attempt["fingerprint"]) == ("retryable_failed", True, "f1f2f3")
 
-    def test_backoff_doubles_up_to_its_cap(self, store: DBClient, job: Job, sql: Sql) -> None:
+    def test_backoff_doubles_up_to_its_cap(self, store: PgTasks, job: Job, sql: Sql) -> None:
         for floor, ceiling in ((0.09, 0.2), (0.19, 0.4), (0.19, 0.4)):
             assert floor < store.fail(take(store, job), failure(charged=False)).retry_after <= ceiling
             sql("UPDATE tasks SET not_before = clock_timestamp()")
 
-    def test_failure_that_is_not_charged_never_ends_the_task(self, store: DBClient, job: Job, sql: Sql) -> None:
+    def test_failure_that_is_not_charged_never_ends_the_task(self, store: PgTasks, job: Job, sql: Sql) -> None:
         for _ in range(5):
             assert store.fail(take(store, job), failure(charged=False)).state is TaskState.RETRYABLE_FAILED
             sql("UPDATE tasks SET not_before = clock_timestamp()")
         assert sql("SELECT charged FROM tasks") == [{"charged": 0}]
 
-    def test_budget_is_used_up(self, store: DBClient, job: Job, sql: Sql) -> None:
+    def test_budget_is_used_up(self, store: PgTasks, job: Job, sql: Sql) -> None:
         for _ in range(2):
             store.fail(take(store, job), failure())
             sql("UPDATE tasks SET not_before = clock_timestamp()")
@@ -452,13 +452,13 @@ class TestFail:
         )
         assert task["failure_fingerprint"] == "f1f2f3"
 
-    def test_terminal_failure_ends_at_once(self, store: DBClient, job: Job, sql: Sql) -> None:
+    def test_terminal_failure_ends_at_once(self, store: PgTasks, job: Job, sql: Sql) -> None:
         assert store.fail(take(store, job), failure(retryable=False)).state is TaskState.TERMINAL_FAILED
         assert sql("SELECT failure_code, failure_hint FROM tasks") == [
             {"failure_code": "E_STORAGE", "failure_hint": "Check the network."}
         ]
 
-    def test_twice_is_once(self, store: DBClient, job: Job, sql: Sql) -> None:
+    def test_twice_is_once(self, store: PgTasks, job: Job, sql: Sql) -> None:
         claim = take(store, job)
         first = store.fail(claim, failure())
         second = store.fail(claim, failure())
@@ -466,18 +466,18 @@ class TestFail:
         assert second.retry_after <= first.retry_after
         assert sql("SELECT charged FROM tasks") == [{"charged": 1}]
 
-    def test_stale_claim_fails_nothing(self, store: DBClient, job: Job, sql: Sql) -> None:
+    def test_stale_claim_fails_nothing(self, store: PgTasks, job: Job, sql: Sql) -> None:
         stale = take(store, job, lease=-1)
         take(store, job)
         with pytest.raises(LeaseLost):
             store.fail(stale, failure())
         assert sql("SELECT state FROM tasks") == [{"state": "running"}]
 
-    def test_hostile_message_is_kept_harmless(self, store: DBClient, job: Job, sql: Sql) -> None:
+    def test_hostile_message_is_kept_harmless(self, store: PgTasks, job: Job, sql: Sql) -> None:
         store.fail(take(store, job), failure(message="'; DROP TABLE tasks; -- %s \0 \ud800"))
         assert sql("SELECT failure_message AS m FROM tasks")[0]["m"] == ("'; DROP TABLE tasks; -- %s \\x00 \\ud800")
 
-    def test_dependant_tells_why_it_waits(self, store: DBClient, add_job: Callable[..., Job], sql: Sql) -> None:
+    def test_dependant_tells_why_it_waits(self, store: PgTasks, add_job: Callable[..., Job], sql: Sql) -> None:
         lines = add_job("lines")
         ocr = add_job("ocr", needs=("lines",))
         store.ensure_task(ocr, VOLUME)
@@ -489,14 +489,14 @@ class TestFail:
 
 
 class TestRelease:
-    def test_task_is_there_for_others_at_once(self, store: DBClient, job: Job, sql: Sql) -> None:
+    def test_task_is_there_for_others_at_once(self, store: PgTasks, job: Job, sql: Sql) -> None:
         store.release(take(store, job), "interrupted", "the worker was stopped")
         claim = take(store, job)
         assert (claim.attempt, claim.charged) == (2, 0)
         [attempt] = sql("SELECT * FROM task_attempts WHERE attempt = 1")
         assert (attempt["outcome"], attempt["charged"], attempt["code"]) == ("interrupted", False, "E_INTERRUPTED")
 
-    def test_twice_or_stale_does_nothing(self, store: DBClient, job: Job, sql: Sql) -> None:
+    def test_twice_or_stale_does_nothing(self, store: PgTasks, job: Job, sql: Sql) -> None:
         claim = take(store, job)
         store.release(claim, "interrupted", "stop")
         store.release(claim, "interrupted", "stop")
@@ -506,32 +506,32 @@ class TestRelease:
 
 
 class TestMaintenance:
-    def test_never_dispatched_is_given_until_marked(self, store: DBClient, job: Job, sql: Sql) -> None:
+    def test_never_dispatched_is_given_until_marked(self, store: PgTasks, job: Job, sql: Sql) -> None:
         store.ensure_task(job, VOLUME)
         sql("UPDATE tasks SET dispatched_at = NULL")
         assert store.undispatched(job, limit=10, redispatch_after=60) == [MESSAGE]
         store.mark_dispatched([MESSAGE, TaskMessage("W1", "I1")])
         assert store.undispatched(job, limit=10, redispatch_after=60) == []
 
-    def test_dispatched_long_ago_is_given_again(self, store: DBClient, job: Job) -> None:
+    def test_dispatched_long_ago_is_given_again(self, store: PgTasks, job: Job) -> None:
         store.ensure_task(job, VOLUME)
         assert store.undispatched(job, limit=10, redispatch_after=60) == []
         assert store.undispatched(job, limit=10, redispatch_after=0) == [MESSAGE]
 
-    def test_backoff_that_is_over(self, store: DBClient, job: Job, sql: Sql) -> None:
+    def test_backoff_that_is_over(self, store: PgTasks, job: Job, sql: Sql) -> None:
         store.fail(take(store, job), failure())
         assert store.undispatched(job, limit=10, redispatch_after=0) == []
         sql("UPDATE tasks SET not_before = clock_timestamp()")
         assert store.undispatched(job, limit=10, redispatch_after=0) == [MESSAGE]
 
-    def test_expired_lease_is_set_back(self, store: DBClient, job: Job, sql: Sql) -> None:
+    def test_expired_lease_is_set_back(self, store: PgTasks, job: Job, sql: Sql) -> None:
         take(store, job, lease=-1)
         assert store.undispatched(job, limit=10, redispatch_after=60) == [MESSAGE]
         assert sql("SELECT state, charged FROM tasks") == [{"state": "queued", "charged": 1}]
         assert sql("SELECT outcome, charged FROM task_attempts") == [{"outcome": "lease_lost", "charged": True}]
 
     def test_a_lease_that_ran_out_in_an_outage_waits_for_its_worker(
-        self, patient: DBClient, job: Job, worker: str, sql: Sql
+        self, patient: PgTasks, job: Job, worker: str, sql: Sql
     ) -> None:
         take(patient, job, lease=-1)
         sql("UPDATE workers SET heartbeat_at = clock_timestamp() - interval '200 s', heard_since = started_at")
@@ -547,19 +547,19 @@ class TestMaintenance:
         assert sql("SELECT state, charged FROM tasks") == [{"state": "queued", "charged": 1}]
 
     def test_a_dead_workers_lease_is_set_back_at_once_where_others_were_heard_of(
-        self, patient: DBClient, job: Job, worker: str, sql: Sql
+        self, patient: PgTasks, job: Job, worker: str, sql: Sql
     ) -> None:
         take(patient, job, lease=-1)
         sql("UPDATE workers SET heard_since = clock_timestamp() - interval '61 s'")
         patient.heartbeat(worker, [])
         assert take(patient, job).charged == 1
 
-    def test_live_lease_is_left_alone(self, store: DBClient, job: Job, sql: Sql) -> None:
+    def test_live_lease_is_left_alone(self, store: PgTasks, job: Job, sql: Sql) -> None:
         take(store, job)
         assert store.undispatched(job, limit=10, redispatch_after=0) == []
         assert sql("SELECT state FROM tasks") == [{"state": "running"}]
 
-    def test_waiting_task_is_released(self, store: DBClient, add_job: Callable[..., Job], sql: Sql) -> None:
+    def test_waiting_task_is_released(self, store: PgTasks, add_job: Callable[..., Job], sql: Sql) -> None:
         lines = add_job("lines")
         ocr = add_job("ocr", needs=("lines",))
         store.commit(take(store, lines), result())
@@ -567,26 +567,26 @@ class TestMaintenance:
         sql("UPDATE tasks SET state = 'waiting' WHERE job_id = %s", ocr.id)
         assert store.undispatched(ocr, limit=10, redispatch_after=60) == [TaskMessage("W1", "I1", "ocr", SOURCE)]
 
-    def test_limit(self, store: DBClient, job: Job) -> None:
+    def test_limit(self, store: PgTasks, job: Job) -> None:
         for n in range(5):
             store.ensure_task(job, VolumeRef("W1", f"I{n}", SOURCE))
         assert len(store.undispatched(job, limit=3, redispatch_after=0)) == 3
 
-    def test_gives_nothing_while_another_is_at_it(self, store: DBClient, job: Job, conninfo: str) -> None:
+    def test_gives_nothing_while_another_is_at_it(self, store: PgTasks, job: Job, conninfo: str) -> None:
         store.ensure_task(job, VOLUME)
         with psycopg.connect(conninfo) as other:
             other.execute("SELECT pg_advisory_xact_lock(6448484, %s)", (job.id,))
             assert store.undispatched(job, limit=10, redispatch_after=0) == []
         assert store.undispatched(job, limit=10, redispatch_after=0) == [MESSAGE]
 
-    def test_unfinished_counts_what_a_worker_could_do(self, store: DBClient, job: Job) -> None:
+    def test_unfinished_counts_what_a_worker_could_do(self, store: PgTasks, job: Job) -> None:
         assert store.unfinished(job) == 0
         claim = take(store, job)
         assert store.unfinished(job) == 1
         store.commit(claim, result())
         assert store.unfinished(job) == 0
 
-    def test_finished_artefacts_are_looked_at_in_turn(self, store: DBClient, job: Job) -> None:
+    def test_finished_artefacts_are_looked_at_in_turn(self, store: PgTasks, job: Job) -> None:
         volumes = [VolumeRef("W1", f"I{n}", SOURCE) for n in range(3)]
         for volume in volumes:
             store.ensure_task(job, volume)
@@ -599,7 +599,7 @@ class TestMaintenance:
         assert again == first
         assert (first.location.prefix, first.nb_pages) == ("lines/W1/I0/abc200", 10)
 
-    def test_task_whose_artefact_is_gone_is_queued_anew(self, store: DBClient, job: Job, sql: Sql) -> None:
+    def test_task_whose_artefact_is_gone_is_queued_anew(self, store: PgTasks, job: Job, sql: Sql) -> None:
         claim = take(store, job)
         store.commit(claim, result())
         store.reopen(claim.task_id, "its success.json is gone")
@@ -609,11 +609,11 @@ class TestMaintenance:
         assert (new["state"], new["manifest_etag"], new["attempt"]) == ("queued", "aaa", 1)
         assert store.undispatched(job, limit=10, redispatch_after=60) == [MESSAGE]
 
-    def test_unfinished_task_is_not_reopened(self, store: DBClient, job: Job, sql: Sql) -> None:
+    def test_unfinished_task_is_not_reopened(self, store: PgTasks, job: Job, sql: Sql) -> None:
         store.reopen(take(store, job).task_id, "why")
         assert sql("SELECT state FROM tasks") == [{"state": "running"}]
 
-    def test_rejected_message_is_recorded_once(self, store: DBClient, job: Job, sql: Sql) -> None:
+    def test_rejected_message_is_recorded_once(self, store: PgTasks, job: Job, sql: Sql) -> None:
         for _ in range(2):
             store.record_rejected(job, "no \0 JSON", failure(retryable=False))
         [row] = sql("SELECT body, code, hint FROM rejected_messages")

@@ -14,8 +14,9 @@ from psycopg import sql
 from bec_orch.core.job_worker import JobContext
 from bec_orch.core.models import AttemptOutcome, Page, VolumeRef
 from bec_orch.errors import DatabaseError
+from bec_orch.io.postgres.backlog import PgBacklog
 from bec_orch.io.postgres.database import Database
-from bec_orch.orch.enqueue import Enqueuer
+from bec_orch.orch.backlog.enqueue import Enqueuer
 from tests.integration.conftest import Sql
 from tests.integration.test_worker_runtime import PAGES, World, fail_times
 
@@ -111,7 +112,7 @@ _WHEN_FAILED = "ROW WHEN (NEW.state = 'retryable_failed') EXECUTE"
 
 def test_an_enqueueing_that_fails_leaves_nothing_and_can_be_made_again(world: World, sql: Sql) -> None:
     volumes = [world.volume(f"I{n}") for n in range(3)]
-    enqueuer = Enqueuer(world.database, world.queues)
+    enqueuer = Enqueuer(PgBacklog(world.database), world.queues)
     sql(_FAULT.format(state="40001", point="INSERT ON tasks"))
     with pytest.raises(DatabaseError) as caught:
         enqueuer.enqueue("toy", volumes)

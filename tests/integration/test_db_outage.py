@@ -13,9 +13,10 @@ import pytest
 from bec_orch.core.job_worker import JobContext
 from bec_orch.core.models import AttemptOutcome, Claim, Page, VolumeRef, WorkerInfo
 from bec_orch.errors import DatabaseError
+from bec_orch.io.postgres.backlog import PgBacklog
 from bec_orch.io.postgres.database import Database
-from bec_orch.io.postgres.db import DBClient
-from bec_orch.orch.enqueue import Enqueuer
+from bec_orch.io.postgres.tasks import PgTasks
+from bec_orch.orch.backlog.enqueue import Enqueuer
 from tests.integration.test_worker_runtime import PAGES, World, fail_times
 from tests.tcp_faults import TcpFaults, tcp_faults
 
@@ -180,7 +181,7 @@ def test_an_enqueueing_whose_acknowledgement_is_lost_is_done_again_to_the_same_e
     world: World, network: TcpFaults
 ) -> None:
     volumes = [world.volume(f"I{n}") for n in range(5)]
-    enqueuer = Enqueuer(world.database, world.queues)
+    enqueuer = Enqueuer(PgBacklog(world.database), world.queues)
     network.lose_commit_after = b"INSERT INTO tasks"
     with pytest.raises(DatabaseError):
         enqueuer.enqueue("toy", volumes)
@@ -245,7 +246,7 @@ class Fleet:
         self.networks = networks
         self._conninfo = conninfo
         for world in (here, there):
-            world.store = DBClient(world.database, default_source=here.source, outage_grace=self.LEASE / 2)
+            world.store = PgTasks(world.database, default_source=here.source, outage_grace=self.LEASE / 2)
             world.options |= {"lease": self.LEASE, "heartbeat_every": 0.1, "maintenance_every": 0.2, "poll_wait": 0.2}
             world.artefacts, world.source = here.artefacts, here.source
 

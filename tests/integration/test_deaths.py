@@ -12,9 +12,9 @@ from bec_orch.core.flight import FlightRecorder
 from bec_orch.core.models import Claim, Job, Page, VolumeRef
 from bec_orch.errors import DatabaseRefused
 from bec_orch.io.postgres.database import Database
-from bec_orch.io.postgres.db import DBClient
-from bec_orch.io.postgres.deaths import Deaths
-from bec_orch.orch.post_mortem import LATE, cause_of, record_deaths
+from bec_orch.io.postgres.deaths import PgDeaths
+from bec_orch.io.postgres.tasks import PgTasks
+from bec_orch.orch.runs.post_mortem import LATE, cause_of, record_deaths
 from tests.integration.conftest import SOURCE, Sql
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ PAGES = 100
 
 
 @pytest.fixture
-def claim(store: DBClient, job: Job) -> Callable[[], Claim]:
+def claim(store: PgTasks, job: Job) -> Callable[[], Claim]:
     store.ensure_task(job, VOLUME)
 
     def again() -> Claim:
@@ -54,7 +54,7 @@ def die(
         block.__enter__()
     recorder.close()
     causes = {os.getpid(): LATE if late else cause_of(code, out_of_memory=oom)}
-    (left,) = record_deaths(folder, Deaths(worker_database), causes)
+    (left,) = record_deaths(folder, PgDeaths(worker_database), causes)
     assert [flight.pages for flight in left.flights] == [indices]
     assert list(folder.iterdir()) == []
 
@@ -65,7 +65,7 @@ def task_of(sql: Sql) -> dict[str, Any]:
 
 
 def test_an_attempt_ends_with_its_worker_and_the_task_is_free_at_once(
-    worker_database: Database, tmp_path: Path, claim: Callable[[], Claim], store: DBClient, sql: Sql
+    worker_database: Database, tmp_path: Path, claim: Callable[[], Claim], store: PgTasks, sql: Sql
 ) -> None:
     died = claim()
     die(worker_database, tmp_path, died, 4, 6, oom=True)
@@ -123,7 +123,7 @@ def test_an_end_that_the_database_refused_is_recorded_later_and_charged_to_nobod
     with pytest.raises(DatabaseRefused), recorder.attempt(claim()):
         raise DatabaseRefused("The disk is full.", code="E_DISK_FULL")
     recorder.close()
-    record_deaths(tmp_path, Deaths(worker_database), {})
+    record_deaths(tmp_path, PgDeaths(worker_database), {})
     assert task_of(sql) == {
         "state": "queued",
         "charged": 0,
@@ -133,7 +133,7 @@ def test_an_end_that_the_database_refused_is_recorded_later_and_charged_to_nobod
 
 
 def test_a_record_of_an_attempt_that_is_somebody_elses_changes_nothing(
-    worker_database: Database, tmp_path: Path, claim: Callable[[], Claim], store: DBClient, sql: Sql
+    worker_database: Database, tmp_path: Path, claim: Callable[[], Claim], store: PgTasks, sql: Sql
 ) -> None:
     late = claim()
     store.release(late, "interrupted", "given back")
@@ -187,7 +187,7 @@ def test_a_stalled_volume_is_told_from_one_that_ran_beside_it(
     now[0] = 100.0
     assert recorder.mark_stalled(99.0)
     recorder.close()
-    record_deaths(tmp_path, Deaths(worker_database), {})
+    record_deaths(tmp_path, PgDeaths(worker_database), {})
     assert task_of(sql) == {
         "state": "queued",
         "charged": 1,

@@ -8,12 +8,16 @@ from uuid import uuid4
 import pytest
 
 from bec_orch.core.models import AttemptOutcome, Claim, TaskState, VolumeRef
+from bec_orch.core.records.backlog import RedriveFilter
 from bec_orch.errors import ConfigError, UsageError
+from bec_orch.io.postgres.backlog import PgBacklog
 from bec_orch.io.postgres.database import Database
-from bec_orch.orch.discovery import Discovery
-from bec_orch.orch.enqueue import Enqueuer
+from bec_orch.io.postgres.jobs import PgJobs
+from bec_orch.io.postgres.overview import PgOverview
+from bec_orch.orch.backlog.enqueue import Enqueuer
+from bec_orch.orch.backlog.redrive import Redriver
 from bec_orch.orch.job_admin import DeletedJob, JobAdmin
-from bec_orch.orch.redrive import RedriveFilter, Redriver
+from bec_orch.orch.overview.standing import graph
 from tests.integration.test_worker_runtime import World, fail_times
 from tests.plugin import install
 from tests.toy_job import nothing
@@ -37,11 +41,11 @@ class Chain(World):
                         (name, previous),
                     )
             previous = name
-        self.enqueuer = Enqueuer(self.database, self.queues)
-        self.discovery = Discovery(self.database, self.queues)
+        self.enqueuer = Enqueuer(PgBacklog(self.database), self.queues)
+        self.overview = PgOverview(self.database)
 
     def states(self, job: str) -> list[TaskState]:
-        return [task.state for task in sorted(self.discovery.tasks(job), key=lambda task: task.id)]
+        return [task.state for task in sorted(self.overview.tasks(job), key=lambda task: task.id)]
 
     def run_job(self, job: str) -> Any:
         worker = self.worker(f"worker-{job}", job=job)
@@ -60,9 +64,9 @@ def chain(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_a_task_waits_with_its_reason_and_is_released_with_the_commit(chain: Chain) -> None:
     volume = chain.volume()
     assert chain.enqueuer.enqueue("second", [volume]).waiting == 1
-    assert chain.discovery.tasks("second")[0].reason == "needs toy, which is not enqueued"
+    assert chain.overview.tasks("second")[0].reason == "needs toy, which is not enqueued"
     chain.enqueuer.enqueue("toy", [volume])
-    assert chain.discovery.tasks("second")[0].reason == "needs toy"
+    assert chain.overview.tasks("second")[0].reason == "needs toy"
     assert chain.run_job("toy") == {AttemptOutcome.DONE: 1}
     assert chain.states("second") == [TaskState.QUEUED]
     assert chain.queues("second").stats().visible == 1
@@ -86,17 +90,17 @@ def test_a_dependency_that_fails_shows_in_the_reason_and_releases_when_it_is_red
         (chain.scans / f"W1/I1/000{number}.jpg").write_bytes(b"")
     chain.enqueuer.enqueue_with_dependencies("second", [volume])
     assert chain.run_job("toy") == {AttemptOutcome.TERMINAL_FAILED: 1}
-    (waiting,) = chain.discovery.tasks("second")
+    (waiting,) = chain.overview.tasks("second")
     assert (waiting.state, waiting.reason) == (TaskState.WAITING, f"toy failed: {TERMINAL}")
     with chain.database.transaction("allow errors") as connection:
         connection.execute(b"UPDATE jobs SET max_page_error_rate = 1")
-    Redriver(chain.database, chain.queues).redrive("toy", RedriveFilter(code=TERMINAL))
+    Redriver(PgBacklog(chain.database), chain.queues).redrive("toy", RedriveFilter(code=TERMINAL))
     assert chain.run_job("toy") == {AttemptOutcome.DONE: 1}
     assert chain.run_job("second") == {AttemptOutcome.DONE: 1}
 
 
 def stale_reasons(chain: Chain, job: str) -> list[tuple[str, ...]]:
-    return [volume.reasons for volume in chain.discovery.stale(job)]
+    return [volume.reasons for volume in chain.overview.stale(job)]
 
 
 def done_chain(chain: Chain) -> VolumeRef:
@@ -152,10 +156,10 @@ def test_a_dependency_whose_artefact_is_gone_is_waited_for_and_not_charged(chain
     assert found
     (chain.home / "out" / found.location.prefix / "success.json").unlink()
     assert chain.run_job("second") == {AttemptOutcome.RETRYABLE_FAILED: 3}
-    (task,) = chain.discovery.tasks("second")
+    (task,) = chain.overview.tasks("second")
     assert (task.failure_code, task.charged) == ("E_DEPENDENCY_MISSING", 0)
     # One of many finished tasks, and the one that maintenance looks at first, although it was just looked at.
-    assert chain.discovery.tasks("toy")[0].state is TaskState.DONE
+    assert chain.overview.tasks("toy")[0].state is TaskState.DONE
     chain.worker(job="toy", verify_batch=1)._maintenance.verify()
     assert chain.run_job("toy") == {AttemptOutcome.DONE: 1}
     assert chain.run_job("second") == {AttemptOutcome.DONE: 1}
@@ -181,13 +185,13 @@ def test_a_dependant_reads_the_artefact_that_was_pinned_when_it_began(chain: Cha
 
 def test_the_graph_gives_each_job_after_what_it_needs(chain: Chain) -> None:
     done_chain(chain)
-    graph = chain.discovery.graph()
-    assert [(node.name, node.depends_on) for node in graph] == [
+    found = graph(chain.overview)
+    assert [(node.name, node.depends_on) for node in found] == [
         ("toy", ()),
         ("second", ("toy",)),
         ("third", ("second",)),
     ]
-    assert graph[0].tasks == {TaskState.DONE: 1}
+    assert found[0].tasks == {TaskState.DONE: 1}
 
 
 def test_failing_attempts_are_no_reason_to_start_a_dependant(chain: Chain) -> None:
@@ -205,7 +209,7 @@ def test_a_volume_that_changes_is_done_anew_by_all_that_a_waiting_task_needs(cha
     # Only the last job is asked for, by somebody who does not know that the volume changed.
     chain.enqueuer.enqueue("third", [volume], force=True)
     assert chain.run_job("third") == {AttemptOutcome.SUPERSEDED: 1}
-    assert [task.reason for task in chain.discovery.tasks("third")][:1] == ["needs second"]
+    assert [task.reason for task in chain.overview.tasks("third")][:1] == ["needs second"]
     assert [chain.states(job)[-1] for job in JOBS] == [TaskState.QUEUED, TaskState.WAITING, TaskState.WAITING]
     for job in JOBS:
         assert chain.run_job(job) == {AttemptOutcome.DONE: 1}
@@ -233,11 +237,11 @@ def test_a_dependency_whose_worker_died_too_often_shows_in_the_reason(chain: Cha
         claim = chain.store.claim(toy, volume, worker_id="w", token=uuid4(), lease=-1.0)
         assert isinstance(claim, Claim)
     assert chain.store.undispatched(toy, limit=10, redispatch_after=60.0) == []
-    assert [task.reason for task in chain.discovery.tasks("second")] == ["toy failed: E_ATTEMPTS_EXHAUSTED"]
+    assert [task.reason for task in chain.overview.tasks("second")] == ["toy failed: E_ATTEMPTS_EXHAUSTED"]
 
 
 def test_what_a_job_needs_can_be_changed_under_its_waiting_and_finished_tasks(chain: Chain) -> None:
-    admin = JobAdmin(chain.database)
+    admin = JobAdmin(PgJobs(chain.database))
     volume = done_chain(chain)
     admin.update("third", depends_on=["toy"])
     assert stale_reasons(chain, "third") == [("dependency",)]
@@ -257,18 +261,18 @@ def test_what_a_job_needs_can_be_changed_under_its_waiting_and_finished_tasks(ch
 
 
 def test_a_job_that_nothing_needs_any_more_goes_and_its_dependants_go_on(chain: Chain) -> None:
-    admin = JobAdmin(chain.database)
+    admin = JobAdmin(PgJobs(chain.database))
     volume = chain.volume()
     chain.enqueuer.enqueue_with_dependencies("third", [volume])
     admin.update("third", depends_on=["toy"])
     assert admin.delete("second") == DeletedJob("second", 1)
     assert chain.run_job("toy") == {AttemptOutcome.DONE: 1}
     assert chain.run_job("third") == {AttemptOutcome.DONE: 1}
-    assert [node.name for node in chain.discovery.graph()] == ["toy", "third"]
+    assert [node.name for node in graph(chain.overview)] == ["toy", "third"]
 
 
 @pytest.mark.parametrize("needs", ["toy", "second", "third"])
 def test_no_job_can_come_to_need_itself(chain: Chain, needs: str) -> None:
     with pytest.raises(ConfigError) as refused:
-        JobAdmin(chain.database).update("toy", depends_on=[needs])
+        JobAdmin(PgJobs(chain.database)).update("toy", depends_on=[needs])
     assert refused.value.code == "E_JOB_CIRCLE"

@@ -1,6 +1,7 @@
 """Where things stand, in counts and lists."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from uuid import uuid4
 
 import pytest
@@ -16,13 +17,17 @@ from bec_orch.core.models import (
     VolumeRef,
     WorkerInfo,
 )
+from bec_orch.core.records.backlog import RedriveFilter, VolumeStanding
+from bec_orch.core.records.overview import TaskFilter, WorkerCondition, WorkerTask
 from bec_orch.errors import ConfigError
+from bec_orch.io.postgres.backlog import PgBacklog
 from bec_orch.io.postgres.database import Database
-from bec_orch.io.postgres.db import DBClient
-from bec_orch.io.postgres.pgqueue import PgQueues
-from bec_orch.orch.discovery import Discovery, TaskFilter, WorkerCondition, WorkerTask
-from bec_orch.orch.enqueue import Enqueuer
-from bec_orch.orch.redrive import RedriveFilter, Redriver, RedriveReport, RefusedVolume
+from bec_orch.io.postgres.overview import PgOverview
+from bec_orch.io.postgres.queue import PgQueues
+from bec_orch.io.postgres.tasks import PgTasks
+from bec_orch.orch.backlog.enqueue import Enqueuer
+from bec_orch.orch.backlog.redrive import Redriver, RedriveReport
+from bec_orch.orch.overview.standing import job_stats, queue_check
 from tests.integration.conftest import SOURCE, Sql
 
 COUNTERS = {"lines": 7, "E_IMAGE_EMPTY": 1}
@@ -37,34 +42,34 @@ def queues(database: Database) -> Iterator[PgQueues]:
 
 
 @pytest.fixture
-def discovery(database: Database, queues: PgQueues) -> Discovery:
-    return Discovery(database, queues)
+def overview(database: Database) -> PgOverview:
+    return PgOverview(database)
 
 
 @pytest.fixture
 def enqueuer(database: Database, queues: PgQueues) -> Enqueuer:
-    return Enqueuer(database, queues)
+    return Enqueuer(PgBacklog(database), queues)
 
 
 @pytest.fixture
 def redriver(database: Database, queues: PgQueues) -> Redriver:
-    return Redriver(database, queues)
+    return Redriver(PgBacklog(database), queues)
 
 
-def claim(store: DBClient, job: Job, volume: VolumeRef) -> Claim:
+def claim(store: PgTasks, job: Job, volume: VolumeRef) -> Claim:
     taken = store.claim(job, volume, worker_id="w", token=uuid4(), lease=60)
     assert isinstance(taken, Claim), taken
     return taken
 
 
-def finish(store: DBClient, job: Job, volume: VolumeRef, pages: PageCounts, config_hash: str = "hash1") -> None:
+def finish(store: PgTasks, job: Job, volume: VolumeRef, pages: PageCounts, config_hash: str = "hash1") -> None:
     taken = claim(store, job, volume)
     store.stamp_manifest(taken, "aaa", pages.total)
     store.commit(taken, TaskResult("aaa", config_hash, "1", (), pages, (), COUNTERS))
 
 
 def give_up(
-    store: DBClient, queues: PgQueues, job: Job, volume: VolumeRef, code: str = "E_MANIFEST", fingerprint: str = "fff"
+    store: PgTasks, queues: PgQueues, job: Job, volume: VolumeRef, code: str = "E_MANIFEST", fingerprint: str = "fff"
 ) -> None:
     """Fail a task for good as a worker does: its row, and its message."""
     message = next(m for m in queues(job.name).receive(limit=100, wait=0, visibility=0) if f'"{volume.i_id}"' in m.body)
@@ -74,7 +79,7 @@ def give_up(
 
 class TestStats:
     def test_counts_tasks_volumes_and_pages(
-        self, discovery: Discovery, enqueuer: Enqueuer, store: DBClient, job: Job
+        self, overview: PgOverview, enqueuer: Enqueuer, store: PgTasks, job: Job
     ) -> None:
         enqueuer.enqueue("lines", VOLUMES[:4])
         finish(store, job, VOLUMES[0], PageCounts(8, 1, 1))
@@ -82,7 +87,7 @@ class TestStats:
         enqueuer.enqueue("lines", VOLUMES[:1], force=True)
         taken = claim(store, job, VOLUMES[2])
         store.stamp_manifest(taken, "aaa", 30)
-        stats = discovery.stats("lines")
+        stats = job_stats(overview, "lines")
         assert stats.tasks == {TaskState.DONE: 2, TaskState.QUEUED: 2, TaskState.RUNNING: 1}
         assert stats.volumes == {TaskState.DONE: 1, TaskState.QUEUED: 2, TaskState.RUNNING: 1}
         assert (stats.pages, stats.stale) == (PageCounts(10), 1)
@@ -92,50 +97,56 @@ class TestStats:
         assert stats.pages_per_second_5min is not None
         assert stats.eta_seconds == pytest.approx(57 / stats.pages_per_second_1h)
 
-    def test_nothing_yet(self, discovery: Discovery, job: Job, enqueuer: Enqueuer) -> None:
-        stats = discovery.stats("lines")
+    def test_nothing_yet(self, overview: PgOverview, job: Job, enqueuer: Enqueuer) -> None:
+        stats = job_stats(overview, "lines")
         assert (stats.tasks, stats.pages, stats.pages_left, stats.eta_seconds) == ({}, PageCounts(), 0, 0.0)
         enqueuer.enqueue("lines", VOLUMES)
-        stats = discovery.stats("lines")
+        stats = job_stats(overview, "lines")
         assert (stats.pages_left, stats.pages_per_second_1h, stats.eta_seconds) == (None, None, None)
 
     def test_pace_of_older_work_is_not_of_now(
-        self, discovery: Discovery, enqueuer: Enqueuer, store: DBClient, job: Job, sql: Sql
+        self, overview: PgOverview, enqueuer: Enqueuer, store: PgTasks, job: Job, sql: Sql
     ) -> None:
         enqueuer.enqueue("lines", VOLUMES[:1])
         finish(store, job, VOLUMES[0], PageCounts(1200))
         sql("UPDATE tasks SET started_at = now() - interval '20 min', finished_at = now() - interval '10 min'")
-        stats = discovery.stats("lines")
+        stats = job_stats(overview, "lines")
         assert stats.pages_per_second_5min is None
         assert stats.pages_per_second_1h == pytest.approx(1.0, rel=0.05)
 
-    def test_unknown_job(self, discovery: Discovery) -> None:
-        for use in (discovery.stats, discovery.tasks, discovery.workers, discovery.errors, discovery.queue_check):
+    def test_unknown_job(self, overview: PgOverview, queues: PgQueues) -> None:
+        for use in (
+            partial(job_stats, overview),
+            overview.tasks,
+            overview.workers,
+            overview.errors,
+            partial(queue_check, overview, queues),
+        ):
             with pytest.raises(ConfigError):
                 use("'; DROP TABLE jobs; --\0")
 
 
 class TestLists:
     def test_tasks_by_filter(
-        self, discovery: Discovery, enqueuer: Enqueuer, store: DBClient, queues: PgQueues, job: Job
+        self, overview: PgOverview, enqueuer: Enqueuer, store: PgTasks, queues: PgQueues, job: Job
     ) -> None:
         enqueuer.enqueue("lines", VOLUMES[:3])
         finish(store, job, VOLUMES[0], PageCounts(8, 1, 1))
         give_up(store, queues, job, VOLUMES[1])
-        [done] = discovery.tasks("lines", TaskFilter(state=TaskState.DONE))
+        [done] = overview.tasks("lines", TaskFilter(state=TaskState.DONE))
         assert (done.volume, done.pages, done.counters) == (VOLUMES[0], PageCounts(8, 1, 1), COUNTERS)
-        assert discovery.tasks("lines", TaskFilter(code="E_IMAGE_EMPTY")) == [done]
-        assert discovery.stats("lines").page_errors == {"E_IMAGE_EMPTY": 1}
-        [failed] = discovery.tasks("lines", TaskFilter(code="E_MANIFEST", fingerprint="fff"))
+        assert overview.tasks("lines", TaskFilter(code="E_IMAGE_EMPTY")) == [done]
+        assert job_stats(overview, "lines").page_errors == {"E_IMAGE_EMPTY": 1}
+        [failed] = overview.tasks("lines", TaskFilter(code="E_MANIFEST", fingerprint="fff"))
         assert (failed.volume, failed.pages, failed.failure_message) == (VOLUMES[1], None, "W1/I1 is bad")
-        [queued] = discovery.tasks("lines", TaskFilter(w_id="W1", i_id="I2"))
+        [queued] = overview.tasks("lines", TaskFilter(w_id="W1", i_id="I2"))
         assert (queued.volume, queued.state, queued.attempt) == (VOLUMES[2], TaskState.QUEUED, 0)
-        assert len(discovery.tasks("lines")) == 3
-        assert len(discovery.tasks("lines", limit=2)) == 2
-        assert discovery.tasks("lines", TaskFilter(w_id="' OR true --\0")) == []
+        assert len(overview.tasks("lines")) == 3
+        assert len(overview.tasks("lines", limit=2)) == 2
+        assert overview.tasks("lines", TaskFilter(w_id="' OR true --\0")) == []
 
     def test_workers_by_condition(
-        self, discovery: Discovery, enqueuer: Enqueuer, store: DBClient, job: Job, sql: Sql
+        self, overview: PgOverview, enqueuer: Enqueuer, store: PgTasks, job: Job, sql: Sql
     ) -> None:
         enqueuer.enqueue("lines", VOLUMES[:1])
         taken = claim(store, job, VOLUMES[0])
@@ -144,7 +155,7 @@ class TestLists:
         store.heartbeat("working", [TaskActivity(taken.task_id, 3, 10)])
         store.stop_worker("stopped", "empty")
         sql("UPDATE workers SET heartbeat_at = now() - interval '2 min' WHERE id = 'lost'")
-        found = {worker.id: worker for worker in discovery.workers("lines")}
+        found = {worker.id: worker for worker in overview.workers("lines")}
         assert {name: worker.condition for name, worker in found.items()} == {
             name: WorkerCondition(name) for name in ("working", "idle", "lost", "stopped")
         }
@@ -152,12 +163,12 @@ class TestLists:
         assert found["working"].doing == (WorkerTask(taken.task_id, "W1", "I0", 3, 10, begun["started_at"]),)
         assert found["stopped"].stop_reason == "empty"
         assert found["lost"].silent_seconds > 100
-        assert {worker.id for worker in discovery.workers(stopped=False)} == {"working", "idle", "lost"}
+        assert {worker.id for worker in overview.workers(stopped=False)} == {"working", "idle", "lost"}
         sql("UPDATE workers SET heartbeat_at = now() - interval '25 hours' WHERE id = 'lost'")
-        assert {worker.id for worker in discovery.workers(stopped=False)} == {"working", "idle"}
+        assert {worker.id for worker in overview.workers(stopped=False)} == {"working", "idle"}
 
     def test_errors_by_fingerprint(
-        self, discovery: Discovery, enqueuer: Enqueuer, store: DBClient, queues: PgQueues, job: Job, sql: Sql
+        self, overview: PgOverview, enqueuer: Enqueuer, store: PgTasks, queues: PgQueues, job: Job, sql: Sql
     ) -> None:
         enqueuer.enqueue("lines", VOLUMES)
         for _ in range(2):
@@ -166,29 +177,29 @@ class TestLists:
         for volume in VOLUMES[1:4]:
             give_up(store, queues, job, volume)
         store.record_rejected(job, "no JSON", Failure("E_MESSAGE_NOT_JSON", "resolve", "bad", "mmm", retryable=False))
-        first, second, third = discovery.errors()
+        first, second, third = overview.errors()
         assert (first.code, first.count, first.tasks, first.terminal) == ("E_MANIFEST", 3, 3, 3)
         assert (first.message, first.example) == ("W1/I3 is bad", "W1/I3")
         assert first.first_at < first.last_at
         assert (second.code, second.count, second.tasks, second.terminal) == ("E_STORAGE", 2, 1, 0)
         assert (third.code, third.count, third.example) == ("E_MESSAGE_NOT_JSON", 1, "no JSON")
-        assert discovery.errors("lines", limit=1) == [first]
+        assert overview.errors("lines", limit=1) == [first]
 
     def test_queue_beside_the_tasks(
-        self, discovery: Discovery, enqueuer: Enqueuer, queues: PgQueues, store: DBClient, job: Job, sql: Sql
+        self, overview: PgOverview, enqueuer: Enqueuer, queues: PgQueues, store: PgTasks, job: Job, sql: Sql
     ) -> None:
         enqueuer.enqueue("lines", VOLUMES)
-        check = discovery.queue_check("lines")
-        assert (check.dispatched, check.undispatched, check.missing_messages) == (6, 0, 0)
+        check = queue_check(overview, queues, "lines")
+        assert (check.expected.dispatched, check.expected.undispatched, check.missing_messages) == (6, 0, 0)
         queues("lines").purge()
         sql("UPDATE tasks SET dispatched_at = NULL WHERE id = (SELECT min(id) FROM tasks)")
-        check = discovery.queue_check("lines")
-        assert (check.dispatched, check.undispatched, check.missing_messages) == (5, 1, 5)
+        check = queue_check(overview, queues, "lines")
+        assert (check.expected.dispatched, check.expected.undispatched, check.missing_messages) == (5, 1, 5)
 
 
 class TestRedrive:
     def test_failed_tasks_and_their_messages_come_back_together(
-        self, redriver: Redriver, enqueuer: Enqueuer, queues: PgQueues, store: DBClient, job: Job, sql: Sql
+        self, redriver: Redriver, enqueuer: Enqueuer, queues: PgQueues, store: PgTasks, job: Job, sql: Sql
     ) -> None:
         enqueuer.enqueue("lines", VOLUMES[:3])
         for volume in VOLUMES[:2]:
@@ -201,7 +212,7 @@ class TestRedrive:
         assert redriver.redrive("lines") == RedriveReport(reset=0, moved=0, sent=0, refused=())
 
     def test_by_code_fingerprint_and_volume(
-        self, redriver: Redriver, enqueuer: Enqueuer, queues: PgQueues, store: DBClient, job: Job
+        self, redriver: Redriver, enqueuer: Enqueuer, queues: PgQueues, store: PgTasks, job: Job
     ) -> None:
         enqueuer.enqueue("lines", VOLUMES)
         give_up(store, queues, job, VOLUMES[0], code="E_A", fingerprint="aaa")
@@ -213,7 +224,7 @@ class TestRedrive:
         assert redriver.redrive("lines", RedriveFilter(volume=("W1", "I2"))) == RedriveReport(1, 1, 0, ())
 
     def test_exhausted_task_is_found_by_its_last_code_too(
-        self, redriver: Redriver, enqueuer: Enqueuer, store: DBClient, add_job: Callable[..., Job]
+        self, redriver: Redriver, enqueuer: Enqueuer, store: PgTasks, add_job: Callable[..., Job]
     ) -> None:
         job = add_job("lines", max_attempts=1)
         enqueuer.enqueue("lines", VOLUMES[:1])
@@ -222,7 +233,7 @@ class TestRedrive:
             assert redriver.redrive("lines", RedriveFilter(code=code)).reset == 1
 
     def test_lost_dead_letter_is_sent_anew(
-        self, redriver: Redriver, enqueuer: Enqueuer, queues: PgQueues, store: DBClient, job: Job
+        self, redriver: Redriver, enqueuer: Enqueuer, queues: PgQueues, store: PgTasks, job: Job
     ) -> None:
         enqueuer.enqueue("lines", VOLUMES[:2])
         for volume in VOLUMES[:2]:
@@ -232,12 +243,12 @@ class TestRedrive:
         assert queues("lines").stats().visible == 2
 
     def test_finished_volume_is_refused_by_name(
-        self, redriver: Redriver, enqueuer: Enqueuer, queues: PgQueues, store: DBClient, job: Job
+        self, redriver: Redriver, enqueuer: Enqueuer, queues: PgQueues, store: PgTasks, job: Job
     ) -> None:
         enqueuer.enqueue("lines", VOLUMES[:1])
         [message] = queues("lines").receive(limit=1, wait=0, visibility=60)
         finish(store, job, VOLUMES[0], PageCounts(3))
-        refused = (RefusedVolume(VOLUMES[0], TaskState.DONE),)
+        refused = (VolumeStanding(VOLUMES[0], TaskState.DONE),)
         assert redriver.redrive("lines", RedriveFilter(volume=("W1", "I0"))).refused == refused
         queues("lines").dead_letter(message.receipt, {"code": "maxReceiveCount"})
         assert redriver.redrive("lines") == RedriveReport(reset=0, moved=0, sent=0, refused=refused)
@@ -252,7 +263,7 @@ class TestRedrive:
         assert redriver.redrive("lines", RedriveFilter(code="E_SOURCE_UNKNOWN")).moved == 5
 
     def test_volume_that_has_a_newer_task_stays(
-        self, redriver: Redriver, enqueuer: Enqueuer, queues: PgQueues, store: DBClient, job: Job
+        self, redriver: Redriver, enqueuer: Enqueuer, queues: PgQueues, store: PgTasks, job: Job
     ) -> None:
         enqueuer.enqueue("lines", VOLUMES[:1])
         give_up(store, queues, job, VOLUMES[0])
@@ -264,7 +275,7 @@ class TestRedrive:
         redriver: Redriver,
         enqueuer: Enqueuer,
         queues: PgQueues,
-        store: DBClient,
+        store: PgTasks,
         add_job: Callable[..., Job],
         sql: Sql,
     ) -> None:

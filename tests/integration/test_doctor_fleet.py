@@ -6,6 +6,7 @@ import pytest
 
 from bec_orch.core.models import Job
 from bec_orch.io.aws.clients import AwsOptions
+from bec_orch.io.postgres.checks import PgChecks
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.sqs.queues import SqsOptions, SqsQueues
 from bec_orch.orch.doctor.checks import Level, check_queues
@@ -28,10 +29,10 @@ def queues(sqs: FakeSqs) -> Iterator[SqsQueues]:
 
 
 def test_a_server_elsewhere_that_is_not_verified_is_warned_of(database: Database) -> None:
-    found = check_tls(database, "require", "there is no CA", local=False)
+    found = check_tls(PgChecks(database), "require", "there is no CA", local=False)
     assert (found.level, found.message) == (Level.WARN, "not encrypted (sslmode require: there is no CA)")
     assert "BEC_SQL_SSLROOTCERT" in found.hint
-    assert check_tls(database, "prefer", "the host is this machine", local=True).level is Level.OK
+    assert check_tls(PgChecks(database), "prefer", "the host is this machine", local=True).level is Level.OK
 
 
 def test_rights_that_are_missing_are_named(queues: SqsQueues, sqs: FakeSqs, add_job: Callable[..., Job]) -> None:

@@ -9,11 +9,13 @@ from uuid import uuid4
 import pytest
 
 from bec_orch.core.models import Claim, Failure, Job, PageCounts, TaskMessage, TaskResult, VolumeRef
+from bec_orch.core.records.backlog import EnqueueReport
 from bec_orch.errors import ConfigError, ManifestError, QueueError, StorageError
+from bec_orch.io.postgres.backlog import PgBacklog
 from bec_orch.io.postgres.database import Database
-from bec_orch.io.postgres.db import SUPERSEDED, DBClient
-from bec_orch.io.postgres.pgqueue import PgQueues
-from bec_orch.orch.enqueue import Enqueuer, EnqueueReport, read_versions
+from bec_orch.io.postgres.queue import PgQueues
+from bec_orch.io.postgres.tasks import SUPERSEDED, PgTasks
+from bec_orch.orch.backlog.enqueue import Enqueuer, read_versions
 from tests.integration.conftest import SOURCE, Sql
 
 VOLUMES = tuple(VolumeRef("W1", f"I{n}", SOURCE) for n in range(5))
@@ -28,22 +30,22 @@ def queues(database: Database) -> Iterator[PgQueues]:
 
 @pytest.fixture
 def enqueuer(database: Database, queues: PgQueues) -> Enqueuer:
-    return Enqueuer(database, queues)
+    return Enqueuer(PgBacklog(database), queues)
 
 
-def claim(store: DBClient, job: Job, volume: VolumeRef) -> Claim:
+def claim(store: PgTasks, job: Job, volume: VolumeRef) -> Claim:
     taken = store.claim(job, volume, worker_id="w", token=uuid4(), lease=60)
     assert isinstance(taken, Claim), taken
     return taken
 
 
-def finish(store: DBClient, job: Job, volume: VolumeRef, etag: str = "aaa", config_hash: str = "hash1") -> None:
+def finish(store: PgTasks, job: Job, volume: VolumeRef, etag: str = "aaa", config_hash: str = "hash1") -> None:
     taken = claim(store, job, volume)
     assert store.stamp_manifest(taken, etag, 3)
     store.commit(taken, TaskResult(etag, config_hash, "1", (), PageCounts(3), ()))
 
 
-def give_up(store: DBClient, job: Job, volume: VolumeRef) -> None:
+def give_up(store: PgTasks, job: Job, volume: VolumeRef) -> None:
     store.fail(claim(store, job, volume), Failure("E_MANIFEST", "manifest", "no pages", "fff", retryable=False))
 
 
@@ -77,13 +79,13 @@ class TestWhatGetsATask:
         assert enqueuer.enqueue("lines", VOLUMES) == EnqueueReport(volumes=5, already_unfinished=5)
         assert queues("lines").stats().visible == 5
 
-    def test_done_is_skipped(self, enqueuer: Enqueuer, job: Job, store: DBClient) -> None:
+    def test_done_is_skipped(self, enqueuer: Enqueuer, job: Job, store: PgTasks) -> None:
         enqueuer.enqueue("lines", VOLUMES)
         finish(store, job, VOLUMES[0])
         report = enqueuer.enqueue("lines", VOLUMES)
         assert (report.skipped_done, report.already_unfinished, report.sent) == (1, 4, 0)
 
-    def test_done_under_another_config_is_stale(self, enqueuer: Enqueuer, job: Job, store: DBClient) -> None:
+    def test_done_under_another_config_is_stale(self, enqueuer: Enqueuer, job: Job, store: PgTasks) -> None:
         enqueuer.enqueue("lines", VOLUMES[:2])
         finish(store, job, VOLUMES[0], config_hash="other")
         finish(store, job, VOLUMES[1])
@@ -91,12 +93,12 @@ class TestWhatGetsATask:
         report = enqueuer.enqueue("lines", VOLUMES[:2], stale=True)
         assert report == EnqueueReport(volumes=2, queued=1, skipped_done=1, sent=1)
 
-    def test_adopted_from_the_older_layout_is_done(self, enqueuer: Enqueuer, job: Job, store: DBClient) -> None:
+    def test_adopted_from_the_older_layout_is_done(self, enqueuer: Enqueuer, job: Job, store: PgTasks) -> None:
         enqueuer.enqueue("lines", VOLUMES[:1])
         finish(store, job, VOLUMES[0], config_hash="")
         assert enqueuer.enqueue("lines", VOLUMES[:1]).skipped_done == 1
 
-    def test_force_does_it_again(self, enqueuer: Enqueuer, job: Job, store: DBClient, sql: Sql) -> None:
+    def test_force_does_it_again(self, enqueuer: Enqueuer, job: Job, store: PgTasks, sql: Sql) -> None:
         enqueuer.enqueue("lines", VOLUMES[:3])
         finish(store, job, VOLUMES[0])
         claim(store, job, VOLUMES[1])
@@ -111,7 +113,7 @@ class TestWhatGetsATask:
         ]
 
     def test_failed_is_skipped_until_something_changes(
-        self, enqueuer: Enqueuer, job: Job, store: DBClient, sql: Sql
+        self, enqueuer: Enqueuer, job: Job, store: PgTasks, sql: Sql
     ) -> None:
         enqueuer.enqueue("lines", VOLUMES[:1])
         give_up(store, job, VOLUMES[0])
@@ -122,7 +124,7 @@ class TestWhatGetsATask:
         assert enqueuer.enqueue("lines", VOLUMES[:1]).queued == 1
 
     def test_waits_for_what_the_job_needs(
-        self, enqueuer: Enqueuer, add_job: Callable[..., Job], store: DBClient, sql: Sql
+        self, enqueuer: Enqueuer, add_job: Callable[..., Job], store: PgTasks, sql: Sql
     ) -> None:
         lines = add_job("lines")
         add_job("ocr", needs=("lines",))
@@ -152,7 +154,7 @@ class TestWhatGetsATask:
 
 
 class TestRefresh:
-    def test_changed_volume_is_found(self, enqueuer: Enqueuer, job: Job, store: DBClient, sql: Sql) -> None:
+    def test_changed_volume_is_found(self, enqueuer: Enqueuer, job: Job, store: PgTasks, sql: Sql) -> None:
         enqueuer.enqueue("lines", VOLUMES[:2])
         finish(store, job, VOLUMES[0])
         finish(store, job, VOLUMES[1])
@@ -169,7 +171,7 @@ class TestRefresh:
         assert (old["state"], old["cancel_reason"]) == ("canceled", SUPERSEDED)
         assert (new["state"], new["manifest_etag"]) == ("queued", "bbb")
 
-    def test_running_task_is_left_to_find_out_itself(self, enqueuer: Enqueuer, job: Job, store: DBClient) -> None:
+    def test_running_task_is_left_to_find_out_itself(self, enqueuer: Enqueuer, job: Job, store: PgTasks) -> None:
         enqueuer.enqueue("lines", VOLUMES[:1], refresh=Source({"I0": "aaa"}))
         claim(store, job, VOLUMES[0])
         report = enqueuer.enqueue("lines", VOLUMES[:1], refresh=Source({"I0": "bbb"}))
@@ -212,14 +214,14 @@ class TestOutbox:
             return Away()
 
         with pytest.raises(QueueError):
-            Enqueuer(database, away).enqueue("lines", VOLUMES)
-        report = Enqueuer(database, queues).enqueue("lines", VOLUMES)
+            Enqueuer(PgBacklog(database), away).enqueue("lines", VOLUMES)
+        report = Enqueuer(PgBacklog(database), queues).enqueue("lines", VOLUMES)
         assert report == EnqueueReport(volumes=5, already_unfinished=5, sent=5)
 
     def test_killed_between_two_batches(
         self, database: Database, job: Job, queues: PgQueues, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("bec_orch.orch.enqueue._MESSAGES_AT_ONCE", 2)
+        monkeypatch.setattr("bec_orch.orch.backlog.enqueue._MESSAGES_AT_ONCE", 2)
         sent: list[TaskMessage] = []
 
         class Dies:
@@ -232,9 +234,9 @@ class TestOutbox:
             return Dies()
 
         with pytest.raises(QueueError):
-            Enqueuer(database, dies).enqueue("lines", VOLUMES)
+            Enqueuer(PgBacklog(database), dies).enqueue("lines", VOLUMES)
         assert len(sent) == 2
-        assert Enqueuer(database, queues).enqueue("lines", VOLUMES).sent == 3
+        assert Enqueuer(PgBacklog(database), queues).enqueue("lines", VOLUMES).sent == 3
 
     def test_many_at_once_make_each_task_once(self, enqueuer: Enqueuer, job: Job, sql: Sql) -> None:
         volumes = [VolumeRef("W1", f"I{n}", SOURCE) for n in range(200)]
@@ -251,13 +253,13 @@ class TestOutbox:
     def test_killed_between_two_portions_the_next_makes_the_rest(
         self, enqueuer: Enqueuer, job: Job, sql: Sql, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("bec_orch.orch.enqueue._VOLUMES_AT_ONCE", 2)
+        monkeypatch.setattr("bec_orch.orch.backlog.enqueue._VOLUMES_AT_ONCE", 2)
         with monkeypatch.context() as dying:
 
             def die(_point: object) -> None:
                 raise KeyboardInterrupt
 
-            dying.setattr("bec_orch.orch.enqueue.reached", die)
+            dying.setattr("bec_orch.orch.backlog.enqueue.reached", die)
             with pytest.raises(KeyboardInterrupt):
                 enqueuer.enqueue("lines", VOLUMES)
         assert sql("SELECT count(*) AS n FROM tasks") == [{"n": 2}]
@@ -265,11 +267,11 @@ class TestOutbox:
         assert sql("SELECT count(*) AS n FROM tasks") == [{"n": 5}]
 
     def test_portions_count_as_one_would(
-        self, enqueuer: Enqueuer, add_job: Callable[..., Job], store: DBClient, monkeypatch: pytest.MonkeyPatch
+        self, enqueuer: Enqueuer, add_job: Callable[..., Job], store: PgTasks, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         lines = add_job("lines")
         add_job("ocr", needs=("lines",))
-        monkeypatch.setattr("bec_orch.orch.enqueue._VOLUMES_AT_ONCE", 2)
+        monkeypatch.setattr("bec_orch.orch.backlog.enqueue._VOLUMES_AT_ONCE", 2)
         assert enqueuer.enqueue("lines", VOLUMES, dry_run=True) == EnqueueReport(volumes=5, queued=5)
         assert enqueuer.enqueue("lines", VOLUMES) == EnqueueReport(volumes=5, queued=5, sent=5)
         finish(store, lines, VOLUMES[0])
@@ -279,7 +281,7 @@ class TestOutbox:
     def test_the_planner_is_told_of_many_tasks(
         self, enqueuer: Enqueuer, job: Job, sql: Sql, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("bec_orch.orch.enqueue._MANY_TASKS", 3)
+        monkeypatch.setattr("bec_orch.orch.backlog.enqueue._MANY_TASKS", 3)
         known = "SELECT attname FROM pg_stats WHERE tablename = 'tasks' AND attname = 'volume_id'"
         enqueuer.enqueue("lines", VOLUMES[:2])
         assert sql(known) == []
@@ -290,7 +292,7 @@ class TestOutbox:
         self, enqueuer: Enqueuer, job: Job, sql: Sql, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Lists in opposite orders, with versions to be stamped: the rows of volumes and tasks are wanted crosswise."""
-        monkeypatch.setattr("bec_orch.orch.enqueue._VOLUMES_AT_ONCE", 50)
+        monkeypatch.setattr("bec_orch.orch.backlog.enqueue._VOLUMES_AT_ONCE", 50)
         volumes = [VolumeRef("W1", f"I{n}", SOURCE) for n in range(200)]
         enqueuer.enqueue("lines", volumes[::2], refresh=Source({v.i_id: "aaa" for v in volumes}))
         barrier = threading.Barrier(4)

@@ -27,17 +27,18 @@ from bec_orch.core.models import (
 from bec_orch.core.views import ShownPage
 from bec_orch.errors import StorageError, UsageError
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
+from bec_orch.io.postgres import overview
 from bec_orch.io.postgres.database import Database
-from bec_orch.io.postgres.db import DBClient
+from bec_orch.io.postgres.overview import PgOverview
+from bec_orch.io.postgres.tasks import PgTasks
 from bec_orch.io.stores.storage import Stores
 from bec_orch.jobs.evalv1.report.html import EvaluationReport
 from bec_orch.jobs.evalv1.report.tally import WORST_PAGES, EvaluationTally
 from bec_orch.jobs.evalv1.report.values import BINS
 from bec_orch.jobs.evalv1.worker import Evalv1Worker
 from bec_orch.jobs.shared.thumbnail import thumbnail
-from bec_orch.orch import done_volumes, reports
-from bec_orch.orch.done_volumes import pages_of_done_volumes
-from bec_orch.orch.reports import add_up, report
+from bec_orch.orch.overview import reports
+from bec_orch.orch.overview.reports import add_up, report
 from tests.integration.conftest import SOURCE, Sql
 from tests.integration.evaluations import evaluate, ocr_outcome, publish_ocr, with_stores
 from tests.owners import owner
@@ -267,7 +268,7 @@ def test_without_truth_suspicion_takes_its_place(artefacts: StoredArtefacts) -> 
     assert "Character error rate" not in dict(found.summary())
 
 
-def finish(store: DBClient, job: Job, volume: VolumeRef, etag: str) -> None:
+def finish(store: PgTasks, job: Job, volume: VolumeRef, etag: str) -> None:
     claim = store.claim(job, volume, worker_id="w", token=uuid4(), lease=60)
     assert isinstance(claim, Claim)
     assert store.stamp_manifest(claim, etag, 3)
@@ -278,12 +279,12 @@ def finish(store: DBClient, job: Job, volume: VolumeRef, etag: str) -> None:
 def test_every_volume_that_is_done_is_found_once(
     a_query: int,
     add_job: Callable[..., Job],
-    store: DBClient,
+    store: PgTasks,
     database: Database,
     sql: Sql,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(done_volumes, "_VOLUMES_A_QUERY", a_query)
+    monkeypatch.setattr(overview, "_VOLUMES_A_QUERY", a_query)
     job, other = add_job("eval"), add_job("other")
     volumes = [VolumeRef("W1", f"I{n}", SOURCE) for n in range(6)]
     for volume in volumes:
@@ -297,14 +298,14 @@ def test_every_volume_that_is_done_is_found_once(
     assert isinstance(claim, Claim)
     assert not store.stamp_manifest(claim, "bbbbbb22", 3)
     finish(store, job, volumes[4], "bbbbbb22")
-    found = {one.volume.i_id: one.manifest_etag for page in pages_of_done_volumes(job, database) for one in page}
+    found = {one.volume.i_id: one.manifest_etag for page in PgOverview(database).done_volumes(job) for one in page}
     assert found == {"I1": "aaaaaa11", "I2": "aaaaaa11", "I3": "aaaaaa11", "I4": "bbbbbb22"}
-    assert list(pages_of_done_volumes(other, database)) == []
+    assert list(PgOverview(database).done_volumes(other)) == []
 
 
 def test_the_report_of_a_job(
     add_job: Callable[..., Job],
-    store: DBClient,
+    store: PgTasks,
     database: Database,
     artefacts: StoredArtefacts,
     evaluation: Evalv1Worker,
@@ -314,9 +315,9 @@ def test_the_report_of_a_job(
     done(artefacts, evaluation, manifest)
     store.ensure_task(job, manifest.volume)
     finish(store, job, manifest.volume, manifest.etag)
-    assert dict(report(job, database, artefacts).summary())["Pages evaluated"] == "3"
+    assert dict(report(job, PgOverview(database), artefacts).summary())["Pages evaluated"] == "3"
 
 
 def test_other_jobs_have_no_report(add_job: Callable[..., Job], database: Database, artefacts: StoredArtefacts) -> None:
     with pytest.raises(UsageError, match="ldv1"):
-        report(add_job("lines"), database, artefacts)
+        report(add_job("lines"), PgOverview(database), artefacts)

@@ -9,7 +9,8 @@ import pytest
 from bec_orch.core.models import Claim, TaskState, VolumeRef
 from bec_orch.errors import BecError, ConfigError, UsageError
 from bec_orch.io.postgres.database import Database
-from bec_orch.io.postgres.db import DBClient
+from bec_orch.io.postgres.jobs import PgJobs
+from bec_orch.io.postgres.tasks import PgTasks
 from bec_orch.orch import job_admin
 from bec_orch.orch.job_admin import DeletedJob, JobAdmin
 from tests.integration.conftest import SOURCE, Sql
@@ -21,7 +22,7 @@ VOLUME = VolumeRef("W1", "I1", SOURCE)
 @pytest.fixture
 def admin(database: Database, monkeypatch: pytest.MonkeyPatch) -> JobAdmin:
     monkeypatch.setattr(job_admin, "job_worker_class", lambda _: ToyJob)
-    return JobAdmin(database)
+    return JobAdmin(PgJobs(database))
 
 
 class TestCreate:
@@ -41,7 +42,7 @@ class TestCreate:
 
     def test_unknown_type_is_refused(self, database: Database) -> None:
         with pytest.raises(ConfigError) as caught:
-            JobAdmin(database).create("toy", "no-such-type", {})
+            JobAdmin(PgJobs(database)).create("toy", "no-such-type", {})
         assert caught.value.code == "E_JOB_TYPE"
 
     def test_name_that_is_taken(self, admin: JobAdmin) -> None:
@@ -115,7 +116,7 @@ class TestUpdate:
         assert (after.max_attempts, after.max_page_error_rate) == (2, 0.5)
         assert admin.update("toy", config={"factor": 4}, max_attempts=7).config_hash != before.config_hash
 
-    def test_running_task_keeps_what_it_began_with(self, admin: JobAdmin, store: DBClient) -> None:
+    def test_running_task_keeps_what_it_began_with(self, admin: JobAdmin, store: PgTasks) -> None:
         job = admin.create("toy", "toy", {"factor": 3})
         store.ensure_task(job, VOLUME)
         token = uuid4()
@@ -142,7 +143,7 @@ class TestUpdate:
 
 
 class TestDelete:
-    def test_cancels_what_is_unfinished_and_frees_the_name(self, admin: JobAdmin, store: DBClient, sql: Sql) -> None:
+    def test_cancels_what_is_unfinished_and_frees_the_name(self, admin: JobAdmin, store: PgTasks, sql: Sql) -> None:
         job = admin.create("toy", "toy", {})
         store.ensure_task(job, VOLUME)
         store.ensure_task(job, VolumeRef("W1", "I2", SOURCE))

@@ -16,15 +16,17 @@ from psycopg import sql
 from bec_orch.core.models import AttemptOutcome, VolumeRef
 from bec_orch.errors import ConfigError, UsageError
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
+from bec_orch.io.postgres.backlog import PgBacklog
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.identity import identity_of, keep_identity, owner_of, take_identity
+from bec_orch.io.postgres.ledger import PgLedger
 from bec_orch.io.stores.objects import Objects
 from bec_orch.io.stores.storage import Stores
 from bec_orch.orch.audit.audit import Auditor
 from bec_orch.orch.audit.repairs import Repairer
 from bec_orch.orch.audit.values import Report
-from bec_orch.orch.enqueue import Enqueuer
-from bec_orch.orch.foreign import find_foreign
+from bec_orch.orch.backlog.enqueue import Enqueuer
+from bec_orch.orch.backlog.foreign import find_foreign
 from tests.conftest import TEMPLATE
 from tests.integration.test_worker_runtime import World
 from tests.owners import contents
@@ -89,7 +91,7 @@ def volume_of(world: World) -> VolumeRef:
 
 def ask(world: World, **how: Any) -> None:
     """Enqueue the volume, and let a worker do what that says, and its maintenance after it."""
-    Enqueuer(world.database, world.queues).enqueue("toy", [volume_of(world)], **how)
+    Enqueuer(PgBacklog(world.database), world.queues).enqueue("toy", [volume_of(world)], **how)
     maintain(world)
 
 
@@ -111,9 +113,11 @@ def execute(world: World, statement: str, *values: str) -> None:
 def audit(world: World, *, deep: bool = True) -> Report:
     """Audit with every repair, and let a worker do what it queued."""
     auditor = Auditor(
-        world.database, world.queues, world.artefacts, world.source, manifests=world.sources if deep else None
+        PgLedger(world.database), world.queues, world.artefacts, world.source, manifests=world.sources if deep else None
     )
-    repairer = Repairer(world.database, world.store, world.queues, world.artefacts, world.source)
+    repairer = Repairer(
+        world.store, PgBacklog(world.database), PgLedger(world.database), world.queues, world.artefacts, world.source
+    )
     report = auditor.audit([world.store.job("toy")], repairer)
     maintain(world)
     return report
@@ -393,6 +397,6 @@ def test_a_dependency_of_others_is_read_as_it_is(first: World, second: World, ob
     before = contents(objects)
     second.create_job(name="after")
     execute(second, "INSERT INTO job_dependencies SELECT max(id), min(id) FROM jobs")
-    Enqueuer(second.database, second.queues).enqueue("after", [volume_of(second)])
+    Enqueuer(PgBacklog(second.database), second.queues).enqueue("after", [volume_of(second)])
     assert second.run(name="w", job="after").outcomes == {AttemptOutcome.DONE: 1}
     assert before.items() <= contents(objects).items()

@@ -12,7 +12,7 @@ import pytest
 from bec_orch.core.models import TaskMessage
 from bec_orch.errors import QueueError
 from bec_orch.io.postgres.database import Database
-from bec_orch.io.postgres.pgqueue import PgQueue, PgQueues
+from bec_orch.io.postgres.queue import PgQueue, PgQueues
 from tests.integration.conftest import Sql
 
 

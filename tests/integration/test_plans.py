@@ -58,32 +58,31 @@ RUNNING = {"task_id": 1007}
 MESSAGE = {"id": 1, "reason": "{}", "limit": 1}
 OWN: dict[str, dict[str, Any]] = {
     "deaths.queue_again": {**RUNNING, "charged": 1},
-    "deaths.give_up": {**RUNNING, "charged": 1},
+    "deaths.give_up": {**RUNNING, "charged": 1, "code": "E_X"},
     "jobs.add_dependencies": {"job_id": 1, "from_ids": [3]},
+    "upkeep.reject_message": {"code": "E_X", "fingerprint": "f"},
+    "upkeep.done_to_verify": {"limit": 5},
+    "upkeep.given_up_to_verify": {"job_id": 1, "limit": 5},
+    "upkeep.doubt": {"jobs": ["lines"]},
+    "tasks.fail": {**RUNNING, "charged": 1, "state": "retryable_failed", "backoff": 1.0, "code": "E_X"},
     "queue.receive": MESSAGE,
     "queue.change_visibility": MESSAGE,
     "queue.delete": MESSAGE,
     "queue.dead_letter": MESSAGE,
     "tasks.give_back": RUNNING,
     "tasks.put_to_wait": RUNNING,
-    "tasks.reject_message": {"code": "E_X", "fingerprint": "f"},
-    "tasks.done_to_verify": {"limit": 5},
-    "tasks.given_up_to_verify": {"job_id": 1, "limit": 5},
-    "tasks.doubt": {"jobs": ["lines"]},
 }
-LOADED = ("enqueue.create_incoming", "*incoming")
-JUDGED = (*LOADED, "enqueue.judge")
+LOADED = ("backlog.create_incoming", "*incoming")
+JUDGED = (*LOADED, "backlog.judge")
 GIVEN: dict[str, Any] = {
     "activities": "[]",
     "adopt_foreign": False,
     "after": 0,
     "artefact_key": "k",
     "attempt": 1,
-    "base": 1.0,
     "before": dt.datetime(2100, 1, 1, tzinfo=dt.UTC),
     "bodies": ["{}"] * PORTION,
     "body": "{}",
-    "cap": 2.0,
     "charged": True,
     "code": None,
     "code_version": "1",
@@ -92,7 +91,9 @@ GIVEN: dict[str, Any] = {
     "counters": "{}",
     "dead": False,
     "delay": 0.0,
+    "database": "bec",
     "dispatched": False,
+    "exhausted": "E_ATTEMPTS_EXHAUSTED",
     "fingerprint": None,
     "force": False,
     "from_ids": [1],
@@ -156,31 +157,44 @@ GIVEN: dict[str, Any] = {
 
 # What goes over a whole job, or over all, in one statement.
 WHOLES = {
-    "audit": ("states", "done_twice", "unfinished_twice", "left_behind"),
-    "discovery": (
+    "ledger": ("states", "done_twice", "unfinished_twice", "left_behind"),
+    "overview": (
         *("task_states", "volume_states", "page_errors", "stale", "graph", "recent_pages", "tasks", "errors"),
-        *("expected_messages", "redrive"),
+        "expected_messages",
     ),
+    "backlog": ("reset_failed",),
     "jobs": ("cancel_tasks", "count_unfinished"),
-    "tasks": ("expire", "release_waiting", "undispatched", "unfinished"),
+    "upkeep": ("expired", "release_waiting", "undispatched", "unfinished"),
     "queue": ("stats", "dead_letters", "purge"),
+}
+# Tasks whose lease ran out.
+EXPIRED: dict[str, Any] = {
+    "ids": list(range(7, 10 * PORTION, 10)),
+    "attempts": [1] * PORTION,
+    "states": ["queued"] * PORTION,
+    "charged": [1] * PORTION,
+    "codes": ["E_LEASE_LOST"] * PORTION,
+    "messages": ["m"] * PORTION,
+    "code": "E_LEASE_LOST",
 }
 # What goes over a portion of rows.
 PORTIONS: dict[str, dict[str, Any]] = {
-    "audit.hinted": PORTION_GIVEN,
-    "audit.tasks_of": PORTION_GIVEN,
-    "audit.to_be_hinted": {"limit": PORTION, "before": dt.datetime(2100, 1, 1, tzinfo=dt.UTC)},
-    "audit.done": {"limit": PORTION, "after": 20_000},
-    "done.volumes": {"limit": PORTION, "after": 5_000},
-    "done.note_references": {"task_ids": list(range(1, PORTION))},
-    "tasks.mark_dispatched": PORTION_GIVEN,
-    "enqueue.mark_sent": {"ids": list(range(20_003, 20_003 + 10 * PORTION, 10))},
+    "ledger.hinted": PORTION_GIVEN,
+    "ledger.tasks_of": PORTION_GIVEN,
+    "ledger.to_be_hinted": {"limit": PORTION, "before": dt.datetime(2100, 1, 1, tzinfo=dt.UTC)},
+    "ledger.done": {"limit": PORTION, "after": 20_000},
+    "overview.done_volumes": {"limit": PORTION, "after": 5_000},
+    "overview.note_references": {"task_ids": list(range(1, PORTION))},
+    "upkeep.mark_dispatched": PORTION_GIVEN,
+    "backlog.mark_sent": {"ids": list(range(20_003, 20_003 + 10 * PORTION, 10))},
     "queue.send": {},
+    "upkeep.close_expired": EXPIRED,
+    "upkeep.expire": EXPIRED,
     "queue.peek": {"limit": PORTION},
     "queue.bodies": {"limit": PORTION},
     "queue.peek_dead": {"limit": PORTION},
     "queue.revive": {},
-    "enqueue.outbox": {"limit": PORTION},
+    "backlog.unsent": {"limit": PORTION},
 }
 # Statements of a portion that is being enqueued, and what runs before.
 ENQUEUEING = {
@@ -200,13 +214,16 @@ ENQUEUEING = {
 }
 # No plan to look at: what makes tables, locks, notifies, copies, or sets.
 WITHOUT_PLAN = {
-    "enqueue": ("create_incoming", "copy_incoming", "analyze_incoming", "analyze_judged"),
+    "backlog": ("create_incoming", "copy_incoming", "analyze_incoming", "analyze_judged"),
     "queue": ("wake", "listen"),
-    "migrations": ("has_table", "lock", "create_table", "applied", "record", "analyze"),
-    "session": ("limit",),
-    "jobs": ("lock",),
+    "migrate": ("has_table", "create_table", "applied", "record", "analyze"),
+    "connection": ("limit",),
+    "advisory_locks": ("take", "try_take"),
+    "access": ("look",),
+    "checks": ("encryption",),
+    "database": ("now",),
     "rights": ("owner", "connected", "powers", "rights", "columns"),
-    "tasks": ("limit_lock_wait", "try_maintenance_lock", "now"),
+    "tasks": ("limit_lock_wait",),
 }
 
 
@@ -214,7 +231,7 @@ def words(by_file: Mapping[str, Sequence[str]]) -> list[str]:
     return [f"{file}.{name}" for file, names in by_file.items() for name in names]
 
 
-LISTED = {*words(WHOLES), *PORTIONS, *words({"enqueue": list(ENQUEUEING)}), *words(WITHOUT_PLAN)}
+LISTED = {*words(WHOLES), *PORTIONS, *words({"backlog": list(ENQUEUEING)}), *words(WITHOUT_PLAN)}
 
 
 def cases() -> Iterator[Case]:
@@ -226,7 +243,7 @@ def cases() -> Iterator[Case]:
         file, name = word.split(".")
         yield Case(file, name, A_ROW * PORTION, given)
     for name, first in ENQUEUEING.items():
-        yield Case("enqueue", name, A_ROW * PORTION, {**PORTION_GIVEN, "pages": 1}, first)
+        yield Case("backlog", name, A_ROW * PORTION, {**PORTION_GIVEN, "pages": 1}, first)
     for file in sorted(path.name.removesuffix(".sql") for path in sql_folder().iterdir() if path.name.endswith(".sql")):
         for name in statements(file):
             if f"{file}.{name}" not in LISTED:
@@ -270,10 +287,10 @@ def before(connection: psycopg.Connection[Any], word: str, given: dict[str, Any]
         file, name = word.split(".")
         connection.execute(statements(file)[name], given)
         return
-    with connection.cursor() as cursor, cursor.copy(statements("enqueue")["copy_incoming"]) as copy:
+    with connection.cursor() as cursor, cursor.copy(statements("backlog")["copy_incoming"]) as copy:
         for w_id, i_id in zip(given["w_ids"], given["i_ids"], strict=True):
             copy.write_row((w_id, i_id, SOURCE, None, None))
-    connection.execute(statements("enqueue")["analyze_incoming"])
+    connection.execute(statements("backlog")["analyze_incoming"])
 
 
 def test_each_statement_touches_no_more_than_it_must(archive: psycopg.Connection[Any]) -> None:

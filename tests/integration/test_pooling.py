@@ -10,9 +10,10 @@ import psycopg
 import pytest
 
 from bec_orch.core.models import AttemptOutcome, Claim
+from bec_orch.io.postgres.backlog import PgBacklog
 from bec_orch.io.postgres.database import Database
-from bec_orch.orch.enqueue import Enqueuer
-from bec_orch.orch.redrive import Redriver
+from bec_orch.orch.backlog.enqueue import Enqueuer
+from bec_orch.orch.backlog.redrive import Redriver
 from tests.integration.test_worker_runtime import World, fail_times
 from tests.pooler import Pooler, pooler
 
@@ -49,7 +50,7 @@ def test_two_transactions_of_one_connection_run_in_two_sessions(world: World, po
 
 def test_volumes_are_enqueued_done_and_done_again(world: World, pooled: Pooler) -> None:
     volumes = [world.volume(f"I{n}", 2) for n in range(VOLUMES)]
-    enqueuer = Enqueuer(world.database, world.queues)
+    enqueuer = Enqueuer(PgBacklog(world.database), world.queues)
     assert enqueuer.enqueue("toy", volumes).sent == VOLUMES
     workers = [world.worker(f"worker-{n}", slots=2) for n in range(2)]
     with ThreadPoolExecutor(2) as pool:
@@ -63,10 +64,10 @@ def test_volumes_are_enqueued_done_and_done_again(world: World, pooled: Pooler) 
 def test_a_failed_volume_is_redriven(world: World) -> None:
     world.at_page = fail_times(KeyError("odd"), 3)
     volume = world.volume()
-    Enqueuer(world.database, world.queues).enqueue("toy", [volume])
+    Enqueuer(PgBacklog(world.database), world.queues).enqueue("toy", [volume])
     world.run()
     assert world.tasks() == [{"state": "terminal_failed"}]
-    report = Redriver(world.database, world.queues).redrive("toy")
+    report = Redriver(PgBacklog(world.database), world.queues).redrive("toy")
     assert (report.reset, report.moved) == (1, 1)
     world.run()
     assert world.tasks() == [{"state": "done"}]

@@ -11,14 +11,16 @@ from bec_orch.errors import StorageError, TerminalError
 from bec_orch.io.artefacts import removal
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.artefacts.names import attempt_key
+from bec_orch.io.postgres.backlog import PgBacklog
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.identity import owner_of
+from bec_orch.io.postgres.ledger import PgLedger
 from bec_orch.io.stores.objects import PROBE
 from bec_orch.orch.audit.audit import Auditor
 from bec_orch.orch.audit.repairs import Repairer
 from bec_orch.orch.audit.values import Report
+from bec_orch.orch.backlog.enqueue import Enqueuer
 from bec_orch.orch.doctor.checks import Level, check_writable
-from bec_orch.orch.enqueue import Enqueuer
 from tests.aws import Aws
 from tests.conformance.store_suite import content_of, location_of, manifest_of, ok, opened
 from tests.http_faults import Fault, faulty
@@ -64,15 +66,17 @@ def refuse(s3: S3, method: str, suffix: str = "", times: int = 200) -> None:
 
 
 def mend(world: S3World) -> Report:
-    auditor = Auditor(world.database, world.queues, world.artefacts, world.source)
-    repairer = Repairer(world.database, world.store, world.queues, world.artefacts, world.source)
+    auditor = Auditor(PgLedger(world.database), world.queues, world.artefacts, world.source)
+    repairer = Repairer(
+        world.store, PgBacklog(world.database), PgLedger(world.database), world.queues, world.artefacts, world.source
+    )
     return auditor.audit([world.store.job("toy")], repairer)
 
 
 def test_a_versioned_bucket_with_a_default_retention_is_worked_in_as_any(world: S3World, s3: S3) -> None:
     """Nothing is lost there: what is removed or replaced becomes an older version."""
     for force in (False, True):
-        Enqueuer(world.database, world.queues).enqueue("toy", world.volumes, force=force)
+        Enqueuer(PgBacklog(world.database), world.queues).enqueue("toy", world.volumes, force=force)
         assert world.run(name=f"worker-{force}").outcomes == {AttemptOutcome.DONE: 3}
     report = mend(world)
     assert report.violations == 0
@@ -91,7 +95,7 @@ def test_deletes_that_are_refused_are_told_once_and_stop_nobody(
     refuse(s3, "POST")
     caplog.set_level(logging.WARNING, "bec_orch")
     for force in (False, True):
-        Enqueuer(world.database, world.queues).enqueue("toy", world.volumes, force=force)
+        Enqueuer(PgBacklog(world.database), world.queues).enqueue("toy", world.volumes, force=force)
         outcomes = world.run(name=f"worker-{force}", maintenance_every=0.01).outcomes
         assert outcomes == {AttemptOutcome.DONE: 3}
     told = [record for record in caplog.records if record.message == "artefacts.kept_by_store"]
@@ -106,7 +110,7 @@ def test_deletes_that_are_refused_are_told_once_and_stop_nobody(
 
 def test_maintenance_goes_on_behind_what_it_may_not_remove(world: S3World, s3: S3) -> None:
     """The artefact that is looked at last is broken: it is found, although those before it have litter that stays."""
-    Enqueuer(world.database, world.queues).enqueue("toy", world.volumes)
+    Enqueuer(PgBacklog(world.database), world.queues).enqueue("toy", world.volumes)
     world.run(name="first")
     ours = owner_of(world.database)
     places = [found.location for found in map(world.success, world.volumes) if found]

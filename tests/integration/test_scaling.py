@@ -13,10 +13,10 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from bec_orch.core.records.overview import WorkerCondition, WorkerTask, WorkerView
 from bec_orch.errors import BecError, ConfigError, RetryableError, UsageError
 from bec_orch.io.aws.clients import AwsOptions
 from bec_orch.io.aws.ec2 import Ec2Fleet, MachineSpec, Mix
-from bec_orch.orch.discovery import WorkerCondition, WorkerTask, WorkerView
 from bec_orch.orch.machines.plans import Plan, apply
 from bec_orch.orch.machines.prices import Price, PriceTable
 from bec_orch.orch.machines.scaling import FleetScaling

@@ -14,10 +14,11 @@ from botocore.awsrequest import AWSResponse
 from bec_orch.core.models import Job, VolumeRef
 from bec_orch.errors import QueueError
 from bec_orch.io.aws.clients import AwsOptions
+from bec_orch.io.postgres.backlog import PgBacklog
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.sqs.queues import SqsOptions, SqsQueues
-from bec_orch.orch.enqueue import Enqueuer
-from bec_orch.orch.volume_lists import parse_volume_list
+from bec_orch.orch.backlog.enqueue import Enqueuer
+from bec_orch.orch.backlog.volume_lists import parse_volume_list
 from tests.aws import REGION, Aws
 from tests.fake_sqs import FakeSqs, Refused, served
 from tests.integration.conftest import SOURCE, Sql
@@ -46,7 +47,7 @@ def sent(sqs: FakeSqs) -> Counter[str]:
 def test_sends_in_tens_and_marks_what_was_sent(
     database: Database, sqs: FakeSqs, queues: SqsQueues, job: Job, sql: Sql
 ) -> None:
-    report = Enqueuer(database, queues).enqueue("lines", VOLUMES)
+    report = Enqueuer(PgBacklog(database), queues).enqueue("lines", VOLUMES)
     assert (report.queued, report.sent) == (200, 200)
     assert sqs.calls["SendMessageBatch"] == 20
     assert sent(sqs) == Counter(volume.i_id for volume in VOLUMES)
@@ -65,13 +66,13 @@ def test_cut_short_it_goes_on_where_it_was_and_sends_no_volume_twice(
 
     sqs.answer = deny_after_five  # type: ignore[method-assign]
     with pytest.raises(QueueError) as caught:
-        Enqueuer(database, queues).enqueue("lines", VOLUMES)
+        Enqueuer(PgBacklog(database), queues).enqueue("lines", VOLUMES)
     assert caught.value.code == "E_QUEUE_DENIED"
     before = len(sent(sqs))
     assert 0 < before < 200
     assert sql("SELECT count(*) AS n FROM tasks WHERE dispatched_at IS NOT NULL") == [{"n": before}]
     answered.set()
-    report = Enqueuer(database, queues).enqueue("lines", VOLUMES)
+    report = Enqueuer(PgBacklog(database), queues).enqueue("lines", VOLUMES)
     assert (report.already_unfinished, report.sent) == (200, 200 - before)
     assert sent(sqs) == Counter(volume.i_id for volume in VOLUMES)
 
@@ -81,7 +82,7 @@ def test_into_moto(aws: Aws, database: Database, add_job: Any) -> None:
     job = add_job(name)
     queues = SqsQueues(SqsOptions(AwsOptions(aws.region, aws.endpoint_url)))
     queues.admin(name).create()
-    enqueuer = Enqueuer(database, queues)
+    enqueuer = Enqueuer(PgBacklog(database), queues)
     assert enqueuer.enqueue(job.name, VOLUMES[:100]).sent == 100
     assert enqueuer.enqueue(job.name, VOLUMES[:100]).sent == 0
     assert queues(name).stats().visible == 100
@@ -122,7 +123,7 @@ def test_the_whole_library(database: Database, queues: SqsQueues, job: Job, shar
     events: Any = queues._clients.talking.meta.events
     events.register("before-send.sqs.SendMessageBatch", transport)
     begun = time.monotonic()
-    report = Enqueuer(database, queues).enqueue("lines", volumes)
+    report = Enqueuer(PgBacklog(database), queues).enqueue("lines", volumes)
     seconds = time.monotonic() - begun
     assert (report.queued, report.sent) == (38_836, 38_836)
     assert transport.calls == 3884

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from bec_orch.core.models import AttemptOutcome, Page
+from bec_orch.core.records.backlog import RedriveFilter
 from bec_orch.io.aws.clients import AwsOptions
+from bec_orch.io.postgres.backlog import PgBacklog
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.sqs.queues import SqsOptions, SqsQueues
-from bec_orch.orch.enqueue import Enqueuer
-from bec_orch.orch.redrive import RedriveFilter, Redriver, RedriveReport
+from bec_orch.orch.backlog.enqueue import Enqueuer
+from bec_orch.orch.backlog.redrive import Redriver, RedriveReport
 from tests.aws import REGION
 from tests.fake_sqs import FakeSqs, Refused, served
 from tests.integration.test_worker_runtime import World, fail_times
@@ -100,7 +102,7 @@ def test_a_message_that_comes_again_while_its_task_runs_disturbs_nobody(
 
 
 def test_receives_that_never_arrive_give_no_message_up(world: World, sqs: FakeSqs, clock: Ahead) -> None:
-    Enqueuer(world.database, world.queues).enqueue("toy", [world.volume()])
+    Enqueuer(PgBacklog(world.database), world.queues).enqueue("toy", [world.volume()])
     sqs.swallowing = True
     for _ in range(60):
         assert world.queues("toy").receive(limit=1, wait=0, visibility=60) == []
@@ -113,7 +115,7 @@ def test_receives_that_never_arrive_give_no_message_up(world: World, sqs: FakeSq
 
 def test_messages_that_the_queue_kept_for_too_long_are_sent_again(world: World, sqs: FakeSqs, clock: Ahead) -> None:
     volumes = [world.volume(f"I{n}", 1) for n in range(3)]
-    Enqueuer(world.database, world.queues).enqueue("toy", volumes)
+    Enqueuer(PgBacklog(world.database), world.queues).enqueue("toy", volumes)
     clock.seconds += 15 * DAY
     assert world.queues("toy").receive(limit=10, wait=0, visibility=60) == []
     assert world.run(redispatch_after=0.0).outcomes == {AttemptOutcome.DONE: 3}
@@ -160,7 +162,7 @@ def test_throttling_and_faults_of_sqs_end_no_worker(world: World, sqs: FakeSqs) 
 
 def test_a_purge_in_the_middle_loses_nothing(world: World, sqs: FakeSqs) -> None:
     volumes = [world.volume(f"I{n}", 1) for n in range(3)]
-    Enqueuer(world.database, world.queues).enqueue("toy", volumes)
+    Enqueuer(PgBacklog(world.database), world.queues).enqueue("toy", volumes)
     sqs.queues[TASKS].messages.clear()
     assert world.run(redispatch_after=0.0).outcomes == {AttemptOutcome.DONE: 3}
 
@@ -211,7 +213,7 @@ def test_the_workers_policy_allows_all_that_a_worker_asks_of_sqs(world: World, s
         )
     volumes = [world.volume()]
     for job in ("second", "toy"):
-        Enqueuer(world.database, world.queues).enqueue(job, volumes)
+        Enqueuer(PgBacklog(world.database), world.queues).enqueue(job, volumes)
     url = world.queues("toy").urls.tasks  # type: ignore[attr-defined]
     sqs.answer("SendMessage", {"QueueUrl": url, "MessageBody": "hello"})
     world.queues.close()
@@ -229,7 +231,7 @@ def test_the_workers_policy_allows_all_that_a_worker_asks_of_sqs(world: World, s
 
 def test_what_sqs_gave_up_is_recorded_and_its_task_goes_on(world: World, sqs: FakeSqs) -> None:
     volume = world.volume()
-    Enqueuer(world.database, world.queues).enqueue("toy", [volume])
+    Enqueuer(PgBacklog(world.database), world.queues).enqueue("toy", [volume])
     attributes = sqs.queues[TASKS].attributes
     attributes["RedrivePolicy"] = attributes["RedrivePolicy"].replace("1000", "1")
     queue = world.queues("toy")
@@ -248,7 +250,7 @@ def test_what_sqs_gave_up_is_recorded_and_its_task_goes_on(world: World, sqs: Fa
 class TestRedrive:
     def failed(self, world: World, count: int) -> None:
         volumes = [world.volume(f"I{n}") for n in range(count)]
-        Enqueuer(world.database, world.queues).enqueue("toy", volumes)
+        Enqueuer(PgBacklog(world.database), world.queues).enqueue("toy", volumes)
         for volume in volumes:
             (world.scans / volume.w_id / volume.i_id).rename(world.scans / volume.i_id)
         # What is missing is looked for once more.
@@ -260,7 +262,7 @@ class TestRedrive:
     def test_all_is_one_move_by_sqs_itself(self, world: World, sqs: FakeSqs) -> None:
         self.failed(world, 3)
         sent = sqs.calls["SendMessageBatch"]
-        redriver = Redriver(world.database, world.queues)
+        redriver = Redriver(PgBacklog(world.database), world.queues)
         assert redriver.redrive("toy") == RedriveReport(reset=3, moved=3, sent=0, refused=())
         assert (sqs.calls["StartMessageMoveTask"], sqs.calls["SendMessageBatch"]) == (1, sent)
         assert world.run().outcomes == {AttemptOutcome.DONE: 3}
@@ -269,7 +271,7 @@ class TestRedrive:
     def test_some_are_moved_one_by_one(self, world: World, sqs: FakeSqs) -> None:
         self.failed(world, 3)
         wanted = RedriveFilter(volume=("W1", "I1"))
-        assert Redriver(world.database, world.queues).redrive("toy", wanted) == RedriveReport(1, 1, 0, ())
+        assert Redriver(PgBacklog(world.database), world.queues).redrive("toy", wanted) == RedriveReport(1, 1, 0, ())
         assert sqs.calls["StartMessageMoveTask"] == 0
         assert len(sqs.bodies("bec_toy_dlq")) == 2
         assert world.run().outcomes == {AttemptOutcome.DONE: 1}

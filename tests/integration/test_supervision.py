@@ -21,6 +21,7 @@ from bec_orch.core.flight import FlightRecorder
 from bec_orch.core.worker_runtime import WorkerReport
 from bec_orch.errors import DatabaseRefused
 from bec_orch.io.postgres.database import Database
+from bec_orch.io.postgres.deaths import PgDeaths
 from tests.unit.core.test_flight import CLAIM
 
 NEVER_TOLD = 7
@@ -43,7 +44,7 @@ def test_a_signal_that_comes_while_the_processes_are_started_reaches_each(
 
     sent: list[bool] = []
     monkeypatch.setattr(supervision, "oom_kills", told_meanwhile)
-    supervisor = Supervisor(Settings(home=tmp_path), database, sleep, processes, "Stopping.")
+    supervisor = Supervisor(Settings(home=tmp_path), PgDeaths(database), sleep, processes, "Stopping.")
     assert supervisor.run() == 0
     assert sent
 
@@ -66,7 +67,9 @@ def test_a_process_that_the_database_refused_is_not_replaced(
 ) -> None:
     own = conninfo if parent == "goes on" else psycopg.conninfo.make_conninfo(conninfo, dbname="not_there")
     with Database(own) as database:
-        assert Supervisor(Settings(home=tmp_path), database, be_refused, 1, "Stopping.").run() == EXIT_DATABASE
+        assert (
+            Supervisor(Settings(home=tmp_path), PgDeaths(database), be_refused, 1, "Stopping.").run() == EXIT_DATABASE
+        )
     assert (tmp_path / "tries").read_text() == "x"
     assert "error E_DB_AUTH: The password is another one now." in capfd.readouterr().err
 
@@ -85,7 +88,7 @@ def test_no_process_runs_code_that_lies_in_the_current_folder(
     monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
     monkeypatch.chdir(here)
 
-    assert Supervisor(Settings(home=tmp_path), database, end_at_once, 1, "Stopping.").run() == 0
+    assert Supervisor(Settings(home=tmp_path), PgDeaths(database), end_at_once, 1, "Stopping.").run() == 0
     assert not (tmp_path / "ran").exists()
     assert not os.environ.get("PYTHONSAFEPATH"), "it is for the processes alone"
 
@@ -101,7 +104,7 @@ def tell_much(_settings: Settings) -> tuple[WorkerReport, int]:
 
 
 def test_a_report_is_read_while_its_process_lives(database: Database, tmp_path: Path) -> None:
-    supervisor = Supervisor(Settings(home=tmp_path), database, tell_much, 1, "Stopping.")
+    supervisor = Supervisor(Settings(home=tmp_path), PgDeaths(database), tell_much, 1, "Stopping.")
     assert supervisor.run() == 0
     assert [len(report.stop_reason) for report in supervisor.reports] == [MUCH]
 
@@ -121,7 +124,7 @@ def test_a_process_that_dies_while_it_tells_its_report_is_one_that_died(
     database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = Settings(home=tmp_path, black_hole_guard=1)
-    supervisor = Supervisor(settings, database, die_while_telling, 1, "Stopping.")
+    supervisor = Supervisor(settings, PgDeaths(database), die_while_telling, 1, "Stopping.")
     assert supervisor.run() == 1
     assert supervisor.reports == []
     assert [record.message for record in caplog.records] == ["worker.report_cut", "worker.given_up"]
@@ -154,7 +157,7 @@ def test_a_process_that_goes_on_after_the_grace_is_killed_and_its_task_not_charg
     monkeypatch.setattr(supervision, "_LAST_WRITES", 0.3)
     stop_when_there(tmp_path / "busy")
     settings = Settings(home=tmp_path, grace_seconds=0.01)
-    assert Supervisor(settings, database, hear_nothing, 1, "Stopping.").run() == 1
+    assert Supervisor(settings, PgDeaths(database), hear_nothing, 1, "Stopping.").run() == 1
     events = [(record.message, getattr(record, "code", None)) for record in caplog.records]
     assert events == [("worker.late", None), ("worker.died", "E_WORKER_LATE"), ("worker.given_up", None)]
 
@@ -173,5 +176,5 @@ def test_a_stopped_process_goes_on_to_hear_that_it_is_to_end(
     stop_when_there(tmp_path / "busy")
     with caplog.at_level(logging.WARNING):
         settings = Settings(home=tmp_path, grace_seconds=5)
-        assert Supervisor(settings, database, stand_still, 1, "Stopping.").run() == 0
+        assert Supervisor(settings, PgDeaths(database), stand_still, 1, "Stopping.").run() == 0
     assert caplog.records == []

@@ -13,14 +13,18 @@ import pytest
 
 from bec_orch.core.job_worker import JobContext
 from bec_orch.core.models import AttemptOutcome, Page, TaskState, VolumeRef
+from bec_orch.core.records.backlog import RedriveFilter
 from bec_orch.core.runtime_parts import TaskEnd
 from bec_orch.errors import StorageError, TaskFault, TerminalError
+from bec_orch.io.postgres.backlog import PgBacklog
 from bec_orch.io.postgres.database import Database
-from bec_orch.io.postgres.pgqueue import PgQueues
-from bec_orch.orch.discovery import Discovery
-from bec_orch.orch.enqueue import Enqueuer
+from bec_orch.io.postgres.jobs import PgJobs
+from bec_orch.io.postgres.overview import PgOverview
+from bec_orch.io.postgres.queue import PgQueues
+from bec_orch.orch.backlog.enqueue import Enqueuer
+from bec_orch.orch.backlog.redrive import Redriver
 from bec_orch.orch.job_admin import JobAdmin
-from bec_orch.orch.redrive import RedriveFilter, Redriver
+from bec_orch.orch.overview import standing
 from tests.integration.test_worker_runtime import Watching, World
 from tests.plugin import install
 
@@ -81,7 +85,7 @@ def world(
 ) -> Iterator[World]:
     monkeypatch.syspath_prepend(str(install(tmp_path / "plugins", {"toy": "tests.toy_job:ToyJob"})))
     world = World(tmp_path, database, worker_database, watching=Telling())
-    admin = JobAdmin(database)
+    admin = JobAdmin(PgJobs(database))
     for name, needs in zip(JOBS, ((), JOBS[:1], JOBS[:2]), strict=True):
         admin.create(name, "toy", {}, depends_on=needs, max_attempts=3)
     yield world
@@ -107,7 +111,7 @@ def working(world: World) -> Iterator[None]:
 
 def look_after(world: World, told: "queue.SimpleQueue[TaskEnd]") -> Counter[AttemptOutcome]:
     """Redrive whatever fails for good, as an operator would, until every volume of every job is done."""
-    redriver = Redriver(world.database, PgQueues(world.database))  # an operator's, not a worker's
+    redriver = Redriver(PgBacklog(world.database), PgQueues(world.database))  # an operator's, not a worker's
     ends: Counter[AttemptOutcome] = Counter()
     while ends[AttemptOutcome.DONE] < VOLUMES * len(JOBS):
         end = told.get(timeout=PATIENCE)
@@ -143,7 +147,7 @@ def test_everything_converges_and_no_dependant_starts_before_what_it_needs(world
         ends = look_after(world, world.watching.told)
 
     assert [(report.queued, report.waiting) for report in reports] == [(0, VOLUMES), (0, VOLUMES), (VOLUMES, 0)]
-    graph = Discovery(world.database, world.queues).graph()
+    graph = standing.graph(PgOverview(world.database))
     assert [(node.name, node.tasks) for node in graph] == [(job, {TaskState.DONE: VOLUMES}) for job in JOBS]
     assert look(world, EARLY) == []
     assert ends[AttemptOutcome.RETRYABLE_FAILED] > VOLUMES / 4
@@ -153,4 +157,4 @@ def test_everything_converges_and_no_dependant_starts_before_what_it_needs(world
 
 
 def enqueue(world: World, job: str, volumes: list[VolumeRef]) -> Any:
-    return Enqueuer(world.database, world.queues).enqueue(job, volumes)
+    return Enqueuer(PgBacklog(world.database), world.queues).enqueue(job, volumes)

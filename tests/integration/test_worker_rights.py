@@ -11,10 +11,13 @@ import pytest
 from psycopg import sql as sqls
 
 from bec_orch.core.models import Job
+from bec_orch.core.records.checks import WORKER, require_worker_rights
 from bec_orch.errors import DatabaseRefused
-from bec_orch.io.postgres.database import WORKER, Database
+from bec_orch.io.postgres.checks import PgChecks
+from bec_orch.io.postgres.database import Database
+from bec_orch.io.postgres.jobs import PgJobs
 from bec_orch.io.postgres.migrate import migrate, migrations
-from bec_orch.io.postgres.rights import connected, require_worker_rights, rights_of
+from bec_orch.io.postgres.rights import connected, rights_of
 from bec_orch.orch.doctor.checks import Level
 from bec_orch.orch.doctor.fleet import check_database_users
 from bec_orch.orch.job_admin import JobAdmin
@@ -97,7 +100,7 @@ def test_a_worker_cannot_bring_the_schema_up_or_delete_a_job(
     sql("DELETE FROM schema_migrations WHERE version = %s", migrations()[-1].version)
     for forbidden in (
         lambda: migrate(worker_database),
-        lambda: JobAdmin(worker_database).delete("lines"),
+        lambda: JobAdmin(PgJobs(worker_database)).delete("lines"),
     ):
         with pytest.raises(DatabaseRefused) as refused:
             forbidden()
@@ -105,12 +108,12 @@ def test_a_worker_cannot_bring_the_schema_up_or_delete_a_job(
 
 
 def test_a_worker_whose_user_lacks_a_right_is_told_which(worker_database: Database, sql: Sql) -> None:
-    require_worker_rights(worker_database, with_queue=True)
+    require_worker_rights(PgChecks(worker_database), with_queue=True)
     sql(f"REVOKE UPDATE (state) ON tasks FROM {WORKER_USER}")
     sql(f"REVOKE ALL ON missing_dependencies FROM {WORKER_USER}")
 
     with pytest.raises(DatabaseRefused) as refused:
-        require_worker_rights(worker_database, with_queue=True)
+        require_worker_rights(PgChecks(worker_database), with_queue=True)
 
     assert refused.value.code == "E_DB_RIGHTS"
     assert f"The database user {WORKER_USER} lacks rights that a worker needs: " in refused.value.message
@@ -121,7 +124,7 @@ def test_a_worker_whose_user_lacks_a_right_is_told_which(worker_database: Databa
 
 class TestDoctor:
     def look(self, database: Database, of_machines: str = WORKER_USER) -> list[tuple[str, Level, str]]:
-        found = check_database_users(database, of_machines, with_queue=True, local=False)
+        found = check_database_users(PgChecks(database), of_machines, with_queue=True, local=False)
         return [(one.check, one.level, one.message) for one in found]
 
     def test_the_owner_is_told_of_the_user_of_new_machines(self, database: Database) -> None:
@@ -156,7 +159,7 @@ class TestDoctor:
         assert message.startswith("a worker is connected as this user, who may do what no worker needs: is a superuser")
 
     def test_on_this_machine_nobody_is_warned(self, database: Database) -> None:
-        [found] = check_database_users(database, "nobody", with_queue=True, local=True)
+        [found] = check_database_users(PgChecks(database), "nobody", with_queue=True, local=True)
         assert found.level is Level.OK
 
 

@@ -29,18 +29,20 @@ from bec_orch.core.models import (
     WorkerInfo,
 )
 from bec_orch.core.ports import Success
+from bec_orch.core.retries import RetryPolicy
 from bec_orch.core.runtime_parts import Activities, TaskEnd, WorkerObserver, WorkerOptions, WorkerParts
 from bec_orch.core.worker_runtime import BECWorker, WorkerReport
 from bec_orch.errors import DatabaseRefused, LeaseLost, StorageError, TaskFault, VolumeStalled
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
+from bec_orch.io.postgres.backlog import PgBacklog
 from bec_orch.io.postgres.database import Database
-from bec_orch.io.postgres.db import DBClient, RetryPolicy
-from bec_orch.io.postgres.deaths import Deaths
+from bec_orch.io.postgres.deaths import PgDeaths
 from bec_orch.io.postgres.identity import owner_of
-from bec_orch.io.postgres.pgqueue import PgQueues
+from bec_orch.io.postgres.queue import PgQueues
+from bec_orch.io.postgres.tasks import PgTasks
 from bec_orch.io.sources.sources import Sources, source_name
 from bec_orch.io.stores.storage import Stores
-from bec_orch.orch.enqueue import Enqueuer
+from bec_orch.orch.backlog.enqueue import Enqueuer
 from tests.toy_job import ToyConfig, ToyJob, nothing
 
 AtPage = Callable[[JobContext, Page], None]
@@ -96,7 +98,7 @@ class World:
             stores.open((self.home / "out").as_uri(), create=True), self.work, owner_of(self.database)
         )
         theirs = self.of_workers or self.database
-        self.store = DBClient(theirs, default_source=self.source, retry=RetryPolicy(base=0.02, cap=0.05))
+        self.store = PgTasks(theirs, default_source=self.source, retry=RetryPolicy(base=0.02, cap=0.05))
         self.queues = PgQueues(theirs)
 
     def volume(self, i_id: str = "I1", pages: int = PAGES) -> VolumeRef:
@@ -589,7 +591,7 @@ def test_a_bug_outside_of_tasks_ends_the_worker_loudly(world: World) -> None:
 
 def test_intro_pages_are_skipped_with_their_reason(world: World) -> None:
     volume = world.volume()
-    Enqueuer(world.database, world.queues).enqueue("toy", [volume], intro_pages=2)
+    Enqueuer(PgBacklog(world.database), world.queues).enqueue("toy", [volume], intro_pages=2)
     assert world.run().outcomes == {AttemptOutcome.DONE: 1}
     found = world.success(volume)
     assert found
@@ -657,7 +659,7 @@ def test_a_page_that_killed_all_workers_before_is_left_out(world: World) -> None
         assert isinstance(claim, Claim)
         world.store.stamp_manifest(claim, "etag", 100)
         flight = Flight(claim.task_id, claim.attempt, str(claim.token), str(volume), (1,))
-        assert Deaths(world.of_workers or world.database).record(
+        assert PgDeaths(world.of_workers or world.database).record(
             flight, failure_of(TaskFault("It died.", code="E_WORKER_OOM"), "run")
         )
         with world.database.transaction("forget the version") as connection:

@@ -23,23 +23,27 @@ from bec_orch.core.job_worker import JobContext, JobWorker
 from bec_orch.core.lease import Lease
 from bec_orch.core.models import ArtefactLocation, Claim, Job, Manifest, Page, VolumeRef, version_of
 from bec_orch.core.ports import Success
+from bec_orch.core.retries import RetryPolicy
 from bec_orch.core.runtime_parts import Activities, TaskEnd, WorkerOptions, WorkerParts
 from bec_orch.core.stop import WorkerStop
 from bec_orch.core.task_run import TaskRunner
 from bec_orch.errors import DatabaseError, QueueError, StorageError
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.artefacts.names import attempt_key, part_name
+from bec_orch.io.postgres.backlog import PgBacklog
 from bec_orch.io.postgres.database import Database
-from bec_orch.io.postgres.db import DBClient, RetryPolicy
 from bec_orch.io.postgres.identity import owner_of
-from bec_orch.io.postgres.pgqueue import PgQueues
+from bec_orch.io.postgres.jobs import PgJobs
+from bec_orch.io.postgres.ledger import PgLedger
+from bec_orch.io.postgres.queue import PgQueues
+from bec_orch.io.postgres.tasks import PgTasks
 from bec_orch.io.sources.sources import Sources, source_name
 from bec_orch.io.stores.storage import Stores
 from bec_orch.orch.audit.audit import Auditor
 from bec_orch.orch.audit.values import LITTER, NOT_RECORDED, Violation
-from bec_orch.orch.enqueue import Enqueuer
+from bec_orch.orch.backlog.enqueue import Enqueuer
+from bec_orch.orch.backlog.redrive import Redriver
 from bec_orch.orch.job_admin import JobAdmin
-from bec_orch.orch.redrive import Redriver
 from tests.model.actors import PAGE, Actor, Gated, GatedStore, current, pass_gate
 from tests.model.clock import ModelClock
 from tests.owners import THEIRS, owner
@@ -112,12 +116,12 @@ class Archive:
         self.connection = psycopg.connect(conninfo, autocommit=True, row_factory=dict_row)
         self.clock = ModelClock(self.connection)
         self.database = Database(conninfo, connections=12)
-        self.admin = JobAdmin(self.database)
+        self.admin = JobAdmin(PgJobs(self.database))
         monkeypatch.syspath_prepend(str(plugins))
         monkeypatch.setattr("bec_orch.core.task_run.Lease", self._lease)
         monkeypatch.setattr("bec_orch.core.task_run.time", SimpleNamespace(monotonic=self.clock))
         # Who finds a row held by a fence that stands still waits in vain.
-        monkeypatch.setattr("bec_orch.io.postgres.db._CLAIM_LOCK_WAIT", "5ms")
+        monkeypatch.setattr("bec_orch.io.postgres.tasks._CLAIM_LOCK_WAIT", "5ms")
 
     def reset(self) -> None:
         """Begin anew: two jobs, three volumes, nothing done."""
@@ -134,7 +138,7 @@ class Archive:
         self.artefacts = StoredArtefacts(
             stores.open((self._home / "out").as_uri(), create=True), self._home / "work", owner_of(self.database)
         )
-        self.store = DBClient(self.database, default_source=self.source, retry=BACKOFF)
+        self.store = PgTasks(self.database, default_source=self.source, retry=BACKOFF)
         self.queues = PgQueues(self.database)
         self.versions = Versions()
         self._gated = self._gated_parts()
@@ -235,7 +239,7 @@ class Archive:
             damaged: prefixes of artefacts that somebody damaged: they are left out.
             recreated: a job was made anew under its name: what the old one did, the new one has no tasks of.
         """
-        auditor = Auditor(self.database, self.queues, self.artefacts, self.source, self.sources)
+        auditor = Auditor(PgLedger(self.database), self.queues, self.artefacts, self.source, self.sources)
         found = _Collected()
         auditor.audit(self.admin.list(), found)
         return [
@@ -269,12 +273,12 @@ class Archive:
     def enqueue(self, job: str, volumes: tuple[VolumeRef, ...], *, refresh: bool = False, **how: Any) -> Actor:
         """Let an operator enqueue."""
         sources = self.sources if refresh else None
-        enqueuer = Enqueuer(self.database, self._gated.queues)
+        enqueuer = Enqueuer(PgBacklog(self.database), self._gated.queues)
         return Actor("operator", job, lambda: enqueuer.enqueue(job, volumes, refresh=sources, **how))
 
     def redrive(self, job: str) -> Actor:
         """Let an operator redrive every failed task."""
-        return Actor("operator", job, lambda: Redriver(self.database, self._gated.queues).redrive(job))
+        return Actor("operator", job, lambda: Redriver(PgBacklog(self.database), self._gated.queues).redrive(job))
 
     def _parts(self, worker: str, job: str) -> WorkerParts:
         options = WorkerOptions(

@@ -24,8 +24,9 @@ RIGHTS = "tests/integration/test_worker_rights.py"
 ENV_FILE = "tests/unit/test_env_file.py"
 
 SETUP = "orch/machines/setup.py"
-TASKS = "io/postgres/sql/tasks.sql"
-ENQUEUE_SQL = "io/postgres/sql/enqueue.sql"
+TASKS = "io/postgres/tasks.sql"
+UPKEEP = "io/postgres/upkeep.sql"
+BACKLOG_SQL = "io/postgres/backlog.sql"
 
 
 _FENCE_READ = "WHERE id = %(task_id)s AND attempt = %(attempt)s AND token = %(token)s\nFOR NO KEY UPDATE"
@@ -97,9 +98,9 @@ MUTANTS = (
         "a task is taken over when its lease ran out, not when it runs for long",
         (
             Edit(
-                TASKS,
-                "t.state = 'running' AND t.lease_expires_at < clock_timestamp()\n      AND (%(task_id)s",
-                "t.state = 'running' AND t.started_at < clock_timestamp() - interval '2 hours'\n      AND (%(task_id)s",
+                UPKEEP,
+                "t.state = 'running' AND t.lease_expires_at < clock_timestamp()\n  AND (%(task_id)s",
+                "t.state = 'running' AND t.started_at < clock_timestamp() - interval '2 hours'\n  AND (%(task_id)s",
             ),
             Edit(
                 TASKS,
@@ -185,12 +186,13 @@ MUTANTS = (
         "enqueueing commits the tasks before it sends their messages",
         (
             Edit(
-                "orch/enqueue.py",
-                "        for portion in batches(known, _VOLUMES_AT_ONCE):\n",
-                "        self._queues(job_name).send([message_of(dataclasses.asdict(v), job_name) for v in known])\n"
-                "        for portion in batches(known, _VOLUMES_AT_ONCE):\n",
+                "orch/backlog/enqueue.py",
+                "        for portion in batches(volumes, _VOLUMES_AT_ONCE):\n",
+                "        messages = [TaskMessage(v.w_id, v.i_id, job_name, v.source) for v in volumes]\n"
+                "        self._queues(job_name).send(messages)\n"
+                "        for portion in batches(volumes, _VOLUMES_AT_ONCE):\n",
             ),
-            Edit("orch/enqueue.py", "import psycopg\n", "import dataclasses\n\nimport psycopg\n"),
+            Edit("orch/backlog/enqueue.py", "import Job, VolumeRef\n", "import Job, TaskMessage, VolumeRef\n"),
         ),
         (f"{ENQUEUE}::TestOutbox",),
     ),
@@ -204,7 +206,7 @@ MUTANTS = (
                 "extract(epoch FROM t.lease_expires_at)::float8 AS lease_ends",
             ),
             Edit(
-                "io/postgres/db.py",
+                "io/postgres/tasks.py",
                 '        if task is None or task["state"] in',
                 "        if task is not None:\n            import time\n\n"
                 '            task["lease_left"] = (task["lease_ends"] or 0) - time.time()\n'
@@ -218,7 +220,7 @@ MUTANTS = (
         "success.json is put only while the claim is known to be ours",
         (
             Edit(
-                "io/postgres/db.py",
+                "io/postgres/tasks.py",
                 '            if connection.execute(self._sql["renew"], {**_fencing(claim), "lease": lease}).rowcount != 1:\n'
                 "                raise _lost(claim)\n            yield",
                 '            connection.execute(self._sql["renew"], {**_fencing(claim), "lease": lease})\n            yield',
@@ -255,11 +257,11 @@ MUTANTS = (
         "a volume has one unfinished task of a job at most",
         (
             Edit(
-                "io/postgres/sql/migrations/0001_initial.sql",
+                "io/postgres/migrations/0001_initial.sql",
                 "CREATE UNIQUE INDEX tasks_unfinished_uq",
                 "CREATE INDEX tasks_unfinished_uq",
             ),
-            Edit(ENQUEUE_SQL, "ELSE 'unfinished' END", "ELSE 'new' END"),
+            Edit(BACKLOG_SQL, "ELSE 'unfinished' END", "ELSE 'new' END"),
         ),
         (f"{ENQUEUE}::TestWhatGetsATask",),
     ),
@@ -279,7 +281,13 @@ MUTANTS = (
     Mutant(
         "crash-is-free",
         "an attempt whose lease ran out is charged, so that a task that kills its workers comes to an end",
-        (Edit(TASKS, "SELECT t.id, t.attempt, t.charged + 1 AS charged", "SELECT t.id, t.attempt, t.charged"),),
+        (
+            Edit(
+                "io/postgres/upkeep.py",
+                "        retryable=True,\n",
+                "        retryable=True,\n        charged=False,\n",
+            ),
+        ),
         (f"{STORE}::TestClaim",),
     ),
     Mutant(
@@ -340,7 +348,7 @@ MUTANTS = (
         "attempt numbers go on over the tasks of a volume, so that no two want one key",
         (
             Edit(
-                ENQUEUE_SQL,
+                BACKLOG_SQL,
                 "(SELECT coalesce(max(t.attempt), 0)\n        FROM volumes w",
                 "(SELECT 0 * coalesce(max(t.attempt), 0)\n        FROM volumes w",
             ),
@@ -352,7 +360,7 @@ MUTANTS = (
         "a task waits for its dependency to be done for the same version of the volume",
         (
             Edit(
-                "io/postgres/sql/migrations/0007_plans.sql",
+                "io/postgres/migrations/0007_plans.sql",
                 "made.state = 'done'\n      AND made.manifest_etag = coalesce(v.manifest_etag, made.manifest_etag));",
                 "made.state = 'done');",
             ),
@@ -362,7 +370,7 @@ MUTANTS = (
     Mutant(
         "nobody-rescues-expired-leases",
         "maintenance sets tasks back whose lease ran out",
-        (Edit("io/postgres/db.py", "            self._expire(connection, job.id, None)\n", ""),),
+        (Edit("io/postgres/upkeep.py", "            expire(connection, job.id, grace=self._outage_grace)\n", ""),),
         (MODEL,),
     ),
     Mutant(
@@ -370,7 +378,7 @@ MUTANTS = (
         "maintenance sends the message of a task again that was dispatched long ago",
         (
             Edit(
-                TASKS,
+                UPKEEP,
                 "AND (t.dispatched_at IS NULL OR t.dispatched_at < clock_timestamp() - make_interval("
                 "secs => %(redispatch_after)s))",
                 "AND t.dispatched_at IS NULL AND %(redispatch_after)s > 0",
@@ -470,13 +478,13 @@ MUTANTS = (
     Mutant(
         "rights-not-asked-for",
         "a worker that lacks a right is told which at its start",
-        (Edit("io/postgres/rights.py", "    if found.missing:\n", "    if found.missing and not found.exists:\n"),),
+        (Edit("core/records/checks.py", "    if found.missing:\n", "    if found.missing and not found.exists:\n"),),
         (f"{RIGHTS}::test_a_worker_whose_user_lacks_a_right_is_told_which",),
     ),
     Mutant(
         "members-are-no-owners",
         "a member of the owner counts as the owner",
-        (Edit("io/postgres/sql/rights.sql", "pg_has_role(r.oid, t.relowner, 'MEMBER')", "r.oid = t.relowner"),),
+        (Edit("io/postgres/rights.sql", "pg_has_role(r.oid, t.relowner, 'MEMBER')", "r.oid = t.relowner"),),
         (f"{RIGHTS}::test_a_member_of_the_owner_counts_as_the_owner",),
     ),
     Mutant(
@@ -560,13 +568,13 @@ MUTANTS = (
     Mutant(
         "late-charged",
         "a task whose worker was killed by its parent is not charged",
-        (Edit("orch/post_mortem.py", "    charged=False,\n", ""),),
+        (Edit("orch/runs/post_mortem.py", "    charged=False,\n", ""),),
         ("tests/integration/test_deaths.py",),
     ),
     Mutant(
         "uncharged-deaths-count",
         "only deaths that are charged leave a page out",
-        (Edit("io/postgres/sql/deaths.sql", " AND a.charged\n", "\n"),),
+        (Edit("io/postgres/deaths.sql", " AND a.charged\n", "\n"),),
         ("tests/integration/test_deaths.py",),
     ),
     Mutant(
@@ -1003,7 +1011,7 @@ MUTANTS = (
     Mutant(
         "identity-changed-with-tasks",
         "a database that has tasks takes no other identity",
-        (Edit("io/postgres/sql/identity.sql", " WHERE NOT EXISTS (SELECT 1 FROM tasks)", ""),),
+        (Edit("io/postgres/identity.sql", " WHERE NOT EXISTS (SELECT 1 FROM tasks)", ""),),
         (f"{FOREIGN}::TestIdentity",),
     ),
     Mutant(
@@ -1088,7 +1096,13 @@ MUTANTS = (
     Mutant(
         "other-data-entered",
         "a server at the socket has to work on the data of this folder",
-        (Edit("io/postgres/access.py", "if read.splitlines()[:3] != self", "if not read and self"),),
+        (
+            Edit(
+                "io/postgres/access.py",
+                'if found["record"].splitlines()[:3] != self',
+                'if not found["record"] and self',
+            ),
+        ),
         (f"{ALONE}::TestCopies",),
     ),
     Mutant(

@@ -4,8 +4,11 @@ from tests.mutants.mutant import Edit, Mutant
 
 _CONNECTION = "io/postgres/connection.py"
 _DATABASE = "io/postgres/database.py"
-_PLANS = "io/postgres/sql/migrations/0007_plans.sql"
-_ENQUEUE = "orch/enqueue.py"
+_PLANS = "io/postgres/migrations/0007_plans.sql"
+_DATABASE_TESTS = "tests/integration/test_database.py"
+_RETRIES = "tests/unit/core/test_retries.py"
+_ENQUEUE = "orch/backlog/enqueue.py"
+_BACKLOG = "io/postgres/backlog.py"
 
 _LIMITS = "tests/integration/test_db_limits.py"
 _PLAN_TESTS = "tests/integration/test_plans.py"
@@ -58,7 +61,7 @@ LIMITS = (
     Mutant(
         "limits-of-the-session",
         "limits are those of a transaction, wherever a pooler runs it",
-        (Edit("io/postgres/sql/session.sql", "set_config(name, value, true)", "set_config(name, value, false)"),),
+        (Edit("io/postgres/connection.sql", "set_config(name, value, true)", "set_config(name, value, false)"),),
         (f"{_LIMITS}::TestPooler",),
     ),
     Mutant(
@@ -88,19 +91,19 @@ LIMITS = (
     Mutant(
         "planner-left-alone",
         "the planner is told of many new tasks",
-        (Edit(_ENQUEUE, "                renew_statistics(self._database)\n", ""),),
+        (Edit(_ENQUEUE, "                self._backlog.renew_statistics()\n", ""),),
         (_OUTBOX,),
     ),
     Mutant(
         "volumes-locked-crosswise",
         "two enqueueings of the same volumes follow each other",
-        (Edit(_ENQUEUE, '        connection.execute(self._sql["lock_volumes"])\n', ""),),
+        (Edit(_BACKLOG, '    connection.execute(sql["lock_volumes"])\n', ""),),
         (_OUTBOX,),
     ),
     Mutant(
         "one-portion-for-all",
         "volumes are enqueued a portion at a time",
-        (Edit(_ENQUEUE, "batches(known, _VOLUMES_AT_ONCE)", "batches(known, len(known) or 1)"),),
+        (Edit(_ENQUEUE, "batches(volumes, _VOLUMES_AT_ONCE)", "batches(volumes, len(volumes) or 1)"),),
         (_OUTBOX,),
     ),
     Mutant(
@@ -114,5 +117,29 @@ LIMITS = (
         "no password is taken from the home of the user",
         (Edit(_CONNECTION, '{"passfile": _NO_PASSFILE, **given}', "given"),),
         (_LIBPQ,),
+    ),
+    Mutant(
+        "text-as-it-comes",
+        "text that PostgreSQL cannot hold is escaped on every way to it",
+        (Edit("io/postgres/adapters.py", "ADAPTERS.register_dumper(str, _FitStrDumper)\n", ""),),
+        (_DATABASE_TESTS,),
+    ),
+    Mutant(
+        "no-row-is-no-fault",
+        "a row that must be there and is not is a fault",
+        (Edit("io/postgres/rows.py", "    if row is None:\n", "    if not sql:\n"),),
+        (_DATABASE_TESTS,),
+    ),
+    Mutant(
+        "uncharged-failure-ends-task",
+        "a failure that is not charged never ends a task",
+        (Edit("core/retries.py", "failure.retryable and failure.charged and", "failure.retryable and"),),
+        (_RETRIES,),
+    ),
+    Mutant(
+        "backoff-without-a-floor",
+        "half of a backoff is never left out",
+        (Edit("core/retries.py", "random.uniform(0.5, 1.0)", "random.uniform(0.0, 1.0)"),),
+        (_RETRIES,),
     ),
 )

@@ -7,8 +7,8 @@ import pytest
 
 from bec_orch.cli.jobs.stats import cost_in_words
 from bec_orch.cli.scale.status import show_fleet
+from bec_orch.core.records.overview import WorkerCondition, WorkerTask, WorkerView
 from bec_orch.io.aws.ec2 import Group, GroupMachine, Mix
-from bec_orch.orch.discovery import WorkerCondition, WorkerTask, WorkerView
 from bec_orch.orch.machines.prices import Cost
 from bec_orch.orch.machines.scaling import FleetStatus, MachineStatus
 

@@ -11,13 +11,13 @@ from bec_orch.cli.queue.enqueue import _of_file
 from bec_orch.core.models import VolumeRef
 from bec_orch.core.names import check_name, is_utf8, printable
 from bec_orch.errors import ConfigError, ManifestError, NameUnsafeError, UsageError
-from bec_orch.io.postgres.database import clean_text
+from bec_orch.io.postgres.adapters import clean_text
 from bec_orch.io.postgres.embedded import EmbeddedPostgres
 from bec_orch.io.sources.bdrc_manifest import parse_dimensions
 from bec_orch.io.sources.detect import detect_source
 from bec_orch.io.sources.sources import Sources, parse_source
 from bec_orch.io.stores.storage import Stores
-from bec_orch.orch.volume_lists import parse_volume, parse_volume_list
+from bec_orch.orch.backlog.volume_lists import parse_volume, parse_volume_list
 
 CAFE = os.fsdecode(b"caf\xe9")
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from bec_orch.core.records.overview import MachineUse
 from bec_orch.errors import ConfigError
-from bec_orch.orch.machines.prices import Cost, MachineUse, Price, PriceTable, read_prices
+from bec_orch.orch.machines.prices import Cost, Price, PriceTable, read_prices
 
 NOON = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
 TABLE = PriceTable("USD", {"g6.xlarge": Price(0.8, 0.3), "c7i.2xlarge": Price(0.4)})

@@ -19,7 +19,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 SQL_FILES = sorted(Path(str(sql_folder())).rglob("*.sql"))
 
 # Which argument of these is the statement.
-_TAKES_SQL = {"execute": 0, "executemany": 0, "copy": 0, "first": 1, "rows": 1}
+_TAKES_SQL = {"execute": 0, "executemany": 0, "copy": 0, "first": 1, "one": 1, "rows": 1}
 _BUILT = (ast.JoinedStr, ast.BinOp)
 
 

@@ -23,8 +23,8 @@ from bec_orch.cli.options import (
     read_config,
 )
 from bec_orch.core.models import Job, TaskState
+from bec_orch.core.records.overview import TaskFilter, TaskView
 from bec_orch.core.registry import job_types, job_worker_class
-from bec_orch.orch.discovery import Discovery, TaskFilter, TaskView
 from bec_orch.orch.job_admin import JobAdmin
 
 app = typer.Typer(help="Make, show and change jobs.")
@@ -73,7 +73,7 @@ def create(
 def list_jobs(ctx: typer.Context, *, as_json: Json = False) -> None:
     """List the jobs."""
     with open_parts(invocation(ctx).settings) as parts:
-        jobs = JobAdmin(parts.database).list()
+        jobs = JobAdmin(parts.records.jobs).list()
     if as_json:
         print_json(jobs)
         return
@@ -89,7 +89,7 @@ def list_jobs(ctx: typer.Context, *, as_json: Json = False) -> None:
 def show(ctx: typer.Context, name: JobName, *, as_json: Json = False) -> None:
     """Show a job with its config."""
     with open_parts(invocation(ctx).settings) as parts:
-        job = JobAdmin(parts.database).show(name)
+        job = JobAdmin(parts.records.jobs).show(name)
     _print(job, as_json=as_json)
 
 
@@ -108,7 +108,7 @@ def update(
     """Change a job. Of the config, only the keys that are given change; running tasks keep what they began with."""
     config = read_config(config_file, config_text)
     with open_parts(invocation(ctx).settings) as parts:
-        job = JobAdmin(parts.database).update(
+        job = JobAdmin(parts.records.jobs).update(
             name,
             config=config,
             depends_on=_names(needs),
@@ -122,7 +122,7 @@ def update(
 def delete(ctx: typer.Context, name: JobName, *, as_json: Json = False) -> None:
     """Delete a job: its unfinished tasks are canceled, artefacts and history stay."""
     with open_parts(invocation(ctx).settings) as parts:
-        deleted = JobAdmin(parts.database).delete(name)
+        deleted = JobAdmin(parts.records.jobs).delete(name)
         left = parts.queues.admin(name).left_over()
     if as_json:
         print_json(deleted)
@@ -153,7 +153,7 @@ def tasks(
     w_id, i_id = parse_names(volume) if volume else (None, None)
     wanted = TaskFilter(state, code, fingerprint, w_id, i_id)
     with open_parts(invocation(ctx).settings) as parts:
-        found = Discovery(parts.database, parts.queues).tasks(name, wanted, limit=limit)
+        found = parts.records.overview.tasks(name, wanted, limit=limit)
     if as_json:
         print_json(found)
         return

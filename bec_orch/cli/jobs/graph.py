@@ -9,14 +9,15 @@ from bec_orch.cli.console import print_json, print_rows
 from bec_orch.cli.invocation import invocation
 from bec_orch.cli.options import JobName, Json, Limit
 from bec_orch.core.models import TaskState
-from bec_orch.orch.discovery import Discovery, GraphNode
-from bec_orch.orch.references import References
+from bec_orch.core.records.overview import GraphNode
+from bec_orch.orch.overview.references import References
+from bec_orch.orch.overview.standing import graph as graph_of
 
 
 def graph(ctx: typer.Context, *, as_json: Json = False) -> None:
     """Show the jobs, each after those that it needs, and their tasks by state."""
     with open_parts(invocation(ctx).settings) as parts:
-        found = Discovery(parts.database, parts.queues).graph()
+        found = graph_of(parts.records.overview)
     if as_json:
         print_json(found)
         return
@@ -32,8 +33,8 @@ def graph(ctx: typer.Context, *, as_json: Json = False) -> None:
 def stale(ctx: typer.Context, name: JobName, *, limit: Limit = 50, as_json: Json = False) -> None:
     """List the volumes of a job that are done, but would not come out the same today, and what changed since."""
     with open_parts(invocation(ctx).settings) as parts:
-        References(parts.database, parts.stores.open).look(name)
-        found = Discovery(parts.database, parts.queues).stale(name, limit=limit)
+        References(parts.records.overview, parts.stores.open).look(name)
+        found = parts.records.overview.stale(name, limit=limit)
     if as_json:
         print_json(found)
         return

@@ -24,7 +24,7 @@ def create_job(parts: Parts, name: str, make: Callable[[JobAdmin], Job]) -> Job:
         UsageError: job and queues are there already (E_JOB_EXISTS).
         QueueError: the queue is away or refused; the job is there, and the same call goes on with its queues.
     """
-    admin = JobAdmin(parts.database)
+    admin = JobAdmin(parts.records.jobs)
     try:
         job = make(admin)
     except UsageError as error:

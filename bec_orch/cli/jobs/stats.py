@@ -16,8 +16,9 @@ from bec_orch.cli.composition import open_parts
 from bec_orch.cli.console import console, print_json, print_record, record_table
 from bec_orch.cli.invocation import invocation
 from bec_orch.cli.options import JobName, Json
-from bec_orch.orch.discovery import Discovery, JobStats
+from bec_orch.core.records.overview import Overview
 from bec_orch.orch.machines.prices import Cost, PriceTable, read_prices
+from bec_orch.orch.overview.standing import JobStats, job_stats
 
 T = TypeVar("T")
 
@@ -49,20 +50,20 @@ def command(
     settings = invocation(ctx).settings
     prices = read_prices(settings.prices_file)
     with open_parts(settings) as parts:
-        discovery = Discovery(parts.database, parts.queues)
+        overview = parts.records.overview
         if watch and not as_json and console().is_terminal:
-            _watch(lambda: _standing(discovery, prices, name))
+            _watch(lambda: _standing(overview, prices, name))
             return
-        found = _standing(discovery, prices, name)
+        found = _standing(overview, prices, name)
     if as_json:
         print_json(_as_json(found))
     else:
         print_record(_record(found))
 
 
-def _standing(discovery: Discovery, prices: PriceTable, job: str) -> Standing:
-    uses = discovery.machine_uses(job)
-    return Standing(discovery.stats(job), prices.cost(uses) if uses else None)
+def _standing(overview: Overview, prices: PriceTable, job: str) -> Standing:
+    uses = overview.machine_uses(job)
+    return Standing(job_stats(overview, job), prices.cost(uses) if uses else None)
 
 
 def _watch(look: Callable[[], Standing]) -> None:

@@ -13,9 +13,11 @@ from bec_orch.cli.options import JobName, Json, Limit, parse_names
 from bec_orch.cli.queue import enqueue, foreign
 from bec_orch.core.models import DeadLetter, QueueStats
 from bec_orch.core.names import printable
+from bec_orch.core.records.backlog import RedriveFilter
+from bec_orch.core.records.overview import ErrorGroup
 from bec_orch.errors import UsageError
-from bec_orch.orch.discovery import Discovery, ErrorGroup
-from bec_orch.orch.redrive import RedriveFilter, Redriver
+from bec_orch.orch.backlog.redrive import Redriver
+from bec_orch.orch.overview.standing import queue_check
 
 app = typer.Typer(help="Put volumes into the queue of a job, and look after its messages.")
 
@@ -34,10 +36,9 @@ app.command("replace-foreign", epilog="Example: bec queue replace-foreign ldv1 W
 def stats(ctx: typer.Context, job: JobName, *, as_json: Json = False) -> None:
     """Count the messages of a job's queue, and tell where queue and database disagree."""
     with open_parts(invocation(ctx).settings) as parts:
-        found = Discovery(parts.database, parts.queues).queue_check(job)
+        found = queue_check(parts.records.overview, parts.queues, job)
     if as_json:
-        tasks = {name: value for name, value in asdict(found).items() if name != "queue"}
-        print_json({**asdict(found.queue), "tasks": tasks, "disagreements": found.disagreements})
+        print_json({**asdict(found.queue), "tasks": asdict(found.expected), "disagreements": found.disagreements})
         return
     print_record(
         {
@@ -46,7 +47,7 @@ def stats(ctx: typer.Context, job: JobName, *, as_json: Json = False) -> None:
             "delayed": found.queue.delayed,
             "dead": found.queue.dead,
             "oldest message": _oldest(found.queue),
-            "oldest queued task": _age(found.oldest_task_seconds),
+            "oldest queued task": _age(found.expected.oldest_task_seconds),
         }
     )
     if found.is_full:
@@ -88,8 +89,8 @@ def redrive(
     """Give tasks that failed for good another chance: task and message together, their attempts counted anew."""
     wanted = RedriveFilter(code, fingerprint, parse_names(volume) if volume else None)
     with open_parts(invocation(ctx).settings) as parts:
-        report = Redriver(parts.database, parts.queues).redrive(job, wanted)
-        groups = Discovery(parts.database, parts.queues).errors(job, limit=_REASONS)
+        report = Redriver(parts.records.backlog, parts.queues).redrive(job, wanted)
+        groups = parts.records.overview.errors(job, limit=_REASONS)
     if as_json:
         print_json(report)
         return

@@ -12,12 +12,12 @@ from bec_orch.cli.invocation import invocation
 from bec_orch.cli.options import AdoptForeign, JobName, Json
 from bec_orch.core.models import VolumeRef
 from bec_orch.core.names import printable
+from bec_orch.core.records.backlog import EnqueueReport
 from bec_orch.core.wording import said
 from bec_orch.errors import UsageError
-from bec_orch.orch.discovery import Discovery
-from bec_orch.orch.enqueue import Enqueuer, EnqueueReport
-from bec_orch.orch.references import References
-from bec_orch.orch.volume_lists import choose, parse_volume, parse_volume_list
+from bec_orch.orch.backlog.enqueue import Enqueuer
+from bec_orch.orch.backlog.volume_lists import choose, parse_volume, parse_volume_list
+from bec_orch.orch.overview.references import References
 
 # All stale volumes of a job; the listing of the database wants a number.
 _EVERY = 10_000_000
@@ -71,10 +71,10 @@ def command(
         else:
             named = _volumes(parts, source or parts.default_source, file, volume or [], everything=everything)
             if stale:
-                References(parts.database, parts.stores.open).look(job, frozenset(named))
+                References(parts.records.overview, parts.stores.open).look(job, frozenset(named))
         chosen = choose(named, limit=limit, sample=sample)
         asked = parts.sources if refresh else None
-        enqueuer = Enqueuer(parts.database, parts.queues)
+        enqueuer = Enqueuer(parts.records.backlog, parts.queues)
         if with_dependencies:
             reports = enqueuer.enqueue_with_dependencies(
                 job,
@@ -105,8 +105,8 @@ def command(
 
 
 def _stale(parts: Parts, job: str) -> list[VolumeRef]:
-    References(parts.database, parts.stores.open).look(job)
-    return [found.volume for found in Discovery(parts.database, parts.queues).stale(job, limit=_EVERY)]
+    References(parts.records.overview, parts.stores.open).look(job)
+    return [found.volume for found in parts.records.overview.stale(job, limit=_EVERY)]
 
 
 def _volumes(parts: Parts, source: str, file: Path | None, volumes: list[str], *, everything: bool) -> list[VolumeRef]:

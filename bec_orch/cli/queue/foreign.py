@@ -11,10 +11,11 @@ from bec_orch.cli.invocation import invocation
 from bec_orch.cli.options import JobName, Json
 from bec_orch.core.models import VolumeRef
 from bec_orch.core.names import escaped
+from bec_orch.core.records.backlog import EnqueueReport
 from bec_orch.errors import UsageError
-from bec_orch.orch.enqueue import Enqueuer, EnqueueReport
-from bec_orch.orch.foreign import ForeignArtefact, find_foreign
-from bec_orch.orch.volume_lists import parse_volume
+from bec_orch.orch.backlog.enqueue import Enqueuer
+from bec_orch.orch.backlog.foreign import ForeignArtefact, find_foreign
+from bec_orch.orch.backlog.volume_lists import parse_volume
 
 
 def command(
@@ -56,7 +57,7 @@ def command(
 def _enqueue(parts: Parts, job: str, volumes: Sequence[VolumeRef], found: Sequence[ForeignArtefact]) -> EnqueueReport:
     # Exactly what was shown: one that is changed until a worker comes to it stays.
     shown = {one.volume: one.etag for one in found}
-    return Enqueuer(parts.database, parts.queues).enqueue(job, volumes, replace_foreign=shown)
+    return Enqueuer(parts.records.backlog, parts.queues).enqueue(job, volumes, replace_foreign=shown)
 
 
 def _show(one: ForeignArtefact) -> None:

@@ -17,9 +17,9 @@ from bec_orch.cli.console import (
     say,
 )
 from bec_orch.core.models import TaskState
-from bec_orch.orch.discovery import TaskView
-from bec_orch.orch.local_run import RunOutcome
-from bec_orch.orch.page_errors import PageFault
+from bec_orch.core.records.overview import TaskView
+from bec_orch.orch.overview.page_errors import PageFault
+from bec_orch.orch.runs.local_run import RunOutcome
 
 _ROWS = 30
 # More columns than this many counters and the others fit into no terminal.

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bec_orch.cli.composition import Parts, open_parts
+from bec_orch.cli.composition import Parts, local_run, open_parts
 from bec_orch.cli.console import note, program, say, warn
 from bec_orch.cli.invocation import Invocation, invocation
 from bec_orch.cli.options import (
@@ -31,8 +31,8 @@ from bec_orch.core.wording import clause
 from bec_orch.errors import Interrupted
 from bec_orch.io.sources.detect import DetectedSource, detect_source
 from bec_orch.io.workspace import WorkspaceLock
-from bec_orch.orch.local_run import LocalRun, RunOutcome
-from bec_orch.orch.page_errors import page_errors
+from bec_orch.orch.overview.page_errors import page_errors
+from bec_orch.orch.runs.local_run import LocalRun, RunOutcome
 
 # More than fit on a screen help nobody; `--json` has as many.
 _PAGE_ERRORS = 20
@@ -110,7 +110,7 @@ def run_volumes(detected: DetectedSource, request: RunRequest, settings: Setting
             "Mend it, then run again.",
         )
     with WorkspaceLock(settings.home), open_parts(settings) as parts:
-        run = LocalRun(parts.database, parts.queues, parts.stores.open)
+        run = local_run(parts)
         *firsts, job = run.prepare_jobs(request.job_type, request.config, request.max_page_error_rate)
         needed = [_run_first(parts, run, first, job, detected, request) for first in firsts]
         report = run.enqueue(

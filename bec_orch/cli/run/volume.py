@@ -4,17 +4,16 @@ from typing import Annotated
 
 import typer
 
-from bec_orch.cli.composition import Parts, open_parts, worker_info, worker_parts
+from bec_orch.cli.composition import Parts, local_run, open_parts, queues_by_hand, worker_info, worker_parts
 from bec_orch.cli.invocation import invocation
 from bec_orch.cli.options import AdoptForeign, JobName, Json
 from bec_orch.cli.progress import progress
 from bec_orch.cli.run.outcome import RunResult, exit_code, show
 from bec_orch.cli.signals import stopping
 from bec_orch.core.models import Job, VolumeRef
+from bec_orch.core.records.overview import TaskFilter
 from bec_orch.errors import Interrupted, UsageError
-from bec_orch.orch.discovery import Discovery, TaskFilter
-from bec_orch.orch.local_run import LocalRun
-from bec_orch.orch.single_volume import SingleVolume
+from bec_orch.orch.runs.single_volume import SingleVolume
 
 
 def command(
@@ -34,7 +33,7 @@ def command(
     """Make one attempt at a volume on this machine, past the queue."""
     asked = invocation(ctx)
     with open_parts(asked.settings) as parts:
-        run, wanted = LocalRun(parts.database, parts.queues, parts.stores.open), parts.store.job(job)
+        run, wanted = local_run(parts), parts.store.job(job)
         volume = VolumeRef(w_id, i_id, source or _last_source(parts, job, w_id, i_id))
         report = run.enqueue(wanted, [volume], parts.sources, force=force, adopt_foreign=adopt_foreign)
         speed = _attempt(parts, wanted, volume, silent=as_json)
@@ -45,7 +44,7 @@ def command(
 
 
 def _last_source(parts: Parts, job: str, w_id: str, i_id: str) -> str:
-    known = Discovery(parts.database, parts.queues).tasks(job, TaskFilter(w_id=w_id, i_id=i_id), limit=1)
+    known = parts.records.overview.tasks(job, TaskFilter(w_id=w_id, i_id=i_id), limit=1)
     source = known[0].volume.source if known else parts.default_source
     if not source:
         raise UsageError(
@@ -58,8 +57,12 @@ def _last_source(parts: Parts, job: str, w_id: str, i_id: str) -> str:
 
 def _attempt(parts: Parts, job: Job, volume: VolumeRef, *, silent: bool) -> float | None:
     """Run the volume; gives pages per second, None when there was nothing to attempt."""
-    with progress(1, silent=silent) as shown, worker_parts(parts, job, shown, grace=0.0) as built:
-        single = SingleVolume(built, worker_info(built), parts.database)
+    with (
+        progress(1, silent=silent) as shown,
+        worker_parts(parts, job, shown, grace=0.0) as built,
+        queues_by_hand(parts) as queues,
+    ):
+        single = SingleVolume(built, worker_info(built), queues)
         with stopping(single.stop, "Stopping at the next page.") as stop:
             end = single.run(volume)
     if stop.asked:

@@ -11,9 +11,9 @@ from bec_orch.cli.invocation import invocation
 from bec_orch.cli.options import JobName, Json
 from bec_orch.cli.scale.parts import fleet_of, local_of, machine_spec, queue_of
 from bec_orch.cli.scale.status import show_fleet, show_local
+from bec_orch.core.records.overview import WorkerView
 from bec_orch.errors import UsageError
 from bec_orch.io.aws.ec2 import Mix
-from bec_orch.orch.discovery import Discovery, WorkerView
 from bec_orch.orch.machines.plans import Plan, apply
 
 app = typer.Typer(help="Start and stop the machines of a job, or its workers on this machine.")
@@ -113,7 +113,7 @@ def status(ctx: typer.Context, job: JobName, *, local: Local = False, as_json: J
 
 
 def _workers(parts: Parts, job: str) -> list[WorkerView]:
-    return Discovery(parts.database, parts.queues).workers(job, stopped=False, limit=1000)
+    return parts.records.overview.workers(job, stopped=False, limit=1000)
 
 
 def _mix(instance_type: str | None, *, spot: bool) -> Mix | None:

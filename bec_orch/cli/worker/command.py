@@ -17,9 +17,9 @@ from bec_orch.cli.worker.start import await_surroundings
 from bec_orch.cli.worker.supervision import Supervisor
 from bec_orch.cli.working import work
 from bec_orch.config import Settings
+from bec_orch.core.records.checks import WORKER
 from bec_orch.core.worker_runtime import WorkerReport
 from bec_orch.errors import UsageError
-from bec_orch.io.postgres.database import WORKER
 from bec_orch.orch.job_admin import JobAdmin
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def command(
     with open_parts(settings, WORKER) as parts:
         name = _job_name(parts, job, job_id)
         work = partial(_work, job=name, slots=slots, until_empty=until_empty)
-        supervisor = Supervisor(_share(settings, processes), parts.database, work, processes, _WORD)
+        supervisor = Supervisor(_share(settings, processes), parts.records.deaths, work, processes, _WORD)
         code = supervisor.run()
     if as_json:
         print_json(_summary(supervisor.reports))
@@ -67,7 +67,7 @@ def _job_name(parts: Parts, job: str | None, job_id: int | None) -> str:
         raise UsageError("Say which job to work for.", hint="Give --job NAME or --job-id ID.")
     if job:
         return parts.store.job(job).name
-    found = [known.name for known in JobAdmin(parts.database).list() if known.id == job_id]
+    found = [known.name for known in JobAdmin(parts.records.jobs).list() if known.id == job_id]
     if not found:
         raise UsageError(f"There is no job {job_id}.", code="E_JOB_UNKNOWN", hint="`bec jobs list` shows the jobs.")
     return found[0]

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from bec_orch.cli.composition import open_parts, open_stores
 from bec_orch.config import Settings
 from bec_orch.core.patience import patiently
+from bec_orch.core.records.checks import GRANTS, WORKER, require_worker_rights
 from bec_orch.errors import DatabaseError, DatabaseRefused, StorageError
-from bec_orch.io.postgres.database import WORKER
-from bec_orch.io.postgres.rights import GRANTS, require_worker_rights
 from bec_orch.io.stores.errors import is_passing
 from bec_orch.io.stores.objects import Objects
 
@@ -36,7 +35,7 @@ def await_surroundings(settings: Settings) -> None:
 def _look_at_database(settings: Settings) -> None:
     try:
         with open_parts(settings, WORKER) as parts:
-            found = require_worker_rights(parts.database, with_queue=not settings.uses_sqs)
+            found = require_worker_rights(parts.records.checks, with_queue=not settings.uses_sqs)
     except DatabaseRefused:
         raise
     except DatabaseError as error:

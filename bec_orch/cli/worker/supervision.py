@@ -25,11 +25,10 @@ from bec_orch.cli.invocation import prepare
 from bec_orch.cli.signals import stopping
 from bec_orch.cli.working import WorkerStopped
 from bec_orch.config import Settings
+from bec_orch.core.records.deaths import Deaths
 from bec_orch.core.worker_runtime import WorkerReport
 from bec_orch.errors import DatabaseError, DatabaseRefused
-from bec_orch.io.postgres.database import Database
-from bec_orch.io.postgres.deaths import Deaths
-from bec_orch.orch.post_mortem import LATE, cause_of, oom_kills, record_deaths
+from bec_orch.orch.runs.post_mortem import LATE, cause_of, oom_kills, record_deaths
 
 logger = logging.getLogger(__name__)
 
@@ -58,14 +57,14 @@ class Supervisor:
 
     Args:
         settings: what each process works with.
-        database: where deaths are recorded.
+        deaths: where deaths are recorded.
         work: what each process does.
         processes: how many.
         word: what to say when a signal asks for the end.
     """
 
     settings: Settings
-    database: Database
+    deaths: Deaths
     work: Work
     processes: int
     word: str
@@ -164,7 +163,7 @@ class Supervisor:
         cause = LATE if child.late else cause_of(code, out_of_memory=oom_kills() > child.oom_kills_before)
         pid = child.process.pid or 0
         try:
-            found = record_deaths(work_dir(self.settings), Deaths(self.database), {pid: cause})
+            found = record_deaths(work_dir(self.settings), self.deaths, {pid: cause})
         except DatabaseError as error:
             logger.warning("worker.death_not_recorded", extra={"code": error.code, "why": error.message})
             # Where the database refuses, one that took the place of this process would end as it did.

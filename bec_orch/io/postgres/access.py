@@ -13,17 +13,19 @@ import tempfile
 from pathlib import Path
 
 import psycopg
+from psycopg.rows import dict_row
 
 from bec_orch.core.wording import clause, said
 from bec_orch.errors import DatabaseRefused
 from bec_orch.io.postgres.address import SOCKET, Address
 from bec_orch.io.postgres.connection import conninfo_of
 from bec_orch.io.postgres.errors import database_errors
+from bec_orch.io.postgres.rows import one
 from bec_orch.io.postgres.server import Server
+from bec_orch.io.postgres.sql_files import statements
 
 DATABASE = "bec"
 _CONNECT_SECONDS = 10
-_LOOK = "SELECT pg_read_file('postmaster.pid'), EXISTS (SELECT FROM pg_database WHERE datname = %s)"
 
 
 class Access:
@@ -79,16 +81,16 @@ class Access:
         way = {"host": self._address.of(sockets), "user": "postgres", **self._peer()}
         to = conninfo_of(**way, dbname="postgres")
         try:
-            connection = psycopg.connect(to, autocommit=True, connect_timeout=_CONNECT_SECONDS)
+            connection = psycopg.connect(to, autocommit=True, connect_timeout=_CONNECT_SECONDS, row_factory=dict_row)
         except psycopg.OperationalError as error:
             self._why = clause("".join(str(error).strip().splitlines()[-1:])) or said(error)
             return None
         with database_errors("open the embedded database"), connection:
-            read, made = connection.execute(_LOOK, (DATABASE,)).fetchone() or ("", False)
-            if read.splitlines()[:3] != self._server.interlock.lines()[:3]:
+            found = one(connection, statements("access")["look"], {"database": DATABASE})
+            if found["record"].splitlines()[:3] != self._server.interlock.lines()[:3]:
                 self._why = "what answers works on other data"
                 return None
-            if not made:
+            if not found["made"]:
                 connection.execute(psycopg.sql.SQL("CREATE DATABASE {}").format(psycopg.sql.Identifier(DATABASE)))
         return conninfo_of(**way, dbname=DATABASE)
 

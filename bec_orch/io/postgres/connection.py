@@ -41,7 +41,7 @@ _NO_PASSFILE = f"{os.devnull}/none"
 
 
 def conninfo_of(**values: str | int | None) -> str:
-    """Give the libpq connection string of these values; None leaves one out.
+    """Return the libpq connection string of these values; None leaves one out.
 
     They alone tell where this process connects to, and how: the variables of libpq are taken out of its environment,
     for some (PGSERVICE, PGDATESTYLE) cannot be overruled by a connection string, and ~/.pgpass is not read.
@@ -53,7 +53,7 @@ def conninfo_of(**values: str | int | None) -> str:
 
 
 def libpq_variables() -> frozenset[str]:
-    """Name the environment variables that libpq reads."""
+    """Return the names of the environment variables that libpq reads."""
     listed = (option.envvar for option in pq.Conninfo.get_defaults())
     return _UNLISTED | {name.decode() for name in listed if name}
 
@@ -122,7 +122,7 @@ def limit(connection: BoundedConnection, *, lock_within: float, idle_within: flo
 
 def _set(connection: BoundedConnection, limits: Mapping[str, float]) -> None:
     milliseconds = [str(round(seconds * 1000)) for seconds in limits.values()]
-    connection.execute(statements("session")["limit"], {"names": list(limits), "values": milliseconds})
+    connection.execute(statements("connection")["limit"], {"names": list(limits), "values": milliseconds})
 
 
 @contextmanager

@@ -1,5 +1,6 @@
-"""One PostgreSQL database: a pool of connections, transactions, and values made fit to be stored."""
+"""One PostgreSQL database: a pool of connections, and transactions."""
 
+import datetime as dt
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
@@ -9,12 +10,13 @@ import psycopg
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from bec_orch.core.names import escaped, is_utf8
+from bec_orch.core.records.checks import COMMAND
 from bec_orch.errors import DatabaseError
+from bec_orch.io.postgres.adapters import ADAPTERS
 from bec_orch.io.postgres.connection import BoundedConnection, configure, limit, probe
 from bec_orch.io.postgres.errors import AWAY, database_errors
-
-Row = dict[str, Any]
+from bec_orch.io.postgres.rows import one
+from bec_orch.io.postgres.sql_files import statements
 
 # A dead peer is noticed after 10 + 3 x 5 s when the connection is idle, after 30 s when something was sent.
 _CONNECT: Mapping[str, Any] = {
@@ -26,10 +28,8 @@ _CONNECT: Mapping[str, Any] = {
     # Server-side prepared statements break behind a pooler that swaps connections between transactions.
     "prepare_threshold": None,
     "row_factory": dict_row,
+    "context": ADAPTERS,
 }
-
-COMMAND, WORKER = "bec_orch", "bec_orch worker"
-"""What the server's list of connections calls a command, and a worker."""
 
 _RECONNECT = 2.0
 # For the answer to a statement that goes over a whole archive.
@@ -168,7 +168,7 @@ class Database:
 
 
 def server_version(database: Database) -> str:
-    """Tell the version of PostgreSQL that answers, such as `16.4`.
+    """Return the version of PostgreSQL that answers, such as `16.4`.
 
     Raises:
         DatabaseError: the database is away or refused.
@@ -178,31 +178,12 @@ def server_version(database: Database) -> str:
     return f"{major}.{minor}"
 
 
-def first(connection: psycopg.Connection[DictRow], sql: bytes, parameters: Mapping[str, Any]) -> Row | None:
-    """Run a statement and give its first row."""
-    return connection.execute(sql, parameters).fetchone()
+def now(database: Database) -> dt.datetime:
+    """Return the database's clock.
 
-
-def rows(connection: psycopg.Connection[DictRow], sql: bytes, parameters: Mapping[str, Any]) -> list[Row]:
-    """Run a statement and give its rows."""
-    return connection.execute(sql, parameters).fetchall()
-
-
-def clean_text(text: str) -> str:
-    """Escape what PostgreSQL's text cannot hold: NUL characters and lone surrogates."""
-    if "\0" not in text and is_utf8(text):
-        return text
-    return "".join(escaped(c) if c == "\0" or not is_utf8(c) else c for c in text)
-
-
-def clean_json(value: Any) -> Any:
-    """Make a value of JSON fit for a jsonb column: texts and keys cleaned, numbers that JSON does not know as null."""
-    if isinstance(value, str):
-        return clean_text(value)
-    if isinstance(value, Mapping):
-        return {clean_text(str(key)): clean_json(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [clean_json(entry) for entry in value]
-    if isinstance(value, float) and (value != value or value in {float("inf"), float("-inf")}):  # noqa: PLR0124
-        return None
-    return value
+    Raises:
+        DatabaseError: the database is away or refused.
+    """
+    with database.transaction("tell its time") as connection:
+        time: dt.datetime = one(connection, statements("database")["now"], {})["now"]
+    return time

@@ -2,56 +2,43 @@
 
 import dataclasses
 
-import psycopg
-from psycopg.rows import DictRow
+from typing_extensions import override
 
 from bec_orch.core.flight import Flight
-from bec_orch.core.models import Failure
-from bec_orch.io.postgres.database import Database, Row, clean_text, first, rows
+from bec_orch.core.models import Failure, TaskState
+from bec_orch.core.records.deaths import Deaths
+from bec_orch.core.retries import Verdict, after_loss
+from bec_orch.io.postgres.database import Database
+from bec_orch.io.postgres.rows import Connection, Row, first, rows
 from bec_orch.io.postgres.sql_files import statements
 
-Connection = psycopg.Connection[DictRow]
 
-
-class Deaths:
+class PgDeaths(Deaths):
     """Records deaths in one database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._sql = statements("deaths")
 
+    @override
     def record(self, flight: Flight, failure: Failure) -> bool:
-        """End an attempt whose worker died; False when it had ended already, or is somebody else's by now.
-
-        The task is queued again. When its budget is used up, it has failed for good, with one exception: where the
-        last attempts all died at one page, that page is left out from now on and the budget begins anew, as long as
-        no more pages are left out than the job allows to be errors.
-
-        Raises:
-            DatabaseError: the database is away.
-        """
+        sql = statements("deaths")
         fencing = {"task_id": flight.task_id, "attempt": flight.attempt, "token": flight.token}
-        told = {key: clean_text(v) if isinstance(v, str) else v for key, v in dataclasses.asdict(failure).items()}
         with self._database.transaction(f"record the end of a worker at {flight.volume}") as connection:
-            task = first(connection, self._sql["lock_attempt"], fencing)
+            task = first(connection, sql["lock_attempt"], fencing)
             if task is None:
                 return False
-            connection.execute(self._sql["close_attempt"], {**fencing, **told, "pages": list(flight.pages)})
-            self._end(connection, task, flight, told)
+            told = dataclasses.asdict(failure)
+            connection.execute(sql["close_attempt"], {**fencing, **told, "pages": list(flight.pages)})
+            verdict = after_loss(failure, task["charged"], task["max_attempts"])
+            if verdict.state is TaskState.TERMINAL_FAILED and _leaves_one_page_out(connection, task, flight):
+                verdict = Verdict(TaskState.QUEUED, 0, failure.code, failure.message)
+            statement = "give_up" if verdict.state is TaskState.TERMINAL_FAILED else "queue_again"
+            connection.execute(sql[statement], {**told, **dataclasses.asdict(verdict), "task_id": flight.task_id})
         return True
 
-    def _end(self, connection: Connection, task: Row, flight: Flight, told: Row) -> None:
-        charged = task["charged"] + (1 if told["charged"] else 0)
-        statement = "queue_again"
-        if charged >= task["max_attempts"]:
-            if self._leaves_one_page_out(connection, task, flight):
-                charged = 0
-            else:
-                statement = "give_up"
-        connection.execute(self._sql[statement], {**told, "task_id": flight.task_id, "charged": charged})
 
-    def _leaves_one_page_out(self, connection: Connection, task: Row, flight: Flight) -> bool:
-        asked = {"task_id": flight.task_id, "attempt": flight.attempt, "max_attempts": task["max_attempts"]}
-        deadly = rows(connection, self._sql["deadly_pages"], asked)
-        allowed = task["max_page_error_rate"] * (task["nb_pages"] or 0)
-        return any(page["just_now"] for page in deadly) and len(deadly) <= allowed
+def _leaves_one_page_out(connection: Connection, task: Row, flight: Flight) -> bool:
+    asked = {"task_id": flight.task_id, "attempt": flight.attempt, "max_attempts": task["max_attempts"]}
+    deadly = rows(connection, statements("deaths")["deadly_pages"], asked)
+    allowed = task["max_page_error_rate"] * (task["nb_pages"] or 0)
+    return any(page["just_now"] for page in deadly) and len(deadly) <= allowed

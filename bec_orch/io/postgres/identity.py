@@ -7,21 +7,21 @@ from uuid import UUID
 
 from bec_orch.core.ownership import Owner
 from bec_orch.errors import ConfigError
-from bec_orch.io.postgres.database import Database, first
+from bec_orch.io.postgres.database import Database
+from bec_orch.io.postgres.rows import one
 from bec_orch.io.postgres.sql_files import statements
 from bec_orch.io.stores.errors import told
 
 
 def owner_of(database: Database) -> Owner:
-    """Give the database as the store of artefacts knows it."""
+    """Return the database as the store of artefacts knows it."""
     return Owner(identity_of(database), partial(_has_task, database))
 
 
 def identity_of(database: Database) -> str:
     """Read the identity of a database."""
     with database.transaction("tell its identity") as connection:
-        row = first(connection, statements("identity")["identity"], {}) or {}
-    return str(row["identity"])
+        return str(one(connection, statements("identity")["identity"], {})["identity"])
 
 
 def take_identity(database: Database, identity: UUID) -> None:
@@ -74,8 +74,7 @@ def _has_task(database: Database, uid: str) -> bool:
     except ValueError:
         return False
     with database.transaction("look for a task") as connection:
-        row = first(connection, statements("identity")["has_task"], named)
-    return bool(row and row["known"])
+        return bool(one(connection, statements("identity")["has_task"], named)["known"])
 
 
 def _read(file: Path) -> UUID | None:

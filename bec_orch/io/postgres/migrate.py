@@ -3,12 +3,12 @@
 import re
 from dataclasses import dataclass
 
-import psycopg
-from psycopg.rows import DictRow
-
 from bec_orch.core.fault_points import FaultPoint, reached
+from bec_orch.core.records.checks import SchemaStatus
 from bec_orch.errors import ConfigError
-from bec_orch.io.postgres.database import Database, first, rows
+from bec_orch.io.postgres.advisory_locks import AdvisoryLock, take
+from bec_orch.io.postgres.database import Database
+from bec_orch.io.postgres.rows import Connection, one, rows
 from bec_orch.io.postgres.sql_files import sql_folder, statements
 
 _FILE = re.compile(r"([0-9]{4})_(\w+)\.sql")
@@ -23,21 +23,8 @@ class Migration:
     sql: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class SchemaStatus:
-    """Which version the database's schema has, and which this code needs (0: no schema yet)."""
-
-    found: int
-    needed: int
-
-    @property
-    def is_current(self) -> bool:
-        """Whether nothing has to be done."""
-        return self.found == self.needed
-
-
 def migrations() -> list[Migration]:
-    """Give every migration that the package carries, in order."""
+    """Return every migration that the package carries, in order."""
     folder = sql_folder().joinpath("migrations")
     matches = ((_FILE.fullmatch(file.name), file) for file in folder.iterdir())
     found = [Migration(int(m[1]), m[2], file.read_text("utf-8").encode()) for m, file in matches if m]
@@ -48,13 +35,13 @@ def schema_status(database: Database) -> SchemaStatus:
     """Compare the database's schema with the code, changing nothing."""
     needed = migrations()[-1].version
     with database.transaction("read the version of its schema") as connection:
-        row = first(connection, statements("migrations")["has_table"], {})
-        found = _version(connection) if row and row["present"] else 0
+        present = one(connection, statements("migrate")["has_table"], {})["present"]
+        found = _version(connection) if present else 0
     return SchemaStatus(found, needed)
 
 
 def migrate(database: Database) -> list[Migration]:
-    """Apply what is missing, and give it. Several processes may do this at the same time.
+    """Apply what is missing, and return it. Several processes may do this at the same time.
 
     Raises:
         ConfigError: the database belongs to a newer version of this program.
@@ -71,7 +58,7 @@ def migrate(database: Database) -> list[Migration]:
 def renew_statistics(database: Database) -> None:
     """Tell PostgreSQL's planner anew how large the tables are and what they hold."""
     with database.transaction("renew the statistics", long=True) as connection:
-        connection.execute(statements("migrations")["analyze"])
+        connection.execute(statements("migrate")["analyze"])
 
 
 def require_schema(database: Database) -> None:
@@ -90,9 +77,9 @@ def require_schema(database: Database) -> None:
         )
 
 
-def _apply(connection: psycopg.Connection[DictRow], migration: Migration) -> bool:
-    sql = statements("migrations")
-    connection.execute(sql["lock"])
+def _apply(connection: Connection, migration: Migration) -> bool:
+    sql = statements("migrate")
+    take(connection, AdvisoryLock.MIGRATION)
     connection.execute(sql["create_table"])
     if migration.version in {row["version"] for row in rows(connection, sql["applied"], {})}:
         return False
@@ -102,8 +89,8 @@ def _apply(connection: psycopg.Connection[DictRow], migration: Migration) -> boo
     return True
 
 
-def _version(connection: psycopg.Connection[DictRow]) -> int:
-    versions = [row["version"] for row in rows(connection, statements("migrations")["applied"], {})]
+def _version(connection: Connection) -> int:
+    versions = [row["version"] for row in rows(connection, statements("migrate")["applied"], {})]
     return max(versions, default=0)
 
 

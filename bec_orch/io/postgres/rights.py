@@ -4,19 +4,11 @@ deploy/worker-grants.sql and deploy/worker-grants-queue.sql give these very righ
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
-import psycopg
-from psycopg.rows import DictRow
-
-from bec_orch.errors import DatabaseRefused
-from bec_orch.io.postgres.database import WORKER, Database, first, rows
+from bec_orch.core.records.checks import WORKER, Connected, UserRights
+from bec_orch.io.postgres.database import Database
+from bec_orch.io.postgres.rows import Connection, first, one, rows
 from bec_orch.io.postgres.sql_files import statements
-
-GRANTS = (
-    "Run deploy/worker-grants.sql as the owner of the tables, and deploy/worker-grants-queue.sql after it where "
-    "BEC_QUEUE is pg: docs/operating.md tells how."
-)
 
 _ALL = "*"
 # By table and privilege: the columns, or all of them; none for a privilege that knows no columns.
@@ -63,51 +55,19 @@ _NEEDED_BY_QUEUE: Mapping[str, Mapping[str, str]] = {
 # As rights.sql calls them.
 _ALMIGHTY = frozenset({"is a superuser", "owns the tables"})
 
-Connection = psycopg.Connection[DictRow]
 Right = tuple[str, str, str | None]
 """Privilege, table, and column where the privilege is one of columns."""
 
 
-@dataclass(frozen=True, slots=True)
-class UserRights:
-    """What a database user may do, measured by what a worker needs.
-
-    `exists`: whether there is such a user. `powers`: what no worker should have, such as owning the tables. `missing`
-    and `beyond`: rights that a worker needs and the user lacks, and those that it has and no worker needs; the latter
-    are left out where a power gives all of them.
-    """
-
-    user: str
-    exists: bool
-    powers: tuple[str, ...]
-    missing: tuple[str, ...]
-    beyond: tuple[str, ...]
-
-    @property
-    def excess(self) -> tuple[str, ...]:
-        """What it should not be able to do."""
-        return self.powers + self.beyond
-
-
-@dataclass(frozen=True, slots=True)
-class Connected:
-    """As whom we are connected, who owns the tables, and as whom workers are connected."""
-
-    user: str
-    owner: str
-    is_owner: bool
-    workers: tuple[str, ...]
-
-
 def connected(database: Database) -> Connected:
-    """Tell as whom we and the workers are connected.
+    """Return as whom we and the workers are connected.
 
     Raises:
         DatabaseError: the database is away or refused.
     """
     sql = statements("rights")
     with database.transaction("tell who is connected") as connection:
-        own = first(connection, sql["owner"], {}) or {}
+        own = one(connection, sql["owner"], {})
         workers = rows(connection, sql["connected"], {"application": WORKER})
     return Connected(**own, workers=tuple(row["user"] for row in workers))
 
@@ -137,22 +97,6 @@ def rights_of(database: Database, user: str, *, with_queue: bool) -> UserRights:
         missing=_told(needed - rights),
         beyond=() if _ALMIGHTY & set(found["powers"]) else _told(rights - needed),
     )
-
-
-def require_worker_rights(database: Database, *, with_queue: bool) -> UserRights:
-    """Make sure that whoever we are connected as can do all that a worker does; gives the rights.
-
-    Raises:
-        DatabaseRefused: a right is missing; the message names it (E_DB_RIGHTS).
-    """
-    found = rights_of(database, connected(database).user, with_queue=with_queue)
-    if found.missing:
-        raise DatabaseRefused(
-            f"The database user {found.user} lacks rights that a worker needs: {'; '.join(found.missing)}.",
-            code="E_DB_RIGHTS",
-            hint=GRANTS,
-        )
-    return found
 
 
 def _needed(connection: Connection, *, with_queue: bool) -> set[Right]:

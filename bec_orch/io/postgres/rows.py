@@ -1,16 +1,47 @@
-"""Turns rows of the database into the values of the heart."""
+"""Runs statements for their rows, and turns rows into the values of the heart."""
 
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import psycopg
+from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from bec_orch.core.models import ArtefactLocation, DoneTask, Job, TaskMessage, TaskResult, VolumeRef, version_of
-from bec_orch.io.postgres.database import clean_json
+from bec_orch.core.models import ArtefactLocation, Job, PageCounts, TaskMessage, TaskResult, VolumeRef, version_of
+from bec_orch.errors import DatabaseRefused
+
+Connection = psycopg.Connection[DictRow]
+Row = dict[str, Any]
 
 
-def job_of(row: Mapping[str, Any]) -> Job:
+def first(connection: Connection, sql: bytes, parameters: Mapping[str, Any]) -> Row | None:
+    """Run a statement and return its first row, if it has one."""
+    return connection.execute(sql, parameters).fetchone()
+
+
+def one(connection: Connection, sql: bytes, parameters: Mapping[str, Any]) -> Row:
+    """Run a statement that always has a row, and return it.
+
+    Raises:
+        DatabaseRefused: there is none: somebody changed the tables by hand (E_DB_NO_ROW).
+    """
+    row = first(connection, sql, parameters)
+    if row is None:
+        raise DatabaseRefused(
+            f"The database has no row where there is always one: {' '.join(sql.decode().split())[:120]}",
+            code="E_DB_NO_ROW",
+            hint="Look who changed its tables by hand; `bec audit` looks for more.",
+        )
+    return row
+
+
+def rows(connection: Connection, sql: bytes, parameters: Mapping[str, Any]) -> list[Row]:
+    """Run a statement and return its rows."""
+    return connection.execute(sql, parameters).fetchall()
+
+
+def job_of(row: Row) -> Job:
     """Read a row of `jobs` that has its dependencies' names beside it."""
     return Job(
         id=row["id"],
@@ -26,37 +57,42 @@ def job_of(row: Mapping[str, Any]) -> Job:
     )
 
 
-def message_of(row: Mapping[str, Any], job: str | None = None) -> TaskMessage:
+def volume_of(row: Row) -> VolumeRef:
+    """Read a row that names a volume."""
+    return VolumeRef(row["w_id"], row["i_id"], row["source"])
+
+
+def volume_parameters(volume: VolumeRef) -> dict[str, Any]:
+    """Return the parameters of a statement that is about one volume."""
+    return {"w_id": volume.w_id, "i_id": volume.i_id, "source": volume.source}
+
+
+def pages_of(row: Row) -> PageCounts:
+    """Read a row of `tasks` as its page ledger, which is empty before the task is done."""
+    return PageCounts(row["pages_ok"] or 0, row["pages_skipped"] or 0, row["pages_error"] or 0)
+
+
+def message_of(row: Row, job: str | None = None) -> TaskMessage:
     """Read a row that names a volume, and maybe a job, as the message of its task."""
     return TaskMessage(row["w_id"], row["i_id"], job or row["job"], row["source"])
 
 
-def jsonb(value: Any) -> Jsonb:
-    """Give a value as a jsonb parameter, cleaned of what jsonb cannot hold."""
-    return Jsonb(clean_json(value))
-
-
-def done_of(row: Mapping[str, Any], job: str) -> DoneTask:
-    """Read a row that names a `done` task."""
-    return DoneTask(row["id"], location_of(row, job), row["manifest_etag"], row["nb_pages"])
-
-
-def location_of(row: Mapping[str, Any], job: str) -> ArtefactLocation:
+def location_of(row: Row, job: str) -> ArtefactLocation:
     """Read a row that names a volume and a version of it."""
-    return ArtefactLocation(job, VolumeRef(row["w_id"], row["i_id"], row["source"]), version_of(row["manifest_etag"]))
+    return ArtefactLocation(job, volume_of(row), version_of(row["manifest_etag"]))
 
 
-def finished(result: TaskResult) -> dict[str, Any]:
-    """Give what a finished attempt leaves as the parameters of the statement `finish`."""
+def result_parameters(result: TaskResult) -> dict[str, Any]:
+    """Return what a finished attempt leaves, as the parameters of the statement `finish`."""
     return {
         "manifest_etag": result.manifest_etag,
         "config_hash": result.config_hash,
         "code_version": result.code_version,
-        "models": jsonb([dataclasses.asdict(model) for model in result.models]),
-        "inputs": jsonb(result.inputs),
+        "models": Jsonb([dataclasses.asdict(model) for model in result.models]),
+        "inputs": Jsonb(result.inputs),
         "artefact_key": result.files[0].key if result.files else None,
         "pages_ok": result.pages.ok,
         "pages_skipped": result.pages.skipped,
         "pages_error": result.pages.error,
-        "counters": jsonb(result.counters),
+        "counters": Jsonb(result.counters),
     }

@@ -1,4 +1,4 @@
-"""Named SQL statements, kept in `.sql` files beside this module.
+"""Named SQL statements, kept in `.sql` files, each beside the module of its name that runs them.
 
 A file holds blocks that begin with `-- name: some_name`; values reach a statement only as `%(name)s` parameters.
 """
@@ -13,8 +13,8 @@ _NAME = re.compile(r"^-- name: (\w+)\s*$", re.MULTILINE)
 
 
 def sql_folder() -> Traversable:
-    """Give the folder of the SQL files, wherever the package is installed."""
-    return files("bec_orch.io.postgres").joinpath("sql")
+    """Return the folder of the SQL files, wherever the package is installed."""
+    return files("bec_orch.io.postgres")
 
 
 @cache

@@ -11,14 +11,13 @@ from typing import Protocol
 from bec_orch.core.models import ArtefactLocation, Job, VolumeRef, version_of
 from bec_orch.core.ports import SourceFactory
 from bec_orch.core.queue_ports import QueueBackend
+from bec_orch.core.records.ledger import DoneEntry, Ledger, TaskRow
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.artefacts.holdings import Holding
-from bec_orch.io.postgres.database import Database, Row, rows
-from bec_orch.io.postgres.sql_files import statements
 from bec_orch.orch.ahead import ahead, batches
 from bec_orch.orch.audit.hints import HintAudit
-from bec_orch.orch.audit.places import Place, PlaceCheck, Seen, TaskRow
-from bec_orch.orch.audit.tables import job_states, of_tables
+from bec_orch.orch.audit.places import Place, PlaceCheck, Seen
+from bec_orch.orch.audit.tables import of_tables
 from bec_orch.orch.audit.values import Report, Violation, unaccounted
 
 READERS = 32
@@ -48,28 +47,27 @@ class Auditor:
     """Audits jobs of one database, their queues, and their artefacts.
 
     Args:
-        database: the truth about tasks.
-        queues: gives the queue of a job.
+        ledger: the truth about tasks.
+        queues: opens the queue of a job.
         artefacts: the destination store.
         default_source: the source of volumes for which nothing tells one.
-        manifests: gives the sources whose manifests the opened files are held against; None opens no file.
+        manifests: opens the sources whose manifests the opened files are held against; None opens no file.
     """
 
     def __init__(
         self,
-        database: Database,
+        ledger: Ledger,
         queues: QueueBackend,
         artefacts: StoredArtefacts,
         default_source: str,
         manifests: SourceFactory | None = None,
     ) -> None:
-        self._database = database
+        self._ledger = ledger
         self._queues = queues
         self._artefacts = artefacts
         self._default_source = default_source
         self._deep = manifests is not None
         self._check = PlaceCheck(artefacts, default_source, manifests)
-        self._sql = statements("audit")
 
     def audit(self, jobs: Sequence[Job], repairs: Repairs | None = None, progress: Progress = silent) -> Report:
         """Audit some jobs.
@@ -83,7 +81,7 @@ class Auditor:
             DatabaseError, QueueError, StorageError: one is away; what was found so far is not told.
         """
         names = {job.name for job in jobs}
-        report = Report(self._deep, tuple(states for states in job_states(self._database) if states.job in names))
+        report = Report(self._deep, tuple(states for states in self._ledger.states() if states.job in names))
         for violation in unaccounted(report.states):
             report.add(violation, repaired=False)
         for job in jobs:
@@ -94,8 +92,8 @@ class Auditor:
         return report
 
     def _violations(self, job: Job, report: Report, progress: Progress) -> Iterator[Violation]:
-        yield from of_tables(job, self._database)
-        yield from HintAudit(job, self._database, self._queues.admin(job.name), self._default_source).violations()
+        yield from of_tables(job, self._ledger)
+        yield from HintAudit(job, self._ledger, self._queues.admin(job.name), self._default_source).violations()
         looked = report.looked.artefacts
         for seen in ahead(self._look, self._places(job), threads=READERS):
             report.looked += seen.looked
@@ -111,41 +109,25 @@ class Auditor:
         return self._check.look(fresh)
 
     def _places(self, job: Job) -> Iterator[Place]:
-        """Give every place where something lies or should lie: first what is listed, then the done tasks left over."""
+        """Yield every place where something lies or should lie: first what is listed, then the done tasks left over."""
         seen: set[int] = set()
         for batch in batches(self._artefacts.holdings(job.name), _ROWS_AT_ONCE):
             for place in self._beside_tasks(job, batch):
                 seen.update(task.id for task in place.tasks if task.is_of(place.location.version))
                 yield place
-        for rows_left in batches((row for row in self._done(job) if row["id"] not in seen), _ROWS_AT_ONCE):
-            yield from self._beside_tasks(job, [Holding(_location(job, row)) for row in rows_left])
+        for left in batches((one for one in self._ledger.done(job) if one.task_id not in seen), _ROWS_AT_ONCE):
+            yield from self._beside_tasks(job, [Holding(_location(job, one)) for one in left])
 
     def _beside_tasks(self, job: Job, holdings: Sequence[Holding]) -> Iterator[Place]:
         """Put the tasks of their volumes beside what lies in some places."""
-        volumes = [holding.location.volume for holding in holdings]
-        named = {"job_id": job.id, "w_ids": [v.w_id for v in volumes], "i_ids": [v.i_id for v in volumes]}
-        with self._database.transaction(f"audit the tasks of {job.name}") as connection:
-            tasks = [TaskRow.of(row) for row in rows(connection, self._sql["tasks_of"], named)]
-        by_names = _grouped(tasks)
+        by_names = _grouped(self._ledger.tasks_of(job, [holding.location.volume for holding in holdings]))
         for holding in holdings:
             volume = holding.location.volume
             yield Place(job, holding, tuple(by_names.get((volume.w_id, volume.i_id), ())))
 
-    def _done(self, job: Job) -> Iterator[Row]:
-        after = 0
-        while True:
-            wanted = {"job_id": job.id, "after": after, "limit": _ROWS_AT_ONCE}
-            with self._database.transaction(f"list finished tasks of {job.name}") as connection:
-                found = rows(connection, self._sql["done"], wanted)
-            yield from found
-            if len(found) < _ROWS_AT_ONCE:
-                return
-            after = found[-1]["id"]
 
-
-def _location(job: Job, row: Row) -> ArtefactLocation:
-    volume = VolumeRef(row["w_id"], row["i_id"], "")
-    return ArtefactLocation(job.name, volume, version_of(row["manifest_etag"]))
+def _location(job: Job, done: DoneEntry) -> ArtefactLocation:
+    return ArtefactLocation(job.name, VolumeRef(done.w_id, done.i_id, ""), version_of(done.manifest_etag))
 
 
 def _grouped(tasks: Iterable[TaskRow]) -> dict[tuple[str, str], list[TaskRow]]:

@@ -4,54 +4,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bec_orch.core.models import ArtefactFile, ArtefactLocation, Job, Manifest, PageCounts, VolumeRef, version_of
+from bec_orch.core.models import ArtefactFile, ArtefactLocation, Job, Manifest, VolumeRef, version_of
 from bec_orch.core.names import printable
 from bec_orch.core.ports import SourceFactory, Success
+from bec_orch.core.records.ledger import TaskRow
 from bec_orch.errors import ConfigError, TerminalError
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.artefacts.holdings import Holding
 from bec_orch.io.artefacts.inspection import FileFacts
-from bec_orch.io.postgres.database import Row
 from bec_orch.orch.audit import values as must
 from bec_orch.orch.audit.values import Invariant, Looked, Repair, Violation
-
-
-@dataclass(frozen=True, slots=True)
-class TaskRow:
-    """What the database says of one task. `seen_etag` is the version of its volume that was last seen.
-
-    `nb_pages` is that of the manifest, where it is known for this task's version.
-    """
-
-    id: int
-    volume: VolumeRef
-    state: str
-    unfinished: bool
-    attempt: int
-    manifest_etag: str | None
-    config_hash: str | None
-    artefact_key: str | None
-    pages: PageCounts
-    seen_etag: str | None
-    nb_pages: int | None
-
-    @classmethod
-    def of(cls, row: Row) -> "TaskRow":
-        """Read a row of the query `tasks_of`."""
-        volume = VolumeRef(row["w_id"], row["i_id"], row["source"])
-        pages = PageCounts(row["pages_ok"] or 0, row["pages_skipped"] or 0, row["pages_error"] or 0)
-        named = ("id", "state", "unfinished", "attempt", "manifest_etag", "config_hash", "artefact_key")
-        return cls(
-            volume=volume,
-            pages=pages,
-            seen_etag=row["seen_etag"],
-            nb_pages=row["nb_pages"],
-            **{name: row[name] for name in named},
-        )
-
-    def is_of(self, version: str) -> bool:
-        """Whether the task stands for this version of its volume."""
-        return self.manifest_etag is not None and version_of(self.manifest_etag) == version
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +55,7 @@ class Place:
         return max((task.attempt for task in self.tasks), default=0)
 
     def violation(self, invariant: Invariant, message: str, repair: Repair, **more: Any) -> Violation:
-        """Give a violation at this place."""
+        """Return a violation at this place."""
         return Violation(
             invariant=invariant,
             job=self.job.name,
@@ -128,7 +90,7 @@ class PlaceCheck:
         self._manifests = manifests
 
     def look(self, place: Place) -> Seen:
-        """Give what does not hold at a place.
+        """Return what does not hold at a place.
 
         Raises:
             StorageError: the store is away.

@@ -10,14 +10,15 @@ from collections.abc import Callable, Mapping, Sequence
 from bec_orch.core.models import Job, TaskMessage, VolumeRef
 from bec_orch.core.ports import TaskStore
 from bec_orch.core.queue_ports import QueueBackend
+from bec_orch.core.records.backlog import Backlog, RedriveFilter
+from bec_orch.core.records.ledger import Ledger
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
-from bec_orch.io.postgres.database import Database, clean_text, first
-from bec_orch.io.postgres.sql_files import statements
 from bec_orch.orch.ahead import batches
+from bec_orch.orch.audit.audit import Repairs
 from bec_orch.orch.audit.hints import HintAudit
 from bec_orch.orch.audit.values import Repair, Violation
-from bec_orch.orch.enqueue import Enqueuer
-from bec_orch.orch.redrive import RedriveFilter, Redriver
+from bec_orch.orch.backlog.enqueue import Enqueuer
+from bec_orch.orch.backlog.redrive import Redriver
 
 _AT_ONCE = 1000
 # Tasks that were sent are left alone: an age that no message reaches.
@@ -26,24 +27,25 @@ _NEVER_LOST = 1e9
 log = logging.getLogger(__name__)
 
 
-class Repairer:
+class Repairer(Repairs):
     """Mends the jobs of one database, their queues and artefacts (the `Repairs` of an audit)."""
 
     def __init__(
         self,
-        database: Database,
         store: TaskStore,
+        backlog: Backlog,
+        ledger: Ledger,
         queues: QueueBackend,
         artefacts: StoredArtefacts,
         default_source: str,
     ) -> None:
-        self._database = database
         self._store = store
+        self._ledger = ledger
         self._queues = queues
         self._artefacts = artefacts
         self._default_source = default_source
-        self._enqueuer = Enqueuer(database, queues)
-        self._redriver = Redriver(database, queues)
+        self._enqueuer = Enqueuer(backlog, queues)
+        self._redriver = Redriver(backlog, queues)
         self._repairs: Mapping[Repair, Callable[[Violation], bool]] = {
             Repair.NOTHING: lambda _: False,
             Repair.DISPATCH: lambda _: True,  # all tasks that lack a message are sent at the end
@@ -78,7 +80,7 @@ class Repairer:
             self._send(job, messages)
         if self._send_all_again:
             queue = self._queues.admin(job.name)
-            for messages in HintAudit(job, self._database, queue, self._default_source).messages():
+            for messages in HintAudit(job, self._ledger, queue, self._default_source).messages():
                 self._send(job, messages)
         while unsent := self._store.undispatched(job, limit=_AT_ONCE, redispatch_after=_NEVER_LOST):
             self._send(job, unsent)
@@ -124,11 +126,7 @@ class Repairer:
 
     def _is_known(self, source: str) -> bool:
         """Tell whether workers may read this source: what a file in the store names is not trusted, as in a message."""
-        if source == self._default_source:
-            return bool(source)
-        with self._database.transaction("look for a source") as connection:
-            row = first(connection, statements("tasks")["source_is_known"], {"source": clean_text(source)})
-        return bool(row and row["known"])
+        return bool(source) if source == self._default_source else self._ledger.knows_source(source)
 
     def _redrive(self, violation: Violation) -> bool:
         volume = violation.volume

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from bec_orch.core.models import ArtefactLocation, VolumeRef
+from bec_orch.core.records.ledger import JobStates
 
 EXAMPLES = 5
 
@@ -105,27 +106,6 @@ INVARIANTS = (
 
 
 @dataclass(frozen=True, slots=True)
-class JobStates:
-    """How many tasks of a job are in each of the seven states (G1), and how many were ever enqueued."""
-
-    job: str
-    enqueued: int
-    queued: int
-    waiting: int
-    running: int
-    done: int
-    terminal_failed: int
-    dead_lettered: int
-    canceled: int
-
-    @property
-    def unaccounted(self) -> int:
-        """How many tasks are in none of the seven states."""
-        seven = self.queued + self.waiting + self.running + self.done
-        return self.enqueued - seven - self.terminal_failed - self.dead_lettered - self.canceled
-
-
-@dataclass(frozen=True, slots=True)
 class Violation:
     """One place where an invariant does not hold, with what a repair needs to know.
 
@@ -207,11 +187,11 @@ class Report:
         self.findings[code] = self.findings[code].with_(violation, repaired=repaired)
 
     def violated(self) -> Iterator[Finding]:
-        """Give the invariants that do not hold."""
+        """Return the invariants that do not hold."""
         return (finding for finding in self.findings.values() if finding.violations)
 
     def to_json(self) -> Mapping[str, object]:
-        """Give the report as plain values."""
+        """Return the report as plain values."""
         return {
             "clean": not self.violations,
             "deep": self.deep,
@@ -222,7 +202,7 @@ class Report:
 
 
 def unaccounted(states: Iterable[JobStates]) -> Iterator[Violation]:
-    """Give the jobs whose tasks are not each in one of the seven states."""
+    """Yield the jobs whose tasks are not each in one of the seven states."""
     for job in states:
         if job.unaccounted:
             message = f"{job.unaccounted} of {job.enqueued} tasks are in none of the seven states"

@@ -15,13 +15,13 @@ from bec_orch import __version__
 from bec_orch.core.job_worker import WorkerResources
 from bec_orch.core.models import Job
 from bec_orch.core.queue_ports import QueueBackend
+from bec_orch.core.records.checks import DatabaseChecks
+from bec_orch.core.records.ledger import JobStates, Ledger
 from bec_orch.core.registry import job_types, job_worker_class
 from bec_orch.errors import BecError
-from bec_orch.io.postgres.database import Database, server_version
-from bec_orch.io.postgres.migrate import schema_status
 from bec_orch.io.stores.objects import Objects
 from bec_orch.orch.audit.tables import of_tables
-from bec_orch.orch.audit.values import JobStates, unaccounted
+from bec_orch.orch.audit.values import unaccounted
 
 # A volume's Parquet file and its parts are some 10 MB; the embedded database keeps 1 GB of write-ahead log at most.
 _DISK_WARN = 5 * 2**30
@@ -59,13 +59,13 @@ def examine(check: str, look: Callable[[], Finding]) -> Finding:
 
 
 def check_program() -> Finding:
-    """Tell the versions of what runs here; there is nothing that could be wrong with them."""
+    """Return the versions of what runs here; there is nothing that could be wrong with them."""
     return Finding("program", Level.OK, f"bec-orch {__version__}, Python {platform.python_version()}")
 
 
-def check_schema(database: Database) -> Finding:
+def check_schema(database: DatabaseChecks) -> Finding:
     """Whether the database answers, and its schema is that of this program."""
-    server, status = server_version(database), schema_status(database)
+    server, status = database.version(), database.schema()
     if status.is_current:
         return Finding("database", Level.OK, f"PostgreSQL {server} answers; its schema has version {status.found}")
     message = f"PostgreSQL {server}: its schema has version {status.found}, this program needs {status.needed}"
@@ -74,9 +74,9 @@ def check_schema(database: Database) -> Finding:
     return Finding("database", Level.FAIL, message, hint)
 
 
-def check_tasks(database: Database, jobs: Sequence[Job], states: Sequence[JobStates]) -> Finding:
+def check_tasks(ledger: Ledger, jobs: Sequence[Job], states: Sequence[JobStates]) -> Finding:
     """Whether each task is in one of the seven states, and none was left behind; `bec audit` looks further."""
-    found = [*unaccounted(states), *(violation for job in jobs for violation in of_tables(job, database))]
+    found = [*unaccounted(states), *(violation for job in jobs for violation in of_tables(job, ledger))]
     if not found:
         tasks = sum(job.enqueued for job in states)
         return Finding("tasks", Level.OK, f"{tasks:,} enqueued, each in one of the seven states")

@@ -4,19 +4,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
+from bec_orch.core.records.checks import GRANTS, Connected, DatabaseChecks
 from bec_orch.io.aws.clients import AwsOptions
 from bec_orch.io.aws.ec2 import MachineSpec
 from bec_orch.io.aws.identity import identity
 from bec_orch.io.aws.operator_rights import missing_operator_rights, why_no_machine
-from bec_orch.io.postgres.database import Database, first
-from bec_orch.io.postgres.rights import GRANTS, Connected, connected, rights_of
 from bec_orch.orch.doctor.checks import Finding, Level, examine
 
-_TLS = b"SELECT ssl, version FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
 _VERIFIED = frozenset({"verify-ca", "verify-full"})
 
 
-def check_tls(database: Database, sslmode: str, why: str, *, local: bool) -> Finding:
+def check_tls(database: DatabaseChecks, sslmode: str, why: str, *, local: bool) -> Finding:
     """Whether the connection to the database is encrypted, and its server known.
 
     Args:
@@ -25,16 +23,15 @@ def check_tls(database: Database, sslmode: str, why: str, *, local: bool) -> Fin
         why: why that was asked for.
         local: whether the server is on this machine.
     """
-    with database.transaction("tell of its encryption") as connection:
-        found = first(connection, _TLS, {}) or {"ssl": False, "version": None}
-    message = f"{found['version'] if found['ssl'] else 'not encrypted'} (sslmode {sslmode}: {why})"
-    if local or (found["ssl"] and sslmode in _VERIFIED):
+    encryption = database.encryption()
+    message = f"{encryption or 'not encrypted'} (sslmode {sslmode}: {why})"
+    if local or (encryption and sslmode in _VERIFIED):
         return Finding("database TLS", Level.OK, message)
     hint = "Set BEC_SQL_SSLROOTCERT to the file of the CA of the server; docs/operating.md tells where RDS has its."
     return Finding("database TLS", Level.WARN, message, hint)
 
 
-def check_database_users(database: Database, of_machines: str, *, with_queue: bool, local: bool) -> list[Finding]:
+def check_database_users(database: DatabaseChecks, of_machines: str, *, with_queue: bool, local: bool) -> list[Finding]:
     """Whether workers connect as a user that can do what they need, and nothing else.
 
     Looked at are: who is connected as a worker now, whom new machines will connect as, and we ourselves, unless we own
@@ -46,7 +43,7 @@ def check_database_users(database: Database, of_machines: str, *, with_queue: bo
         with_queue: whether the queue is a table of this database.
         local: whether the server is on this machine: nobody is warned there of workers that may do too much.
     """
-    found = connected(database)
+    found = database.connected()
     users = {*found.workers, *(() if found.is_owner else (found.user,))} or {of_machines}
     looks = {user: partial(_of_user, database, user, found, with_queue=with_queue) for user in sorted(users)}
     findings = [examine(_named(user), look) for user, look in looks.items()]
@@ -57,8 +54,8 @@ def _named(user: str) -> str:
     return f"database user {user}"
 
 
-def _of_user(database: Database, user: str, found: Connected, *, with_queue: bool) -> Finding:
-    check, rights = _named(user), rights_of(database, user, with_queue=with_queue)
+def _of_user(database: DatabaseChecks, user: str, found: Connected, *, with_queue: bool) -> Finding:
+    check, rights = _named(user), database.rights_of(user, with_queue=with_queue)
     if not rights.exists:
         message = f"there is none: workers would connect as {found.owner}, who owns the tables"
         return Finding(check, Level.WARN, message, GRANTS)

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import psutil
 
+from bec_orch.core.records.overview import WorkerView
 from bec_orch.core.wording import said
 from bec_orch.errors import ConfigError, RetryableError, UsageError
-from bec_orch.orch.discovery import WorkerView
 from bec_orch.orch.machines.plans import Action, Plan
 
 _MOST_WORKERS = 64

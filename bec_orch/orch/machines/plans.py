@@ -26,7 +26,7 @@ class Plan:
 
 
 def apply(plan: Plan) -> Iterator[str]:
-    """Take the steps one by one, and give the words of each when it is done; nothing is done before it is iterated.
+    """Take the steps one by one, and yield the words of each when it is done; nothing is done before it is iterated.
 
     A step that fails raises its error; those before it stay done, and a new plan begins from there.
     """

@@ -1,6 +1,5 @@
 """What machines cost: from a table that the user keeps. What is not in it is unknown, never 0."""
 
-import datetime as dt
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -8,6 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from bec_orch.core.records.overview import MachineUse
 from bec_orch.core.wording import said
 from bec_orch.errors import ConfigError
 
@@ -21,17 +21,6 @@ class Price:
 
     on_demand: float | None = None
     spot: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class MachineUse:
-    """That a machine ran from `begun` to `ended`. The type is empty when it is unknown."""
-
-    machine: str
-    instance_type: str
-    spot: bool
-    begun: dt.datetime
-    ended: dt.datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +40,7 @@ class Cost:
         return None if self.unpriced_hours else self.amount
 
     def per_thousand(self, pages: int) -> float | None:
-        """Give the cost of 1,000 pages; None when it is unknown, or no page was done."""
+        """Return the cost of 1,000 pages; None when it is unknown, or no page was done."""
         return self.total / pages * 1000 if self.total is not None and pages else None
 
 
@@ -63,7 +52,7 @@ class PriceTable:
     by_type: Mapping[str, Price] = field(default_factory=dict)
 
     def hourly(self, instance_type: str, *, spot: bool) -> float | None:
-        """Give the price of one hour; None when it is unknown."""
+        """Return the price of one hour; None when it is unknown."""
         price = self.by_type.get(instance_type, Price())
         return price.spot if spot else price.on_demand
 
@@ -116,7 +105,7 @@ def _price(path: Path, name: str, entry: Any) -> Price:
 
 
 def _hours(uses: list[MachineUse]) -> float:
-    """Give the hours that are covered by uses of one machine, which come by their beginning."""
+    """Return the hours that are covered by uses of one machine, which come by their beginning."""
     hours, covered_to = 0.0, uses[0].begun
     for use in uses:
         begun = max(use.begun, covered_to)

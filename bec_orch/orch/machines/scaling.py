@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 
+from bec_orch.core.records.overview import WorkerCondition, WorkerView
 from bec_orch.errors import ConfigError, RetryableError, UsageError
 from bec_orch.io.aws.ec2 import Ec2Fleet, Group, GroupMachine, MachineSpec, Mix, digest
-from bec_orch.orch.discovery import WorkerCondition, WorkerView
 from bec_orch.orch.machines.plans import Action, Plan
 from bec_orch.orch.machines.prices import PriceTable
 
@@ -82,7 +82,7 @@ class FleetScaling:
         Args:
             count: machines in all, not on top of those that run.
             mix: which machines; None: as the group has it.
-            spec: gives what each machine is from now on; those that run stay as they are. Not asked of a stack's group.
+            spec: returns what each machine is from now on; those that run stay as they are. Not asked for a stack's.
 
         Raises:
             UsageError: there are more machines already (E_SCALE_SMALLER), `mix` is needed (E_SCALE_MIX), or a stack
@@ -177,7 +177,7 @@ class FleetScaling:
         """Put the group's machines beside the job's workers.
 
         Args:
-            workers: the job's workers, as `Discovery.workers` gives them.
+            workers: the job's workers, as `Overview.workers` returns them.
         """
         group = self._fleet.group()
         live = [worker for worker in workers if worker.condition is not WorkerCondition.STOPPED]
@@ -302,7 +302,7 @@ class FleetScaling:
 
 
 def drain_seconds(grace: float) -> int:
-    """Give how long the group's hook keeps a machine that has to go, for a worker with this grace."""
+    """Return how long the group's hook keeps a machine that has to go, for a worker with this grace."""
     return round(grace) + STOP_MARGIN_SECONDS + _SHUTDOWN_SECONDS
 
 

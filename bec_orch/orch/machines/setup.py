@@ -57,7 +57,7 @@ class Kit:
 
 
 def user_data(job: str, kit: Kit, environment: Mapping[str, str]) -> str:
-    """Give the script that makes a worker of a job out of a fresh machine.
+    """Return the script that makes a worker of a job out of a fresh machine.
 
     Args:
         job: the job.

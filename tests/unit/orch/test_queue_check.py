@@ -1,11 +1,12 @@
 """What a job's queue beside its tasks tells."""
 
 from bec_orch.core.models import QueueStats
-from bec_orch.orch.discovery import MOST_IN_FLIGHT, QueueCheck
+from bec_orch.core.records.overview import ExpectedMessages
+from bec_orch.orch.overview.standing import MOST_IN_FLIGHT, QueueCheck
 
 
 def check(in_flight: int, dispatched: int) -> QueueCheck:
-    return QueueCheck(QueueStats(0, in_flight, 0, 0, None), dispatched, undispatched=0, expired=0, terminal=0)
+    return QueueCheck(QueueStats(0, in_flight, 0, 0, None), ExpectedMessages(dispatched, 0, 0, 0))
 
 
 def test_a_queue_that_gives_no_more_is_told() -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from bec_orch.core.models import VolumeRef
 from bec_orch.errors import NameUnsafeError, UsageError
-from bec_orch.orch.volume_lists import choose, parse_volume, parse_volume_list
+from bec_orch.orch.backlog.volume_lists import choose, parse_volume, parse_volume_list
 
 SOURCE = "bdrc+s3://archive"
 OTHER = "folder+file:///scans,2024"

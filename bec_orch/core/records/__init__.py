@@ -1,0 +1,1 @@
+"""What operators ask of the database: ports, and the values that they are given."""

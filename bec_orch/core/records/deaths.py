@@ -1,0 +1,22 @@
+"""The port of attempts that ended with the process of their worker."""
+
+from typing import Protocol
+
+from bec_orch.core.flight import Flight
+from bec_orch.core.models import Failure
+
+
+class Deaths(Protocol):
+    """Records deaths in one database."""
+
+    def record(self, flight: Flight, failure: Failure) -> bool:
+        """End an attempt whose worker died; False when it had ended already, or is somebody else's by now.
+
+        The task is queued again. When its budget is used up, it has failed for good, with one exception: where the
+        last attempts all died at one page, that page is left out from now on and the budget begins anew, as long as
+        no more pages are left out than the job allows to be errors.
+
+        Raises:
+            DatabaseError: the database is away.
+        """
+        ...

@@ -1,0 +1,2 @@
+-- name: encryption
+SELECT ssl, version FROM pg_stat_ssl WHERE pid = pg_backend_pid()

@@ -1,0 +1,86 @@
+-- name: by_name
+SELECT j.*, ARRAY(
+    SELECT d.name FROM job_dependencies jd JOIN jobs d ON d.id = jd.depends_on_id
+    WHERE jd.job_id = j.id ORDER BY d.name
+) AS depends_on
+FROM jobs j
+WHERE j.name = %(name)s AND j.deleted_at IS NULL
+
+-- name: by_id
+SELECT j.*, ARRAY(
+    SELECT d.name FROM job_dependencies jd JOIN jobs d ON d.id = jd.depends_on_id
+    WHERE jd.job_id = j.id ORDER BY d.name
+) AS depends_on
+FROM jobs j
+WHERE j.id = %(job_id)s
+
+-- name: add
+INSERT INTO jobs (name, type, config, config_hash, max_attempts, max_page_error_rate)
+VALUES (%(name)s, %(type)s, %(config)s, %(config_hash)s, %(max_attempts)s, %(max_page_error_rate)s)
+ON CONFLICT DO NOTHING
+RETURNING id
+
+-- name: change
+UPDATE jobs
+SET config = %(config)s, config_hash = %(config_hash)s, max_attempts = %(max_attempts)s,
+    max_page_error_rate = %(max_page_error_rate)s, updated_at = clock_timestamp()
+WHERE id = %(job_id)s
+
+-- name: ids
+SELECT id, name FROM jobs WHERE name = ANY(%(names)s) AND deleted_at IS NULL
+
+-- name: reaches
+-- Whether one of the jobs needs the given job, over however many others.
+WITH RECURSIVE needed (id) AS (
+    SELECT unnest(%(from_ids)s::bigint[])
+    UNION
+    SELECT jd.depends_on_id FROM job_dependencies jd JOIN needed ON jd.job_id = needed.id
+)
+SELECT EXISTS (SELECT 1 FROM needed WHERE id = %(job_id)s) AS circle
+
+-- name: forget_dependencies
+DELETE FROM job_dependencies WHERE job_id = %(job_id)s
+
+-- name: add_dependencies
+INSERT INTO job_dependencies (job_id, depends_on_id)
+SELECT %(job_id)s, unnest(%(from_ids)s::bigint[])
+
+-- name: every
+SELECT j.*, ARRAY(
+    SELECT d.name FROM job_dependencies jd JOIN jobs d ON d.id = jd.depends_on_id
+    WHERE jd.job_id = j.id ORDER BY d.name
+) AS depends_on
+FROM jobs j
+WHERE j.deleted_at IS NULL
+ORDER BY j.name
+
+-- name: dependants
+SELECT j.name FROM job_dependencies jd JOIN jobs j ON j.id = jd.job_id
+WHERE jd.depends_on_id = %(job_id)s AND j.deleted_at IS NULL
+ORDER BY j.name
+
+-- name: delete
+UPDATE jobs SET deleted_at = clock_timestamp(), updated_at = clock_timestamp() WHERE id = %(job_id)s
+
+-- name: cancel_tasks
+WITH unfinished AS (
+    SELECT id FROM tasks
+    WHERE job_id = %(job_id)s AND state IN ('waiting', 'queued', 'running', 'retryable_failed')
+    ORDER BY id
+    FOR NO KEY UPDATE
+), canceled AS (
+    UPDATE tasks t
+    SET state = 'canceled', cancel_reason = 'the job was deleted', finished_at = clock_timestamp(),
+        lease_expires_at = NULL, updated_at = clock_timestamp()
+    FROM unfinished u
+    WHERE t.id = u.id
+    RETURNING t.id, t.attempt
+)
+UPDATE task_attempts a
+SET outcome = 'superseded', ended_at = clock_timestamp(), message = 'The job was deleted.'
+FROM canceled c
+WHERE a.task_id = c.id AND a.attempt = c.attempt AND a.outcome IS NULL
+
+-- name: count_unfinished
+SELECT count(*) AS tasks FROM tasks
+WHERE job_id = %(job_id)s AND state IN ('waiting', 'queued', 'running', 'retryable_failed')

@@ -1,0 +1,1 @@
+"""What is to be done: volumes that are named, enqueued, taken over, and tried again."""

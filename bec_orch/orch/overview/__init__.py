@@ -1,0 +1,1 @@
+"""Where things stand: figures, graphs, reports, and pages that failed."""

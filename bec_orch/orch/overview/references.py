@@ -1,0 +1,56 @@
+"""Looks whether the folders that finished work depends on were changed: ground truth, and what a config names else.
+
+The database knows what was there when somebody last looked, and so which work is stale by it.
+"""
+
+import json
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from bec_orch.core.job_config import JobConfig
+from bec_orch.core.job_worker import BlobReader
+from bec_orch.core.models import VolumeRef
+from bec_orch.core.records.overview import DoneVolume, Overview
+from bec_orch.core.references import versions
+from bec_orch.core.registry import job_worker_class
+
+# Listings wait for the network, not for a core.
+_THREADS = 64
+
+
+class References:
+    """Looks after the reference folders of the jobs of one database.
+
+    Args:
+        overview: knows the work that is finished.
+        open_store: opens a store by its URL, once for each.
+    """
+
+    def __init__(self, overview: Overview, open_store: Callable[[str], BlobReader]) -> None:
+        self._overview = overview
+        self._open_store = open_store
+
+    def look(self, job_name: str, only: Collection[VolumeRef] | None = None) -> None:
+        """Note what lies now in the reference folders of the job's finished volumes, or of some of them.
+
+        Asks nothing of a job whose type has no such folders.
+
+        Raises:
+            ConfigError: there is no such job, its type is not installed, or its config names no store.
+            StorageError: a store is away.
+        """
+        job = self._overview.job(job_name)
+        config_type = job_worker_class(job.type).config_type
+        if config_type.reference_folders is JobConfig.reference_folders:
+            return
+        config = config_type.parse(job.config)
+        for done in self._overview.done_volumes(job):
+            self._note(config, [one for one in done if only is None or one.volume in only])
+
+    def _note(self, config: JobConfig, done: Sequence[DoneVolume]) -> None:
+        def version(one: DoneVolume) -> str:
+            return json.dumps(versions(config.reference_folders(one.volume), self._open_store))
+
+        with ThreadPoolExecutor(_THREADS) as pool:
+            found = list(pool.map(version, done))
+        self._overview.note_references({one.task_id: what for one, what in zip(done, found, strict=True)})

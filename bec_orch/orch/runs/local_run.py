@@ -1,0 +1,161 @@
+"""The volumes of one `bec run`: a job made or changed for them, their tasks, and how they stand in the end."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+from bec_orch.core.job_worker import BlobReader
+from bec_orch.core.models import Job, PageCounts, TaskState, VolumeRef
+from bec_orch.core.ports import SourceFactory
+from bec_orch.core.queue_ports import QueueBackend
+from bec_orch.core.records.backlog import Backlog, EnqueueReport, RedriveFilter
+from bec_orch.core.records.jobs import Jobs
+from bec_orch.core.records.overview import Overview, TaskView
+from bec_orch.core.registry import job_worker_class
+from bec_orch.errors import ConfigError
+from bec_orch.orch.backlog.enqueue import Enqueuer
+from bec_orch.orch.backlog.redrive import Redriver
+from bec_orch.orch.job_admin import JobAdmin
+from bec_orch.orch.overview.references import References
+
+# All tasks of a workspace; the listing of the database wants a number.
+_EVERY = 10_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class RunOutcome:
+    """How the volumes of a run stand: the newest task of each, and the sums over those that are done."""
+
+    tasks: tuple[TaskView, ...]
+    left_out: tuple[str, ...] = ()
+
+    def count(self, state: TaskState) -> int:
+        """Count the volumes in a state."""
+        return sum(task.state is state for task in self.tasks)
+
+    @property
+    def failed(self) -> list[TaskView]:
+        """The volumes that failed for good, or failed and were not tried again any more."""
+        return [task for task in self.tasks if task.state in {TaskState.TERMINAL_FAILED, TaskState.RETRYABLE_FAILED}]
+
+    @property
+    def waiting(self) -> list[TaskView]:
+        """The volumes that wait for a job which failed for them; their reason names it."""
+        return [task for task in self.tasks if task.state is TaskState.WAITING]
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every volume is done."""
+        return not self.left_out and self.count(TaskState.DONE) == len(self.tasks)
+
+    @property
+    def pages(self) -> PageCounts:
+        """The page ledger of the volumes that are done."""
+        return sum((task.pages for task in self.tasks if task.pages), PageCounts())
+
+    @property
+    def counters(self) -> Mapping[str, float]:
+        """The job's own sums over the volumes that are done, such as lines."""
+        names = dict.fromkeys(name for task in self.tasks for name in task.counters)
+        return {name: sum(task.counters.get(name, 0) for task in self.tasks) for name in names}
+
+
+class LocalRun:
+    """Administers one run in one database. `open_store` opens a store by its URL."""
+
+    def __init__(
+        self,
+        jobs: Jobs,
+        backlog: Backlog,
+        overview: Overview,
+        queues: QueueBackend,
+        open_store: Callable[[str], BlobReader],
+    ) -> None:
+        self._admin = JobAdmin(jobs)
+        self._overview = overview
+        self._enqueuer = Enqueuer(backlog, queues)
+        self._redriver = Redriver(backlog, queues)
+        self._references = References(overview, open_store)
+
+    def prepare_jobs(self, job_type: str, config: Mapping[str, Any], max_page_error_rate: float) -> list[Job]:
+        """Return the job that is named like its type, last, and before it those that it needs, in their order.
+
+        The job is made at the first run, and set to what this run asks for: what an earlier run in the workspace asked
+        for does not linger, so the same command means the same each time. Those that it needs keep the config that the
+        workspace has for them; they are made with their defaults where it has none.
+
+        Raises:
+            ConfigError: a type is unknown, or the schema does not allow the config.
+        """
+        config_of_type = {job_type: job_worker_class(job_type).config_type.parse(config).model_dump(mode="json")}
+        return [
+            self._prepare(name, needs, config_of_type.get(name), max_page_error_rate)
+            for name, needs in local_chain(job_type).items()
+        ]
+
+    def _prepare(
+        self, name: str, needs: Sequence[str], config: Mapping[str, Any] | None, max_page_error_rate: float
+    ) -> Job:
+        if name in {job.name for job in self._admin.list()}:
+            return self._admin.update(name, config=config, depends_on=needs, max_page_error_rate=max_page_error_rate)
+        return self._admin.create(name, name, config or {}, depends_on=needs, max_page_error_rate=max_page_error_rate)
+
+    def enqueue(
+        self,
+        job: Job,
+        volumes: Sequence[VolumeRef],
+        sources: SourceFactory,
+        *,
+        force: bool,
+        adopt_foreign: bool = False,
+    ) -> EnqueueReport:
+        """Give a task to each volume that is not done as it is now under the job's config; failed ones get another try.
+
+        Raises:
+            DatabaseError, StorageError: the database, or a store of reference folders, is away.
+        """
+        self._references.look(job.name, frozenset(volumes))
+        report = self._enqueuer.enqueue(
+            job.name, volumes, refresh=sources, force=force, stale=True, adopt_foreign=adopt_foreign
+        )
+        if report.skipped_failed:
+            self._try_again(job, volumes)
+        return report
+
+    def outcome(self, job: Job, volumes: Sequence[VolumeRef], report: EnqueueReport) -> RunOutcome:
+        """Return how the volumes stand now."""
+        newest = self._newest(job)
+        left_out = tuple(f"{fault.volume}: {fault.message}" for fault in report.faults)
+        return RunOutcome(tuple(newest[volume] for volume in volumes if volume in newest), left_out)
+
+    def _try_again(self, job: Job, volumes: Iterable[VolumeRef]) -> None:
+        newest = self._newest(job)
+        for volume in volumes:
+            if volume in newest and newest[volume].state is TaskState.TERMINAL_FAILED:
+                self._redriver.redrive(job.name, RedriveFilter(volume=(volume.w_id, volume.i_id)))
+
+    def _newest(self, job: Job) -> dict[VolumeRef, TaskView]:
+        tasks = self._overview.tasks(job.name, limit=_EVERY)
+        return {task.volume: task for task in sorted(tasks, key=lambda task: task.id)}
+
+
+def local_chain(job_type: str) -> Mapping[str, tuple[str, ...]]:
+    """Return the job types that a job type needs, directly or through others, and itself, each with what it needs.
+
+    Each comes after those that it needs, and so the one that was asked for is the last.
+
+    Raises:
+        ConfigError: a type is not installed, or needs itself.
+    """
+    needs: dict[str, tuple[str, ...]] = {}
+    open_types = [job_type]
+    while open_types:
+        current = open_types.pop()
+        needs[current] = job_worker_class(current).needs
+        open_types += [needed for needed in needs[current] if needed not in needs]
+    try:
+        order = list(TopologicalSorter(needs).static_order())
+    except CycleError as error:
+        raise ConfigError(f"The job type '{job_type}' needs itself.", code="E_JOB_CIRCLE") from error
+    return {name: needs[name] for name in order}
