@@ -1,5 +1,5 @@
 -- The whole schema in one file, for people and for `psql -f schema.sql`. The program itself applies the numbered
--- migrations of bec_orch/io/postgres/sql/migrations (`bec db init`); a test holds that both give the same database.
+-- migrations of bec_orch/io/postgres/migrations (`bec db init`); a test holds that both give the same database.
 --
 -- jobs                a named job type with its config; deleted ones keep their row and free their name
 -- job_dependencies    which jobs a job needs

@@ -34,7 +34,7 @@ TOLD = {
     "training/": "The line network of our own: composes pages, trains, exports, judges",
     "tests/": "Unit, integration, acceptance, conformance, a model of tasks, mutants, hostile input, fuzzing",
     "bec_orch/": "The package",
-    "sql/": "Queries by name, and the numbered migrations",
+    "migrations/": "The numbered steps of the schema",
 }
 GENERATED = {"build", "dist", "bec-demo"}
 WIDTH = 100

@@ -93,7 +93,7 @@ class Backlog(JobLookup, Protocol):
     """What is to be done in one database."""
 
     def enqueue(self, job_name: str, volumes: Sequence[VolumeRef], order: EnqueueOrder) -> EnqueueReport:
-        """Give each of some volumes that needs one a task, all in one transaction; sends nothing.
+        """Add a task for each of these volumes that needs one, all in one transaction; sends nothing.
 
         Only these volumes are locked. A volume has at most one unfinished task of a job.
 
@@ -123,5 +123,5 @@ class Backlog(JobLookup, Protocol):
         ...
 
     def renew_statistics(self) -> None:
-        """Tell the database's planner anew how large the tables are."""
+        """Have the database's planner learn anew how large the tables are."""
         ...

@@ -129,5 +129,5 @@ class Ledger(Protocol):
         ...
 
     def knows_source(self, source: str) -> bool:
-        """Tell whether any volume of the database lies in this source."""
+        """Return whether any volume of the database lies in this source."""
         ...

@@ -37,7 +37,7 @@ class Access:
         self._why = "it says nothing"
 
     def is_open(self) -> bool:
-        """Tell whether a server listens at the socket; a link to that which was cleared away is made again."""
+        """Return whether a server listens at the socket; a link to that which was cleared away is made again."""
         path = Path(self._address.of(self._server.sockets)) / SOCKET
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(0)
@@ -50,7 +50,7 @@ class Access:
         return self._server.interlock.taken()
 
     def enter(self) -> str | None:
-        """Give the connection string of the database, made when it is not there; None if the server is out of reach."""
+        """Return the connection string of the database, made if need be; None where the server is out of reach."""
         return self._enter(self._server.sockets)
 
     def enter_old(self) -> str | None:
@@ -66,7 +66,7 @@ class Access:
         self._address.close()
 
     def refusal(self) -> DatabaseRefused:
-        """Give the error for a server that runs, and is out of reach."""
+        """Return the error for a server that runs, and is out of reach."""
         return DatabaseRefused(
             f"A server runs on {self._server.cluster.data}, and cannot be reached from here: {self._why}.",
             code="E_PG_ELSEWHERE",
@@ -95,7 +95,7 @@ class Access:
         return conninfo_of(**way, dbname=DATABASE)
 
     def _peer(self) -> dict[str, str]:
-        """Give whom libpq has to find at the other end; nobody where the system has no name for the data's owner."""
+        """Return whom libpq has to find at the other end; nobody where the system has no name for the data's owner."""
         try:
             return {"requirepeer": pwd.getpwuid(self._server.cluster.data.stat().st_uid).pw_name}
         except KeyError:

@@ -19,7 +19,7 @@ class Address:
         self._link: Path | None = None
 
     def of(self, folder: Path) -> str:
-        """Give a path for libpq; a link that somebody cleared away is made again, under the same name.
+        """Return a path for libpq; a link that somebody cleared away is made again, under the same name.
 
         Raises:
             ConfigError: there is no short path, as the folder for temporary files is itself too deep (E_PG_HOME).

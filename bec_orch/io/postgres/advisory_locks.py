@@ -28,6 +28,6 @@ def take(connection: psycopg.Connection[DictRow], lock: AdvisoryLock) -> None:
 
 
 def try_take(connection: psycopg.Connection[DictRow], lock: AdvisoryLock, part: int) -> bool:
-    """Take a part of a lock, which has a part for each number, if nobody has it; tell whether it is ours."""
+    """Take a part of a lock, which has a part for each number, if nobody has it; return whether it is ours."""
     named = {"lock": lock.value, "part": part % _LONGEST_PART}
     return bool(one(connection, statements("advisory_locks")["try_take"], named)["ours"])

@@ -26,7 +26,7 @@ class PgChecks(DatabaseChecks):
 
     @override
     def encryption(self) -> str | None:
-        with self._database.transaction("tell of its encryption") as connection:
+        with self._database.transaction("read how it is encrypted") as connection:
             found = one(connection, statements("checks")["encryption"], {})
         return found["version"] if found["ssl"] else None
 

@@ -68,7 +68,7 @@ class Cluster:
     def let_in(self, programs: PgPrograms) -> None:
         """Let the user that the server runs as, and root, log in by what the system says of them, and nobody else.
 
-        A user without a name cannot be told so. Then the socket's folder alone keeps others out.
+        A user without a name cannot be named there: then the socket's folder alone keeps others out.
         """
         name = programs.user_name
         method = "peer map=bec" if name else "trust"
@@ -77,11 +77,11 @@ class Cluster:
         self._write("pg_ident.conf", "".join(f'bec "{user}" all\n' for user in names), programs)
 
     def free_bytes(self) -> int:
-        """Tell how much room the disk has."""
+        """Return how many bytes are free on its disk."""
         return shutil.disk_usage(self._root).free
 
     def not_started(self, error: DatabaseError, hint: str, *, needed: int) -> BecError:
-        """Give what a failure of PostgreSQL's programs is: want of room where there is less than they need."""
+        """Return what a failure of PostgreSQL's programs is: want of room where there is less than they need."""
         if self.free_bytes() < needed:
             return DiskFullError(f"There is no room for the embedded PostgreSQL in {self._root}.", hint=FREE_SPACE)
         return DatabaseError(error.message, code=error.code, hint=hint)

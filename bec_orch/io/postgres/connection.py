@@ -17,6 +17,7 @@ from psycopg import pq
 from psycopg.abc import PQGen
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import DictRow
+from typing_extensions import override
 
 from bec_orch.io.postgres.sql_files import statements
 
@@ -43,7 +44,7 @@ _NO_PASSFILE = f"{os.devnull}/none"
 def conninfo_of(**values: str | int | None) -> str:
     """Return the libpq connection string of these values; None leaves one out.
 
-    They alone tell where this process connects to, and how: the variables of libpq are taken out of its environment,
+    They alone decide where this process connects to, and how: the variables of libpq are taken out of its environment,
     for some (PGSERVICE, PGDATESTYLE) cannot be overruled by a connection string, and ~/.pgpass is not read.
     """
     for name in libpq_variables():
@@ -64,8 +65,9 @@ class BoundedConnection(psycopg.Connection[DictRow]):
     answer_within: float = 30.0
     checks_client: bool = False
 
+    @override
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
-        """Consume one of psycopg's generators; who gives a time-out of its own (waiting for notifications) has it."""
+        """Consume one of psycopg's generators; a caller with a time-out of its own (for notifications) keeps it."""
         if timeout is not None:
             return super().wait(gen, interval, timeout)
         begun = time.monotonic()

@@ -47,7 +47,7 @@ class Database:
             ends a statement that takes four fifths of it, and the wait for a lock after three.
         idle_within: seconds after which the server ends a transaction whose client says nothing. A worker that sleeps
             or is cut off in the middle of one holds what it locked for no longer; a commit puts `success.json` in it.
-        on_fault: is told of each fault before it is raised; it may mend the cause, or raise another error in its place.
+        on_fault: called with each fault before it is raised; it may mend the cause, or raise another error instead.
         application: what the server's list of connections calls us.
     """
 
@@ -173,7 +173,7 @@ def server_version(database: Database) -> str:
     Raises:
         DatabaseError: the database is away or refused.
     """
-    with database.transaction("tell its version") as connection:
+    with database.transaction("read its version") as connection:
         major, minor = divmod(connection.info.server_version, 10_000)
     return f"{major}.{minor}"
 
@@ -184,6 +184,6 @@ def now(database: Database) -> dt.datetime:
     Raises:
         DatabaseError: the database is away or refused.
     """
-    with database.transaction("tell its time") as connection:
+    with database.transaction("read its clock") as connection:
         time: dt.datetime = one(connection, statements("database")["now"], {})["now"]
     return time

@@ -54,7 +54,7 @@ class EmbeddedPostgres:
         return self._conninfo
 
     def start(self) -> str:
-        """Start the server or join it, and give the connection string. May be called twice.
+        """Start the server or join it, and return the connection string. May be called twice.
 
         Raises:
             ConfigError: the folder cannot be used (E_PG_HOME), is not this user's (E_PG_OWNER), ...
@@ -145,7 +145,7 @@ class EmbeddedPostgres:
             time.sleep(PAUSE)
 
     def _start(self, lock: IO[bytes], users: IO[bytes], *, mending: bool) -> str | None:
-        """Start the server with its lock; gives the way to one of an older version, which knows no lock, if it runs."""
+        """Start the server with its lock; return the way to one of an older version (it knows no lock) if it runs."""
         entered = self._access.enter_old()
         if entered:
             return entered

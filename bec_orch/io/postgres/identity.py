@@ -20,7 +20,7 @@ def owner_of(database: Database) -> Owner:
 
 def identity_of(database: Database) -> str:
     """Read the identity of a database."""
-    with database.transaction("tell its identity") as connection:
+    with database.transaction("read its identity") as connection:
         return str(one(connection, statements("identity")["identity"], {})["identity"])
 
 

@@ -43,7 +43,7 @@ class Whereabouts:
 
     @classmethod
     def of_this_process(cls) -> "Whereabouts":
-        """Give where this process runs."""
+        """Return where this process runs."""
         boot = _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else f"{psutil.boot_time():.0f}"
         namespace = str(_PID_NAMESPACE.stat().st_ino) if _PID_NAMESPACE.exists() else ""
         return cls(socket.gethostname(), boot, namespace)
@@ -59,11 +59,11 @@ class Interlock:
         self._record = root / "keeper.json"
 
     def taken(self) -> bool:
-        """Tell whether a server runs here, anywhere on this machine."""
+        """Return whether a server runs here, anywhere on this machine."""
         return is_locked(self._server)
 
     def kept(self) -> bool:
-        """Tell whether a keeper will stop the server."""
+        """Return whether a keeper will stop the server."""
         return is_locked(self._record)
 
     @contextmanager
@@ -116,15 +116,15 @@ class Interlock:
             file.truncate(0)
 
     def is_ours(self) -> bool:
-        """Tell whether the server that `postmaster.pid` names, dead or alive, holds the lock while it lives."""
+        """Return whether the server that `postmaster.pid` names, dead or alive, holds the lock while it lives."""
         return self.lines()[4:5] == [SOCKET_FOLDER]
 
     def may_be_unseen(self) -> bool:
-        """Tell whether `postmaster.pid` names a server that does not know the lock, and may run where it is free."""
+        """Return whether `postmaster.pid` names a server that does not know the lock, and may run where it is free."""
         return bool(self.lines()) and not self.is_ours()
 
     def lines(self) -> list[str]:
-        """Give what the server says of itself in `postmaster.pid`; nothing where there is no such file."""
+        """Return what the server says of itself in `postmaster.pid`; nothing where there is no such file."""
         try:
             return (self._data / "postmaster.pid").read_text(errors="replace").splitlines()
         except FileNotFoundError:
@@ -142,7 +142,7 @@ class Interlock:
             left.unlink(missing_ok=True)
 
     def process(self) -> psutil.Process | None:
-        """Give the server's main process, if it is one of this namespace and works in this very folder."""
+        """Return the server's main process, if it is one of this namespace and works in this very folder."""
         try:
             process = psutil.Process(int(self.lines()[0]))
             here = process.name().startswith("postgres") and self._data.samefile(process.cwd())

@@ -18,7 +18,7 @@ import sys
 import time
 
 FAST = signal.SIGINT
-"""What tells a server to shut down now, and in order."""
+"""The signal by which a server shuts down now, and in order."""
 
 # After a fast shutdown an immediate one, which leaves the next start to recover, and then the end of it.
 _STOPS = ((FAST, 60.0), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 0.0))

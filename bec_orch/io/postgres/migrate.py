@@ -56,7 +56,7 @@ def migrate(database: Database) -> list[Migration]:
 
 
 def renew_statistics(database: Database) -> None:
-    """Tell PostgreSQL's planner anew how large the tables are and what they hold."""
+    """Have PostgreSQL's planner learn anew how large the tables are and what they hold."""
     with database.transaction("renew the statistics", long=True) as connection:
         connection.execute(statements("migrate")["analyze"])
 

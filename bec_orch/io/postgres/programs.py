@@ -53,17 +53,17 @@ class PgPrograms:
             return None
 
     def path(self, program: str) -> str:
-        """Give where a program lies."""
+        """Return the path of a program."""
         return str(self._bin / program)
 
     def own(self, path: Path) -> None:
-        """Give a file or folder of ours to the user that runs the server."""
+        """Make a file or folder of ours belong to the user that runs the server."""
         if self._user:
             os.chown(path, *self.ids, follow_symlinks=False)
 
     @contextmanager
     def reaching(self, folder: Path) -> Iterator[tuple[str, Sequence[int]]]:
-        """Give a path on which the programs reach a folder, and the open files to hand them for that.
+        """Lend a path on which the programs reach a folder, and the open files to hand them for that.
 
         Those who run as another user reach it as an open folder, whatever folders above it are closed to that user.
 
@@ -143,7 +143,7 @@ def _bin_folder() -> Path:
 
 
 def _copied(installed: Path) -> Path:
-    """Give a copy of the programs that every user may run, made when it is not there."""
+    """Return a copy of the programs that every user may run, made when it is not there."""
     copy = _COPIES / f"postgresql-{version(_PACKAGE)}"
     fresh = copy.with_name(f"{copy.name}.{os.getpid()}")
     try:

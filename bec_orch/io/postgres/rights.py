@@ -66,7 +66,7 @@ def connected(database: Database) -> Connected:
         DatabaseError: the database is away or refused.
     """
     sql = statements("rights")
-    with database.transaction("tell who is connected") as connection:
+    with database.transaction("read who is connected") as connection:
         own = one(connection, sql["owner"], {})
         workers = rows(connection, sql["connected"], {"application": WORKER})
     return Connected(**own, workers=tuple(row["user"] for row in workers))
@@ -84,7 +84,7 @@ def rights_of(database: Database, user: str, *, with_queue: bool) -> UserRights:
         DatabaseError: the database is away or refused.
     """
     sql, asked = statements("rights"), {"user": user}
-    with database.transaction("tell the rights of a user") as connection:
+    with database.transaction("read the rights of a user") as connection:
         found = first(connection, sql["powers"], asked)
         if found is None:
             return UserRights(user, exists=False, powers=(), missing=(), beyond=())

@@ -71,11 +71,11 @@ class Server:
         self._wait_until_ready(said_before)
 
     def is_ready(self) -> bool:
-        """Tell whether it says that it takes connections."""
+        """Return whether it says that it takes connections."""
         return [line.strip() for line in self.interlock.lines()[_SETTLED:]] == ["ready"]
 
     def is_lost(self) -> bool:
-        """Tell whether it runs and its socket is gone: it makes no new one, and nobody will reach it again."""
+        """Return whether it runs and its socket is gone: it makes no new one, and nobody will reach it again."""
         return self.is_ready() and not (self.sockets / SOCKET).exists()
 
     def stop_unkept(self) -> None:

@@ -21,7 +21,7 @@ def sql_folder() -> Traversable:
 def statements(file: str) -> Mapping[str, bytes]:
     """Read the statements of one file by their names.
 
-    They are bytes because that is how psycopg tells stored statements from text that a program puts together.
+    They are bytes because that is how psycopg distinguishes stored statements from text that a program puts together.
     """
     text = sql_folder().joinpath(f"{file}.sql").read_text(encoding="utf-8")
     parts = _NAME.split(text)[1:]

@@ -252,7 +252,7 @@ class PgTasks(Upkeep):
         adopt_foreign: bool = False,
         dispatched: bool = False,
     ) -> None:
-        """Give a volume a task of each of these jobs, as far as it has no unfinished one."""
+        """Add a task of each of these jobs for a volume, as far as it has no unfinished one."""
         ids = {"job_ids": list(job_ids), "volume_id": volume_id}
         asked = {"manifest_etag": manifest_etag, "force": force, "adopt_foreign": adopt_foreign}
         new = {**ids, **asked, "dispatched": dispatched}
@@ -296,7 +296,7 @@ class PgTasks(Upkeep):
 
 
 def source_is_known(connection: Connection, source: str) -> bool:
-    """Tell whether any volume of the database lies in a source."""
+    """Return whether any volume of the database lies in a source."""
     return bool(one(connection, statements("tasks")["source_is_known"], {"source": source})["known"])
 
 

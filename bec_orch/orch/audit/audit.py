@@ -50,7 +50,7 @@ class Auditor:
         ledger: the truth about tasks.
         queues: opens the queue of a job.
         artefacts: the destination store.
-        default_source: the source of volumes for which nothing tells one.
+        default_source: the source of volumes for which none is known.
         manifests: opens the sources whose manifests the opened files are held against; None opens no file.
     """
 
@@ -75,10 +75,10 @@ class Auditor:
         Args:
             jobs: the jobs.
             repairs: mends what is found; None changes nothing.
-            progress: is told how many artefacts of a job were looked at so far.
+            progress: called with how many artefacts of a job were looked at so far.
 
         Raises:
-            DatabaseError, QueueError, StorageError: one is away; what was found so far is not told.
+            DatabaseError, QueueError, StorageError: one is away; what was found so far is lost.
         """
         names = {job.name for job in jobs}
         report = Report(self._deep, tuple(states for states in self._ledger.states() if states.job in names))

@@ -69,7 +69,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a look at one place told."""
+    """What a look at one place found."""
 
     violations: tuple[Violation, ...] = ()
     looked: Looked = field(default_factory=Looked)
@@ -80,7 +80,7 @@ class PlaceCheck:
 
     Args:
         artefacts: the destination store.
-        default_source: the source of volumes for which nothing tells one.
+        default_source: the source of volumes for which none is known.
         manifests: where manifests are read to hold the files against; None leaves the files unopened.
     """
 
@@ -175,7 +175,7 @@ def _of_listing(place: Place, success: Success) -> Iterator[Violation]:
 
 def _of_version(place: Place, success: Success) -> Iterator[tuple[Invariant, str]]:
     if success.manifest_etag is None:
-        return  # the older layout does not tell
+        return  # the older layout does not say
     where = f"{place.location.prefix}/success.json"
     location, content = place.location, success.content or {}
     named = {"job": location.job, "w_id": location.volume.w_id, "i_id": location.volume.i_id}
@@ -190,7 +190,7 @@ def _of_version(place: Place, success: Success) -> Iterator[tuple[Invariant, str
 
 def _of_pages(success: Success) -> Iterator[tuple[Invariant, str]]:
     if success.pages is None:
-        return  # the older layout does not tell
+        return  # the older layout does not say
     total = (success.content or {})["pages"].get("total", success.pages.total)
     if total != success.pages.total:
         yield (

@@ -7,6 +7,8 @@ open for its volume, a `success.json` is removed only while it is the one that w
 import logging
 from collections.abc import Callable, Mapping, Sequence
 
+from typing_extensions import override
+
 from bec_orch.core.models import Job, TaskMessage, VolumeRef
 from bec_orch.core.ports import TaskStore
 from bec_orch.core.queue_ports import QueueBackend
@@ -60,6 +62,7 @@ class Repairer(Repairs):
         self._unhinted: list[TaskMessage] = []
         self._send_all_again = False
 
+    @override
     def begin(self, violation: Violation) -> bool:
         """Begin the repair of one violation; False when nothing can be done, or nothing was left to do.
 
@@ -68,6 +71,7 @@ class Repairer(Repairs):
         """
         return self._repairs[violation.repair](violation)
 
+    @override
     def end(self, job: Job) -> None:
         """End the repairs of one job: enqueue what was gathered, and send the messages that tasks lack.
 
@@ -125,7 +129,7 @@ class Repairer(Repairs):
         return True
 
     def _is_known(self, source: str) -> bool:
-        """Tell whether workers may read this source: what a file in the store names is not trusted, as in a message."""
+        """Return whether workers may read this source: what a file in the store names is trusted no further."""
         return bool(source) if source == self._default_source else self._ledger.knows_source(source)
 
     def _redrive(self, violation: Violation) -> bool:

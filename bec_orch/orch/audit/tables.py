@@ -1,4 +1,4 @@
-"""What the tables alone tell of the tasks: those that nothing would ever bring on, and those that are there twice."""
+"""What the tables alone show of the tasks: those that nothing would ever bring on, and those that are there twice."""
 
 from collections.abc import Iterator
 

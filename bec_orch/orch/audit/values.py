@@ -109,7 +109,7 @@ INVARIANTS = (
 class Violation:
     """One place where an invariant does not hold, with what a repair needs to know.
 
-    `count` is above 1 where things can be counted, but not told apart. `task_ids` are the tasks that the database
+    `count` is above 1 where things can be counted, but not distinguished. `task_ids` are the tasks that the database
     calls done for the artefact, `etag` is that of its `success.json` (None: it could not be read), `ended` the newest
     attempt.
     """
@@ -165,7 +165,7 @@ class Looked:
 
 @dataclass
 class Report:
-    """What an audit found. `deep` tells whether files were opened."""
+    """What an audit found. `deep`: whether files were opened."""
 
     deep: bool
     states: tuple[JobStates, ...]

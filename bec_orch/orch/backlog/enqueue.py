@@ -31,7 +31,7 @@ _MANY_TASKS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Versions:
-    """The manifest ETags that a source told, and the volumes for which it told none."""
+    """The manifest ETags that the sources know, and the volumes for which they know none."""
 
     etags: Mapping[VolumeRef, str] = field(default_factory=dict)
     faults: tuple[VolumeFault, ...] = ()
@@ -57,7 +57,7 @@ class Enqueuer:
         intro_pages: int | None = None,
         dry_run: bool = False,
     ) -> EnqueueReport:
-        """Give each volume that needs one a task, and send the messages.
+        """Add a task for each volume that needs one, and send the messages.
 
         Args:
             job_name: the job.
@@ -92,8 +92,10 @@ class Enqueuer:
             intro_pages=intro_pages,
             dry_run=dry_run,
         )
-        report = self._record(self._backlog.job(job_name).name, known, order)
-        sent = 0 if dry_run else self.dispatch(self._backlog.job(job_name))
+        name = self._backlog.job(job_name).name
+        report = self._record(name, known, order)
+        # Read anew: the job may have been made again under its name meanwhile.
+        sent = 0 if dry_run else self.dispatch(self._backlog.job(name))
         return replace(report, volumes=len(known) + len(without), faults=versions.faults, sent=sent)
 
     def enqueue_with_dependencies(
@@ -135,7 +137,7 @@ class Enqueuer:
         return sent
 
     def _record(self, job_name: str, volumes: Sequence[VolumeRef], order: EnqueueOrder) -> EnqueueReport:
-        """Give the volumes their tasks, a portion of them in each transaction."""
+        """Add the tasks of the volumes, a portion of them in each transaction."""
         report, many = EnqueueReport(), _MANY_TASKS
         for portion in batches(volumes, _VOLUMES_AT_ONCE):
             report += self._backlog.enqueue(job_name, portion, order)
@@ -156,7 +158,7 @@ class Enqueuer:
 
 
 def read_versions(volumes: Sequence[VolumeRef], sources: SourceFactory) -> Versions:
-    """Ask the sources for the volumes' manifest ETags, many at a time. One that fails is told, and stops nothing."""
+    """Ask the sources for the volumes' manifest ETags, many at a time. One that fails stops nothing."""
 
     def ask(volume: VolumeRef) -> str | VolumeFault:
         try:

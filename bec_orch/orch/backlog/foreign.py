@@ -14,7 +14,7 @@ from bec_orch.io.artefacts.artefacts import StoredArtefacts
 
 @dataclass(frozen=True, slots=True)
 class ForeignArtefact:
-    """A `success.json` of others: its version (`etag`), what it tells of its making, and the files beside it."""
+    """A `success.json` of others: its version (`etag`), what it says of its making, and the files beside it."""
 
     volume: VolumeRef
     prefix: str

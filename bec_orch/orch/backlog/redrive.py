@@ -1,4 +1,4 @@
-"""Gives tasks that failed for good another chance: their rows and their messages together.
+"""Tries tasks again that failed for good: their rows and their messages together.
 
 The rows are reset first. Killed before the messages are moved, the tasks lack their outbox mark, and maintenance sends
 a message for each.

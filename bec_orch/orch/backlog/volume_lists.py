@@ -27,7 +27,7 @@ class VolumeList:
 
 
 def parse_volume_list(lines: Iterable[str], default_source: str) -> VolumeList:
-    """Read a list of volumes. `#` begins a comment line; blank lines are passed over; bad lines are told.
+    """Read a list of volumes. `#` begins a comment line; blank lines are skipped; bad lines are reported.
 
     Raises:
         UsageError: not one line is good, and at least one is bad.

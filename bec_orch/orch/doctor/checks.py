@@ -120,7 +120,7 @@ def _queue(queues: QueueBackend, job: str) -> Finding:
 
 
 def check_writable(check: str, objects: Objects) -> Finding:
-    """Whether a store takes an object, gives it, lists it and lets it go."""
+    """Whether an object can be written, read, listed and deleted in a store."""
     if objects.check_writable():
         return Finding(check, Level.OK, f"{objects.url} can be written")
     message = f"{objects.url} can be written, and lets nothing be deleted"

@@ -46,7 +46,7 @@ class LocalWorker:
 
 
 class LocalScaling:
-    """Plans and tells of the workers of one job on this machine.
+    """Plans the workers of one job on this machine, and shows them.
 
     Args:
         job: the job.
@@ -92,7 +92,7 @@ class LocalScaling:
         return Plan((*stops, *waits), () if going else (f"The job {self._job} has no workers here to stop.",))
 
     def status(self, workers: Sequence[WorkerView] = ()) -> tuple[LocalWorker, ...]:
-        """Tell of each worker that was started here and not yet cleared away, beside what the database knows of it."""
+        """Return each worker that was started here and not yet cleared away, beside what the database knows of it."""
         views = {worker.pid: worker for worker in workers if worker.host == socket.gethostname()}
         numbers = sorted(int(found[1]) for found in map(self._numbered, self._files()) if found)
         read = ((number, _read(self._pid_file(number))) for number in numbers)
@@ -161,7 +161,7 @@ class LocalScaling:
 
 
 def _read(path: Path) -> PidFile | None:
-    """Read a pid file; one that is gone, or was being written when the machine stopped, tells of no worker."""
+    """Read a pid file; one that is gone, or was being written when the machine stopped, stands for no worker."""
     try:
         return PidFile(**json.loads(path.read_text("utf-8")))
     except (OSError, ValueError, TypeError):

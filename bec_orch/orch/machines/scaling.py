@@ -59,7 +59,7 @@ class FleetStatus:
 
 
 class FleetScaling:
-    """Plans and tells of the machines of one job.
+    """Plans the machines of one job, and shows them.
 
     Args:
         fleet: the job's template and group.

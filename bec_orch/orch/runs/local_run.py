@@ -110,7 +110,7 @@ class LocalRun:
         force: bool,
         adopt_foreign: bool = False,
     ) -> EnqueueReport:
-        """Give a task to each volume that is not done as it is now under the job's config; failed ones get another try.
+        """Add a task for each volume that is not done as it is now under the job's config; try failed ones again.
 
         Raises:
             DatabaseError, StorageError: the database, or a store of reference folders, is away.
