@@ -75,7 +75,7 @@ def database_errors(doing: str) -> Iterator[None]:
 def translated(error: psycopg.Error, doing: str) -> DatabaseError:
     """Put a driver's error into our words."""
     state = error.sqlstate or ""
-    sentence = f"failed to {doing}: {_first_line(error)}."
+    sentence = f"failed to {doing}: {clause(error.diag.message_primary or '') or said(error)}."
     known = next((kind for kind in _KINDS if state.startswith(kind[0])), None) or _refused_at_start(error)
     if known:
         _, code, hint = known
@@ -90,7 +90,3 @@ def _refused_at_start(error: psycopg.Error) -> tuple[str, str, str] | None:
     if error.sqlstate or not isinstance(error, psycopg.OperationalError):
         return None
     return next((kind for kind in _AT_START if re.search(kind[0], str(error))), None)
-
-
-def _first_line(error: psycopg.Error) -> str:
-    return clause(error.diag.message_primary or "") or said(error)

@@ -18,6 +18,9 @@ from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.rows import Connection, first, job_of, one, rows
 from bec_orch.io.postgres.sql_files import statements
 
+JOB_DELETED = "the job was deleted"
+"""The reason of a task that was canceled with its job."""
+
 
 def job_named(connection: Connection, name: str) -> Job:
     """Return a job by its name, as a transaction sees it.
@@ -25,7 +28,7 @@ def job_named(connection: Connection, name: str) -> Job:
     Raises:
         ConfigError: there is no job of that name (E_JOB_UNKNOWN).
     """
-    row = first(connection, statements("jobs")["by_name"], {"name": name})
+    row = first(connection, statements("jobs")["live"], {"name": name})
     if row is None:
         raise unknown_job(name)
     return job_of(row)
@@ -49,7 +52,7 @@ class PgJobs(PgJobLookup, Jobs):
     @override
     def every(self) -> list[Job]:
         with self._database.transaction("list the jobs") as connection:
-            return [job_of(row) for row in rows(connection, statements("jobs")["every"], {})]
+            return [job_of(row) for row in rows(connection, statements("jobs")["live"], {"name": None})]
 
     @override
     def add(self, job: Job) -> Job:
@@ -92,7 +95,8 @@ class PgJobs(PgJobLookup, Jobs):
                 )
             connection.execute(sql["delete"], job)
             unfinished = one(connection, sql["count_unfinished"], job)["tasks"]
-            connection.execute(sql["cancel_tasks"], job)
+            told = {"reason": JOB_DELETED, "message": f"{JOB_DELETED.capitalize()}."}
+            connection.execute(sql["cancel_tasks"], {**job, **told})
             return int(unfinished)
 
 

@@ -1,10 +1,12 @@
--- name: by_name
+-- name: live
+-- Those that are not deleted, or the one of them that has a name.
 SELECT j.*, ARRAY(
     SELECT d.name FROM job_dependencies jd JOIN jobs d ON d.id = jd.depends_on_id
     WHERE jd.job_id = j.id ORDER BY d.name
 ) AS depends_on
 FROM jobs j
-WHERE j.name = %(name)s AND j.deleted_at IS NULL
+WHERE j.deleted_at IS NULL AND (%(name)s::text IS NULL OR j.name = %(name)s)
+ORDER BY j.name
 
 -- name: by_id
 SELECT j.*, ARRAY(
@@ -45,15 +47,6 @@ DELETE FROM job_dependencies WHERE job_id = %(job_id)s
 INSERT INTO job_dependencies (job_id, depends_on_id)
 SELECT %(job_id)s, unnest(%(from_ids)s::bigint[])
 
--- name: every
-SELECT j.*, ARRAY(
-    SELECT d.name FROM job_dependencies jd JOIN jobs d ON d.id = jd.depends_on_id
-    WHERE jd.job_id = j.id ORDER BY d.name
-) AS depends_on
-FROM jobs j
-WHERE j.deleted_at IS NULL
-ORDER BY j.name
-
 -- name: dependants
 SELECT j.name FROM job_dependencies jd JOIN jobs j ON j.id = jd.job_id
 WHERE jd.depends_on_id = %(job_id)s AND j.deleted_at IS NULL
@@ -70,14 +63,14 @@ WITH unfinished AS (
     FOR NO KEY UPDATE
 ), canceled AS (
     UPDATE tasks t
-    SET state = 'canceled', cancel_reason = 'the job was deleted', finished_at = clock_timestamp(),
+    SET state = 'canceled', cancel_reason = %(reason)s, finished_at = clock_timestamp(),
         lease_expires_at = NULL, updated_at = clock_timestamp()
     FROM unfinished u
     WHERE t.id = u.id
     RETURNING t.id, t.attempt
 )
 UPDATE task_attempts a
-SET outcome = 'superseded', ended_at = clock_timestamp(), message = 'The job was deleted.'
+SET outcome = 'superseded', ended_at = clock_timestamp(), message = %(message)s
 FROM canceled c
 WHERE a.task_id = c.id AND a.attempt = c.attempt AND a.outcome IS NULL
 

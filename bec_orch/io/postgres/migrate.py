@@ -36,8 +36,8 @@ def schema_status(database: Database) -> SchemaStatus:
     needed = migrations()[-1].version
     with database.transaction("read the version of its schema") as connection:
         present = one(connection, statements("migrate")["has_table"], {})["present"]
-        found = _version(connection) if present else 0
-    return SchemaStatus(found, needed)
+        applied = rows(connection, statements("migrate")["applied"], {}) if present else []
+    return SchemaStatus(max((row["version"] for row in applied), default=0), needed)
 
 
 def migrate(database: Database) -> list[Migration]:
@@ -87,11 +87,6 @@ def _apply(connection: Connection, migration: Migration) -> bool:
     reached(FaultPoint.MIGRATION_APPLIED)
     connection.execute(sql["record"], {"version": migration.version, "name": migration.name})
     return True
-
-
-def _version(connection: Connection) -> int:
-    versions = [row["version"] for row in rows(connection, statements("migrate")["applied"], {})]
-    return max(versions, default=0)
 
 
 def _refuse_newer(status: SchemaStatus) -> None:

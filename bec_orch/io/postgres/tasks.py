@@ -32,6 +32,7 @@ from bec_orch.core.models import (
 from bec_orch.core.retries import RetryPolicy, after_failure
 from bec_orch.errors import DatabaseError, LeaseLost, TerminalError
 from bec_orch.io.postgres.database import Database
+from bec_orch.io.postgres.jobs import JOB_DELETED
 from bec_orch.io.postgres.rows import (
     Connection,
     Row,
@@ -198,7 +199,7 @@ class PgTasks(Upkeep):
         if task is None or task["state"] in {"done", "terminal_failed", "canceled"}:
             return task
         if task["job_deleted"]:
-            connection.execute(self._sql["cancel_task"], {"task_id": task["id"], "reason": "the job was deleted"})
+            connection.execute(self._sql["cancel_task"], {"task_id": task["id"], "reason": JOB_DELETED})
             return task | {"state": "canceled"}
         if task["state"] == "running" and task["lease_left"] < 0 and task["token"] != token:
             expire(connection, job.id, task["id"], grace=self._outage_grace)

@@ -40,7 +40,8 @@ class HintAudit:
         if bodies is None:
             yield from self._counted(begun - _SETTLED)
             return
-        hinted = self._hinted(bodies)
+        named = batches(self._named(bodies), _ROWS_AT_ONCE)
+        hinted = {task_id for volumes in named for task_id in self._ledger.hinted(self._job, volumes)}
         for task in self._ledger.to_be_hinted(self._job, begun):
             if task.id not in hinted:
                 volume = VolumeRef(task.message.w_id, task.message.i_id, task.message.source or self._default_source)
@@ -59,10 +60,6 @@ class HintAudit:
         if wanted > there:
             message = f"{wanted} tasks should have a message each, and the queue has about {there}"
             yield Violation(HINTS, self._job.name, message, repair=Repair.HINT, count=wanted - there)
-
-    def _hinted(self, bodies: Iterable[str]) -> set[int]:
-        found = (self._ledger.hinted(self._job, batch) for batch in batches(self._named(bodies), _ROWS_AT_ONCE))
-        return {task_id for ids in found for task_id in ids}
 
     def _named(self, bodies: Iterable[str]) -> Iterator[VolumeRef]:
         for body in bodies:

@@ -103,7 +103,8 @@ class PlaceCheck:
             repair = Repair.RETRACT if self._artefacts.owns_at(place.location) else Repair.REOPEN
             return Seen((place.violation(must.UNREADABLE, error.message, repair),), Looked(artefacts=1))
         if success is None:
-            return Seen(tuple(_without_success(place)))
+            gone = place.violation(must.NO_SUCCESS, f"{place.location.prefix} has no success.json", Repair.REOPEN)
+            return Seen((gone,) if place.done else ())
         if not self._artefacts.owns(success):
             return self._foreign(place, success)
         faults = [*_of_listing(place, success)]
@@ -157,11 +158,6 @@ class PlaceCheck:
         except (TerminalError, ConfigError):
             return None
         return manifest if manifest.etag == (success.manifest_etag or task.manifest_etag) else None
-
-
-def _without_success(place: Place) -> Iterator[Violation]:
-    if place.done:
-        yield place.violation(must.NO_SUCCESS, f"{place.location.prefix} has no success.json", Repair.REOPEN)
 
 
 def _of_listing(place: Place, success: Success) -> Iterator[Violation]:

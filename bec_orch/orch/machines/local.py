@@ -94,7 +94,9 @@ class LocalScaling:
     def status(self, workers: Sequence[WorkerView] = ()) -> tuple[LocalWorker, ...]:
         """Return each worker that was started here and not yet cleared away, beside what the database knows of it."""
         views = {worker.pid: worker for worker in workers if worker.host == socket.gethostname()}
-        numbers = sorted(int(found[1]) for found in map(self._numbered, self._files()) if found)
+        of_job = re.compile(rf"{re.escape(self._job)}\.(\d+)\.json")
+        files = self._pids.iterdir() if self._pids.is_dir() else ()
+        numbers = sorted(int(found[1]) for found in (of_job.fullmatch(path.name) for path in files) if found)
         read = ((number, _read(self._pid_file(number))) for number in numbers)
         return tuple(
             LocalWorker(number, pid.pid, _process(pid) is not None, self._log(number), views.get(pid.pid))
@@ -132,7 +134,8 @@ class LocalScaling:
             return
 
     def _wait(self, going: Sequence[LocalWorker]) -> None:
-        processes = [process for one in going if (process := self._process_of(one))]
+        pids = [pid for one in going if (pid := _read(self._pid_file(one.number)))]
+        processes = [process for pid in pids if (process := _process(pid))]
         _, alive = psutil.wait_procs(processes, timeout=self._patience)
         if alive:
             raise RetryableError(
@@ -142,16 +145,6 @@ class LocalScaling:
             )
         for one in going:
             self._pid_file(one.number).unlink(missing_ok=True)
-
-    def _process_of(self, worker: LocalWorker) -> psutil.Process | None:
-        pid = _read(self._pid_file(worker.number))
-        return _process(pid) if pid else None
-
-    def _files(self) -> list[str]:
-        return [path.name for path in self._pids.iterdir()] if self._pids.is_dir() else []
-
-    def _numbered(self, name: str) -> re.Match[str] | None:
-        return re.fullmatch(rf"{re.escape(self._job)}\.(\d+)\.json", name)
 
     def _pid_file(self, number: int) -> Path:
         return self._pids / f"{self._job}.{number}.json"
