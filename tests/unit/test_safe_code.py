@@ -80,6 +80,17 @@ def test_stored_statements_take_values_by_name_and_run_no_text(file: Path) -> No
     assert re.findall(r"\b(EXECUTE|format\s*\()", text) == [], "no SQL that is put together within SQL"
 
 
+def test_statements_stand_beside_the_module_of_their_name() -> None:
+    stored = [file for file in SQL_FILES if file.parent.name != "migrations"]
+    assert stored
+    assert [file.name for file in stored if not file.with_suffix(".py").is_file()] == []
+
+
+@pytest.mark.parametrize("file", SQL_FILES, ids=[file.name for file in SQL_FILES])
+def test_advisory_locks_are_taken_by_their_names(file: Path) -> None:
+    assert re.findall(r"advisory\w*\s*\(\s*\d+", file.read_text("utf-8")) == []
+
+
 def test_every_silenced_check_has_its_reason() -> None:
     silenced = [
         f"{module.relative_to(PACKAGE)}:{number}"

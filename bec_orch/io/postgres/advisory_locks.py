@@ -1,6 +1,6 @@
 """Advisory locks: each ends with its transaction. The numbers are this program's own ("bec" in ASCII, and on)."""
 
-from enum import IntEnum
+from enum import IntEnum, unique
 
 import psycopg
 from psycopg.rows import DictRow
@@ -11,6 +11,7 @@ from bec_orch.io.postgres.sql_files import statements
 _LONGEST_PART = 2**31 - 1
 
 
+@unique
 class AdvisoryLock(IntEnum):
     """What is locked, and why."""
 
