@@ -4,11 +4,21 @@ docs/writing-a-job-worker.md builds such a package. Everything here keeps its na
 version; all other modules may change at any time.
 """
 
+from bec_orch.core.artefacts import ModelInfo
 from bec_orch.core.job_config import JobConfig, ReferenceFolder
-from bec_orch.core.job_worker import JobContext, JobWorker, ModelStore, PageBytes, PageReader, RowStore, WorkerResources
+from bec_orch.core.job_worker import (
+    JobContext,
+    JobWorker,
+    ModelStore,
+    PageBytes,
+    PageReader,
+    RowStore,
+    Sidecars,
+    WorkerResources,
+)
 from bec_orch.core.metrics import Metrics, Stopwatch
-from bec_orch.core.models import Manifest, ModelInfo, Page, PageOutcome, PageState, VolumeRef
 from bec_orch.core.views import JobReport, ShownPage, Tally
+from bec_orch.core.volumes import Manifest, Page, PageOutcome, PageState, VolumeRef
 from bec_orch.errors import ConfigError, Interrupted, LeaseLost, PageError, RetryableError, ServerBusy, TerminalError
 from bec_orch.jobs.base import PageJobConfig, PageJobWorker, RequestJobConfig, RequestJobWorker
 from bec_orch.jobs.pipeline.page_input import Image, InputRow, InputRows, PageInput, VolumeInputs, read_rows
@@ -50,6 +60,7 @@ __all__ = [
     "RowStore",
     "ServerBusy",
     "ShownPage",
+    "Sidecars",
     "SkipRule",
     "Stopwatch",
     "Tally",

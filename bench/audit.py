@@ -20,10 +20,11 @@ from typing import Self
 import psutil
 import pyarrow as pa
 
+from bec_orch.core.artefacts import ArtefactLocation, AttemptKey
 from bec_orch.core.metrics import Metrics
-from bec_orch.core.models import ArtefactLocation, Claim, Job, PageOutcome, PageState, VolumeRef
-from bec_orch.core.ports import AttemptKey
 from bec_orch.core.success import fresh_result, success_content
+from bec_orch.core.tasks import Claim, Job
+from bec_orch.core.volumes import PageOutcome, PageState, VolumeRef
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.postgres.backlog import PgBacklog
 from bec_orch.io.postgres.database import Database

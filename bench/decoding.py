@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from bec_orch.core.job_worker import PageBytes, WorkerResources
 from bec_orch.core.metrics import Stopwatch
-from bec_orch.core.models import Page
+from bec_orch.core.volumes import Page
 from bec_orch.errors import PageError
 from bec_orch.jobs import images
 from bec_orch.jobs.decoders import decoders

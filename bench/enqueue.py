@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
-from bec_orch.core.models import VolumeRef
+from bec_orch.core.volumes import VolumeRef
 from bec_orch.io.postgres.backlog import PgBacklog
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.embedded import EmbeddedPostgres

@@ -25,7 +25,7 @@ import pyarrow as pa
 from rapidfuzz.distance import Levenshtein
 
 from bec_orch.core.job_worker import JobContext, JobWorker, PageBytes, WorkerResources
-from bec_orch.core.models import Manifest, Page, PageCounts, PageOutcome, PageState, VolumeRef
+from bec_orch.core.volumes import Manifest, Page, PageCounts, PageOutcome, PageState, VolumeRef
 from bec_orch.io.artefacts.rows import outcomes_table
 from bec_orch.jobs.ldv1.worker import Ldv1Worker
 from bec_orch.jobs.ocrv1.text import normalised

@@ -34,7 +34,7 @@ from PIL import Image
 
 from bec_orch.core.job_worker import JobContext, PageBytes, WorkerResources
 from bec_orch.core.metrics import Metrics
-from bec_orch.core.models import Manifest, Page, PageCounts, PageOutcome, PageState, VolumeRef
+from bec_orch.core.volumes import Manifest, Page, PageCounts, PageOutcome, PageState, VolumeRef
 from bec_orch.jobs.ldv1.ppocr import bundled_model_path
 from bec_orch.jobs.ldv1.worker import Ldv1Worker
 from bec_orch.jobs.shared.model_session import ModelSession

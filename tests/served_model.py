@@ -12,18 +12,13 @@ from typing import ClassVar
 import httpx
 import pyarrow as pa
 
-from bec_orch.plugin import (
-    Ask,
-    JobConfig,
-    PageError,
-    PageInput,
-    RequestJobConfig,
-    RequestJobWorker,
-    RetryableError,
-    Round,
-    Row,
-    ServerBusy,
-)
+from bec_orch.core.job_config import JobConfig
+from bec_orch.errors import PageError, RetryableError, ServerBusy
+from bec_orch.jobs.base import RequestJobConfig, RequestJobWorker
+from bec_orch.jobs.pipeline.page_input import PageInput
+from bec_orch.jobs.pipeline.page_job import Round
+from bec_orch.jobs.pipeline.seats import Ask
+from bec_orch.plugin import Row
 
 
 @dataclass

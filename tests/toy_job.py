@@ -7,10 +7,11 @@ import anyio
 import pyarrow as pa
 from pydantic import Field
 
+from bec_orch.core.artefacts import ModelInfo
 from bec_orch.core.job_config import JobConfig
 from bec_orch.core.job_worker import JobContext, WorkerResources
 from bec_orch.core.metrics import Metrics, Stopwatch
-from bec_orch.core.models import ModelInfo, Page, PageOutcome, PageState
+from bec_orch.core.volumes import Page, PageOutcome, PageState
 from bec_orch.errors import Interrupted, LeaseLost, PageError
 
 
@@ -23,6 +24,16 @@ class ToyConfig(JobConfig):
 
 def nothing(_context: JobContext, _page: Page) -> None:
     """Do nothing at a page."""
+
+
+def keep_answer(context: JobContext, page: Page) -> None:
+    """Keep a sidecar file for a page, as a job does with what a server answered."""
+    context.sidecars.put(f"{page.index}.json", answer(page), page)
+
+
+def answer(page: Page) -> bytes:
+    """What `keep_answer` keeps for a page."""
+    return f'{{"page": "{page.filename}", "etag": {page.etag}}}'.encode()
 
 
 class ToyJob:

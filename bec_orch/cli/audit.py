@@ -11,9 +11,9 @@ from bec_orch.cli.composition import Parts, open_parts
 from bec_orch.cli.console import EXIT_FAILED, as_text, console, print_json, print_record, print_rows, say
 from bec_orch.cli.invocation import invocation
 from bec_orch.cli.options import Json
-from bec_orch.core.models import Job
 from bec_orch.core.names import printable
 from bec_orch.core.records.ledger import JobStates
+from bec_orch.core.tasks import Job
 from bec_orch.orch.audit import audit
 from bec_orch.orch.audit.audit import Auditor
 from bec_orch.orch.audit.repairs import Repairer

@@ -13,14 +13,17 @@ from bec_orch.config import Settings
 from bec_orch.core.flight import FlightRecorder
 from bec_orch.core.job_worker import WorkerResources
 from bec_orch.core.job_workers import JobWorkerCache
-from bec_orch.core.models import Job, WorkerInfo
+from bec_orch.core.observing import Observed, WorkerObserver
 from bec_orch.core.ownership import Owner
 from bec_orch.core.queue_ports import QueueBackend
 from bec_orch.core.records.checks import COMMAND
 from bec_orch.core.records.records import Records
 from bec_orch.core.retries import RetryPolicy
-from bec_orch.core.runtime_parts import Activities, WorkerObserver, WorkerOptions, WorkerParts
+from bec_orch.core.standings import Standings
+from bec_orch.core.tasks import Job, WorkerInfo
 from bec_orch.core.wording import said
+from bec_orch.core.worker_options import Outside, WorkerOptions
+from bec_orch.core.worker_runtime import BECWorker
 from bec_orch.errors import ConfigError
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.aws.clients import AwsOptions
@@ -42,11 +45,12 @@ from bec_orch.io.postgres.queue import PgQueues
 from bec_orch.io.postgres.tasks import PgTasks
 from bec_orch.io.sources.sources import Sources
 from bec_orch.io.sqs.queues import SqsOptions, SqsQueues
-from bec_orch.io.stores.errors import told
+from bec_orch.io.stores.errors import file_errors
 from bec_orch.io.stores.model_store import CachedModels
 from bec_orch.io.stores.storage import S3Options, Stores
 from bec_orch.logging_setup import hide
 from bec_orch.orch.runs.local_run import LocalRun
+from bec_orch.orch.runs.single_volume import SingleVolume
 
 MEBIBYTE = 2**20
 _HEARTBEAT_SECONDS = 15.0
@@ -143,13 +147,6 @@ def local_run(parts: Parts) -> LocalRun:
     return LocalRun(records.jobs, records.backlog, records.overview, parts.queues, parts.stores.open)
 
 
-@contextmanager
-def queues_by_hand(parts: Parts) -> Iterator[QueueBackend]:
-    """Open queues of one's own in the database, wherever those of the jobs are."""
-    with closing(PgQueues(parts.database)) as queues:
-        yield queues
-
-
 def open_stores(settings: Settings) -> Stores:
     """Give the opener of object stores."""
     options = S3Options(
@@ -217,49 +214,62 @@ def worker_resources(settings: Settings, stores: Stores) -> WorkerResources:
 
 
 @contextmanager
-def worker_parts(
-    parts: Parts, job: Job, observer: WorkerObserver, *, slots: int = 1, grace: float | None = None
-) -> Iterator[WorkerParts]:
-    """Build what a worker of the job in this process is made of; models are freed after the block.
+def worker(
+    parts: Parts, job: Job, info: WorkerInfo, observer: WorkerObserver, *, slots: int = 1, grace: float | None = None
+) -> Iterator[BECWorker]:
+    """Build a worker of the job in this process; models are freed after the block.
 
     Args:
         parts: the opened parts.
         job: the job to work for.
+        info: who works.
         observer: is told what the worker does.
         slots: how many volumes it holds at once.
         grace: seconds that a stop leaves for finishing, instead of the setting.
     """
     settings = parts.settings
-    job_workers = JobWorkerCache(worker_resources(settings, parts.stores))
-    built = WorkerParts(
-        job=job,
-        worker_id=_worker_id(),
-        store=parts.store,
-        queues=parts.queues,
-        sources=parts.sources,
-        artefacts=parts.artefacts(),
-        job_workers=job_workers,
-        observer=observer,
-        options=_worker_options(settings, slots, settings.grace_seconds if grace is None else grace),
-        activities=Activities(),
-        flights=_flight_recorder(work_dir(settings)),
-        open_store=parts.stores.open,
-    )
+    options = _worker_options(settings, slots, settings.grace_seconds if grace is None else grace)
+    with _at_work(parts, observer) as (job_workers, standings):
+        yield BECWorker(job, info, _outside(parts), job_workers, standings, options)
+
+
+@contextmanager
+def single_volume(parts: Parts, job: Job, observer: WorkerObserver) -> Iterator[SingleVolume]:
+    """Build what does one volume of the job in this process, past the queue; models are freed after the block."""
+    options = _worker_options(parts.settings, slots=1, grace=0.0)
+    with closing(PgQueues(parts.database)) as queues, _at_work(parts, observer) as (job_workers, standings):
+        yield SingleVolume(job, worker_info(job), _outside(parts), job_workers, standings, options, queues)
+
+
+@contextmanager
+def _at_work(parts: Parts, observer: WorkerObserver) -> Iterator[tuple[JobWorkerCache, Standings]]:
+    """Build what all work in this process has in common: its models, and the record of where its tasks stand."""
+    standings = Standings()
+    job_workers = JobWorkerCache(worker_resources(parts.settings, parts.stores))
+    # First of all, so that a page is on the record before anything else hears of it.
+    flights = _flight_recorder(work_dir(parts.settings), standings)
+    standings.subscribe(Observed(observer))
     try:
-        yield built
+        yield job_workers, standings
     finally:
-        built.flights.close()
+        flights.close()
         job_workers.close()
 
 
-def _flight_recorder(folder: Path) -> FlightRecorder:
-    with told(f"write the record of this process in {folder}"):
-        return FlightRecorder(folder)
+def _outside(parts: Parts) -> Outside:
+    return Outside(parts.store, parts.queues, parts.sources, parts.artefacts(), parts.stores.open)
 
 
-def worker_info(parts: WorkerParts, machine: Ec2Machine | None = None) -> WorkerInfo:
+def _flight_recorder(folder: Path, standings: Standings) -> FlightRecorder:
+    with file_errors(f"write the record of this process in {folder}"):
+        return FlightRecorder(folder, standings)
+
+
+def worker_info(job: Job, machine: Ec2Machine | None = None) -> WorkerInfo:
     """Tell the database who works, and on which machine of EC2."""
-    info = WorkerInfo(parts.worker_id, parts.job.id, socket.gethostname(), os.getpid(), __version__)
+    # Two workers on one host are two workers, also when a process id comes back.
+    worker_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    info = WorkerInfo(worker_id, job.id, socket.gethostname(), os.getpid(), __version__)
     if machine is None:
         return info
     return replace(
@@ -317,8 +327,3 @@ def _worker_options(settings: Settings, slots: int, grace: float) -> WorkerOptio
         refusal_patience=settings.lease_seconds / 2,
         stall_timeout=settings.stall_seconds,
     )
-
-
-def _worker_id() -> str:
-    # Two workers on one host are two workers, also when a process id comes back.
-    return f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"

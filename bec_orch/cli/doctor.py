@@ -20,10 +20,10 @@ from bec_orch.cli.invocation import invocation
 from bec_orch.cli.options import Json
 from bec_orch.cli.scale.parts import missing_settings, network_spec
 from bec_orch.config import LoadedSettings, Settings
-from bec_orch.core.models import Job
 from bec_orch.core.records.checks import DatabaseChecks
 from bec_orch.core.records.ledger import JobStates
 from bec_orch.core.records.records import Records
+from bec_orch.core.tasks import Job
 from bec_orch.io.postgres.migrate import migrate
 from bec_orch.io.stores.storage import Stores
 from bec_orch.logging_setup import redacted

@@ -18,7 +18,7 @@ from bec_orch.io.own_files import write_own
 from bec_orch.orch.overview import reports
 
 if TYPE_CHECKING:
-    from bec_orch.core.models import Manifest, VolumeRef
+    from bec_orch.core.volumes import Manifest, VolumeRef
 
 app = typer.Typer(help="Show what evaluation jobs found.")
 

@@ -10,8 +10,9 @@ from typing import Self
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bec_orch.cli.console import as_text, console, counted, note
-from bec_orch.core.models import AttemptOutcome, Claim, Manifest
-from bec_orch.core.runtime_parts import TaskEnd
+from bec_orch.core.standings import TaskEnd
+from bec_orch.core.tasks import AttemptOutcome, Claim
+from bec_orch.core.volumes import Manifest
 
 _ENDS = frozenset({AttemptOutcome.DONE, AttemptOutcome.ADOPTED, AttemptOutcome.TERMINAL_FAILED})
 

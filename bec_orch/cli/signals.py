@@ -8,8 +8,7 @@ from types import FrameType
 
 from bec_orch.cli import interrupts
 from bec_orch.cli.console import note
-
-REASON = "shutdown"
+from bec_orch.core.stop import StopReason
 
 
 @dataclass
@@ -20,8 +19,8 @@ class StopRequest:
 
 
 @contextmanager
-def stopping(stop: Callable[[str], None], word: str) -> Iterator[StopRequest]:
-    """Within the block, turn SIGINT and SIGTERM into `stop("shutdown")`, and say `word` once.
+def stopping(stop: Callable[[StopReason], None], word: str) -> Iterator[StopRequest]:
+    """Within the block, turn SIGINT and SIGTERM into `stop(StopReason.SHUTDOWN)`, and say `word` once.
 
     One that came before the block, and whose interrupt was lost, counts too.
     """
@@ -29,7 +28,7 @@ def stopping(stop: Callable[[str], None], word: str) -> Iterator[StopRequest]:
 
     def handle(_number: int, _frame: FrameType | None) -> None:
         first, request.asked = not request.asked, True
-        stop(REASON)
+        stop(StopReason.SHUTDOWN)
         if first:
             note(word)
 

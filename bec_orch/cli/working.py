@@ -2,17 +2,18 @@
 
 from dataclasses import dataclass
 
-from bec_orch.cli.composition import Parts, this_machine, work_dir, worker_info, worker_parts
-from bec_orch.cli.signals import REASON, stopping
-from bec_orch.core.models import Job
-from bec_orch.core.runtime_parts import WorkerObserver
-from bec_orch.core.worker_runtime import EMPTY, BECWorker, WorkerReport
+from bec_orch.cli.composition import Parts, this_machine, work_dir, worker, worker_info
+from bec_orch.cli.signals import stopping
+from bec_orch.core.observing import WorkerObserver
+from bec_orch.core.stop import StopReason
+from bec_orch.core.tasks import Job
+from bec_orch.core.worker_runtime import WorkerReport
 from bec_orch.errors import BecError
-from bec_orch.io.aws.imds import Notice, NoticeWatcher, known_machine
+from bec_orch.io.aws.imds import NoticeWatcher, known_machine
 from bec_orch.logging_setup import tell_always
 from bec_orch.orch.runs.post_mortem import record_deaths
 
-_NOTICES = frozenset(notice.value for notice in Notice)
+_NOTICES = frozenset({StopReason.SPOT, StopReason.REBALANCE, StopReason.SCALE_IN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +51,12 @@ def work(
     """
     record_deaths(work_dir(parts.settings), parts.records.deaths, {})
     metadata = this_machine(parts.settings)
-    with worker_parts(parts, job, observer, slots=slots, grace=grace) as built:
-        tell_always(job=job.name, worker=built.worker_id)
-        worker = BECWorker(built, worker_info(built, known_machine(metadata)))
-        with stopping(worker.stop, word) as stop, NoticeWatcher(metadata, worker.stop):
-            report = worker.run(until_empty=until_empty)
-    if report.stop_reason not in {EMPTY, REASON} | _NOTICES:
+    info = worker_info(job, known_machine(metadata))
+    with worker(parts, job, info, observer, slots=slots, grace=grace) as built:
+        tell_always(job=job.name, worker=info.id)
+        with stopping(built.stop, word) as stop, NoticeWatcher(metadata, built.stop):
+            report = built.run(until_empty=until_empty)
+    if report.stop_reason not in {StopReason.EMPTY, StopReason.SHUTDOWN} | _NOTICES:
         raise _stopped_itself(report)
     return Worked(report, stop.asked or report.stop_reason in _NOTICES)
 

@@ -1,8 +1,8 @@
 """From an exception to the failure that SQL and the command line show."""
 
-from bec_orch.core.models import Failure
 from bec_orch.core.names import escaped
 from bec_orch.core.shortages import shortage_of
+from bec_orch.core.tasks import Failure
 from bec_orch.core.wording import named
 from bec_orch.errors import BecError, fingerprint
 
@@ -10,7 +10,7 @@ _LONGEST_MESSAGE = 2000
 
 
 def failure_of(error: BaseException, stage: str) -> Failure:
-    """Tell what an exception means for the task whose attempt it ended in the stage.
+    """Return what an exception means for the task whose attempt it ended in the stage.
 
     Errors of ours say it themselves. What ran out is a fault of the machine, not of the task. What nobody
     foresaw is tried again, and charged.

@@ -43,6 +43,8 @@ class FaultPoint(StrEnum):
     """The manifest is read, and not stamped on the task."""
     PAGE_DONE = "page.done"
     """A page has its row."""
+    SIDECAR_UPLOADED = "sidecar.uploaded"
+    """A sidecar file is in the store, the row of its page is not kept."""
     PARQUET_WRITING = "parquet.writing"
     """The rows of the Parquet file are written, its footer is not."""
     PARQUET_CLOSED = "parquet.closed"

@@ -7,12 +7,15 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from bec_orch.core.artefact_store import ArtefactStore
 from bec_orch.core.failures import failure_of
 from bec_orch.core.fault_points import FaultPoint, reached
-from bec_orch.core.flight import Flight
-from bec_orch.core.models import DoneTask, GivenUpTask, TaskResult
-from bec_orch.core.runtime_parts import WorkerParts
+from bec_orch.core.queue_ports import TaskQueue
+from bec_orch.core.standings import Stage, Standing, Standings
 from bec_orch.core.success import adopted_result
+from bec_orch.core.task_store import TaskStore
+from bec_orch.core.tasks import DoneTask, GivenUpTask, Job, TaskActivity, TaskResult
+from bec_orch.core.worker_options import Outside, WorkerOptions
 from bec_orch.errors import NOT_THERE, RetryableError, StorageError, TerminalError
 
 logger = logging.getLogger(__name__)
@@ -25,34 +28,59 @@ _GIVEN_UP = failure_of(
         code="E_MESSAGE_GIVEN_UP",
         hint="Its task goes on with a new message; look for workers that die as soon as they have a task.",
     ),
-    "receive",
+    Stage.RECEIVE,
 )
 
 
 class Maintenance:
-    """Rounds that any worker of a job makes now and then. What one round leaves, the next one does."""
+    """Rounds that any worker of a job makes now and then. What one round leaves, the next one does.
 
-    def __init__(self, parts: WorkerParts) -> None:
-        self._parts = parts
+    Args:
+        job: the job.
+        store: where its tasks are.
+        queue: its queue.
+        artefacts: the destination.
+        redispatch_after: the age in seconds at which a queued task's message counts as lost.
+        verify_batch: how many artefacts are looked at in a round.
+        doubted_from: so many artefacts that are all gone are no loss, but a destination that is away.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        store: TaskStore,
+        queue: TaskQueue,
+        artefacts: ArtefactStore,
+        *,
+        redispatch_after: float,
+        verify_batch: int,
+        doubted_from: int,
+    ) -> None:
+        self._job = job
+        self._store = store
+        self._queue = queue
+        self._artefacts = artefacts
+        self._redispatch_after = redispatch_after
+        self._verify_batch = verify_batch
+        self._doubted_from = doubted_from
 
     def dispatch(self) -> int:
-        """Send the messages that tasks lack (lost, purged, never sent, lease run out); gives their number."""
-        options = self._parts.options
-        messages = self._parts.store.undispatched(
-            self._parts.job, limit=_MESSAGES_PER_ROUND, redispatch_after=options.redispatch_after
+        """Send the messages that tasks lack (lost, purged, never sent, lease run out), and return their number."""
+        messages = self._store.undispatched(
+            self._job, limit=_MESSAGES_PER_ROUND, redispatch_after=self._redispatch_after
         )
         if messages:
             reached(FaultPoint.MAINTENANCE_FOUND)
-            self._parts.queues(self._parts.job.name).send(messages)
-            self._parts.store.mark_dispatched(messages)
+            self._queue.send(messages)
+            self._store.mark_dispatched(messages)
             logger.info("maintenance.dispatched", extra={"messages": len(messages)})
         return len(messages)
 
     def record_dead_letters(self) -> None:
         """Record the messages that the queue gave up by itself, which says nothing of their tasks: they go on."""
-        given_up = self._parts.queues(self._parts.job.name).undeclared_dead_letters(limit=_DEAD_LETTERS_PER_ROUND)
+        given_up = self._queue.undeclared_dead_letters(limit=_DEAD_LETTERS_PER_ROUND)
         for letter in given_up:
-            self._parts.store.record_rejected(self._parts.job, letter.body, _GIVEN_UP)
+            self._store.record_rejected(self._job, letter.body, _GIVEN_UP)
         if given_up:
             logger.warning("maintenance.given_up", extra={"messages": len(given_up)})
 
@@ -62,13 +90,13 @@ class Maintenance:
         Raises:
             StorageError: the destination is away, or lacks so much that it cannot be the right one: nothing is redone.
         """
-        looked_at = self._parts.store.done_to_verify(self._parts.job, limit=self._parts.options.verify_batch)
+        looked_at = self._store.done_to_verify(self._job, limit=self._verify_batch)
         faulty = [(done, fault) for done in looked_at if (fault := self._fault(done))]
         if not faulty:
             return
-        self._parts.artefacts.check_there()
+        self._artefacts.check_there()
         # As for tasks: what befalls many different ones in a row is nothing that they did.
-        if len(faulty) == len(looked_at) >= self._parts.options.failures_in_a_row:
+        if len(faulty) == len(looked_at) >= self._doubted_from:
             raise StorageError(
                 f"Of {len(faulty)} finished artefacts none is there as it was, {faulty[0][0].location.prefix} for one.",
                 code="E_STORAGE_DOUBTED",
@@ -83,10 +111,10 @@ class Maintenance:
         Raises:
             StorageError: there are finished tasks, and it is empty, as a mount point is without its disk.
         """
-        if not self._parts.store.has_done(self._parts.job):
+        if not self._store.has_done(self._job):
             return
         try:
-            self._parts.artefacts.check_there()
+            self._artefacts.check_there()
         except StorageError as error:
             if error.code in NOT_THERE:
                 raise
@@ -95,22 +123,22 @@ class Maintenance:
 
     def record_published(self) -> None:
         """Look at some tasks that failed for good: one that published its artefact before its worker died is done."""
-        for task in self._parts.store.given_up_to_verify(self._parts.job, limit=self._parts.options.verify_batch):
+        for task in self._store.given_up_to_verify(self._job, limit=self._verify_batch):
             result = self._published(task)
             if result:
                 logger.warning("maintenance.recorded", extra={"prefix": task.location.prefix})
-                self._parts.store.record_published(task.task_id, result)
+                self._store.record_published(task.task_id, result)
 
     def _published(self, task: GivenUpTask) -> TaskResult | None:
         try:
-            found = self._parts.artefacts.success(task.location)
+            found = self._artefacts.success(task.location)
         except TerminalError:
             return None
-        if found is None or found.task_uid != task.task_uid or not self._parts.artefacts.owns(found):
+        if found is None or found.task_uid != task.task_uid or not self._artefacts.owns(found):
             return None
         if not found.manifest_etag or not found.pages:
             return None
-        if not self._parts.artefacts.verify(found, found.pages.total):
+        if not self._artefacts.verify(found, found.pages.total):
             return None
         return adopted_result(found, found.manifest_etag, found.pages.total, own=True)
 
@@ -118,30 +146,56 @@ class Maintenance:
         fault = self._fault(done)
         if fault:
             logger.warning("maintenance.reopened", extra={"prefix": done.location.prefix, "why": fault})
-            self._parts.store.reopen(done.task_id, fault)
+            self._store.reopen(done.task_id, fault)
 
     def _fault(self, done: DoneTask) -> str:
         try:
-            found = self._parts.artefacts.success(done.location)
+            found = self._artefacts.success(done.location)
         except TerminalError as error:
             return error.message
         if found is None:
             return "its success.json is gone"
-        if not self._parts.artefacts.verify(found, done.nb_pages):
+        if not self._artefacts.verify(found, done.nb_pages):
             return "its file is gone, or not what success.json says"
-        self._parts.artefacts.sweep(found)
+        self._artefacts.sweep(found)
         return ""
 
 
 class Housekeeper:
     """The thread of heartbeat, maintenance and the look-out for tasks that stand still, as a context manager.
 
-    It outlives the tasks at a shutdown. `on_stall` is told the attempts that made no progress for too long.
+    It outlives the tasks at a shutdown.
+
+    Args:
+        worker_id: the worker, as the database knows it.
+        store: the database.
+        standings: where the worker's tasks stand.
+        maintenance: the rounds.
+        heartbeat_every: seconds between two heartbeats.
+        maintenance_every: seconds between two rounds.
+        stall_timeout: seconds without progress after which a task stands still.
+        on_stall: is told the tasks that stand still.
     """
 
-    def __init__(self, parts: WorkerParts, maintenance: Maintenance, on_stall: Callable[[list[Flight]], None]) -> None:
-        self._parts = parts
+    def __init__(
+        self,
+        worker_id: str,
+        store: TaskStore,
+        standings: Standings,
+        maintenance: Maintenance,
+        *,
+        heartbeat_every: float,
+        maintenance_every: float,
+        stall_timeout: float,
+        on_stall: Callable[[list[Standing]], None],
+    ) -> None:
+        self._worker_id = worker_id
+        self._store = store
+        self._standings = standings
         self._maintenance = maintenance
+        self._heartbeat_every = heartbeat_every
+        self._maintenance_every = maintenance_every
+        self._stall_timeout = stall_timeout
         self._on_stall = on_stall
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._keep_house, name="housekeeper", daemon=True)
@@ -157,24 +211,30 @@ class Housekeeper:
         self._thread.join()
 
     def _keep_house(self) -> None:
-        options = self._parts.options
         next_round = time.monotonic()
         while True:
             self._heartbeat()
-            stalled = self._parts.flights.mark_stalled(options.stall_timeout)
+            stalled = self._standings.mark_stalled(self._stall_timeout)
             if stalled:
                 self._on_stall(stalled)
             if time.monotonic() >= next_round:
                 self._round()
-                next_round = time.monotonic() + options.maintenance_every
-            if self._closed.wait(options.heartbeat_every):
+                next_round = time.monotonic() + self._maintenance_every
+            if self._closed.wait(self._heartbeat_every):
                 return
 
     def _heartbeat(self) -> None:
         try:
-            self._parts.store.heartbeat(self._parts.worker_id, self._parts.activities.all())
+            self._store.heartbeat(self._worker_id, self._activities())
         except RetryableError as error:
             logger.warning("heartbeat.failed", extra={"code": error.code})
+
+    def _activities(self) -> list[TaskActivity]:
+        return [
+            TaskActivity(standing.claim.task_id, standing.done, standing.total)
+            for standing in self._standings.all()
+            if standing.done is not None
+        ]
 
     def _round(self) -> None:
         try:
@@ -184,3 +244,37 @@ class Housekeeper:
             self._maintenance.record_published()
         except RetryableError as error:
             logger.warning("maintenance.failed", extra={"code": error.code, "why": error.message, "hint": error.hint})
+
+
+def maintenance(job: Job, outside: Outside, options: WorkerOptions) -> Maintenance:
+    """Put together what makes the rounds of a job."""
+    return Maintenance(
+        job,
+        outside.store,
+        outside.queues(job.name),
+        outside.artefacts,
+        redispatch_after=options.redispatch_after,
+        verify_batch=options.verify_batch,
+        doubted_from=options.failures_in_a_row,
+    )
+
+
+def housekeeper(
+    worker_id: str,
+    outside: Outside,
+    standings: Standings,
+    rounds: Maintenance,
+    options: WorkerOptions,
+    on_stall: Callable[[list[Standing]], None],
+) -> Housekeeper:
+    """Put together what runs beside the tasks of a worker."""
+    return Housekeeper(
+        worker_id,
+        outside.store,
+        standings,
+        rounds,
+        heartbeat_every=options.heartbeat_every,
+        maintenance_every=options.maintenance_every,
+        stall_timeout=options.stall_timeout,
+        on_stall=on_stall,
+    )

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
-from bec_orch.core.models import VolumeRef
+from bec_orch.core.volumes import VolumeRef
 from bec_orch.core.wording import clause
 from bec_orch.errors import ConfigError
 
@@ -77,7 +77,7 @@ class JobConfig(BaseModel):
         return {name: value for name, value in self.model_dump(mode="json").items() if self._affects_output(name)}
 
     def reference_folders(self, volume: VolumeRef) -> Sequence[ReferenceFolder]:  # noqa: ARG002  (most have none)
-        """Give the folders that a volume's result depends on. When one is changed, the result is stale."""
+        """Return the folders that a volume's result depends on. When one is changed, the result is stale."""
         return ()
 
     def check_dependencies(self, depends_on: Sequence[str]) -> None:

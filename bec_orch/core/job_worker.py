@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
 
+from typing_extensions import override
+
+from bec_orch.core.artefacts import ModelInfo
 from bec_orch.core.job_config import JobConfig
 from bec_orch.core.metrics import Metrics
-from bec_orch.core.models import Manifest, ModelInfo, Page, PageCounts, PageOutcome, VolumeRef
+from bec_orch.core.volumes import Manifest, Page, PageCounts, PageOutcome, VolumeRef
 from bec_orch.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -46,7 +49,7 @@ class RowStore(Protocol):
     """
 
     def finished(self) -> frozenset[int]:
-        """Give the indices of the pages that have a row.
+        """Return the indices of the pages that have a row.
 
         Those are what an earlier attempt left finished under the same model and config, and what is left out.
         """
@@ -69,11 +72,29 @@ class RowStore(Protocol):
         ...
 
 
+class Sidecars(Protocol):
+    """Takes files that lie beside the rows of an artefact: raw answers of a server, pictures. For all threads."""
+
+    def put(self, name: str, data: bytes, page: Page | None = None) -> None:
+        """Keep a file under a name that no other file of the artefact has.
+
+        A file of a page is put before the page's row is added: where a later attempt takes the row over, it takes the
+        file over, too. One without a page belongs to the whole volume, and is put by each attempt.
+
+        Raises:
+            NameUnsafeError: the name is no safe file name.
+            TerminalError: the attempt has another file of this name (E_SIDECAR_TWICE), or as many as there may be
+                (E_SIDECAR_LIMIT).
+            RetryableError: the store is away; perhaps with an earlier file.
+        """
+        ...
+
+
 class StopSignal(Protocol):
     """Whether the work should stop at the next page boundary, and why."""
 
     def reason(self) -> str | None:
-        """Give None to go on, or `shutdown`, `lease_lost` or `superseded`."""
+        """Return None to go on, or why to stop: a `core.stop.StopReason`."""
         ...
 
     def check(self) -> None:
@@ -90,6 +111,12 @@ def _unrecorded(_page: Page) -> AbstractContextManager[None]:
     return nullcontext()
 
 
+class _NoSidecars(Sidecars):
+    @override
+    def put(self, name: str, data: bytes, page: Page | None = None) -> None:
+        raise ConfigError(f"Nothing keeps sidecar files here, so '{name}' is lost.", code="E_SIDECAR")
+
+
 @dataclass(frozen=True, slots=True)
 class JobContext:
     """All that a job gets to do one volume. It names no database and no queue, so a job runs and is tested without.
@@ -97,7 +124,8 @@ class JobContext:
     `pages` reads images; `rows` takes outcomes; `dependencies` gives, by job name, how to read the artefact of a job
     that this one needs; `progress` is told how many of the volume's pages have a row; `work_dir` is a scratch folder.
     `working(page)` is a context manager for the time that a page is computed: should the worker die in it, the page is
-    known. `suspects` are the indices of pages at which an earlier attempt died: best done last, one at a time.
+    known. `sidecars` takes files that lie beside the rows. `suspects` are the indices of pages at which an earlier
+    attempt died: best done last, one at a time.
     """
 
     job: str
@@ -111,13 +139,14 @@ class JobContext:
     dependencies: Mapping[str, Callable[[], "pa.Table"]]
     working: Callable[[Page], AbstractContextManager[None]] = _unrecorded
     suspects: frozenset[int] = frozenset()
+    sidecars: Sidecars = field(default_factory=_NoSidecars)
 
 
 class ModelStore(Protocol):
-    """Gives local files of models by path or URL, fetched once and cached with a checked digest."""
+    """Finds local files of models by path or URL, fetched once and cached with a checked digest."""
 
     def local_path(self, url: str) -> Path:
-        """Give the local folder or file of a model.
+        """Return the local folder or file of a model.
 
         Raises:
             ConfigError: there is nothing at the path or URL (E_MODEL_NOT_FOUND).
@@ -130,29 +159,47 @@ class StoredBlob(Protocol):
     """A whole object as it was read. `data` is empty when `size`, in bytes, is above the limit that was given."""
 
     @property
-    def data(self) -> bytes: ...
+    def data(self) -> bytes:
+        """The content."""
+        ...
+
     @property
-    def etag(self) -> str: ...
+    def etag(self) -> str:
+        """The ETag that it was read under."""
+        ...
+
     @property
-    def size(self) -> int: ...
+    def size(self) -> int:
+        """The size in bytes."""
+        ...
 
 
 class StoredEntry(Protocol):
     """One object of a listing: its key in the store, the last segment of that, and its ETag."""
 
     @property
-    def key(self) -> str: ...
+    def key(self) -> str:
+        """The key in the store."""
+        ...
+
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The last segment of the key."""
+        ...
+
     @property
-    def etag(self) -> str: ...
+    def etag(self) -> str:
+        """The ETag."""
+        ...
 
 
 class StoredListing(Protocol):
     """What lies directly under a prefix."""
 
     @property
-    def objects(self) -> Sequence[StoredEntry]: ...
+    def objects(self) -> Sequence[StoredEntry]:
+        """What lies there, sorted."""
+        ...
 
 
 class BlobReader(Protocol):

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from bec_orch.core.job_worker import JobWorker, WorkerResources
-from bec_orch.core.models import Job
 from bec_orch.core.registry import job_worker_class
+from bec_orch.core.tasks import Job
 
 
 class JobWorkerCache:
-    """Gives the job worker for a job's config of now, and closes those that no task uses any more.
+    """Lends the job worker for a job's config of now, and closes those that no task uses any more.
 
     Models are heavy: all tasks of a config share one instance, and at most the newest one is kept while idle.
     """

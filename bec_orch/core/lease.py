@@ -7,9 +7,9 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from bec_orch.core.models import Claim
-from bec_orch.core.ports import TaskStore
 from bec_orch.core.queue_ports import TaskQueue
+from bec_orch.core.task_store import TaskStore
+from bec_orch.core.tasks import Claim
 from bec_orch.errors import ReceiptExpired, RetryableError
 
 logger = logging.getLogger(__name__)

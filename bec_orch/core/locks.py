@@ -23,12 +23,12 @@ def for_its_owner(path: str, flags: int) -> int:
 
 
 def open_lock(path: Path) -> IO[bytes]:
-    """Open the file of a lock, made when it is not there; closing it gives the lock back."""
+    """Open the file of a lock, making it when it is not there; closing it releases the lock."""
     return open(path, "ab+", buffering=0, opener=for_its_owner)
 
 
 def try_lock(file: IO[bytes], *, shared: bool = False) -> bool:
-    """Take the lock of an open file if nobody is in the way; gives whether it was taken.
+    """Take the lock of an open file if nobody is in the way, and return whether it was taken.
 
     Raises:
         ConfigError: the disk has no locks (E_NO_LOCKS).
@@ -45,7 +45,7 @@ def try_lock(file: IO[bytes], *, shared: bool = False) -> bool:
 
 
 def is_locked(path: Path) -> bool:
-    """Tell whether somebody holds the lock of a file alone."""
+    """Return whether somebody holds the lock of a file alone."""
     with open_lock(path) as file:
         return not try_lock(file, shared=True)
 

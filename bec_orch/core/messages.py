@@ -3,8 +3,9 @@
 import json
 from typing import Any
 
-from bec_orch.core.models import TaskMessage, VolumeRef
 from bec_orch.core.names import is_plain, printable
+from bec_orch.core.queue_ports import TaskMessage
+from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import TerminalError
 
 # SQS takes 256 KiB; ours are about 150 bytes.
@@ -12,7 +13,7 @@ _LONGEST_BODY = 16_384
 
 
 def parse_message(body: str, job: str, default_source: str) -> VolumeRef:
-    """Give the volume that a message of the job's queue names.
+    """Return the volume that a message of the job's queue names.
 
     Raises:
         TerminalError: it is no JSON object of ours, is for another job, or its names are unsafe.

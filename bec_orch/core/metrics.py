@@ -38,7 +38,7 @@ class Metrics:
         return Metrics(stages, counters)
 
     def to_json(self) -> dict[str, Any]:
-        """Give the stored form, seconds rounded to a tenth of a millisecond."""
+        """Return the stored form, seconds rounded to a tenth of a millisecond."""
         stages = {
             name: {"count": t.count, "seconds": round(t.seconds, 4), "longest": round(t.longest, 4)}
             for name, t in self.stages.items()
@@ -77,5 +77,5 @@ class Stopwatch:
         self._counters[name] = self._counters.get(name, 0) + amount
 
     def metrics(self) -> Metrics:
-        """Give what was gathered so far."""
+        """Return what was gathered so far."""
         return Metrics(dict(self._stages), dict(self._counters))

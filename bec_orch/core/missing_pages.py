@@ -6,15 +6,18 @@ that it does not name either is missing.
 
 import threading
 
+from typing_extensions import override
+
 from bec_orch.core.job_worker import RowStore
-from bec_orch.core.models import Claim, Manifest, PageCounts, PageOutcome
-from bec_orch.core.ports import ImageSource
+from bec_orch.core.sources import ImageSource
+from bec_orch.core.tasks import Claim
+from bec_orch.core.volumes import Manifest, PageCounts, PageOutcome
 from bec_orch.errors import RetryableError, TaskFault
 
 PAGE_MISSING = "E_PAGE_MISSING"
 
 
-class DoubtedRows:
+class DoubtedRows(RowStore):
     """The rows of an attempt (a `RowStore`), without those of missing pages until they are believed."""
 
     def __init__(self, rows: RowStore) -> None:
@@ -22,24 +25,26 @@ class DoubtedRows:
         self._lock = threading.Lock()
         self._held: list[PageOutcome] = []
 
+    @override
     def finished(self) -> frozenset[int]:
-        """See `RowStore.finished`."""
         return self._rows.finished()
 
+    @override
     def add(self, outcome: PageOutcome) -> None:
-        """See `RowStore.add`; the row of a missing page is held back."""
+        """Take a row; that of a missing page is held back."""
         if (outcome.error_stage, outcome.error_type) != ("fetch", PAGE_MISSING):
             self._rows.add(outcome)
             return
         with self._lock:
             self._held.append(outcome)
 
+    @override
     def flush(self) -> None:
-        """See `RowStore.flush`."""
         self._rows.flush()
 
+    @override
     def counts(self) -> PageCounts:
-        """See `RowStore.counts`; the rows that are held back count."""
+        """Count the rows, those that are held back, too."""
         with self._lock:
             return self._rows.counts() + PageCounts(error=len(self._held))
 
@@ -66,7 +71,7 @@ class DoubtedRows:
 
 
 def _came_back(claim: Claim, names: list[str]) -> RetryableError:
-    """Give the error of pages that were missing for a moment. The second time in a row it is charged: so it ends."""
+    """Return the error of pages that were missing for a moment. The second time in a row it is charged: so it ends."""
     kind = TaskFault if claim.last_failure == PAGE_MISSING else RetryableError
     return kind(
         f"{len(names)} pages of {claim.volume} could not be found, '{names[0]}' for one, and are listed.",

@@ -9,7 +9,7 @@ MAX_NAME_BYTES = 200
 
 
 def check_name(kind: str, name: str, *, max_bytes: int = MAX_NAME_BYTES) -> str:
-    """Give the name back if it is one safe path segment, whatever its script.
+    """Return the name if it is one safe path segment, whatever its script.
 
     Args:
         kind: what the name names, for the message: `work`, `volume`, `page`, `job`.
@@ -41,7 +41,7 @@ def _fault_of(name: str, max_bytes: int) -> str:
 
 
 def is_utf8(text: str) -> bool:
-    """Tell whether a text can be written as UTF-8: names of files and arguments of programs may be other bytes."""
+    """Return whether a text can be written as UTF-8: names of files and arguments of programs may be other bytes."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -50,7 +50,7 @@ def is_utf8(text: str) -> bool:
 
 
 def is_plain(text: str) -> bool:
-    """Tell whether a text holds no control characters, ends of lines, or halves of surrogates."""
+    """Return whether a text holds no control characters, ends of lines, or halves of surrogates."""
     return all(unicodedata.category(c) not in {"Cc", "Cs", "Zl", "Zp"} for c in text)
 
 

@@ -38,7 +38,7 @@ class Owner:
         return self.identity.replace("-", "")[:_TAG_LENGTH]
 
     def owns(self, mark: Mark) -> bool:
-        """Tell whether what carries this mark is ours.
+        """Return whether what carries this mark is ours.
 
         Raises:
             DatabaseError: the database is away, and the mark is of the time before there were identities.

@@ -3,11 +3,60 @@
 A back-end is one package that implements them, and one line in the composition root.
 """
 
+import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from bec_orch.core.models import DeadLetter, QueueStats, ReceivedMessage, TaskMessage
+
+@dataclass(frozen=True, slots=True)
+class TaskMessage:
+    """A hint that the task of this job for this volume may be ready. Never the truth."""
+
+    w_id: str
+    i_id: str
+    job: str | None = None
+    source: str | None = None
+
+    def to_json(self) -> dict[str, str]:
+        """Return the stored form; what is unknown is left out."""
+        every = {"job": self.job, "w_id": self.w_id, "i_id": self.i_id, "source": self.source}
+        return {key: value for key, value in every.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedMessage:
+    """One delivery of a queue message. `receipt` is good until the message becomes visible again.
+
+    `body` is what was sent, unread: it may be anything that somebody sent by hand.
+    """
+
+    message_id: str
+    receipt: str
+    body: str
+    receive_count: int
+    sent_at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that was given up, with the reason that it was given up for."""
+
+    message_id: str
+    body: str
+    reason: Mapping[str, str]
+    dead_at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStats:
+    """Counts of one queue; `oldest_seconds` is that of the oldest message, None if there is none, or unknown."""
+
+    visible: int
+    in_flight: int
+    delayed: int
+    dead: int
+    oldest_seconds: float | None
 
 
 class TaskQueue(Protocol):
@@ -59,7 +108,9 @@ class TaskQueue(Protocol):
 class QueueFactory(Protocol):
     """Opens the queue of a job by the job's name."""
 
-    def __call__(self, job: str) -> TaskQueue: ...
+    def __call__(self, job: str) -> TaskQueue:
+        """Open the queue."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,16 +198,12 @@ class QueueAdmin(Protocol):
         ...
 
 
-class QueueAdminFactory(Protocol):
-    """Opens the administration of a job's queue by the job's name."""
-
-    def __call__(self, job: str) -> QueueAdmin: ...
-
-
 class QueueBackend(Protocol):
     """All queues of one kind, each opened when it is first asked for. May be used by all threads."""
 
-    def __call__(self, job: str) -> TaskQueue: ...
+    def __call__(self, job: str) -> TaskQueue:
+        """Open a job's queue."""
+        ...
 
     def admin(self, job: str) -> QueueAdmin:
         """Open the administration of a job's queue."""

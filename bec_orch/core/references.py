@@ -9,7 +9,7 @@ from bec_orch.core.job_worker import BlobReader
 
 
 def versions(folders: Iterable[ReferenceFolder], open_store: Callable[[str], BlobReader]) -> dict[str, str]:
-    """Give the version of each folder by its URL: the SHA-256 of the names and ETags in it; of none when it is missing.
+    """Return the version of each folder by its URL: the SHA-256 of names and ETags in it; of none when it is missing.
 
     Raises:
         ConfigError: what is named is no store.

@@ -16,7 +16,7 @@ _REPORTS = "bec_orch.reports"
 
 
 def job_types() -> dict[str, EntryPoint]:
-    """Give the installed job types: name -> entry point, sorted by name, nothing imported yet."""
+    """Return the installed job types: name -> entry point, sorted by name, nothing imported yet."""
     return {point.name: point for point in sorted(entry_points(group=GROUP))}
 
 

@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass
 
-from bec_orch.core.models import Failure, TaskState
+from bec_orch.core.tasks import Failure, TaskState
 
 ATTEMPTS_EXHAUSTED = "E_ATTEMPTS_EXHAUSTED"
 """The code of a task whose last attempt failed; that attempt has the code of its own failure."""

@@ -21,7 +21,7 @@ class _Shortage:
     hint: str
 
     def explains(self, error: BaseException) -> bool:
-        """Tell whether an error comes of it."""
+        """Return whether an error comes of it."""
         text = str(error)
         return getattr(error, "errno", None) in self.numbers or any(word in text for word in self.words)
 
@@ -58,7 +58,7 @@ _DISK = _Shortage(
 
 
 def shortage_of(error: BaseException) -> RetryableError | None:
-    """Give what an error says of something that ran out; None: it says nothing of that."""
+    """Return what an error says of something that ran out; None: it says nothing of that."""
     if isinstance(error, MemoryError):
         return _told(_MEMORY, "no more was given")
     if isinstance(error, OSError) and error.errno in NO_ROOM:

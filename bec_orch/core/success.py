@@ -2,18 +2,20 @@
 
 import datetime as dt
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
+from bec_orch.core.artefacts import ArtefactFile, AttemptKey, StoredFile, Success
 from bec_orch.core.metrics import Metrics
-from bec_orch.core.models import ArtefactFile, Claim, Manifest, PageCounts, TaskResult
-from bec_orch.core.ports import AttemptKey, Success
+from bec_orch.core.tasks import Claim, TaskResult
+from bec_orch.core.volumes import Manifest, PageCounts
 from bec_orch.errors import PlaceTaken, TerminalError
 
 
 def success_content(
     claim: Claim, manifest: Manifest, result: TaskResult, worker_id: str, begun: dt.datetime
 ) -> dict[str, Any]:
-    """Give the content of a `success.json` (docs/artefact-formats.md), but for the marks of whose it is."""
+    """Return the content of a `success.json` (docs/artefact-formats.md), but for the marks of whose it is."""
     return {
         "job": claim.job.name,
         "type": claim.job.type,
@@ -39,14 +41,13 @@ def success_content(
         },
         "counters": dict(result.counters),
         "stages": dict(result.metrics.get("stages", {})),
-        "files": [
-            {"key": file.key, "size": file.size, "sha256": file.sha256, "rows": file.rows} for file in result.files
-        ],
+        "files": [asdict(file) for file in result.files],
+        "sidecars": [asdict(file) for file in result.sidecars],
     }
 
 
 def is_wanted(found: Success, claim: Claim, manifest: Manifest, key: AttemptKey) -> bool:
-    """Tell whether an artefact that is there is what this attempt would make, its files not yet looked at.
+    """Return whether an artefact that is there is what this attempt would make, its files not yet looked at.
 
     One that this very task made is, even when the work was asked for with force: the commit's acknowledgement was lost.
     One of an older layout is, unless force is asked for: it cannot say what it was made with.
@@ -69,7 +70,7 @@ def is_wanted(found: Success, claim: Claim, manifest: Manifest, key: AttemptKey)
 
 
 def foreign_artefact(found: Success, claim: Claim) -> PlaceTaken:
-    """Give the error of an artefact that another database or program left where this task's would lie."""
+    """Return the error of an artefact that another database or program left where this task's would lie."""
     made_by = f"database {found.mark.database}" if found.mark.database else "program or database"
     cannot = ", and it is not what this job would make, or not whole" if claim.adopt_foreign else ""
     replace = f"bec queue replace-foreign {claim.job.name} {claim.volume} --source {claim.volume.source}"
@@ -81,7 +82,7 @@ def foreign_artefact(found: Success, claim: Claim) -> PlaceTaken:
 
 
 def adopted_result(found: Success, manifest_etag: str, nb_pages: int, *, own: bool) -> TaskResult:
-    """Give the result that the database records for an artefact that is there already.
+    """Return the result that the database records for an artefact that is there already.
 
     What an older layout does not tell stays empty; its pages count as ok. `own` tells that this task made it.
     """
@@ -93,6 +94,7 @@ def adopted_result(found: Success, manifest_etag: str, nb_pages: int, *, own: bo
         models=found.models,
         pages=found.pages or PageCounts(ok=nb_pages),
         files=found.files,
+        sidecars=found.sidecars,
         counters=content.get("counters", {}),
         metrics={"stages": content.get("stages", {}), "counters": {}},
         inputs=found.inputs,
@@ -107,8 +109,9 @@ def fresh_result(
     file: ArtefactFile,
     counters: Mapping[str, float],
     metrics: Metrics,
+    sidecars: tuple[StoredFile, ...] = (),
 ) -> TaskResult:
-    """Give the result of an attempt that did the work."""
+    """Return the result of an attempt that did the work."""
     return TaskResult(
         manifest_etag=manifest.etag,
         config_hash=key.config_hash,
@@ -116,6 +119,7 @@ def fresh_result(
         models=key.models,
         pages=pages,
         files=(file,),
+        sidecars=sidecars,
         counters=counters,
         metrics=metrics.to_json(),
         inputs=key.inputs,

@@ -1,244 +1,168 @@
-"""One delivery of a message, taken through the life of a task: resolve, claim, attempt, acknowledge."""
+"""One delivery of a message, taken through the life of a task: received, claimed, resolved, computed, published."""
 
 import logging
-import time
-from collections.abc import Callable
-from functools import partial
-from typing import Any, TypeVar
-from uuid import uuid4
+from contextlib import closing
 
-from bec_orch.core.attempt import Attempt
+from bec_orch.core.acknowledging import Acknowledger
+from bec_orch.core.claiming import Claimed, Claiming
+from bec_orch.core.computing import Computer
+from bec_orch.core.ending import Endings
 from bec_orch.core.failures import failure_of
 from bec_orch.core.fault_points import FaultPoint, reached
+from bec_orch.core.job_worker import StopSignal
 from bec_orch.core.lease import Lease
-from bec_orch.core.messages import parse_message
-from bec_orch.core.models import (
-    AttemptOutcome,
-    Claim,
-    ClaimRefused,
-    Failure,
-    ReceivedMessage,
-    Refusal,
-    TaskMessage,
-    TaskResult,
-    TaskState,
-    VolumeRef,
-)
-from bec_orch.core.patience import patiently
-from bec_orch.core.queue_ports import TaskQueue
-from bec_orch.core.runtime_parts import TaskEnd, WorkerParts
+from bec_orch.core.patience import Patience
+from bec_orch.core.publishing import Published, Publisher
+from bec_orch.core.queue_ports import ReceivedMessage, TaskQueue
+from bec_orch.core.resolving import Resolver
+from bec_orch.core.standings import Stage, Standings, TaskEnd
 from bec_orch.core.stop import TaskStop, WorkerStop
-from bec_orch.errors import (
-    DatabaseError,
-    DatabaseRefused,
-    Interrupted,
-    LeaseLost,
-    QueueError,
-    ReceiptExpired,
-    Superseded,
-    TerminalError,
-)
+from bec_orch.core.task_store import TaskStore
+from bec_orch.core.tasks import AttemptOutcome, Claim, ClaimRefused, Job
+from bec_orch.core.worker_options import JobWorkers, Outside, WorkerOptions
+from bec_orch.errors import DatabaseError, Interrupted, LeaseLost, Superseded, TerminalError
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
 
-# How long a message is hidden when the database gives no better time: its task waits for another job.
-_HIDDEN_WHILE_WAITING = 300.0
+class Attempts:
+    """Leaves a published artefact for a task that is ours, made now or found."""
+
+    def __init__(self, job_workers: JobWorkers, resolver: Resolver, computer: Computer, publisher: Publisher) -> None:
+        self._job_workers = job_workers
+        self._resolver = resolver
+        self._computer = computer
+        self._publisher = publisher
+
+    def run(self, claim: Claim, stop: StopSignal) -> Published:
+        """Take a claim through all that comes before the database knows of its end.
+
+        Raises:
+            Superseded: the manifest changed since the task was stamped, or while it ran.
+            TerminalError: the volume can never be done as it is.
+            RetryableError, LeaseLost, Interrupted: as the parts raise them.
+        """
+        resolved = self._resolver.resolve(claim)
+        with self._job_workers(claim.job) as job_worker:
+            pinned = self._resolver.pin(resolved, job_worker)
+            found = self._publisher.adopt(pinned)
+            if found:
+                return found
+            with closing(self._computer.open(pinned)) as files:
+                computed = self._computer.compute(pinned, files, stop)
+                return self._publisher.publish(computed, files)
 
 
 class TaskRunner:
     """Takes messages of one queue through the life of a task, one at a time."""
 
-    def __init__(self, parts: WorkerParts, queue: TaskQueue, stop: WorkerStop) -> None:
-        self._parts = parts
+    def __init__(
+        self,
+        store: TaskStore,
+        queue: TaskQueue,
+        claiming: Claiming,
+        attempts: Attempts,
+        endings: Endings,
+        standings: Standings,
+        stop: WorkerStop,
+        *,
+        lease: float,
+    ) -> None:
+        self._store = store
         self._queue = queue
+        self._acknowledger = Acknowledger(queue)
+        self._claiming = claiming
+        self._attempts = attempts
+        self._endings = endings
+        self._standings = standings
         self._stop = stop
+        self._lease = lease
 
     def handle(self, message: ReceivedMessage) -> TaskEnd | None:
-        """Do what the message hints at; None when there was no task to attempt.
+        """Do what a message hints at; None when there was no task to attempt.
 
         Raises:
             RetryableError: database or queue are away; the message becomes visible again, by itself at the latest.
         """
         reached(FaultPoint.TASK_RECEIVED)
+        claimed = self._claimed(message)
+        return self._run(claimed) if claimed else None
+
+    def _claimed(self, message: ReceivedMessage) -> Claimed | None:
         try:
-            volume = parse_message(message.body, self._parts.job.name, self._parts.options.default_source)
-            claimed_at, claim = self._claim(volume)
+            answer = self._claiming.claim(self._claiming.receive(message))
         except TerminalError as error:
-            self._reject(message, error)
+            failure = failure_of(error, Stage.RESOLVE)
+            logger.warning("message.rejected", extra={"code": failure.code, "message_id": message.message_id})
+            self._claiming.reject(message, failure)
+            self._acknowledger.reject(message, failure)
             return None
         except DatabaseError:
-            self._hint("give_back", lambda: self._queue.change_visibility(message.receipt, 0))
+            self._acknowledger.give_back(message)
             raise
-        if isinstance(claim, ClaimRefused):
-            self._refuse(message, claim)
+        if isinstance(answer, ClaimRefused):
+            self._acknowledger.refuse(message, answer)
             return None
-        lease = Lease(
-            claim,
-            self._parts.store,
-            self._queue,
-            message.receipt,
-            seconds=self._parts.options.lease,
-            claimed_at=claimed_at,
-        )
-        return self._run(message, claim, lease)
+        return answer
 
-    def _claim(self, volume: VolumeRef) -> tuple[float, Claim | ClaimRefused]:
-        """Claim, and tell when the claim that was answered was sent.
-
-        Repeated with the same token for as long as the database is away: a claim whose acknowledgement was lost is
-        ours, and would otherwise stand in the way, and be charged, until its lease ends.
-        """
-        token = uuid4()
-
-        def claim() -> tuple[float, Claim | ClaimRefused]:
-            sent_at = time.monotonic()
-            return sent_at, self._parts.store.claim(
-                self._parts.job,
-                volume,
-                worker_id=self._parts.worker_id,
-                token=token,
-                lease=self._parts.options.lease,
-            )
-
-        def claim_patiently() -> tuple[float, Claim | ClaimRefused]:
-            return patiently(claim, self._parts.options.outage_patience, in_vain=lambda: self._stop.requested)
-
-        sent_at, answer = claim_patiently()
-        if isinstance(answer, ClaimRefused) and answer.refusal is Refusal.UNKNOWN:
-            self._parts.store.ensure_task(self._parts.job, volume)
-            return claim_patiently()
-        return sent_at, answer
-
-    def _reject(self, message: ReceivedMessage, error: TerminalError) -> None:
-        failure = failure_of(error, "resolve")
-        logger.warning("message.rejected", extra={"code": failure.code, "message_id": message.message_id})
-        self._parts.store.record_rejected(self._parts.job, message.body, failure)
-        self._hint("dead_letter", lambda: self._queue.dead_letter(message.receipt, _reason(failure)))
-
-    def _refuse(self, message: ReceivedMessage, refused: ClaimRefused) -> None:
-        logger.info("task.refused", extra={"refusal": refused.refusal.value, "message_id": message.message_id})
-        if refused.refusal is Refusal.FINAL:
-            self._hint("delete", lambda: self._queue.delete(message.receipt))
-            return
-        seconds = _HIDDEN_WHILE_WAITING if refused.retry_after is None else refused.retry_after
-        self._hint("hide", lambda: self._queue.change_visibility(message.receipt, seconds))
-
-    def _run(self, message: ReceivedMessage, claim: Claim, lease: Lease) -> TaskEnd:
+    def _run(self, claimed: Claimed) -> TaskEnd:
+        claim, message = claimed.claim, claimed.message
         logger.info("task.claimed", extra=claim.named())
         if claim.deaths:
             logger.warning("task.died_before", extra={**claim.named(), "deaths_by_page": dict(claim.deaths)})
+        lease = Lease(claim, self._store, self._queue, message.receipt, seconds=self._lease, claimed_at=claimed.sent_at)
         # The lease outlives the attempt and the writing of its end: it is let go last.
-        with lease, self._parts.flights.attempt(claim):
-            end = self._attempt(claim, TaskStop(lease, self._stop))
-        self._parts.activities.remove(claim.task_id)
-        self._acknowledge(message, end)
+        with lease, self._standings.attempt(claim):
+            end = self._attempt(claim, TaskStop(claim, lease, self._stop, self._standings))
+        self._acknowledger.acknowledge(message, end)
         reached(FaultPoint.TASK_ACKNOWLEDGED)
-        self._parts.observer.task_ended(end)
+        self._standings.end(end)
         return end
 
     def _attempt(self, claim: Claim, stop: TaskStop) -> TaskEnd:
-        attempt = Attempt(claim, stop, self._parts)
         try:
             reached(FaultPoint.TASK_CLAIMED)
-            return self._committed(claim, attempt.run())
+            return self._endings.commit(claim, self._attempts.run(claim, stop))
         except Superseded:
             return TaskEnd(claim, AttemptOutcome.SUPERSEDED)
         except LeaseLost as error:
-            return self._released(claim, AttemptOutcome.LEASE_LOST, error.message)
+            return self._endings.release(claim, AttemptOutcome.LEASE_LOST, error.message)
         except Interrupted as error:
-            return self._released(claim, AttemptOutcome.INTERRUPTED, error.message)
+            return self._endings.release(claim, AttemptOutcome.INTERRUPTED, error.message)
         except DatabaseError as error:
             # Waited out as far as it made sense; that the database is away is nothing that the task did.
-            return self._released(claim, AttemptOutcome.INTERRUPTED, error.message)
+            return self._endings.release(claim, AttemptOutcome.INTERRUPTED, error.message)
         except Exception as error:  # noqa: BLE001  (the boundary: whatever a job does, the task's end is recorded)
-            return self._failed(claim, error, attempt.stage)
-
-    def _committed(self, claim: Claim, result: TaskResult) -> TaskEnd:
-        released = self._patiently(lambda: self._parts.store.commit(claim, result))
-        reached(FaultPoint.TASK_COMMITTED)
-        self._dispatch(released)
-        outcome = AttemptOutcome.ADOPTED if result.adopted else AttemptOutcome.DONE
-        logger.info(
-            "task.done",
-            extra={**claim.named(), "pages": result.pages.total, "outcome": outcome},
-        )
-        return TaskEnd(claim, outcome, result=result)
-
-    def _dispatch(self, messages: tuple[TaskMessage, ...]) -> None:
-        for message in messages:
-            self._hint("dispatch", partial(self._send, message))
-
-    def _send(self, message: TaskMessage) -> None:
-        self._parts.queues(message.job or self._parts.job.name).send([message])
-        self._parts.store.mark_dispatched([message])
-
-    def _released(self, claim: Claim, outcome: AttemptOutcome, message: str) -> TaskEnd:
-        logger.info("task.released", extra={**self._where(claim), "outcome": outcome, "why": message})
-        reached(FaultPoint.TASK_RELEASING)
-        self._record(lambda: self._parts.store.release(claim, outcome, message))
-        return TaskEnd(claim, outcome)
-
-    def _failed(self, claim: Claim, error: Exception, stage: str) -> TaskEnd:
-        failure = failure_of(error, stage)
-        logger.warning(
-            "task.failed",
-            extra={**self._where(claim), "code": failure.code, "why": failure.message},
-            exc_info=error if failure.code == "E_UNEXPECTED" else None,
-        )
-        try:
-            failed = self._patiently(lambda: self._parts.store.fail(claim, failure))
-        except LeaseLost:
-            return TaskEnd(claim, AttemptOutcome.LEASE_LOST, failure=failure)
-        except DatabaseRefused:
-            # Not this task's matter: the worker ends, and tells why.
-            raise
-        except DatabaseError:
-            # The lease runs out, and the task is taken up again.
-            return TaskEnd(claim, AttemptOutcome.LEASE_LOST, failure=failure)
-        terminal = failed.state is TaskState.TERMINAL_FAILED
-        outcome = AttemptOutcome.TERMINAL_FAILED if terminal else AttemptOutcome.RETRYABLE_FAILED
-        return TaskEnd(claim, outcome, failure=failure, retry_after=failed.retry_after)
-
-    def _where(self, claim: Claim) -> dict[str, Any]:
-        """Give the fields of an event that name an attempt, and how many of its pages have a row."""
-        return {**claim.named(), "page": self._parts.activities.pages_done(claim.task_id)}
-
-    def _record(self, action: Callable[[], None]) -> None:
-        try:
-            self._patiently(action)
-        except DatabaseRefused:
-            raise
-        except DatabaseError as error:
-            logger.warning("task.end_not_recorded", extra={"code": error.code})
-
-    def _patiently(self, action: Callable[[], T]) -> T:
-        return patiently(action, self._parts.options.outage_patience, in_vain=lambda: self._stop.over)
-
-    def _acknowledge(self, message: ReceivedMessage, end: TaskEnd) -> None:
-        match end.outcome:
-            case AttemptOutcome.DONE | AttemptOutcome.ADOPTED:
-                self._hint("delete", lambda: self._queue.delete(message.receipt))
-            case AttemptOutcome.TERMINAL_FAILED if end.failure:
-                reason = _reason(end.failure)
-                self._hint("dead_letter", lambda: self._queue.dead_letter(message.receipt, reason))
-            case _:
-                # Superseded and released tasks may be taken at once: the same message names the task that is next.
-                self._hint("hide", lambda: self._queue.change_visibility(message.receipt, end.retry_after))
-
-    def _hint(self, what: str, action: Callable[[], None]) -> None:
-        try:
-            action()
-        except (ReceiptExpired, QueueError, DatabaseError) as error:
-            # A message is only a hint: what it says is in the database, and maintenance sends it again.
-            logger.info("message.not_acknowledged", extra={"what": what, "code": error.code})
+            return self._endings.fail(claim, error)
 
 
-def _reason(failure: Failure) -> dict[str, str]:
-    return {
-        "code": failure.code,
-        "stage": failure.stage,
-        "message": failure.message,
-        "fingerprint": failure.fingerprint,
-    }
+def task_runner(
+    job: Job,
+    worker_id: str,
+    queue: TaskQueue,
+    outside: Outside,
+    job_workers: JobWorkers,
+    standings: Standings,
+    stop: WorkerStop,
+    options: WorkerOptions,
+) -> TaskRunner:
+    """Put together what takes the messages of a queue through the life of a task."""
+    store, artefacts, lease = outside.store, outside.artefacts, options.lease
+    to_begin = Patience(options.outage_patience, lambda: stop.requested)
+    to_end = Patience(options.outage_patience, lambda: stop.over)
+    resolver = Resolver(store, outside.sources, artefacts, outside.open_store, to_end)
+    return TaskRunner(
+        store,
+        queue,
+        Claiming(job, worker_id, store, default_source=options.default_source, lease=lease, patience=to_begin),
+        Attempts(
+            job_workers,
+            resolver,
+            Computer(artefacts, resolver, standings, options.work_dir),
+            Publisher(worker_id, store, artefacts, standings, lease=lease, patience=to_end),
+        ),
+        Endings(store, outside.queues, standings, to_end),
+        standings,
+        stop,
+        lease=lease,
+    )

@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from bec_orch.core.models import VolumeRef
+from bec_orch.core.volumes import VolumeRef
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -14,11 +14,19 @@ class ShownPage(Protocol):
     """A page that a report shows: its volume, its place in the manifest, from 0, and its file. Hashable."""
 
     @property
-    def volume(self) -> VolumeRef: ...
+    def volume(self) -> VolumeRef:
+        """The volume that it is of."""
+        ...
+
     @property
-    def index(self) -> int: ...
+    def index(self) -> int:
+        """Its place in the manifest, from 0."""
+        ...
+
     @property
-    def img_file_name(self) -> str: ...
+    def img_file_name(self) -> str:
+        """The name of its file."""
+        ...
 
 
 class JobReport(Protocol):
@@ -80,4 +88,6 @@ class VolumePicture(Protocol):
 class TallyOf(Protocol):
     """Begins a report for the job of a name."""
 
-    def __call__(self, job: str) -> Tally: ...
+    def __call__(self, job: str) -> Tally:
+        """Begin it."""
+        ...

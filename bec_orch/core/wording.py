@@ -17,7 +17,7 @@ _ENDS = " .!?:;,"
 
 
 def said(error: BaseException) -> str:
-    """Give what an error says, to end a sentence with: see `clause`. One that says nothing is told by its class.
+    """Return what an error says, to end a sentence with: see `clause`. One that says nothing is told by its class.
 
     Errors of the system tell what is wrong, without number and path: the sentence has those that matter.
     """
@@ -26,13 +26,13 @@ def said(error: BaseException) -> str:
 
 
 def named(error: BaseException) -> str:
-    """Give class and words of an error that nobody foresaw, to end a sentence with."""
+    """Return class and words of an error that nobody foresaw, to end a sentence with."""
     name, text = type(error).__name__, said(error)
     return name if text == name else f"{name}: {text}"
 
 
 def clause(text: str) -> str:
-    """Give the first line of a text without the full stop at its end, escaped, cut, and without addresses in memory."""
+    """Return the first line of a text without the full stop at its end, escaped, cut, without addresses in memory."""
     line = next((line for line in text.splitlines() if line.strip(_ENDS)), "")
     line = _ADDRESS.sub("0x…", _OBJECT.sub(r"a \1", " ".join(line.split())))
     line = escaped(line).strip(_ENDS)

@@ -6,22 +6,16 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
-from bec_orch.core.flight import Flight
-from bec_orch.core.housekeeping import Housekeeper, Maintenance
-from bec_orch.core.models import AttemptOutcome, Failure, WorkerInfo
-from bec_orch.core.patience import patiently
-from bec_orch.core.runtime_parts import TaskEnd, WorkerParts
-from bec_orch.core.stop import WorkerStop
-from bec_orch.core.task_run import TaskRunner
+from bec_orch.core.housekeeping import housekeeper, maintenance
+from bec_orch.core.patience import Patience
+from bec_orch.core.standings import Standing, Standings, TaskEnd
+from bec_orch.core.stop import StopReason, WorkerStop
+from bec_orch.core.task_run import task_runner
+from bec_orch.core.tasks import AttemptOutcome, Failure, Job, WorkerInfo
+from bec_orch.core.worker_options import JobWorkers, Outside, WorkerOptions
 from bec_orch.errors import NOT_THERE, BecError, DatabaseRefused, QueueRefused, RetryableError, VolumeStalled
 
 logger = logging.getLogger(__name__)
-
-EMPTY = "empty"
-CRASH = "crash"
-FAILING = "failing"
-REFUSED = "refused"
-STALLED = "stalled"
 
 # The pause after the queue or the database was found away: short enough to be back within 10 s of the outage's end.
 _OUTAGE_PAUSE = 5.0
@@ -84,7 +78,7 @@ class Tally:
             self._given_up.add(task)
 
     def black_hole(self) -> Failure | None:
-        """Give the last failure when the last different tasks all failed for reasons that are not their own.
+        """Return the last failure when the last different tasks all failed for reasons that are not their own.
 
         That nothing is where it should be is one of them, though it may have ended the tasks: not of so many at once.
         """
@@ -97,27 +91,49 @@ class Tally:
             return len(self._given_up)
 
     def report(self, stop_reason: str) -> WorkerReport:
-        """Give what was counted."""
+        """Return what was counted."""
         with self._lock:
             failed = self._outcomes[AttemptOutcome.TERMINAL_FAILED] + len(self._retries)
             return WorkerReport(Counter(self._outcomes), stop_reason, failed, self._last_failure)
 
 
 class BECWorker:
-    """Takes tasks of one job and runs them, `slots` at a time, until it is stopped."""
+    """Takes tasks of one job and runs them, `slots` at a time, until it is stopped.
 
-    def __init__(self, parts: WorkerParts, info: WorkerInfo) -> None:
-        self._parts = parts
+    Args:
+        job: the job.
+        info: what the database is told of the worker.
+        outside: the outside world.
+        job_workers: lends the job worker for a job's config.
+        standings: where its tasks stand; others who want to know have subscribed.
+        options: how it behaves.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        info: WorkerInfo,
+        outside: Outside,
+        job_workers: JobWorkers,
+        standings: Standings,
+        options: WorkerOptions,
+    ) -> None:
+        self._job = job
         self._info = info
-        self._stop = WorkerStop(parts.options.grace)
-        self._queue = parts.queues(parts.job.name)
-        self._maintenance = Maintenance(parts)
-        self._tally = Tally(parts.options.failures_in_a_row)
+        self._store = outside.store
+        self._job_workers = job_workers
+        self._options = options
+        self._stop = WorkerStop(options.grace)
+        self._queue = outside.queues(job.name)
+        self._runner = task_runner(job, info.id, self._queue, outside, job_workers, standings, self._stop, options)
+        self._maintenance = maintenance(job, outside, options)
+        self._housekeeper = housekeeper(info.id, outside, standings, self._maintenance, options, self._give_up)
+        self._tally = Tally(options.failures_in_a_row)
         self._crash: BaseException | None = None
         self._refused_since: float | None = None
         self._given_up = False
 
-    def stop(self, reason: str) -> None:
+    def stop(self, reason: StopReason) -> None:
         """Ask for a graceful stop, from a signal handler or another thread. Asked twice, there is no grace."""
         self._stop.request(reason)
 
@@ -129,29 +145,29 @@ class BECWorker:
             StorageError: the destination is not there, or lacks all that was finished.
             VolumeStalled: no page of a volume was finished for too long; its thread is left behind.
         """
-        with self._parts.job_workers(self._parts.job) as job_worker:
+        with self._job_workers(self._job) as job_worker:
             # Loaded before the first claim, and kept: a machine that cannot run the job charges no task for it.
             info = replace(self._info, models=job_worker.models, code_version=job_worker.code_version)
             self._begin(info)
-            with Housekeeper(self._parts, self._maintenance, self._give_up):
+            with self._housekeeper:
                 self._run_slots(until_empty=until_empty)
         self._sign_off()
         if self._crash:
             raise self._crash
-        return self._tally.report(self._stop.reason or "")
+        return self._tally.report(self._stop.words)
 
     def _begin(self, info: WorkerInfo) -> None:
         def begin() -> None:
             self._maintenance.check_destination()
-            self._parts.store.register_worker(info)
+            self._store.register_worker(info)
 
-        patiently(begin, self._parts.options.outage_patience, in_vain=lambda: self._stop.requested)
+        Patience(self._options.outage_patience, lambda: self._stop.requested)(begin)
 
     def _run_slots(self, *, until_empty: bool) -> None:
         slots = [
             # Daemons: one that hangs in native code cannot be ended, and keeps no process from ending.
             threading.Thread(target=self._slot, args=(until_empty,), name=f"slot-{number}", daemon=True)
-            for number in range(self._parts.options.slots)
+            for number in range(self._options.slots)
         ]
         for slot in slots:
             slot.start()
@@ -159,13 +175,13 @@ class BECWorker:
             for slot in slots:
                 slot.join(_LOOK_EVERY)
 
-    def _give_up(self, stalled: list[Flight]) -> None:
+    def _give_up(self, stalled: list[Standing]) -> None:
         """End the worker because of tasks that stand still: nothing less ends a call that hangs."""
-        first = stalled[0]
-        logger.error("worker.stalled", extra={"volume": first.volume, "pages": first.pages})
-        self._crash = self._crash or VolumeStalled(first.volume, first.pages, self._parts.options.stall_timeout)
+        volume, pages = str(stalled[0].claim.volume), stalled[0].in_work
+        logger.error("worker.stalled", extra={"volume": volume, "pages": pages})
+        self._crash = self._crash or VolumeStalled(volume, pages, self._options.stall_timeout)
         self._given_up = True
-        self._stop.request(STALLED)
+        self._stop.request(StopReason.STALLED)
 
     def _slot(self, until_empty: bool) -> None:  # noqa: FBT001  (threading passes arguments by position)
         try:
@@ -173,12 +189,15 @@ class BECWorker:
                 self._turn(until_empty=until_empty)
         except BaseException as error:  # noqa: BLE001  (a bug in one slot must end the whole worker, and be seen)
             self._crash = error
-            self._stop.request(f"{REFUSED}: {error.code}" if isinstance(error, BecError) else CRASH)
+            if isinstance(error, BecError):
+                self._stop.request(StopReason.REFUSED, error.code)
+            else:
+                self._stop.request(StopReason.CRASH)
 
     def _turn(self, *, until_empty: bool) -> None:
         try:
             if not until_empty:
-                self._poll(self._parts.options.poll_wait)
+                self._poll(self._options.poll_wait)
             elif not self._poll(0) or self._tally.given_up():
                 self._end_or_wait()
         except DatabaseRefused:
@@ -194,20 +213,20 @@ class BECWorker:
     def _refusal_lasts(self) -> bool:
         now = time.monotonic()
         since = self._refused_since = self._refused_since or now
-        return now - since >= self._parts.options.refusal_patience
+        return now - since >= self._options.refusal_patience
 
     def _pause(self, error: RetryableError) -> None:
         logger.warning("worker.outage", extra={"code": error.code, "why": error.message})
         self._stop.wait(_OUTAGE_PAUSE)
 
     def _poll(self, wait: float) -> bool:
-        received = self._queue.receive(limit=1, wait=wait, visibility=self._parts.options.lease)
+        received = self._queue.receive(limit=1, wait=wait, visibility=self._options.lease)
         self._refused_since = None
         for message in received:
             if self._stop.requested:
                 self._queue.change_visibility(message.receipt, 0)
                 continue
-            end = TaskRunner(self._parts, self._queue, self._stop).handle(message)
+            end = self._runner.handle(message)
             if end:
                 self._count(end)
         return bool(received)
@@ -218,17 +237,17 @@ class BECWorker:
         if last:
             told = {"code": last.code, "why": last.message, "hint": last.hint}
             logger.error("worker.black_hole", extra=told)
-            self._stop.request(f"{FAILING}: {last.code}")
+            self._stop.request(StopReason.FAILING, last.code)
 
     def _end_or_wait(self) -> None:
         dispatched = self._maintenance.dispatch()
-        if not dispatched and self._parts.store.unfinished(self._parts.job) <= self._tally.given_up():
-            self._stop.request(EMPTY)
+        if not dispatched and self._store.unfinished(self._job) <= self._tally.given_up():
+            self._stop.request(StopReason.EMPTY)
         else:
             self._poll(_POLL_UNTIL_EMPTY)
 
     def _sign_off(self) -> None:
         try:
-            self._parts.store.stop_worker(self._info.id, self._stop.reason or "")
+            self._store.stop_worker(self._info.id, self._stop.words)
         except RetryableError as error:
             logger.warning("worker.sign_off_failed", extra={"code": error.code})

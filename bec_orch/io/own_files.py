@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from bec_orch.errors import UsageError
-from bec_orch.io.stores.errors import told
+from bec_orch.io.stores.errors import file_errors
 
 MARK = b"bec_orch"
 """Stands at the beginning of each such file."""
@@ -31,7 +31,7 @@ def write_own(file: Path, data: bytes, *, or_same: bytes = b"") -> None:
         UsageError: another file has the name (E_FILE_FOREIGN).
         DiskFullError, StorageError: it cannot be written.
     """
-    with told(f"write {file}"):
+    with file_errors(f"write {file}"):
         file.parent.mkdir(parents=True, exist_ok=True)
         if file.exists() and not file.is_file():
             file.write_bytes(data)  # a terminal or a pipe has no content that could be lost

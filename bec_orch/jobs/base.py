@@ -34,10 +34,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, cast
 
 from pydantic import Field
 
+from bec_orch.core.artefacts import ModelInfo
 from bec_orch.core.job_config import JobConfig
 from bec_orch.core.job_worker import JobContext, WorkerResources
 from bec_orch.core.metrics import Metrics
-from bec_orch.core.models import ModelInfo
 from bec_orch.errors import ConfigError
 from bec_orch.jobs.pipeline.page_input import PageInput, VolumeInputs, VolumeT, read_rows
 from bec_orch.jobs.pipeline.page_job import Round, Row, StateT

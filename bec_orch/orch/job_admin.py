@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bec_orch.core.job_config import JobConfig
-from bec_orch.core.models import Job
 from bec_orch.core.names import printable
 from bec_orch.core.records.jobs import Jobs
 from bec_orch.core.registry import job_worker_class
+from bec_orch.core.tasks import Job
 from bec_orch.errors import ConfigError, UsageError
 
 # Job names become names of SQS queues (80 characters with a suffix for the dead letters) and prefixes of keys.

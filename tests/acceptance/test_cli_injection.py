@@ -10,9 +10,10 @@ import psycopg
 import pytest
 
 from bec_orch.core.failures import failure_of
-from bec_orch.core.models import Claim, Job, VolumeRef, WorkerInfo
 from bec_orch.core.records.backlog import RedriveFilter
 from bec_orch.core.records.overview import TaskFilter
+from bec_orch.core.tasks import Claim, Job, WorkerInfo
+from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import BecError, NameUnsafeError, TaskFault
 from bec_orch.io.postgres.adapters import clean_text
 from bec_orch.io.postgres.backlog import PgBacklog

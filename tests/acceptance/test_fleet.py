@@ -17,7 +17,8 @@ from typing import Any
 import psutil
 import pytest
 
-from bec_orch.core.models import ArtefactLocation, VolumeRef, version_of
+from bec_orch.core.artefacts import ArtefactLocation
+from bec_orch.core.volumes import VolumeRef, version_of
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.sources.bdrc import volume_prefix
 from bec_orch.io.stores.storage import S3Options, Stores

@@ -11,8 +11,15 @@ from typing import ClassVar, Protocol
 
 import pytest
 
-from bec_orch.core.models import DeadLetter, ReceivedMessage, TaskMessage
-from bec_orch.core.queue_ports import QueueAdmin, QueueCondition, QueueSetup, TaskQueue
+from bec_orch.core.queue_ports import (
+    DeadLetter,
+    QueueAdmin,
+    QueueCondition,
+    QueueSetup,
+    ReceivedMessage,
+    TaskMessage,
+    TaskQueue,
+)
 from bec_orch.errors import ReceiptExpired
 
 

@@ -3,11 +3,13 @@
 The store under test keeps its artefacts in `objects`, an object store that is empty when each test begins.
 """
 
+import hashlib
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +17,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bec_orch.core.models import (
-    ArtefactFile,
-    ArtefactLocation,
-    Manifest,
-    ModelInfo,
-    Page,
-    PageCounts,
-    PageOutcome,
-    PageState,
-    VolumeRef,
-)
-from bec_orch.core.ports import ArtefactStore, AttemptFiles, AttemptKey, Success
-from bec_orch.errors import BecError, StorageError, TerminalError
+from bec_orch.core.artefact_store import ArtefactStore, AttemptFiles
+from bec_orch.core.artefacts import ArtefactFile, ArtefactLocation, AttemptKey, ModelInfo, StoredFile, Success
+from bec_orch.core.volumes import Manifest, Page, PageCounts, PageOutcome, PageState, VolumeRef
+from bec_orch.errors import BecError, NameUnsafeError, StorageError, TerminalError
+from bec_orch.io.artefacts import sidecars
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
-from bec_orch.io.artefacts.names import attempt_key
+from bec_orch.io.artefacts.names import attempt_key, sidecar_folder
 from bec_orch.io.stores.objects import Objects
 from tests.owners import OURS, THEIRS, contents, owner
 
@@ -93,6 +87,12 @@ def _naming(key: str) -> bytes:
     return json.dumps({"format": 1, "files": [{"key": key, "size": 1, "sha256": "", "rows": 1}]}).encode()
 
 
+def _data(objects: Objects, key: str) -> bytes:
+    blob = objects.read(key)
+    assert blob, key
+    return blob.data
+
+
 class StoreSuite:
     """The tests."""
 
@@ -110,6 +110,17 @@ class StoreSuite:
                 if page.index not in files.rows.finished():
                     files.rows.add(ok(page, lines))
             return files.assemble()
+
+    def finished_with(
+        self, store: ArtefactStore, manifest: Manifest, content: Mapping[str, bytes]
+    ) -> tuple[ArtefactFile, tuple[StoredFile, ...]]:
+        """Finish an attempt that keeps these sidecar files."""
+        with opened(store, manifest) as files:
+            for name, data in content.items():
+                files.sidecars.put(name, data)
+            for page in manifest.pages:
+                files.rows.add(ok(page))
+            return files.assemble(), files.sidecar_files()
 
     # The artefact
 
@@ -317,6 +328,182 @@ class StoreSuite:
             for page in manifest.pages[1:]:
                 files.rows.add(ok(page))
             assert files.assemble().rows == 3
+
+    # Sidecar files
+
+    def test_sidecar_files_lie_beside_and_are_named(self, store: ArtefactStore, objects: Objects) -> None:
+        manifest = manifest_of(3)
+        content = {"a b?.json": b"1", "100%.txt": b"", "ཀ.png": b"x" * 70_000, "success.json": b"no"}
+        file, sidecars = self.finished_with(store, manifest, content)
+        held = store.commit(
+            location_of(manifest), content_of(file, sidecars=[asdict(one) for one in sidecars]), replaces=None
+        )
+        folder = f"lines/W1 ཀ/I1/abcdef/W1 ཀ-I1-abcdef.a1-{owner().tag}"
+        assert held.sidecars == sidecars
+        assert [one.key for one in sidecars] == [f"{folder}/{name}" for name in sorted(content)]
+        for one, data in zip(sidecars, (content[name] for name in sorted(content)), strict=True):
+            blob = objects.read(one.key)
+            assert blob
+            assert (blob.data, one.size, one.sha256) == (data, len(data), hashlib.sha256(data).hexdigest())
+        assert store.verify(held, 3)
+        store.sweep(held, ended=1)
+        assert store.verify(held, 3)
+
+    def test_a_sidecar_file_that_is_gone_or_cut_is_noticed(self, store: ArtefactStore, objects: Objects) -> None:
+        manifest = manifest_of(3)
+        file, sidecars = self.finished_with(store, manifest, {"1.json": b"first", "2.json": b"second"})
+        held = store.commit(
+            location_of(manifest), content_of(file, sidecars=[asdict(one) for one in sidecars]), replaces=None
+        )
+        objects.delete([sidecars[1].key])
+        assert not store.verify(held, 3)
+        objects.create(sidecars[1].key, b"secon")
+        assert not store.verify(held, 3)
+        objects.delete([sidecars[1].key])
+        objects.create(sidecars[1].key, b"second")
+        assert store.verify(held, 3)
+
+    @pytest.mark.parametrize(
+        "name", ["", ".", "..", "../x", "a/b", "a\\b", "a\n", "\ud800", "x" * 201, " a", "a#1", "\x00", "/etc/passwd"]
+    )
+    def test_a_sidecar_file_of_a_hostile_name_is_refused(
+        self, store: ArtefactStore, objects: Objects, name: str
+    ) -> None:
+        with opened(store, manifest_of(3)) as files, pytest.raises(NameUnsafeError):
+            files.sidecars.put(name, b"x")
+        assert contents(objects) == {}
+
+    def test_two_sidecar_files_have_two_names(self, store: ArtefactStore) -> None:
+        manifest = manifest_of(3)
+        with opened(store, manifest) as files:
+            files.sidecars.put("1.json", b"x", manifest.pages[0])
+            files.sidecars.put("1.json", b"x", manifest.pages[0])
+            with pytest.raises(TerminalError) as caught:
+                files.sidecars.put("1.json", b"y", manifest.pages[0])
+            assert caught.value.code == "E_SIDECAR_TWICE"
+            assert [one.size for one in files.sidecar_files()] == [1]
+
+    def test_there_are_not_more_sidecar_files_than_success_json_can_name(
+        self, store: ArtefactStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sidecars, "MOST_FILES", 2)
+        with opened(store, manifest_of(3)) as files:
+            files.sidecars.put("1", b"")
+            files.sidecars.put("2", b"")
+            with pytest.raises(TerminalError) as caught:
+                files.sidecars.put("3", b"")
+            assert caught.value.code == "E_SIDECAR_LIMIT"
+            assert len(files.sidecar_files()) == 2
+
+    def test_a_file_of_others_under_the_key_of_a_sidecar_is_left(self, store: ArtefactStore, objects: Objects) -> None:
+        manifest = manifest_of(3)
+        key = f"{sidecar_folder(location_of(manifest), 1, owner())}/1.json"
+        objects.create(key, b"theirs")
+        with opened(store, manifest) as files:
+            files.rows.add(ok(manifest.pages[0]))
+
+            def put() -> None:
+                files.sidecars.put("1.json", b"ours")
+                files.rows.flush()
+
+            with pytest.raises(StorageError) as caught:
+                put()
+        assert caught.value.code == "E_ARTEFACT_CONFLICT"
+        assert contents(objects) == {key: b"theirs"}
+
+    def test_what_is_kept_of_a_page_is_kept_with_its_sidecar_files(
+        self, store: ArtefactStore, objects: Objects
+    ) -> None:
+        manifest = manifest_of(130)
+        with opened(store, manifest) as files:
+            files.sidecars.put("of the volume", b"first")
+            for page in manifest.pages[:100]:
+                files.sidecars.put(f"{page.index}.json", f"{page.index}".encode(), page)
+                files.rows.add(failed(page) if page.index == 7 else ok(page))
+            files.rows.flush()
+            files.sidecars.put("100.json", b"its page has no row", manifest.pages[100])
+        objects.delete([f"{sidecar_folder(location_of(manifest), 1, owner())}/50.json"])
+        with opened(store, manifest, attempt=2) as files:
+            assert files.rows.finished() == frozenset(range(100)) - {7, 50}
+            for page in manifest.pages:
+                if page.index not in files.rows.finished():
+                    files.sidecars.put(f"{page.index}.json", b"anew", page)
+                    files.rows.add(ok(page))
+            files.sidecars.put("of the volume", b"second")
+            file = files.assemble()
+            found = files.sidecar_files()
+        folder = sidecar_folder(location_of(manifest), 2, owner())
+        wanted = {f"{folder}/{n}.json": f"{n}".encode() for n in range(130)}
+        wanted |= {f"{folder}/{n}.json": b"anew" for n in (7, 50, *range(100, 130))}
+        wanted[f"{folder}/of the volume"] = b"second"
+        assert {one.key: _data(objects, one.key) for one in found} == wanted
+        content = content_of(file, attempt=2, sidecars=[asdict(one) for one in found])
+        held = store.commit(location_of(manifest), content, replaces=None)
+        assert store.sweep(held) > 100
+        assert store.verify(held, 130)
+        there = {key for key in contents(objects) if not key.endswith((".parquet", "success.json"))}
+        assert there == set(wanted)
+
+    def test_a_part_that_names_sidecar_files_of_others_is_passed_over(
+        self, store: ArtefactStore, objects: Objects
+    ) -> None:
+        manifest = manifest_of(3)
+        with opened(store, manifest) as files:
+            files.sidecars.put("0.json", b"x", manifest.pages[0])
+            files.rows.add(ok(manifest.pages[0]))
+            files.rows.flush()
+        prefix = location_of(manifest).prefix
+        [part] = objects.list(f"{prefix}/parts").objects
+        rows = pq.read_table(pa.BufferReader(_data(objects, part.key)))
+        secret = f"{prefix}/secret"
+        objects.create(secret, b"x")
+        named = [{"page": 0, "key": secret, "size": 1, "sha256": hashlib.sha256(b"x").hexdigest()}]
+        for told in (json.dumps(named).encode(), b"[{}]", b"nothing"):
+            sink = pa.BufferOutputStream()
+            pq.write_table(rows.replace_schema_metadata({**rows.schema.metadata, b"bec_sidecars": told}), sink)
+            objects.delete([part.key])
+            objects.create(part.key, sink.getvalue().to_pybytes())
+            with opened(store, manifest, attempt=2) as files:
+                assert files.rows.finished() == frozenset()
+                assert files.sidecar_files() == ()
+
+    def test_sidecar_files_of_others_stay(self, store: ArtefactStore, objects: Objects) -> None:
+        manifest = manifest_of(3)
+        location = location_of(manifest)
+        theirs = {
+            f"{sidecar_folder(location, 0, owner(THEIRS))}/1.json": b"of another database",
+            f"{location.prefix}/{location.stem}.a0/1.json": b"of nobody",
+            f"{sidecar_folder(location, 0, owner())}/deeper/1.json": b"of something else",
+            f"lines/W1 ཀ/I1/x.a0-{owner().tag}/1.json": b"of another version",
+        }
+        for key, data in theirs.items():
+            objects.create(key, data)
+        ours = f"{sidecar_folder(location, 0, owner())}/1.json"
+        objects.create(ours, b"of an older attempt")
+        held = store.commit(location, content_of(self.finished(store, manifest)), replaces=None)
+        store.sweep(held, ended=5)
+        there = contents(objects)
+        assert ours not in there
+        assert {key: there.get(key) for key in theirs} == theirs
+
+    def test_a_success_json_names_no_sidecar_file_elsewhere(self, store: ArtefactStore, objects: Objects) -> None:
+        location = location_of(manifest_of(3))
+        folder = sidecar_folder(location, 1, owner())
+        for key in (
+            *("x", f"{location.prefix}/1.json", f"{location.prefix}/parts/x", f"{folder}/", f"{folder}/..", folder),
+            *(
+                f"{folder}/a/b",
+                f"/{folder}/x",
+                f"{location.prefix}/../{location.stem}.a1-abc/x",
+                f"{location.prefix}/x/x",
+            ),
+        ):
+            objects.delete([f"{location.prefix}/success.json"])
+            named = {"format": 1, "files": [], "sidecars": [{"key": key, "size": 1, "sha256": ""}]}
+            objects.create(f"{location.prefix}/success.json", json.dumps(named).encode())
+            with pytest.raises(TerminalError) as caught:
+                store.success(location)
+            assert caught.value.code == "E_ARTEFACT_BROKEN"
 
     # Commit
 

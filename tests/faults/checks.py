@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bec_orch.core.ports import Success
+from bec_orch.core.artefacts import Success
 from tests.faults.lane import SECRETS
 from tests.faults.scene import Expected, Row, Scene
 from tests.owners import contents
@@ -103,12 +103,20 @@ def _artefact_faults(scene: Scene, task: Row, expected: Expected) -> list[str]:
     file = success.files[0]
     if file.key != task["artefact_key"]:
         return [f"the database names {task['artefact_key']}, success.json {file.key}"]
-    blob = scene.destination().read(file.key)
-    if blob is None or (len(blob.data), hashlib.sha256(blob.data).hexdigest()) != (file.size, file.sha256):
-        return [f"the file {file.key} is not what success.json says"]
+    told = {one.key: (one.size, one.sha256) for one in (file, *success.sidecars)}
+    wrong = [key for key, facts in told.items() if _facts(scene, key) != facts]
+    if wrong:
+        return [f"the file {key} is not what success.json says" for key in wrong]
+    if len(success.sidecars) < sum(length is not None for length in expected.lengths):
+        return [f"of {len(expected.lengths)} pages, {len(success.sidecars)} have a sidecar file"]
     if not scene.artefacts.verify(success, len(expected.lengths)):
         return [f"the file {file.key} is broken"]
     return _row_faults(scene, success, expected)
+
+
+def _facts(scene: Scene, key: str) -> tuple[int, str] | None:
+    blob = scene.destination().read(key)
+    return None if blob is None else (len(blob.data), hashlib.sha256(blob.data).hexdigest())
 
 
 def _row_faults(scene: Scene, success: Success, expected: Expected) -> list[str]:
@@ -147,9 +155,7 @@ def _litter(scene: Scene) -> list[str]:
     if scene.lane.cloud:
         return []
     root = Path(urlsplit(scene.dest_url).path)
-    strange = [
-        path for path in root.rglob("*") if path.is_file() and not path.name.endswith((".parquet", "success.json"))
-    ]
+    strange = [path for path in root.rglob("*") if path.is_file() and not path.name.endswith((".parquet", ".json"))]
     seen = [path for path in strange if "#" not in path.name and not path.name.startswith(".bec-probe-")]
     return [f"{path.relative_to(root)} was left behind" for path in seen]
 

@@ -10,9 +10,9 @@ from pydantic import Field
 
 from bec_orch.core.job_config import JobConfig
 from bec_orch.core.job_worker import JobContext, WorkerResources
-from bec_orch.core.models import Page
+from bec_orch.core.volumes import Page
 from bec_orch.errors import TaskFault
-from tests.toy_job import ToyConfig, ToyJob
+from tests.toy_job import ToyConfig, ToyJob, keep_answer
 
 _MUCH = 2**30
 
@@ -57,7 +57,7 @@ class ScarredConfig(ToyConfig):
 
 
 class ScarredJob(ToyJob):
-    """As the toy job: the length of each page's file, times `factor`."""
+    """As the toy job: the length of each page's file, times `factor`, and a sidecar file for each page."""
 
     job_type: ClassVar[str] = "scarred"
     config_type: ClassVar[type[JobConfig]] = ScarredConfig
@@ -73,5 +73,6 @@ class ScarredJob(ToyJob):
                     act = POISON.get(anyio.run(context.pages.read, page).data)
                     if act:
                         act()
+            keep_answer(context, page)
 
         return cls(parsed, at_page)

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bec_orch.core.models import ArtefactLocation, Job, VolumeRef, version_of
-from bec_orch.core.ports import Success
+from bec_orch.core.artefacts import ArtefactLocation, Success
+from bec_orch.core.tasks import Job
+from bec_orch.core.volumes import VolumeRef, version_of
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.artefacts.names import attempt_key, part_name
 from bec_orch.io.aws.clients import AwsOptions

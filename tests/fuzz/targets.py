@@ -11,10 +11,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bec_orch.core.artefacts import ArtefactFile, ArtefactLocation, Success
 from bec_orch.core.messages import parse_message
-from bec_orch.core.models import ArtefactFile, ArtefactLocation, VolumeRef
 from bec_orch.core.names import check_name
-from bec_orch.core.ports import Success
+from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import BecError, ManifestError, NameUnsafeError, PageError, StorageError, TerminalError
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.artefacts.success_json import parse, success_key

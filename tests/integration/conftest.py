@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 import pytest
 
-from bec_orch.core.models import Job
 from bec_orch.core.retries import RetryPolicy
+from bec_orch.core.tasks import Job
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.embedded import EmbeddedPostgres
 from bec_orch.io.postgres.tasks import PgTasks

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bec_orch.core.models import Job
-from bec_orch.core.ports import Success
+from bec_orch.core.artefacts import Success
+from bec_orch.core.tasks import Job
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.artefacts.holdings import Holding
-from bec_orch.io.artefacts.names import attempt_key, part_name
+from bec_orch.io.artefacts.names import attempt_key, part_name, sidecar_folder
 from bec_orch.io.aws.clients import AwsOptions
 from bec_orch.io.postgres.backlog import PgBacklog
 from bec_orch.io.postgres.database import Database
@@ -34,6 +34,7 @@ from tests.aws import REGION, Aws
 from tests.fake_sqs import FakeSqs, served
 from tests.integration.test_worker_runtime import World
 from tests.owners import contents
+from tests.toy_job import answer, keep_answer
 
 PAGES = 4
 OF_VOLUME = "volume_id = (SELECT id FROM volumes WHERE i_id = %s)"
@@ -171,7 +172,7 @@ def sqs(aws_credentials: None) -> Iterator[FakeSqs]:
 
 @pytest.fixture(params=["folder and queue table", "S3 and SQS"])
 def archive(request: pytest.FixtureRequest, database: Database, tmp_path: Path) -> Iterator[Archive]:
-    archive = Archive(tmp_path, database, options={"poll_wait": 0.5})
+    archive = Archive(tmp_path, database, options={"poll_wait": 0.5}, at_page=keep_answer)
     if request.param == "S3 and SQS":
         aws: Aws = request.getfixturevalue("aws")
         bucket = aws.fresh_name("artefacts")
@@ -232,6 +233,22 @@ def fail_a_page(archive: Archive) -> None:
         return rows.set_column(place, rows.schema.field(place), pa.array([False, True, True, True]))
 
     archive.rewrite_file(failed, told=True)
+
+
+def drop_sidecar(archive: Archive) -> None:
+    archive.objects.delete([archive.there().sidecars[1].key])
+
+
+def lengthen_sidecar(archive: Archive) -> None:
+    archive.change(archive.there().sidecars[0].key, b"x" * (archive.there().sidecars[0].size + 1))
+
+
+def spoil_sidecar(archive: Archive) -> None:
+    archive.change(archive.there().sidecars[2].key, b"x" * archive.there().sidecars[2].size)
+
+
+def name_a_file_of_others(archive: Archive) -> None:
+    archive.rewrite_success(sidecars=[{"key": f"{archive.prefix()}/../0.json", "size": 1, "sha256": ""}])
 
 
 def drop_success(archive: Archive) -> None:
@@ -309,6 +326,7 @@ def leave_attempt_files(archive: Archive) -> None:
     ours = owner_of(archive.database)
     archive.objects.create(attempt_key(success.location, 0, ours), b"older")
     archive.objects.create(attempt_key(success.location, 2, ours), b"newer")
+    archive.objects.create(f"{sidecar_folder(success.location, 2, ours)}/0.json", b"of the newer one")
     archive.objects.create(f"{success.location.prefix}/parts/{part_name('key', 0, 1, ours, '0a1b2c3d')}", b"part")
     archive.set_task("attempt = 2")
 
@@ -329,6 +347,9 @@ Damage = Callable[[Archive], None]
 CHEAP: tuple[tuple[Damage, set[str]], ...] = (
     (drop_parquet, {"E_AUDIT_FILE"}),
     (cut_parquet, {"E_AUDIT_FILE"}),
+    (drop_sidecar, {"E_AUDIT_FILE"}),
+    (lengthen_sidecar, {"E_AUDIT_FILE"}),
+    (name_a_file_of_others, {"E_AUDIT_UNREADABLE"}),
     (name_another_file, {"E_AUDIT_FILE", "E_AUDIT_RECORD"}),
     (name_no_file, {"E_AUDIT_FILE", "E_AUDIT_RECORD"}),
     (drop_success, {"E_AUDIT_NO_SUCCESS"}),
@@ -349,6 +370,7 @@ CHEAP: tuple[tuple[Damage, set[str]], ...] = (
 DEEP: tuple[tuple[Damage, set[str]], ...] = (
     (spoil_parquet, {"E_AUDIT_OPENS"}),
     (flip_a_byte, {"E_AUDIT_DIGEST"}),
+    (spoil_sidecar, {"E_AUDIT_DIGEST"}),
     (drop_a_row, {"E_AUDIT_ROWS", "E_AUDIT_LEDGER"}),
     (rename_a_page, {"E_AUDIT_NAMES"}),
     (fail_a_page, {"E_AUDIT_LEDGER"}),
@@ -364,7 +386,7 @@ def test_a_whole_archive_is_clean_and_nothing_is_changed(archive: Archive) -> No
     before = list(archive.objects.walk(""))
     report = archive.mend()
     assert violations(report) == {}
-    assert (report.looked.artefacts, report.looked.files, report.looked.manifests) == (3, 3, 3)
+    assert (report.looked.artefacts, report.looked.files, report.looked.manifests) == (3, 3 + 3 * PAGES, 3)
     [states] = report.states
     assert (states.enqueued, states.done, states.unaccounted) == (3, 3, 0)
     assert list(archive.objects.walk("")) == before
@@ -385,6 +407,14 @@ def test_damage_is_found_by_its_code_and_mended_by_a_worker(archive: Archive) ->
     assert archive.codes() == {}
     assert [archive.lengths(volume) for volume in archive.volumes] == [[1, 2, 3, 4]] * len(archive.volumes)
     assert {task["state"] for task in archive.tasks()} == {"done", "canceled"}
+    for volume in archive.volumes:
+        success = archive.success(volume)
+        assert success
+        pages = archive.sources(volume.source).read_manifest(volume).pages
+        kept = {file.key.rpartition("/")[2]: archive.objects.read(file.key) for file in success.sidecars}
+        assert {name: blob and blob.data for name, blob in kept.items()} == {
+            f"{page.index}.json": answer(page) for page in pages
+        }
 
 
 def test_a_success_json_that_does_not_say_whose_it_is_is_left_to_people(archive: Archive) -> None:
@@ -424,7 +454,7 @@ class TestOlderLayout:
         self.adopt(archive)
         assert archive.watching.ends[-1].outcome == "adopted"
         report = archive.audit()
-        assert (violations(report), report.looked.files, report.looked.manifests) == ({}, 2, 2)
+        assert (violations(report), report.looked.files, report.looked.manifests) == ({}, 2 + PAGES, 2)
         assert contents(archive.objects) == before
 
     def test_its_damage_is_found_and_told_and_left_as_it_is(self, archive: Archive) -> None:
@@ -596,7 +626,7 @@ def test_a_manifest_that_changed_or_went_is_not_held_against_the_files(archive: 
     (archive.scans / "W1" / "I1" / "0005.jpg").write_bytes(b"xxxxx")
     (archive.scans / "W1" / "I2").rename(archive.scans / "elsewhere")
     report = archive.audit()
-    assert (violations(report), report.looked.files, report.looked.manifests) == ({}, 2, 0)
+    assert (violations(report), report.looked.files, report.looked.manifests) == ({}, 2 + 2 * PAGES, 0)
 
 
 def test_what_lies_elsewhere_than_an_artefact_is_passed_over(archive: Archive) -> None:

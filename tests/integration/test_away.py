@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 
 from bec_orch.core.job_worker import JobContext
-from bec_orch.core.models import AttemptOutcome, Page, VolumeRef
 from bec_orch.core.records.backlog import RedriveFilter
-from bec_orch.core.runtime_parts import TaskEnd
+from bec_orch.core.standings import TaskEnd
+from bec_orch.core.stop import StopReason
+from bec_orch.core.tasks import AttemptOutcome
+from bec_orch.core.volumes import Page, VolumeRef
 from bec_orch.errors import StorageError
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.postgres.backlog import PgBacklog
@@ -251,7 +253,7 @@ class TestVolume:
 
         def stop_once(_context: JobContext, page: Page) -> None:
             if page.index == 1:
-                worker.stop("SIGTERM")
+                worker.stop(StopReason.SHUTDOWN)
 
         world.at_page = stop_once
         world.send(volume)

@@ -10,7 +10,7 @@ import psycopg.conninfo
 import pytest
 from psycopg.types.json import Jsonb
 
-from bec_orch.core.patience import patiently
+from bec_orch.core.patience import Patience
 from bec_orch.errors import ConfigError, DatabaseError, DatabaseRefused
 from bec_orch.io.postgres import migrate as migrate_module
 from bec_orch.io.postgres.adapters import clean_json, clean_text
@@ -174,7 +174,7 @@ class TestErrors:
                             pytest.fail("it is away")
                     embedded.start()
                     begun = time.monotonic()
-                    patiently(lambda: _look(database), 10)
+                    Patience(10)(lambda: _look(database))
                     assert time.monotonic() - begun < 10
         finally:
             embedded.stop()

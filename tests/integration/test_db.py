@@ -10,22 +10,20 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from bec_orch.core.models import (
-    ArtefactFile,
+from bec_orch.core.artefacts import ArtefactFile, ModelInfo
+from bec_orch.core.queue_ports import TaskMessage
+from bec_orch.core.tasks import (
     Claim,
     ClaimRefused,
     Failure,
     Job,
-    ModelInfo,
-    PageCounts,
     Refusal,
     TaskActivity,
-    TaskMessage,
     TaskResult,
     TaskState,
-    VolumeRef,
     WorkerInfo,
 )
+from bec_orch.core.volumes import PageCounts, VolumeRef
 from bec_orch.errors import ConfigError, LeaseLost, TerminalError
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.tasks import SUPERSEDED, PgTasks

@@ -12,7 +12,8 @@ import pytest
 from psycopg import sql
 
 from bec_orch.core.job_worker import JobContext
-from bec_orch.core.models import AttemptOutcome, Page, VolumeRef
+from bec_orch.core.tasks import AttemptOutcome
+from bec_orch.core.volumes import Page, VolumeRef
 from bec_orch.errors import DatabaseError
 from bec_orch.io.postgres.backlog import PgBacklog
 from bec_orch.io.postgres.database import Database

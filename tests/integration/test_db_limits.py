@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from bec_orch.core.patience import patiently
+from bec_orch.core.patience import Patience
 from bec_orch.errors import DatabaseError, DatabaseRefused
 from bec_orch.io.postgres import connection as connection_module
 from bec_orch.io.postgres import database as database_module
@@ -109,7 +109,7 @@ class TestSlow:
                 connection.execute("SELECT 1")
 
         with Database(conninfo, idle_within=0.3) as database:
-            patiently(pause_once, 20)
+            Patience(20)(pause_once)
         assert paused
 
 

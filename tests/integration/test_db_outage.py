@@ -11,7 +11,9 @@ import psycopg
 import pytest
 
 from bec_orch.core.job_worker import JobContext
-from bec_orch.core.models import AttemptOutcome, Claim, Page, VolumeRef, WorkerInfo
+from bec_orch.core.stop import StopReason
+from bec_orch.core.tasks import AttemptOutcome, Claim, WorkerInfo
+from bec_orch.core.volumes import Page, VolumeRef
 from bec_orch.errors import DatabaseError
 from bec_orch.io.postgres.backlog import PgBacklog
 from bec_orch.io.postgres.database import Database
@@ -115,7 +117,7 @@ class TestOutage:
         while not world.watching.ends:
             time.sleep(0.01)
             assert time.monotonic() - restored < 10
-        worker.stop("SIGTERM")
+        worker.stop(StopReason.SHUTDOWN)
         thread.join(10)
         check_done_once(world, volume)
 
@@ -153,7 +155,7 @@ def test_a_stop_whose_acknowledgement_is_lost_gives_the_task_back_once(world: Wo
 
     def stop() -> None:
         network.lose_commit_after = GIVEN_BACK
-        worker.stop("SIGTERM")
+        worker.stop(StopReason.SHUTDOWN)
 
     world.at_page = Seen(1, stop)
     world.send(volume)
@@ -200,7 +202,7 @@ def test_a_worker_that_should_stop_does_not_wait_for_the_database(world: World, 
         time.sleep(0.01)
     network.refuse()
     begun = time.monotonic()
-    worker.stop("SIGTERM")
+    worker.stop(StopReason.SHUTDOWN)
     thread.join(20)
     assert time.monotonic() - begun < 10
 
@@ -228,7 +230,7 @@ def test_a_worker_that_should_stop_waits_as_long_as_its_grace(world: World, netw
 
     def away() -> None:
         outage(network, "refuse")
-        worker.stop("SIGTERM")
+        worker.stop(StopReason.SHUTDOWN)
 
     world.at_page = Seen(PAGES - 1, away)
     world.send(volume)
@@ -309,7 +311,7 @@ def test_who_is_back_first_after_a_long_outage_does_not_take_the_others_for_dead
     back.set()
     fleet.until(b"SELECT state = 'done' FROM tasks")
     for worker, thread in zip((owner, other), threads, strict=True):
-        worker.stop("SIGTERM")
+        worker.stop(StopReason.SHUTDOWN)
         thread.join(30)
     assert fleet.ask(b"SELECT charged FROM tasks") == 0
     assert fleet.ask(b"SELECT count(*) FROM task_attempts WHERE charged") == 0
@@ -328,7 +330,7 @@ def test_who_does_not_come_back_after_an_outage_is_taken_for_dead(fleet: Fleet) 
     thread = threading.Thread(target=worker.run, daemon=True)
     thread.start()
     fleet.until(b"SELECT state = 'done' FROM tasks")
-    worker.stop("SIGTERM")
+    worker.stop(StopReason.SHUTDOWN)
     thread.join(30)
     assert fleet.ask(b"SELECT charged FROM tasks") == 1
     waited = b"SELECT extract(epoch FROM a.ended_at - w.started_at) FROM task_attempts a, workers w "

@@ -9,7 +9,9 @@ from uuid import uuid4
 import pytest
 
 from bec_orch.core.flight import FlightRecorder
-from bec_orch.core.models import Claim, Job, Page, VolumeRef
+from bec_orch.core.standings import Standings
+from bec_orch.core.tasks import Claim, Job
+from bec_orch.core.volumes import Page, VolumeRef
 from bec_orch.errors import DatabaseRefused
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.deaths import PgDeaths
@@ -47,9 +49,10 @@ def die(
     late: bool = False,
 ) -> None:
     """Leave the record of a process that dies at some pages, and have it found."""
-    recorder = FlightRecorder(folder)
-    never_ended: list[AbstractContextManager[None]] = [recorder.attempt(claim)]
-    never_ended += [recorder.page_of(claim)(Page(index, f"{index}.jpg", "e", 1)) for index in indices]
+    standings = Standings()
+    recorder = FlightRecorder(folder, standings)
+    never_ended: list[AbstractContextManager[None]] = [standings.attempt(claim)]
+    never_ended += [standings.working(claim)(Page(index, f"{index}.jpg", "e", 1)) for index in indices]
     for block in never_ended:
         block.__enter__()
     recorder.close()
@@ -119,8 +122,9 @@ def test_deaths_that_nobody_is_charged_for_leave_no_page_out(
 def test_an_end_that_the_database_refused_is_recorded_later_and_charged_to_nobody(
     worker_database: Database, tmp_path: Path, claim: Callable[[], Claim], sql: Sql
 ) -> None:
-    recorder = FlightRecorder(tmp_path)
-    with pytest.raises(DatabaseRefused), recorder.attempt(claim()):
+    standings = Standings()
+    recorder = FlightRecorder(tmp_path, standings)
+    with pytest.raises(DatabaseRefused), standings.attempt(claim()):
         raise DatabaseRefused("The disk is full.", code="E_DISK_FULL")
     recorder.close()
     record_deaths(tmp_path, PgDeaths(worker_database), {})
@@ -179,13 +183,14 @@ def test_a_stalled_volume_is_told_from_one_that_ran_beside_it(
     worker_database: Database, tmp_path: Path, claim: Callable[[], Claim], sql: Sql
 ) -> None:
     now = [0.0]
-    recorder = FlightRecorder(tmp_path, clock=lambda: now[0])
+    standings = Standings(clock=lambda: now[0])
+    recorder = FlightRecorder(tmp_path, standings)
     taken = claim()
-    never_ended = [recorder.attempt(taken), recorder.page_of(taken)(Page(6, "6.jpg", "e", 1))]
+    never_ended = [standings.attempt(taken), standings.working(taken)(Page(6, "6.jpg", "e", 1))]
     for block in never_ended:
         block.__enter__()
     now[0] = 100.0
-    assert recorder.mark_stalled(99.0)
+    assert standings.mark_stalled(99.0)
     recorder.close()
     record_deaths(tmp_path, PgDeaths(worker_database), {})
     assert task_of(sql) == {

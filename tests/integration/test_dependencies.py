@@ -7,8 +7,9 @@ from uuid import uuid4
 
 import pytest
 
-from bec_orch.core.models import AttemptOutcome, Claim, TaskState, VolumeRef
 from bec_orch.core.records.backlog import RedriveFilter
+from bec_orch.core.tasks import AttemptOutcome, Claim, TaskState
+from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import ConfigError, UsageError
 from bec_orch.io.postgres.backlog import PgBacklog
 from bec_orch.io.postgres.database import Database

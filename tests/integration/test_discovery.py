@@ -6,19 +6,10 @@ from uuid import uuid4
 
 import pytest
 
-from bec_orch.core.models import (
-    Claim,
-    Failure,
-    Job,
-    PageCounts,
-    TaskActivity,
-    TaskResult,
-    TaskState,
-    VolumeRef,
-    WorkerInfo,
-)
 from bec_orch.core.records.backlog import RedriveFilter, VolumeStanding
 from bec_orch.core.records.overview import TaskFilter, WorkerCondition, WorkerTask
+from bec_orch.core.tasks import Claim, Failure, Job, TaskActivity, TaskResult, TaskState, WorkerInfo
+from bec_orch.core.volumes import PageCounts, VolumeRef
 from bec_orch.errors import ConfigError
 from bec_orch.io.postgres.backlog import PgBacklog
 from bec_orch.io.postgres.database import Database

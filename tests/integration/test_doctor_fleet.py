@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from bec_orch.core.models import Job
+from bec_orch.core.tasks import Job
 from bec_orch.io.aws.clients import AwsOptions
 from bec_orch.io.postgres.checks import PgChecks
 from bec_orch.io.postgres.database import Database

@@ -8,8 +8,10 @@ from uuid import uuid4
 
 import pytest
 
-from bec_orch.core.models import Claim, Failure, Job, PageCounts, TaskMessage, TaskResult, VolumeRef
+from bec_orch.core.queue_ports import TaskMessage
 from bec_orch.core.records.backlog import EnqueueReport
+from bec_orch.core.tasks import Claim, Failure, Job, TaskResult
+from bec_orch.core.volumes import PageCounts, VolumeRef
 from bec_orch.errors import ConfigError, ManifestError, QueueError, StorageError
 from bec_orch.io.postgres.backlog import PgBacklog
 from bec_orch.io.postgres.database import Database

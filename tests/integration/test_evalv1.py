@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bec_orch.core.models import Manifest, Page, PageOutcome, PageState, VolumeRef
+from bec_orch.core.volumes import Manifest, Page, PageOutcome, PageState, VolumeRef
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.sources.sources import Sources, source_name
 from bec_orch.io.stores.storage import Stores

@@ -6,7 +6,8 @@ from uuid import uuid4
 
 import pytest
 
-from bec_orch.core.models import Claim, TaskState, VolumeRef
+from bec_orch.core.tasks import Claim, TaskState
+from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import BecError, ConfigError, UsageError
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.jobs import PgJobs

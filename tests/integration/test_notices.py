@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from bec_orch.core.job_worker import JobContext
-from bec_orch.core.models import AttemptOutcome, Page
+from bec_orch.core.stop import StopReason
+from bec_orch.core.tasks import AttemptOutcome
+from bec_orch.core.volumes import Page
 from bec_orch.io.aws.imds import InstanceMetadata, NoticeWatcher
 from bec_orch.io.postgres.database import Database
 from tests.fake_imds import fake_imds
@@ -28,7 +30,7 @@ def test_a_spot_notice_gives_the_task_back_with_its_finished_pages(world: World)
     worker = world.worker()
     noticed = threading.Event()
 
-    def stop(reason: str) -> None:
+    def stop(reason: StopReason) -> None:
         worker.stop(reason)
         noticed.set()
 

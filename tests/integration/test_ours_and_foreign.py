@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from psycopg import sql
 
-from bec_orch.core.models import AttemptOutcome, VolumeRef
+from bec_orch.core.tasks import AttemptOutcome
+from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import ConfigError, UsageError
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.postgres.backlog import PgBacklog

@@ -9,7 +9,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from bec_orch.core.models import AttemptOutcome, Claim
+from bec_orch.core.tasks import AttemptOutcome, Claim
 from bec_orch.io.postgres.backlog import PgBacklog
 from bec_orch.io.postgres.database import Database
 from bec_orch.orch.backlog.enqueue import Enqueuer

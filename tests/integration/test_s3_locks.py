@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bec_orch.core.models import AttemptOutcome
+from bec_orch.core.tasks import AttemptOutcome
 from bec_orch.errors import StorageError, TerminalError
 from bec_orch.io.artefacts import removal
 from bec_orch.io.artefacts.artefacts import StoredArtefacts

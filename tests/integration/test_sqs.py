@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from bec_orch.core.models import TaskMessage
-from bec_orch.core.queue_ports import QueueDifference, QueueSetup
+from bec_orch.core.queue_ports import QueueDifference, QueueSetup, TaskMessage
 from bec_orch.errors import ConfigError, NameUnsafeError, PartlySent, QueueError, ReceiptExpired
 from bec_orch.io.aws.clients import AwsOptions, Patience, aws_client
 from bec_orch.io.sqs.deliveries import Deliveries

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from botocore.awsrequest import AWSResponse
 
-from bec_orch.core.models import Job, VolumeRef
+from bec_orch.core.tasks import Job
+from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import QueueError
 from bec_orch.io.aws.clients import AwsOptions
 from bec_orch.io.postgres.backlog import PgBacklog

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bec_orch.core.models import AttemptOutcome, Page
 from bec_orch.core.records.backlog import RedriveFilter
+from bec_orch.core.stop import StopReason
+from bec_orch.core.tasks import AttemptOutcome
+from bec_orch.core.volumes import Page
 from bec_orch.io.aws.clients import AwsOptions
 from bec_orch.io.postgres.backlog import PgBacklog
 from bec_orch.io.postgres.database import Database
@@ -181,7 +183,7 @@ def test_a_queue_that_goes_away_under_a_worker_is_waited_for(
     sqs.queues[TASKS] = queue
     while not world.watching.ends:
         time.sleep(0.01)
-    worker.stop("SIGTERM")
+    worker.stop(StopReason.SHUTDOWN)
     thread.join(10)
     assert world.watching.outcomes == [AttemptOutcome.DONE]
 

@@ -18,6 +18,7 @@ from bec_orch.cli.worker import supervision
 from bec_orch.cli.worker.supervision import Supervisor
 from bec_orch.config import Settings
 from bec_orch.core.flight import FlightRecorder
+from bec_orch.core.standings import Standings
 from bec_orch.core.worker_runtime import WorkerReport
 from bec_orch.errors import DatabaseRefused
 from bec_orch.io.postgres.database import Database
@@ -53,9 +54,10 @@ def be_refused(settings: Settings) -> tuple[WorkerReport, int]:
     """End as a worker does whose database takes nothing any more, and count the tries."""
     with (settings.home / "tries").open("a") as tries:
         tries.write("x")
-    recorder = FlightRecorder(work_dir(settings))
+    standings = Standings()
+    recorder = FlightRecorder(work_dir(settings), standings)
     try:
-        with recorder.attempt(CLAIM):
+        with standings.attempt(CLAIM):
             raise DatabaseRefused("The password is another one now.", code="E_DB_AUTH")
     finally:
         recorder.close()
@@ -144,8 +146,9 @@ def stop_when_there(file: Path) -> None:
 def hear_nothing(settings: Settings) -> tuple[WorkerReport, int]:
     """Work on whatever comes, as a call into a library does that hangs."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    recorder = FlightRecorder(work_dir(settings))
-    with recorder.attempt(CLAIM):
+    standings = Standings()
+    FlightRecorder(work_dir(settings), standings)
+    with standings.attempt(CLAIM):
         (settings.home / "busy").touch()
         time.sleep(60)
     return WorkerReport(), NEVER_TOLD

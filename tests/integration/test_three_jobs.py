@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 from bec_orch.core.job_worker import JobContext
-from bec_orch.core.models import AttemptOutcome, Page, TaskState, VolumeRef
 from bec_orch.core.records.backlog import RedriveFilter
-from bec_orch.core.runtime_parts import TaskEnd
+from bec_orch.core.standings import TaskEnd
+from bec_orch.core.stop import StopReason
+from bec_orch.core.tasks import AttemptOutcome, TaskState
+from bec_orch.core.volumes import Page, VolumeRef
 from bec_orch.errors import StorageError, TaskFault, TerminalError
 from bec_orch.io.postgres.backlog import PgBacklog
 from bec_orch.io.postgres.database import Database
@@ -104,7 +106,7 @@ def working(world: World) -> Iterator[None]:
         yield
     finally:
         for worker in workers:
-            worker.stop("the test is over")
+            worker.stop(StopReason.SHUTDOWN)
         for thread in threads:
             thread.join()
 

@@ -10,8 +10,8 @@ import psycopg
 import pytest
 from psycopg import sql as sqls
 
-from bec_orch.core.models import Job
 from bec_orch.core.records.checks import WORKER, require_worker_rights
+from bec_orch.core.tasks import Job
 from bec_orch.errors import DatabaseRefused
 from bec_orch.io.postgres.checks import PgChecks
 from bec_orch.io.postgres.database import Database

@@ -12,25 +12,19 @@ from uuid import uuid4
 
 import pytest
 
+from bec_orch.core.artefacts import ArtefactLocation, Success
 from bec_orch.core.failures import failure_of
 from bec_orch.core.flight import Flight, FlightRecorder
 from bec_orch.core.job_worker import JobContext, JobWorker
 from bec_orch.core.metrics import Metrics
-from bec_orch.core.models import (
-    ArtefactLocation,
-    AttemptOutcome,
-    Claim,
-    Job,
-    Manifest,
-    Page,
-    TaskMessage,
-    TaskResult,
-    VolumeRef,
-    WorkerInfo,
-)
-from bec_orch.core.ports import Success
+from bec_orch.core.observing import Observed
+from bec_orch.core.queue_ports import TaskMessage
 from bec_orch.core.retries import RetryPolicy
-from bec_orch.core.runtime_parts import Activities, TaskEnd, WorkerObserver, WorkerOptions, WorkerParts
+from bec_orch.core.standings import Standings, TaskEnd
+from bec_orch.core.stop import StopReason
+from bec_orch.core.tasks import AttemptOutcome, Claim, Job, TaskResult, WorkerInfo
+from bec_orch.core.volumes import Manifest, Page, VolumeRef
+from bec_orch.core.worker_options import Outside, WorkerOptions
 from bec_orch.core.worker_runtime import BECWorker, WorkerReport
 from bec_orch.errors import DatabaseRefused, LeaseLost, StorageError, TaskFault, VolumeStalled
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
@@ -140,20 +134,12 @@ class World:
                 **changes,
             }
         )
-        parts = WorkerParts(
-            job=taken,
-            worker_id=name,
-            store=self.store,
-            queues=self.queues,
-            sources=self.sources,
-            artefacts=self.artefacts,
-            job_workers=self.job_workers,
-            observer=self.watching,
-            options=options,
-            activities=Activities(),
-            flights=FlightRecorder(self.work),
-        )
-        return BECWorker(parts, WorkerInfo(name, taken.id, "host", 1, "0"))
+        standings = Standings()
+        FlightRecorder(self.work, standings)
+        standings.subscribe(Observed(self.watching))
+        outside = Outside(self.store, self.queues, self.sources, self.artefacts)
+        info = WorkerInfo(name, taken.id, "host", 1, "0")
+        return BECWorker(taken, info, outside, self.job_workers, standings, options)
 
     def run(self, **changes: Any) -> WorkerReport:
         return self.worker(**changes).run(until_empty=True)
@@ -345,13 +331,13 @@ def test_a_stop_keeps_finished_pages_gives_the_task_back_and_the_next_attempt_go
     def stop_at_page_2(context: JobContext, page: Page) -> None:
         seen.append(page.index)
         if page.index == 1 and len(seen) == 2:
-            worker.stop("SIGTERM")
+            worker.stop(StopReason.SHUTDOWN)
 
     world.at_page = stop_at_page_2
     world.send(volume)
     report = worker.run()
     assert report.outcomes == {AttemptOutcome.INTERRUPTED: 1}
-    assert report.stop_reason == "SIGTERM"
+    assert report.stop_reason == "shutdown"
     assert world.tasks("state, charged") == [{"state": "queued", "charged": 0}]
     assert world.queues("toy").stats().visible == 1
     assert world.run().outcomes == {AttemptOutcome.DONE: 1}
@@ -582,8 +568,8 @@ def test_two_slots_and_two_workers_share_the_volumes_and_do_each_once(world: Wor
 
 
 def test_a_bug_outside_of_tasks_ends_the_worker_loudly(world: World) -> None:
+    world.watching = cast("Watching", None)
     worker = world.worker()
-    worker._parts = replace(worker._parts, observer=cast("WorkerObserver", None))
     world.send(world.volume())
     with pytest.raises(AttributeError):
         worker.run(until_empty=True)

@@ -17,16 +17,18 @@ import pyarrow.parquet as pq
 import pytest
 from psycopg.rows import dict_row
 
+from bec_orch.core.artefacts import ArtefactLocation, Success
 from bec_orch.core.flight import FlightRecorder
-from bec_orch.core.housekeeping import Maintenance
+from bec_orch.core.housekeeping import maintenance
 from bec_orch.core.job_worker import JobContext, JobWorker
 from bec_orch.core.lease import Lease
-from bec_orch.core.models import ArtefactLocation, Claim, Job, Manifest, Page, VolumeRef, version_of
-from bec_orch.core.ports import Success
 from bec_orch.core.retries import RetryPolicy
-from bec_orch.core.runtime_parts import Activities, TaskEnd, WorkerOptions, WorkerParts
-from bec_orch.core.stop import WorkerStop
-from bec_orch.core.task_run import TaskRunner
+from bec_orch.core.standings import Standings
+from bec_orch.core.stop import StopReason, WorkerStop
+from bec_orch.core.task_run import task_runner
+from bec_orch.core.tasks import Job
+from bec_orch.core.volumes import Page, VolumeRef, version_of
+from bec_orch.core.worker_options import Outside, WorkerOptions
 from bec_orch.errors import DatabaseError, QueueError, StorageError
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.artefacts.names import attempt_key, part_name
@@ -47,7 +49,7 @@ from bec_orch.orch.job_admin import JobAdmin
 from tests.model.actors import PAGE, Actor, Gated, GatedStore, current, pass_gate
 from tests.model.clock import ModelClock
 from tests.owners import THEIRS, owner
-from tests.toy_job import ToyConfig, ToyJob
+from tests.toy_job import ToyConfig, ToyJob, keep_answer
 
 # In seconds of the model's clock; a lease's own thread, which counts real ones, so never comes to renew.
 LEASE = 4000.0
@@ -83,16 +85,6 @@ def _store_away() -> StorageError:
     return StorageError("The store is away.")
 
 
-class Unwatched:
-    """An observer that looks away."""
-
-    def task_started(self, _claim: Claim, _manifest: Manifest) -> None: ...
-
-    def pages_done(self, _claim: Claim, _done: int, _total: int) -> None: ...
-
-    def task_ended(self, _end: TaskEnd) -> None: ...
-
-
 @dataclass
 class Versions:
     """What each version of each volume, and each config, must come out as."""
@@ -112,14 +104,15 @@ class Archive:
 
     def __init__(self, home: Path, conninfo: str, plugins: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self._home = home
-        self._flights = FlightRecorder(home.parent)
+        self._standings = Standings()
+        self._flights = FlightRecorder(home.parent, self._standings)
         self.connection = psycopg.connect(conninfo, autocommit=True, row_factory=dict_row)
         self.clock = ModelClock(self.connection)
         self.database = Database(conninfo, connections=12)
         self.admin = JobAdmin(PgJobs(self.database))
         monkeypatch.syspath_prepend(str(plugins))
         monkeypatch.setattr("bec_orch.core.task_run.Lease", self._lease)
-        monkeypatch.setattr("bec_orch.core.task_run.time", SimpleNamespace(monotonic=self.clock))
+        monkeypatch.setattr("bec_orch.core.claiming.time", SimpleNamespace(monotonic=self.clock))
         # Who finds a row held by a fence that stands still waits in vain.
         monkeypatch.setattr("bec_orch.io.postgres.tasks._CLAIM_LOCK_WAIT", "5ms")
 
@@ -256,17 +249,20 @@ class Archive:
         if not received:
             return None
         stop = WorkerStop(0.0)
-        runner = TaskRunner(self._parts(name, job), self._gated.queues(job), stop)
-        return Actor(name, job, lambda: runner.handle(received[0]), stop=lambda: stop.request("SIGTERM"))
+        queue, standings = self._gated.queues(job), self._standings
+        runner = task_runner(
+            self.store.job(job), name, queue, self._outside(), _job_worker, standings, stop, self._options()
+        )
+        return Actor(name, job, lambda: runner.handle(received[0]), stop=lambda: stop.request(StopReason.SHUTDOWN))
 
     def maintain(self, job: str) -> Actor:
         """Let a worker make its round of maintenance."""
-        maintenance = Maintenance(self._parts("housekeeper", job))
+        rounds = maintenance(self.store.job(job), self._outside(), self._options())
 
         def work() -> None:
-            maintenance.dispatch()
-            maintenance.verify()
-            maintenance.record_published()
+            rounds.dispatch()
+            rounds.verify()
+            rounds.record_published()
 
         return Actor("housekeeper", job, work)
 
@@ -280,22 +276,13 @@ class Archive:
         """Let an operator redrive every failed task."""
         return Actor("operator", job, lambda: Redriver(PgBacklog(self.database), self._gated.queues).redrive(job))
 
-    def _parts(self, worker: str, job: str) -> WorkerParts:
-        options = WorkerOptions(
+    def _outside(self) -> Outside:
+        gated = self._gated
+        return Outside(gated.store, gated.queues, gated.sources, gated.artefacts)
+
+    def _options(self) -> WorkerOptions:
+        return WorkerOptions(
             self._home / "work", self.source, lease=LEASE, redispatch_after=REDISPATCH, outage_patience=1.0
-        )
-        return WorkerParts(
-            job=self.store.job(job),
-            worker_id=worker,
-            store=self._gated.store,
-            queues=self._gated.queues,
-            sources=self._gated.sources,
-            artefacts=self._gated.artefacts,
-            job_workers=_job_worker,
-            observer=Unwatched(),
-            options=options,
-            activities=Activities(),
-            flights=self._flights,
         )
 
     def _gated_parts(self) -> SimpleNamespace:
@@ -357,8 +344,9 @@ def _tell(lease: Lease | None) -> None:
 
 @contextmanager
 def _job_worker(job: Job) -> Iterator[JobWorker]:
-    def at_page(_context: JobContext, _page: Page) -> None:
+    def at_page(context: JobContext, page: Page) -> None:
         pass_gate(PAGE, lambda: None, _store_away)
+        keep_answer(context, page)
 
     yield ToyJob(ToyConfig.parse(job.config), at_page)
 

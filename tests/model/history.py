@@ -5,8 +5,9 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from bec_orch.core.models import Claim, ClaimRefused, Refusal, TaskState, version_of
-from bec_orch.core.ports import Success
+from bec_orch.core.artefacts import Success
+from bec_orch.core.tasks import Claim, ClaimRefused, Refusal, TaskState
+from bec_orch.core.volumes import version_of
 from bec_orch.io.stores.checksums import sha256_of
 from tests.model.actors import Actor, Fate
 from tests.model.archive import BACKOFF, LEASE, MAX_ATTEMPTS, Archive
@@ -177,6 +178,7 @@ class History:
             return False
         assert sha256_of(path) == named.sha256, f"{named.key} was changed"
         assert self._archive.artefacts.verify(success, len(self._archive.versions.rows(success)))
+        assert len(success.sidecars) == named.rows, f"{named.key} lacks sidecar files"
         rows = self._archive.artefacts.read_rows(success, ["length"])
         assert rows["length"].to_pylist() == self._archive.versions.rows(success), f"wrong rows in {named.key}"
         return True

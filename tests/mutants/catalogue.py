@@ -17,6 +17,8 @@ SUPERVISION = "tests/integration/test_supervision.py"
 AWAY = "tests/integration/test_away.py"
 FOREIGN = "tests/integration/test_ours_and_foreign.py"
 MARKS = "tests/unit/core/test_ownership.py"
+STORES = "tests/conformance/test_stores.py"
+AUDIT = "tests/integration/test_audit.py"
 ALONE = "tests/integration/test_alone_on_its_data.py"
 
 FRESH = "tests/unit/test_fresh_machine.py"
@@ -56,7 +58,7 @@ MUTANTS = (
         "a message is deleted only on a final state, not because another worker seems to be at it",
         (
             Edit(
-                "core/task_run.py",
+                "core/acknowledging.py",
                 "if refused.refusal is Refusal.FINAL:",
                 "if refused.refusal in {Refusal.FINAL, Refusal.BUSY}:",
             ),
@@ -174,9 +176,9 @@ MUTANTS = (
         "work that is published is adopted, not done again",
         (
             Edit(
-                "core/attempt.py",
-                "if found is not None and self._is_good(found, manifest, key):",
-                "if found is not None and False:",
+                "core/publishing.py",
+                "if found is None or not self._is_good(found, pinned):",
+                "if found is None or pinned:",
             ),
         ),
         (f"{RUNTIME}::test_a_valid_artefact_is_adopted_when_the_database_forgot_it", MODEL),
@@ -249,7 +251,7 @@ MUTANTS = (
     Mutant(
         "lost-lease-goes-on",
         "who lost the lease stops at the next page",
-        (Edit("core/stop.py", "        if self._lease.lost:\n            return LEASE_LOST\n", ""),),
+        (Edit("core/stop.py", "        if self._lease.lost:\n            return StopReason.LEASE_LOST\n", ""),),
         (LEASE,),
     ),
     Mutant(
@@ -294,7 +296,7 @@ MUTANTS = (
         "pages-not-counted",
         "an artefact has one row per page of its manifest",
         (
-            Edit("core/attempt.py", "if pages.total != len(manifest.pages):", "if False:"),
+            Edit("core/computing.py", "if pages.total != len(manifest.pages):", "if False:"),
             Edit(
                 "io/artefacts/parts.py", 'if rows.column("page").to_pylist() != list(range(start, end)):', "if False:"
             ),
@@ -330,9 +332,9 @@ MUTANTS = (
         "what ran on a manifest that was replaced meanwhile is not published as today's",
         (
             Edit(
-                "core/attempt.py",
-                "self._stamp(source.manifest_etag(self._claim.volume) or manifest.etag, len(manifest.pages))",
-                "self._stamp(manifest.etag, len(manifest.pages))",
+                "core/computing.py",
+                "resolved.source.manifest_etag(resolved.claim.volume) or manifest.etag",
+                "manifest.etag",
             ),
         ),
         (f"{RUNTIME}::test_a_manifest_that_changes_during_the_run_makes_a_new_task_and_no_old_artefact",),
@@ -392,9 +394,8 @@ MUTANTS = (
         (
             Edit(
                 "core/housekeeping.py",
-                "            self._parts.queues(self._parts.job.name).send(messages)\n"
-                "            self._parts.store.mark_dispatched(messages)\n",
-                "            self._parts.store.mark_dispatched(messages)\n",
+                "            self._queue.send(messages)\n            self._store.mark_dispatched(messages)\n",
+                "            self._store.mark_dispatched(messages)\n",
             ),
         ),
         (MODEL,),
@@ -432,9 +433,9 @@ MUTANTS = (
         "an attempt whose end the database refused stays on the flight record",
         (
             Edit(
-                "core/flight.py",
-                "            self._set(replace(flight, unrecorded=True))\n",
-                "            self._remove(claim.task_id)\n",
+                "core/standings.py",
+                "            self._set(claim.token, Standing(claim, self._clock(), unrecorded=True))\n",
+                "            self._set(claim.token, None)\n",
             ),
         ),
         ("tests/unit/core/test_flight.py", "tests/integration/test_deaths.py"),
@@ -445,7 +446,7 @@ MUTANTS = (
         (
             Edit(
                 "core/patience.py",
-                "not isinstance(error, DatabaseRefused) and not in_vain()",
+                "not isinstance(error, DatabaseRefused) and not self.in_vain()",
                 "not isinstance(error, DatabaseRefused)",
             ),
         ),
@@ -784,7 +785,7 @@ MUTANTS = (
     Mutant(
         "missing-at-the-first-look",
         "a volume that is missing is looked for by a second attempt before it fails for good",
-        (Edit("core/attempt.py", "if self._claim.last_failure == error.code:", "if error.code:"),),
+        (Edit("core/resolving.py", "if claim.last_failure == error.code:", "if error.code:"),),
         (f"{AWAY}::TestVolume",),
     ),
     Mutant(
@@ -798,9 +799,9 @@ MUTANTS = (
         "pages are missing only in a volume that is still there",
         (
             Edit(
-                "core/attempt.py",
-                "        etag = source.manifest_etag(self._claim.volume)\n",
-                "        etag = source.manifest_etag(self._claim.volume) or manifest.etag\n",
+                "core/computing.py",
+                "        etag = source.manifest_etag(claim.volume)\n",
+                "        etag = source.manifest_etag(claim.volume) or resolved.manifest.etag\n",
             ),
         ),
         (f"{AWAY}::TestVolume",),
@@ -869,7 +870,7 @@ MUTANTS = (
         (
             Edit(
                 "core/housekeeping.py",
-                "        self._parts.artefacts.check_there()\n        # As for tasks",
+                "        self._artefacts.check_there()\n        # As for tasks",
                 "        # As for tasks",
             ),
         ),
@@ -964,9 +965,9 @@ MUTANTS = (
         "an artefact of others is adopted only when that is asked for",
         (
             Edit(
-                "core/attempt.py",
-                "return self._claim.adopt_foreign and self._is_as_wanted(found, manifest, key)",
-                "return self._is_as_wanted(found, manifest, key)",
+                "core/publishing.py",
+                "return pinned.claim.adopt_foreign and self._is_as_wanted(found, pinned)",
+                "return pinned.claim.task_id > 0 and self._is_as_wanted(found, pinned)",
             ),
         ),
         (f"{FOREIGN}::TestTwoDatabases",),
@@ -976,10 +977,10 @@ MUTANTS = (
         "an artefact of others is not replaced by a redo",
         (
             Edit(
-                "core/attempt.py",
-                "        if not self._is_taken_over(found, manifest, key):\n"
-                "            raise foreign_artefact(found, self._claim)\n        return True",
-                "        return self._is_taken_over(found, manifest, key)",
+                "core/publishing.py",
+                "        if not self._is_taken_over(found, pinned):\n"
+                "            raise foreign_artefact(found, pinned.claim)\n        return True",
+                "        return self._is_taken_over(found, pinned)",
             ),
         ),
         (f"{FOREIGN}::TestEarlierSystem", MODEL),
@@ -989,9 +990,9 @@ MUTANTS = (
         "a foreign success.json is replaced only while it is the one that was shown",
         (
             Edit(
-                "core/attempt.py",
-                "if found.etag == self._claim.replace_foreign:",
-                "if self._claim.replace_foreign:",
+                "core/publishing.py",
+                "if found.etag == pinned.claim.replace_foreign:",
+                "if pinned.claim.replace_foreign:",
             ),
         ),
         (f"{FOREIGN}::TestTwoDatabases::test_one_that_changed_since_it_was_shown_stays",),
@@ -1001,8 +1002,8 @@ MUTANTS = (
         "who finds another's success.json at the commit does not call it his",
         (
             Edit(
-                "core/attempt.py",
-                "if not self._parts.artefacts.owns(held) and not self._is_taken_over(held, manifest, key):",
+                "core/publishing.py",
+                "if not self._artefacts.owns(held) and not self._is_taken_over(held, pinned):",
                 "if False:",
             ),
         ),
@@ -1140,5 +1141,137 @@ MUTANTS = (
         "the server at a socket has to be run by the owner of the data",
         (Edit("io/postgres/access.py", ", **self._peer()}", "}"),),
         ("tests/integration/test_embedded_rights.py::TestLogin",),
+    ),
+    Mutant(
+        "sidecars-swept",
+        "sidecar files that success.json names are no litter",
+        (
+            Edit(
+                "io/artefacts/holdings.py",
+                "named = {file.key for file in (*success.files, *success.sidecars)}",
+                "named = {file.key for file in success.files}",
+            ),
+        ),
+        (STORES,),
+    ),
+    Mutant(
+        "sidecars-unverified",
+        "an artefact is whole only with its sidecar files",
+        (Edit("io/artefacts/artefacts.py", "return whole and self._has_sidecars(success)", "return whole"),),
+        (STORES,),
+    ),
+    Mutant(
+        "sidecars-not-listed",
+        "an audit looks for each sidecar file, and at its size",
+        (
+            Edit(
+                "orch/audit/places.py",
+                "for file in (*success.files, *success.sidecars):",
+                "for file in success.files:",
+            ),
+        ),
+        (f"{AUDIT}::test_damage_is_found_by_its_code_and_mended_by_a_worker",),
+    ),
+    Mutant(
+        "sidecars-not-hashed",
+        "a deep audit holds each sidecar file to its digest",
+        (
+            Edit(
+                "orch/audit/places.py",
+                "if self._artefacts.digest(sidecar) != (sidecar.size, sidecar.sha256):",
+                "if not sidecar.key:",
+            ),
+        ),
+        (f"{AUDIT}::test_damage_is_found_by_its_code_and_mended_by_a_worker",),
+    ),
+    Mutant(
+        "sidecars-anywhere",
+        "a success.json names only sidecar files of its own artefact",
+        (
+            Edit(
+                "io/artefacts/success_json.py",
+                'if not is_sidecar_folder(folder, location) or name in {"", ".", ".."}:',
+                "if not key:",
+            ),
+        ),
+        (STORES,),
+    ),
+    Mutant(
+        "sidecars-of-any-name",
+        "a sidecar file has a safe name",
+        (Edit("io/artefacts/sidecars.py", 'check_name("sidecar file", name)', "name"),),
+        (STORES,),
+    ),
+    Mutant(
+        "sidecars-named-as-staged",
+        "no sidecar file has a name that a folder does not list",
+        (Edit("io/artefacts/sidecars.py", "if _STAGED.search(check", "if not (check"),),
+        (STORES,),
+    ),
+    Mutant(
+        "two-sidecars-of-one-name",
+        "a name stands for one sidecar file",
+        (Edit("io/artefacts/sidecars.py", "        if known == sidecar:\n", "        if known:\n"),),
+        (STORES,),
+    ),
+    Mutant(
+        "sidecars-without-limit",
+        "there are not more sidecar files than success.json can name",
+        (Edit("io/artefacts/sidecars.py", "full = len(self._kept) >= MOST_FILES", "full = False"),),
+        (STORES,),
+    ),
+    Mutant(
+        "sidecar-of-others-taken-for-ours",
+        "what lies under the key of a sidecar file is ours only with its content",
+        (
+            Edit(
+                "io/artefacts/sidecars.py",
+                "if there is None or there.data != data:",
+                "if there is None:",
+            ),
+        ),
+        (STORES,),
+    ),
+    Mutant(
+        "rows-stand-without-sidecars",
+        "a row is taken over only with its sidecar files",
+        (Edit("io/artefacts/parts.py", "        if lost:\n", "        if lost and False:\n"),),
+        (STORES,),
+    ),
+    Mutant(
+        "sidecars-of-others-taken-over",
+        "a part file names no sidecar files but those of our attempts",
+        (
+            Edit(
+                "io/artefacts/sidecars.py",
+                "if attempt_of(file.key, self._location, self._owner) is None:",
+                "if not file.key:",
+            ),
+        ),
+        (STORES,),
+    ),
+    Mutant(
+        "rows-kept-before-sidecars",
+        "a row is kept only after the sidecar files of its page are in the store",
+        (
+            Edit(
+                "io/artefacts/parts.py",
+                "        self._sidecars.settle()\n        named",
+                "        named",
+            ),
+        ),
+        ("tests/unit/test_artefacts.py::test_a_row_is_kept_after_the_sidecar_files_of_its_page",),
+    ),
+    Mutant(
+        "one-record-for-two-attempts",
+        "an attempt that ends takes only itself from the record, not a newer one at its task",
+        (
+            Edit(
+                "core/standings.py",
+                "before = self._by_token.pop(token, None)",
+                "before = self._by_token.popitem()[1] if self._by_token else None",
+            ),
+        ),
+        ("tests/unit/core/test_flight.py",),
     ),
 )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bec_orch.core.job_worker import JobContext, PageBytes, WorkerResources
-from bec_orch.core.models import Manifest, Page, PageCounts, PageOutcome, PageState, VolumeRef
+from bec_orch.core.volumes import Manifest, Page, PageCounts, PageOutcome, PageState, VolumeRef
 from bec_orch.errors import Interrupted, PageError
 from bec_orch.jobs.pipeline.page_input import PageInput, VolumeInputs
 

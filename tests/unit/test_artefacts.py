@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import threading
 import time
 from pathlib import Path
 
@@ -10,14 +11,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bec_orch.core.models import ArtefactLocation, Manifest, ModelInfo, Page, PageOutcome, PageState, VolumeRef
-from bec_orch.core.ports import AttemptKey
+from bec_orch.core.artefacts import ArtefactLocation, AttemptKey, ModelInfo
+from bec_orch.core.volumes import Manifest, Page, PageOutcome, PageState, VolumeRef
 from bec_orch.errors import DiskFullError, StorageError, TerminalError
 from bec_orch.io.artefacts import local_files
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.artefacts.attempt_files import METADATA_KEY, StoredAttempt
 from bec_orch.io.artefacts.parts import RANGE, PartFiles, key_digest
 from bec_orch.io.artefacts.row_store import PartRows
+from bec_orch.io.artefacts.sidecars import SidecarFiles
 from bec_orch.io.stores.folders import FolderObjects
 from bec_orch.io.stores.objects import Objects, Retries
 from tests.owners import owner
@@ -216,11 +218,36 @@ def test_a_kill_at_any_step_leaves_a_state_that_a_retry_ends(
     files.close()
 
 
+def test_a_row_is_kept_after_the_sidecar_files_of_its_page(
+    objects: FolderObjects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_fail = threading.Event()
+    create = objects.create
+
+    def create_no_sidecar(key: str, data: bytes | Path) -> bool:
+        if key.endswith(".json"):
+            may_fail.wait()
+            raise StorageError("The store is away.")
+        return create(key, data)
+
+    monkeypatch.setattr(objects, "create", create_no_sidecar)
+    manifest = manifest_of(3)
+    files = open_attempt(objects, tmp_path, manifest)
+    files.sidecars.put("1.json", b"answer", manifest.pages[1])
+    files.rows.add(ok(1))
+    may_fail.set()
+    with pytest.raises(StorageError, match="is away"):
+        files.rows.flush()
+    files.close()
+    assert not objects.list("toy/W1/I1/abcdef/parts")
+
+
 def test_rows_that_wait_long_are_kept_before_their_range_is_full(objects: FolderObjects, tmp_path: Path) -> None:
     manifest = manifest_of(200)
     location = ArtefactLocation("toy", manifest.volume, manifest.version)
     tmp_path.joinpath("parts").mkdir()
-    parts = PartFiles(objects, tmp_path / "parts", owner(), location, manifest, 1, KEY, SCHEMA)
+    sidecars = SidecarFiles(objects, owner(), location, 1)
+    parts = PartFiles(objects, tmp_path / "parts", owner(), location, manifest, 1, KEY, SCHEMA, sidecars)
     now = [0.0]
     rows = PartRows(manifest, parts, {}, clock=lambda: now[0])
     rows.add(ok(0))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bec_orch.core.models import Manifest, Page, PageOutcome, PageState, VolumeRef
+from bec_orch.core.volumes import Manifest, Page, PageOutcome, PageState, VolumeRef
 from bec_orch.errors import TerminalError
 from bec_orch.io.artefacts.columns import column
 from bec_orch.io.artefacts.local_files import read_parquet, write_parquet

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bec_orch.cli.console import as_text, counted, print_error, print_json, print_record, print_rows, program, say
-from bec_orch.core.models import PageCounts
+from bec_orch.core.volumes import PageCounts
 from bec_orch.errors import BecError, ConfigError, DatabaseRefused, Interrupted, StorageError, UsageError
 
 

@@ -8,8 +8,9 @@ from rich.console import Console
 
 from bec_orch.cli import progress as module
 from bec_orch.cli.progress import BarProgress, LineProgress, PageTally, SilentProgress, ending, progress
-from bec_orch.core.models import AttemptOutcome, Claim, Failure, Job, Manifest, PageCounts, TaskResult, VolumeRef
-from bec_orch.core.runtime_parts import TaskEnd
+from bec_orch.core.standings import TaskEnd
+from bec_orch.core.tasks import AttemptOutcome, Claim, Failure, Job, TaskResult
+from bec_orch.core.volumes import Manifest, PageCounts, VolumeRef
 
 JOB = Job(1, "toy", "toy", {}, "")
 

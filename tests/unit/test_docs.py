@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bec_orch.config import Settings, variable
-from bec_orch.core.models import TaskState
+from bec_orch.core.tasks import TaskState
 from tests import house
 from tests.commands import COMMANDS, Command
 

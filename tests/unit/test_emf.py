@@ -8,8 +8,9 @@ from uuid import uuid4
 
 import pytest
 
-from bec_orch.core.models import AttemptOutcome, Claim, Failure, Job, Manifest, PageCounts, TaskResult, VolumeRef
-from bec_orch.core.runtime_parts import TaskEnd
+from bec_orch.core.standings import TaskEnd
+from bec_orch.core.tasks import AttemptOutcome, Claim, Failure, Job, TaskResult
+from bec_orch.core.volumes import Manifest, PageCounts, VolumeRef
 from bec_orch.io.aws.emf import EmfObserver, emf_fields
 from bec_orch.logging_setup import JsonFormatter, Redactor
 

@@ -6,13 +6,14 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from bec_orch.core.models import PageState
+from bec_orch.core.job_worker import PageBytes
 from bec_orch.core.registry import job_worker_class
+from bec_orch.core.volumes import Page, PageState
 from bec_orch.errors import ConfigError
 from bec_orch.io.artefacts.columns import column
 from bec_orch.jobs.ldv1.page_lines import PageLines
 from bec_orch.jobs.ldv1.worker import SCHEMA, Ldv1Worker, row_of
-from bec_orch.plugin import Page, PageBytes, PageInput
+from bec_orch.jobs.pipeline.page_input import PageInput
 from tests.unit import image_bytes as made
 from tests.unit.fakes import MemoryRows, context, resources
 from tests.unit.ldv1.drawn import model_folder, page

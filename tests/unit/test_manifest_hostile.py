@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bec_orch.core.models import Page, VolumeRef, version_of
 from bec_orch.core.names import check_name
+from bec_orch.core.volumes import Page, VolumeRef, version_of
 from bec_orch.errors import ManifestError, NameUnsafeError
 from bec_orch.io.sources.bdrc import BdrcSource, volume_prefix
 from bec_orch.io.sources.bdrc_manifest import MAX_BYTES, parse_dimensions

@@ -8,8 +8,8 @@ import pytest
 
 from bec_orch.cli.console import note, print_json, say
 from bec_orch.cli.queue.enqueue import _of_file
-from bec_orch.core.models import VolumeRef
 from bec_orch.core.names import check_name, is_utf8, printable
+from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import ConfigError, ManifestError, NameUnsafeError, UsageError
 from bec_orch.io.postgres.adapters import clean_text
 from bec_orch.io.postgres.embedded import EmbeddedPostgres

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from bec_orch.core.job_worker import PageBytes
-from bec_orch.core.models import Page, PageState
+from bec_orch.core.volumes import Page, PageState
 from bec_orch.errors import ConfigError, PageError
 from bec_orch.jobs.base import PageJobConfig
 from bec_orch.jobs.images import probe

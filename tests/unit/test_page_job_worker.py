@@ -5,8 +5,12 @@ import pyarrow as pa
 import pytest
 from PIL import Image as Pictures
 
+from bec_orch.core.job_config import JobConfig
 from bec_orch.errors import ConfigError, Interrupted
-from bec_orch.plugin import Image, JobConfig, PageInput, PageJobConfig, PageJobWorker, Round, Row
+from bec_orch.jobs.base import PageJobConfig, PageJobWorker
+from bec_orch.jobs.pipeline.page_input import PageInput
+from bec_orch.jobs.pipeline.page_job import Round
+from bec_orch.plugin import Image, Row
 from tests.unit import image_bytes as made
 from tests.unit.fakes import FlagStop, MemoryRows, context, resources
 

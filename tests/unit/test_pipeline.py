@@ -12,7 +12,7 @@ import pytest
 
 from bec_orch.core.job_worker import PageBytes
 from bec_orch.core.metrics import Metrics
-from bec_orch.core.models import Page, PageState
+from bec_orch.core.volumes import Page, PageState
 from bec_orch.errors import BecError, Interrupted, PageError, RetryableError, StorageError, TerminalError
 from bec_orch.jobs.pipeline import volume_run
 from bec_orch.jobs.pipeline.page_input import PageInput

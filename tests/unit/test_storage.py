@@ -11,7 +11,7 @@ import pytest
 from obstore.exceptions import GenericError
 
 from bec_orch.errors import BecError, ConfigError, DiskFullError, NameUnsafeError, StorageError
-from bec_orch.io.stores.errors import told
+from bec_orch.io.stores.errors import store_errors
 from bec_orch.io.stores.folders import FolderObjects
 from bec_orch.io.stores.objects import Objects, Retries
 from bec_orch.io.stores.storage import S3Options, Stores, path_of
@@ -171,7 +171,7 @@ class TestObjects:
         real = memory._read
 
         def flaky(key: str, limit: int | None) -> object:
-            with told("read"):
+            with store_errors("read"):
                 for fault in faults:
                     raise fault
             return real(key, limit)
@@ -342,7 +342,7 @@ class TestFolders:
     ],
 )
 def test_errors_are_told_apart_by_class_and_number(error: Exception, kind: type[BecError], code: str) -> None:
-    with pytest.raises(kind) as caught, told("read 'key' in file:///x"):
+    with pytest.raises(kind) as caught, store_errors("read 'key' in file:///x"):
         raise error
     assert caught.value.code == code
     assert "Debug source" not in caught.value.message

@@ -22,9 +22,9 @@ from bec_orch.cli.options import (
     parse_names,
     read_config,
 )
-from bec_orch.core.models import Job, TaskState
 from bec_orch.core.records.overview import TaskFilter, TaskView
 from bec_orch.core.registry import job_types, job_worker_class
+from bec_orch.core.tasks import Job, TaskState
 from bec_orch.orch.job_admin import JobAdmin
 
 app = typer.Typer(help="Make, show and change jobs.")

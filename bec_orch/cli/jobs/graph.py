@@ -8,8 +8,8 @@ from bec_orch.cli.composition import open_parts
 from bec_orch.cli.console import print_json, print_rows
 from bec_orch.cli.invocation import invocation
 from bec_orch.cli.options import JobName, Json, Limit
-from bec_orch.core.models import TaskState
 from bec_orch.core.records.overview import GraphNode
+from bec_orch.core.tasks import TaskState
 from bec_orch.orch.overview.references import References
 from bec_orch.orch.overview.standing import graph as graph_of
 

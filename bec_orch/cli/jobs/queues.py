@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from bec_orch.cli.composition import Parts
 from bec_orch.cli.console import note
-from bec_orch.core.models import Job
 from bec_orch.core.queue_ports import QueueSetup
+from bec_orch.core.tasks import Job
 from bec_orch.errors import UsageError
 from bec_orch.orch.job_admin import JobAdmin
 

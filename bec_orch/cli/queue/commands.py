@@ -11,8 +11,8 @@ from bec_orch.cli.console import note, print_json, print_record, print_rows, say
 from bec_orch.cli.invocation import invocation
 from bec_orch.cli.options import JobName, Json, Limit, parse_names
 from bec_orch.cli.queue import enqueue, foreign
-from bec_orch.core.models import DeadLetter, QueueStats
 from bec_orch.core.names import printable
+from bec_orch.core.queue_ports import DeadLetter, QueueStats
 from bec_orch.core.records.backlog import RedriveFilter
 from bec_orch.core.records.overview import ErrorGroup
 from bec_orch.errors import UsageError

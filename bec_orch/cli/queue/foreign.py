@@ -9,9 +9,9 @@ from bec_orch.cli.composition import Parts, open_parts
 from bec_orch.cli.console import counted, print_json, print_record, say
 from bec_orch.cli.invocation import invocation
 from bec_orch.cli.options import JobName, Json
-from bec_orch.core.models import VolumeRef
 from bec_orch.core.names import escaped
 from bec_orch.core.records.backlog import EnqueueReport
+from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import UsageError
 from bec_orch.orch.backlog.enqueue import Enqueuer
 from bec_orch.orch.backlog.foreign import ForeignArtefact, find_foreign

@@ -16,8 +16,8 @@ from bec_orch.cli.console import (
     print_rows,
     say,
 )
-from bec_orch.core.models import TaskState
 from bec_orch.core.records.overview import TaskView
+from bec_orch.core.tasks import TaskState
 from bec_orch.orch.overview.page_errors import PageFault
 from bec_orch.orch.runs.local_run import RunOutcome
 

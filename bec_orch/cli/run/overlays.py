@@ -6,11 +6,11 @@ from pathlib import Path
 import anyio
 
 from bec_orch.cli.composition import Parts
-from bec_orch.core.models import ArtefactLocation, version_of
-from bec_orch.core.ports import Success
+from bec_orch.core.artefacts import ArtefactLocation, Success
 from bec_orch.core.records.overview import TaskView
 from bec_orch.core.registry import types_with_pictures, volume_picture
 from bec_orch.core.views import VolumePicture
+from bec_orch.core.volumes import version_of
 from bec_orch.errors import StorageError, UsageError
 from bec_orch.io.own_files import marked_jpeg, write_own
 

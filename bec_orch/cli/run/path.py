@@ -25,8 +25,8 @@ from bec_orch.cli.run.outcome import RunResult, exit_code, show
 from bec_orch.cli.run.overlays import require_overlays, write_overlays
 from bec_orch.cli.working import work
 from bec_orch.config import Origin, Settings
-from bec_orch.core.models import Job, TaskState
 from bec_orch.core.names import printable
+from bec_orch.core.tasks import Job, TaskState
 from bec_orch.core.wording import clause
 from bec_orch.errors import Interrupted
 from bec_orch.io.sources.detect import DetectedSource, detect_source

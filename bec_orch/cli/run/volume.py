@@ -4,16 +4,16 @@ from typing import Annotated
 
 import typer
 
-from bec_orch.cli.composition import Parts, local_run, open_parts, queues_by_hand, worker_info, worker_parts
+from bec_orch.cli.composition import Parts, local_run, open_parts, single_volume
 from bec_orch.cli.invocation import invocation
 from bec_orch.cli.options import AdoptForeign, JobName, Json
 from bec_orch.cli.progress import progress
 from bec_orch.cli.run.outcome import RunResult, exit_code, show
 from bec_orch.cli.signals import stopping
-from bec_orch.core.models import Job, VolumeRef
 from bec_orch.core.records.overview import TaskFilter
+from bec_orch.core.tasks import Job
+from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import Interrupted, UsageError
-from bec_orch.orch.runs.single_volume import SingleVolume
 
 
 def command(
@@ -59,12 +59,10 @@ def _attempt(parts: Parts, job: Job, volume: VolumeRef, *, silent: bool) -> floa
     """Run the volume; gives pages per second, None when there was nothing to attempt."""
     with (
         progress(1, silent=silent) as shown,
-        worker_parts(parts, job, shown, grace=0.0) as built,
-        queues_by_hand(parts) as queues,
+        single_volume(parts, job, shown) as single,
+        stopping(single.stop, "Stopping at the next page.") as stop,
     ):
-        single = SingleVolume(built, worker_info(built), queues)
-        with stopping(single.stop, "Stopping at the next page.") as stop:
-            end = single.run(volume)
+        end = single.run(volume)
     if stop.asked:
         raise Interrupted("The run was interrupted; its finished pages are kept.", hint="Run it again to go on there.")
     return shown.tally.pages_per_second if end else None

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from bec_orch.cli.composition import open_parts, open_stores
 from bec_orch.config import Settings
-from bec_orch.core.patience import patiently
+from bec_orch.core.patience import Patience
 from bec_orch.core.records.checks import GRANTS, WORKER, require_worker_rights
 from bec_orch.errors import DatabaseError, DatabaseRefused, StorageError
 from bec_orch.io.stores.errors import is_passing
@@ -24,7 +24,7 @@ def await_surroundings(settings: Settings) -> None:
         BecError: something refuses for a reason that waiting does not mend, or the database was away for all that time.
     """
     if settings.sql_host:
-        patiently(lambda: _look_at_database(settings), _OUTAGE_PATIENCE)
+        Patience(_OUTAGE_PATIENCE)(lambda: _look_at_database(settings))
     stores = open_stores(settings)
     _look_at_store(lambda: stores.open(settings.dest_url, create=True).check_writable())
     source = settings.source_url

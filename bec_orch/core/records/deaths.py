@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from bec_orch.core.flight import Flight
-from bec_orch.core.models import Failure
+from bec_orch.core.tasks import Failure
 
 
 class Deaths(Protocol):

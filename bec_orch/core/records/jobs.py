@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from bec_orch.core.models import Job
 from bec_orch.core.names import printable
+from bec_orch.core.tasks import Job
 from bec_orch.errors import ConfigError
 
 

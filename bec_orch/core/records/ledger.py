@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from bec_orch.core.models import Job, PageCounts, VolumeRef, version_of
 from bec_orch.core.records.backlog import UnsentTask
+from bec_orch.core.tasks import Job
+from bec_orch.core.volumes import PageCounts, VolumeRef, version_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from bec_orch.core.models import Job, PageCounts, TaskState, VolumeRef
 from bec_orch.core.records.jobs import JobLookup
+from bec_orch.core.tasks import Job, TaskState
+from bec_orch.core.volumes import PageCounts, VolumeRef
 
 # Four heartbeats of 15 s: one that is late, or lost with a connection, does not count yet.
 LOST_AFTER = 60.0

@@ -1,8 +1,8 @@
 """The destination store (an `ArtefactStore`).
 
-Under `{job}/{w_id}/{i_id}/{version}/` it has the Parquet file of an attempt and, last of all, `success.json`, which
-names that file. Readers find the file through `success.json` alone. Others write there, too: what does not carry the
-marks of the database that this works for is read, and neither removed nor replaced.
+Under `{job}/{w_id}/{i_id}/{version}/` it has the Parquet file of an attempt, its sidecar files and, last of all,
+`success.json`, which names them. Readers find the files through `success.json` alone. Others write there, too: what
+does not carry the marks of the database that this works for is read, and neither removed nor replaced.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,16 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from typing_extensions import override
 
+from bec_orch.core.artefact_store import ArtefactStore
+from bec_orch.core.artefacts import ArtefactFile, ArtefactLocation, AttemptKey, StoredFile, Success
 from bec_orch.core.fault_points import FaultPoint, reached
-from bec_orch.core.models import ArtefactFile, ArtefactLocation, Manifest
 from bec_orch.core.ownership import FORMAT, Owner
-from bec_orch.core.ports import AttemptKey, Success
+from bec_orch.core.volumes import Manifest
 from bec_orch.core.wording import said
 from bec_orch.errors import PlaceTaken, StorageError, TerminalError
 from bec_orch.io.artefacts.attempt_files import StoredAttempt
 from bec_orch.io.artefacts.holdings import Holding, holding_of, holdings, litter_of
-from bec_orch.io.artefacts.inspection import FileFacts, inspect
+from bec_orch.io.artefacts.inspection import FileFacts, inspect, sha256_of
 from bec_orch.io.artefacts.parquet import BrokenParquet, checked, opened, reading, to_be_read
 from bec_orch.io.artefacts.removal import remove
 from bec_orch.io.artefacts.success_json import MOST_BYTES, mark_of, parse, success_key, to_bytes
@@ -30,7 +32,7 @@ from bec_orch.io.stores.objects import Blob, Entry, Objects
 _MOST_TABLE_BYTES = 4 * 2**30
 
 
-class StoredArtefacts:
+class StoredArtefacts(ArtefactStore):
     """Artefacts in an object store, those of `owner` and others'.
 
     Attempts write their files first in `work_dir`, a folder of this machine.
@@ -41,19 +43,22 @@ class StoredArtefacts:
         self._work_dir = work_dir
         self._owner = owner
 
+    @override
     def success(self, location: ArtefactLocation) -> Success | None:
         # Of a larger one nothing is read, and nothing is no JSON.
         blob = self._objects.read(success_key(location), limit=MOST_BYTES)
         return None if blob is None else parse(blob.data, self._objects.version(blob), location)
 
+    @override
     def check_there(self) -> None:
         self._objects.check_there()
 
+    @override
     def owns(self, success: Success) -> bool:
         return self._owner.owns(success.mark)
 
     def owns_at(self, location: ArtefactLocation) -> bool:
-        """Tell whether the `success.json` of a location is ours, also when all but its marks is broken.
+        """Return whether the `success.json` of a location is ours, also when all but its marks is broken.
 
         Raises:
             StorageError: the store is away.
@@ -61,8 +66,16 @@ class StoredArtefacts:
         blob = self._objects.read(success_key(location), limit=MOST_BYTES)
         return blob is not None and self._owner.owns(mark_of(blob.data))
 
+    @override
     def verify(self, success: Success, nb_pages: int) -> bool:
-        return bool(success.files) and all(self._is_whole(file, nb_pages) for file in success.files)
+        whole = bool(success.files) and all(self._is_whole(file, nb_pages) for file in success.files)
+        return whole and self._has_sidecars(success)
+
+    def _has_sidecars(self, success: Success) -> bool:
+        """Look at names and sizes: a listing tells those of a thousand files at once."""
+        folders = {file.key.rpartition("/")[0] for file in success.sidecars}
+        there = {entry.key: entry.size for folder in folders for entry in self._objects.list(folder).objects}
+        return all(there.get(file.key) == file.size for file in success.sidecars)
 
     def _is_whole(self, file: ArtefactFile, nb_pages: int) -> bool:
         """Look at size and footer; of a file of the older layout, the size is not known."""
@@ -75,6 +88,7 @@ class StoredArtefacts:
         except BrokenParquet:
             return False
 
+    @override
     def open_attempt(
         self,
         location: ArtefactLocation,
@@ -87,6 +101,7 @@ class StoredArtefacts:
         files = (self._objects, self._work_dir, self._owner)
         return StoredAttempt(*files, location, manifest, attempt, key, schema, counted)
 
+    @override
     def commit(self, location: ArtefactLocation, content: Mapping[str, Any], *, replaces: Success | None) -> Success:
         key = success_key(location)
         data = to_bytes({**content, "format": FORMAT, "database": self._owner.identity})
@@ -113,11 +128,12 @@ class StoredArtefacts:
                 hint="Wait until its lock or retention ends, then `bec queue redrive`; the older one holds until then.",
             ) from error
 
+    @override
     def sweep(self, success: Success, *, ended: int = 0) -> int:
         return remove(self._objects, self.litter(self.holding(success.location), success, ended=ended))
 
     def litter(self, holding: Holding, success: Success, *, ended: int = 0) -> list[str]:
-        """Give the keys of what our attempts left beside a `success.json`; those up to `ended` have ended."""
+        """Return the keys of what our attempts left beside a `success.json`; those up to `ended` have ended."""
         return litter_of(holding, success, self._owner, ended=ended)
 
     def holdings(self, job: str) -> Iterator[Holding]:
@@ -144,6 +160,15 @@ class StoredArtefacts:
         """
         return inspect(self._objects, file.key)
 
+    def digest(self, file: StoredFile) -> tuple[int, str] | None:
+        """Return the size and the SHA-256 of a file as it lies there; None when it is gone.
+
+        Raises:
+            StorageError: the store is away.
+        """
+        entry = self._objects.head(file.key)
+        return None if entry is None else (entry.size, sha256_of(self._objects, entry))
+
     def retract(self, location: ArtefactLocation, etag: str | None) -> bool:
         """Remove a `success.json` of ours that was found to be wrong: no reader meets it, and the work is done again.
 
@@ -168,6 +193,7 @@ class StoredArtefacts:
         except TerminalError:
             return None
 
+    @override
     def read_rows(self, success: Success, columns: Sequence[str] | None = None) -> pa.Table:
         """Read the rows of an artefact, all columns or some.
 

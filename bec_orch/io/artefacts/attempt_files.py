@@ -8,29 +8,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+from typing_extensions import override
 
+from bec_orch.core.artefact_store import AttemptFiles
+from bec_orch.core.artefacts import ArtefactFile, ArtefactLocation, AttemptKey, StoredFile
 from bec_orch.core.fault_points import FaultPoint, reached
-from bec_orch.core.models import ArtefactFile, ArtefactLocation, Manifest, PageOutcome
 from bec_orch.core.ownership import Owner
-from bec_orch.core.ports import AttemptKey
+from bec_orch.core.volumes import Manifest, PageOutcome
 from bec_orch.errors import BecError, StorageError
 from bec_orch.io.artefacts.local_files import ScratchFolder, read_parquet, write_parquet
 from bec_orch.io.artefacts.names import attempt_key
 from bec_orch.io.artefacts.parts import RANGE, PartFiles
 from bec_orch.io.artefacts.row_store import PartRows
 from bec_orch.io.artefacts.rows import artefact_schema
+from bec_orch.io.artefacts.sidecars import SidecarFiles
 from bec_orch.io.stores.checksums import sha256_of
 from bec_orch.io.stores.objects import Objects
 
 # Larger row groups read faster; this many pages with contours take some 25 MB of memory.
 ROW_GROUP = 8 * RANGE
 if TYPE_CHECKING:
-    from bec_orch.core.job_worker import RowStore
+    from bec_orch.core.job_worker import RowStore, Sidecars
 
 METADATA_KEY = b"bec_orch"
 
 
-class StoredAttempt:
+class StoredAttempt(AttemptFiles):
     """One attempt's files: written in a local folder of its own, then put into the store."""
 
     def __init__(
@@ -51,16 +54,31 @@ class StoredAttempt:
         provenance = {METADATA_KEY: _provenance(location, manifest, attempt, key, owner)}
         self._schema = artefact_schema(schema).with_metadata(provenance)
         self._folder = ScratchFolder(work_dir)
-        self._parts = PartFiles(objects, self._folder.path, owner, location, manifest, attempt, key, schema)
+        self._sidecars = SidecarFiles(objects, owner, location, attempt)
+        self._parts = PartFiles(
+            objects, self._folder.path, owner, location, manifest, attempt, key, schema, self._sidecars
+        )
         try:
             self._rows = PartRows(manifest, self._parts, counted)
         except BecError:
+            self._sidecars.close()
             self._folder.close()
             raise
-        self.rows: RowStore = self._rows
 
+    @property
+    @override
+    def rows(self) -> "RowStore":
+        return self._rows
+
+    @property
+    @override
+    def sidecars(self) -> "Sidecars":
+        return self._sidecars
+
+    @override
     def assemble(self) -> ArtefactFile:
         self.rows.flush()
+        self._sidecars.settle()
         path = self._folder.path / "artefact.parquet"
         write_parquet(path, self._schema, self._row_groups())
         self._check(path)
@@ -97,17 +115,26 @@ class StoredAttempt:
                 hint="The next attempt takes another key; look whether a copy of this database is at work.",
             )
 
+    @override
+    def sidecar_files(self) -> tuple[StoredFile, ...]:
+        return self._sidecars.files()
+
+    @override
     def error_summary(self) -> tuple[str, PageOutcome] | None:
         return self._rows.error_summary()
 
+    @override
     def counters(self) -> Mapping[str, float]:
         return self._rows.counters()
 
+    @override
     def discard_parts(self) -> None:
         self._parts.discard()
 
+    @override
     def close(self) -> None:
         self._rows.close()
+        self._sidecars.close()
         self._folder.close()
 
 

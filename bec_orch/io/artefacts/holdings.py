@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
-from bec_orch.core.models import ArtefactLocation, VolumeRef
+from bec_orch.core.artefacts import ArtefactLocation, Success
 from bec_orch.core.ownership import Owner
-from bec_orch.core.ports import Success
+from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import NameUnsafeError
-from bec_orch.io.artefacts.names import attempt_of, is_our_part
+from bec_orch.io.artefacts.names import attempt_of, is_our_part, is_sidecar_folder
 from bec_orch.io.artefacts.success_json import success_key
 from bec_orch.io.stores.objects import Entry
 
@@ -20,7 +20,8 @@ _DEPTH = 4
 class Holding:
     """What lies under the prefix of one artefact. A listing does not tell the source: the location's is empty.
 
-    `files` are the objects beside `success.json`, `parts` the keys of the part files.
+    `files` are the objects beside `success.json`, those in the folders of sidecar files among them; `parts` the keys of
+    the part files.
     """
 
     location: ArtefactLocation
@@ -46,13 +47,14 @@ def holding_of(location: ArtefactLocation, entries: Iterable[Entry]) -> Holding:
     for entry in entries:
         by_folder.setdefault(entry.key.rpartition("/")[0], []).append(entry)
     beside = by_folder.get(location.prefix, [])
-    files = tuple(entry for entry in beside if entry.key != success_key(location))
+    files = [entry for entry in beside if entry.key != success_key(location)]
+    sidecars = [entry for key, found in by_folder.items() if is_sidecar_folder(key, location) for entry in found]
     parts = tuple(entry.key for entry in by_folder.get(f"{location.prefix}/parts", []))
-    return Holding(location, len(files) < len(beside), files, parts)
+    return Holding(location, len(files) < len(beside), (*files, *sidecars), parts)
 
 
 def litter_of(holding: Holding, success: Success, owner: Owner, *, ended: int = 0) -> list[str]:
-    """Give the keys of what our attempts left that `success.json` does not name.
+    """Return the keys of what our attempts left that `success.json` does not name.
 
     Files of newer attempts may be on their way to being published, unless these are known to have ended. What does not
     carry our tag is never litter, and beside somebody else's `success.json` nothing is.
@@ -66,9 +68,10 @@ def litter_of(holding: Holding, success: Success, owner: Owner, *, ended: int = 
     if success.attempt is None or not owner.owns(success.mark):
         return []
     past = max(ended, success.attempt - 1)
-    named = {file.key for file in success.files}
+    named = {file.key for file in (*success.files, *success.sidecars)}
     files = [entry.key for entry in holding.files if entry.key not in named]
-    ours = [key for key in files if (attempt := attempt_of(key, owner)) is not None and attempt <= past]
+    attempts = {key: attempt_of(key, holding.location, owner) for key in files}
+    ours = [key for key, attempt in attempts.items() if attempt is not None and attempt <= past]
     return [*ours, *(key for key in holding.parts if is_our_part(key, owner))]
 
 

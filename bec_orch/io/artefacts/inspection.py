@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from bec_orch.core.models import PageCounts
+from bec_orch.core.volumes import PageCounts
 from bec_orch.io.artefacts.parquet import BrokenParquet, opened, reading
 from bec_orch.io.artefacts.parquet_bounds import MOST_ROWS, check_sizes
 from bec_orch.io.stores.objects import Entry, Objects
@@ -43,7 +43,7 @@ def inspect(objects: Objects, key: str) -> FileFacts | None:
             table = _ledger(parquet, file) if rows <= MOST_ROWS else pa.table({})
     except BrokenParquet:
         return None
-    return FileFacts(entry.size, _sha256(objects, entry), rows, _names(table), _pages(table))
+    return FileFacts(entry.size, sha256_of(objects, entry), rows, _names(table), _pages(table))
 
 
 def _ledger(parquet: pq.ParquetFile, file: IO[bytes]) -> pa.Table:
@@ -58,7 +58,8 @@ def _ledger(parquet: pq.ParquetFile, file: IO[bytes]) -> pa.Table:
     return table
 
 
-def _sha256(objects: Objects, entry: Entry) -> str:
+def sha256_of(objects: Objects, entry: Entry) -> str:
+    """Return the SHA-256 of an object, in hex; it is never whole in memory."""
     digest = hashlib.sha256()
     for start in range(0, entry.size, _READ_AT_ONCE):
         digest.update(objects.read_range(entry.key, start, min(start + _READ_AT_ONCE, entry.size)))

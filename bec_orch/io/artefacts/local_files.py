@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bec_orch.io.stores.errors import told
+from bec_orch.io.stores.errors import file_errors
 
 _LOCK = ".lock"
 
@@ -22,7 +22,7 @@ def write_parquet(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> 
     Raises:
         DiskFullError, StorageError: the file cannot be written.
     """
-    with told(f"write the file {path}"), pq.ParquetWriter(path, schema, compression="zstd") as writer:
+    with file_errors(f"write the file {path}"), pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for table in tables:
             writer.write_table(table)
 
@@ -33,7 +33,7 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     Raises:
         StorageError: it cannot be read back.
     """
-    with told(f"read the file {path} again"), pq.ParquetFile(path) as parquet:
+    with file_errors(f"read the file {path} again"), pq.ParquetFile(path) as parquet:
         return parquet.read(columns)
 
 
@@ -47,7 +47,7 @@ class ScratchFolder:
     """
 
     def __init__(self, work_dir: Path) -> None:
-        with told(f"make a folder in {work_dir}"):
+        with file_errors(f"make a folder in {work_dir}"):
             work_dir.mkdir(parents=True, exist_ok=True)
             # One at a time: a folder that is made but not locked yet looks like one that was left.
             with _locked(work_dir):

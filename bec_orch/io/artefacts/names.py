@@ -2,30 +2,43 @@
 
 import re
 
-from bec_orch.core.models import ArtefactLocation
+from bec_orch.core.artefacts import ArtefactLocation
 from bec_orch.core.ownership import Owner
 
-_ATTEMPT_FILE = re.compile(r"\.a([0-9]+)-([0-9a-f]+)\.parquet$")
+# Within the prefix of an artefact: the Parquet file, or a sidecar file in the folder beside it.
+_ATTEMPT_FILE = re.compile(r"[^/]*\.a([0-9]+)-([0-9a-f]+)(?:\.parquet|/[^/]+)")
+_SIDECAR_FOLDER = re.compile(r"[^/]*\.a[0-9]+-[0-9a-f]+")
 _PART_FILE = re.compile(r"-a[0-9]+-([0-9a-f]+)-[0-9a-f]{8}\.parquet$")
 
 
 def attempt_key(location: ArtefactLocation, attempt: int, owner: Owner) -> str:
-    """Give the key of the Parquet file of an attempt."""
+    """Return the key of the Parquet file of an attempt."""
     return f"{location.prefix}/{location.stem}.a{attempt}-{owner.tag}.parquet"
 
 
-def attempt_of(key: str, owner: Owner) -> int | None:
-    """Give the attempt whose Parquet file this is; None when it is not one of ours."""
-    found = _ATTEMPT_FILE.search(key)
+def sidecar_folder(location: ArtefactLocation, attempt: int, owner: Owner) -> str:
+    """Return the key of the folder of an attempt's sidecar files, without a slash at its end."""
+    return f"{location.prefix}/{location.stem}.a{attempt}-{owner.tag}"
+
+
+def is_sidecar_folder(key: str, location: ArtefactLocation) -> bool:
+    """Return whether this is the folder of some attempt's sidecar files, whosever."""
+    folder, _, name = key.rpartition("/")
+    return folder == location.prefix and _SIDECAR_FOLDER.fullmatch(name) is not None
+
+
+def attempt_of(key: str, location: ArtefactLocation, owner: Owner) -> int | None:
+    """Return the attempt whose Parquet or sidecar file this is; None when it is not one of ours."""
+    found = _ATTEMPT_FILE.fullmatch(key.removeprefix(f"{location.prefix}/"))
     return int(found[1]) if found and found[2] == owner.tag else None
 
 
 def part_name(key: str, first_page: int, attempt: int, owner: Owner, unique: str) -> str:
-    """Give the name of a part file; `unique` are 8 hex digits that no other one has."""
+    """Return the name of a part file; `unique` are 8 hex digits that no other one has."""
     return f"{key}-{first_page:06d}-a{attempt}-{owner.tag}-{unique}.parquet"
 
 
 def is_our_part(key: str, owner: Owner) -> bool:
-    """Tell whether a part file is of an attempt of ours."""
+    """Return whether a part file is of an attempt of ours."""
     found = _PART_FILE.search(key)
     return found is not None and found[1] == owner.tag

@@ -44,7 +44,7 @@ def to_be_read(file: IO[bytes], size: int, columns: Sequence[str] | None = None)
 
 
 def checked(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Give batches on, each once its values were found to be what their types say.
+    """Yield batches, each once its values were found to be what their types say.
 
     Raises:
         BrokenParquet: those of one are not, or it cannot be read.

@@ -108,7 +108,7 @@ class _Chunk:
 
 
 def _row_groups(file: IO[bytes]) -> Iterator[Sequence[_Fields]]:
-    """Give the column chunks of each row group, as the footer has them (FileMetaData of parquet.thrift)."""
+    """Return the column chunks of each row group, as the footer has them (FileMetaData of parquet.thrift)."""
     end = file.seek(-_TAIL, io.SEEK_END)
     length = int.from_bytes(file.read(4), "little")
     file.seek(end - length)
@@ -144,7 +144,7 @@ class _Page:
 
 
 def _pages(file: IO[bytes], chunk: _Chunk) -> Iterator[_Page]:
-    """Give the pages of a column chunk, each once it was found to be bearable."""
+    """Return the pages of a column chunk, each once it was found to be bearable."""
     at = chunk.start
     longest = 0
     values = 0

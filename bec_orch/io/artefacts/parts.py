@@ -19,24 +19,28 @@ import json
 import logging
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import pyarrow as pa
 
-from bec_orch.core.models import ArtefactLocation, Manifest, PageOutcome
+from bec_orch.core.artefacts import ArtefactLocation, AttemptKey
 from bec_orch.core.ownership import Owner
-from bec_orch.core.ports import AttemptKey
+from bec_orch.core.volumes import Manifest, PageOutcome
+from bec_orch.core.wording import said
 from bec_orch.errors import BecError
 from bec_orch.io.artefacts.local_files import read_parquet, write_parquet
 from bec_orch.io.artefacts.names import is_our_part, part_name
 from bec_orch.io.artefacts.parquet import BrokenParquet, reading, to_be_read
 from bec_orch.io.artefacts.removal import remove
 from bec_orch.io.artefacts.rows import artefact_schema, outcomes_table, part_schema, standing_rows
+from bec_orch.io.artefacts.sidecars import SidecarFiles
 from bec_orch.io.stores.objects import Objects
 
 RANGE = 64
 _KEY_FIELD = b"bec_part"
+_SIDECARS_FIELD = b"bec_sidecars"
 # 64 rows of OCR or contours take some 1 MB; a part of this size is not ours.
 _MAX_PART_BYTES = 256 * 1024 * 1024
 
@@ -44,7 +48,7 @@ log = logging.getLogger(__name__)
 
 
 def range_start(page: int) -> int:
-    """Give the first page of the range that a page is in."""
+    """Return the first page of the range that a page is in."""
     return page - page % RANGE
 
 
@@ -68,6 +72,7 @@ class PartFiles:
         attempt: int,
         key: AttemptKey,
         job_schema: pa.Schema,
+        sidecars: SidecarFiles,
     ) -> None:
         self._objects = objects
         self._owner = owner
@@ -78,10 +83,11 @@ class PartFiles:
         self._key = key_digest(key, job_schema)
         self._schema = part_schema(artefact_schema(job_schema)).with_metadata({_KEY_FIELD: self._key})
         self._folder = folder
+        self._sidecars = sidecars
         self._local: dict[int, list[Path]] = defaultdict(list)
 
     def load(self, taken: Callable[[int], bool]) -> Iterator[pa.Table]:
-        """Fetch the parts of earlier attempts; gives the rows that stand, part by part, each page once.
+        """Fetch the parts of earlier attempts, and yield the rows that stand, part by part, each page once.
 
         `taken` is asked for each page after the rows before were given.
 
@@ -91,7 +97,7 @@ class PartFiles:
         for entry in self._objects.list(self._prefix).objects:
             table = self._fetched(entry.key) if entry.name.startswith(f"{self._key}-") else None
             rows = None if table is None else self._standing(table, taken)
-            if rows is not None:
+            if rows is not None and (rows := self._with_sidecars(rows, entry.key)):
                 self._keep(rows)
                 yield rows
 
@@ -121,6 +127,19 @@ class PartFiles:
         one_range = len({range_start(page) for page in pages}) == 1
         return rows if one_range and len(set(pages)) == len(pages) else None
 
+    def _with_sidecars(self, rows: pa.Table, part: str) -> pa.Table | None:
+        """Take over the sidecar files of rows that stand; a row that lacks one does not."""
+        pages = rows.column("page").to_pylist()
+        try:
+            lost = self._sidecars.take_over((rows.schema.metadata or {}).get(_SIDECARS_FIELD, b"[]"), pages)
+        except (ValueError, TypeError, LookupError) as error:
+            log.warning("part_ignored", extra={"part": part, "reason": said(error)})
+            return None
+        if lost:
+            log.warning("part_lacks_sidecars", extra={"part": part, "pages": len(lost)})
+            rows = rows.take(pa.array([n for n, page in enumerate(pages) if page not in lost], type=pa.int64()))
+        return rows if rows.num_rows else None
+
     def write(self, outcomes: Sequence[PageOutcome]) -> None:
         """Keep the outcomes of pages of one range, here and in the store.
 
@@ -128,19 +147,22 @@ class PartFiles:
             RetryableError: the local disk is full, or the store is away.
             TerminalError: a row does not fit the job's columns.
         """
-        path = self._keep(outcomes_table(outcomes, self._manifest, self._job_schema))
+        # Who finds a row finds the files of its page, too.
+        self._sidecars.settle()
+        named = {_SIDECARS_FIELD: self._sidecars.stored(outcome.index for outcome in outcomes)}
+        path = self._keep(outcomes_table(outcomes, self._manifest, self._job_schema), named)
         if not self._objects.create(f"{self._prefix}/{path.name}", path):
             log.info("part_was_there", extra={"part": path.name})
 
-    def _keep(self, rows: pa.Table) -> Path:
+    def _keep(self, rows: pa.Table, named: Mapping[bytes, bytes] = MappingProxyType({})) -> Path:
         start = range_start(rows.column("page")[0].as_py())
         path = self._folder / part_name(self._key, start, self._attempt, self._owner, uuid.uuid4().hex[:8])
-        write_parquet(path, self._schema, [rows])
+        write_parquet(path, self._schema.with_metadata({**self._schema.metadata, **named}), [rows])
         self._local[start].append(path)
         return path
 
     def ranges(self) -> Iterator[pa.Table]:
-        """Give the final rows, range by range in the order of the manifest.
+        """Yield the final rows, range by range in the order of the manifest.
 
         Raises:
             BecError: a page has no row (E_PAGES_UNACCOUNTED).

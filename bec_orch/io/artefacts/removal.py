@@ -17,7 +17,7 @@ _told: set[str] = set()
 
 
 def remove(objects: Objects, keys: Iterable[str]) -> int:
-    """Remove objects, and give the number of those that are gone.
+    """Remove objects, and return the number of those that are gone.
 
     Raises:
         StorageError: the store is away. One that refuses to delete is passed over.

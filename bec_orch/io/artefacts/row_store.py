@@ -6,15 +6,17 @@ whoever computes pages waits for none of it unless two ranges are behind.
 
 import threading
 import time
-from collections import Counter, defaultdict, deque
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from typing_extensions import override
 
-from bec_orch.core.models import Manifest, PageCounts, PageOutcome, PageState
+from bec_orch.core.job_worker import RowStore
+from bec_orch.core.volumes import Manifest, PageCounts, PageOutcome, PageState
 from bec_orch.errors import BecError
+from bec_orch.io.artefacts.backlog import Backlog
 from bec_orch.io.artefacts.parts import PartFiles, range_start
 
 # Ranges that wait to be written; more would only take memory.
@@ -23,7 +25,7 @@ _BEHIND = 2
 _FLUSH_EVERY = 30.0
 
 
-class PartRows:
+class PartRows(RowStore):
     """The rows of one attempt (a `RowStore`), with the sums over them."""
 
     def __init__(
@@ -45,8 +47,7 @@ class PartRows:
         self._sums: dict[str, float] = dict.fromkeys(counted, 0)
         self._errors: Counter[str] = Counter()
         self._examples: dict[str, PageOutcome] = {}
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="parts")
-        self._writing: deque[Future[None]] = deque()
+        self._writing = Backlog(1, "parts")
         self._flushed_at = clock()
         self._resume()
 
@@ -64,10 +65,12 @@ class PartRows:
         self._states[page] = state
         self._left[range_start(page)] -= 1
 
+    @override
     def finished(self) -> frozenset[int]:
         with self._lock:
             return frozenset(page for page, state in enumerate(self._states) if state is not None)
 
+    @override
     def add(self, outcome: PageOutcome) -> None:
         with self._lock:
             self._check_new(outcome.index)
@@ -79,7 +82,7 @@ class PartRows:
                 self._submit(start)
             elif self._clock() - self._flushed_at > _FLUSH_EVERY:
                 self._submit_all()
-        self._settle(_BEHIND)
+        self._writing.settle(_BEHIND)
 
     def _check_new(self, page: int) -> None:
         if not 0 <= page < len(self._states):
@@ -102,37 +105,27 @@ class PartRows:
             self._submit(start)
 
     def _submit(self, start: int) -> None:
-        self._writing.append(self._writer.submit(self._parts.write, self._waiting.pop(start)))
+        self._writing.submit(self._parts.write, self._waiting.pop(start))
 
-    def _settle(self, behind: int) -> None:
-        """Wait until at most `behind` ranges are unwritten; raises what the writing of one raised, each time again."""
-        while True:
-            with self._lock:
-                first = self._writing[0] if self._writing else None
-                if first is None or (len(self._writing) <= behind and not first.done()):
-                    return
-            first.result()
-            with self._lock:
-                if self._writing and self._writing[0] is first:
-                    self._writing.popleft()
-
+    @override
     def flush(self) -> None:
         with self._lock:
             self._submit_all()
-        self._settle(0)
+        self._writing.settle()
 
+    @override
     def counts(self) -> PageCounts:
         with self._lock:
             found = Counter(self._states)
         return PageCounts(found[PageState.OK], found[PageState.SKIPPED], found[PageState.ERROR])
 
     def counters(self) -> dict[str, float]:
-        """Give the sums of the counted columns over all rows that are ok, and how many pages have each error."""
+        """Return the sums of the counted columns over all rows that are ok, and how many pages have each error."""
         with self._lock:
             return {**self._sums, **self._errors}
 
     def error_summary(self) -> tuple[str, PageOutcome] | None:
-        """Give the commonest page error's code and the first page that had it."""
+        """Return the commonest page error's code and the first page that had it."""
         with self._lock:
             if not self._errors:
                 return None
@@ -141,5 +134,4 @@ class PartRows:
 
     def close(self) -> None:
         """End the writing of what is under way; rows of ranges that are not full are lost. May be called twice."""
-        failed = any(future.done() and future.exception() for future in self._writing)
-        self._writer.shutdown(wait=True, cancel_futures=failed)
+        self._writing.close()

@@ -9,8 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from bec_orch.core.models import SKIP_INTRO, Manifest, Page, PageOutcome, PageState
 from bec_orch.core.names import escaped
+from bec_orch.core.volumes import SKIP_INTRO, Manifest, Page, PageOutcome, PageState
 from bec_orch.core.wording import said
 from bec_orch.errors import TerminalError
 from bec_orch.io.artefacts.columns import column
@@ -29,7 +29,7 @@ _MESSAGE_LIMIT = 2000
 
 
 def artefact_schema(job_schema: pa.Schema) -> pa.Schema:
-    """Give the schema of a job's artefact, without metadata.
+    """Return the schema of a job's artefact, without metadata.
 
     Raises:
         TerminalError: the job has a column by a name that every artefact has (E_ROW_SCHEMA).
@@ -42,7 +42,7 @@ def artefact_schema(job_schema: pa.Schema) -> pa.Schema:
 
 
 def part_schema(schema: pa.Schema) -> pa.Schema:
-    """Give the schema of the part files of an artefact."""
+    """Return the schema of the part files of an artefact."""
     return pa.schema([_PAGE, *schema])
 
 
@@ -105,7 +105,7 @@ def _built(field: pa.Field, values: list[Any]) -> pa.Array:
 
 
 def standing_rows(table: pa.Table, manifest: Manifest, taken: Callable[[int], bool]) -> list[int]:
-    """Give the positions of the rows of an earlier attempt that stand for a manifest's pages.
+    """Return the positions of the rows of an earlier attempt that stand for a manifest's pages.
 
     Those are rows of pages that are not `taken` yet, of the same file name and image ETag, and `ok`, or skipped for a
     reason that still holds. Errors are tried again.

@@ -4,10 +4,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from bec_orch.core.models import ArtefactFile, ArtefactLocation, ModelInfo, PageCounts
+from bec_orch.core.artefacts import ArtefactFile, ArtefactLocation, ModelInfo, StoredFile, Success
 from bec_orch.core.ownership import FORMAT, Mark
-from bec_orch.core.ports import Success
+from bec_orch.core.volumes import PageCounts
 from bec_orch.errors import TerminalError
+from bec_orch.io.artefacts.names import is_sidecar_folder
 
 MOST_BYTES = 16 * 2**20
 """A `success.json` has some 2 KB, and more with a large config."""
@@ -18,12 +19,12 @@ T = TypeVar("T")
 
 
 def success_key(location: ArtefactLocation) -> str:
-    """Give the key of a location's `success.json`."""
+    """Return the key of a location's `success.json`."""
     return f"{location.prefix}/success.json"
 
 
 def to_bytes(content: Mapping[str, Any]) -> bytes:
-    """Give the stored form: UTF-8, keys sorted, indented by one, so that it is the same bytes each time."""
+    """Return the stored form: UTF-8, keys sorted, indented by one, so that it is the same bytes each time."""
     text = json.dumps(content, ensure_ascii=False, indent=1, sort_keys=True, allow_nan=False)
     return f"{text}\n".encode()
 
@@ -76,11 +77,12 @@ def _success(content: Mapping[str, Any], etag: str, location: ArtefactLocation) 
     mark = _mark(content)
     if mark.format != FORMAT:
         # What its other fields mean is not known, even where they are named like ours.
-        return Success(location, etag, _files(None, location), mark, content=content)
+        return Success(location, etag, _files(None, location), mark=mark, content=content)
     return Success(
         location=location,
         etag=etag,
         files=_files(content.get("files"), location),
+        sidecars=_sidecars(content.get("sidecars", ()), location),
         mark=mark,
         manifest_etag=_optional(str, content, "manifest_etag"),
         config_hash=_optional(str, content, "config_hash"),
@@ -116,6 +118,20 @@ def _inside(file: ArtefactFile, location: ArtefactLocation) -> ArtefactFile:
     if folder != location.prefix or name in {"", ".", ".."}:
         raise ValueError(f"the file {file.key} lies outside of {location.prefix}")
     return file
+
+
+def _sidecars(found: Sequence[Mapping[str, Any]], location: ArtefactLocation) -> tuple[StoredFile, ...]:
+    return tuple(
+        StoredFile(_sidecar_key(str(file["key"]), location), _count(file["size"]), str(file["sha256"]))
+        for file in found
+    )
+
+
+def _sidecar_key(key: str, location: ArtefactLocation) -> str:
+    folder, _, name = key.rpartition("/")
+    if not is_sidecar_folder(folder, location) or name in {"", ".", ".."}:
+        raise ValueError(f"the sidecar file {key} lies outside of those of {location.prefix}")
+    return key
 
 
 def _inputs(found: Mapping[str, Any]) -> dict[str, str]:

@@ -154,7 +154,7 @@ def aws_faults(service: str) -> Iterator[None]:
 
 
 def fault_of(service: str, call: Callable[[], Any]) -> AwsFault | None:
-    """Make a call, and give its fault instead of raising it; None when it went well."""
+    """Make a call, and return its fault instead of raising it; None when it went well."""
     try:
         with aws_faults(service):
             call()

@@ -16,7 +16,7 @@ _LOOK_BACK = dt.timedelta(minutes=15)
 def newest_value(
     client: "CloudWatchClient", namespace: str, metric: str, dimensions: Mapping[str, str]
 ) -> float | None:
-    """Give the newest maximum of a metric, None when there was none in the last minutes."""
+    """Return the newest maximum of a metric, None when there was none in the last minutes."""
     now = dt.datetime.now(dt.UTC)
     named = [{"Name": name, "Value": value} for name, value in dimensions.items()]
     asked: Any = {

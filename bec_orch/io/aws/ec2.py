@@ -107,7 +107,7 @@ class Ec2Fleet:
         return self._group(found[0]) if found else None
 
     def template_digest(self) -> str | None:
-        """Give the digest that the newest version of the launch template carries; None when there is no template."""
+        """Return the digest that the newest version of the launch template carries; None when there is no template."""
         names = [{"Name": "launch-template-name", "Values": [self.name]}]
         with ec2_errors("ec2", f"tell of the launch template {self.name}"):
             if not self._ec2.describe_launch_templates(Filters=names)["LaunchTemplates"]:  # type: ignore[arg-type]
@@ -218,7 +218,7 @@ class Ec2Fleet:
             self._groups.delete_auto_scaling_group(AutoScalingGroupName=self.name)
 
     def failed_launches(self, limit: int = 5) -> tuple[str, ...]:
-        """Tell why AWS could not start machines lately, the newest first."""
+        """Return why AWS could not start machines lately, the newest first."""
         with ec2_errors("autoscaling", f"tell what the group {self.name} did"):
             found = self._groups.describe_scaling_activities(AutoScalingGroupName=self.name, MaxRecords=20)
         failed = [one for one in found["Activities"] if one["StatusCode"] == "Failed"]
@@ -333,7 +333,7 @@ def _stat(namespace: str, metric: str, dimension: str, value: str) -> Any:
 
 
 def _as_policy(found: Mapping[str, Any]) -> "MixedInstancesPolicyTypeDef":
-    """Give a policy as it may be sent: by the template's name alone, where AWS tells its id and its name."""
+    """Return a policy as it may be sent: by the template's name alone, where AWS tells its id and its name."""
     template = found.get("LaunchTemplate", {})
     named = {**template.get("LaunchTemplateSpecification", {})}
     named.pop("LaunchTemplateId", None)

@@ -11,8 +11,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bec_orch.core.models import AttemptOutcome, Claim, Manifest
-from bec_orch.core.runtime_parts import TaskEnd, WorkerObserver
+from typing_extensions import override
+
+from bec_orch.core.observing import WorkerObserver
+from bec_orch.core.standings import TaskEnd
+from bec_orch.core.tasks import AttemptOutcome, Claim
+from bec_orch.core.volumes import Manifest
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +41,7 @@ _EVERY = 60.0
 
 
 def emf_fields(job: str, values: Mapping[str, float], timestamp: float) -> dict[str, Any]:
-    """Give the fields of an event that carries metrics of a job.
+    """Return the fields of an event that carries metrics of a job.
 
     Args:
         job: the job; the metrics' one dimension, `Job`.
@@ -53,7 +57,7 @@ def emf_fields(job: str, values: Mapping[str, float], timestamp: float) -> dict[
     }
 
 
-class EmfObserver:
+class EmfObserver(WorkerObserver):
     """A `WorkerObserver` that logs metrics of what it is told, and tells it on to another one. Thread-safe.
 
     Pages are counted as they are done, tasks and page errors when their attempt ends. At most one event a minute goes
@@ -75,11 +79,13 @@ class EmfObserver:
         # A log level that hides what the worker does must not hide the fleet's metrics.
         logger.setLevel(logging.INFO)
 
+    @override
     def task_started(self, claim: Claim, manifest: Manifest) -> None:
         with self._lock:
             self._begun[claim.task_id] = self._clock()
         self._inner.task_started(claim, manifest)
 
+    @override
     def pages_done(self, claim: Claim, done: int, total: int) -> None:
         with self._lock:
             # The first note of an attempt tells what earlier attempts had done.
@@ -89,6 +95,7 @@ class EmfObserver:
                 self._send(claim.job.name, {})
         self._inner.pages_done(claim, done, total)
 
+    @override
     def task_ended(self, end: TaskEnd) -> None:
         with self._lock:
             begun = self._begun.pop(end.claim.task_id, None)

@@ -6,7 +6,7 @@ from bec_orch.io.aws.clients import AwsFault, AwsFaultKind, AwsOptions, aws_clie
 
 
 def identity(options: AwsOptions) -> str:
-    """Give the ARN of the role or user that the credentials belong to. Everybody may ask this.
+    """Return the ARN of the role or user that the credentials belong to. Everybody may ask this.
 
     Raises:
         ConfigError: there are no valid credentials (E_AWS_CREDENTIALS).

@@ -7,7 +7,8 @@ Amazon EC2 Auto Scaling User Guide.
 import http.client
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -15,6 +16,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
+from bec_orch.core.stop import StopReason
 from bec_orch.core.wording import named
 from bec_orch.errors import RetryableError
 
@@ -64,7 +66,7 @@ class InstanceMetadata:
         self._token = ""  # nosec B105  # (there is none yet)
 
     def read(self, path: str) -> str | None:
-        """Give what stands at `/latest/{path}`; None when there is no such thing.
+        """Return what stands at `/latest/{path}`; None when there is no such thing.
 
         Raises:
             RetryableError: the service gives no answer, or one that makes no sense (E_IMDS).
@@ -80,7 +82,7 @@ class InstanceMetadata:
         return body
 
     def machine(self) -> Ec2Machine:
-        """Tell which machine this is.
+        """Return which machine this is.
 
         Raises:
             RetryableError: the service does not tell (E_IMDS).
@@ -93,7 +95,7 @@ class InstanceMetadata:
         )
 
     def notice(self) -> Notice | None:
-        """Tell whether the machine will soon be gone, and why.
+        """Return whether the machine will soon be gone, and why.
 
         Raises:
             RetryableError: the service gives no answer (E_IMDS).
@@ -123,14 +125,19 @@ class InstanceMetadata:
     def _request(self, method: str, path: str, headers: dict[str, str]) -> tuple[int, str]:
         # No library that honours proxies: the address is the machine's own, and a proxy would answer for another one.
         connection = http.client.HTTPConnection(self._address.netloc, timeout=self._timeout)
-        try:
+        with metadata_errors(), closing(connection):
             connection.request(method, f"/latest/{path}", headers=headers)
             answer = connection.getresponse()
             return answer.status, answer.read().decode()
-        except (OSError, http.client.HTTPException, UnicodeDecodeError) as error:
-            raise _away(f"{named(error)}") from error
-        finally:
-            connection.close()
+
+
+@contextmanager
+def metadata_errors() -> Iterator[None]:
+    """Raise whatever keeps the service from answering in the block as a `RetryableError`, its cause kept."""
+    try:
+        yield
+    except (OSError, http.client.HTTPException, UnicodeDecodeError) as error:
+        raise _away(named(error)) from error
 
 
 def metadata_of_this_machine(endpoint: str | None = None, firmware: Path = _FIRMWARE) -> InstanceMetadata | None:
@@ -146,7 +153,7 @@ def metadata_of_this_machine(endpoint: str | None = None, firmware: Path = _FIRM
 
 
 def known_machine(metadata: InstanceMetadata | None) -> Ec2Machine | None:
-    """Tell which machine this is; None elsewhere than on EC2, or when it cannot be told, which is logged."""
+    """Return which machine this is; None elsewhere than on EC2, or when it cannot be told, which is logged."""
     try:
         return metadata.machine() if metadata else None
     except RetryableError as error:
@@ -161,11 +168,13 @@ class NoticeWatcher:
 
     Args:
         metadata: the service to ask; None outside of EC2, where nothing is watched.
-        on_notice: is called once, from the watcher's thread, with `spot`, `rebalance` or `scale_in`.
+        on_notice: is called once, from the watcher's thread, with the notice as the reason to stop.
         every: seconds between two looks. AWS advises 5: a spot machine has two minutes from its notice.
     """
 
-    def __init__(self, metadata: InstanceMetadata | None, on_notice: Callable[[str], None], every: float = 5.0) -> None:
+    def __init__(
+        self, metadata: InstanceMetadata | None, on_notice: Callable[[StopReason], None], every: float = 5.0
+    ) -> None:
         self._metadata = metadata
         self._on_notice = on_notice
         self._every = every
@@ -192,7 +201,7 @@ class NoticeWatcher:
             notice = _look(metadata)
             if notice:
                 logger.warning("machine.notice", extra={"notice": notice.value})
-                self._on_notice(notice.value)
+                self._on_notice(StopReason(notice))
                 return
             self._closed.wait(self._every)
 

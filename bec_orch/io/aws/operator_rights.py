@@ -23,7 +23,7 @@ Call = Callable[[], Any]
 
 
 def missing_operator_rights(options: AwsOptions) -> tuple[str, ...]:
-    """Give the IAM actions that `bec scale` and `bec queue stats` need and that we may not take.
+    """Return the IAM actions that `bec scale` and `bec queue stats` need and that we may not take.
 
     Raises:
         BecError: AWS is away, or there are no valid credentials.
@@ -38,7 +38,7 @@ def missing_operator_rights(options: AwsOptions) -> tuple[str, ...]:
 
 
 def why_no_machine(options: AwsOptions, spec: MachineSpec) -> str:
-    """Tell why AWS would not start a machine like this; empty when it would.
+    """Return why AWS would not start a machine like this; empty when it would.
 
     Raises:
         BecError: AWS is away, or there are no valid credentials.

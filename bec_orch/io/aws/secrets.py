@@ -1,6 +1,8 @@
 """Secrets that others keep for us: AWS Secrets Manager, and files."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ _KEY = "password"
 
 
 def password_of_secret(name: str, options: AwsOptions) -> str:
-    """Give the password that a secret of AWS Secrets Manager holds: its text, or `password` of its JSON object.
+    """Return the password that a secret of AWS Secrets Manager holds: its text, or `password` of its JSON object.
 
     Args:
         name: its name or ARN.
@@ -25,11 +27,8 @@ def password_of_secret(name: str, options: AwsOptions) -> str:
         RetryableError: the service is away (E_SECRET_AWAY).
     """
     client = aws_client("secretsmanager", options)
-    try:
-        with aws_faults("secretsmanager"):
-            answer = client.get_secret_value(SecretId=name)
-    except AwsFault as fault:
-        raise _translated(name, fault) from fault.__cause__
+    with secret_errors(name):
+        answer = client.get_secret_value(SecretId=name)
     password = _password(str(answer.get("SecretString", "")))
     if not password:
         raise ConfigError(
@@ -40,8 +39,18 @@ def password_of_secret(name: str, options: AwsOptions) -> str:
     return password
 
 
+@contextmanager
+def secret_errors(name: str) -> Iterator[None]:
+    """Raise what the SDK raises in the block, where a secret is asked for, in our words; its cause is kept."""
+    try:
+        with aws_faults("secretsmanager"):
+            yield
+    except AwsFault as fault:
+        raise _translated(name, fault) from fault.__cause__
+
+
 def password_of_file(path: Path) -> str:
-    """Give the first line of a file.
+    """Return the first line of a file.
 
     Raises:
         ConfigError: it cannot be read, or is empty (E_SECRET).

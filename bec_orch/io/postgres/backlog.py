@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from typing_extensions import override
 
-from bec_orch.core.models import Job, TaskState, VolumeRef
 from bec_orch.core.records.backlog import (
     Backlog,
     EnqueueOrder,
@@ -14,6 +13,8 @@ from bec_orch.core.records.backlog import (
     UnsentTask,
     VolumeStanding,
 )
+from bec_orch.core.tasks import Job, TaskState
+from bec_orch.core.volumes import VolumeRef
 from bec_orch.io.postgres.jobs import PgJobLookup, job_named
 from bec_orch.io.postgres.migrate import renew_statistics
 from bec_orch.io.postgres.rows import Connection, message_of, rows, volume_of

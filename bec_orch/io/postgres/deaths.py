@@ -5,9 +5,9 @@ import dataclasses
 from typing_extensions import override
 
 from bec_orch.core.flight import Flight
-from bec_orch.core.models import Failure, TaskState
 from bec_orch.core.records.deaths import Deaths
 from bec_orch.core.retries import Verdict, after_loss
+from bec_orch.core.tasks import Failure, TaskState
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.rows import Connection, Row, first, rows
 from bec_orch.io.postgres.sql_files import statements

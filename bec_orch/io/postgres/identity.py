@@ -10,7 +10,7 @@ from bec_orch.errors import ConfigError
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.rows import one
 from bec_orch.io.postgres.sql_files import statements
-from bec_orch.io.stores.errors import told
+from bec_orch.io.stores.errors import file_errors
 
 
 def owner_of(database: Database) -> Owner:
@@ -78,7 +78,7 @@ def _has_task(database: Database, uid: str) -> bool:
 
 
 def _read(file: Path) -> UUID | None:
-    with told(f"read {file}"):
+    with file_errors(f"read {file}"):
         text = file.read_text("utf-8", errors="replace") if file.exists() else ""
     try:
         return UUID(text.strip())
@@ -89,6 +89,6 @@ def _read(file: Path) -> UUID | None:
 def _write(file: Path, identity: str) -> None:
     # Whole or not at all: half an identity would be none, and all that it stands for somebody else's.
     fresh = file.with_name(f"{file.name}.{os.getpid()}.new")
-    with told(f"write {file}"):
+    with file_errors(f"write {file}"):
         fresh.write_text(f"{identity}\n", "utf-8")
         fresh.replace(file)

@@ -9,9 +9,9 @@ from typing import Any
 from psycopg.types.json import Jsonb
 from typing_extensions import override
 
-from bec_orch.core.models import Job
 from bec_orch.core.names import printable
 from bec_orch.core.records.jobs import JobLookup, Jobs, unknown_job
+from bec_orch.core.tasks import Job
 from bec_orch.errors import ConfigError, UsageError
 from bec_orch.io.postgres.advisory_locks import AdvisoryLock, take
 from bec_orch.io.postgres.database import Database

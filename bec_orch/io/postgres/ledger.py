@@ -6,18 +6,11 @@ from typing import Any
 
 from typing_extensions import override
 
-from bec_orch.core.models import Job, VolumeRef
 from bec_orch.core.records.backlog import UnsentTask
-from bec_orch.core.records.ledger import (
-    DoneEntry,
-    Irregularities,
-    JobStates,
-    Ledger,
-    LeftTask,
-    RepeatedTask,
-    TaskRow,
-)
+from bec_orch.core.records.ledger import DoneEntry, Irregularities, JobStates, Ledger, LeftTask, RepeatedTask, TaskRow
 from bec_orch.core.retries import ATTEMPTS_EXHAUSTED
+from bec_orch.core.tasks import Job
+from bec_orch.core.volumes import VolumeRef
 from bec_orch.io.postgres.database import Database, now
 from bec_orch.io.postgres.rows import Row, message_of, pages_of, rows, volume_of
 from bec_orch.io.postgres.sql_files import statements

@@ -7,7 +7,6 @@ from typing import Any
 
 from typing_extensions import override
 
-from bec_orch.core.models import Job, PageCounts, TaskState
 from bec_orch.core.records.overview import (
     LOST_AFTER,
     DoneVolume,
@@ -26,6 +25,8 @@ from bec_orch.core.records.overview import (
     WorkerTask,
     WorkerView,
 )
+from bec_orch.core.tasks import Job, TaskState
+from bec_orch.core.volumes import PageCounts
 from bec_orch.io.postgres.jobs import PgJobLookup, job_named
 from bec_orch.io.postgres.rows import Row, one, pages_of, rows, volume_of
 from bec_orch.io.postgres.sql_files import statements

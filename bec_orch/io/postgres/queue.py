@@ -15,8 +15,18 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 from typing_extensions import override
 
-from bec_orch.core.models import DeadLetter, QueueStats, ReceivedMessage, TaskMessage
-from bec_orch.core.queue_ports import Purged, QueueAdmin, QueueBackend, QueueCondition, QueueSetup, TaskQueue
+from bec_orch.core.queue_ports import (
+    DeadLetter,
+    Purged,
+    QueueAdmin,
+    QueueBackend,
+    QueueCondition,
+    QueueSetup,
+    QueueStats,
+    ReceivedMessage,
+    TaskMessage,
+    TaskQueue,
+)
 from bec_orch.errors import DatabaseError, DatabaseRefused, QueueError, ReceiptExpired
 from bec_orch.io.postgres.adapters import clean_text
 from bec_orch.io.postgres.database import Database, server_version

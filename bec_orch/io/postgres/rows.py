@@ -8,7 +8,10 @@ import psycopg
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from bec_orch.core.models import ArtefactLocation, Job, PageCounts, TaskMessage, TaskResult, VolumeRef, version_of
+from bec_orch.core.artefacts import ArtefactLocation
+from bec_orch.core.queue_ports import TaskMessage
+from bec_orch.core.tasks import Job, TaskResult
+from bec_orch.core.volumes import PageCounts, VolumeRef, version_of
 from bec_orch.errors import DatabaseRefused
 
 Connection = psycopg.Connection[DictRow]

@@ -16,7 +16,9 @@ from psycopg.types.json import Jsonb
 from typing_extensions import override
 
 from bec_orch.core.fault_points import FaultPoint, reached
-from bec_orch.core.models import (
+from bec_orch.core.queue_ports import TaskMessage
+from bec_orch.core.retries import RetryPolicy, after_failure
+from bec_orch.core.tasks import (
     AttemptOutcome,
     Claim,
     ClaimRefused,
@@ -24,12 +26,10 @@ from bec_orch.core.models import (
     Failure,
     Job,
     Refusal,
-    TaskMessage,
     TaskResult,
     TaskState,
-    VolumeRef,
 )
-from bec_orch.core.retries import RetryPolicy, after_failure
+from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import DatabaseError, LeaseLost, TerminalError
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.jobs import JOB_DELETED

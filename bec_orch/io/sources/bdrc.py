@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from bec_orch.core.models import Manifest, Page, VolumeRef
+from bec_orch.core.volumes import Manifest, Page, VolumeRef
 from bec_orch.errors import ManifestError, ManifestMissing, NameUnsafeError, StorageError
 from bec_orch.io.sources.bdrc_manifest import MAX_BYTES, parse_dimensions
 from bec_orch.io.sources.pages import Rejected, StorePages, with_intro_skipped

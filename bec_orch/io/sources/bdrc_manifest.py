@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
-from bec_orch.core.models import Page
+from bec_orch.core.volumes import Page
 from bec_orch.core.wording import said
 from bec_orch.io.sources.pages import check_pages, has_image_suffix, refused
 

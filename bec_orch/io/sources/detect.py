@@ -4,8 +4,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from bec_orch.core.models import VolumeRef
 from bec_orch.core.names import check_name, printable
+from bec_orch.core.volumes import VolumeRef
 from bec_orch.core.wording import clause
 from bec_orch.errors import NameUnsafeError, UsageError
 from bec_orch.io.sources.bdrc import BdrcSource, volume_prefix

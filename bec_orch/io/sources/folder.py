@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bec_orch.core.models import Manifest, Page, VolumeRef
+from bec_orch.core.volumes import Manifest, Page, VolumeRef
 from bec_orch.errors import ManifestMissing, NameUnsafeError, StorageError
 from bec_orch.io.sources.pages import Rejected, StorePages, check_pages, has_image_suffix, with_intro_skipped
 from bec_orch.io.stores.objects import Entry, Listing, Objects

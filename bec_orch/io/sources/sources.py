@@ -4,7 +4,7 @@ import threading
 from urllib.parse import urlsplit
 
 from bec_orch.core.names import is_utf8, printable
-from bec_orch.core.ports import ImageSource
+from bec_orch.core.sources import ImageSource
 from bec_orch.errors import UsageError
 from bec_orch.io.sources.bdrc import BdrcSource
 from bec_orch.io.sources.folder import FolderSource

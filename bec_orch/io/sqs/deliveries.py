@@ -51,7 +51,7 @@ class Deliveries:
         return delivery
 
     def held(self, receipt: str) -> Delivery:
-        """Give the message of a receipt.
+        """Return the message of a receipt.
 
         Raises:
             ReceiptExpired: it is not hidden for us, or no longer.
@@ -63,7 +63,7 @@ class Deliveries:
         return delivery
 
     def hideable(self, delivery: Delivery, seconds: float) -> int:
-        """Give the whole seconds, of those that are wanted, for which SQS would still hide the message.
+        """Return the whole seconds, of those that are wanted, for which SQS would still hide the message.
 
         Raises:
             ReceiptExpired: there are none left.

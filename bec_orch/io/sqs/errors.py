@@ -61,7 +61,7 @@ def receipt_errors(doing: str) -> Iterator[None]:
 
 
 def expired() -> ReceiptExpired:
-    """Give the error of a receipt that is worth nothing."""
+    """Return the error of a receipt that is worth nothing."""
     return ReceiptExpired("The message was received again by somebody else, or is gone.")
 
 

@@ -14,8 +14,18 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
-from bec_orch.core.models import DeadLetter, QueueStats, ReceivedMessage, TaskMessage
-from bec_orch.core.queue_ports import Purged, QueueAdmin, QueueBackend, QueueCondition, QueueSetup, TaskQueue
+from bec_orch.core.queue_ports import (
+    DeadLetter,
+    Purged,
+    QueueAdmin,
+    QueueBackend,
+    QueueCondition,
+    QueueSetup,
+    QueueStats,
+    ReceivedMessage,
+    TaskMessage,
+    TaskQueue,
+)
 from bec_orch.io.aws.clients import AwsFault, AwsOptions, Patience, aws_client, aws_faults
 from bec_orch.io.aws.cloudwatch import OLDEST_MESSAGE, newest_value
 from bec_orch.io.sqs.deliveries import Deliveries, Delivery
@@ -159,7 +169,7 @@ class SqsQueue(TaskQueue, QueueAdmin):
 
     @override
     def bodies(self) -> None:
-        """Tell that SQS shows no message without hiding it from workers."""
+        """Return None: SQS shows no message without hiding it from workers."""
 
     @override
     def undeclared_dead_letters(self, *, limit: int) -> list[DeadLetter]:
@@ -179,7 +189,7 @@ class SqsQueue(TaskQueue, QueueAdmin):
 
     @override
     def redrive_all(self) -> int:
-        """Have SQS itself move the dead letters back, some hundred a second; gives the number that it told before."""
+        """Have SQS itself move the dead letters back, some hundred a second; return the number that it told before."""
         count = sum(self._counts(self.urls.dead))
         if count:
             source, target = (

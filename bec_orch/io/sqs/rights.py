@@ -18,7 +18,7 @@ _TOO_LONG_A_DELAY = 901
 
 
 def missing_rights(client: "SQSClient", url: str) -> tuple[str, ...]:
-    """Give the IAM actions that a worker needs on a queue and that we may not take."""
+    """Return the IAM actions that a worker needs on a queue and that we may not take."""
     asked: tuple[Callable[[], Any], ...] = (
         partial(client.receive_message, QueueUrl=url, MaxNumberOfMessages=0),
         partial(client.change_message_visibility, QueueUrl=url, ReceiptHandle=_NO_RECEIPT, VisibilityTimeout=0),

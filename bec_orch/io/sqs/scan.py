@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from bec_orch.core.models import DeadLetter, ReceivedMessage
+from bec_orch.core.queue_ports import DeadLetter, ReceivedMessage
 from bec_orch.io.sqs.errors import queue_errors
 from bec_orch.io.sqs.send import BATCH
 
@@ -37,7 +37,7 @@ class Scan:
         self._taken: dict[str, Message] = {}
 
     def batches(self) -> "Iterator[list[Message]]":
-        """Give the messages that are visible, up to ten at a time, each once."""
+        """Yield the messages that are visible, up to ten at a time, each once."""
         while True:
             fresh = [message for message in self._receive() if message["MessageId"] not in self._seen]
             if not fresh:
@@ -59,7 +59,7 @@ class Scan:
             del self._taken[message["MessageId"]]
 
     def close(self) -> None:
-        """Give the messages back that were not deleted; those of failed entries come back by themselves."""
+        """Release the messages that were not deleted; those of failed entries come back by themselves."""
         left = list(self._taken.values())
         for start in range(0, len(left), BATCH):
             with queue_errors("give messages back"):

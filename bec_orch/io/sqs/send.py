@@ -50,7 +50,7 @@ def send_bodies(client: "SQSClient", url: str, bodies: Sequence[str], *, delay: 
 
 
 def _first_error(futures: "list[Future[None]]") -> QueueError | None:
-    """Give the first error of ours; one that nobody foresaw is raised."""
+    """Return the first error of ours; one that nobody foresaw is raised."""
     for future in futures:
         error = None if future.cancelled() else future.exception()
         if isinstance(error, QueueError):

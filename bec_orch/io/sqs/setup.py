@@ -35,7 +35,7 @@ class QueueUrls:
 
 
 def queue_names(job: str) -> tuple[str, str]:
-    """Give the names of a job's queue and dead-letter queue.
+    """Return the names of a job's queue and dead-letter queue.
 
     Raises:
         NameUnsafeError: the job's name cannot be part of them.

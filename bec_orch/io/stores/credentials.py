@@ -17,7 +17,7 @@ _GOOD_FOR = dt.timedelta(minutes=5)
 
 
 def sdk_credentials() -> "S3CredentialProvider":
-    """Give what obstore is to ask for credentials.
+    """Return what obstore is to ask for credentials.
 
     Raises:
         ConfigError: the SDK is not installed (E_EXTRA_MISSING), or AWS_PROFILE names no profile (E_AWS_CREDENTIALS).

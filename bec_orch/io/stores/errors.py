@@ -56,8 +56,8 @@ _BY_S3_CODE = {
 
 
 @contextlib.contextmanager
-def told(action: str, right: str = "") -> Iterator[None]:
-    """Translate errors of obstore and of the operating system.
+def store_errors(action: str, right: str = "") -> Iterator[None]:
+    """Translate what obstore raises in the block.
 
     Args:
         action: what is tried, to follow "Could not".
@@ -67,6 +67,15 @@ def told(action: str, right: str = "") -> Iterator[None]:
         yield
     except (BaseError, OSError, ValueError) as error:
         raise _translated(error, action, right) from error
+
+
+@contextlib.contextmanager
+def file_errors(action: str) -> Iterator[None]:
+    """Translate what the operating system says of a file or folder in the block; `action` as in `store_errors`."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise _translated(error, action, "") from error
 
 
 def _translated(error: Exception, action: str, right: str) -> BecError:
@@ -95,7 +104,7 @@ def _translated(error: Exception, action: str, right: str) -> BecError:
 
 
 def s3_code(error: Exception) -> str:
-    """Give the error code that S3 told, empty when it told none."""
+    """Return the error code that S3 told, empty when it told none."""
     found = _S3_CODE.search(str(error))
     return (found[1] or found[2]) if found else ""
 
@@ -108,7 +117,7 @@ def _os_error(error: Exception) -> int | None:
 
 
 def _first_line(error: Exception) -> str:
-    """Give what an error says in one line; of S3's answer code and message alone: the rest repeats what was sent."""
+    """Return what an error says in one line; of S3's answer code and message alone: the rest repeats what was sent."""
     text = str(error)
     code, message = s3_code(error), _S3_MESSAGE.search(text)
     told = f"{code}: {message[1]}" if code and message else code
@@ -118,7 +127,7 @@ def _first_line(error: Exception) -> str:
 
 
 def empty_store(url: str) -> StorageError:
-    """Give the error of a store that lacks what was looked for, and everything else."""
+    """Return the error of a store that lacks what was looked for, and everything else."""
     return StorageError(
         f"There is nothing at {url}.",
         code="E_STORAGE_EMPTY",
@@ -127,7 +136,7 @@ def empty_store(url: str) -> StorageError:
 
 
 def replaced_store(url: str) -> StorageError:
-    """Give the error of a root folder in whose place another one is."""
+    """Return the error of a root folder in whose place another one is."""
     return StorageError(
         f"The folder at {url} is not the one that was opened.",
         code="E_STORAGE_MISSING",
@@ -136,7 +145,7 @@ def replaced_store(url: str) -> StorageError:
 
 
 def missing_store(url: str) -> StorageError:
-    """Give the error of a bucket or root folder that is not there."""
+    """Return the error of a bucket or root folder that is not there."""
     return StorageError(
         f"There is no store at {url}.",
         code="E_STORAGE_MISSING",
@@ -145,5 +154,5 @@ def missing_store(url: str) -> StorageError:
 
 
 def is_passing(error: Exception) -> bool:
-    """Tell whether a store's fault may be gone in a moment."""
+    """Return whether a store's fault may be gone in a moment."""
     return isinstance(error, StorageError) and error.code not in _LASTING

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 
 import obstore
 from obstore.store import LocalStore
+from typing_extensions import override
 
 from bec_orch.errors import NameUnsafeError
-from bec_orch.io.stores.errors import empty_store, missing_store, replaced_store, told
+from bec_orch.io.stores.errors import empty_store, file_errors, missing_store, replaced_store, store_errors
 from bec_orch.io.stores.objects import PROBE, Blob, Entry, Listing, Objects, Retries
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class _Root:
             self._names = [entry.name for entry in islice(found, _NAMES)]
 
     def is_the_same(self) -> bool:
-        """Tell whether the folder is the one that was opened.
+        """Return whether the folder is the one that was opened.
 
         Raises:
             FileNotFoundError, NotADirectoryError: there is none.
@@ -61,7 +62,7 @@ class _Root:
         return True
 
     def is_empty(self) -> bool:
-        """Tell whether there is nothing in it that we did not write to try it."""
+        """Return whether there is nothing in it that we did not write to try it."""
         with os.scandir(self.path) as found:
             return all(entry.name.startswith(PROBE) for entry in found)
 
@@ -78,7 +79,7 @@ class FolderObjects(Objects):
     """
 
     def __init__(self, root: Path, retries: Retries | None = None, *, create: bool = False) -> None:
-        with told(f"open the folder {root}"):
+        with file_errors(f"open the folder {root}"):
             if create:
                 root.mkdir(parents=True, exist_ok=True)
             if not root.is_dir():
@@ -87,27 +88,32 @@ class FolderObjects(Objects):
             self._root = _Root(root)
         super().__init__(store, root.as_uri(), retries)
 
+    @override
     def version(self, blob: Blob) -> str:
         return f'"{hashlib.md5(blob.data, usedforsecurity=False).hexdigest()}"'
 
+    @override
     def version_at(self, key: str) -> str | None:
         blob = self.read(key)
         return self.version(blob) if blob else None
 
+    @override
     def is_link(self, key: str) -> bool:
-        with told(f"look at '{key}' in {self.url}"):
+        with file_errors(f"look at '{key}' in {self.url}"):
             return self._path(key).is_symlink()
 
+    @override
     def check_there(self) -> None:
-        with told(f"look at {self.url}"):
+        with file_errors(f"look at {self.url}"):
             self._check_root()
             if self._root.is_empty():
                 raise empty_store(self.url)
 
+    @override
     def _list(self, prefix: str) -> Listing:
         path = self._path(prefix)
         objects, folders = [], []
-        with told(f"list {path}"):
+        with file_errors(f"list {path}"):
             try:
                 found = list(os.scandir(path))
             except (FileNotFoundError, NotADirectoryError) as error:
@@ -122,6 +128,7 @@ class FolderObjects(Objects):
                     objects.append(_entry(f"{prefix}/{entry.name}" if prefix else entry.name, entry))
         return Listing(tuple(sorted(objects, key=lambda entry: entry.key)), tuple(sorted(folders)))
 
+    @override
     def walk(self, prefix: str) -> Iterator[Entry]:
         listing = self.list(prefix)
         yield from listing.objects
@@ -130,6 +137,7 @@ class FolderObjects(Objects):
             if not self.is_link(below):  # it may lead back to where we are
                 yield from self.walk(below)
 
+    @override
     def _create(self, key: str, data: bytes | Path) -> bool:
         with self._in_place():
             created = super()._create(key, data)
@@ -137,17 +145,19 @@ class FolderObjects(Objects):
                 self._keep(key)
         return created
 
+    @override
     def _replace(self, key: str, data: bytes, etag: str) -> bool:
         """Look, then replace: folders know no compare-and-swap, so the caller keeps others away meanwhile."""
         there = self._read(key, None)
         if there is None or self.version(there) != etag:
             return False
         with self._in_place():
-            with told(f"replace '{key}' in {self.url}"):
+            with store_errors(f"replace '{key}' in {self.url}"):
                 obstore.put(self._store, key, data, mode="overwrite")
             self._keep(key)
         return True
 
+    @override
     def _delete(self, key: str) -> None:
         with self._in_place():
             super()._delete(key)
@@ -155,10 +165,10 @@ class FolderObjects(Objects):
     @contextmanager
     def _in_place(self) -> Iterator[None]:
         """Refuse to write into another folder, and to believe what was written when it changed meanwhile."""
-        with told(f"write into {self.url}"):
+        with file_errors(f"write into {self.url}"):
             self._check_root()
         yield
-        with told(f"write into {self.url}"):
+        with file_errors(f"write into {self.url}"):
             self._check_root()
 
     def _check_root(self) -> None:
@@ -172,7 +182,7 @@ class FolderObjects(Objects):
     def _keep(self, key: str) -> None:
         """Have a file and its name survive a power cut, in this order: what `success.json` names is there before it."""
         path = self._path(key)
-        with told(f"keep '{key}' in {self.url}"):
+        with file_errors(f"keep '{key}' in {self.url}"):
             for kept in (path, *(folder for folder in path.parents if folder.is_relative_to(self._root.path))):
                 file = os.open(kept, os.O_RDONLY | os.O_CLOEXEC)
                 try:
@@ -180,10 +190,12 @@ class FolderObjects(Objects):
                 finally:
                     os.close(file)
 
+    @override
     def _etag(self, meta: "ObjectMeta") -> str:
         return _stat_etag((meta["last_modified"] - _EPOCH) // _MICROSECOND, meta["size"])
 
-    def _absent(self, error: OSError) -> None:  # noqa: ARG002  (only S3 tells it in the error)
+    @override
+    def _absent(self, error: OSError) -> None:
         self._check_root()
 
     def _path(self, key: str) -> Path:

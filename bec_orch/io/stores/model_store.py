@@ -17,10 +17,13 @@ import tempfile
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from typing_extensions import override
+
+from bec_orch.core.job_worker import ModelStore
 from bec_orch.core.names import check_name
 from bec_orch.errors import ConfigError, StorageError
 from bec_orch.io.stores.checksums import sha256_of
-from bec_orch.io.stores.errors import told
+from bec_orch.io.stores.errors import file_errors
 from bec_orch.io.stores.objects import Entry, Objects
 from bec_orch.io.stores.storage import Stores, path_of
 
@@ -33,13 +36,14 @@ _DIGESTS = ".digests.json"
 log = logging.getLogger(__name__)
 
 
-class CachedModels:
-    """Gives local paths of models by path or URL; fetched ones lie in `cache_dir`."""
+class CachedModels(ModelStore):
+    """Finds local paths of models by path or URL; fetched ones lie in `cache_dir`."""
 
     def __init__(self, stores: Stores, cache_dir: Path) -> None:
         self._stores = stores
         self._cache_dir = cache_dir
 
+    @override
     def local_path(self, url: str) -> Path:
         scheme = urlsplit(url).scheme
         if scheme in {"", "file"} or "://" not in url:
@@ -52,7 +56,7 @@ class CachedModels:
         return folder / entries[0].name if entries[0].key == key else folder
 
     def _opened(self, url: str) -> tuple[Objects, str]:
-        """Open the bucket; gives the model's key in it too."""
+        """Open the bucket, and return the model's key in it, too."""
         parts = urlsplit(url)
         key = unquote(parts.path).strip("/")
         if not key:
@@ -61,7 +65,7 @@ class CachedModels:
 
     def _fetch(self, objects: Objects, entries: list[Entry], folder: Path) -> None:
         log.info("model_fetched", extra={"store": objects.url, "folder": str(folder)})
-        with told(f"keep a model in {self._cache_dir}"):
+        with file_errors(f"keep a model in {self._cache_dir}"):
             self._cache_dir.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix="fetch-", dir=self._cache_dir) as scratch:
                 whole = Path(scratch) / "model"

@@ -18,9 +18,11 @@ import obstore
 import stamina
 from obstore.exceptions import AlreadyExistsError, PreconditionError
 from obstore.store import ObjectStore
+from typing_extensions import override
 
+from bec_orch.core.job_worker import BlobReader
 from bec_orch.errors import StorageError
-from bec_orch.io.stores.errors import DENIED, empty_store, is_passing, missing_store, s3_code, told
+from bec_orch.io.stores.errors import DENIED, empty_store, is_passing, missing_store, s3_code, store_errors
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -75,7 +77,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Retries:
-    """How often a passing fault is tried again, with seconds of waiting; obstore's own retries of HTTP come below."""
+    """How often a passing fault is tried again, with seconds of waiting; nothing below this tries again."""
 
     attempts: int = 4
     wait_initial: float = 0.2
@@ -83,7 +85,7 @@ class Retries:
     timeout: float = 60.0
 
     def context(self) -> Any:
-        """Give a fresh retry context of stamina, for `for` and `async for`."""
+        """Return a fresh retry context of stamina, for `for` and `async for`."""
         return stamina.retry_context(
             on=is_passing,
             attempts=self.attempts,
@@ -93,7 +95,7 @@ class Retries:
         )
 
 
-class Objects:
+class Objects(BlobReader):
     """One object store below one URL. Keys are relative to it, segments parted by `/`. May be used by all threads."""
 
     def __init__(self, store: ObjectStore, url: str, retries: Retries | None = None) -> None:
@@ -101,6 +103,7 @@ class Objects:
         self.url = url
         self._retries = retries or Retries()
 
+    @override
     def read(self, key: str, *, limit: int | None = None) -> Blob | None:
         """Read a whole object, None when there is none; nothing of one larger than `limit` bytes is read.
 
@@ -110,7 +113,7 @@ class Objects:
         return self._retried(lambda: self._read(key, limit))
 
     def _read(self, key: str, limit: int | None) -> Blob | None:
-        with told(f"read '{key}' in {self.url}", "s3:GetObject"):
+        with store_errors(f"read '{key}' in {self.url}", "s3:GetObject"):
             try:
                 result = obstore.get(self._store, key)
             except FileNotFoundError as error:
@@ -125,7 +128,7 @@ class Objects:
         return await self._retried_async(lambda: self._read_async(key, limit))
 
     async def _read_async(self, key: str, limit: int | None) -> Blob | None:
-        with told(f"read '{key}' in {self.url}", "s3:GetObject"):
+        with store_errors(f"read '{key}' in {self.url}", "s3:GetObject"):
             try:
                 result = await obstore.get_async(self._store, key)
             except FileNotFoundError as error:
@@ -152,7 +155,7 @@ class Objects:
         return self._retried(lambda: self._read_range(key, start, end))
 
     def _read_range(self, key: str, start: int, end: int) -> bytes:
-        with told(f"read '{key}' in {self.url}", "s3:GetObject"):
+        with store_errors(f"read '{key}' in {self.url}", "s3:GetObject"):
             data = bytes(obstore.get_range(self._store, key, start=start, end=end))
         if len(data) != end - start:
             raise StorageError(f"The store {self.url} gave too few bytes of '{key}'.", code="E_STORAGE_SHORT")
@@ -167,7 +170,7 @@ class Objects:
         return self._retried(lambda: self._head(key))
 
     def _head(self, key: str) -> Entry | None:
-        with told(f"look at '{key}' in {self.url}", "s3:GetObject"):
+        with store_errors(f"look at '{key}' in {self.url}", "s3:GetObject"):
             try:
                 meta = obstore.head(self._store, key)
             except FileNotFoundError as error:
@@ -175,12 +178,13 @@ class Objects:
                 return None
             return Entry(key, meta["size"], self._etag(meta))
 
+    @override
     def list(self, prefix: str) -> Listing:
         """List what lies directly under a prefix (given without a slash at its end); nothing when it is not there."""
         return self._retried(lambda: self._list(prefix))
 
     def _list(self, prefix: str) -> Listing:
-        with told(f"list '{prefix}' in {self.url}", "s3:ListBucket"):
+        with store_errors(f"list '{prefix}' in {self.url}", "s3:ListBucket"):
             found = obstore.list_with_delimiter(self._store, prefix or None)
         entries = (Entry(meta["path"], meta["size"], self._etag(meta)) for meta in found["objects"])
         objects = tuple(sorted(entries, key=lambda entry: entry.key))
@@ -188,7 +192,7 @@ class Objects:
         return Listing(objects, folders, exists=bool(objects or folders))
 
     def walk(self, prefix: str) -> Iterator[Entry]:
-        """Give every object below a prefix, however deep; what lies under one folder comes together.
+        """Yield every object below a prefix, however deep; what lies under one folder comes together.
 
         Read page by page, so that a store of any size is never in memory.
         """
@@ -201,7 +205,7 @@ class Objects:
             after = page[-1].key
 
     def _page(self, prefix: str, after: str | None) -> Sequence[Entry]:
-        with told(f"list '{prefix}' in {self.url}"):
+        with store_errors(f"list '{prefix}' in {self.url}"):
             pages = obstore.list(self._store, prefix or None, offset=after, chunk_size=_PAGE)
             return [Entry(meta["path"], meta["size"], self._etag(meta)) for meta in next(pages, ())]
 
@@ -213,7 +217,7 @@ class Objects:
         return self._retried(lambda: self._create(key, data))
 
     def _create(self, key: str, data: bytes | Path) -> bool:
-        with told(f"write '{key}' in {self.url}", "s3:PutObject"):
+        with store_errors(f"write '{key}' in {self.url}", "s3:PutObject"):
             try:
                 obstore.put(self._store, key, data, mode="create")
             except AlreadyExistsError:
@@ -225,7 +229,7 @@ class Objects:
         return self._retried(lambda: self._replace(key, data, etag))
 
     def _replace(self, key: str, data: bytes, etag: str) -> bool:
-        with told(f"replace '{key}' in {self.url}", "s3:PutObject"):
+        with store_errors(f"replace '{key}' in {self.url}", "s3:PutObject"):
             try:
                 obstore.put(self._store, key, data, mode={"e_tag": etag})
             except FileNotFoundError as error:
@@ -241,21 +245,22 @@ class Objects:
             self._retried(functools.partial(self._delete, key))
 
     def _delete(self, key: str) -> None:
-        with told(f"delete '{key}' in {self.url}", "s3:DeleteObject"), contextlib.suppress(FileNotFoundError):
+        with store_errors(f"delete '{key}' in {self.url}", "s3:DeleteObject"), contextlib.suppress(FileNotFoundError):
             obstore.delete(self._store, key)
 
     def version(self, blob: Blob) -> str:
-        """Give what pins an object's content: its ETag, or on folders the MD5 of the content, as S3 makes ETags.
+        """Return what pins an object's content: its ETag, or on folders the MD5 of the content, as S3 makes ETags.
 
         A copy of the library's archive in a folder so has the versions of the archive itself.
         """
         return blob.etag
 
     def version_at(self, key: str) -> str | None:
-        """Give what `version` gives of the object under a key, as cheaply as can be; None when there is none."""
+        """Return what `version` returns for the object under a key, as cheaply as can be; None when there is none."""
         entry = self.head(key)
         return entry.etag if entry else None
 
+    @override
     def surely(self, look: Callable[[], T]) -> T:
         """Look for something, and look again before it counts as missing, once the store was seen to be there.
 
@@ -282,7 +287,7 @@ class Objects:
             raise empty_store(self.url)
 
     def is_link(self, key: str) -> bool:  # noqa: ARG002  (only folders have links)
-        """Tell whether the key is a symbolic link, which may lead out of the folder."""
+        """Return whether the key is a symbolic link, which may lead out of the folder."""
         return False
 
     def check_writable(self) -> bool:
@@ -344,20 +349,25 @@ class _RangedFile(io.RawIOBase):
         self._entry = entry
         self._position = 0
 
+    @override
     def readable(self) -> bool:
         return True
 
+    @override
     def seekable(self) -> bool:
         return True
 
+    @override
     def tell(self) -> int:
         return self._position
 
+    @override
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._entry.size}[whence]
         self._position = max(0, base + offset)
         return self._position
 
+    @override
     def readinto(self, buffer: Any) -> int:
         end = min(self._position + len(buffer), self._entry.size)
         if end <= self._position:

@@ -1,6 +1,5 @@
 """Object stores by URL: `file:///folder`, `s3://bucket/prefix`, and `memory://name` for tests and tries."""
 
-import datetime as dt
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +16,10 @@ from bec_orch.io.stores.objects import Objects, Retries
 if TYPE_CHECKING:
     from obstore.store import RetryConfig
 
-# `SlowDown` (503) and faults of the connection: 0.2 s, then twice as long each time, with jitter. Errors that remain
-# are tried again by `Objects`, then with the whole task.
-_RETRIES: "RetryConfig" = {
-    "max_retries": 4,
-    "retry_timeout": dt.timedelta(seconds=60),
-    "backoff": {"init_backoff": dt.timedelta(seconds=0.2), "max_backoff": dt.timedelta(seconds=10), "base": 2},
-}
+# Over S3 a passing fault (`SlowDown`, a connection that breaks) may last: some 15 s in all, with jitter. obstore's own
+# retries are off, for two loops one inside the other ask a busy store far too often. What remains is the task's.
+S3_RETRIES = Retries(attempts=7)
+_NO_RETRIES: "RetryConfig" = {"max_retries": 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +41,7 @@ class Stores:
 
     def __init__(self, s3: S3Options | None = None, retries: Retries | None = None) -> None:
         self._s3 = s3 or S3Options()
-        self._retries = retries or Retries()
+        self._retries = retries
         self._open: dict[str, Objects] = {}
         self._lock = threading.Lock()
 
@@ -66,7 +62,7 @@ class Stores:
         if scheme == "file":
             return FolderObjects(path_of(url), self._retries, create=create)
         if scheme == "s3":
-            return Objects(self._s3_store(url), url, self._retries)
+            return Objects(self._s3_store(url), url, self._retries or S3_RETRIES)
         if scheme == "memory":
             return Objects(MemoryStore(), url, self._retries)
         raise _bad_url(url)
@@ -90,13 +86,13 @@ class Stores:
             parts.netloc,
             prefix=unquote(parts.path).strip("/") or None,
             client_options={"timeout": "60s", "connect_timeout": "10s", "allow_http": plain_http},
-            retry_config=_RETRIES,
+            retry_config=_NO_RETRIES,
             **{name: value for name, value in settings.items() if value},
         )
 
 
 def path_of(url: str) -> Path:
-    """Give the folder of a `file://` URL.
+    """Return the folder of a `file://` URL.
 
     Raises:
         ConfigError: it is not a URL of a folder of this machine.

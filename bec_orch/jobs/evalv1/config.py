@@ -8,7 +8,7 @@ import regex
 from pydantic import Field, field_validator, model_validator
 
 from bec_orch.core.job_config import ReferenceFolder
-from bec_orch.core.models import VolumeRef
+from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import ConfigError
 from bec_orch.jobs.base import PageJobConfig
 

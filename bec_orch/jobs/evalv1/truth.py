@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bec_orch.core.job_worker import BlobReader
-from bec_orch.core.models import Page, VolumeRef
+from bec_orch.core.volumes import Page, VolumeRef
 from bec_orch.core.wording import clause
 from bec_orch.errors import PageError, StorageError
 from bec_orch.jobs.evalv1.config import Evalv1Config

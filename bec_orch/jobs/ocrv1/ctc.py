@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from bec_orch.core.artefacts import ModelInfo
 from bec_orch.core.job_worker import WorkerResources
-from bec_orch.core.models import ModelInfo
 from bec_orch.errors import ConfigError
 from bec_orch.jobs.ocrv1.config import Ocrv1Config
 from bec_orch.jobs.ocrv1.ctc_config import CtcModelConfig, invalid, read_ctc_config

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from bec_orch.core.artefacts import ModelInfo
 from bec_orch.core.job_worker import WorkerResources
-from bec_orch.core.models import ModelInfo
 from bec_orch.jobs.ldv1.ppocr import bundled_model_path
 from bec_orch.jobs.ocrv1.config import Ocrv1Config
 from bec_orch.jobs.ocrv1.decoding import best_path, confidence, probabilities

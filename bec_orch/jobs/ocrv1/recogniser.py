@@ -11,8 +11,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from bec_orch.core.artefacts import ModelInfo
 from bec_orch.core.job_worker import WorkerResources
-from bec_orch.core.models import ModelInfo
 from bec_orch.errors import ConfigError
 from bec_orch.jobs.ocrv1.config import Ocrv1Config
 

@@ -13,8 +13,8 @@ import numpy as np
 import tesserocr
 from numpy.typing import NDArray
 
+from bec_orch.core.artefacts import ModelInfo
 from bec_orch.core.job_worker import WorkerResources
-from bec_orch.core.models import ModelInfo
 from bec_orch.core.wording import said
 from bec_orch.errors import ConfigError
 from bec_orch.jobs.ocrv1.config import LANGUAGE_PATTERN, Ocrv1Config

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from typing_extensions import TypeVar
 
 from bec_orch.core.job_worker import JobContext, PageBytes
-from bec_orch.core.models import Page
+from bec_orch.core.volumes import Page
 from bec_orch.jobs.formats.header import ImageHeader
 from bec_orch.jobs.images import DEFAULT_MAX_PIXELS, decode, probe
 from bec_orch.jobs.pipeline.skip_rules import SkipRule

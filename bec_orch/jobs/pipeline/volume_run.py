@@ -13,7 +13,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from bec_orch.core.job_worker import JobContext
 from bec_orch.core.metrics import Metrics, Stopwatch
-from bec_orch.core.models import Page, PageOutcome, PageState
+from bec_orch.core.volumes import Page, PageOutcome, PageState
 from bec_orch.errors import PageError, RetryableError
 from bec_orch.jobs.pipeline.budget import Budget, Share
 from bec_orch.jobs.pipeline.in_time import InTime

@@ -8,10 +8,12 @@ is not finished is left alone. Nothing is held in memory but the number of each 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
-from bec_orch.core.models import ArtefactLocation, Job, VolumeRef, version_of
-from bec_orch.core.ports import SourceFactory
+from bec_orch.core.artefacts import ArtefactLocation
 from bec_orch.core.queue_ports import QueueBackend
 from bec_orch.core.records.ledger import DoneEntry, Ledger, TaskRow
+from bec_orch.core.sources import SourceFactory
+from bec_orch.core.tasks import Job
+from bec_orch.core.volumes import VolumeRef, version_of
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.artefacts.holdings import Holding
 from bec_orch.orch.ahead import ahead, batches

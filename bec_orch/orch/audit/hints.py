@@ -5,9 +5,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 from bec_orch.core.messages import parse_message
-from bec_orch.core.models import Job, TaskMessage, VolumeRef
-from bec_orch.core.queue_ports import QueueAdmin
+from bec_orch.core.queue_ports import QueueAdmin, TaskMessage
 from bec_orch.core.records.ledger import Ledger
+from bec_orch.core.tasks import Job
+from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import TerminalError
 from bec_orch.orch.ahead import batches
 from bec_orch.orch.audit.values import HINTS, Repair, Violation

@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bec_orch.core.models import ArtefactFile, ArtefactLocation, Job, Manifest, VolumeRef, version_of
+from bec_orch.core.artefacts import ArtefactFile, ArtefactLocation, Success
 from bec_orch.core.names import printable
-from bec_orch.core.ports import SourceFactory, Success
 from bec_orch.core.records.ledger import TaskRow
+from bec_orch.core.sources import SourceFactory
+from bec_orch.core.tasks import Job
+from bec_orch.core.volumes import Manifest, VolumeRef, version_of
 from bec_orch.errors import ConfigError, TerminalError
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.artefacts.holdings import Holding
@@ -146,7 +148,12 @@ class PlaceCheck:
             facts = self._artefacts.inspect(file)
             found = _of_file(place, success, file, facts, manifest)
             faults += [place.violation(invariant, told, Repair.RETRACT, etag=success.etag) for invariant, told in found]
-        return Seen(tuple(faults), Looked(files=len(success.files), manifests=int(manifest is not None)))
+        for sidecar in success.sidecars:
+            if self._artefacts.digest(sidecar) != (sidecar.size, sidecar.sha256):
+                told = f"{sidecar.key} has another SHA-256 than success.json says"
+                faults.append(place.violation(must.DIGEST, told, Repair.RETRACT, etag=success.etag))
+        files = len(success.files) + len(success.sidecars)
+        return Seen(tuple(faults), Looked(files=files, manifests=int(manifest is not None)))
 
     def _manifest(self, place: Place, success: Success) -> Manifest | None:
         """Read the manifest that the artefact was made for; None when it is gone, or is another one by now."""
@@ -202,7 +209,7 @@ def _of_files(place: Place, success: Success) -> Iterator[tuple[Invariant, str]]
     sizes = {entry.key: entry.size for entry in place.holding.files}
     if not success.files:
         yield must.FILE, f"{place.location.prefix}/success.json names no file"
-    for file in success.files:
+    for file in (*success.files, *success.sidecars):
         if file.key not in sizes:
             yield must.FILE, f"{file.key} is not there"
         elif file.sha256 and sizes[file.key] != file.size:

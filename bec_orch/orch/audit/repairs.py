@@ -6,14 +6,16 @@ open for its volume, a `success.json` is removed only while it is the one that w
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
-from bec_orch.core.models import Job, TaskMessage, VolumeRef
-from bec_orch.core.ports import TaskStore
-from bec_orch.core.queue_ports import QueueBackend
+from bec_orch.core.queue_ports import QueueBackend, TaskMessage
 from bec_orch.core.records.backlog import Backlog, RedriveFilter
 from bec_orch.core.records.ledger import Ledger
+from bec_orch.core.task_store import TaskStore
+from bec_orch.core.tasks import Job
+from bec_orch.core.volumes import VolumeRef
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.orch.ahead import batches
 from bec_orch.orch.audit.audit import Repairs
@@ -21,6 +23,9 @@ from bec_orch.orch.audit.hints import HintAudit
 from bec_orch.orch.audit.values import Repair, Violation
 from bec_orch.orch.backlog.enqueue import Enqueuer
 from bec_orch.orch.backlog.redrive import Redriver
+
+if TYPE_CHECKING:
+    from bec_orch.core.volumes import VolumeRef
 
 _AT_ONCE = 1000
 # Tasks that were sent are left alone: an age that no message reaches.

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from bec_orch.core.models import Job
 from bec_orch.core.records.ledger import Ledger, LeftTask, RepeatedTask
 from bec_orch.core.records.overview import LOST_AFTER
+from bec_orch.core.tasks import Job
 from bec_orch.orch.audit.values import HISTORY, LEFT, Invariant, Repair, Violation
 
 # Workers look after forgotten tasks every minute, and send messages again after a quarter of an hour.

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from bec_orch.core.models import ArtefactLocation, VolumeRef
+from bec_orch.core.artefacts import ArtefactLocation
 from bec_orch.core.records.ledger import JobStates
+from bec_orch.core.volumes import VolumeRef
 
 EXAMPLES = 5
 

@@ -6,8 +6,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from bec_orch.core.models import ArtefactLocation, VolumeRef, version_of
-from bec_orch.core.ports import SourceFactory, Success
+from bec_orch.core.artefacts import ArtefactLocation, Success
+from bec_orch.core.sources import SourceFactory
+from bec_orch.core.volumes import VolumeRef, version_of
 from bec_orch.errors import UsageError
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 

@@ -7,9 +7,9 @@ a message for each.
 import json
 from dataclasses import dataclass
 
-from bec_orch.core.models import DeadLetter, TaskState
-from bec_orch.core.queue_ports import QueueBackend
+from bec_orch.core.queue_ports import DeadLetter, QueueBackend
 from bec_orch.core.records.backlog import Backlog, RedriveFilter, VolumeStanding
+from bec_orch.core.tasks import TaskState
 from bec_orch.orch.ahead import batches
 from bec_orch.orch.backlog.enqueue import Enqueuer
 

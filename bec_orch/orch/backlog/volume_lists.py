@@ -4,8 +4,8 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from bec_orch.core.models import VolumeRef
 from bec_orch.core.names import is_utf8, printable
+from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import BecError, UsageError
 
 

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from bec_orch.core.models import ArtefactLocation, VolumeRef, version_of
-from bec_orch.core.ports import ArtefactStore
+from bec_orch.core.artefact_store import ArtefactStore
+from bec_orch.core.artefacts import ArtefactLocation
 from bec_orch.core.records.overview import TaskView
+from bec_orch.core.volumes import VolumeRef, version_of
 
 _COLUMNS = ("img_file_name", "ok", "skipped", "error_type", "error_message")
 

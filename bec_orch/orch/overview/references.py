@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 from bec_orch.core.job_config import JobConfig
 from bec_orch.core.job_worker import BlobReader
-from bec_orch.core.models import VolumeRef
 from bec_orch.core.records.overview import DoneVolume, Overview
 from bec_orch.core.references import versions
 from bec_orch.core.registry import job_worker_class
+from bec_orch.core.volumes import VolumeRef
 
 # Listings wait for the network, not for a core.
 _THREADS = 64

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 
-from bec_orch.core.models import Job, PageCounts, QueueStats, TaskState
-from bec_orch.core.queue_ports import QueueBackend
+from bec_orch.core.queue_ports import QueueBackend, QueueStats
 from bec_orch.core.records.overview import ExpectedMessages, GraphNode, Overview, Pace, VolumeFigures
+from bec_orch.core.tasks import Job, TaskState
+from bec_orch.core.volumes import PageCounts
 
 _FIVE_MINUTES = 300.0
 _HOUR = 3600.0

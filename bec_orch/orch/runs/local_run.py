@@ -6,13 +6,14 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from bec_orch.core.job_worker import BlobReader
-from bec_orch.core.models import Job, PageCounts, TaskState, VolumeRef
-from bec_orch.core.ports import SourceFactory
 from bec_orch.core.queue_ports import QueueBackend
 from bec_orch.core.records.backlog import Backlog, EnqueueReport, RedriveFilter
 from bec_orch.core.records.jobs import Jobs
 from bec_orch.core.records.overview import Overview, TaskView
 from bec_orch.core.registry import job_worker_class
+from bec_orch.core.sources import SourceFactory
+from bec_orch.core.tasks import Job, TaskState
+from bec_orch.core.volumes import PageCounts, VolumeRef
 from bec_orch.errors import ConfigError
 from bec_orch.orch.backlog.enqueue import Enqueuer
 from bec_orch.orch.backlog.redrive import Redriver

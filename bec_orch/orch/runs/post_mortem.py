@@ -8,8 +8,8 @@ from pathlib import Path
 
 from bec_orch.core.failures import failure_of
 from bec_orch.core.flight import Flight, LeftRecord, left_records
-from bec_orch.core.models import Failure
 from bec_orch.core.records.deaths import Deaths
+from bec_orch.core.tasks import Failure
 from bec_orch.errors import BecError, RetryableError, TaskFault
 
 logger = logging.getLogger(__name__)

@@ -3,13 +3,14 @@
 from dataclasses import replace
 from uuid import uuid4
 
-from bec_orch.core.housekeeping import Housekeeper, Maintenance
-from bec_orch.core.models import TaskMessage, VolumeRef, WorkerInfo
-from bec_orch.core.queue_ports import QueueBackend
-from bec_orch.core.runtime_parts import TaskEnd, WorkerParts
-from bec_orch.core.stop import WorkerStop
-from bec_orch.core.task_run import TaskRunner
-from bec_orch.core.worker_runtime import STALLED
+from bec_orch.core.housekeeping import housekeeper, maintenance
+from bec_orch.core.queue_ports import QueueBackend, TaskMessage
+from bec_orch.core.standings import Standings, TaskEnd
+from bec_orch.core.stop import StopReason, WorkerStop
+from bec_orch.core.task_run import task_runner
+from bec_orch.core.tasks import Job, WorkerInfo
+from bec_orch.core.volumes import VolumeRef
+from bec_orch.core.worker_options import JobWorkers, Outside, WorkerOptions
 
 _RECEIVE_WAIT = 5.0
 
@@ -20,20 +21,41 @@ class SingleVolume:
     So the volume does not wait behind the others; the message that the job's queue has for it stays a hint like any.
 
     Args:
-        parts: what a worker is built of.
+        job: the job of the volume.
         info: who works.
+        outside: the database, queues, sources and stores.
+        job_workers: opens the job's worker.
+        standings: where each task of this process stands.
+        options: how a worker is set.
         queues: make a queue by being asked for it, as those in the database do; closed by whoever opened them.
     """
 
-    def __init__(self, parts: WorkerParts, info: WorkerInfo, queues: QueueBackend) -> None:
-        self._parts = parts
+    def __init__(
+        self,
+        job: Job,
+        info: WorkerInfo,
+        outside: Outside,
+        job_workers: JobWorkers,
+        standings: Standings,
+        options: WorkerOptions,
+        queues: QueueBackend,
+    ) -> None:
+        self._job = job
         self._info = info
+        self._store = outside.store
+        self._job_workers = job_workers
+        self._lease = options.lease
         name = f"by-hand-{uuid4().hex}"
         self._queue = queues(name)
         self._queue_admin = queues.admin(name)
-        self._stop = WorkerStop(parts.options.grace)
+        self._stop = WorkerStop(options.grace)
+        self._runner = task_runner(job, info.id, self._queue, outside, job_workers, standings, self._stop, options)
+        self._maintenance = maintenance(job, outside, options)
+        self._housekeeper = housekeeper(
+            info.id, outside, standings, self._maintenance, options, lambda _stalled: self.stop(StopReason.STALLED)
+        )
 
-    def stop(self, reason: str) -> None:
+    def stop(self, reason: StopReason) -> None:
         """Ask for a stop at the next page boundary."""
         self._stop.request(reason)
 
@@ -44,19 +66,18 @@ class SingleVolume:
             ConfigError: the job's type, config or model cannot be loaded on this machine.
             RetryableError: database or queue are away, or the destination lacks all that was finished.
         """
-        with self._parts.job_workers(self._parts.job) as job_worker:
+        with self._job_workers(self._job) as job_worker:
             info = replace(self._info, models=job_worker.models, code_version=job_worker.code_version)
-            maintenance = Maintenance(self._parts)
-            maintenance.check_destination()
-            self._parts.store.register_worker(info)
+            self._maintenance.check_destination()
+            self._store.register_worker(info)
             try:
-                with Housekeeper(self._parts, maintenance, lambda _stalled: self.stop(STALLED)):
+                with self._housekeeper:
                     return self._attempt(volume)
             finally:
                 self._queue_admin.purge()
-                self._parts.store.stop_worker(self._info.id, self._stop.reason or "by hand")
+                self._store.stop_worker(self._info.id, self._stop.words or "by hand")
 
     def _attempt(self, volume: VolumeRef) -> TaskEnd | None:
-        self._queue.send([TaskMessage(volume.w_id, volume.i_id, self._parts.job.name, volume.source)])
-        received = self._queue.receive(limit=1, wait=_RECEIVE_WAIT, visibility=self._parts.options.lease)
-        return TaskRunner(self._parts, self._queue, self._stop).handle(received[0])
+        self._queue.send([TaskMessage(volume.w_id, volume.i_id, self._job.name, volume.source)])
+        received = self._queue.receive(limit=1, wait=_RECEIVE_WAIT, visibility=self._lease)
+        return self._runner.handle(received[0])

@@ -1,9 +1,11 @@
 """The flight record: what it says of a process that is gone, and nothing of one that lives or ended in order."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -11,7 +13,9 @@ import pytest
 
 from bec_orch.core import flight
 from bec_orch.core.flight import Flight, FlightRecorder, left_records
-from bec_orch.core.models import Claim, Job, Page, VolumeRef
+from bec_orch.core.standings import Standings
+from bec_orch.core.tasks import Claim, Job
+from bec_orch.core.volumes import Page, VolumeRef
 from bec_orch.errors import ConfigError, DatabaseRefused
 
 TOKEN = UUID(int=7)
@@ -30,13 +34,15 @@ DIES = """
 import os, signal, sys
 from pathlib import Path
 from bec_orch.core.flight import FlightRecorder
-from bec_orch.core.models import Page
+from bec_orch.core.volumes import Page
+from bec_orch.core.standings import Standings
 from tests.unit.core.test_flight import CLAIM
-recorder = FlightRecorder(Path(sys.argv[1]))
-with recorder.attempt(CLAIM):
+standings = Standings()
+recorder = FlightRecorder(Path(sys.argv[1]), standings)
+with standings.attempt(CLAIM):
     pass
-with recorder.attempt(CLAIM):
-    working = recorder.page_of(CLAIM)
+with standings.attempt(CLAIM):
+    working = standings.working(CLAIM)
     with working(Page(4, "4.jpg", "e", 1)):
         pass
     with working(Page(5, "5.jpg", "e", 1)), working(Page(9, "9.jpg", "e", 1)):
@@ -55,16 +61,18 @@ def test_a_killed_process_leaves_its_attempts_and_the_pages_in_work(tmp_path: Pa
 
 
 def test_a_living_process_is_no_dead_one(tmp_path: Path) -> None:
-    recorder = FlightRecorder(tmp_path)
-    with recorder.attempt(CLAIM):
+    standings = Standings()
+    recorder = FlightRecorder(tmp_path, standings)
+    with standings.attempt(CLAIM):
         assert list(left_records(tmp_path)) == []
     recorder.close()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_attempt_that_never_ended_stays_on_the_record(tmp_path: Path) -> None:
-    recorder = FlightRecorder(tmp_path)
-    hangs = recorder.attempt(CLAIM)
+    standings = Standings()
+    recorder = FlightRecorder(tmp_path, standings)
+    hangs = standings.attempt(CLAIM)
     hangs.__enter__()
     recorder.close()
     (left,) = left_records(tmp_path)
@@ -74,25 +82,42 @@ def test_an_attempt_that_never_ended_stays_on_the_record(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(("error", "left"), [(DatabaseRefused("no room"), 1), (ValueError("a bug"), 0)])
 def test_an_end_that_the_database_refused_stays_on_the_record(tmp_path: Path, error: Exception, left: int) -> None:
-    recorder = FlightRecorder(tmp_path)
-    with pytest.raises(type(error)), recorder.attempt(CLAIM), recorder.page_of(CLAIM)(Page(2, "2.jpg", "e", 1)):
+    standings = Standings()
+    recorder = FlightRecorder(tmp_path, standings)
+    with pytest.raises(type(error)), standings.attempt(CLAIM), standings.working(CLAIM)(Page(2, "2.jpg", "e", 1)):
         raise error
     recorder.close()
     found = [flight for record in left_records(tmp_path) for flight in record.flights]
     assert [(flight.unrecorded, flight.pages) for flight in found] == [(True, ())] * left
 
 
+def test_an_attempt_that_ends_leaves_a_newer_one_at_its_task_on_the_record(tmp_path: Path) -> None:
+    standings = Standings()
+    recorder = FlightRecorder(tmp_path, standings)
+    newer = replace(CLAIM, attempt=4, token=UUID(int=8))
+    zombie = standings.attempt(CLAIM)
+    zombie.__enter__()
+    with standings.attempt(newer):
+        zombie.__exit__(None, None, None)
+        (path,) = tmp_path.iterdir()
+        assert [flight["attempt"] for flight in json.loads(path.read_text())["flights"]] == [4]
+    recorder.close()
+
+
 def test_what_does_not_move_is_stalled(tmp_path: Path) -> None:
     now = [100.0]
-    recorder = FlightRecorder(tmp_path, clock=lambda: now[0])
-    with recorder.attempt(CLAIM), recorder.page_of(CLAIM)(Page(2, "2.jpg", "e", 1)):
+    standings = Standings(clock=lambda: now[0])
+    recorder = FlightRecorder(tmp_path, standings)
+    with standings.attempt(CLAIM), standings.working(CLAIM)(Page(2, "2.jpg", "e", 1)):
         now[0] = 105.0
-        recorder.moved(CLAIM.task_id)
+        standings.progress(CLAIM, 1, 4)
         now[0] = 114.0
-        assert recorder.mark_stalled(10.0) == []
+        assert standings.mark_stalled(10.0) == []
         now[0] = 116.0
-        (stalled,) = recorder.mark_stalled(10.0)
-        assert (stalled.pages, stalled.stalled) == ((2,), True)
+        (stalled,) = standings.mark_stalled(10.0)
+        assert (stalled.in_work, stalled.stalled) == ((2,), True)
+        (path,) = tmp_path.iterdir()
+        assert json.loads(path.read_text())["flights"][0]["stalled"]
     recorder.close()
 
 
@@ -110,6 +135,6 @@ def test_a_record_that_cannot_be_locked_is_not_left(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(flight, "require_exclusion", refuse)
     before = sum(1 for _ in Path("/dev/fd").iterdir())
     with pytest.raises(ConfigError):
-        FlightRecorder(tmp_path)
+        FlightRecorder(tmp_path, Standings())
     assert list(tmp_path.iterdir()) == []
     assert sum(1 for _ in Path("/dev/fd").iterdir()) == before

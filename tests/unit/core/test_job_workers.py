@@ -8,8 +8,8 @@ import pytest
 from bec_orch.core import job_workers
 from bec_orch.core.job_worker import WorkerResources
 from bec_orch.core.job_workers import JobWorkerCache
-from bec_orch.core.models import Job
-from bec_orch.core.patience import patiently
+from bec_orch.core.patience import Patience
+from bec_orch.core.tasks import Job
 from bec_orch.errors import DatabaseError, DatabaseRefused
 from tests.toy_job import ToyJob
 
@@ -74,14 +74,14 @@ def failing(times: int, error: DatabaseError) -> Any:
 
 
 def test_an_outage_is_waited_out() -> None:
-    assert patiently(failing(1, DatabaseError("away")), 30) == 2
+    assert Patience(30)(failing(1, DatabaseError("away"))) == 2
 
 
 def test_what_waiting_does_not_mend_is_raised_at_once() -> None:
     with pytest.raises(DatabaseRefused):
-        patiently(failing(1, DatabaseRefused("no such column")), 30)
+        Patience(30)(failing(1, DatabaseRefused("no such column")))
 
 
 def test_nothing_is_waited_for_in_vain() -> None:
     with pytest.raises(DatabaseError):
-        patiently(failing(1, DatabaseError("away")), 30, in_vain=lambda: True)
+        Patience(30, lambda: True)(failing(1, DatabaseError("away")))

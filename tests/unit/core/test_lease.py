@@ -1,19 +1,24 @@
 """The lease keeps a task ours, and tells in time when it is not."""
 
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
 import pytest
 
 from bec_orch.core.lease import Lease
-from bec_orch.core.models import Claim, Job, VolumeRef
-from bec_orch.core.stop import TaskStop, WorkerStop
+from bec_orch.core.standings import Standings
+from bec_orch.core.stop import StopReason, TaskStop, WorkerStop
+from bec_orch.core.tasks import Claim, Job
+from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import DatabaseError, Interrupted, LeaseLost, QueueError, ReceiptExpired
 
 if TYPE_CHECKING:
-    from bec_orch.core.ports import TaskStore
     from bec_orch.core.queue_ports import TaskQueue
+    from bec_orch.core.task_store import TaskStore
 
 CLAIM = Claim(
     task_id=7,
@@ -155,10 +160,10 @@ def test_a_lost_message_does_not_lose_the_lease(error: Exception) -> None:
 def test_the_task_stops_when_the_lease_is_lost() -> None:
     clock = Clock()
     lease = lease_of(Store(True), Queue(), clock)
-    stop = TaskStop(lease, WorkerStop(10, clock), clock)
+    stop = TaskStop(CLAIM, lease, WorkerStop(10, clock), Standings(clock), clock)
     stop.check()
     clock.now += LEASE
-    assert stop.reason() == "lease_lost"
+    assert stop.reason() is StopReason.LEASE_LOST
     with pytest.raises(LeaseLost):
         stop.check()
 
@@ -166,9 +171,9 @@ def test_the_task_stops_when_the_lease_is_lost() -> None:
 def test_a_task_that_began_to_stop_has_stopped_whatever_is_renewed_then() -> None:
     clock = Clock()
     lease = lease_of(Store(True), Queue(), clock)
-    stop = TaskStop(lease, WorkerStop(10, clock), clock)
+    stop = TaskStop(CLAIM, lease, WorkerStop(10, clock), Standings(clock), clock)
     clock.now += LEASE
-    assert stop.reason() == "lease_lost"
+    assert stop.reason() is StopReason.LEASE_LOST
     lease._renew()
     assert not lease.lost
     with pytest.raises(LeaseLost):
@@ -179,64 +184,68 @@ class Held:
     lost = False
 
 
-def task_stop(worker: WorkerStop, clock: Clock) -> TaskStop:
-    return TaskStop(cast("Lease", Held()), worker, clock)
+@contextmanager
+def task_stop(worker: WorkerStop, clock: Clock) -> Iterator[tuple[TaskStop, Callable[[int, int], None]]]:
+    """A task that runs: its stop signal, and what notes how many of its pages have a row."""
+    standings = Standings(clock)
+    with standings.attempt(CLAIM):
+        yield TaskStop(CLAIM, cast("Lease", Held()), worker, standings, clock), partial(standings.progress, CLAIM)
 
 
 def test_a_task_that_fits_the_grace_period_is_finished() -> None:
     clock = Clock()
     worker = WorkerStop(100, clock)
-    stop = task_stop(worker, clock)
-    stop.progress(10, 40)
-    clock.now += 30
-    stop.progress(20, 40)
-    worker.request("SIGTERM")
-    # 10 pages took 30 s, so 20 more take 60 s: that is less than 80 of the 100 s.
-    stop.check()
-    assert stop.reason() is None
+    with task_stop(worker, clock) as (stop, progress):
+        progress(10, 40)
+        clock.now += 30
+        progress(20, 40)
+        worker.request(StopReason.SHUTDOWN)
+        # 10 pages took 30 s, so 20 more take 60 s: that is less than 80 of the 100 s.
+        stop.check()
+        assert stop.reason() is None
 
 
 def test_a_task_that_does_not_fit_stops_at_the_page_boundary() -> None:
     clock = Clock()
     worker = WorkerStop(70, clock)
-    stop = task_stop(worker, clock)
-    stop.progress(10, 40)
-    clock.now += 30
-    stop.progress(20, 40)
-    worker.request("SIGTERM")
-    with pytest.raises(Interrupted, match="SIGTERM"):
-        stop.check()
+    with task_stop(worker, clock) as (stop, progress):
+        progress(10, 40)
+        clock.now += 30
+        progress(20, 40)
+        worker.request(StopReason.SHUTDOWN)
+        with pytest.raises(Interrupted, match="shutdown"):
+            stop.check()
 
 
 def test_a_task_that_began_to_stop_has_stopped_however_quick_its_last_pages_are() -> None:
     clock = Clock()
     worker = WorkerStop(70, clock)
-    stop = task_stop(worker, clock)
-    stop.progress(10, 40)
-    clock.now += 30
-    stop.progress(20, 40)
-    worker.request("SIGTERM")
-    assert stop.reason() == "SIGTERM"
-    stop.progress(39, 40)
-    with pytest.raises(Interrupted, match="SIGTERM"):
-        stop.check()
+    with task_stop(worker, clock) as (stop, progress):
+        progress(10, 40)
+        clock.now += 30
+        progress(20, 40)
+        worker.request(StopReason.SHUTDOWN)
+        assert stop.reason() is StopReason.SHUTDOWN
+        progress(39, 40)
+        with pytest.raises(Interrupted, match="shutdown"):
+            stop.check()
 
 
 def test_pages_of_earlier_attempts_do_not_make_a_task_look_fast() -> None:
     clock = Clock()
     worker = WorkerStop(100, clock)
-    stop = task_stop(worker, clock)
-    stop.progress(39, 40)
-    worker.request("SIGTERM")
-    assert stop.reason() == "SIGTERM"
+    with task_stop(worker, clock) as (stop, progress):
+        progress(39, 40)
+        worker.request(StopReason.SHUTDOWN)
+        assert stop.reason() is StopReason.SHUTDOWN
 
 
 def test_a_second_request_takes_the_grace_away_and_keeps_the_first_reason() -> None:
     clock = Clock()
     worker = WorkerStop(100, clock)
-    worker.request("SIGTERM")
+    worker.request(StopReason.SHUTDOWN)
     assert worker.time_left() == 100
-    worker.request("SIGINT")
+    worker.request(StopReason.SPOT)
     assert worker.time_left() == 0
-    assert worker.reason == "SIGTERM"
+    assert worker.reason is StopReason.SHUTDOWN
     assert worker.wait(0)

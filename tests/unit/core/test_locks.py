@@ -9,6 +9,7 @@ import pytest
 
 from bec_orch.core.flight import FlightRecorder, left_records
 from bec_orch.core.locks import is_locked, open_lock, require_exclusion, try_lock
+from bec_orch.core.standings import Standings
 from bec_orch.errors import ConfigError, UsageError
 from bec_orch.io.workspace import WorkspaceLock
 
@@ -83,7 +84,7 @@ def test_a_flight_record_without_locks_is_refused_and_not_left(
 ) -> None:
     without_locks(monkeypatch, number)
     with pytest.raises(ConfigError) as caught:
-        FlightRecorder(tmp_path)
+        FlightRecorder(tmp_path, Standings())
     assert caught.value.code == "E_NO_LOCKS"
     assert not list(tmp_path.iterdir())
 
@@ -93,7 +94,7 @@ def test_a_flight_record_whose_lock_keeps_nobody_out_is_refused(
 ) -> None:
     that_lie(monkeypatch)
     with pytest.raises(ConfigError, match="two held one at the same time"):
-        FlightRecorder(tmp_path)
+        FlightRecorder(tmp_path, Standings())
     assert list(left_records(tmp_path)) == []
 
 

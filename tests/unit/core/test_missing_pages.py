@@ -7,7 +7,8 @@ import pytest
 
 from bec_orch.core.job_worker import PageReader
 from bec_orch.core.missing_pages import PAGE_MISSING, DoubtedRows
-from bec_orch.core.models import Claim, Job, Manifest, Page, PageCounts, PageOutcome, PageState, VolumeRef
+from bec_orch.core.tasks import Claim, Job
+from bec_orch.core.volumes import Manifest, Page, PageCounts, PageOutcome, PageState, VolumeRef
 from bec_orch.errors import RetryableError, TaskFault
 from tests.unit.fakes import VOLUME, MemoryRows
 

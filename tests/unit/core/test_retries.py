@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from bec_orch.core.models import Failure, TaskState
 from bec_orch.core.retries import RetryPolicy, Verdict, after_failure, after_loss
+from bec_orch.core.tasks import Failure, TaskState
 
 HUNG = Failure("E_HUNG", "run", "it hung", "f", retryable=True)
 AWAY = dataclasses.replace(HUNG, code="E_AWAY", message="it is away", charged=False)

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from bec_orch.core.models import AttemptOutcome, Failure
-from bec_orch.core.runtime_parts import TaskEnd
+from bec_orch.core.standings import TaskEnd
+from bec_orch.core.tasks import AttemptOutcome, Failure
 from bec_orch.core.worker_runtime import Tally
 from tests.unit.core.test_flight import CLAIM
 

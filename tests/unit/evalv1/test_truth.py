@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from bec_orch.core.models import Page, VolumeRef
+from bec_orch.core.volumes import Page, VolumeRef
 from bec_orch.errors import PageError, StorageError
 from bec_orch.io.stores.storage import Stores
 from bec_orch.jobs.evalv1 import truth as module

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from bec_orch.core.job_worker import WorkerResources
-from bec_orch.core.models import PageOutcome, PageState
+from bec_orch.core.volumes import PageOutcome, PageState
 from bec_orch.errors import ConfigError, Interrupted, StorageError
 from bec_orch.io.artefacts.columns import column
 from bec_orch.io.stores.storage import Stores

@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from bec_orch.core.models import Manifest, Page, PageOutcome, PageState
+from bec_orch.core.volumes import Manifest, Page, PageOutcome, PageState
 from bec_orch.io.artefacts.rows import outcomes_table
 from bec_orch.jobs.ldv1 import worker as ldv1
 from bec_orch.jobs.ldv1.page_lines import PageLines

@@ -2,7 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from bec_orch.core.models import Page, PageOutcome, PageState
+from bec_orch.core.volumes import Page, PageOutcome, PageState
 from bec_orch.errors import TerminalError
 from bec_orch.jobs.ldv1.page_lines import PageLines
 from bec_orch.jobs.ocrv1.found_lines import line_job, lines_of

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bec_orch.core.models import VolumeRef
+from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import NameUnsafeError, UsageError
 from bec_orch.orch.backlog.volume_lists import choose, parse_volume, parse_volume_list
 

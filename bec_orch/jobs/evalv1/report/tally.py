@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from bec_orch.core.models import PageCounts, VolumeRef
+from bec_orch.core.volumes import PageCounts, VolumeRef
 from bec_orch.jobs.evalv1.report.html import EvaluationReport
 from bec_orch.jobs.evalv1.report.values import BINS, Confusion, Distribution, PageScore, Sums, WorkScore
 

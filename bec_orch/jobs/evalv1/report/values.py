@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bec_orch.core.models import PageCounts, VolumeRef
+from bec_orch.core.volumes import PageCounts, VolumeRef
 
 BINS = 1000
 """Of a distribution from 0 to 1; what is 1 or above lies in one more."""

@@ -1,0 +1,59 @@
+"""The port of a source: where volumes' images live, and how they are laid out."""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from bec_orch.core.job_worker import PageReader
+from bec_orch.core.volumes import Manifest, VolumeRef
+
+
+class ImageSource(Protocol):
+    """Where volumes' images live, and how they are laid out."""
+
+    name: str
+
+    def read_manifest(self, volume: VolumeRef, *, nb_images_intro: int = 0) -> Manifest:
+        """Read the list of a volume's pages.
+
+        Raises:
+            ManifestMissing: there is none, in a source that is there.
+            ManifestError: it is broken or hostile.
+            RetryableError: the store is away.
+        """
+        ...
+
+    def manifest_etag(self, volume: VolumeRef) -> str | None:
+        """Ask for the volume's version alone, as cheaply as the source can; None when there is no such volume.
+
+        Raises:
+            RetryableError: the store is away.
+        """
+        ...
+
+    def filenames(self, volume: VolumeRef) -> frozenset[str]:
+        """Return the names of all files that lie in the volume's folder now.
+
+        Raises:
+            RetryableError: the store is away.
+        """
+        ...
+
+    def pages(self, manifest: Manifest) -> PageReader:
+        """Return the reader of the manifest's page images."""
+        ...
+
+    def volumes(self) -> Iterable[VolumeRef]:
+        """List the volumes of the source, where its layout allows that.
+
+        Raises:
+            UsageError: this layout cannot be listed.
+        """
+        ...
+
+
+class SourceFactory(Protocol):
+    """Opens the source of a volume by the source's name (`<layout>+<url>`)."""
+
+    def __call__(self, source: str) -> ImageSource:
+        """Return the source."""
+        ...

@@ -1,0 +1,126 @@
+"""The volumes that are worked on, and the pages that they have."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from bec_orch.core.names import check_name
+
+
+class PageState(StrEnum):
+    """The page ledger: each page of a manifest ends in exactly one of these."""
+
+    OK = "ok"
+    SKIPPED = "skipped"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class VolumeRef:
+    """One scanned book: work, image group, and the source it is read from.
+
+    `source` is `<layout>+<url>`, for example `bdrc+s3://archive.tbrc.org` or `folder+file:///scans`.
+
+    Raises:
+        NameUnsafeError: if `w_id` or `i_id` could leave its folder or prefix.
+    """
+
+    w_id: str
+    i_id: str
+    source: str
+
+    def __post_init__(self) -> None:
+        check_name("work", self.w_id)
+        check_name("volume", self.i_id)
+
+    def __str__(self) -> str:
+        return f"{self.w_id}/{self.i_id}"
+
+
+# The `skip_reason` of the pages that the library's scanners put in front of a volume.
+SKIP_INTRO = "intro"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page image of a manifest.
+
+    `index` is its 0-based place in the manifest; `etag` the version of the image where the source's listing tells it;
+    `width` and `height` the stored bitmap's pixels where the manifest tells them; `skip_reason` the rule by which the
+    page is not to be done, or None.
+    """
+
+    index: int
+    filename: str
+    etag: str | None = None
+    size: int | None = None
+    width: int | None = None
+    height: int | None = None
+    skip_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The ordered list of a volume's page images, with the ETag that is the volume's version."""
+
+    volume: VolumeRef
+    etag: str
+    pages: tuple[Page, ...]
+
+    @property
+    def version(self) -> str:
+        """The first six hex digits of the ETag, as artefact keys carry them."""
+        return version_of(self.etag)
+
+
+def version_of(etag: str) -> str:
+    """Shorten a manifest's ETag to its artefact version.
+
+    ETags are text: quotes and a weak mark are taken off, and what is not a hex digit (multipart ETags end in `-N`)
+    is passed over.
+    """
+    digits = [c for c in etag.lower().removeprefix("w/") if c in "0123456789abcdef"]
+    return "".join(digits[:6]).ljust(6, "0")
+
+
+@dataclass(frozen=True, slots=True)
+class PageCounts:
+    """Pages of a volume by ledger state. Mergeable."""
+
+    ok: int = 0
+    skipped: int = 0
+    error: int = 0
+
+    @property
+    def total(self) -> int:
+        """All pages that have a state."""
+        return self.ok + self.skipped + self.error
+
+    @property
+    def error_rate(self) -> float:
+        """The share of errors among the pages that were not skipped; 0 when there are none."""
+        tried = self.ok + self.error
+        return self.error / tried if tried else 0.0
+
+    def __add__(self, other: "PageCounts") -> "PageCounts":
+        return PageCounts(self.ok + other.ok, self.skipped + other.skipped, self.error + other.error)
+
+
+@dataclass(frozen=True, slots=True)
+class PageOutcome:
+    """How one page ended: the page's row of the artefact.
+
+    `row` holds the job's own columns (empty unless `OK`); the error fields are set only when the state is `ERROR`,
+    `skip_reason` only when it is `SKIPPED`. `error_hint` is no column: it is told with a volume that fails.
+    """
+
+    index: int
+    state: PageState
+    source_etag: str | None = None
+    row: Mapping[str, Any] = field(default_factory=dict)
+    error_stage: str | None = None
+    error_type: str | None = None
+    error_message: str | None = None
+    skip_reason: str | None = None
+    error_hint: str = ""
