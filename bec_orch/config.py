@@ -30,6 +30,7 @@ from bec_orch.env_file import ENV_FILE, check_origins, read_env_file
 from bec_orch.errors import ConfigError
 
 PREFIX = "BEC_"
+QueueName = Literal["sqs", "pg"]
 SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 LIBRARY_ARCHIVE = "s3://archive.tbrc.org"
 AMAZON_LINUX = "resolve:ssm:/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
@@ -146,7 +147,7 @@ class Settings(BaseSettings):
     )
 
     region: str | None = Field(None, description="AWS region; set, queues are on SQS")
-    queue: Literal["auto", "sqs", "pg"] = Field("auto", description="auto: sqs if a region is set, else pg")
+    queue: Literal["auto"] | QueueName = Field("auto", description="auto: sqs if a region is set, else pg")
     sqs_endpoint_url: str | None = Field(None, description="URL of a server that is asked instead of SQS")
     sqs_queue_urls: Pairs = Field((), description="queues that are named otherwise than ours: JOB=URL")
     aws_endpoint_url: str | None = Field(
@@ -244,9 +245,16 @@ class Settings(BaseSettings):
         return _is_this_machine(self.sql_host)
 
     @property
+    def queue_backend(self) -> QueueName:
+        """The back-end of the queues: on SQS if a region is set, unless the setting names another."""
+        if self.queue == "auto":
+            return "pg" if self.region is None else "sqs"
+        return self.queue
+
+    @property
     def uses_sqs(self) -> bool:
         """Whether the queues are on SQS, not in the database."""
-        return self.queue == "sqs" or (self.queue == "auto" and self.region is not None)
+        return self.queue_backend == "sqs"
 
     @property
     def queue_urls(self) -> dict[str, str]:
@@ -259,7 +267,7 @@ class Settings(BaseSettings):
         return f"{self.source_layout}+{self.source_url}" if self.source_url else None
 
     def in_workspace(self, folder: Path) -> "Settings":
-        """Give these settings with the embedded database and the artefacts in a folder, whatever the fleet's are."""
+        """Return these settings with the embedded database and the artefacts in a folder, whatever the fleet's are."""
         home = _absolute(folder)
         own = {"home": home, "dest_url": (home / "artefacts").as_uri(), "sql_host": None, "queue": "pg"}
         return self.model_copy(update=own)
@@ -283,7 +291,7 @@ class LoadedSettings:
     unknown: tuple[str, ...]
 
     def shown(self) -> list[dict[str, str | None]]:
-        """Give name, value and origin of each setting, secrets masked."""
+        """Return name, value and origin of each setting, secrets masked."""
         values = self.settings.model_dump(mode="json")
         return [
             {"name": variable(name), "value": _as_text(values[name]), "origin": self.origins[name].value}
@@ -291,7 +299,7 @@ class LoadedSettings:
         ]
 
     def why_sslmode(self) -> str:
-        """Tell why the connection to the database is protected as it is."""
+        """Say why the connection to the database is protected as it is."""
         settings = self.settings
         if self.origins["sql_sslmode"] is not Origin.DEFAULT:
             return "BEC_SQL_SSLMODE says so"
@@ -333,19 +341,19 @@ def load_settings(flags: Mapping[str, Any]) -> LoadedSettings:
 
 
 def variable(field: str) -> str:
-    """Give the environment variable of a setting."""
+    """Return the environment variable of a setting."""
     alias = Settings.model_fields[field].validation_alias
     return alias if isinstance(alias, str) else f"{PREFIX}{field.upper()}"
 
 
 def closest(name: str) -> str | None:
-    """Give the setting that an unknown `BEC_*` name was most likely meant to be."""
+    """Return the setting that an unknown `BEC_*` name was most likely meant to be."""
     found = difflib.get_close_matches(name, [variable(field) for field in Settings.model_fields], n=1)
     return found[0] if found else None
 
 
 def known_secrets(settings: Settings) -> list[str]:
-    """Give every secret value of this process, so that logs can leave them out."""
+    """Return every secret value of this process, so that logs can leave them out."""
     ours = [value.get_secret_value() for _, value in settings if isinstance(value, SecretStr)]
     theirs = [os.environ[name] for name in _FOREIGN_SECRETS if name in os.environ]
     return [secret for secret in ours + theirs if secret]

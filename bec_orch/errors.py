@@ -266,6 +266,14 @@ class Interrupted(BecError):  # noqa: N818
     default_code = "E_INTERRUPTED"
 
 
+def extra_hint(extra: str, package: str = "bec-orch") -> str:
+    """Say how to install what an extra of a package brings: from where the package itself came, as no index has it."""
+    return (
+        f"Install {package} with its extra `{extra}`: `pip install 'WHEEL[{extra}]'` with the file of its wheel, or "
+        f"`pip install '.[{extra}]'` in its checkout."
+    )
+
+
 # Paths, URLs, and numbers of any base: digests, ETags and addresses are words of hex digits with a number among them.
 _PATHS = re.compile(r"(?:[a-z0-9]+:/)?/[^\s'\",;]*")
 _NUMBERS = re.compile(r"0x[0-9a-f]+|\b(?=[a-f]*[0-9])[0-9a-f]{6,}\b|[0-9]+", re.IGNORECASE)

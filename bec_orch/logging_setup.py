@@ -11,11 +11,15 @@ import sys
 from collections.abc import Sequence
 from typing import Any, TextIO
 
+from typing_extensions import override
+
 # What every LogRecord has; what else it has came as `extra`, and is a field of the event.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 _URL_PASSWORD = re.compile(r"(://[^:/@\s]*):[^@/\s]+@")
 _MASK = "***"
+LEAST_HIDDEN = 8
+"""Letters of the shortest secret that is taken out wherever it stands: a shorter one is a part of many words."""
 
 
 class Redactor:
@@ -26,12 +30,13 @@ class Redactor:
         self.add(secrets)
 
     def add(self, secrets: Sequence[str]) -> None:
-        """Take these out, too."""
-        forms = {form for secret in secrets for form in _written_forms(secret)}
+        """Take these out, too, those that are long enough to be told from other words."""
+        forms = {form for secret in secrets if len(secret) >= LEAST_HIDDEN for form in _written_forms(secret)}
         # The longest first: a secret that is the beginning of another one must not leave the rest of it.
-        self._forms = sorted(filter(None, forms | set(self._forms)), key=len, reverse=True)
+        self._forms = sorted(forms | set(self._forms), key=len, reverse=True)
 
     def __call__(self, line: str) -> str:
+        """Return the line with every secret masked."""
         for form in self._forms:
             line = line.replace(form, _MASK)
         return without_url_passwords(line)
@@ -48,6 +53,7 @@ class JsonFormatter(logging.Formatter):
         self._redact = redact
         self.always: dict[str, Any] = {}
 
+    @override
     def format(self, record: logging.LogRecord) -> str:
         line = {
             "ts": _timestamp(record).isoformat(timespec="milliseconds"),
@@ -69,6 +75,7 @@ class TextFormatter(logging.Formatter):
         super().__init__()
         self._redact = redact
 
+    @override
     def format(self, record: logging.LogRecord) -> str:
         clock = _timestamp(record).astimezone().strftime("%H:%M:%S")
         fields = "".join(f" {name}={_quoted(value)}" for name, value in fields_of(record).items())
@@ -145,12 +152,12 @@ def without_url_passwords(text: str) -> str:
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, Any]:
-    """Give what was logged as `extra`."""
+    """Return what was logged as `extra`."""
     return {name: value for name, value in vars(record).items() if name not in _STANDARD}
 
 
 def _written_forms(secret: str) -> tuple[str, ...]:
-    """Give what a secret looks like as it is, in a repr, in JSON, and as a repr within JSON."""
+    """Return what a secret looks like as it is, in a repr, in JSON, and as a repr within JSON."""
     in_repr = repr(secret)[1:-1]
     return secret, in_repr, json.dumps(secret)[1:-1], json.dumps(in_repr)[1:-1]
 

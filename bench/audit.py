@@ -84,6 +84,7 @@ class Peak:
 
     @property
     def mib(self) -> float:
+        """MiB beyond what was there before."""
         more: int = self._most - self._before
         return more / MIB
 

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from bec_orch.core.job_worker import WorkerResources
 from bec_orch.jobs.ldv1.worker import Ldv1Worker
@@ -69,6 +70,7 @@ class TimedWorker(Ocrv1Worker):
         self.seconds = 0.0
         self._lock = threading.Lock()
 
+    @override
     def infer(self, items: Sequence[NDArray[np.uint8]]) -> Sequence[LineText]:
         begun = time.thread_time()
         texts = super().infer(items)

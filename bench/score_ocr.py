@@ -23,8 +23,9 @@ from pathlib import Path
 
 import pyarrow as pa
 from rapidfuzz.distance import Levenshtein
+from typing_extensions import override
 
-from bec_orch.core.job_worker import JobContext, JobWorker, PageBytes, WorkerResources
+from bec_orch.core.job_worker import JobContext, JobWorker, PageBytes, PageReader, RowStore, WorkerResources
 from bec_orch.core.volumes import Manifest, Page, PageCounts, PageOutcome, PageState, VolumeRef
 from bec_orch.io.artefacts.rows import outcomes_table
 from bec_orch.jobs.ldv1.worker import Ldv1Worker
@@ -47,33 +48,38 @@ class Score:
     plain: float
 
 
-class Folder:
+class Folder(PageReader):
     """Reads page images of a folder."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
+    @override
     async def read(self, page: Page) -> PageBytes:
         return PageBytes((self._root / page.filename).read_bytes(), "")
 
 
 @dataclass
-class Rows:
+class Rows(RowStore):
     """Keeps the rows of one run."""
 
     outcomes: list[PageOutcome] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
+    @override
     def finished(self) -> frozenset[int]:
         return frozenset()
 
+    @override
     def add(self, outcome: PageOutcome) -> None:
         with self._lock:
             self.outcomes.append(outcome)
 
+    @override
     def flush(self) -> None:
         """Keep nothing for later."""
 
+    @override
     def counts(self) -> PageCounts:
         states = [outcome.state for outcome in self.outcomes]
         return PageCounts(*(states.count(state) for state in (PageState.OK, PageState.SKIPPED, PageState.ERROR)))

@@ -31,8 +31,9 @@ import onnxruntime
 import psutil
 from numpy.typing import NDArray
 from PIL import Image
+from typing_extensions import override
 
-from bec_orch.core.job_worker import JobContext, PageBytes, WorkerResources
+from bec_orch.core.job_worker import JobContext, ModelStore, PageBytes, PageReader, RowStore, WorkerResources
 from bec_orch.core.metrics import Metrics
 from bec_orch.core.volumes import Manifest, Page, PageCounts, PageOutcome, PageState, VolumeRef
 from bec_orch.jobs.ldv1.ppocr import bundled_model_path
@@ -50,34 +51,39 @@ Input = NDArray[np.float32]
 
 
 @dataclass
-class Rows:
+class Rows(RowStore):
     """Counts rows, and drops them."""
 
     ok: int = 0
     error: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
+    @override
     def finished(self) -> frozenset[int]:
         return frozenset()
 
+    @override
     def add(self, outcome: PageOutcome) -> None:
         with self._lock:
             self.ok += outcome.state is PageState.OK
             self.error += outcome.state is PageState.ERROR
 
+    @override
     def flush(self) -> None:
         pass
 
+    @override
     def counts(self) -> PageCounts:
         return PageCounts(ok=self.ok, error=self.error)
 
 
-class Files:
+class Files(PageReader):
     """Reads a volume's pages from files."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._paths = paths
 
+    @override
     async def read(self, page: Page) -> PageBytes:
         return PageBytes(self._paths[page.index].read_bytes(), "")
 
@@ -86,15 +92,17 @@ class NeverStop:
     """Nobody asks to stop."""
 
     def reason(self) -> str | None:
+        """Return None: there is none."""
         return None
 
     def check(self) -> None:
-        pass
+        """Raise nothing."""
 
 
-class LocalModels:
+class LocalModels(ModelStore):
     """Models are local paths."""
 
+    @override
     def local_path(self, url: str) -> Path:
         return Path(url)
 

@@ -18,7 +18,7 @@ from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.embedded import EmbeddedPostgres
 from bec_orch.io.postgres.migrate import migrate
 
-pytest_plugins = ["tests.aws"]
+pytest_plugins = ["tests.support.servers.aws"]
 
 SHARED_DATA = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
 TEMPLATE = "bec_template"

@@ -10,7 +10,12 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typing_extensions import override
 
-from bec_orch.cli.surroundings import ADDRESS_SPACE_OF_JOBS, LEAST_ADDRESS_SPACE, require_address_space, require_threads
+from bec_orch.cli.process.surroundings import (
+    ADDRESS_SPACE_OF_JOBS,
+    LEAST_ADDRESS_SPACE,
+    require_address_space,
+    require_threads,
+)
 
 Command = TyperCommand | TyperGroup
 
@@ -27,25 +32,34 @@ class _Place:
     works: bool = False
 
 
+_SCANS = "~/scans --out ~/lines"
 _PLACES = {
     "demo": _Place("run.demo", "bec demo --out /tmp/demo", works=True),
-    "run": _Place("run.path", "bec run ldv1 ~/scans --out ~/lines", works=True),
+    "run": _Place("run.path", f"bec run ldv1 {_SCANS}\n\nExample: bec run ocrv1 {_SCANS}", works=True),
     "run-volume": _Place("run.volume", "bec run-volume ldv1 W22084 I0886", works=True),
     "jobs": _Place("jobs.commands"),
     "queue": _Place("queue.commands"),
-    "eval": _Place("evaluation"),
+    "eval": _Place("evaluation.report"),
     "worker": _Place("worker.command", "bec worker --job ldv1 --slots 2", works=True),
-    "workers": _Place("workers", "bec workers --job ldv1"),
-    "errors": _Place("errors", "bec errors --job ldv1"),
-    "audit": _Place("audit", "bec audit ldv1 --deep"),
+    "workers": _Place("worker.listing", "bec workers --job ldv1"),
+    "errors": _Place("jobs.errors", "bec errors --job ldv1"),
+    "audit": _Place("checks.audit", "bec audit ldv1 --deep"),
     "scale": _Place("scale.commands"),
-    "db": _Place("db"),
-    "config": _Place("config"),
-    "doctor": _Place("doctor", "bec doctor"),
+    "db": _Place("setup.db"),
+    "config": _Place("setup.config"),
+    "doctor": _Place("checks.doctor", "bec doctor"),
 }
 
 
-class Commands(TyperGroup):
+class HelpfulGroup(TyperGroup):
+    """A group of commands that prints its help when none of them is named."""
+
+    @override
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, args or ["--help"])
+
+
+class Commands(HelpfulGroup):
     """The group of all commands."""
 
     def __init__(self, **attributes: Any) -> None:
@@ -89,7 +103,7 @@ def _command(name: str) -> Command:
     module = import_module(f"bec_orch.cli.{place.module}")
     holder = typer.Typer()
     if place.example is None:
-        holder.add_typer(module.app, name=name)
+        holder.add_typer(module.app, name=name, cls=HelpfulGroup)
     else:
         holder.command(name, epilog=f"Example: {place.example}")(module.command)
     return cast("Command", typer.main.get_group(holder).commands[name])

@@ -2,22 +2,25 @@
 
 import os
 import socket
+import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bec_orch import __version__
-from bec_orch.config import Settings
+from bec_orch.config import QueueName, Settings, variable
 from bec_orch.core.flight import FlightRecorder
 from bec_orch.core.job_worker import WorkerResources
 from bec_orch.core.job_workers import JobWorkerCache
+from bec_orch.core.names import printable
 from bec_orch.core.observing import Observed, WorkerObserver
 from bec_orch.core.ownership import Owner
 from bec_orch.core.queue_ports import QueueBackend
 from bec_orch.core.records.checks import COMMAND
 from bec_orch.core.records.records import Records
+from bec_orch.core.registry import job_worker_class
 from bec_orch.core.retries import RetryPolicy
 from bec_orch.core.standings import Standings
 from bec_orch.core.tasks import Job, WorkerInfo
@@ -27,6 +30,7 @@ from bec_orch.core.worker_runtime import BECWorker
 from bec_orch.errors import ConfigError
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.aws.clients import AwsOptions
+from bec_orch.io.aws.ec2 import Ec2Fleet, MachineSpec
 from bec_orch.io.aws.emf import EmfObserver
 from bec_orch.io.aws.imds import Ec2Machine, InstanceMetadata, metadata_of_this_machine
 from bec_orch.io.aws.secrets import password_of_file, password_of_secret
@@ -49,6 +53,9 @@ from bec_orch.io.stores.errors import file_errors
 from bec_orch.io.stores.model_store import CachedModels
 from bec_orch.io.stores.storage import S3Options, Stores
 from bec_orch.logging_setup import hide
+from bec_orch.orch.machines.local import LocalScaling
+from bec_orch.orch.machines.prices import PriceTable, read_prices
+from bec_orch.orch.machines.scaling import STOP_MARGIN_SECONDS, FleetScaling
 from bec_orch.orch.runs.local_run import LocalRun
 from bec_orch.orch.runs.single_volume import SingleVolume
 
@@ -84,8 +91,16 @@ class Parts:
 
 
 @contextmanager
-def open_database(settings: Settings, application: str = COMMAND) -> Iterator[Database]:
-    """Open the database of the settings, the embedded one if they name none; it is told who we are."""
+def open_database(settings: Settings, application: str = COMMAND, *, make_home: bool = False) -> Iterator[Database]:
+    """Open the database of the settings, the embedded one if they name none; it is told who we are.
+
+    Only with `make_home` is an embedded one made where there is none.
+
+    Raises:
+        ConfigError: there is none (E_HOME_MISSING).
+    """
+    if not make_home:
+        require_home(settings)
     with ExitStack() as stack:
         own = stack.enter_context(EmbeddedPostgres(settings.home)) if settings.sql_host is None else None
         database = Database(
@@ -98,14 +113,41 @@ def open_database(settings: Settings, application: str = COMMAND) -> Iterator[Da
         yield stack.enter_context(database)
 
 
+def require_home(settings: Settings) -> None:
+    """See that the database of local mode was made, if it is what the settings name.
+
+    Raises:
+        ConfigError: it was not (E_HOME_MISSING).
+    """
+    if settings.sql_host is not None or os.path.lexists(settings.home / "pg"):
+        return
+    folders = (path for path in (Path("~/.bec").expanduser(), *Path.cwd().iterdir()) if path != settings.home)
+    homes = ", ".join(f"'{printable(str(path))}'" for path in sorted(folders) if _has_database(path))
+    raise ConfigError(
+        f"There is no database of jobs in {settings.home}.",
+        code="E_HOME_MISSING",
+        hint=f"These folders have one, and --home names it: {homes}."
+        if homes
+        else "`bec run` and `bec jobs create` make one; --home, or BEC_HOME, names another folder.",
+    )
+
+
+def _has_database(home: Path) -> bool:
+    # As PostgreSQL tells a cluster from another folder.
+    return os.path.lexists(home / "pg" / "data" / "PG_VERSION")
+
+
 @contextmanager
-def open_parts(settings: Settings, application: str = COMMAND) -> Iterator[Parts]:
+def open_parts(settings: Settings, application: str = COMMAND, *, make_home: bool = False) -> Iterator[Parts]:
     """Open everything that a command, or a worker, needs of the outside world, and close it after the block.
 
     The schema of an embedded database is brought up to date; that of a shared one is the operator's decision.
+
+    Raises:
+        ConfigError: the embedded database was not made yet (E_HOME_MISSING), and `make_home` does not say to.
     """
     with ExitStack() as stack:
-        database = stack.enter_context(open_database(settings, application))
+        database = stack.enter_context(open_database(settings, application, make_home=make_home))
         _bring_up(settings, database)
         queues = open_queues(settings, database)
         stack.callback(queues.close)
@@ -148,7 +190,7 @@ def local_run(parts: Parts) -> LocalRun:
 
 
 def open_stores(settings: Settings) -> Stores:
-    """Give the opener of object stores."""
+    """Return the opener of object stores."""
     options = S3Options(
         endpoint_url=settings.aws_endpoint_url,
         region=settings.region,
@@ -159,22 +201,64 @@ def open_stores(settings: Settings) -> Stores:
 
 
 def aws_options(settings: Settings) -> AwsOptions:
-    """Give where AWS's services are."""
+    """Return where AWS's services are."""
     return AwsOptions(settings.region, settings.aws_endpoint_url)
 
 
 def open_queues(settings: Settings, database: Database) -> QueueBackend:
-    """Open the queues of the settings: on SQS, or in the database."""
-    return sqs_queues(settings) if settings.uses_sqs else PgQueues(database)
+    """Open the queues of the settings."""
+    return _QUEUES[settings.queue_backend](settings, database)
 
 
 def sqs_queues(settings: Settings) -> SqsQueues:
-    """Give the queues on SQS."""
+    """Return the queues on SQS."""
     endpoint_url = settings.sqs_endpoint_url or settings.aws_endpoint_url
     aws = AwsOptions(settings.region, endpoint_url)
     return SqsQueues(
         SqsOptions(aws, settings.queue_urls, visibility=round(settings.lease_seconds), metrics=aws_options(settings))
     )
+
+
+# Each queue back-end by its name, which BEC_QUEUE takes (`config.QueueName`).
+_QUEUES: Mapping[QueueName, Callable[[Settings, Database], QueueBackend]] = {
+    "pg": lambda _settings, database: PgQueues(database),
+    "sqs": lambda settings, _database: sqs_queues(settings),
+}
+
+
+def prices(settings: Settings) -> PriceTable:
+    """Return what machines cost."""
+    return read_prices(settings.prices_file)
+
+
+def machines_of(settings: Settings, job: str) -> FleetScaling:
+    """Return what plans and shows a job's machines on EC2."""
+    return FleetScaling(Ec2Fleet(job, aws_options(settings)), prices(settings), grace=settings.grace_seconds)
+
+
+def local_workers_of(settings: Settings, job: str) -> LocalScaling:
+    """Return what plans and shows a job's workers on this machine."""
+    # -P: nothing is imported from the current folder.
+    command = (sys.executable, "-P", "-m", "bec_orch.cli.main", "--home", str(settings.home), "worker", "--job", job)
+    return LocalScaling(job, settings.home, command, patience=settings.grace_seconds + STOP_MARGIN_SECONDS)
+
+
+def network_spec(settings: Settings) -> MachineSpec:
+    """Return what each new machine is before it runs anything."""
+    return MachineSpec(
+        image=settings.ec2_image,
+        subnets=settings.ec2_subnets,
+        security_groups=settings.ec2_security_groups,
+        instance_profile=settings.ec2_instance_profile or "",
+        user_data="",
+        disk_gib=settings.ec2_disk_gib,
+    )
+
+
+def missing_settings(settings: Settings) -> list[str]:
+    """Return the variables that new machines need and that are not set."""
+    needed = ("ec2_kit_url", "ec2_kit_sha256", "ec2_subnets", "ec2_security_groups", "ec2_instance_profile")
+    return [variable(field) for field in needed if not getattr(settings, field)]
 
 
 def this_machine(settings: Settings) -> InstanceMetadata | None:
@@ -189,7 +273,7 @@ def with_metrics(settings: Settings, observer: WorkerObserver) -> WorkerObserver
 
 
 def sql_conninfo(settings: Settings) -> str:
-    """Give the libpq connection string of the database that the settings name."""
+    """Return the libpq connection string of the database that the settings name."""
     return conninfo_of(
         host=settings.sql_host,
         port=settings.sql_port,
@@ -202,7 +286,7 @@ def sql_conninfo(settings: Settings) -> str:
 
 
 def worker_resources(settings: Settings, stores: Stores) -> WorkerResources:
-    """Give what a job worker may use of this machine."""
+    """Return what a job worker may use of this machine."""
     return WorkerResources(
         threads=settings.threads,
         memory_budget=settings.memory_budget_mib * MEBIBYTE,
@@ -256,6 +340,15 @@ def _at_work(parts: Parts, observer: WorkerObserver) -> Iterator[tuple[JobWorker
         job_workers.close()
 
 
+def require_loadable(parts: Parts, job: Job) -> None:
+    """Load what a job works with, and free it again.
+
+    Raises:
+        ConfigError: a package, an engine, a language or a model is missing or wrong.
+    """
+    job_worker_class(job.type).create(job.config, worker_resources(parts.settings, parts.stores)).close()
+
+
 def _outside(parts: Parts) -> Outside:
     return Outside(parts.store, parts.queues, parts.sources, parts.artefacts(), parts.stores.open)
 
@@ -266,7 +359,7 @@ def _flight_recorder(folder: Path, standings: Standings) -> FlightRecorder:
 
 
 def worker_info(job: Job, machine: Ec2Machine | None = None) -> WorkerInfo:
-    """Tell the database who works, and on which machine of EC2."""
+    """Describe the worker to the database: who works, and on which machine of EC2."""
     # Two workers on one host are two workers, also when a process id comes back.
     worker_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     info = WorkerInfo(worker_id, job.id, socket.gethostname(), os.getpid(), __version__)
@@ -278,7 +371,7 @@ def worker_info(job: Job, machine: Ec2Machine | None = None) -> WorkerInfo:
 
 
 def work_dir(settings: Settings) -> Path:
-    """Give the folder for the files of running attempts; made when it is not there.
+    """Return the folder for the files of running attempts; made when it is not there.
 
     Raises:
         ConfigError: it cannot be made.

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 
 try:
-    from bec_orch.cli import interrupts, outlets
+    from bec_orch.cli.process import interrupts
+    from bec_orch.cli.terminal import outlets
 except KeyboardInterrupt:
     sys.exit(130)
 
@@ -32,7 +33,7 @@ def main() -> None:
 
 
 def code_if_interrupted(arguments: Sequence[str]) -> int:
-    """Give the exit code of a command line that a signal ends: a worker that is told to stop has done its duty."""
+    """Return the exit code of a command line that a signal ends: a worker that is told to stop has done its duty."""
     words = iter(arguments)
     for word in words:
         if word in OPTIONS_WITH_VALUE:

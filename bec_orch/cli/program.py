@@ -9,9 +9,10 @@ import typer
 from typer.exceptions import TyperException
 
 from bec_orch import __version__
+from bec_orch.cli.arguments.invocation import Invocation, invocation
 from bec_orch.cli.commands import Commands
-from bec_orch.cli.console import EXIT_DONE, EXIT_INTERRUPTED, note, print_error, say
-from bec_orch.cli.invocation import Invocation, invocation
+from bec_orch.cli.process.ending import EXIT_DONE, EXIT_INTERRUPTED, print_error
+from bec_orch.cli.terminal.console import note, say
 from bec_orch.errors import UsageError
 
 app = typer.Typer(
@@ -59,7 +60,7 @@ def run(arguments: Sequence[str]) -> int:
     asked = Invocation(debug="--debug" in arguments)
     try:
         ended = typer.main.get_command(app).main(
-            _debug_first(arguments) or ["--help"], prog_name="bec", standalone_mode=False, obj=asked
+            _debug_first(arguments), prog_name="bec", standalone_mode=False, obj=asked
         )
         sys.stdout.flush()
     except TyperException as error:

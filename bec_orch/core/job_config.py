@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -62,7 +63,7 @@ class JobConfig(BaseModel):
             return cls.model_validate(dict(values))
         except ValidationError as error:
             raise ConfigError(
-                f"The job's config is wrong: {_in_words(error)}.",
+                f"The job's config is wrong: {_in_words(error, cls.model_fields)}.",
                 code="E_JOB_CONFIG",
                 hint="`bec jobs types --schema TYPE` prints what is allowed.",
             ) from error
@@ -94,10 +95,13 @@ class JobConfig(BaseModel):
         return getattr(self, name) != field.default if affects == "when set" else bool(affects)
 
 
-def _in_words(error: ValidationError) -> str:
-    return "; ".join(_fault(each["loc"], each["type"], each["msg"]) for each in error.errors())
+def _in_words(error: ValidationError, keys: Iterable[str]) -> str:
+    return "; ".join(_fault(each["loc"], each["type"], each["msg"], list(keys)) for each in error.errors())
 
 
-def _fault(place: tuple[int | str, ...], kind: str, message: str) -> str:
+def _fault(place: tuple[int | str, ...], kind: str, message: str, keys: Sequence[str]) -> str:
     name = ".".join(str(part) for part in place) or "value"
-    return f"there is no key '{name}'" if kind == "extra_forbidden" else f"{name}: {clause(message)}"
+    if kind != "extra_forbidden":
+        return f"{name}: {clause(message)}"
+    meant = get_close_matches(name, keys, n=1)
+    return f"there is no key '{name}'" + (f" (did you mean '{meant[0]}'?)" if meant else "")

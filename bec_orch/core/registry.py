@@ -8,7 +8,8 @@ from typing import Any
 
 from bec_orch.core.job_worker import JobWorker
 from bec_orch.core.views import TallyOf, VolumePicture
-from bec_orch.errors import ConfigError
+from bec_orch.core.wording import said
+from bec_orch.errors import ConfigError, extra_hint
 
 GROUP = "bec_orch.jobs"
 _PICTURES = "bec_orch.pictures"
@@ -74,7 +75,7 @@ def _shown(group: str, job_type: str) -> Any:
 def _how_to_install(point: EntryPoint) -> str:
     """Name the extra that brings what a job type needs: where there is one, it has the type's name."""
     if point.dist and point.name in (point.dist.metadata.get_all("Provides-Extra") or ()):
-        return f"Run `pip install '{point.dist.name}[{point.name}]'`."
+        return extra_hint(point.name, point.dist.name)
     return "Install it into the environment that `bec` runs in."
 
 
@@ -82,6 +83,12 @@ def _load(point: EntryPoint) -> Any:
     try:
         return point.load()
     except ImportError as error:
+        if (error.name or "").partition(".")[0] == __name__.partition(".")[0]:
+            raise ConfigError(
+                f"The job type '{point.name}' imports what this version does not have: {said(error)}.",
+                code="E_PLUGIN_OUTDATED",
+                hint="A package with job types imports from `bec_orch.plugin` alone: docs/writing-a-job-worker.md.",
+            ) from error
         raise ConfigError(
             f"The job type '{point.name}' needs the package '{error.name}', which is not installed.",
             code="E_EXTRA_MISSING",

@@ -18,8 +18,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 from bec_orch.cli.program import run
 from bec_orch.config import Settings, variable
-from tests.aws import Aws
-from tests.plugin import install
+from tests.support.jobs.plugin import install
+from tests.support.servers.aws import Aws
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -72,7 +72,10 @@ def plain_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture
 def plugins(tmp_path: Path) -> Path:
     """A folder for the import path with the job types of the tests, installed as a package."""
-    return install(tmp_path / "plugins", {"gated": "tests.gated_job:GatedJob", "toy": "tests.toy_job:ToyJob"})
+    return install(
+        tmp_path / "plugins",
+        {"gated": "tests.support.jobs.gated_job:GatedJob", "toy": "tests.support.jobs.toy_job:ToyJob"},
+    )
 
 
 @pytest.fixture

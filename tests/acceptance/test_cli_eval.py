@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from tests.acceptance.conftest import Bec, ok
-from tests.plugin import install
-from tests.texts_job import READ
+from tests.support.jobs.plugin import install
+from tests.support.jobs.texts_job import READ
 
 TRUTHS = {"0001": READ, "0002": READ.replace("ཀ", "ག"), "0003": READ}
 
 
 @pytest.fixture
 def plugins(tmp_path: Path) -> Path:
-    return install(tmp_path / "plugins", {"texts": "tests.texts_job:TextsJob"})
+    return install(tmp_path / "plugins", {"texts": "tests.support.jobs.texts_job:TextsJob"})
 
 
 @pytest.fixture

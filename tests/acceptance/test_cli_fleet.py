@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.conftest import ROOT, Bec, ok
-from tests.aws import Aws
+from tests.support.servers.aws import Aws
 
 # One of the images that moto has from its beginning.
 IMAGE = "ami-03cf127a"

@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.conftest import Bec, ok, write_scans
-from tests.plugin import install
+from tests.support.jobs.plugin import install
 
 TYPES = {
-    "toy": "tests.toy_job:ToyJob",
-    "reader": "tests.reader_job:ReaderJob",
-    "circle": "tests.reader_job:CircleJob",
-    "round": "tests.reader_job:RoundJob",
+    "toy": "tests.support.jobs.toy_job:ToyJob",
+    "reader": "tests.support.jobs.reader_job:ReaderJob",
+    "lacking": "tests.support.jobs.reader_job:LackingJob",
+    "circle": "tests.support.jobs.reader_job:CircleJob",
+    "round": "tests.support.jobs.reader_job:RoundJob",
 }
 
 
@@ -138,3 +139,10 @@ def test_a_type_that_needs_itself_is_refused(bec: Bec, tmp_path: Path) -> None:
     ended = bec("run", "circle", write_scans(tmp_path / "scans", {"W1/I1": 1}), "--out", tmp_path / "out")
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.startswith("error E_JOB_CIRCLE: ")
+
+
+def test_what_a_later_job_lacks_is_told_before_the_first_page(bec: Bec, plain_settings: None, tmp_path: Path) -> None:
+    scans = write_scans(tmp_path / "scans", {"W1/I1": 2})
+    ended = bec("run", "lacking", scans, "--out", tmp_path / "out")
+    assert (ended.code, ended.err.splitlines()[-1]) == (2, "error E_EXTRA_MISSING: The engine is not installed.")
+    assert list((tmp_path / "out").rglob("success.json")) == []

@@ -9,10 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 from bec_orch.cli import commands
+from bec_orch.cli.process.surroundings import ADDRESS_SPACE_OF_JOBS
 from bec_orch.cli.program import app
-from bec_orch.cli.surroundings import ADDRESS_SPACE_OF_JOBS
 from tests.acceptance.conftest import ROOT, WAIT, Bec, Ended, write_scans
-from tests.commands import COMMANDS
+from tests.support.commands import COMMANDS
 
 
 @pytest.fixture

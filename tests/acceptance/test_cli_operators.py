@@ -99,7 +99,11 @@ def test_volumes_are_enqueued_from_a_list_and_told_why_not(bec: Bec, home: Path,
     assert len(ok(bec("queue", "peek", "toy", "--limit", "2", "--json")).json) == 2
     assert '"w_id": "W1"' in ok(bec("queue", "peek", "toy")).out
     assert ok(bec("queue", "purge", "toy", "--yes")).out == "4 messages were deleted.\n"
+    unasked = bec("jobs", "delete", "toy")
+    assert unasked.code == 2
+    assert "This would cancel 4 unfinished tasks of the job toy. Nothing was done: nobody can be asked." in unasked.err
     assert ok(bec("queue", "peek", "toy")).out == "There are no messages.\n"
+    assert ok(bec("jobs", "delete", "toy", "--yes", "--json")).json == {"name": "toy", "canceled": 4}
 
 
 def test_a_worker_does_them_and_failures_are_seen_and_redriven(bec: Bec, home: Path) -> None:
@@ -130,7 +134,10 @@ def test_a_worker_does_them_and_failures_are_seen_and_redriven(bec: Bec, home: P
     assert "E_IMAGE_EMPTY" in ok(bec("queue", "peek", "toy", "--dead")).out
     refused = ok(bec("queue", "redrive", "toy", "--volume", "W1/I1"))
     assert "warning: 'W1/I1' is done, and was not touched." in refused.err
-    assert ok(bec("queue", "redrive", "toy", "--code", "E_IMAGE_EMPTY", "--json")).json["reset"] == 1
+    dry = ok(bec("queue", "redrive", "toy", "--dry-run"))
+    assert dry.out.split() == ["tasks", "that", "would", "be", "reset", "1"]
+    redriven = ok(bec("queue", "redrive", "toy", "--code", "E_IMAGE_EMPTY", "--limit", "1", "--json")).json
+    assert (redriven["reset"], redriven["moved"]) == (1, 1)
     ok(bec("jobs", "update", "toy", "--max-page-error-rate", "0.5"))
     assert ok(bec("worker", "--job", "toy", "--until-empty")).out == ""
     assert ok(bec("jobs", "stats", "toy", "--json")).json["volumes"] == {"done": 4}
@@ -163,7 +170,8 @@ def test_a_volume_of_no_known_source_is_refused(bec: Bec, home: Path, monkeypatc
 def test_the_database_is_made_and_told(bec: Bec, tmp_path: Path) -> None:
     fresh = ("--home", tmp_path / "fresh", "db")
     before = bec(*fresh, "status", "--json")
-    assert (before.code, before.json["schema"], before.json["current"]) == (1, 0, False)
+    assert (before.code, before.err.split(":")[0]) == (2, "error E_HOME_MISSING")
+    assert not (tmp_path / "fresh").exists()
     assert ok(bec(*fresh, "init")).out.startswith("Applied: 0001 ")
     assert ok(bec(*fresh, "init", "--json")).json["applied"] == []
     assert "embedded, under" in ok(bec(*fresh, "status")).out
@@ -195,6 +203,13 @@ def test_the_doctor_finds_what_is_well_and_what_is_not(
     assert "fail model of ldv1: E_MODEL_NOT_FOUND: " in sick.out
     assert "     hint: " in sick.out
     assert "ok   queue of toy: answers" in sick.out
+
+
+def test_the_doctor_makes_no_home(bec: Bec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BEC_HOME", str(tmp_path / "home"))
+    levels = {row["check"]: row["level"] for row in ok(bec("doctor", "--json")).json}
+    assert (levels["database"], levels["destination"], levels["model of toy"]) == ("warn", "ok", "ok")
+    assert not (tmp_path / "home").exists()
 
 
 def test_the_doctor_goes_on_without_a_database(bec: Bec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

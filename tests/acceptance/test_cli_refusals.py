@@ -21,9 +21,9 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from tests.acceptance.conftest import ROOT, Bec, Ended, ok
-from tests.aws import Aws
-from tests.postmasters import hba_file
-from tests.tcp_faults import TcpFaults, tcp_faults
+from tests.support.servers.aws import Aws
+from tests.support.servers.postmasters import hba_file
+from tests.support.servers.tcp_faults import TcpFaults, tcp_faults
 
 DEPLOY = ROOT / "deploy"
 _WAIT = 90.0

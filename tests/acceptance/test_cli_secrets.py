@@ -20,8 +20,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 from tests.acceptance.conftest import Bec, Ended, Start, ok, wait_for, write_scans
 from tests.acceptance.test_cli_fleet import UP, job  # noqa: F401  (a fixture)
-from tests.aws import Aws
-from tests.postmasters import hba_file
+from tests.support.servers.aws import Aws
+from tests.support.servers.postmasters import hba_file
 
 PASSWORD = "canary-9f\"x 'y\\z%s"  # noqa: S105  (a canary)
 KEY, TOKEN, URL_PASSWORD = "canary-key-4Hq", "canary-token-7Wz", "canary-in-url"

@@ -20,9 +20,9 @@ from psycopg import sql
 
 from bec_orch.io.sources.bdrc import volume_prefix
 from tests.acceptance.conftest import ROOT
-from tests.aws import Aws
 from tests.conftest import GRANTS
-from tests.fake_imds import fake_imds
+from tests.support.servers.aws import Aws
+from tests.support.servers.fake_imds import fake_imds
 
 # One of the images that moto has from its beginning.
 IMAGE = "ami-03cf127a"
@@ -172,7 +172,7 @@ def test_the_session_of_an_operator(
     work_on_a_machine(machines[0]["InstanceId"], monkeypatch)
     watch = Typed("bec jobs stats ldv1 --watch").shows("cost per 1,000 pages")
     stats = watch.interrupt().ends()
-    assert "volumes done 2 volumes terminal failed 1" in stats
+    assert "volumes done 2 volumes terminal_failed 1" in stats
     assert "pages ok 4" in stats
     assert "pages left 0" in stats
     assert "time left 0:00:00" in stats

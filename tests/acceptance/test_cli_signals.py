@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from tests.acceptance.conftest import ROOT, WAIT, Bec, Start, pages_done, wait_for, write_scans
-from tests.pipes import fill
+from tests.support.pipes import fill
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])

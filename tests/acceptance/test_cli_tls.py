@@ -8,8 +8,8 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from tests.acceptance.conftest import Bec, ok
-from tests.tcp_faults import tcp_faults
-from tests.tls import Authority, tls_in_front_of
+from tests.support.servers.tcp_faults import tcp_faults
+from tests.support.servers.tls import Authority, tls_in_front_of
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from tests.unit import image_bytes as made
 
 WAIT = 60.0
 PAGES = 100
-GONE_WRONG = (sys.executable, "-P", str(ROOT / "tests" / "decoders_gone_wrong.py"))
+GONE_WRONG = (sys.executable, "-P", str(ROOT / "tests" / "support" / "decoders_gone_wrong.py"))
 CGROUP = Path("/sys/fs/cgroup/memory")
 
 pytestmark = pytest.mark.timeout(300)

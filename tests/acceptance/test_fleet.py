@@ -23,11 +23,11 @@ from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.sources.bdrc import volume_prefix
 from bec_orch.io.stores.storage import S3Options, Stores
 from tests.acceptance.conftest import ROOT, Bec, ok
-from tests.aws import Aws
-from tests.fake_imds import FakeImds, fake_imds
-from tests.fleet_job import GATE_AT
-from tests.owners import owner
-from tests.plugin import install
+from tests.support.jobs.fleet_job import GATE_AT
+from tests.support.jobs.plugin import install
+from tests.support.owners import owner
+from tests.support.servers.aws import Aws
+from tests.support.servers.fake_imds import FakeImds, fake_imds
 
 WORK = "W1FLEET"
 PAGES = 5
@@ -119,7 +119,10 @@ def gates(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def plugins(tmp_path: Path) -> Path:
-    return install(tmp_path / "plugins", {"fleet": "tests.fleet_job:FleetJob", "toy": "tests.toy_job:ToyJob"})
+    return install(
+        tmp_path / "plugins",
+        {"fleet": "tests.support.jobs.fleet_job:FleetJob", "toy": "tests.support.jobs.toy_job:ToyJob"},
+    )
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.acceptance.conftest import ROOT, Bec
-from tests.plugin import wheel
+from tests.support.jobs.plugin import wheel
 
 DOC = ROOT / "docs" / "writing-a-job-worker.md"
 _FILE = re.compile(r"^\*\*`([\w./]+)`\*\*[^\n]*\n\n```\w+\n(.*?)^```", re.MULTILINE | re.DOTALL)

@@ -25,7 +25,7 @@ from bec_orch.io.artefacts import sidecars
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.artefacts.names import attempt_key, sidecar_folder
 from bec_orch.io.stores.objects import Objects
-from tests.owners import OURS, THEIRS, contents, owner
+from tests.support.owners import OURS, THEIRS, contents, owner
 
 SCHEMA = pa.schema([("width", pa.int32()), ("nb_lines", pa.int32())])
 COUNTED = {"lines": "nb_lines"}

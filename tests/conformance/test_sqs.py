@@ -6,9 +6,9 @@ import pytest
 
 from bec_orch.io.aws.clients import AwsOptions
 from bec_orch.io.sqs.queues import SqsOptions, SqsQueue, SqsQueues
-from tests.aws import Aws
 from tests.conformance.queue_suite import QueueSuite
-from tests.fake_sqs import FakeSqs, served
+from tests.support.servers.aws import Aws
+from tests.support.servers.fake_sqs import FakeSqs, served
 
 
 def opened(url: str, region: str, job: str) -> Iterator[SqsQueue]:

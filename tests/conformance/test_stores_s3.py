@@ -4,8 +4,8 @@ import pytest
 
 from bec_orch.io.stores.objects import Objects
 from bec_orch.io.stores.storage import S3Options, Stores
-from tests.aws import Aws
 from tests.conformance.store_suite import StoreSuite
+from tests.support.servers.aws import Aws
 
 
 class TestS3Store(StoreSuite):

@@ -13,12 +13,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from tests.aws import CREDENTIALS, moto_server
 from tests.faults import campaign
 from tests.faults.campaign import Outcome, Plan
 from tests.faults.lane import EMBEDDED, FLEET, ROOT, SECRETS, Lanes
 from tests.faults.table import show
-from tests.plugin import install
+from tests.support.jobs.plugin import install
+from tests.support.servers.aws import CREDENTIALS, moto_server
 
 LOGS = ROOT / "build" / "faults"
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from bec_orch.core.artefacts import Success
 from tests.faults.lane import SECRETS
 from tests.faults.scene import Expected, Row, Scene
-from tests.owners import contents
+from tests.support.owners import contents
 
 _TASKS = """
 SELECT t.id, t.state, t.attempt, t.charged, t.manifest_etag, t.artefact_key, t.failure_code, t.cancel_reason,

@@ -12,7 +12,7 @@ from bec_orch.core.job_config import JobConfig
 from bec_orch.core.job_worker import JobContext, WorkerResources
 from bec_orch.core.volumes import Page
 from bec_orch.errors import TaskFault
-from tests.toy_job import ToyConfig, ToyJob, keep_answer
+from tests.support.jobs.toy_job import ToyConfig, ToyJob, keep_answer
 
 _MUCH = 2**30
 

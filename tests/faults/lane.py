@@ -16,8 +16,8 @@ import boto3
 from bec_orch.io.stores.objects import Objects
 from bec_orch.io.stores.storage import S3Options, Stores
 from tests.faults.server import Server
-from tests.http_faults import FaultProxy, faulty
-from tests.tcp_faults import TcpFaults, tcp_faults
+from tests.support.servers.http_faults import FaultProxy, faulty
+from tests.support.servers.tcp_faults import TcpFaults, tcp_faults
 
 ROOT = Path(__file__).resolve().parents[2]
 REGION = "us-east-1"

@@ -6,9 +6,9 @@ from functools import partial
 from pathlib import Path
 
 from bec_orch.core.fault_points import FaultPoint
-from tests.fake_imds import fake_imds
 from tests.faults.fault import Fault, add
 from tests.faults.scene import LEASE, Scene
+from tests.support.servers.fake_imds import fake_imds
 
 _SKEWED = str(Path(__file__).parent / "skewed")
 _SMALL_FILES = ("prlimit", "--fsize=600")

@@ -8,8 +8,8 @@ from bec_orch.core.fault_points import FaultPoint
 from tests.faults.fault import Fault, add
 from tests.faults.lane import FLEET
 from tests.faults.scene import Scene
-from tests.http_faults import SLOW_DOWN, FaultProxy
-from tests.http_faults import Fault as HttpFault
+from tests.support.servers.http_faults import SLOW_DOWN, FaultProxy
+from tests.support.servers.http_faults import Fault as HttpFault
 
 _ON_FLEET = frozenset({FLEET})
 _OUTAGE = 6.0

@@ -28,7 +28,7 @@ from bec_orch.orch.backlog.enqueue import Enqueuer
 from bec_orch.orch.job_admin import JobAdmin
 from tests.faults.lane import REGION, Lane
 from tests.faults.processes import PATIENCE, NotInjectedError, Process
-from tests.owners import THEIRS, owner
+from tests.support.owners import THEIRS, owner
 
 WORK = "W1FAULTS"
 VOLUMES = 5

@@ -8,7 +8,7 @@ from bec_orch.core.fault_points import FaultPoint
 from bec_orch.core.queue_ports import TaskMessage
 from tests.faults.fault import Fault, add
 from tests.faults.scene import PAGES, WORK, Expected, Scene
-from tests.owners import THEIRS
+from tests.support.owners import THEIRS
 
 _MALFORMED = (
     "this is no JSON",

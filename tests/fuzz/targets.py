@@ -23,7 +23,7 @@ from bec_orch.io.sources.pages import MAX_FILENAME_BYTES
 from bec_orch.io.stores.storage import Stores
 from bec_orch.jobs.images import decode, probe
 from bec_orch.jobs.ldv1.worker import SCHEMA
-from tests.owners import owner
+from tests.support.owners import owner
 from tests.unit import image_bytes as made
 
 CORPUS = Path(__file__).parent / "corpus"

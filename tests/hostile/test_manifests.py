@@ -12,14 +12,14 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
 
 from bec_orch.io.sources.bdrc import volume_prefix
-from tests.aws import Aws
 from tests.fuzz.targets import is_sentence
 from tests.hostile.images import CASES as IMAGE_CASES
 from tests.hostile.images import GOOD_PAGES, good_page
 from tests.hostile.manifests import CASES, GOOD_NAMES, ManifestCase, entries, packed
 from tests.hostile.program import MOST_MEMORY, MOST_SECONDS, Ended, bec
 from tests.hostile.writing import write_manifests
-from tests.http_faults import _Handler, faulty
+from tests.support.servers.aws import Aws
+from tests.support.servers.http_faults import _Handler, faulty
 
 TASKS = """
     SELECT i_id, state, pages_ok, pages_skipped, pages_error, failure_code, failure_message, tasks.manifest_etag,

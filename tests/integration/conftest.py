@@ -17,7 +17,7 @@ from bec_orch.core.tasks import Job
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.embedded import EmbeddedPostgres
 from bec_orch.io.postgres.tasks import PgTasks
-from tests.postmasters import servers
+from tests.support.servers.postmasters import servers
 
 SOURCE = "folder+file:///scans"
 

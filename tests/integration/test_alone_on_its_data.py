@@ -21,7 +21,7 @@ from bec_orch.errors import BecError, ConfigError, DatabaseError, DatabaseRefuse
 from bec_orch.io.postgres import embedded as embedded_module
 from bec_orch.io.postgres.embedded import EmbeddedPostgres
 from bec_orch.io.postgres.interlock import Interlock, Whereabouts
-from tests.postmasters import (
+from tests.support.servers.postmasters import (
     USER_PROCESS,
     answers,
     ask,

@@ -30,11 +30,11 @@ from bec_orch.orch.audit.repairs import Repairer
 from bec_orch.orch.audit.values import Report, Violation
 from bec_orch.orch.backlog.enqueue import Enqueuer
 from bec_orch.orch.backlog.redrive import Redriver
-from tests.aws import REGION, Aws
-from tests.fake_sqs import FakeSqs, served
 from tests.integration.test_worker_runtime import World
-from tests.owners import contents
-from tests.toy_job import answer, keep_answer
+from tests.support.jobs.toy_job import answer, keep_answer
+from tests.support.owners import contents
+from tests.support.servers.aws import REGION, Aws
+from tests.support.servers.fake_sqs import FakeSqs, served
 
 PAGES = 4
 OF_VOLUME = "volume_id = (SELECT id FROM volumes WHERE i_id = %s)"

@@ -13,8 +13,8 @@ from bec_orch.errors import DatabaseError, DatabaseRefused
 from bec_orch.io.postgres import connection as connection_module
 from bec_orch.io.postgres import database as database_module
 from bec_orch.io.postgres.database import Database
-from tests.pooler import pooler
-from tests.tcp_faults import tcp_faults
+from tests.support.servers.pooler import pooler
+from tests.support.servers.tcp_faults import tcp_faults
 
 _BUSY = b"""
 SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND query LIKE %s

@@ -20,7 +20,7 @@ from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.tasks import PgTasks
 from bec_orch.orch.backlog.enqueue import Enqueuer
 from tests.integration.test_worker_runtime import PAGES, World, fail_times
-from tests.tcp_faults import TcpFaults, tcp_faults
+from tests.support.servers.tcp_faults import TcpFaults, tcp_faults
 
 OUTAGE = 2.0
 CLAIM = b"INSERT INTO task_attempts"

@@ -8,8 +8,8 @@ import pytest
 
 from bec_orch.errors import DatabaseError
 from bec_orch.io.postgres.database import Database
-from tests.tcp_faults import tcp_faults
-from tests.tls import Authority, tls_in_front_of
+from tests.support.servers.tcp_faults import tcp_faults
+from tests.support.servers.tls import Authority, tls_in_front_of
 
 
 @pytest.fixture

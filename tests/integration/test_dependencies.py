@@ -20,8 +20,8 @@ from bec_orch.orch.backlog.redrive import Redriver
 from bec_orch.orch.job_admin import DeletedJob, JobAdmin
 from bec_orch.orch.overview.standing import graph
 from tests.integration.test_worker_runtime import World, fail_times
-from tests.plugin import install
-from tests.toy_job import nothing
+from tests.support.jobs.plugin import install
+from tests.support.jobs.toy_job import nothing
 
 TERMINAL = "E_IMAGE_EMPTY"
 JOBS = ("toy", "second", "third")
@@ -55,7 +55,7 @@ class Chain(World):
 
 @pytest.fixture
 def chain(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Chain]:
-    monkeypatch.syspath_prepend(str(install(tmp_path / "plugins", {"toy": "tests.toy_job:ToyJob"})))
+    monkeypatch.syspath_prepend(str(install(tmp_path / "plugins", {"toy": "tests.support.jobs.toy_job:ToyJob"})))
     chain = Chain(tmp_path, database)
     chain.chain()
     yield chain

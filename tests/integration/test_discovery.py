@@ -105,6 +105,9 @@ class TestStats:
         assert stats.pages_per_second_5min is None
         assert stats.pages_per_second_1h == pytest.approx(1.0, rel=0.05)
 
+        sql("UPDATE task_attempts SET outcome = 'adopted'")
+        assert job_stats(overview, "lines").pages_per_second_1h is None, "what was taken over tells nothing of the pace"
+
     def test_unknown_job(self, overview: PgOverview, queues: PgQueues) -> None:
         for use in (
             partial(job_stats, overview),
@@ -252,6 +255,19 @@ class TestRedrive:
             queues("lines").dead_letter(message.receipt, {"code": "E_SOURCE_UNKNOWN"})
         assert redriver.redrive("lines", RedriveFilter(code="E_OTHER")).moved == 0
         assert redriver.redrive("lines", RedriveFilter(code="E_SOURCE_UNKNOWN")).moved == 5
+
+    def test_only_so_many_are_reset_and_no_other_letter_is_moved(
+        self, redriver: Redriver, enqueuer: Enqueuer, queues: PgQueues, store: PgTasks, job: Job
+    ) -> None:
+        enqueuer.enqueue("lines", VOLUMES[:3])
+        for volume in VOLUMES[:3]:
+            give_up(store, queues, job, volume)
+        assert redriver.redrive("lines", limit=2, dry_run=True) == RedriveReport(2, 0, 0, ())
+        assert queues.admin("lines").stats().dead == 3
+        assert redriver.redrive("lines", limit=2) == RedriveReport(2, 2, 0, ())
+        assert queues.admin("lines").stats().dead == 1
+        assert redriver.redrive("lines", dry_run=True).reset == 1
+        assert redriver.redrive("lines") == RedriveReport(1, 1, 0, ())
 
     def test_volume_that_has_a_newer_task_stays(
         self, redriver: Redriver, enqueuer: Enqueuer, queues: PgQueues, store: PgTasks, job: Job

@@ -11,8 +11,8 @@ from bec_orch.io.postgres.database import Database
 from bec_orch.io.sqs.queues import SqsOptions, SqsQueues
 from bec_orch.orch.doctor.checks import Level, check_queues
 from bec_orch.orch.doctor.fleet import check_tls
-from tests.aws import REGION
-from tests.fake_sqs import FakeSqs, Refused, served
+from tests.support.servers.aws import REGION
+from tests.support.servers.fake_sqs import FakeSqs, Refused, served
 
 
 @pytest.fixture

@@ -23,7 +23,16 @@ from bec_orch.io.postgres import programs as pg_programs
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.embedded import EmbeddedPostgres
 from bec_orch.io.postgres.programs import PgPrograms
-from tests.postmasters import answers, ask, end, first_line, kill, note_of_a_crash, postmaster, start_user
+from tests.support.servers.postmasters import (
+    answers,
+    ask,
+    end,
+    first_line,
+    kill,
+    note_of_a_crash,
+    postmaster,
+    start_user,
+)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from bec_orch.errors import DatabaseError, DatabaseRefused
 from bec_orch.io.postgres.embedded import EmbeddedPostgres
 from bec_orch.io.postgres.programs import PgPrograms
-from tests.postmasters import answers, ask, kill, postmaster, servers, until
+from tests.support.servers.postmasters import answers, ask, kill, postmaster, servers, until
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from bec_orch.io.postgres import programs as programs_module
 from bec_orch.io.postgres.cluster import Cluster
 from bec_orch.io.postgres.embedded import EmbeddedPostgres
 from bec_orch.io.postgres.programs import PgPrograms
-from tests.postmasters import ask, servers
+from tests.support.servers.postmasters import ask, servers
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has more than one user")
 NOBODY = pwd.getpwnam("nobody")

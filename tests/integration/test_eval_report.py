@@ -32,7 +32,7 @@ from bec_orch.orch.overview import reports
 from bec_orch.orch.overview.reports import add_up, report
 from tests.integration.conftest import SOURCE, Sql
 from tests.integration.evaluations import evaluate, ocr_outcome, publish_ocr, with_stores
-from tests.owners import owner
+from tests.support.owners import owner
 from tests.unit import image_bytes as made
 
 TRUTH = "བཀྲ་ཤིས་བདེ་ལེགས།"

@@ -13,7 +13,7 @@ from bec_orch.io.sources.sources import Sources, source_name
 from bec_orch.io.stores.storage import Stores
 from bec_orch.jobs.evalv1.worker import Evalv1Worker
 from tests.integration.evaluations import evaluate, ocr_outcome, publish_ocr, rows_of, with_stores
-from tests.owners import owner
+from tests.support.owners import owner
 
 VOLUME = VolumeRef("W1", "I1", "folder+file:///scans")
 

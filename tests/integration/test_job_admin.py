@@ -15,7 +15,7 @@ from bec_orch.io.postgres.tasks import PgTasks
 from bec_orch.orch import job_admin
 from bec_orch.orch.job_admin import DeletedJob, JobAdmin
 from tests.integration.conftest import SOURCE, Sql
-from tests.toy_job import ToyConfig, ToyJob
+from tests.support.jobs.toy_job import ToyConfig, ToyJob
 
 VOLUME = VolumeRef("W1", "I1", SOURCE)
 

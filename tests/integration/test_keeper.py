@@ -10,7 +10,17 @@ import psutil
 import pytest
 
 from bec_orch.io.postgres.embedded import EmbeddedPostgres
-from tests.postmasters import USER_PROCESS, answers, ask, end, first_line, postmaster, servers, start_user, until
+from tests.support.servers.postmasters import (
+    USER_PROCESS,
+    answers,
+    ask,
+    end,
+    first_line,
+    postmaster,
+    servers,
+    start_user,
+    until,
+)
 
 LIMITED = """
 import resource, sys

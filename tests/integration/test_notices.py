@@ -12,8 +12,8 @@ from bec_orch.core.tasks import AttemptOutcome
 from bec_orch.core.volumes import Page
 from bec_orch.io.aws.imds import InstanceMetadata, NoticeWatcher
 from bec_orch.io.postgres.database import Database
-from tests.fake_imds import fake_imds
 from tests.integration.test_worker_runtime import World
+from tests.support.servers.fake_imds import fake_imds
 
 
 @pytest.fixture

@@ -30,8 +30,8 @@ from bec_orch.orch.backlog.enqueue import Enqueuer
 from bec_orch.orch.backlog.foreign import find_foreign
 from tests.conftest import TEMPLATE
 from tests.integration.test_worker_runtime import World
-from tests.owners import contents
-from tests.toy_job import ToyConfig
+from tests.support.jobs.toy_job import ToyConfig
+from tests.support.owners import contents
 
 FOREIGN = "E_ARTEFACT_FOREIGN"
 EARLIER = "earlier_system"

@@ -17,8 +17,8 @@ import pytest
 from psycopg import sql
 
 from bec_orch.io.postgres.sql_files import sql_folder, statements
-from tests.archive_rows import SOURCE, Statistics, fill
 from tests.conftest import TEMPLATE
+from tests.support.archive_rows import SOURCE, Statistics, fill
 
 VOLUMES = 20_000
 # A statement about one volume or task reads a few rows of each table; one block is read more than once.

@@ -15,7 +15,7 @@ from bec_orch.io.postgres.database import Database
 from bec_orch.orch.backlog.enqueue import Enqueuer
 from bec_orch.orch.backlog.redrive import Redriver
 from tests.integration.test_worker_runtime import World, fail_times
-from tests.pooler import Pooler, pooler
+from tests.support.servers.pooler import Pooler, pooler
 
 VOLUMES = 8
 

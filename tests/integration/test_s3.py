@@ -23,11 +23,11 @@ from bec_orch.io.sources.bdrc import volume_prefix
 from bec_orch.io.sources.sources import Sources, source_name
 from bec_orch.io.stores.objects import Objects, Retries
 from bec_orch.io.stores.storage import S3_RETRIES, S3Options, Stores
-from tests.aws import Aws
 from tests.conformance.store_suite import content_of, location_of, manifest_of, ok, opened
-from tests.http_faults import SLOW_DOWN, Fault, FaultProxy, faulty
 from tests.integration.test_worker_runtime import World
-from tests.owners import owner
+from tests.support.owners import owner
+from tests.support.servers.aws import Aws
+from tests.support.servers.http_faults import SLOW_DOWN, Fault, FaultProxy, faulty
 
 SOON = Retries(S3_RETRIES.attempts, wait_initial=0.01, wait_max=0.05)
 PAGES = {f"I00010{n:03}.jpg": bytes([n]) * (1000 * n) for n in range(1, 5)}

@@ -21,11 +21,11 @@ from bec_orch.orch.audit.repairs import Repairer
 from bec_orch.orch.audit.values import Report
 from bec_orch.orch.backlog.enqueue import Enqueuer
 from bec_orch.orch.doctor.checks import Level, check_writable
-from tests.aws import Aws
 from tests.conformance.store_suite import content_of, location_of, manifest_of, ok, opened
-from tests.http_faults import Fault, faulty
 from tests.integration.test_s3 import PAGES, S3, S3World
-from tests.owners import owner
+from tests.support.owners import owner
+from tests.support.servers.aws import Aws
+from tests.support.servers.http_faults import Fault, faulty
 
 DENIED = b"<Error><Code>AccessDenied</Code></Error>"
 LENGTHS = [len(data) for data in PAGES.values()]

@@ -21,7 +21,7 @@ from bec_orch.orch.machines.plans import Plan, apply
 from bec_orch.orch.machines.prices import Price, PriceTable
 from bec_orch.orch.machines.scaling import FleetScaling
 from bec_orch.orch.machines.setup import Kit, user_data
-from tests.aws import Aws
+from tests.support.servers.aws import Aws
 
 SPOT = Mix(("g6.xlarge", "g5.xlarge"), spot=True)
 ON_DEMAND = Mix(("c7i.2xlarge",), spot=False)

@@ -9,7 +9,7 @@ from bec_orch.errors import ConfigError, RetryableError
 from bec_orch.io.aws.clients import AwsOptions
 from bec_orch.io.aws.identity import identity
 from bec_orch.io.aws.secrets import password_of_file, password_of_secret
-from tests.aws import Aws
+from tests.support.servers.aws import Aws
 
 
 def options(aws: Aws) -> AwsOptions:

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from bec_orch.core.queue_ports import QueueDifference, QueueSetup, TaskMessage
-from bec_orch.errors import ConfigError, NameUnsafeError, PartlySent, QueueError, ReceiptExpired
+from bec_orch.errors import ConfigError, NameUnsafeError, PartlySent, QueueError, ReceiptExpired, extra_hint
 from bec_orch.io.aws.clients import AwsOptions, Patience, aws_client
 from bec_orch.io.sqs.deliveries import Deliveries
 from bec_orch.io.sqs.queues import SqsOptions, SqsQueue, SqsQueues
 from bec_orch.io.sqs.setup import QueueUrls
-from tests.aws import REGION, Aws
-from tests.fake_sqs import FakeSqs, Refused, served
+from tests.support.servers.aws import REGION, Aws
+from tests.support.servers.fake_sqs import FakeSqs, Refused, served
 
 DAY = 24 * 3600
 HOUR = 3600
@@ -251,7 +251,7 @@ class TestFaults:
         monkeypatch.setitem(__import__("sys").modules, "boto3", None)
         with pytest.raises(ConfigError, match="not installed") as caught:
             aws_client("sqs", AwsOptions(REGION))
-        assert "bec-orch[aws]" in caught.value.hint
+        assert caught.value.hint == extra_hint("aws")
 
 
 class TestSending:

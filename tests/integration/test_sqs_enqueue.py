@@ -20,9 +20,9 @@ from bec_orch.io.postgres.database import Database
 from bec_orch.io.sqs.queues import SqsOptions, SqsQueues
 from bec_orch.orch.backlog.enqueue import Enqueuer
 from bec_orch.orch.backlog.volume_lists import parse_volume_list
-from tests.aws import REGION, Aws
-from tests.fake_sqs import FakeSqs, Refused, served
 from tests.integration.conftest import SOURCE, Sql
+from tests.support.servers.aws import REGION, Aws
+from tests.support.servers.fake_sqs import FakeSqs, Refused, served
 
 VOLUMES = tuple(VolumeRef("W1", f"I{n:04d}", SOURCE) for n in range(200))
 

@@ -18,10 +18,10 @@ from bec_orch.io.postgres.database import Database
 from bec_orch.io.sqs.queues import SqsOptions, SqsQueues
 from bec_orch.orch.backlog.enqueue import Enqueuer
 from bec_orch.orch.backlog.redrive import Redriver, RedriveReport
-from tests.aws import REGION
-from tests.fake_sqs import FakeSqs, Refused, served
 from tests.integration.test_worker_runtime import World, fail_times
-from tests.policies import ACCOUNT, Policy
+from tests.support.policies import ACCOUNT, Policy
+from tests.support.servers.aws import REGION
+from tests.support.servers.fake_sqs import FakeSqs, Refused, served
 
 TASKS = "bec_toy_tasks"
 

@@ -10,7 +10,7 @@ from bec_orch.io.sqs.queues import SqsOptions, SqsQueues
 from bec_orch.orch.machines.plans import apply
 from bec_orch.orch.machines.prices import PriceTable
 from bec_orch.orch.machines.scaling import FleetScaling
-from tests.aws import Aws
+from tests.support.servers.aws import Aws
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "deploy" / "cloudformation.yaml"
 

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from bec_orch.cli.composition import work_dir
-from bec_orch.cli.console import EXIT_DATABASE
+from bec_orch.cli.process.ending import EXIT_DATABASE
 from bec_orch.cli.worker import supervision
 from bec_orch.cli.worker.supervision import Supervisor
 from bec_orch.config import Settings

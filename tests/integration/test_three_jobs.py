@@ -28,7 +28,7 @@ from bec_orch.orch.backlog.redrive import Redriver
 from bec_orch.orch.job_admin import JobAdmin
 from bec_orch.orch.overview import standing
 from tests.integration.test_worker_runtime import Watching, World
-from tests.plugin import install
+from tests.support.jobs.plugin import install
 
 JOBS = ("first", "second", "third")
 VOLUMES = 100
@@ -85,7 +85,7 @@ class Dice:
 def world(
     database: Database, worker_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[World]:
-    monkeypatch.syspath_prepend(str(install(tmp_path / "plugins", {"toy": "tests.toy_job:ToyJob"})))
+    monkeypatch.syspath_prepend(str(install(tmp_path / "plugins", {"toy": "tests.support.jobs.toy_job:ToyJob"})))
     world = World(tmp_path, database, worker_database, watching=Telling())
     admin = JobAdmin(PgJobs(database))
     for name, needs in zip(JOBS, ((), JOBS[:1], JOBS[:2]), strict=True):

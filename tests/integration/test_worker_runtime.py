@@ -37,7 +37,7 @@ from bec_orch.io.postgres.tasks import PgTasks
 from bec_orch.io.sources.sources import Sources, source_name
 from bec_orch.io.stores.storage import Stores
 from bec_orch.orch.backlog.enqueue import Enqueuer
-from tests.toy_job import ToyConfig, ToyJob, nothing
+from tests.support.jobs.toy_job import ToyConfig, ToyJob, nothing
 
 AtPage = Callable[[JobContext, Page], None]
 PAGES = 4

@@ -48,8 +48,8 @@ from bec_orch.orch.backlog.redrive import Redriver
 from bec_orch.orch.job_admin import JobAdmin
 from tests.model.actors import PAGE, Actor, Gated, GatedStore, current, pass_gate
 from tests.model.clock import ModelClock
-from tests.owners import THEIRS, owner
-from tests.toy_job import ToyConfig, ToyJob, keep_answer
+from tests.support.jobs.toy_job import ToyConfig, ToyJob, keep_answer
+from tests.support.owners import THEIRS, owner
 
 # In seconds of the model's clock; a lease's own thread, which counts real ones, so never comes to renew.
 LEASE = 4000.0

@@ -11,7 +11,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.model.archive import Archive
 from tests.model.machine import LifeOfATask
-from tests.plugin import install
+from tests.support.jobs.plugin import install
 
 SEEDS = 4
 QUICK = 7
@@ -29,7 +29,7 @@ PLAY = settings(
 
 @pytest.fixture
 def archive(conninfo: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Archive]:
-    plugins = install(tmp_path / "plugins", {"toy": "tests.toy_job:ToyJob"})
+    plugins = install(tmp_path / "plugins", {"toy": "tests.support.jobs.toy_job:ToyJob"})
     archive = Archive(tmp_path / "archive", conninfo, plugins, monkeypatch)
     # Who finds something away tries it three times, and waits for nothing.
     with stamina.set_testing(True, attempts=3):

@@ -5,6 +5,7 @@ The first twelve are the guards without which a queue of tasks is not safe; the 
 
 from tests.mutants.limits import LIMITS
 from tests.mutants.mutant import Edit, Mutant
+from tests.mutants.words import WORDS
 
 MODEL = "tests/model/test_life_of_a_task.py"
 STORE = "tests/integration/test_db.py"
@@ -599,13 +600,13 @@ MUTANTS = (
     Mutant(
         "second-signal-interrupts",
         "signals that follow the first disturb nobody who closes things",
-        (Edit("cli/interrupts.py", "if time.monotonic() >= self._deaf_until:", "if time.monotonic() >= 0.0:"),),
+        (Edit("cli/process/interrupts.py", "if time.monotonic() >= self._deaf_until:", "if time.monotonic() >= 0.0:"),),
         (SIGNALS,),
     ),
     Mutant(
         "lost-interrupt-stays-lost",
         "an interrupt that a destructor swallows comes again",
-        (Edit("cli/interrupts.py", "    sys.unraisablehook = INTERRUPTS.lost\n", ""),),
+        (Edit("cli/process/interrupts.py", "    sys.unraisablehook = INTERRUPTS.lost\n", ""),),
         (f"{SIGNALS}::test_an_interrupt_that_a_destructor_swallows_comes_again",),
     ),
     Mutant(
@@ -619,7 +620,7 @@ MUTANTS = (
         "a signal on the way out changes no exit code",
         (
             Edit(
-                "cli/interrupts.py",
+                "cli/process/interrupts.py",
                 'all that it printed is printed."""\n    os._exit(code)',
                 'over."""\n    sys.exit(code)',
             ),
@@ -641,7 +642,7 @@ MUTANTS = (
     Mutant(
         "gone-reader-is-a-fault",
         "what nobody can read any more goes nowhere",
-        (Edit("cli/outlets.py", "except BrokenPipeError:", "except TypeError:"),),
+        (Edit("cli/terminal/outlets.py", "except BrokenPipeError:", "except TypeError:"),),
         (OUTLETS,),
     ),
     Mutant(
@@ -649,7 +650,7 @@ MUTANTS = (
         "a log that nobody reads holds nobody up",
         (
             Edit(
-                "cli/outlets.py",
+                "cli/terminal/outlets.py",
                 "if not _is_ready(self._descriptor, 0.0 if self._dropped else self._patience):",
                 "if self._patience < 0:",
             ),
@@ -677,7 +678,7 @@ MUTANTS = (
     Mutant(
         "folder-gone-is-a-fault",
         "a current folder that is gone is told as such",
-        (Edit("cli/surroundings.py", "and _current_folder_is_gone():", "and False:"),),
+        (Edit("cli/process/surroundings.py", "and _current_folder_is_gone():", "and False:"),),
         ("tests/acceptance/test_cli_limits.py::test_a_command_that_needs_the_current_folder_tells_that_it_is_gone",),
     ),
     Mutant(
@@ -1052,6 +1053,7 @@ MUTANTS = (
         ("tests/unit/test_workspace.py",),
     ),
     *LIMITS,
+    *WORDS,
     Mutant(
         "server-without-lock",
         "all processes of an embedded server hold its lock",

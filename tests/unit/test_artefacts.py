@@ -22,7 +22,7 @@ from bec_orch.io.artefacts.row_store import PartRows
 from bec_orch.io.artefacts.sidecars import SidecarFiles
 from bec_orch.io.stores.folders import FolderObjects
 from bec_orch.io.stores.objects import Objects, Retries
-from tests.owners import owner
+from tests.support.owners import owner
 
 POINT = pa.struct([("x", pa.int32()), ("y", pa.int32())])
 SCHEMA = pa.schema([("nb_contours", pa.int32()), ("contours", pa.list_(pa.list_(POINT)))])

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from bec_orch.cli.console import as_text, counted, print_error, print_json, print_record, print_rows, program, say
+from bec_orch.cli.process.ending import print_error
+from bec_orch.cli.terminal import console as console_module
+from bec_orch.cli.terminal.console import as_text, counted, print_json, print_record, print_rows, program, say
 from bec_orch.core.volumes import PageCounts
 from bec_orch.errors import BecError, ConfigError, DatabaseRefused, Interrupted, StorageError, UsageError
 
@@ -83,8 +85,38 @@ def test_an_empty_table_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_records_have_a_line_for_each_field(capsys: pytest.CaptureFixture[str]) -> None:
-    print_record({"max_attempts": 5, "needs": None})
-    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [["max", "attempts", "5"], ["needs", "-"]]
+    print_record({"pages with E_IMAGE_TRUNCATED": 5, "needs": None})
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines == [["pages", "with", "E_IMAGE_TRUNCATED", "5"], ["needs", "-"]]
+
+
+def test_tables_break_between_words_as_long_as_the_longest_ones_fit(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console_module, "WIDTH", 80)
+    words = "the manifest of this volume names thirteen pages that its folder does not hold any more"
+    row = {
+        "task": 1,
+        "volume": "W1BEC001/I1BEC0001",
+        "state": "terminal_failed",
+        "code": "E_MANIFEST_BROKEN",
+        "why": words,
+    }
+    print_rows([row], {key: key for key in row}, empty="")
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80
+    shown = out.split()
+    assert {"W1BEC001/I1BEC0001", "terminal_failed", "E_MANIFEST_BROKEN", *words.split()} <= set(shown)
+
+
+def test_a_word_that_fits_nowhere_is_folded_and_lost_nowhere(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console_module, "WIDTH", 40)
+    print_rows([{"short": "ab", "long": "x" * 100}], {"short": "short", "long": "long"}, empty="")
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 40
+    assert out.count("x") == 100
 
 
 def test_lines_with_paths_are_not_wrapped(capsys: pytest.CaptureFixture[str]) -> None:

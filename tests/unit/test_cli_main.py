@@ -1,6 +1,7 @@
 """The program as a whole: every command has help, an example and --json; every error becomes a line and a code."""
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -14,7 +15,8 @@ from bec_orch import __version__
 from bec_orch.cli import commands
 from bec_orch.cli.jobs import commands as jobs
 from bec_orch.cli.program import app, run
-from tests.commands import COMMANDS, Command
+from bec_orch.core.registry import job_types
+from tests.support.commands import COMMANDS, Command
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +41,63 @@ def test_no_arguments_print_the_help(capsys: pytest.CaptureFixture[str]) -> None
     assert "Begin with: bec demo" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("group", sorted({name.split()[0] for name in COMMANDS if " " in name}))
+def test_a_group_without_a_command_prints_its_help(group: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([group]) == 0
+    assert f"Usage: bec {group}" in capsys.readouterr().out
+
+
+def test_the_help_of_a_run_lists_types_exit_codes_and_text_recognition(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["run", "--help"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "Job type: " in out
+    assert all(name in out for name in job_types())
+    assert "Exit codes: 0 all is done, 1 a volume failed" in out
+    assert "Example: bec run ocrv1 ~/scans --out ~/lines" in out
+
+
+READING = [
+    *(["jobs", "list"], ["jobs", "show", "x"], ["jobs", "stats", "x"], ["jobs", "graph"], ["jobs", "delete", "x"]),
+    *(["queue", "stats", "x"], ["queue", "peek", "x"], ["queue", "redrive", "x"], ["queue", "purge", "x", "--yes"]),
+    *(["workers"], ["errors"], ["audit"], ["db", "status"], ["scale", "status", "x", "--local"]),
+    *(["worker", "--job", "x"], ["run-volume", "x", "W1", "I1"], ["eval", "report", "x"]),
+]
+
+
+@pytest.mark.parametrize("line", READING, ids=" ".join)
+def test_to_look_at_a_home_that_is_not_there_makes_none(line: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(line) == 2
+    assert capsys.readouterr().err.startswith("error E_HOME_MISSING: There is no database of jobs in ")
+
+
+def test_the_homes_that_are_there_are_told(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "nobody"))
+    assert run(["jobs", "list"]) == 2
+    assert "`bec run` and `bec jobs create` make one" in capsys.readouterr().err
+    for name in ("lines", "no-home"):
+        (tmp_path / name / "pg" / "data").mkdir(parents=True)
+    (tmp_path / "lines" / "pg" / "data" / "PG_VERSION").write_text("16\n")
+    assert run(["jobs", "list"]) == 2
+    told = capsys.readouterr().err
+    assert f"'{tmp_path / 'lines'}'" in told
+    assert "no-home" not in told
+
+
+def test_a_shell_completes_types_and_no_jobs_where_there_is_no_home(tmp_path: Path) -> None:
+    line = {"_BEC_COMPLETE": "complete_bash", "COMP_CWORD": "2"}
+    for words, completed in (("bec run ld", "ldv1"), ("bec errors --job ", "")):
+        done = subprocess.run(
+            [sys.executable, "-m", "bec_orch.cli.main"],
+            env={**os.environ, **line, "COMP_WORDS": words, "COMP_CWORD": str(len(words.split(" ")) - 1)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.stdout.strip(), done.stderr) == (completed, "")
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--version"]) == 0
     assert capsys.readouterr().out == f"bec-orch {__version__}\n"
@@ -48,11 +107,12 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "sentence"),
     [
         (["nonsense"], "No such command 'nonsense'."),
-        (["jobs"], "Missing command."),
-        (["jobs", "lst"], "No such command 'lst'."),
+        (["jobs", "lst"], "No such command 'lst'. Did you mean 'list'?"),
+        (["jbos"], "No such command 'jbos'. Did you mean 'jobs'?"),
         (["jobs", "show"], "Missing argument 'JOB'."),
         (["jobs", "tasks", "x", "--limit", "0"], "Invalid value for '--limit': Input should be greater"),
         (["jobs", "tasks", "x", "--state", "lost"], "Invalid value for '--state': 'lost' is not one of"),
+        (["queue", "peek", "x", "--limit", "1001"], "Invalid value for '--limit': Input should be less"),
         (["run", "ldv1"], "Missing argument 'PATH'."),
         (["--nope"], "No such option: --nope"),
     ],

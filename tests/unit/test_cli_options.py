@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bec_orch.cli.options import parse_names, read_config
+from bec_orch.cli.arguments.options import parse_names, read_config
 from bec_orch.errors import ConfigError, NameUnsafeError, UsageError
 
 

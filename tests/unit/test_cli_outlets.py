@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bec_orch.cli.outlets import Outlet
-from tests.pipes import fill
+from bec_orch.cli.terminal.outlets import Outlet
+from tests.support.pipes import fill
 
 
 @dataclass

@@ -1,13 +1,14 @@
 """What a run shows while it works."""
 
 import io
+import re
 from uuid import UUID
 
 import pytest
 from rich.console import Console
 
-from bec_orch.cli import progress as module
-from bec_orch.cli.progress import BarProgress, LineProgress, PageTally, SilentProgress, ending, progress
+from bec_orch.cli.terminal import progress as module
+from bec_orch.cli.terminal.progress import BarProgress, LineProgress, PageTally, SilentProgress, ending, progress
 from bec_orch.core.standings import TaskEnd
 from bec_orch.core.tasks import AttemptOutcome, Claim, Failure, Job, TaskResult
 from bec_orch.core.volumes import Manifest, PageCounts, VolumeRef
@@ -94,7 +95,7 @@ def run_two_volumes(shown: SilentProgress) -> None:
 
 
 def test_elsewhere_than_on_a_terminal_each_volume_gets_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    shown = progress(2, silent=False)
+    shown = progress("toy", 2, silent=False)
     assert isinstance(shown, LineProgress)
     run_two_volumes(shown)
     assert capsys.readouterr().err.splitlines() == [
@@ -104,7 +105,7 @@ def test_elsewhere_than_on_a_terminal_each_volume_gets_a_line(capsys: pytest.Cap
 
 
 def test_silence_counts_all_the_same(capsys: pytest.CaptureFixture[str]) -> None:
-    shown = progress(2, silent=True)
+    shown = progress("toy", 2, silent=True)
     run_two_volumes(shown)
     assert (shown.tally.pages_done, shown.tally.volumes_ended) == (10, 2)
     assert capsys.readouterr() == ("", "")
@@ -118,9 +119,48 @@ def test_a_terminal_gets_a_bar_and_a_line_for_each_failure(monkeypatch: pytest.M
         return Console(file=screen, force_terminal=True, width=100)
 
     monkeypatch.setattr(module, "console", terminal)
-    shown = progress(2, silent=False)
+    shown = progress("toy", 2, silent=False)
     assert isinstance(shown, BarProgress)
     run_two_volumes(shown)
     assert "W1/I2: terminal_failed, E_STORAGE: The store is away." in screen.getvalue()
     assert "10/10 pages" in screen.getvalue()
     assert "2/2 volumes" in screen.getvalue()
+    assert "toy" in screen.getvalue(), "the job is named"
+
+
+def test_pages_are_counted_as_far_as_they_are_known() -> None:
+    tally = PageTally(volumes=2)
+    assert tally.pages_known == "0+"
+    tally.pages(claim(1), 3, 10)
+    assert tally.pages_known == "10+"
+    tally.end(done(1, 10))
+    tally.pages(claim(2), 0, 1000)
+    assert tally.pages_known == "1,010"
+
+
+def test_pages_that_are_skipped_or_taken_over_are_no_speed() -> None:
+    clock = Clock()
+    tally = PageTally(volumes=2, clock=clock)
+    tally.pages(claim(1), 0, 10)
+    tally.pages(claim(1), 10, 10)
+    skipped = TaskResult("etag", "hash", "1", (), PageCounts(skipped=10), ())
+    tally.end(TaskEnd(claim(1), AttemptOutcome.DONE, result=skipped))
+    tally.end(TaskEnd(claim(2), AttemptOutcome.ADOPTED, result=skipped))
+    clock.now = 0.1
+    assert tally.pages_per_second == 0.0
+
+
+def test_a_bar_on_a_terminal_that_becomes_narrower_leaves_no_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = io.StringIO()
+    terminal = Console(file=screen, force_terminal=True, width=90)
+    monkeypatch.setattr(module, "console", lambda **_: terminal)
+    with progress("toy", 1, silent=False) as shown:
+        shown.pages_done(claim(1), 1, 2)
+        terminal.width = 40
+        screen.truncate(screen.seek(0))
+        shown.pages_done(claim(1), 2, 2)
+        assert isinstance(shown, BarProgress)
+        shown.refresh()
+        # The line of 90 is three of 40 by then: the cursor goes up twice, and each of them is erased.
+        assert screen.getvalue().startswith("\r\x1b[2K\x1b[1A" * 2 + "\r\x1b[2K")
+        assert max(len(line) for line in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue()).split("\r")) <= 40

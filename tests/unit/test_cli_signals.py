@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import pytest
 import typer
 
-from bec_orch.cli import interrupts
 from bec_orch.cli.main import OPTIONS_WITH_VALUE, code_if_interrupted
+from bec_orch.cli.process import interrupts
+from bec_orch.cli.process.signals import stopping
 from bec_orch.cli.program import app
-from bec_orch.cli.signals import stopping
 
 
 @pytest.fixture(autouse=True)

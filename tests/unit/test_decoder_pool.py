@@ -17,7 +17,7 @@ from bec_orch.jobs.decoders.memory import KEPT_BYTES, SharedPage
 from bec_orch.jobs.decoders.pool import DecoderPool
 from bec_orch.jobs.formats.header import ImageFormat, ImageHeader
 
-GONE_WRONG = Path(__file__).parents[1] / "decoders_gone_wrong.py"
+GONE_WRONG = Path(__file__).parents[1] / "support" / "decoders_gone_wrong.py"
 PROGRAM = (sys.executable, "-P", str(GONE_WRONG))
 HEADER = ImageHeader(ImageFormat.TIFF, 30, 20, 1, 8)
 WAIT = 60.0

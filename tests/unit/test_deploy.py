@@ -16,7 +16,7 @@ from bec_orch.errors import ConfigError
 from bec_orch.io.aws.ec2 import BY_STACK, DRAIN_HOOK, JOB_TAG, MANAGED_TAG
 from bec_orch.orch.machines.scaling import drain_seconds
 from bec_orch.orch.machines.setup import Kit, user_data
-from tests.policies import Policy, filled_in, statements
+from tests.support.policies import Policy, filled_in, statements
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"

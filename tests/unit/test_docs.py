@@ -7,8 +7,8 @@ import pytest
 
 from bec_orch.config import Settings, variable
 from bec_orch.core.tasks import TaskState
-from tests import house
-from tests.commands import COMMANDS, Command
+from tests.support import house
+from tests.support.commands import COMMANDS, Command
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -74,7 +74,28 @@ def test_links_lead_somewhere(file: Path) -> None:
 
 
 def test_the_tree_of_the_house_is_the_real_tree() -> None:
-    assert house.written() == house.tree(), "`python -m tests.house` writes it anew"
+    assert house.written() == house.tree(), "`python -m tests.support.house` writes it anew"
+
+
+def test_what_is_to_be_added_is_added_as_what_is_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    table = re.findall(r"^\| an? [^|]+ \| `(\w+)` \| (.+) \|$", text, re.MULTILINE)
+    assert len(table) >= 7
+    for example, files in table:
+        places = re.findall(r"`(bec_orch/[\w/.]+|pyproject\.toml)`", files)
+        assert places, files
+        for place in places:
+            path = house.PACKAGE.parent / place if place.startswith("bec_orch/") else ROOT / place
+            there = (
+                {one.stem for one in path.iterdir()} if path.is_dir() else re.findall(r"\w+", path.read_text("utf-8"))
+            )
+            assert example in there, f"{place} has nothing of {example}"
+
+
+def test_the_modules_that_the_walk_names_are_there() -> None:
+    named = re.findall(r"`([a-z]\w*/[\w/]*(?:\.(?:py|sql)|/))`", page("architecture.md"))
+    assert len(named) > 30
+    assert [name for name in named if not (house.PACKAGE / name).exists()] == []
 
 
 def test_the_columns_of_ldv1_are_told() -> None:

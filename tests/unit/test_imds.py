@@ -10,7 +10,7 @@ import pytest
 
 from bec_orch.errors import RetryableError
 from bec_orch.io.aws.imds import Ec2Machine, InstanceMetadata, NoticeWatcher, known_machine, metadata_of_this_machine
-from tests.fake_imds import FakeImds, fake_imds
+from tests.support.servers.fake_imds import FakeImds, fake_imds
 
 SPOT = "meta-data/spot/instance-action"
 REBALANCE = "meta-data/events/recommendations/rebalance"

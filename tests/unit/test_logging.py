@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from bec_orch.logging_setup import configure_logging, hide, redacted, tell_always, without_url_passwords
+from bec_orch.logging_setup import LEAST_HIDDEN, configure_logging, hide, redacted, tell_always, without_url_passwords
 
 # Its quote and backslash are written in other ways by repr and by JSON.
 PLANTED = 'canary-7f3a"\\end'
@@ -101,10 +101,16 @@ def test_secrets_reach_no_line(logger: logging.Logger, capsys: pytest.CaptureFix
 def test_a_secret_that_is_found_later_is_left_out_from_then_on(
     logger: logging.Logger, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    configure_logging("json", "info", ["first"])
-    hide("canary")
-    logger.info("first canary")
+    configure_logging("json", "info", ["the first"])
+    hide("a canary")
+    logger.info("the first a canary")
     assert '"event": "*** ***"' in capsys.readouterr().err
+
+
+def test_a_secret_of_few_letters_spoils_no_words(logger: logging.Logger, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("text", "info", ["test", "x" * LEAST_HIDDEN])
+    logger.info("latest.attestation", extra={"token": "x" * LEAST_HIDDEN})
+    assert "latest.attestation token=***" in capsys.readouterr().err
 
 
 def test_passwords_in_urls_are_masked(logger: logging.Logger, capsys: pytest.CaptureFixture[str]) -> None:
@@ -121,6 +127,6 @@ def test_configured_again_writes_each_event_once(logger: logging.Logger, capsys:
 
 
 def test_what_goes_elsewhere_than_into_a_log_is_redacted_the_same_way() -> None:
-    configure_logging("json", "info", ["sesame"])
-    assert redacted("open sesame at s3://me:secret@bucket") == "open *** at s3://me:***@bucket"
+    configure_logging("json", "info", ["open sesame"])
+    assert redacted("open sesame at s3://me:secret@bucket") == "*** at s3://me:***@bucket"
     assert without_url_passwords("open sesame at s3://me:secret@bucket") == "open sesame at s3://me:***@bucket"

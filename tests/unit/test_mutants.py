@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.house import PACKAGE, ROOT
 from tests.mutants.__main__ import applied
 from tests.mutants.catalogue import MUTANTS
 from tests.mutants.mutant import Mutant
+from tests.support.house import PACKAGE, ROOT
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=[mutant.name for mutant in MUTANTS])

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bec_orch.cli.console import note, print_json, say
 from bec_orch.cli.queue.enqueue import _of_file
+from bec_orch.cli.terminal.console import note, print_json, say
 from bec_orch.core.names import check_name, is_utf8, printable
 from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import ConfigError, ManifestError, NameUnsafeError, UsageError

@@ -17,7 +17,7 @@ from bec_orch.io.artefacts.parquet import BrokenParquet, reading, to_be_read
 from bec_orch.io.artefacts.success_json import MOST_BYTES, success_key
 from bec_orch.io.stores.storage import Stores
 from tests.fuzz.targets import parquet_files, stored_parquet
-from tests.owners import owner
+from tests.support.owners import owner
 
 MOST_TAKEN = 8 * 2**20
 

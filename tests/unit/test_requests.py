@@ -10,7 +10,7 @@ import pytest
 
 from bec_orch.errors import Interrupted, RetryableError
 from bec_orch.jobs.pipeline import requests
-from tests.served_model import ModelServer, ServedLengths, serving
+from tests.support.servers.served_model import ModelServer, ServedLengths, serving
 from tests.unit.fakes import FlagStop, MemoryRows, context, resources
 
 WAIT = 20.0

@@ -1,1 +1,1 @@
-"""`bec jobs`: what a job is, how far it is, and what hangs on it."""
+"""`bec jobs` and `bec errors`: what a job is, how far it is, and what failed in it."""

@@ -6,12 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-from bec_orch.cli.composition import open_parts
-from bec_orch.cli.console import print_json, print_record, print_rows, say
-from bec_orch.cli.invocation import invocation
-from bec_orch.cli.jobs import graph, stats
-from bec_orch.cli.jobs.queues import create_job
-from bec_orch.cli.options import (
+from bec_orch.cli.arguments import completion
+from bec_orch.cli.arguments.asking import confirm
+from bec_orch.cli.arguments.invocation import invocation
+from bec_orch.cli.arguments.options import (
     DEFAULT_ERROR_RATE,
     ConfigFile,
     ConfigText,
@@ -19,10 +17,15 @@ from bec_orch.cli.options import (
     JobName,
     Json,
     Limit,
+    Yes,
     parse_names,
     read_config,
 )
-from bec_orch.core.records.overview import TaskFilter, TaskView
+from bec_orch.cli.composition import open_parts
+from bec_orch.cli.jobs import graph, stats
+from bec_orch.cli.jobs.queues import create_job
+from bec_orch.cli.terminal.console import counted, print_json, print_record, print_rows, say
+from bec_orch.core.records.overview import Overview, TaskFilter, TaskView
 from bec_orch.core.registry import job_types, job_worker_class
 from bec_orch.core.tasks import Job, TaskState
 from bec_orch.orch.job_admin import JobAdmin
@@ -42,7 +45,14 @@ def create(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the new job.", show_default=False)],
     *,
     job_type: Annotated[
-        str | None, typer.Option("--type", metavar="TYPE", help="Its job type (default: NAME).", show_default=False)
+        str | None,
+        typer.Option(
+            "--type",
+            metavar="TYPE",
+            help="Its job type (default: NAME).",
+            show_default=False,
+            autocompletion=completion.types,
+        ),
     ] = None,
     config_file: ConfigFile = None,
     config_text: ConfigText = None,
@@ -64,7 +74,7 @@ def create(
             max_page_error_rate=max_page_error_rate,
         )
 
-    with open_parts(invocation(ctx).settings) as parts:
+    with open_parts(invocation(ctx).settings, make_home=True) as parts:
         made = create_job(parts, name, make)
     _print(made, as_json=as_json)
 
@@ -119,9 +129,12 @@ def update(
 
 
 @app.command(epilog="Example: bec jobs delete ldv1-fine")
-def delete(ctx: typer.Context, name: JobName, *, as_json: Json = False) -> None:
-    """Delete a job: its unfinished tasks are canceled, artefacts and history stay."""
+def delete(ctx: typer.Context, name: JobName, *, yes: Yes = False, as_json: Json = False) -> None:
+    """Delete a job: its unfinished tasks are canceled, which it asks about; artefacts and history stay."""
     with open_parts(invocation(ctx).settings) as parts:
+        unfinished = 0 if yes else _unfinished(parts.records.overview, name)
+        if unfinished:
+            confirm(f"This would cancel {counted(unfinished, 'unfinished task')} of the job {name}.")
         deleted = JobAdmin(parts.records.jobs).delete(name)
         left = parts.queues.admin(name).left_over()
     if as_json:
@@ -167,7 +180,12 @@ def types(
     *,
     schema: Annotated[
         str | None,
-        typer.Option(metavar="TYPE", help="Print the JSON schema of this type's config.", show_default=False),
+        typer.Option(
+            metavar="TYPE",
+            help="Print the JSON schema of this type's config.",
+            show_default=False,
+            autocompletion=completion.types,
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -180,6 +198,11 @@ def types(
         print_json(rows)
     else:
         print_rows(rows, {"type": "type", "implemented_by": "implemented by"}, empty="No job type is installed.")
+
+
+def _unfinished(overview: Overview, job: str) -> int:
+    tasks = next((node.tasks for node in overview.jobs_with_tasks() if node.name == job), {})
+    return sum(count for state, count in tasks.items() if not state.is_final)
 
 
 def _names(needs: list[str] | None) -> list[str] | None:
@@ -212,10 +235,10 @@ def _record(job: Job) -> Mapping[str, Any]:
         "job": job.name,
         "type": job.type,
         "needs": ", ".join(job.depends_on),
-        "max_attempts": job.max_attempts,
-        "max_page_error_rate": job.max_page_error_rate,
+        "max attempts": job.max_attempts,
+        "max page error rate": job.max_page_error_rate,
         "config": json.dumps(dict(job.config), ensure_ascii=False),
-        "config_hash": job.config_hash,
+        "config hash": job.config_hash,
         "created": job.created_at,
         "updated": job.updated_at,
     }

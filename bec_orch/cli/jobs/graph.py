@@ -1,14 +1,11 @@
 """`bec jobs graph` and `bec jobs stale`: which job needs which, and what would not come out the same today."""
 
-from typing import Any
-
 import typer
 
+from bec_orch.cli.arguments.invocation import invocation
+from bec_orch.cli.arguments.options import JobName, Json, Limit
 from bec_orch.cli.composition import open_parts
-from bec_orch.cli.console import print_json, print_rows
-from bec_orch.cli.invocation import invocation
-from bec_orch.cli.options import JobName, Json, Limit
-from bec_orch.core.records.overview import GraphNode
+from bec_orch.cli.terminal.console import print_json, print_rows
 from bec_orch.core.tasks import TaskState
 from bec_orch.orch.overview.references import References
 from bec_orch.orch.overview.standing import graph as graph_of
@@ -23,11 +20,12 @@ def graph(ctx: typer.Context, *, as_json: Json = False) -> None:
         return
     states = [state for state in TaskState if any(node.tasks.get(state) for node in found)]
     columns = {"job": "job", "type": "type", "needs": "needs"} | {state.value: state.value for state in states}
-    print_rows(
-        [_graph_row(node, states) for node in found],
-        columns,
-        empty="There are no jobs yet: `bec jobs create ldv1` makes one.",
-    )
+    rows = [
+        {"job": node.name, "type": node.type, "needs": ", ".join(node.depends_on)}
+        | {state.value: node.tasks.get(state, 0) for state in states}
+        for node in found
+    ]
+    print_rows(rows, columns, empty="There are no jobs yet: `bec jobs create ldv1` makes one.")
 
 
 def stale(ctx: typer.Context, name: JobName, *, limit: Limit = 50, as_json: Json = False) -> None:
@@ -41,8 +39,3 @@ def stale(ctx: typer.Context, name: JobName, *, limit: Limit = 50, as_json: Json
     rows = [{"volume": str(one.volume), "task": one.task_id, "changed": ", ".join(one.reasons)} for one in found]
     columns = {"volume": "volume", "task": "task", "changed": "changed since"}
     print_rows(rows, columns, empty=f"Nothing of {name} is stale.")
-
-
-def _graph_row(node: GraphNode, states: list[TaskState]) -> dict[str, Any]:
-    counts = {state.value: node.tasks.get(state, 0) for state in states}
-    return {"job": node.name, "type": node.type, "needs": ", ".join(node.depends_on), **counts}

@@ -11,26 +11,34 @@ import typer
 from rich.console import Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
+from rich.text import Text
 
-from bec_orch.cli.composition import open_parts
-from bec_orch.cli.console import console, print_json, print_record, record_table
-from bec_orch.cli.invocation import invocation
-from bec_orch.cli.options import JobName, Json
-from bec_orch.core.records.overview import Overview
-from bec_orch.orch.machines.prices import Cost, PriceTable, read_prices
+from bec_orch.cli.arguments.invocation import invocation
+from bec_orch.cli.arguments.options import JobName, Json
+from bec_orch.cli.composition import open_parts, prices
+from bec_orch.cli.terminal.console import console, print_json, print_record, record_table
+from bec_orch.core.records.overview import Overview, WorkerCondition
+from bec_orch.orch.machines.prices import Cost, PriceTable
 from bec_orch.orch.overview.standing import JobStats, job_stats
 
 T = TypeVar("T")
 
 _LOOK_EVERY = 5.0
+# All workers of a job; the listing of the database wants a number.
+_EVERY = 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a job stands, and what its machines have cost so far; None when no worker was ever there."""
+    """Where a job stands.
+
+    `in_work` are the pages that are finished of volumes that workers are at; `cost` is what its machines have cost so
+    far, None when no worker was ever there.
+    """
 
     stats: JobStats
     cost: Cost | None
+    in_work: int
 
     @property
     def per_thousand(self) -> float | None:
@@ -48,35 +56,43 @@ def command(
 ) -> None:
     """Show where a job stands: volumes by state, pages, speed, cost so far, and when it should be done."""
     settings = invocation(ctx).settings
-    prices = read_prices(settings.prices_file)
+    table = prices(settings)
     with open_parts(settings) as parts:
         overview = parts.records.overview
         if watch and not as_json and console().is_terminal:
-            _watch(lambda: _standing(overview, prices, name))
+            _watch(lambda: _standing(overview, table, name))
             return
-        found = _standing(overview, prices, name)
+        found = _standing(overview, table, name)
     if as_json:
         print_json(_as_json(found))
     else:
         print_record(_record(found))
 
 
-def _standing(overview: Overview, prices: PriceTable, job: str) -> Standing:
+def _standing(overview: Overview, table: PriceTable, job: str) -> Standing:
     uses = overview.machine_uses(job)
-    return Standing(job_stats(overview, job), prices.cost(uses) if uses else None)
+    workers = overview.workers(job, stopped=False, limit=_EVERY)
+    in_work = sum(task.pages_done for one in workers if one.condition is WorkerCondition.WORKING for task in one.doing)
+    return Standing(job_stats(overview, job), table.cost(uses) if uses else None, in_work)
 
 
 def _watch(look: Callable[[], Standing]) -> None:
-    with suppress(KeyboardInterrupt), Live(_picture(look()), console=console(), auto_refresh=False) as live:
+    found = look()
+    # On a screen of its own, which a terminal draws anew when its size changes.
+    with suppress(KeyboardInterrupt), Live(console=console(), auto_refresh=False, screen=True) as live:
         while True:
+            live.update(_picture(found), refresh=True)
             time.sleep(_LOOK_EVERY)
-            live.update(_picture(look()), refresh=True)
+            found = look()
+    print_record(_record(found))
 
 
 def _picture(found: Standing) -> Group:
-    final = sum(count for state, count in found.stats.volumes.items() if state.is_final)
-    total = sum(found.stats.volumes.values())
-    return Group(ProgressBar(total=max(total, 1), completed=final, width=60), record_table(_record(found)))
+    pages = found.stats.pages.total
+    left = found.stats.pages_left
+    total = None if left is None else max(pages + left, 1)
+    bar = ProgressBar(total=total, completed=min(pages + found.in_work, pages + (left or 0)), width=60)
+    return Group(bar, Text(), record_table(_record(found)))
 
 
 def _record(found: Standing) -> dict[str, Any]:
@@ -91,6 +107,7 @@ def _record(found: Standing) -> dict[str, Any]:
         "pages skipped": stats.pages.skipped,
         "pages with errors": stats.pages.error,
         **{f"pages with {code}": pages for code, pages in stats.page_errors.items()},
+        "pages finished of running volumes": found.in_work,
         "pages left": _or_unknown(stats.pages_left),
         "pages/s, 5 minutes": _or_unknown(stats.pages_per_second_5min),
         "pages/s, 1 hour": _or_unknown(stats.pages_per_second_1h),
@@ -105,7 +122,7 @@ def _or_unknown(value: T | None) -> T | str:
 
 
 def cost_in_words(cost: Cost | None) -> str | None:
-    """Tell a cost; machine hours without a price are told, never counted as 0."""
+    """Describe a cost; machine hours without a price are named, never counted as 0."""
     if cost is None:
         return None
     unpriced = f"{cost.unpriced_hours:.1f} machine hours without a price"
@@ -124,6 +141,7 @@ def _as_json(found: Standing) -> dict[str, Any]:
     cost = found.cost
     return {
         **asdict(found.stats),
+        "pages_in_work": found.in_work,
         "eta_seconds": found.stats.eta_seconds,
         "cost_so_far": cost.total if cost else None,
         "cost_per_1000_pages": found.per_thousand,

@@ -6,23 +6,28 @@ from typing import Annotated
 
 import typer
 
+from bec_orch.cli.arguments.asking import confirm
+from bec_orch.cli.arguments.invocation import invocation
+from bec_orch.cli.arguments.options import DryRun, JobName, Json, Yes, parse_names
 from bec_orch.cli.composition import open_parts
-from bec_orch.cli.console import note, print_json, print_record, print_rows, say
-from bec_orch.cli.invocation import invocation
-from bec_orch.cli.options import JobName, Json, Limit, parse_names
 from bec_orch.cli.queue import enqueue, foreign
+from bec_orch.cli.terminal.console import note, print_json, print_record, print_rows, say
 from bec_orch.core.names import printable
 from bec_orch.core.queue_ports import DeadLetter, QueueStats
 from bec_orch.core.records.backlog import RedriveFilter
 from bec_orch.core.records.overview import ErrorGroup
-from bec_orch.errors import UsageError
 from bec_orch.orch.backlog.redrive import Redriver
 from bec_orch.orch.overview.standing import queue_check
 
 app = typer.Typer(help="Put volumes into the queue of a job, and look after its messages.")
 
 _REASONS = 1000
+# Each is held in memory, and a queue of SQS is asked for ten at a time.
+_MOST_PEEKED = 1000
 
+FewMessages = Annotated[
+    int, typer.Option("--limit", metavar="N", min=1, max=_MOST_PEEKED, help="Show at most so many, up to 1000.")
+]
 Dead = Annotated[bool, typer.Option("--dead", help="The dead letters instead.")]
 
 
@@ -43,7 +48,7 @@ def stats(ctx: typer.Context, job: JobName, *, as_json: Json = False) -> None:
     print_record(
         {
             "visible": found.queue.visible,
-            "in_flight": found.queue.in_flight,
+            "in flight": found.queue.in_flight,
             "delayed": found.queue.delayed,
             "dead": found.queue.dead,
             "oldest message": _oldest(found.queue),
@@ -57,8 +62,10 @@ def stats(ctx: typer.Context, job: JobName, *, as_json: Json = False) -> None:
 
 
 @app.command(epilog="Example: bec queue peek ldv1 --dead")
-def peek(ctx: typer.Context, job: JobName, *, dead: Dead = False, limit: Limit = 20, as_json: Json = False) -> None:
-    """Look at messages without taking them."""
+def peek(
+    ctx: typer.Context, job: JobName, *, dead: Dead = False, limit: FewMessages = 20, as_json: Json = False
+) -> None:
+    """Look at some messages without taking them."""
     with open_parts(invocation(ctx).settings) as parts:
         found = parts.queues.admin(parts.store.job(job).name).peek(limit=limit, dead=dead)
     if as_json:
@@ -84,17 +91,22 @@ def redrive(
     ] = None,
     fingerprint: Annotated[str | None, typer.Option(metavar="HEX", help="Only failures of this group.")] = None,
     volume: Annotated[str | None, typer.Option(metavar="W_ID/I_ID", help="Only this volume.")] = None,
+    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Only so many, the oldest first.")] = None,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Give tasks that failed for good another chance: task and message together, their attempts counted anew."""
     wanted = RedriveFilter(code, fingerprint, parse_names(volume) if volume else None)
     with open_parts(invocation(ctx).settings) as parts:
-        report = Redriver(parts.records.backlog, parts.queues).redrive(job, wanted)
+        report = Redriver(parts.records.backlog, parts.queues).redrive(job, wanted, limit=limit, dry_run=dry_run)
         groups = parts.records.overview.errors(job, limit=_REASONS)
     if as_json:
         print_json(report)
         return
-    print_record({"tasks reset": report.reset, "dead letters moved": report.moved, "messages sent": report.sent})
+    if dry_run:
+        print_record({"tasks that would be reset": report.reset})
+    else:
+        print_record({"tasks reset": report.reset, "dead letters moved": report.moved, "messages sent": report.sent})
     if not report.reset and not report.moved and (code or fingerprint):
         _tell_reasons(groups, job)
     for refused in report.refused:
@@ -107,13 +119,13 @@ def purge(
     job: JobName,
     *,
     dead: Dead = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """Delete the messages of a job's queue. The tasks stay; workers send their messages again in time."""
     what = "dead letters" if dead else "messages"
     if not yes:
-        raise UsageError(f"This would delete all {what} of the queue {job}.", hint="Add --yes to do it.")
+        confirm(f"This would delete all {what} of the queue {job}.")
     with open_parts(invocation(ctx).settings) as parts:
         purged = parts.queues.admin(parts.store.job(job).name).purge(dead=dead)
     if as_json:

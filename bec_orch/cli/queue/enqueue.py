@@ -1,15 +1,17 @@
 """`bec queue enqueue`: volumes into the queue of a job, and of those that it needs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from bec_orch.cli.arguments.invocation import invocation
+from bec_orch.cli.arguments.options import AdoptForeign, DryRun, JobName, Json
 from bec_orch.cli.composition import Parts, open_parts
-from bec_orch.cli.console import EXIT_FAILED, note, print_json, print_record, say
-from bec_orch.cli.invocation import invocation
-from bec_orch.cli.options import AdoptForeign, JobName, Json
+from bec_orch.cli.process.ending import EXIT_FAILED
+from bec_orch.cli.terminal.console import note, print_json, print_record, say
 from bec_orch.core.names import printable
 from bec_orch.core.records.backlog import EnqueueReport
 from bec_orch.core.volumes import VolumeRef
@@ -25,6 +27,30 @@ _EVERY = 10_000_000
 IntroPages = Annotated[
     int | None, typer.Option("--intro-pages", metavar="N", min=0, help="The first N pages are scan forms: skip them.")
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Which volumes were asked for."""
+
+    source: str | None
+    file: Path | None
+    volumes: tuple[str, ...]
+    everything: bool
+    limit: int | None
+    sample: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _How:
+    """What is to be done with them."""
+
+    refresh: bool
+    force: bool
+    stale: bool
+    adopt_foreign: bool
+    intro_pages: int | None
+    dry_run: bool
 
 
 def command(
@@ -56,46 +82,23 @@ def command(
     with_dependencies: Annotated[
         bool, typer.Option("--with-dependencies", help="Also what is missing of the jobs that this one needs.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count, and change nothing.")] = False,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Give volumes a task of the job. Those that are done for their last known version are skipped."""
+    asked = _Asked(source, file, tuple(volume or ()), everything, limit, sample)
+    how = _How(refresh, force, stale, adopt_foreign, intro_pages, dry_run)
     if with_dependencies and (force or stale):
         raise UsageError(
             "--with-dependencies goes with neither --force nor --stale.",
             hint="Redo the jobs one by one, what is needed first: what hangs on it is stale only after that.",
         )
     with open_parts(invocation(ctx).settings) as parts:
-        if stale and not (file or volume or everything):
-            named = _stale(parts, job)
-        else:
-            named = _volumes(parts, source or parts.default_source, file, volume or [], everything=everything)
-            if stale:
-                References(parts.records.overview, parts.stores.open).look(job, frozenset(named))
-        chosen = choose(named, limit=limit, sample=sample)
-        asked = parts.sources if refresh else None
-        enqueuer = Enqueuer(parts.records.backlog, parts.queues)
+        chosen = _chosen(parts, job, asked, stale=stale)
         if with_dependencies:
-            reports = enqueuer.enqueue_with_dependencies(
-                job,
-                chosen,
-                refresh=asked,
-                adopt_foreign=adopt_foreign,
-                intro_pages=intro_pages,
-                dry_run=dry_run,
-            )
+            reports = _with_dependencies(parts, job, chosen, how)
         else:
-            report = enqueuer.enqueue(
-                job,
-                chosen,
-                refresh=asked,
-                force=force,
-                stale=stale,
-                adopt_foreign=adopt_foreign,
-                intro_pages=intro_pages,
-                dry_run=dry_run,
-            )
-            reports = {job: report}
+            reports = {job: _alone(parts, job, chosen, how)}
     if as_json:
         print_json(reports if with_dependencies else reports[job])
     else:
@@ -104,22 +107,53 @@ def command(
         raise typer.Exit(EXIT_FAILED)
 
 
-def _stale(parts: Parts, job: str) -> list[VolumeRef]:
-    References(parts.records.overview, parts.stores.open).look(job)
-    return [found.volume for found in parts.records.overview.stale(job, limit=_EVERY)]
+def _alone(parts: Parts, job: str, volumes: Sequence[VolumeRef], how: _How) -> EnqueueReport:
+    return Enqueuer(parts.records.backlog, parts.queues).enqueue(
+        job,
+        volumes,
+        refresh=parts.sources if how.refresh else None,
+        force=how.force,
+        stale=how.stale,
+        adopt_foreign=how.adopt_foreign,
+        intro_pages=how.intro_pages,
+        dry_run=how.dry_run,
+    )
 
 
-def _volumes(parts: Parts, source: str, file: Path | None, volumes: list[str], *, everything: bool) -> list[VolumeRef]:
-    if sum((bool(file), bool(volumes), everything)) != 1:
+def _with_dependencies(parts: Parts, job: str, volumes: Sequence[VolumeRef], how: _How) -> Mapping[str, EnqueueReport]:
+    return Enqueuer(parts.records.backlog, parts.queues).enqueue_with_dependencies(
+        job,
+        volumes,
+        refresh=parts.sources if how.refresh else None,
+        adopt_foreign=how.adopt_foreign,
+        intro_pages=how.intro_pages,
+        dry_run=how.dry_run,
+    )
+
+
+def _chosen(parts: Parts, job: str, asked: _Asked, *, stale: bool) -> list[VolumeRef]:
+    if stale and not (asked.file or asked.volumes or asked.everything):
+        References(parts.records.overview, parts.stores.open).look(job)
+        named = [found.volume for found in parts.records.overview.stale(job, limit=_EVERY)]
+    else:
+        named = _volumes(parts, asked)
+        if stale:
+            References(parts.records.overview, parts.stores.open).look(job, frozenset(named))
+    return choose(named, limit=asked.limit, sample=asked.sample)
+
+
+def _volumes(parts: Parts, asked: _Asked) -> list[VolumeRef]:
+    if sum((bool(asked.file), bool(asked.volumes), asked.everything)) != 1:
         raise UsageError("Say which volumes.", hint="Give --file FILE, --volume W_ID/I_ID or --all.")
-    if not source and not file:
+    source = asked.source or parts.default_source
+    if not source and not asked.file:
         raise UsageError(
             "There is no default source.", code="E_SOURCE_UNSET", hint="Give --source, or set BEC_SOURCE_URL."
         )
-    if file:
-        return _of_file(file, source)
-    if volumes:
-        return [parse_volume(text, source) for text in volumes]
+    if asked.file:
+        return _of_file(asked.file, source)
+    if asked.volumes:
+        return [parse_volume(text, source) for text in asked.volumes]
     return list(parts.sources(source).volumes())
 
 

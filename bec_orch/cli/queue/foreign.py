@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
+from bec_orch.cli.arguments.invocation import invocation
+from bec_orch.cli.arguments.options import JobName, Json
 from bec_orch.cli.composition import Parts, open_parts
-from bec_orch.cli.console import counted, print_json, print_record, say
-from bec_orch.cli.invocation import invocation
-from bec_orch.cli.options import JobName, Json
+from bec_orch.cli.terminal.console import counted, print_json, print_record, say
 from bec_orch.core.names import escaped
 from bec_orch.core.records.backlog import EnqueueReport
 from bec_orch.core.volumes import VolumeRef

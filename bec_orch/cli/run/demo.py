@@ -6,11 +6,12 @@ from typing import Annotated
 import typer
 
 import bec_orch
-from bec_orch.cli.console import EXIT_DONE, EXIT_FAILED, program, say
-from bec_orch.cli.invocation import invocation
-from bec_orch.cli.options import Json
+from bec_orch.cli.arguments.invocation import invocation
+from bec_orch.cli.arguments.options import Json
+from bec_orch.cli.process.ending import EXIT_DONE, EXIT_FAILED
 from bec_orch.cli.run.outcome import show
 from bec_orch.cli.run.path import RunRequest, run_volumes, workspace
+from bec_orch.cli.terminal.console import program, say
 from bec_orch.errors import UsageError
 from bec_orch.io.sources.detect import detect_source
 

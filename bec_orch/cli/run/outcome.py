@@ -5,17 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bec_orch.cli.console import (
-    EXIT_DONE,
-    EXIT_FAILED,
-    EXIT_PAGE_ERRORS,
-    counted,
-    note,
-    print_json,
-    print_record,
-    print_rows,
-    say,
-)
+from bec_orch.cli.process.ending import EXIT_DONE, EXIT_FAILED, EXIT_PAGE_ERRORS
+from bec_orch.cli.terminal.console import counted, note, print_json, print_record, print_rows, say
 from bec_orch.core.records.overview import TaskView
 from bec_orch.core.tasks import TaskState
 from bec_orch.orch.overview.page_errors import PageFault
@@ -100,7 +91,7 @@ def _show_faults(result: RunResult) -> None:
 
 
 def exit_code(result: RunResult) -> int:
-    """Give the exit code that tells how the volumes stand."""
+    """Return the exit code for how the volumes stand."""
     if not result.outcome.is_done:
         return EXIT_FAILED
     return EXIT_PAGE_ERRORS if result.nb_page_errors else EXIT_DONE

@@ -1,17 +1,16 @@
 """`bec run`: a job over the volumes of a folder, on this machine, in a workspace of its own."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from bec_orch.cli.composition import Parts, local_run, open_parts
-from bec_orch.cli.console import note, program, say, warn
-from bec_orch.cli.invocation import Invocation, invocation
-from bec_orch.cli.options import (
+from bec_orch.cli.arguments import completion
+from bec_orch.cli.arguments.invocation import Invocation, invocation
+from bec_orch.cli.arguments.options import (
     DEFAULT_ERROR_RATE,
     AdoptForeign,
     ConfigFile,
@@ -20,12 +19,15 @@ from bec_orch.cli.options import (
     Json,
     read_config,
 )
-from bec_orch.cli.progress import progress
+from bec_orch.cli.composition import Parts, local_run, open_parts, require_loadable
 from bec_orch.cli.run.outcome import RunResult, exit_code, show
 from bec_orch.cli.run.overlays import require_overlays, write_overlays
-from bec_orch.cli.working import work
+from bec_orch.cli.terminal.console import note, program, say, warn
+from bec_orch.cli.terminal.progress import progress
+from bec_orch.cli.worker.working import work
 from bec_orch.config import Origin, Settings
 from bec_orch.core.names import printable
+from bec_orch.core.registry import job_types
 from bec_orch.core.tasks import Job, TaskState
 from bec_orch.core.wording import clause
 from bec_orch.errors import Interrupted
@@ -53,7 +55,15 @@ class RunRequest:
 
 def command(
     ctx: typer.Context,
-    job_type: Annotated[str, typer.Argument(metavar="TYPE", help="Job type, such as ldv1.", show_default=False)],
+    job_type: Annotated[
+        str,
+        typer.Argument(
+            metavar="TYPE",
+            help=f"Job type: {', '.join(job_types())}.",
+            show_default=False,
+            autocompletion=completion.types,
+        ),
+    ],
     path: Annotated[
         Path,
         typer.Argument(metavar="PATH", help="Folder of volumes, of one work, or of one volume.", show_default=False),
@@ -74,6 +84,8 @@ def command(
     """Run a job over your own scans, and first the jobs that it needs.
 
     Run it again to go on after an interruption; what is done is not done again.
+
+    Exit codes: 0 all is done, 1 a volume failed, 2 nothing was started, 3 done with page errors, 130 interrupted.
     """
     asked = invocation(ctx)
     config = read_config(config_file, config_text) or {}
@@ -87,7 +99,7 @@ def command(
 
 
 def workspace(asked: Invocation, out: Path | None) -> Settings:
-    """Give the settings of a run: everything in the workspace, unless BEC_DEST_URL names a store for the artefacts."""
+    """Return the settings of a run: everything in the workspace, unless BEC_DEST_URL names a store for artefacts."""
     loaded = asked.loaded
     own = loaded.settings.in_workspace(out or loaded.settings.home)
     if out is None and loaded.origins["dest_url"] is not Origin.DEFAULT:
@@ -109,10 +121,13 @@ def run_volumes(detected: DetectedSource, request: RunRequest, settings: Setting
             f"The folder {printable(rejected.name)} is left out: it {clause(rejected.reason)}.",
             "Mend it, then run again.",
         )
-    with WorkspaceLock(settings.home), open_parts(settings) as parts:
+    with WorkspaceLock(settings.home), open_parts(settings, make_home=True) as parts:
         run = local_run(parts)
         *firsts, job = run.prepare_jobs(request.job_type, request.config, request.max_page_error_rate)
-        needed = [_run_first(parts, run, first, job, detected, request) for first in firsts]
+        needed = [
+            _run_first(parts, run, first, (*firsts[at + 1 :], job), detected, request)
+            for at, first in enumerate(firsts)
+        ]
         report = run.enqueue(
             job, detected.volumes, parts.sources, force=request.force, adopt_foreign=request.adopt_foreign
         )
@@ -130,22 +145,28 @@ def run_volumes(detected: DetectedSource, request: RunRequest, settings: Setting
 
 
 def _run_first(
-    parts: Parts, run: LocalRun, first: Job, job: Job, detected: DetectedSource, request: RunRequest
+    parts: Parts, run: LocalRun, first: Job, later: Sequence[Job], detected: DetectedSource, request: RunRequest
 ) -> RunOutcome:
-    """Run a job that another needs; what it fails on shows in the other."""
+    """Run a job that a later one needs; what it fails on shows in that one."""
     report = run.enqueue(first, detected.volumes, parts.sources, force=False, adopt_foreign=request.adopt_foreign)
-    _work(parts, first, request, title=f"First {first.name}, which {job.name} needs:")
+    _work(parts, first, request, later, title=f"First {first.name}, which {later[-1].name} needs:")
     return run.outcome(first, detected.volumes, report)
 
 
-def _work(parts: Parts, job: Job, request: RunRequest, *, title: str = "") -> float | None:
-    """Work until a job has nothing left to do; gives pages per second, None when there was nothing."""
+def _work(parts: Parts, job: Job, request: RunRequest, later: Sequence[Job] = (), *, title: str = "") -> float | None:
+    """Work until a job has nothing left to do, and return pages per second, None when there was nothing.
+
+    Raises:
+        ConfigError: a later job lacks a package, an engine, a language or a model: hours of work would come before it.
+    """
     unfinished = parts.store.unfinished(job)
     if not unfinished:
         return None
+    for one in later:
+        require_loadable(parts, one)
     if title and not request.as_json:
         note(title)
-    with progress(unfinished, silent=request.as_json) as shown:
+    with progress(job.name, unfinished, silent=request.as_json) as shown:
         done = work(parts, job, shown, until_empty=True, grace=0.0, word="Stopping at the next page.")
     if done.interrupted:
         raise Interrupted(

@@ -4,12 +4,12 @@ from typing import Annotated
 
 import typer
 
+from bec_orch.cli.arguments.invocation import invocation
+from bec_orch.cli.arguments.options import AdoptForeign, JobName, Json
 from bec_orch.cli.composition import Parts, local_run, open_parts, single_volume
-from bec_orch.cli.invocation import invocation
-from bec_orch.cli.options import AdoptForeign, JobName, Json
-from bec_orch.cli.progress import progress
+from bec_orch.cli.process.signals import stopping
 from bec_orch.cli.run.outcome import RunResult, exit_code, show
-from bec_orch.cli.signals import stopping
+from bec_orch.cli.terminal.progress import progress
 from bec_orch.core.records.overview import TaskFilter
 from bec_orch.core.tasks import Job
 from bec_orch.core.volumes import VolumeRef
@@ -56,9 +56,9 @@ def _last_source(parts: Parts, job: str, w_id: str, i_id: str) -> str:
 
 
 def _attempt(parts: Parts, job: Job, volume: VolumeRef, *, silent: bool) -> float | None:
-    """Run the volume; gives pages per second, None when there was nothing to attempt."""
+    """Run the volume, and return pages per second, None when there was nothing to attempt."""
     with (
-        progress(1, silent=silent) as shown,
+        progress(job.name, 1, silent=silent) as shown,
         single_volume(parts, job, shown) as single,
         stopping(single.stop, "Stopping at the next page.") as stop,
     ):

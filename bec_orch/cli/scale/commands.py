@@ -1,16 +1,16 @@
 """`bec scale`: the machines of a job on EC2, or its workers on this machine. What is to be done is shown first."""
 
-import sys
 from typing import Annotated
 
 import typer
 
-from bec_orch.cli.composition import Parts, open_parts
-from bec_orch.cli.console import EXIT_FAILED, note, print_json, say
-from bec_orch.cli.invocation import invocation
-from bec_orch.cli.options import JobName, Json
-from bec_orch.cli.scale.parts import fleet_of, local_of, machine_spec, queue_of
+from bec_orch.cli.arguments.asking import confirm
+from bec_orch.cli.arguments.invocation import invocation
+from bec_orch.cli.arguments.options import DryRun, JobName, Json, Yes
+from bec_orch.cli.composition import Parts, local_workers_of, machines_of, open_parts
+from bec_orch.cli.scale.machines import machine_spec
 from bec_orch.cli.scale.status import show_fleet, show_local
+from bec_orch.cli.terminal.console import note, print_json, say
 from bec_orch.core.records.overview import WorkerView
 from bec_orch.errors import UsageError
 from bec_orch.io.aws.ec2 import Mix
@@ -19,8 +19,6 @@ from bec_orch.orch.machines.plans import Plan, apply
 app = typer.Typer(help="Start and stop the machines of a job, or its workers on this machine.")
 
 Local = Annotated[bool, typer.Option("--local", help="Worker processes on this machine, not machines on EC2.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and end there.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
 @app.command(epilog="Example: bec scale up ldv1 --count 6 --instance-type g6.xlarge,g5.xlarge --spot")
@@ -44,10 +42,10 @@ def up(
     with open_parts(loaded.settings) as parts:
         name = parts.store.job(job).name
         if local:
-            plan = local_of(loaded.settings, name).plan_up(count)
+            plan = local_workers_of(loaded.settings, name).plan_up(count)
         else:
             mix = _mix(instance_type, spot=spot)
-            plan = fleet_of(loaded.settings, name).plan_up(count, mix, lambda: machine_spec(loaded, name))
+            plan = machines_of(loaded.settings, name).plan_up(count, mix, lambda: machine_spec(loaded, name))
     _carry_out(plan, dry_run=dry_run, yes=yes, as_json=as_json)
 
 
@@ -70,11 +68,11 @@ def down(
     with open_parts(settings) as parts:
         name = parts.store.job(job).name
         if local:
-            plan = local_of(settings, name).plan_down(to)
+            plan = local_workers_of(settings, name).plan_down(to)
         elif destroy:
-            plan = fleet_of(settings, name).plan_destroy()
+            plan = machines_of(settings, name).plan_destroy()
         else:
-            plan = fleet_of(settings, name).plan_down(to, _workers(parts, name))
+            plan = machines_of(settings, name).plan_down(to, _workers(parts, name))
     _carry_out(plan, dry_run=dry_run, yes=yes, as_json=as_json)
 
 
@@ -94,8 +92,8 @@ def auto(
     settings = invocation(ctx).settings
     with open_parts(settings) as parts:
         name = parts.store.job(job).name
-        queue = queue_of(parts, name)
-    plan = fleet_of(settings, name).plan_auto(minimum, maximum, backlog_per_worker, queue)
+        queue = _queue_of(parts, name)
+    plan = machines_of(settings, name).plan_auto(minimum, maximum, backlog_per_worker, queue)
     _carry_out(plan, dry_run=dry_run, yes=yes, as_json=as_json)
 
 
@@ -107,9 +105,25 @@ def status(ctx: typer.Context, job: JobName, *, local: Local = False, as_json: J
         name = parts.store.job(job).name
         workers = _workers(parts, name)
     if local:
-        show_local(local_of(settings, name).status(workers), as_json=as_json)
+        show_local(local_workers_of(settings, name).status(workers), as_json=as_json)
     else:
-        show_fleet(fleet_of(settings, name).status(workers), as_json=as_json)
+        show_fleet(machines_of(settings, name).status(workers), as_json=as_json)
+
+
+def _queue_of(parts: Parts, job: str) -> str:
+    """Return the name of the queue that a group of machines can follow.
+
+    Raises:
+        UsageError: the queue is a table of the database (E_SCALE_NO_QUEUE).
+    """
+    name = parts.queues.admin(job).metric_name()
+    if name is None:
+        raise UsageError(
+            f"The queue of the job {job} is a table of the database, and only one on SQS can be followed.",
+            code="E_SCALE_NO_QUEUE",
+            hint="Set BEC_REGION, or give the number of machines yourself: `bec scale up`.",
+        )
+    return name
 
 
 def _workers(parts: Parts, job: str) -> list[WorkerView]:
@@ -128,7 +142,7 @@ def _carry_out(plan: Plan, *, dry_run: bool, yes: bool, as_json: bool) -> None:
     if not as_json:
         _show(plan, dry_run=dry_run)
     if plan.actions and not dry_run and not yes:
-        _confirm()
+        confirm("", "Add --yes to do it, --dry-run to look.")
     done = []
     for words in () if dry_run else apply(plan):
         done.append(words)
@@ -146,11 +160,3 @@ def _show(plan: Plan, *, dry_run: bool) -> None:
         say("There is nothing to do.")
     elif dry_run:
         say("Nothing was changed: this was a dry run.")
-
-
-def _confirm() -> None:
-    if not sys.stdin.isatty():
-        raise UsageError("Nothing was done: nobody can be asked.", hint="Add --yes to do it, --dry-run to look.")
-    if not typer.confirm("Do it?", err=True):
-        note("Nothing was done.")
-        raise typer.Exit(EXIT_FAILED)

@@ -1,9 +1,13 @@
-"""The settings that new machines work with."""
+"""What each new machine of a job is, and the settings that it works with."""
 
+from dataclasses import replace
 from urllib.parse import urlsplit
 
+from bec_orch.cli.composition import missing_settings, network_spec
 from bec_orch.config import PREFIX, LoadedSettings, Origin, Settings, variable
 from bec_orch.errors import ConfigError
+from bec_orch.io.aws.ec2 import MachineSpec
+from bec_orch.orch.machines.setup import Kit, user_data
 
 # What is told to a machine in another way, or is another one there.
 _OWN = frozenset(
@@ -23,8 +27,26 @@ _OWN = frozenset(
 )
 
 
+def machine_spec(loaded: LoadedSettings, job: str) -> MachineSpec:
+    """Return what each new machine of a job is.
+
+    Raises:
+        ConfigError: a setting for it is missing, or machines could not work with the others (E_SCALE_SETTINGS).
+    """
+    settings = loaded.settings
+    missing = missing_settings(settings)
+    if missing:
+        raise ConfigError(
+            f"{missing[0]} is not set, and new machines need it.",
+            code="E_SCALE_SETTINGS",
+            hint="docs/operating.md tells where it comes from.",
+        )
+    kit = Kit((settings.ec2_kit_url or "").rstrip("/"), settings.ec2_kit_sha256 or "")
+    return replace(network_spec(settings), user_data=user_data(job, kit, machine_environment(loaded)))
+
+
 def machine_environment(loaded: LoadedSettings) -> dict[str, str]:
-    """Give the environment that new machines work with: what is set here, less what is this machine's own.
+    """Return the environment that new machines work with: what is set here, less what is this machine's own.
 
     They connect to the database as a user of their own, never as the one that we are.
 

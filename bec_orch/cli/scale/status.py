@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from bec_orch.cli.console import note, print_json, print_rows, say
+from bec_orch.cli.terminal.console import note, print_json, print_rows, say
 from bec_orch.core.records.overview import WorkerView
 from bec_orch.orch.machines.local import LocalWorker
 from bec_orch.orch.machines.scaling import FleetStatus, MachineStatus

@@ -1,1 +1,1 @@
-"""`bec worker`: its processes, and what they make sure of before the first task."""
+"""`bec worker` and `bec workers`: its processes, and what each is at."""

@@ -8,14 +8,16 @@ from typing import Annotated, Any
 
 import typer
 
-from bec_orch.cli.composition import Parts, open_parts, with_metrics
-from bec_orch.cli.console import EXIT_DONE, EXIT_FAILED, print_json
-from bec_orch.cli.invocation import invocation, start_logging
-from bec_orch.cli.options import Json
-from bec_orch.cli.progress import Unwatched
+from bec_orch.cli.arguments import completion
+from bec_orch.cli.arguments.invocation import invocation, start_logging
+from bec_orch.cli.arguments.options import Json
+from bec_orch.cli.composition import Parts, open_parts, require_home, with_metrics
+from bec_orch.cli.process.ending import EXIT_DONE, EXIT_FAILED
+from bec_orch.cli.terminal.console import print_json
+from bec_orch.cli.terminal.progress import Unwatched
 from bec_orch.cli.worker.start import await_surroundings
 from bec_orch.cli.worker.supervision import Supervisor
-from bec_orch.cli.working import work
+from bec_orch.cli.worker.working import work
 from bec_orch.config import Settings
 from bec_orch.core.records.checks import WORKER
 from bec_orch.core.worker_runtime import WorkerReport
@@ -30,7 +32,10 @@ _WORD = "Stopping: the task ends within the grace period, or goes back to the qu
 def command(
     ctx: typer.Context,
     *,
-    job: Annotated[str | None, typer.Option(metavar="NAME", help="Job to work for.", show_default=False)] = None,
+    job: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Job to work for.", show_default=False, autocompletion=completion.jobs),
+    ] = None,
     job_id: Annotated[
         int | None, typer.Option(metavar="ID", help="The same, by its number.", show_default=False)
     ] = None,
@@ -44,6 +49,7 @@ def command(
     """Work for a job until SIGTERM, Ctrl-C or a notice of EC2: exit code 0, its task finished or given back."""
     settings = invocation(ctx).settings
     start_logging(settings, "info")
+    require_home(settings)
     await_surroundings(settings)
     with open_parts(settings, WORKER) as parts:
         name = _job_name(parts, job, job_id)

@@ -17,13 +17,14 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
-from bec_orch.cli import outlets, surroundings
+from bec_orch.cli.arguments.invocation import prepare
 from bec_orch.cli.composition import work_dir
-from bec_orch.cli.console import EXIT_DONE, EXIT_FAILED, print_error
-from bec_orch.cli.interrupts import interrupt_once, leave
-from bec_orch.cli.invocation import prepare
-from bec_orch.cli.signals import stopping
-from bec_orch.cli.working import WorkerStopped
+from bec_orch.cli.process import surroundings
+from bec_orch.cli.process.ending import EXIT_DONE, EXIT_FAILED, print_error
+from bec_orch.cli.process.interrupts import interrupt_once, leave
+from bec_orch.cli.process.signals import stopping
+from bec_orch.cli.terminal import outlets
+from bec_orch.cli.worker.working import WorkerStopped
 from bec_orch.config import Settings
 from bec_orch.core.records.deaths import Deaths
 from bec_orch.core.worker_runtime import WorkerReport
@@ -33,7 +34,7 @@ from bec_orch.orch.runs.post_mortem import LATE, cause_of, oom_kills, record_dea
 logger = logging.getLogger(__name__)
 
 Work = Callable[[Settings], tuple[WorkerReport, int]]
-"""What each process does with its settings; gives its report and its exit code. Must be importable."""
+"""What each process does with its settings; returns its report and its exit code. Must be importable."""
 
 # Seconds; as long may pass before a process hears of a signal.
 _LOOK_EVERY = 0.2
@@ -76,7 +77,7 @@ class Supervisor:
     _end_by: float = math.inf
 
     def run(self) -> int:
-        """Work; gives one exit code for all. `reports` has what those told that ended by themselves."""
+        """Work, and return one exit code for all. `reports` has what those told that ended by themselves."""
         with stopping(self._ask, self.word):
             for _ in range(self.processes):
                 self._start(self.settings)
@@ -188,7 +189,7 @@ class Supervisor:
 
 
 def common_code(codes: Iterable[int]) -> int:
-    """Give the exit code of a worker whose processes ended with these: that of the failed where it is one, else 1."""
+    """Return the exit code of a worker whose processes ended with these: that of the failed where it is one, else 1."""
     failed = set(codes) - {EXIT_DONE}
     return EXIT_DONE if not failed else failed.pop() if len(failed) == 1 else EXIT_FAILED
 

@@ -112,8 +112,12 @@ class Backlog(JobLookup, Protocol):
         """Note that the messages of these tasks were sent (the outbox mark)."""
         ...
 
-    def reset_failed(self, job_name: str, wanted: RedriveFilter) -> tuple[Job, list[ResetTask]]:
+    def reset_failed(
+        self, job_name: str, wanted: RedriveFilter, *, limit: int | None = None, dry_run: bool = False
+    ) -> tuple[Job, list[ResetTask]]:
         """Set `terminal_failed` tasks that the filter names back, each with a new budget; return the job and them.
+
+        `limit` takes only so many, the oldest first; `dry_run` only finds them.
 
         Raises:
             ConfigError: there is no such job.

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from bec_orch.core.wording import clause, said
-from bec_orch.errors import ConfigError
+from bec_orch.errors import ConfigError, extra_hint
 
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation"})
 _CREDENTIALS = frozenset(
@@ -102,9 +102,7 @@ def _sdk() -> tuple[Any, Any]:
         import boto3  # noqa: PLC0415  (an extra: only who uses AWS's services needs it)
         from botocore.config import Config  # noqa: PLC0415
     except ImportError as error:
-        raise ConfigError(
-            "The AWS SDK is not installed.", code="E_EXTRA_MISSING", hint="Run `pip install 'bec-orch[aws]'`."
-        ) from error
+        raise ConfigError("The AWS SDK is not installed.", code="E_EXTRA_MISSING", hint=extra_hint("aws")) from error
     return boto3, Config
 
 

@@ -48,12 +48,16 @@ class PgBacklog(PgJobLookup, Backlog):
             connection.execute(statements("backlog")["mark_sent"], {"ids": list(task_ids)})
 
     @override
-    def reset_failed(self, job_name: str, wanted: RedriveFilter) -> tuple[Job, list[ResetTask]]:
+    def reset_failed(
+        self, job_name: str, wanted: RedriveFilter, *, limit: int | None = None, dry_run: bool = False
+    ) -> tuple[Job, list[ResetTask]]:
         w_id, i_id = wanted.volume or (None, None)
         named = {"code": wanted.code, "fingerprint": wanted.fingerprint, "w_id": w_id, "i_id": i_id}
         with self._database.transaction("reset failed tasks", long=True) as connection:
             job = job_named(connection, job_name)
-            found = rows(connection, statements("backlog")["reset_failed"], {"job_id": job.id, **named})
+            found = rows(connection, statements("backlog")["reset_failed"], {"job_id": job.id, "limit": limit, **named})
+            if dry_run:
+                connection.rollback()
         return job, [ResetTask(row["id"], volume_of(row), TaskState(row["state"])) for row in found]
 
     @override

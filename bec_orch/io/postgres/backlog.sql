@@ -164,6 +164,7 @@ WITH chosen AS (
       AND NOT EXISTS (SELECT 1 FROM tasks_of_volume(t.volume_id) newer
                       WHERE newer.job_id = t.job_id AND newer.id > t.id)
     ORDER BY t.id
+    LIMIT %(limit)s
     FOR NO KEY UPDATE OF t
 )
 UPDATE tasks t

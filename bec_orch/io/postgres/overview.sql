@@ -58,12 +58,15 @@ ORDER BY j.name
 
 -- name: recent_pages
 -- The window begins with the first page that was done in it, so that a job that began a minute ago has its true rate.
+-- A volume whose artefact was taken over took no time: it tells nothing of the pace.
 SELECT sum(t.pages_ok + t.pages_error)::bigint AS pages,
        extract(epoch FROM clock_timestamp() - greatest(
            min(t.started_at), clock_timestamp() - make_interval(secs => %(seconds)s)))::float8 AS seconds
 FROM tasks t
 WHERE t.job_id = %(job_id)s AND t.state = 'done'
   AND t.finished_at > clock_timestamp() - make_interval(secs => %(seconds)s)
+  AND NOT EXISTS (SELECT 1 FROM task_attempts a
+                  WHERE a.task_id = t.id AND a.attempt = t.attempt AND a.outcome = 'adopted')
 
 -- name: tasks
 -- Why a task waits is asked of those alone that are listed.

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bec_orch.errors import ConfigError
+from bec_orch.errors import ConfigError, extra_hint
 from bec_orch.jobs.ldv1.line_model import Item, PageView
 from bec_orch.jobs.ldv1.segments import above
 from bec_orch.jobs.shared.geometry import in_grey, resized, scaling
@@ -117,7 +117,7 @@ def bundled_model_path(name: str = MODEL_FILE) -> Path:
     raise ConfigError(
         f"The model {name} of the `rapidocr` wheel is not installed.",
         code="E_MODEL_NOT_FOUND",
-        hint="Install it with `pip install 'bec-orch[ldv1]'`, or name a model folder in the job's config.",
+        hint=f"{extra_hint('ldv1')} Or name a model folder in the job's config.",
     )
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bec_orch.core.artefacts import ModelInfo
 from bec_orch.core.job_worker import WorkerResources
-from bec_orch.errors import ConfigError
+from bec_orch.errors import ConfigError, extra_hint
 from bec_orch.jobs.ocrv1.config import Ocrv1Config
 
 Grey = NDArray[np.uint8]
@@ -68,7 +68,7 @@ def load_recogniser(config: Ocrv1Config, resources: WorkerResources) -> Recognis
         raise ConfigError(
             f"The OCR engine `{config.engine}` needs the package '{error.name}', which is not installed.",
             code="E_EXTRA_MISSING",
-            hint="Run `pip install 'bec-orch[ocr]'`.",
+            hint=extra_hint("ocrv1"),
         ) from error
     recogniser: Recogniser = module.load(config, resources)
     return recogniser

@@ -36,18 +36,22 @@ class Redriver:
         self._backlog = backlog
         self._queues = queues
 
-    def redrive(self, job_name: str, wanted: RedriveFilter | None = None) -> RedriveReport:
+    def redrive(
+        self, job_name: str, wanted: RedriveFilter | None = None, *, limit: int | None = None, dry_run: bool = False
+    ) -> RedriveReport:
         """Reset the `terminal_failed` tasks that the filter names, and bring their messages back.
 
         Run twice, the second time resets nothing. Dead letters that never had a task are brought back too when they are
         what the filter names.
+
+        `limit` takes only so many, the oldest first, and no dead letter but theirs; `dry_run` only counts them.
 
         Raises:
             ConfigError: there is no such job.
             QueueError: the queue is away; the tasks are reset, and maintenance sends their messages.
         """
         asked = wanted or RedriveFilter()
-        job, reset = self._backlog.reset_failed(job_name, asked)
+        job, reset = self._backlog.reset_failed(job_name, asked, limit=limit, dry_run=dry_run)
         refused = dict.fromkeys(self._backlog.standing(job, *asked.volume)) if asked.volume and not reset else {}
         ids = {(task.volume.w_id, task.volume.i_id): task.id for task in reset if task.state is TaskState.QUEUED}
         revived: list[int] = []
@@ -57,14 +61,14 @@ class Redriver:
             if names in ids:
                 revived.append(ids[names])
                 return True
-            if not _concerns(asked, letter, names):
+            if limit is not None or not _concerns(asked, letter, names):
                 return False
             others = self._backlog.standing(job, *names) if names else []
             refused.update(dict.fromkeys(others))
             return not others
 
         queue = self._queues.admin(job.name)
-        if asked == RedriveFilter() and reset and queue.stats().dead == len(reset):
+        if asked == RedriveFilter() and limit is None and reset and queue.stats().dead == len(reset):
             # Nothing but what is wanted is there: the queue moves it by itself, which spares a call for each few.
             moved, revived = queue.redrive_all(), list(ids.values())
         else:

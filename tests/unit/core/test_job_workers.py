@@ -11,7 +11,7 @@ from bec_orch.core.job_workers import JobWorkerCache
 from bec_orch.core.patience import Patience
 from bec_orch.core.tasks import Job
 from bec_orch.errors import DatabaseError, DatabaseRefused
-from tests.toy_job import ToyJob
+from tests.support.jobs.toy_job import ToyJob
 
 
 class NoModels:

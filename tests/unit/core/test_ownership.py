@@ -3,7 +3,7 @@
 import pytest
 
 from bec_orch.core.ownership import FORMAT, Mark
-from tests.owners import OURS, THEIRS, owner
+from tests.support.owners import OURS, THEIRS, owner
 
 
 @pytest.mark.parametrize(

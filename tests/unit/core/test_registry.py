@@ -1,12 +1,13 @@
 """What is told when a job type, or what it needs, is not installed."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from bec_orch.core.registry import job_types, job_worker_class
-from bec_orch.errors import ConfigError
-from tests.plugin import install
+from bec_orch.errors import ConfigError, extra_hint
+from tests.support.jobs.plugin import install
 
 BROKEN = "import no_such_package\n"
 
@@ -14,7 +15,7 @@ BROKEN = "import no_such_package\n"
 @pytest.mark.parametrize(
     ("extras", "hint"),
     [
-        ("Provides-Extra: broken\n", "Run `pip install 'bec-test-jobs[broken]'`."),
+        ("Provides-Extra: broken\n", extra_hint("broken", "bec-test-jobs")),
         ("Provides-Extra: other\n", "Install it into the environment that `bec` runs in."),
     ],
 )
@@ -28,6 +29,22 @@ def test_a_missing_package_is_named_with_the_extra_that_brings_it(
     with pytest.raises(ConfigError, match="'broken' needs the package 'no_such_package'") as caught:
         job_worker_class("broken")
     assert (caught.value.code, caught.value.hint) == ("E_EXTRA_MISSING", hint)
+
+
+@pytest.mark.parametrize(
+    "line", ["from bec_orch.core.pages import Page\n", "from bec_orch.core.models import PageLedger\n"]
+)
+def test_a_plugin_that_imports_what_is_no_more_is_told_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    monkeypatch.syspath_prepend(str(install(tmp_path / "plugins", {"old": "old_job:Job"}, old_job=line)))
+    monkeypatch.delitem(sys.modules, "old_job", raising=False)
+    with pytest.raises(
+        ConfigError, match=r"The job type 'old' imports what this version does not have: .*core"
+    ) as found:
+        job_worker_class("old")
+    assert found.value.code == "E_PLUGIN_OUTDATED"
+    assert "`bec_orch.plugin`" in found.value.hint
 
 
 def test_an_unknown_type_is_told_with_those_that_are_there() -> None:

@@ -177,7 +177,7 @@ def test_unknown_and_wrong_config_values_are_refused_by_name() -> None:
     with pytest.raises(ConfigError) as caught:
         ToyConfig.parse({"scael": 1, "threads": "many"})
     assert caught.value.code == "E_JOB_CONFIG"
-    assert "there is no key 'scael'" in caught.value.message
+    assert "there is no key 'scael' (did you mean 'scale'?)" in caught.value.message
     assert "threads" in caught.value.message
 
 

@@ -12,7 +12,7 @@ import bec_orch
 from bec_orch.core.failures import failure_of
 from bec_orch.core.wording import clause, named, said
 from bec_orch.errors import BecError, fingerprint
-from tests.commands import COMMANDS
+from tests.support.commands import COMMANDS
 
 PACKAGE = Path(bec_orch.__file__).parent
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "wording.py")

@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from bec_orch.errors import ConfigError
+from bec_orch.errors import ConfigError, extra_hint
 from bec_orch.jobs.ldv1.config import Ldv1Config
 from bec_orch.jobs.ldv1.loading import load_line_model
 from bec_orch.jobs.ldv1.ppocr import PpocrModel, bundled_model_path, reduce_factor
@@ -176,7 +176,7 @@ def test_a_missing_wheel_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="not installed") as caught:
         bundled_model_path()
     assert caught.value.code == "E_MODEL_NOT_FOUND"
-    assert "bec-orch[ldv1]" in caught.value.hint
+    assert extra_hint("ldv1") in caught.value.hint
 
 
 def test_the_digest_is_checked() -> None:

@@ -49,7 +49,7 @@ def require_threads() -> None:
 
 
 def told(error: BaseException) -> BecError | None:
-    """Give an error as one with a code, a sentence and a hint; None for one that is a fault of the program."""
+    """Return an error as one with a code, a sentence and a hint; None for one that is a fault of the program."""
     if isinstance(error, BecError):
         return error
     if isinstance(error, FileNotFoundError) and error.filename is None and _current_folder_is_gone():

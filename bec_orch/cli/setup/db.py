@@ -5,10 +5,10 @@ from uuid import UUID
 
 import typer
 
+from bec_orch.cli.arguments.invocation import invocation
+from bec_orch.cli.arguments.options import Json
 from bec_orch.cli.composition import IDENTITY, open_database
-from bec_orch.cli.console import print_json, print_record, say
-from bec_orch.cli.invocation import invocation
-from bec_orch.cli.options import Json
+from bec_orch.cli.terminal.console import print_json, print_record, say
 from bec_orch.io.postgres.identity import identity_of, note_identity, take_identity
 from bec_orch.io.postgres.migrate import migrate, renew_statistics, schema_status
 
@@ -27,7 +27,7 @@ def init(
 ) -> None:
     """Bring the database's schema up to this version of the program, and renew its statistics."""
     settings = invocation(ctx).settings
-    with open_database(settings) as database:
+    with open_database(settings, make_home=True) as database:
         applied = [f"{step.version:04} {step.name}" for step in migrate(database)]
         renew_statistics(database)
         if identity:

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 REGION, ACCOUNT = "us-east-1", "123456789012"
 # The words in capitals that an operator replaces (docs/operating.md); the longer ones first.
 FILLED_IN = {

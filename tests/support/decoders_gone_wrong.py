@@ -1,6 +1,6 @@
 """A decoder process whose decoder does what the last line of the page's bytes says: how code in C goes wrong.
 
-    python tests/decoders_gone_wrong.py SOCKET MEMORY
+    python tests/support/decoders_gone_wrong.py SOCKET MEMORY
 
 `crash`, `kill`, `exit`, `lie`, `hang`, `spin`, `eat`, `bug`, `environment`, `write`, `fork`; with a file's name behind
 it, only while there is no such file. Anything else is a good page.

@@ -7,9 +7,14 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Self
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.console import Console, RenderableType
+from rich.control import Control
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+from rich.segment import ControlType
+from typing_extensions import override
 
-from bec_orch.cli.console import as_text, console, counted, note
+from bec_orch.cli.terminal.console import as_text, console, counted, note
+from bec_orch.core.observing import WorkerObserver
 from bec_orch.core.standings import TaskEnd
 from bec_orch.core.tasks import AttemptOutcome, Claim
 from bec_orch.core.volumes import Manifest
@@ -31,6 +36,7 @@ class PageTally:
         self._done: dict[int, int] = {}
         self._totals: dict[int, int] = {}
         self._kept: dict[int, int] = {}
+        self._skipped: dict[int, int] = {}
         self._ended: set[int] = set()
 
     def pages(self, claim: Claim, done: int, total: int) -> None:
@@ -45,6 +51,8 @@ class PageTally:
         with self._lock:
             if end.outcome in _ENDS:
                 self._ended.add(end.claim.task_id)
+            if end.result:
+                self._skipped[end.claim.task_id] = end.result.pages.skipped
 
     @property
     def pages_done(self) -> int:
@@ -61,6 +69,13 @@ class PageTally:
             return known + round(unknown * known / len(self._totals)) if self._totals else 0
 
     @property
+    def pages_known(self) -> str:
+        """Pages of the volumes that have begun, with a plus where others have not: what is known, and no estimate."""
+        with self._lock:
+            others = self.volumes > len(self._totals.keys() | self._ended)
+            return f"{sum(self._totals.values()):,}{'+' * others}"
+
+    @property
     def volumes_ended(self) -> int:
         """Volumes that are done or failed for good."""
         with self._lock:
@@ -68,22 +83,29 @@ class PageTally:
 
     @property
     def pages_per_second(self) -> float:
-        """Pages computed by this run a second."""
+        """Pages computed by this run a second; pages that were kept, or skipped, are not."""
         with self._lock:
-            computed = sum(self._done.values()) - sum(self._kept.values())
+            computed = sum(map(self._computed, self._done))
         elapsed = self._clock() - self._begun
         return computed / elapsed if elapsed > 0 else 0.0
 
+    def _computed(self, task: int) -> int:
+        # Some of the skipped ones may be among those that were kept.
+        return max(0, self._done[task] - self._kept[task] - self._skipped.get(task, 0))
 
-class Unwatched:
+
+class Unwatched(WorkerObserver):
     """Shows nothing and keeps nothing: for a worker that runs for weeks, whose log tells all."""
 
+    @override
     def task_started(self, claim: Claim, manifest: Manifest) -> None:
         pass
 
+    @override
     def pages_done(self, claim: Claim, done: int, total: int) -> None:
         pass
 
+    @override
     def task_ended(self, end: TaskEnd) -> None:
         pass
 
@@ -94,9 +116,11 @@ class SilentProgress(Unwatched, AbstractContextManager["SilentProgress"]):
     def __init__(self, volumes: int) -> None:
         self.tally = PageTally(volumes)
 
+    @override
     def pages_done(self, claim: Claim, done: int, total: int) -> None:
         self.tally.pages(claim, done, total)
 
+    @override
     def task_ended(self, end: TaskEnd) -> None:
         self.tally.end(end)
 
@@ -109,27 +133,48 @@ class SilentProgress(Unwatched, AbstractContextManager["SilentProgress"]):
 class LineProgress(SilentProgress):
     """Prints a line for each attempt that ended, to stderr."""
 
+    @override
     def task_ended(self, end: TaskEnd) -> None:
         super().task_ended(end)
         note(f"[{self.tally.volumes_ended}/{self.tally.volumes}] {end.claim.volume}: {ending(end)}")
 
 
-class BarProgress(SilentProgress):
-    """A bar with pages, volumes, speed and the time left; attempts that failed get a line above it."""
+class OneLineBar(Progress):
+    """A bar of one line that leaves no copy of itself where the terminal becomes narrower.
 
-    def __init__(self, volumes: int) -> None:
+    Terminals wrap what they show anew, so that the line is several by then, and rich takes back only the last of them.
+    """
+
+    def __init__(self, *columns: ProgressColumn, terminal: Console) -> None:
+        self._terminal = terminal
+        self._width = terminal.width
+        super().__init__(*columns, console=terminal, transient=True)
+
+    @override
+    def get_renderable(self) -> RenderableType:
+        before, self._width = self._width, self._terminal.width
+        for _ in range((before - 1) // self._width):
+            self._terminal.control(
+                Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2), (ControlType.CURSOR_UP, 1))
+            )
+        return super().get_renderable()
+
+
+class BarProgress(SilentProgress):
+    """A bar with the job, its pages, volumes, speed and the time left; attempts that failed get a line above it."""
+
+    def __init__(self, job: str, volumes: int) -> None:
         super().__init__(volumes)
-        self._progress = Progress(
-            TextColumn("{task.description}"),
+        self._progress = OneLineBar(
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
-            TextColumn("{task.completed}/{task.fields[expected]} pages"),
+            TextColumn("{task.completed}/{task.fields[known]} pages"),
             TextColumn("{task.fields[ended]}/{task.fields[volumes]} volumes"),
             TextColumn("{task.fields[speed]:.1f} pages/s"),
             TimeRemainingColumn(compact=True),
-            console=console(stderr=True),
-            transient=True,
+            terminal=console(stderr=True),
         )
-        self._bar = self._progress.add_task("pages", total=None, expected="?", ended=0, volumes=volumes, speed=0.0)
+        self._bar = self._progress.add_task(job, total=None, known="?", ended=0, volumes=volumes, speed=0.0)
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -140,15 +185,21 @@ class BarProgress(SilentProgress):
     ) -> None:
         self._progress.stop()
 
+    @override
     def pages_done(self, claim: Claim, done: int, total: int) -> None:
         super().pages_done(claim, done, total)
         self._show()
 
+    @override
     def task_ended(self, end: TaskEnd) -> None:
         super().task_ended(end)
         if end.failure:
             self._progress.console.print(as_text(f"{end.claim.volume}: {ending(end)}"), soft_wrap=True)
         self._show()
+
+    def refresh(self) -> None:
+        """Draw it now, not only when its next turn comes."""
+        self._progress.refresh()
 
     def _show(self) -> None:
         tally = self.tally
@@ -156,21 +207,21 @@ class BarProgress(SilentProgress):
             self._bar,
             completed=tally.pages_done,
             total=tally.pages_expected or None,
-            expected=tally.pages_expected or "?",
+            known=tally.pages_known,
             ended=tally.volumes_ended,
             speed=tally.pages_per_second,
         )
 
 
-def progress(volumes: int, *, silent: bool) -> SilentProgress:
-    """Give the way to show a run that suits where stderr goes."""
+def progress(job: str, volumes: int, *, silent: bool) -> SilentProgress:
+    """Return the way to show a run that suits where stderr goes."""
     if silent:
         return SilentProgress(volumes)
-    return BarProgress(volumes) if console(stderr=True).is_terminal else LineProgress(volumes)
+    return BarProgress(job, volumes) if console(stderr=True).is_terminal else LineProgress(volumes)
 
 
 def ending(end: TaskEnd) -> str:
-    """Tell in words how an attempt ended."""
+    """Say how an attempt ended."""
     if end.result:
         counts = end.result.pages
         return f"{end.outcome.value}, {counted(counts.total, 'page')}, {counted(counts.error, 'error')}"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from bec_orch.cli.composition import Parts, this_machine, work_dir, worker, worker_info
-from bec_orch.cli.signals import stopping
+from bec_orch.cli.process.signals import stopping
 from bec_orch.core.observing import WorkerObserver
 from bec_orch.core.stop import StopReason
 from bec_orch.core.tasks import Job

@@ -1,4 +1,4 @@
-"""What the commands print: tables that fit 100 columns, JSON, and errors as one line with a hint below it."""
+"""What the commands print: tables that fit the terminal, JSON, and lines beside them."""
 
 import dataclasses
 import datetime as dt
@@ -6,61 +6,43 @@ import json
 import re
 import shutil
 import sys
-import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from rich import box
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, ConsoleDimensions
 from rich.table import Table
 from rich.text import Text
+from typing_extensions import override
 
-from bec_orch.cli import interrupts
-from bec_orch.cli.surroundings import told
 from bec_orch.core.names import escaped
-from bec_orch.core.wording import named
-from bec_orch.errors import BecError, DatabaseRefused, Interrupted, UsageError
 from bec_orch.logging_setup import redacted, without_url_passwords
 
 WIDTH = 100
+# Between two columns of a table: the padding of each, and the line between them.
+_GAP = "   "
 
-EXIT_DONE = 0
-EXIT_FAILED = 1
-EXIT_USAGE = 2
-EXIT_PAGE_ERRORS = 3
-EXIT_DATABASE = 4
-EXIT_RIGHTS = 5
-EXIT_MISSING = 6
-EXIT_INTERRUPTED = interrupts.EXIT_INTERRUPTED
 
-# What waiting does not mend, by what somebody has to see to. All other refusals of the database are of the first kind.
-_EXIT_BY_CODE = {
-    "E_DISK_FULL": EXIT_FAILED,
-    "E_DB_NEWER": EXIT_DATABASE,
-    "E_DB_SCHEMA": EXIT_DATABASE,
-    "E_AWS_CREDENTIALS": EXIT_RIGHTS,
-    "E_AWS_DENIED": EXIT_RIGHTS,
-    "E_QUEUE_CREDENTIALS": EXIT_RIGHTS,
-    "E_QUEUE_DENIED": EXIT_RIGHTS,
-    "E_SECRET_CREDENTIALS": EXIT_RIGHTS,
-    "E_SECRET_DENIED": EXIT_RIGHTS,
-    "E_STORAGE_CREDENTIALS": EXIT_RIGHTS,
-    "E_STORAGE_DENIED": EXIT_RIGHTS,
-    "E_QUEUE_MISSING": EXIT_MISSING,
-    "E_QUEUE_NO_DLQ": EXIT_MISSING,
-    "E_STORAGE_EMPTY": EXIT_MISSING,
-    "E_STORAGE_MISSING": EXIT_MISSING,
-    "E_STORAGE_REGION": EXIT_MISSING,
-}
+class _BoundedConsole(Console):
+    """As wide as its terminal, whenever it is asked, but no wider than 100 columns; 100 where there is no terminal."""
+
+    @property
+    @override
+    def size(self) -> ConsoleDimensions:
+        found = super().size
+        return ConsoleDimensions(min(found.width, WIDTH) if self.is_terminal else WIDTH, found.height)
+
+    @size.setter
+    def size(self, new_size: tuple[int, int]) -> None:
+        self._width, self._height = new_size
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Give a console no wider than 100 columns, which takes every text as it is."""
-    found = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
-    found.width = min(found.width, WIDTH) if found.is_terminal else WIDTH
-    return found
+    """Return a console no wider than 100 columns, which takes every text as it is."""
+    return _BoundedConsole(stderr=stderr, markup=False, highlight=False, emoji=False)
 
 
 def say(text: str = "") -> None:
@@ -97,13 +79,32 @@ def print_rows(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], *,
     if not rows:
         say(empty)
         return
+    cells = [[as_text(row[key]) for key in columns] for row in rows]
+    out = console()
+    widths = _widths([list(column) for column in zip(columns.values(), *cells, strict=True)], out.width)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for key, heading in columns.items():
+    for (key, heading), width in zip(columns.items(), widths, strict=True):
         numbers = all(isinstance(row[key], int | float | None) for row in rows)
-        table.add_column(heading, justify="right" if numbers else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(as_text(row[key])) for key in columns))
-    console().print(table)
+        table.add_column(heading, justify="right" if numbers else "left", overflow="fold", width=width)
+    for row in cells:
+        table.add_row(*map(Text, row))
+    out.print(table)
+
+
+def _widths(columns: Sequence[Sequence[str]], available: int) -> list[int]:
+    """Share the width among the columns so that lines break between words, as long as the longest words fit at all."""
+    room = available - len(_GAP) * (len(columns) - 1)
+    wanted = [max(cell_len(line) for cell in column for line in (cell.split("\n") or [""])) for column in columns]
+    words = [max((cell_len(word) for cell in column for word in cell.split()), default=1) for column in columns]
+    while sum(words) > max(room, len(words)):
+        # Not even the words fit: those of the column with the longest one are folded.
+        words[words.index(max(words))] -= 1
+    left = room - sum(words)
+    for at, column in enumerate(sorted(range(len(words)), key=lambda column: wanted[column] - words[column])):
+        more = min(wanted[column] - words[column], left // (len(words) - at))
+        words[column] += more
+        left -= more
+    return words
 
 
 def print_record(record: Mapping[str, Any]) -> None:
@@ -117,49 +118,23 @@ def record_table(record: Mapping[str, Any]) -> Table:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in record.items():
-        table.add_row(Text(name.replace("_", " ")), Text(as_text(value)))
+        table.add_row(Text(name), Text(as_text(value)))
     return table
 
 
-def print_error(error: BaseException, *, debug: bool) -> int:
-    """Print an error as one line and its hint, with the traceback only when asked for; gives the exit code."""
-    if debug:
-        sys.stderr.write(redacted("".join(traceback.format_exception(error))))
-    known = told(error)
-    if known is None:
-        note(f"error E_INTERNAL: {named(error)}")
-        note("hint: This is a fault of the program. Run it again as `bec --debug ...` and report what it prints.")
-        return EXIT_FAILED
-    note(f"error {known.code}: {_one_line(known.message)}")
-    if known.hint:
-        note(f"hint: {_one_line(known.hint)}")
-    return exit_code_of(known)
-
-
-def exit_code_of(error: BecError) -> int:
-    """Give the exit code that an error ends the program with."""
-    if isinstance(error, Interrupted):
-        return EXIT_INTERRUPTED
-    if error.code in _EXIT_BY_CODE:
-        return _EXIT_BY_CODE[error.code]
-    if isinstance(error, DatabaseRefused):
-        return EXIT_DATABASE
-    return EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED
-
-
 def program() -> str:
-    """Give what calls this program: `bec` where it is on the path, else what called it now, such as `.venv/bin/bec`."""
+    """Return the word that starts this program: `bec` if that is on the path, else what was called: `.venv/bin/bec`."""
     called = sys.argv[0]
     return called if Path(called).name == "bec" and shutil.which("bec") is None else "bec"
 
 
 def counted(number: int, thing: str) -> str:
-    """Tell how many there are of something, in the singular or the plural."""
+    """Say how many there are of something, in the singular or the plural."""
     return f"{number:,} {thing}{'s' * (number != 1)}"
 
 
 def as_text(value: Any) -> str:
-    """Give a value as people read it: local times to the second, rates with two places, nothing as a dash."""
+    """Return a value as people read it: local times to the second, rates with two places, nothing as a dash."""
     match value:
         case None | "":
             text = "-"
@@ -192,7 +167,3 @@ def _printable(text: str) -> str:
     """Mask passwords of URLs, and escape what could steer the terminal: names come from outside."""
     shown = without_url_passwords(text)
     return "\n".join(escaped(line) for line in shown.split("\n"))
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

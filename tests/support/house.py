@@ -1,6 +1,6 @@
 """The tree of the house in docs/architecture.md: made of the real tree, each module by the beginning of its docstring.
 
-`python -m tests.house` writes it anew; a test holds that nothing is left to write.
+`python -m tests.support.house` writes it anew; a test holds that nothing is left to write.
 """
 
 import ast
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import bec_orch
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "architecture.md"
 PACKAGE = Path(bec_orch.__file__).resolve().parent
 

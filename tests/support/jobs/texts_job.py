@@ -7,7 +7,7 @@ import pyarrow as pa
 from bec_orch.core.job_worker import JobContext
 from bec_orch.core.volumes import Page, PageOutcome, PageState
 from bec_orch.jobs.ocrv1.worker import SCHEMA
-from tests.toy_job import ToyJob
+from tests.support.jobs.toy_job import ToyJob
 
 READ = "བཀྲ་ཤིས།"
 

@@ -5,12 +5,15 @@ from contextlib import contextmanager
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
+from bec_orch.cli.arguments import completion
+from bec_orch.cli.arguments.invocation import invocation
+from bec_orch.cli.arguments.options import Json
 from bec_orch.cli.composition import Parts, open_parts
-from bec_orch.cli.console import EXIT_FAILED, as_text, console, print_json, print_record, print_rows, say
-from bec_orch.cli.invocation import invocation
-from bec_orch.cli.options import Json
+from bec_orch.cli.process.ending import EXIT_FAILED
+from bec_orch.cli.terminal.console import as_text, console, print_json, print_record, print_rows, say
+from bec_orch.cli.terminal.progress import OneLineBar
 from bec_orch.core.names import printable
 from bec_orch.core.records.ledger import JobStates
 from bec_orch.core.tasks import Job
@@ -27,7 +30,13 @@ _LONGEST_NAME = 14
 def command(
     ctx: typer.Context,
     job: Annotated[
-        str | None, typer.Argument(metavar="JOB", help="Name of the job (default: all).", show_default=False)
+        str | None,
+        typer.Argument(
+            metavar="JOB",
+            help="Name of the job (default: all).",
+            show_default=False,
+            autocompletion=completion.jobs,
+        ),
     ] = None,
     *,
     deep: Annotated[
@@ -76,7 +85,7 @@ def _progress(states: Sequence[JobStates], *, silent: bool) -> Iterator[audit.Pr
         return
     expected = {job.job: job.done for job in states}
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=None), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console(stderr=True), transient=True) as bar:
+    with OneLineBar(*columns, terminal=console(stderr=True)) as bar:
         shown = bar.add_task("audit", total=None)
         yield lambda job, count: bar.update(
             shown, description=f"audit {job}", completed=count, total=max(count, expected.get(job, 0))

@@ -1,20 +1,20 @@
 """`bec errors`: failures, grouped by what is the same about them."""
 
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
+from bec_orch.cli.arguments.invocation import invocation
+from bec_orch.cli.arguments.options import Json, Limit, OnlyJob
 from bec_orch.cli.composition import open_parts
-from bec_orch.cli.console import as_text, print_json, print_record, say
-from bec_orch.cli.invocation import invocation
-from bec_orch.cli.options import Json, Limit
+from bec_orch.cli.terminal.console import as_text, print_json, print_record, say
 from bec_orch.core.records.overview import ErrorGroup
 
 
 def command(
     ctx: typer.Context,
     *,
-    job: Annotated[str | None, typer.Option(metavar="JOB", help="Only failures of this job.")] = None,
+    job: OnlyJob = None,
     limit: Limit = 20,
     as_json: Json = False,
 ) -> None:

@@ -34,15 +34,15 @@ class Outlet(io.RawIOBase):
         self._dropped = 0
 
     def fileno(self) -> int:
-        """Give the descriptor."""
+        """Return the descriptor."""
         return self._descriptor
 
     def isatty(self) -> bool:
-        """Tell whether it is a terminal."""
+        """Return whether it is a terminal."""
         return os.isatty(self._descriptor)
 
     def writable(self) -> bool:
-        """Tell that it can be written to."""
+        """Return True: it can be written to."""
         return True
 
     def write(self, data: "ReadableBuffer", /) -> int:

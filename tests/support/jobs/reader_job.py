@@ -6,7 +6,8 @@ from typing import Any, ClassVar, Self
 from bec_orch.core.job_config import JobConfig
 from bec_orch.core.job_worker import JobContext, WorkerResources
 from bec_orch.core.volumes import Page
-from tests.toy_job import ToyConfig, ToyJob
+from bec_orch.errors import ConfigError
+from tests.support.jobs.toy_job import ToyConfig, ToyJob
 
 
 class ReaderConfig(ToyConfig):
@@ -26,6 +27,16 @@ class ReaderJob(ToyJob):
             assert context.dependencies["toy"]().column("img_file_name")[page.index].as_py() == page.filename
 
         return cls(ReaderConfig.parse(config), at_page)
+
+
+class LackingJob(ReaderJob):
+    """Needs the toy job, and an engine that no machine has."""
+
+    job_type: ClassVar[str] = "lacking"
+
+    @classmethod
+    def create(cls, _config: Mapping[str, Any], _resources: WorkerResources) -> Self:
+        raise ConfigError("The engine is not installed.", code="E_EXTRA_MISSING")
 
 
 class CircleJob(ToyJob):

@@ -4,17 +4,17 @@ from typing import Annotated, Any
 
 import typer
 
+from bec_orch.cli.arguments.invocation import invocation
+from bec_orch.cli.arguments.options import Json, Limit, OnlyJob
 from bec_orch.cli.composition import open_parts
-from bec_orch.cli.console import as_text, print_json, print_rows
-from bec_orch.cli.invocation import invocation
-from bec_orch.cli.options import Json, Limit
+from bec_orch.cli.terminal.console import as_text, print_json, print_rows
 from bec_orch.core.records.overview import WorkerView
 
 
 def command(
     ctx: typer.Context,
     *,
-    job: Annotated[str | None, typer.Option(metavar="JOB", help="Only workers of this job.")] = None,
+    job: OnlyJob = None,
     everyone: Annotated[bool, typer.Option("--all", help="Those that have ended or are long lost, too.")] = False,
     limit: Limit = 100,
     as_json: Json = False,
@@ -48,7 +48,7 @@ def _row(worker: WorkerView) -> dict[str, Any]:
 
 
 def machine_of(worker: WorkerView) -> str:
-    """Tell on which machine of EC2 a worker is, empty elsewhere."""
+    """Name the machine of EC2 that a worker is on; empty elsewhere."""
     if worker.instance_id is None:
         return ""
     return f"{worker.instance_id} ({worker.instance_type}, {worker.lifecycle})"

@@ -2,9 +2,9 @@
 
 import typer
 
-from bec_orch.cli.console import print_json, print_rows
-from bec_orch.cli.invocation import invocation
-from bec_orch.cli.options import Json
+from bec_orch.cli.arguments.invocation import invocation
+from bec_orch.cli.arguments.options import Json
+from bec_orch.cli.terminal.console import print_json, print_rows
 
 app = typer.Typer(help="Show the settings.")
 

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
-from bec_orch.cli import interrupts
-from bec_orch.cli.console import note
+from bec_orch.cli.process import interrupts
+from bec_orch.cli.terminal.console import note
 from bec_orch.core.stop import StopReason
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from bec_orch.cli.arguments import completion
 from bec_orch.core.wording import said
 from bec_orch.errors import ConfigError
 from bec_orch.orch.backlog.volume_lists import parse_volume
@@ -14,7 +15,15 @@ AdoptForeign = Annotated[
     bool, typer.Option("--adopt-foreign", help="Take artefacts that others left there, if they are what is wanted.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-JobName = Annotated[str, typer.Argument(metavar="JOB", help="Name of the job.", show_default=False)]
+JobName = Annotated[
+    str,
+    typer.Argument(metavar="JOB", help="Name of the job.", show_default=False, autocompletion=completion.jobs),
+]
+OnlyJob = Annotated[
+    str | None, typer.Option("--job", metavar="JOB", help="Only of this job.", autocompletion=completion.jobs)
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and end there.")]
 ConfigFile = Annotated[
     Path | None,
     typer.Option("--config", metavar="FILE", help="File with the job's config, a JSON object.", show_default=False),

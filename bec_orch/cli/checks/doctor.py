@@ -5,25 +5,30 @@ from dataclasses import dataclass, field
 
 import typer
 
-from bec_orch.cli.audit import print_states
+from bec_orch.cli.arguments.invocation import invocation
+from bec_orch.cli.arguments.options import Json
+from bec_orch.cli.checks.audit import print_states
 from bec_orch.cli.composition import (
     aws_options,
+    missing_settings,
+    network_spec,
     open_database,
     open_queues,
     open_stores,
     records_in,
+    require_home,
     sqs_queues,
     worker_resources,
 )
-from bec_orch.cli.console import EXIT_FAILED, console, print_json, say
-from bec_orch.cli.invocation import invocation
-from bec_orch.cli.options import Json
-from bec_orch.cli.scale.parts import missing_settings, network_spec
+from bec_orch.cli.process.ending import EXIT_FAILED
+from bec_orch.cli.terminal.console import console, print_json, say
 from bec_orch.config import LoadedSettings, Settings
 from bec_orch.core.records.checks import DatabaseChecks
 from bec_orch.core.records.ledger import JobStates
 from bec_orch.core.records.records import Records
 from bec_orch.core.tasks import Job
+from bec_orch.core.wording import clause
+from bec_orch.errors import ConfigError
 from bec_orch.io.postgres.migrate import migrate
 from bec_orch.io.stores.storage import Stores
 from bec_orch.logging_setup import redacted
@@ -54,11 +59,12 @@ def command(ctx: typer.Context, *, as_json: Json = False) -> None:
     loaded = invocation(ctx).loaded
     settings = loaded.settings
     stores = open_stores(settings)
-    tables = _of_database(loaded)
+    missing = _missing_home(settings)
+    tables = _Tables([missing]) if missing else _of_database(loaded)
     findings = [checks.check_program(), *tables.findings]
     if settings.uses_sqs:
         findings += _of_aws(settings, tables.jobs)
-    findings += _of_stores(stores, settings)
+    findings += _of_stores(stores, settings, to_be_made=missing is not None)
     findings += checks.check_models(tables.jobs, worker_resources(settings, stores))
     findings.append(checks.check_disk(settings.home))
     if as_json:
@@ -69,6 +75,15 @@ def command(ctx: typer.Context, *, as_json: Json = False) -> None:
         print_states(tables.states)
     if any(finding.level is Level.FAIL for finding in findings):
         raise typer.Exit(EXIT_FAILED)
+
+
+def _missing_home(settings: Settings) -> Finding | None:
+    """Return the finding that there is no embedded database yet: to look makes none."""
+    try:
+        require_home(settings)
+    except ConfigError as error:
+        return Finding("database", Level.WARN, clause(error.message), error.hint)
+    return None
 
 
 def _of_database(loaded: LoadedSettings) -> _Tables:
@@ -120,23 +135,23 @@ def _of_aws(settings: Settings, jobs: list[Job]) -> list[Finding]:
     credentials = examine("credentials", lambda: check_identity(options))
     if credentials.level is Level.FAIL:
         return [credentials]
+    with closing(sqs_queues(settings)) as queues:
+        of_queues = check_queues(queues, jobs)
     return [
         credentials,
-        *_of_sqs(settings, jobs),
+        *of_queues,
         examine("operator rights", lambda: check_rights(options)),
         examine("new machines", lambda: check_machines(options, network_spec(settings), missing_settings(settings))),
     ]
 
 
-def _of_sqs(settings: Settings, jobs: list[Job]) -> list[Finding]:
-    with closing(sqs_queues(settings)) as queues:
-        return check_queues(queues, jobs)
-
-
-def _of_stores(stores: Stores, settings: Settings) -> list[Finding]:
-    destination = examine(
-        "destination", lambda: checks.check_writable("destination", stores.open(settings.dest_url, create=True))
-    )
+def _of_stores(stores: Stores, settings: Settings, *, to_be_made: bool) -> list[Finding]:
+    if to_be_made and settings.dest_url.startswith(settings.home.as_uri()):
+        destination = Finding("destination", Level.OK, f"{settings.dest_url} is made with the database")
+    else:
+        destination = examine(
+            "destination", lambda: checks.check_writable("destination", stores.open(settings.dest_url, create=True))
+        )
     source = settings.source_url
     if source is None:
         return [destination]

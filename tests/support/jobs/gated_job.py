@@ -10,7 +10,7 @@ from pydantic import Field
 from bec_orch.core.job_config import JobConfig
 from bec_orch.core.job_worker import JobContext, WorkerResources
 from bec_orch.core.volumes import Page
-from tests.toy_job import ToyConfig, ToyJob
+from tests.support.jobs.toy_job import ToyConfig, ToyJob
 
 
 class GatedConfig(ToyConfig):

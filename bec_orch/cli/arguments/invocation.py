@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from bec_orch.cli.console import warn
+from bec_orch.cli.terminal.console import warn
 from bec_orch.config import LoadedSettings, Settings, closest, known_secrets, load_settings
 from bec_orch.core import fault_points
 from bec_orch.logging_setup import configure_logging
@@ -48,5 +48,5 @@ def prepare(settings: Settings, level: str) -> None:
 
 
 def invocation(ctx: typer.Context) -> Invocation:
-    """Give the invocation that `main` put into the context."""
+    """Return the invocation that `main` put into the context."""
     return ctx.ensure_object(Invocation)

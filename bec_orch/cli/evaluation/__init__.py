@@ -1,0 +1,1 @@
+"""`bec eval`: the report of a job over all of its volumes."""

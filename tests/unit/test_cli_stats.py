@@ -1,0 +1,81 @@
+"""`bec jobs stats`: what it shows, and that it moves within a volume."""
+
+import datetime as dt
+import io
+from typing import cast
+
+import pytest
+from rich.console import Console
+
+from bec_orch.cli.jobs import stats as module
+from bec_orch.cli.jobs.stats import _picture, _standing, _watch
+from bec_orch.core.records.overview import JobFigures, Overview, VolumeFigures, WorkerCondition, WorkerTask, WorkerView
+from bec_orch.core.tasks import Job, TaskState
+from bec_orch.core.volumes import PageCounts
+from bec_orch.orch.machines.prices import PriceTable
+
+NOW = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
+JOB = Job(1, "toy", "toy", {}, "")
+
+
+class Fake:
+    """A job of two volumes of 50 pages, one done; two workers, of which one is lost, are at 20 pages of the other."""
+
+    def __init__(self) -> None:
+        self.pages_done = 20
+
+    def figures(self, _job: str, windows: tuple[float, ...]) -> JobFigures:
+        tasks = {TaskState.DONE: 1, TaskState.RUNNING: 1}
+        volumes = {
+            TaskState.DONE: VolumeFigures(1, PageCounts(ok=50), known_pages=50),
+            TaskState.RUNNING: VolumeFigures(1, known_pages=50),
+        }
+        return JobFigures(JOB, tasks, volumes, {"E_IMAGE_TRUNCATED": 1}, dict.fromkeys(windows))
+
+    def machine_uses(self, _job: str) -> list[object]:
+        return []
+
+    def workers(self, _job: str, *, stopped: bool, limit: int) -> list[WorkerView]:
+        assert not stopped
+        return [self._worker(condition) for condition in (WorkerCondition.WORKING, WorkerCondition.LOST)]
+
+    def _worker(self, condition: WorkerCondition) -> WorkerView:
+        doing = (WorkerTask(2, "W1", "I2", self.pages_done, 50, NOW),)
+        return WorkerView("w", "toy", "here", 1, "1", condition, 1.0, doing, NOW, NOW, None, None)
+
+
+def standing(fake: Fake) -> module.Standing:
+    return _standing(cast("Overview", fake), PriceTable(), "toy")
+
+
+def drawn(fake: Fake) -> str:
+    screen = Console(file=io.StringIO(), width=100, force_terminal=True, color_system=None)
+    screen.print(_picture(standing(fake)))
+    return cast("io.StringIO", screen.file).getvalue()
+
+
+def test_the_pages_of_running_volumes_count_and_move_the_bar() -> None:
+    fake = Fake()
+    before = drawn(fake)
+    fake.pages_done = 45
+    after = drawn(fake)
+    assert "pages with E_IMAGE_TRUNCATED 1 pages finished of running volumes 20" in " ".join(before.split())
+    assert "pages finished of running volumes 45" in " ".join(after.split())
+    assert before.splitlines()[0] != after.splitlines()[0]
+
+
+def test_to_watch_draws_on_a_screen_of_its_own_and_leaves_the_last_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Console(file=io.StringIO(), width=100, force_terminal=True)
+    monkeypatch.setattr(module, "console", lambda: screen)
+    shown: list[str] = []
+    monkeypatch.setattr(module, "print_record", lambda record: shown.append(record["job"]))
+
+    def interrupted(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bec_orch.cli.jobs.stats.time.sleep", interrupted)
+    _watch(lambda: standing(Fake()))
+    written = cast("io.StringIO", screen.file).getvalue()
+    assert written.startswith("\x1b[?1049h"), "the alternate screen, which is drawn anew at each size"
+    assert "\x1b[?1049l" in written
+    assert shown == ["toy"]
