@@ -20,7 +20,8 @@ from bec_orch.core.metrics import Metrics, Stopwatch
 from bec_orch.core.views import JobReport, ShownPage, Tally
 from bec_orch.core.volumes import Manifest, Page, PageOutcome, PageState, VolumeRef
 from bec_orch.errors import ConfigError, Interrupted, LeaseLost, PageError, RetryableError, ServerBusy, TerminalError
-from bec_orch.jobs.base import PageJobConfig, PageJobWorker, RequestJobConfig, RequestJobWorker
+from bec_orch.jobs.base import PageJobWorker, RequestJobWorker
+from bec_orch.jobs.pipeline.config import PageJobConfig, RequestJobConfig
 from bec_orch.jobs.pipeline.page_input import Image, InputRow, InputRows, PageInput, VolumeInputs, read_rows
 from bec_orch.jobs.pipeline.page_job import Round, Row
 from bec_orch.jobs.pipeline.seats import Ask

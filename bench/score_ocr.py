@@ -5,7 +5,8 @@
 The pages are the line-counted ones of `pages_gt`; `ldv1` and then `ocrv1` with Tesseract's `bod` run on them as jobs
 do, with page reader, pipeline and rows, only without a database. The character error rate is Levenshtein's distance in
 code points over the number of code points of the truth, white space ignored in both, and both in the spelling of
-`ocrv1.text`. The plain column is `BASELINE_tesseract_bod.tsv`: Tesseract 5.5 with the same language on the whole page.
+`ocrv1.worker`. The plain column is `BASELINE_tesseract_bod.tsv`: Tesseract 5.5 with the same language on the whole
+page.
 """
 
 import argparse
@@ -29,8 +30,7 @@ from bec_orch.core.job_worker import JobContext, JobWorker, PageBytes, PageReade
 from bec_orch.core.volumes import Manifest, Page, PageCounts, PageOutcome, PageState, VolumeRef
 from bec_orch.io.artefacts.rows import outcomes_table
 from bec_orch.jobs.ldv1.worker import Ldv1Worker
-from bec_orch.jobs.ocrv1.text import normalised
-from bec_orch.jobs.ocrv1.worker import Ocrv1Worker
+from bec_orch.jobs.ocrv1.worker import Ocrv1Worker, normalised
 from bench.throughput import LocalModels, NeverStop
 
 MEMORY_BUDGET = 2**30

@@ -101,7 +101,7 @@ def crops(rng: np.random.Generator, page: Page, shape: tuple[int, int], count: i
     height, width = shape
     drawn, grey = targets(page), page.grey
     down, across = max(0, height - grey.shape[0]), max(0, width - grey.shape[1])
-    grey = cv2.copyMakeBorder(grey, 0, down, 0, across, cv2.BORDER_REPLICATE)
+    grey = np.asarray(cv2.copyMakeBorder(grey, 0, down, 0, across, cv2.BORDER_REPLICATE), np.uint8)
     out = []
     for _ in range(count):
         y = STRIDE * int(rng.integers((grey.shape[0] - height) // STRIDE + 1))

@@ -14,7 +14,9 @@ def clouds(rng: np.random.Generator, height: int, width: int, cell: float) -> Fl
     rows, columns = max(2, round(height / cell) + 1), max(2, round(width / cell) + 1)
     spots = rng.standard_normal((rows, columns), dtype=np.float32)
     if cell >= LARGE:
-        spots = cv2.resize(spots, (max(2, width // 4), max(2, height // 4)), interpolation=cv2.INTER_CUBIC)
+        spots = np.asarray(
+            cv2.resize(spots, (max(2, width // 4), max(2, height // 4)), interpolation=cv2.INTER_CUBIC), np.float32
+        )
     return np.asarray(cv2.resize(spots, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 

@@ -99,7 +99,8 @@ class Reader:
         height, width = grey.shape
         scale = min(scale, (MOST_PIXELS / (height * width)) ** 0.5)
         size = max(32, round(width * scale)), max(32, round(height * scale))
-        small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+        interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        small = np.asarray(cv2.resize(grey, size, interpolation=interpolation), np.uint8)
         page = normalised(padded(small))[None, None]
         maps = np.asarray(self._session.run(None, {"page": page})[0][0], np.float32)
         maps = maps[:, : (size[1] + 1) // STRIDE, : (size[0] + 1) // STRIDE]

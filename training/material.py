@@ -124,11 +124,11 @@ class FontHand:
         size = max(6, round(self.size * _size_of_body(self.path, self.sample)))
         ink = _drawn(self.path, size, text, "bo" if self.space == "་" else None)
         if self.weight:
-            ink = cv2.copyMakeBorder(ink, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
-            ink = cv2.dilate(ink, np.ones((2, 2), np.uint8), iterations=self.weight)
+            ink = np.asarray(cv2.copyMakeBorder(ink, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0), np.uint8)
+            ink = np.asarray(cv2.dilate(ink, np.ones((2, 2), np.uint8), iterations=self.weight), np.uint8)
         if self.stretch != 1.0:
             new = max(1, round(ink.shape[1] * self.stretch)), ink.shape[0]
-            ink = cv2.resize(ink, new, interpolation=cv2.INTER_AREA)
+            ink = np.asarray(cv2.resize(ink, new, interpolation=cv2.INTER_AREA), np.uint8)
         profile = ink.astype(np.float64).sum(axis=1).cumsum()
         shares = np.array([0.02, 0.1, 0.5, 0.9, 0.98]) * profile[-1]
         rows = np.interp(shares, profile, np.arange(1, len(profile) + 1))

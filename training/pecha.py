@@ -174,9 +174,10 @@ def waved(rng: np.random.Generator, strip: Strip) -> Strip:
     shift = rng.normal(0, 1.6) * np.sin(rng.uniform(0, 7) + at * 2 * np.pi / rng.uniform(200, 900))
     shift += rng.normal(0, 0.002) * (at - strip.width / 2)
     ink = cv2.copyMakeBorder(strip.ink, 6, 6, 0, 0, cv2.BORDER_CONSTANT, value=0)
-    y, x = np.indices(ink.shape, np.float32)
-    bent = cv2.remap(ink, x, y - shift.astype(np.float32), cv2.INTER_LINEAR)
-    return Strip(bent, (strip.centre + 6 + shift).astype(np.float32), strip.above, strip.below, strip.body)
+    places = np.indices(ink.shape, np.float32)
+    moved = cv2.remap(ink, places[1], places[0] - shift.astype(np.float32), cv2.INTER_LINEAR)
+    centre = (strip.centre + 6 + shift).astype(np.float32)
+    return Strip(np.asarray(moved, np.uint8), centre, strip.above, strip.below, strip.body)
 
 
 def _small_part(rng: np.random.Generator, strip: Strip) -> Strip:

@@ -56,7 +56,7 @@ class Sheet:
         left, top = round(x), round(y - float(np.median(strip.centre)))
         if upright:
             # Read from below: what is left on the strip is below on the sheet.
-            ink = cv2.rotate(strip.ink, cv2.ROTATE_90_COUNTERCLOCKWISE)
+            ink = np.asarray(cv2.rotate(strip.ink, cv2.ROTATE_90_COUNTERCLOCKWISE), np.uint8)
             self.paste(ink, top, left, strength)
         else:
             self.paste(strip.ink, left, top, strength)
@@ -84,7 +84,7 @@ class Sheet:
             return
         cut = ink[y0 - top : y1 - top, x0 - left : x1 - left]
         if strength != 1.0:
-            cut = cv2.convertScaleAbs(cut, alpha=strength)
+            cut = np.asarray(cv2.convertScaleAbs(cut, alpha=strength), np.uint8)
         part = self.ink[y0:y1, x0:x1]
         np.maximum(part, cut, out=part)
 

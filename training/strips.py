@@ -51,7 +51,7 @@ class Strip:
         """The strip, `factor` times as large."""
         height, width = self.ink.shape
         size = max(1, round(width * factor)), max(1, round(height * factor))
-        ink = cv2.resize(self.ink, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
+        ink = _scaled(self.ink, size, shrinks=factor < 1)
         at = np.linspace(0, width - 1, size[0])
         centre = np.interp(at, np.arange(width), self.centre).astype(np.float32) * np.float32(size[1] / height)
         return Strip(ink, centre, self.above * factor, self.below * factor, self.body * factor)
@@ -79,7 +79,7 @@ def measured(ink: Bytes, *, straight: bool) -> Strip | None:
     factor = BODY / (rows[1] - rows[0])
     height, width = ink.shape
     size = max(8, round(width * factor)), max(8, round(height * factor))
-    ink = cv2.resize(ink, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
+    ink = _scaled(ink, size, shrinks=factor < 1)
     rows = _percentiles(ink, (0.02, 0.5, 0.98))
     if rows is None:
         return None
@@ -107,6 +107,10 @@ def joined(strips: list[Strip], space: int) -> Strip:
         float(np.mean([getattr(strip, name) for strip in strips])) for name in ("above", "below", "body")
     )
     return Strip(ink, centre, above, below, body)
+
+
+def _scaled(ink: Bytes, size: tuple[int, int], *, shrinks: bool) -> Bytes:
+    return np.asarray(cv2.resize(ink, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR), np.uint8)
 
 
 def _percentiles(ink: Bytes, shares: tuple[float, ...]) -> list[float] | None:

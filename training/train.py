@@ -71,7 +71,7 @@ def changed(rng: np.random.Generator, grey: Bytes) -> Bytes:
         out = tones[out]
     how = rng.random()
     if how < 0.15:
-        out = cv2.GaussianBlur(out, (0, 0), rng.uniform(0.4, 1.2))
+        out = np.asarray(cv2.GaussianBlur(out, (0, 0), rng.uniform(0.4, 1.2)), np.uint8)
     elif how < 0.3:
         out = np.clip(out + rng.normal(0, rng.uniform(2, 20), out.shape), 0, 255).astype(np.uint8)
     if rng.random() < 0.06:

@@ -29,7 +29,8 @@ class Warp:
     @classmethod
     def drawn(cls, rng: np.random.Generator, width: int, height: int, *, lean: float, bend: float) -> "Warp":
         """Draw a warp: a lean of some degrees, and bends of some pixels over the page's width."""
-        turn = cv2.getRotationMatrix2D((width / 2, height / 2), float(rng.normal(0, lean)), 1.0)
+        lean = float(rng.normal(0, lean))
+        turn = np.asarray(cv2.getRotationMatrix2D((width / 2, height / 2), lean, 1.0), np.float64)
         turn[0, 1] += rng.normal(0, 0.01)
         turn[1, 0] += rng.normal(0, 0.003)
         turn[1, 1] *= 1 + rng.normal(0, 0.02)
@@ -93,7 +94,7 @@ def shrunk(page: Page, factor: float) -> Page:
     grey = cv2.resize(page.grey, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
     return replace(
         page,
-        grey=grey,
+        grey=np.asarray(grey, np.uint8),
         lines=tuple(line.changed(lambda points: points * np.float32(factor), factor) for line in page.lines),
         gaps=tuple(gap * np.float32(factor) for gap in page.gaps),
         pitch=page.pitch * factor,
@@ -103,4 +104,5 @@ def shrunk(page: Page, factor: float) -> Page:
 def on_its_side(page: Page, *, clockwise: bool) -> Page:
     """Turn a page by a right angle. Its lines are not kept: a network of level lines is to find none."""
     turn = cv2.ROTATE_90_CLOCKWISE if clockwise else cv2.ROTATE_90_COUNTERCLOCKWISE
-    return replace(page, grey=cv2.rotate(page.grey, turn), lines=(), gaps=(), layout=page.layout + " on its side")
+    grey = np.asarray(cv2.rotate(page.grey, turn), np.uint8)
+    return replace(page, grey=grey, lines=(), gaps=(), layout=page.layout + " on its side")

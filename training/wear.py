@@ -153,7 +153,7 @@ def scanned(rng: np.random.Generator, ink: Floats, sheet: Floats, medium: Medium
     seen = sheet
     if rng.random() < 0.25 + 0.3 * medium.worn:
         other = np.roll(ink[:, ::-1], (int(rng.integers(-40, 40)), int(rng.integers(-60, 60))), (0, 1))
-        other = cv2.GaussianBlur(other, (0, 0), rng.uniform(1.3, 3.0))
+        other = np.asarray(cv2.GaussianBlur(other, (0, 0), rng.uniform(1.3, 3.0)), np.float32)
         seen = seen * (1 - rng.uniform(0.03, 0.28) * other)
     depth = rng.uniform(0.75, 1.0) if rng.random() < 0.75 else rng.uniform(0.18, 0.75)
     grey = seen * (1 - depth * ink)
@@ -212,7 +212,7 @@ def _edge(rng: np.random.Generator, out: Bytes, side: int, tone: int) -> None:
 def kept(rng: np.random.Generator, grey: Bytes, medium: Medium) -> Bytes:
     """Blur, add the sensor's noise, make it black and white or compress it."""
     if medium.photo:
-        grey = cv2.GaussianBlur(grey, (0, 0), rng.uniform(0.5, 2.2))
+        grey = np.asarray(cv2.GaussianBlur(grey, (0, 0), rng.uniform(0.5, 2.2)), np.uint8)
     if rng.random() < 0.5 and not medium.bitonal:
         noise = rng.normal(0, rng.uniform(1, 12), grey.shape).astype(np.float32)
         grey = np.clip(grey + noise, 0, 255).astype(np.uint8)

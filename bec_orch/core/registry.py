@@ -3,9 +3,12 @@
 Nothing is imported before it is asked for: what a type shows needs packages that other commands do without.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+from bec_orch.core.extras import optional_packages
 from bec_orch.core.job_worker import JobWorker
 from bec_orch.core.views import TallyOf, VolumePicture
 from bec_orch.core.wording import said
@@ -80,17 +83,24 @@ def _how_to_install(point: EntryPoint) -> str:
 
 
 def _load(point: EntryPoint) -> Any:
-    try:
+    with optional_packages(f"The job type '{point.name}'", _how_to_install(point)), _names_of_this_version(point):
         return point.load()
+
+
+@contextmanager
+def _names_of_this_version(point: EntryPoint) -> Iterator[None]:
+    """Load a job type of a package within the block.
+
+    Raises:
+        ConfigError: it imports from this package what is not there, or no more (E_PLUGIN_OUTDATED).
+    """
+    try:
+        yield
     except ImportError as error:
-        if (error.name or "").partition(".")[0] == __name__.partition(".")[0]:
-            raise ConfigError(
-                f"The job type '{point.name}' imports what this version does not have: {said(error)}.",
-                code="E_PLUGIN_OUTDATED",
-                hint="A package with job types imports from `bec_orch.plugin` alone: docs/writing-a-job-worker.md.",
-            ) from error
+        if (error.name or "").partition(".")[0] != __name__.partition(".")[0]:
+            raise
         raise ConfigError(
-            f"The job type '{point.name}' needs the package '{error.name}', which is not installed.",
-            code="E_EXTRA_MISSING",
-            hint=_how_to_install(point),
+            f"The job type '{point.name}' imports what this version does not have: {said(error)}.",
+            code="E_PLUGIN_OUTDATED",
+            hint="A package with job types imports from `bec_orch.plugin` alone: docs/writing-a-job-worker.md.",
         ) from error

@@ -8,7 +8,7 @@ from bec_orch.core.volumes import Manifest, VolumeRef
 
 
 class ImageSource(Protocol):
-    """Where volumes' images live, and how they are laid out."""
+    """Where volumes' images live, and how they are laid out. Nothing of a store is presupposed: no keys, no folders."""
 
     name: str
 
@@ -31,7 +31,7 @@ class ImageSource(Protocol):
         ...
 
     def filenames(self, volume: VolumeRef) -> frozenset[str]:
-        """Return the names of all files that lie in the volume's folder now.
+        """Return the names of the pages that the source lists for the volume now, and maybe names of other files.
 
         Raises:
             RetryableError: the store is away.
@@ -39,7 +39,15 @@ class ImageSource(Protocol):
         ...
 
     def pages(self, manifest: Manifest) -> PageReader:
-        """Return the reader of the manifest's page images."""
+        """Return the reader of the manifest's page images: the only way to their bytes."""
+        ...
+
+    def check_readable(self) -> None:
+        """Check that the source is there, and lets us read.
+
+        Raises:
+            StorageError: it is not, or does not (E_STORAGE_DENIED).
+        """
         ...
 
     def volumes(self) -> Iterable[VolumeRef]:

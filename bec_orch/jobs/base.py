@@ -1,6 +1,6 @@
 """The base class that most jobs want: one row per page, by three pure functions on top of the page pipeline.
 
-A whole job worker, which tells how bright pages are:
+A whole job worker, which measures how bright pages are:
 
     class BrightnessConfig(PageJobConfig):
         reduce: Literal[1, 2, 4, 8] = 1
@@ -32,59 +32,21 @@ from inspect import signature
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, cast
 
-from pydantic import Field
+from typing_extensions import override
 
 from bec_orch.core.artefacts import ModelInfo
 from bec_orch.core.job_config import JobConfig
 from bec_orch.core.job_worker import JobContext, WorkerResources
 from bec_orch.core.metrics import Metrics
 from bec_orch.errors import ConfigError
+from bec_orch.jobs.pipeline.config import PageJobConfig, RequestJobConfig
 from bec_orch.jobs.pipeline.page_input import PageInput, VolumeInputs, VolumeT, read_rows
 from bec_orch.jobs.pipeline.page_job import Round, Row, StateT
 from bec_orch.jobs.pipeline.pipeline import Limits, Pipeline
 from bec_orch.jobs.pipeline.seats import Ask, Batched, ItemT, OutputT, Requests, Seat
-from bec_orch.jobs.pipeline.skip_rules import SkipRule
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-
-class PageJobConfig(JobConfig):
-    """What every page job's config has."""
-
-    batch_size: int = Field(
-        default=1,
-        ge=1,
-        le=1024,
-        description="Inputs that the model is given at once, at most. 1 is fastest on CPUs.",
-        json_schema_extra={"affects_output": False},
-    )
-    page_timeout: float = Field(
-        default=300.0,
-        gt=0,
-        description="Seconds that the work on one page may take; a page that takes longer is an error.",
-        json_schema_extra={"affects_output": False},
-    )
-    skip_pages: tuple[SkipRule, ...] = Field(
-        default=(),
-        description="Pages that another job labelled and that are skipped: rules with `job`, `column`, and `values`, "
-        "`at_least` or `at_most`.",
-        json_schema_extra={"affects_output": "when set"},
-    )
-
-    def check_dependencies(self, depends_on: Sequence[str]) -> None:
-        """Check that the job depends on those whose labels it reads.
-
-        Raises:
-            ConfigError: it does not (E_SKIP_DEPENDENCY).
-        """
-        unknown = [rule.job for rule in self.skip_pages if rule.job not in depends_on]
-        if unknown:
-            raise ConfigError(
-                f"skip_pages reads what the job '{unknown[0]}' left, which the job does not depend on.",
-                code="E_SKIP_DEPENDENCY",
-                hint=f"Add --depends-on {unknown[0]}.",
-            )
 
 
 ConfigT = TypeVar("ConfigT", bound=PageJobConfig)
@@ -197,10 +159,11 @@ class PageJobWorker(PageWorker[ConfigT, ItemT, OutputT, StateT, VolumeT]):
 
     @property
     def batch_size(self) -> int:
-        """How many items `infer` is given at most."""
+        """The most items that `infer` is called with."""
         return self.config.batch_size
 
     @property
+    @override
     def seat(self) -> Batched[ItemT, OutputT]:
         """The model is in this process: batches of `batch_size`."""
         return Batched(self.infer, self.batch_size)
@@ -210,24 +173,6 @@ class PageJobWorker(PageWorker[ConfigT, ItemT, OutputT, StateT, VolumeT]):
         """Run the model on items of any pages; one output per item, in their order."""
 
 
-class RequestJobConfig(PageJobConfig):
-    """What every config of a page job has whose model is behind a server."""
-
-    requests_at_once: int = Field(
-        default=8,
-        ge=1,
-        le=1024,
-        description="Requests in flight at once, at most; fewer when the server refuses more.",
-        json_schema_extra={"affects_output": False},
-    )
-    request_timeout: float = Field(
-        default=120.0,
-        gt=0,
-        description="Seconds that one request may take; it is asked again twice before its page is an error.",
-        json_schema_extra={"affects_output": False},
-    )
-
-
 RequestConfigT = TypeVar("RequestConfigT", bound=RequestJobConfig)
 
 
@@ -235,13 +180,14 @@ class RequestJobWorker(PageWorker[RequestConfigT, ItemT, OutputT, StateT, Volume
     """A page job whose model is behind a server, asked about one item at a time, about many at once."""
 
     @property
+    @override
     def seat(self) -> Requests[ItemT, OutputT]:
         """The model is behind a server: single requests in flight."""
         return Requests(self.connect, self.config.requests_at_once, self.config.request_timeout)
 
     @abstractmethod
     def connect(self) -> AbstractAsyncContextManager[Ask[ItemT, OutputT]]:
-        """Open a connection to the server, or a pool of them, for one volume; gives what asks about one item.
+        """Open a connection to the server, or a pool of them, for one volume; return what asks about one item.
 
         See `Ask` for what that may raise.
         """

@@ -140,7 +140,7 @@ def test_no_call_of_the_stores_executes_what_it_is_given(database: Database, con
         before = shape_of(conninfo)
         refused |= give_to_the_stores(hostile, job, volume, database, queues)
         assert shape_of(conninfo) == before, hostile
-    assert refused == {"E_JOB_UNKNOWN", "E_DB_REFUSED"}
+    assert refused == {"E_JOB_UNKNOWN"}
     queues.close()
 
 

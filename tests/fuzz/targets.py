@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -183,10 +184,10 @@ def parquet_files() -> tuple[bytes, ...]:
     schema = pa.schema([("img_file_name", pa.string()), ("source_etag", pa.string()), *SCHEMA])
     schema = schema.append(pa.field("ok", pa.bool_())).append(pa.field("skipped", pa.bool_()))
     table = pa.Table.from_pylist([{**row, "img_file_name": f"{number}.jpg"} for number in range(3)], schema)
-    return tuple(_written(table, compression) for compression in ("zstd", "none"))
+    return (_written(table, "zstd"), _written(table, "none"))
 
 
-def _written(table: pa.Table, compression: str) -> bytes:
+def _written(table: pa.Table, compression: Literal["zstd", "none"]) -> bytes:
     file = io.BytesIO()
     pq.write_table(table, file, compression=compression)
     return file.getvalue()

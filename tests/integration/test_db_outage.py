@@ -26,7 +26,7 @@ OUTAGE = 2.0
 CLAIM = b"INSERT INTO task_attempts"
 RENEWAL = b"SET lease_expires_at"
 DONE = b"SET state = 'done'"
-FAILED = b"WITH judged AS"
+FAILED = b"SET state = $1, charged = $2"
 GIVEN_BACK = b"SET state = 'queued', lease_expires_at = NULL, dispatched_at"
 
 

@@ -724,6 +724,12 @@ MUTANTS = (
         ("tests/unit/ocrv1/test_traineddata.py",),
     ),
     Mutant(
+        "report-unescaped",
+        "names and texts of others cannot become markup of a report",
+        (Edit("jobs/evalv1/report/html.py", "autoescape=True", "autoescape=False"),),
+        ("tests/unit/evalv1/test_plots.py::test_names_are_escaped",),
+    ),
+    Mutant(
         "parquet-of-any-size",
         "a Parquet file is not decoded before the headers of its pages were found to be bearable",
         (Edit("io/artefacts/parquet.py", "    check_sizes(parquet, file, columns)\n", ""),),

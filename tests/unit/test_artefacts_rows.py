@@ -17,17 +17,16 @@ from bec_orch.io.artefacts.rows import artefact_schema, outcomes_table
 
 POINT = pa.struct([("x", pa.int32()), ("y", pa.int32())])
 BOX = pa.struct([(name, pa.int32()) for name in "xywh"])
-SCHEMA = pa.schema(
-    [
-        ("width", pa.int32()),
-        ("rotation_angle", pa.float32()),
-        ("tps_points", pa.list_(pa.list_(pa.float32()))),
-        ("contours", pa.list_(pa.list_(POINT))),
-        ("nb_contours", pa.int32()),
-        ("contours_bboxes", pa.list_(BOX)),
-        ("line_texts", pa.list_(pa.string())),
-    ]
-)
+_COLUMNS: dict[str, pa.DataType] = {
+    "width": pa.int32(),
+    "rotation_angle": pa.float32(),
+    "tps_points": pa.list_(pa.list_(pa.float32())),
+    "contours": pa.list_(pa.list_(POINT)),
+    "nb_contours": pa.int32(),
+    "contours_bboxes": pa.list_(BOX),
+    "line_texts": pa.list_(pa.string()),
+}
+SCHEMA = pa.schema(_COLUMNS)
 INT32 = st.integers(-(2**31), 2**31 - 1)
 POINTS = st.lists(st.tuples(INT32, INT32), max_size=5)
 FLOATS = st.floats(width=32, allow_nan=False)
@@ -130,7 +129,7 @@ def test_a_row_that_does_not_fit_is_terminal_and_named(row: dict[str, Any], name
 
 def test_a_job_may_not_take_the_common_columns() -> None:
     with pytest.raises(TerminalError, match="ok, page"):
-        artefact_schema(pa.schema([("ok", pa.bool_()), ("page", pa.int32())]))
+        artefact_schema(SCHEMA.append(pa.field("ok", pa.bool_())).append(pa.field("page", pa.int32())))
 
 
 def test_messages_are_cut_and_made_storable() -> None:

@@ -11,8 +11,8 @@ from PIL import Image
 from bec_orch.core.job_worker import PageBytes
 from bec_orch.core.volumes import Page, PageState
 from bec_orch.errors import ConfigError, PageError
-from bec_orch.jobs.base import PageJobConfig
 from bec_orch.jobs.images import probe
+from bec_orch.jobs.pipeline.config import PageJobConfig
 from bec_orch.jobs.pipeline.page_input import InputRow, InputRows, PageInput, VolumeInputs
 from bec_orch.jobs.pipeline.skip_rules import SkipRule
 from tests.unit import image_bytes as made

@@ -7,7 +7,8 @@ from PIL import Image as Pictures
 
 from bec_orch.core.job_config import JobConfig
 from bec_orch.errors import ConfigError, Interrupted
-from bec_orch.jobs.base import PageJobConfig, PageJobWorker
+from bec_orch.jobs.base import PageJobWorker
+from bec_orch.jobs.pipeline.config import PageJobConfig
 from bec_orch.jobs.pipeline.page_input import PageInput
 from bec_orch.jobs.pipeline.page_job import Round
 from bec_orch.plugin import Image, Row

@@ -4,6 +4,7 @@ import io
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,7 +23,7 @@ from tests.support.owners import owner
 MOST_TAKEN = 8 * 2**20
 
 
-def written(table: pa.Table, **options: object) -> bytes:
+def written(table: pa.Table, **options: Any) -> bytes:
     file = io.BytesIO()
     pq.write_table(table, file, **{"compression": "zstd", **options})
     return file.getvalue()
@@ -37,7 +38,7 @@ def lower_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parquet_bounds, "MOST_ROWS", 50_000)
 
 
-def ledger(rows: int) -> dict[str, pa.Array]:
+def ledger(rows: int) -> dict[str, "pa.Array[Any]"]:
     yes, no = (pa.array([value] * rows) for value in (True, False))
     return {"img_file_name": pa.array(["x.jpg"] * rows), "ok": yes, "skipped": no}
 
@@ -88,7 +89,7 @@ def with_first_page(change: Callable[[bytes], bytes]) -> bytes:
     """An artefact whose first page has another header."""
     data = parquet_files()[1]
     chunk = pq.ParquetFile(io.BytesIO(data)).metadata.row_group(0).column(0)
-    at = chunk.dictionary_page_offset if chunk.has_dictionary_page else chunk.data_page_offset
+    at = chunk.dictionary_page_offset or chunk.data_page_offset
     header = data[at : at + 32]
     return data[:at] + change(header)[:32] + data[at + 32 :]
 

@@ -30,6 +30,7 @@ from bec_orch.core.tasks import Job
 from bec_orch.core.wording import clause
 from bec_orch.errors import ConfigError
 from bec_orch.io.postgres.migrate import migrate
+from bec_orch.io.sources.sources import Sources
 from bec_orch.io.stores.storage import Stores
 from bec_orch.logging_setup import redacted
 from bec_orch.orch.doctor import checks
@@ -152,10 +153,10 @@ def _of_stores(stores: Stores, settings: Settings, *, to_be_made: bool) -> list[
         destination = examine(
             "destination", lambda: checks.check_writable("destination", stores.open(settings.dest_url, create=True))
         )
-    source = settings.source_url
+    source = settings.default_source
     if source is None:
         return [destination]
-    return [destination, examine("source", lambda: checks.check_readable("source", stores.open(source)))]
+    return [destination, examine("source", lambda: checks.check_source(Sources(stores)(source)))]
 
 
 def _print(findings: list[Finding]) -> None:

@@ -7,9 +7,10 @@ from bec_orch.cli.composition import open_parts, open_stores
 from bec_orch.config import Settings
 from bec_orch.core.patience import Patience
 from bec_orch.core.records.checks import GRANTS, WORKER, require_worker_rights
+from bec_orch.core.sources import ImageSource
 from bec_orch.errors import DatabaseError, DatabaseRefused, StorageError
+from bec_orch.io.sources.sources import Sources
 from bec_orch.io.stores.errors import is_passing
-from bec_orch.io.stores.objects import Objects
 
 logger = logging.getLogger(__name__)
 
@@ -27,9 +28,9 @@ def await_surroundings(settings: Settings) -> None:
         Patience(_OUTAGE_PATIENCE)(lambda: _look_at_database(settings))
     stores = open_stores(settings)
     _look_at_store(lambda: stores.open(settings.dest_url, create=True).check_writable())
-    source = settings.source_url
+    source = settings.default_source
     if source:
-        _look_at_store(lambda: _look_at_source(stores.open(source)))
+        _look_at_store(lambda: _look_at_source(Sources(stores)(source)))
 
 
 def _look_at_database(settings: Settings) -> None:
@@ -46,9 +47,9 @@ def _look_at_database(settings: Settings) -> None:
         logger.warning("worker.rights_beyond_need", extra={"user": found.user, "rights": found.excess, "hint": GRANTS})
 
 
-def _look_at_source(objects: Objects) -> None:
+def _look_at_source(source: ImageSource) -> None:
     try:
-        objects.check_readable()
+        source.check_readable()
     except StorageError as error:
         # Who may not list a bucket is refused where an object is missing: whether he may read is told by the volumes.
         if error.code != "E_STORAGE_DENIED":

@@ -226,7 +226,7 @@ class StoredArtefacts(ArtefactStore):
         with self._objects.open(entry) as file:
             with reading():
                 parquet = to_be_read(file, entry.size, columns)
-                batches = parquet.iter_batches(batch_size, columns=columns)
+                batches = parquet.iter_batches(batch_size, columns=None if columns is None else list(columns))
             with parquet:
                 yield from checked(batches)
 

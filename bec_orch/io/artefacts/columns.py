@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 
-def column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+def column(values: Sequence[Any], kind: pa.DataType) -> "pa.Array[Any]":
     """Build one column; None is null.
 
     Raises:
@@ -27,7 +27,7 @@ def column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     return pa.ListArray.from_arrays(offsets, _flat(there, kind.value_type), type=kind, mask=nulls)
 
 
-def _flat(lists: list[Any], kind: pa.DataType) -> pa.Array:
+def _flat(lists: list[Any], kind: pa.DataType) -> "pa.Array[Any]":
     if lists and all(hasattr(each, "dtype") for each in lists):
         return _from_array(_joined(lists), kind)
     return column(list(chain.from_iterable(lists)), kind)
@@ -39,7 +39,7 @@ def _joined(arrays: list[Any]) -> Any:
     return np.concatenate(arrays)
 
 
-def _from_array(array: Any, kind: pa.DataType) -> pa.Array:
+def _from_array(array: Any, kind: pa.DataType) -> "pa.Array[Any]":
     """Turn an (n,) array into n values, or an (n, k) array into n structs of k fields or n lists of k values."""
     if pa.types.is_struct(kind):
         if array.ndim != 2 or array.shape[1] != kind.num_fields:  # noqa: PLR2004  (rows and fields)

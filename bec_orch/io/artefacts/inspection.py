@@ -24,7 +24,7 @@ class FileFacts:
     size: int
     sha256: str
     rows: int
-    names: tuple[str, ...] | None
+    names: tuple[str | None, ...] | None
     pages: PageCounts | None
 
 
@@ -66,7 +66,7 @@ def sha256_of(objects: Objects, entry: Entry) -> str:
     return digest.hexdigest()
 
 
-def _names(table: pa.Table) -> tuple[str, ...] | None:
+def _names(table: pa.Table) -> tuple[str | None, ...] | None:
     return tuple(table["img_file_name"].to_pylist()) if "img_file_name" in table.column_names else None
 
 

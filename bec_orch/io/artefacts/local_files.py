@@ -34,7 +34,7 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         StorageError: it cannot be read back.
     """
     with file_errors(f"read the file {path} again"), pq.ParquetFile(path) as parquet:
-        return parquet.read(columns)
+        return parquet.read(None if columns is None else list(columns))
 
 
 class ScratchFolder:

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -41,7 +41,14 @@ _TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _STRUCT =
 _MOST = {_I32: 2**31 - 1, _I64: 2**63 - 1}
 _MOST_FIELDS = 2**15 - 1
 _MOST_STRUCTS = 2**18
-_CODECS = {1: "snappy", 2: "gzip", 4: "brotli", 5: "lz4_raw", 6: "zstd", 7: "lz4_raw"}
+_CODECS: dict[int, Literal["snappy", "gzip", "brotli", "lz4_raw", "zstd"]] = {
+    1: "snappy",
+    2: "gzip",
+    4: "brotli",
+    5: "lz4_raw",
+    6: "zstd",
+    7: "lz4_raw",
+}
 """Compression by its number in parquet.thrift; 0 is none."""
 _DETAILS = {_DATA_PAGE: (5, 2), _DICTIONARY_PAGE: (7, 2), _DATA_PAGE_V2: (8, 4)}
 """Where a page's header tells of its values, by kind: the field, and in it that of the encoding; the first counts."""

@@ -22,6 +22,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import pyarrow as pa
 
@@ -123,13 +124,13 @@ class PartFiles:
     def _standing(self, table: pa.Table, taken: Callable[[int], bool]) -> pa.Table | None:
         positions = standing_rows(table, self._manifest, taken)
         rows = table.take(pa.array(positions, type=pa.int64()))
-        pages = rows.column("page").to_pylist()
+        pages: list[Any] = rows.column("page").to_pylist()
         one_range = len({range_start(page) for page in pages}) == 1
         return rows if one_range and len(set(pages)) == len(pages) else None
 
     def _with_sidecars(self, rows: pa.Table, part: str) -> pa.Table | None:
         """Take over the sidecar files of rows that stand; a row that lacks one does not."""
-        pages = rows.column("page").to_pylist()
+        pages: list[Any] = rows.column("page").to_pylist()
         try:
             lost = self._sidecars.take_over((rows.schema.metadata or {}).get(_SIDECARS_FIELD, b"[]"), pages)
         except (ValueError, TypeError, LookupError) as error:

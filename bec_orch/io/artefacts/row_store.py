@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -53,7 +54,8 @@ class PartRows(RowStore):
 
     def _resume(self) -> None:
         for rows in self._parts.load(lambda page: self._states[page] is not None):
-            for page, ok in zip(rows.column("page").to_pylist(), rows.column("ok").to_pylist(), strict=True):
+            pages: list[Any] = rows.column("page").to_pylist()
+            for page, ok in zip(pages, rows.column("ok").to_pylist(), strict=True):
                 self._note(page, PageState.OK if ok else PageState.SKIPPED)
             self._add_sums(rows.filter(pc.field("ok")))
 

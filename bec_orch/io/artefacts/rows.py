@@ -94,7 +94,7 @@ def _check_names(outcomes: Sequence[PageOutcome], own: set[str], manifest: Manif
             )
 
 
-def _built(field: pa.Field, values: list[Any]) -> pa.Array:
+def _built(field: "pa.Field[Any]", values: list[Any]) -> "pa.Array[Any]":
     try:
         return column(values, field.type)
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:

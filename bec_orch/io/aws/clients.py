@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from bec_orch.core.extras import optional_packages
 from bec_orch.core.wording import clause, said
 from bec_orch.errors import ConfigError, extra_hint
 
@@ -98,11 +99,9 @@ def aws_session(region: str | None) -> Any:
 
 
 def _sdk() -> tuple[Any, Any]:
-    try:
+    with optional_packages("Working with AWS", extra_hint("aws")):
         import boto3  # noqa: PLC0415  (an extra: only who uses AWS's services needs it)
         from botocore.config import Config  # noqa: PLC0415
-    except ImportError as error:
-        raise ConfigError("The AWS SDK is not installed.", code="E_EXTRA_MISSING", hint=extra_hint("aws")) from error
     return boto3, Config
 
 

@@ -13,11 +13,15 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+from typing_extensions import override
+
+from bec_orch.core.sources import ImageSource
 from bec_orch.core.volumes import Manifest, Page, VolumeRef
 from bec_orch.errors import ManifestError, ManifestMissing, NameUnsafeError, StorageError
 from bec_orch.io.sources.bdrc_manifest import MAX_BYTES, parse_dimensions
 from bec_orch.io.sources.pages import Rejected, StorePages, with_intro_skipped
 from bec_orch.io.stores.objects import Entry, Objects
+from bec_orch.io.stores.storage import Stores
 
 _OLD_IMAGE_GROUP = re.compile(r"I[0-9]{4}")
 _MANIFEST = "dimensions.json"
@@ -29,19 +33,20 @@ log = logging.getLogger(__name__)
 
 
 def volume_prefix(w_id: str, i_id: str) -> str:
-    """Give the key prefix of a volume, without a slash at its end."""
+    """Return the key prefix of a volume, without a slash at its end."""
     digest = hashlib.md5(w_id.encode(), usedforsecurity=False).hexdigest()
     suffix = i_id[1:] if _OLD_IMAGE_GROUP.fullmatch(i_id) else i_id
     return f"Works/{digest[:2]}/{w_id}/images/{w_id}-{suffix}"
 
 
-class BdrcSource:
+class BdrcSource(ImageSource):
     """Volumes in the library's layout, under the URL of a store."""
 
     def __init__(self, name: str, objects: Objects) -> None:
         self.name = name
         self._objects = objects
 
+    @override
     def read_manifest(self, volume: VolumeRef, *, nb_images_intro: int = 0) -> Manifest:
         prefix = volume_prefix(volume.w_id, volume.i_id)
         key = f"{prefix}/{_MANIFEST}"
@@ -58,6 +63,7 @@ class BdrcSource:
         pages = (_found(page, listed.get(page.filename)) for page in parse_dimensions(blob.data, key))
         return Manifest(volume, self._objects.version(blob), with_intro_skipped(pages, nb_images_intro))
 
+    @override
     def manifest_etag(self, volume: VolumeRef) -> str | None:
         prefix = volume_prefix(volume.w_id, volume.i_id)
         etag = self._objects.surely(lambda: self._objects.version_at(f"{prefix}/{_MANIFEST}"))
@@ -65,23 +71,30 @@ class BdrcSource:
             self._check_unlisted(prefix)
         return etag
 
+    @override
+    def check_readable(self) -> None:
+        self._objects.check_readable()
+
     def _check_unlisted(self, prefix: str) -> None:
-        """See that what could not be found is not listed either: a store that contradicts itself is ill."""
+        """Check that what could not be found is not listed either: a store that contradicts itself is faulty."""
         if any(entry.name == _MANIFEST for entry in self._objects.list(prefix).objects):
             raise StorageError(
                 f"The store {self._objects.url} lists '{prefix}/{_MANIFEST}', and does not find it.",
                 hint="It is tried again. Where it lasts, look at the rights and at what stands before the store.",
             )
 
+    @override
     def filenames(self, volume: VolumeRef) -> frozenset[str]:
         listing = self._objects.list(volume_prefix(volume.w_id, volume.i_id))
         return frozenset(entry.name for entry in listing.objects)
 
+    @override
     def pages(self, manifest: Manifest) -> StorePages:
         return StorePages(self._objects, volume_prefix(manifest.volume.w_id, manifest.volume.i_id))
 
+    @override
     def volumes(self) -> Iterator[VolumeRef]:
-        """List the volumes, while they are asked for. Folders that cannot be one are passed over and logged.
+        """List the volumes lazily. Folders that cannot be one are skipped, and logged.
 
         Raises:
             StorageError: the store is away, or holds nothing at all.
@@ -121,9 +134,14 @@ class BdrcSource:
         return volume if self.manifest_exists(volume) else Rejected(prefix, "has no manifest dimensions.json")
 
     def manifest_exists(self, volume: VolumeRef) -> bool:
-        """Tell whether the volume has a `dimensions.json`."""
+        """Return whether the volume has a `dimensions.json`."""
         key = f"{volume_prefix(volume.w_id, volume.i_id)}/{_MANIFEST}"
         return self._objects.surely(lambda: self._objects.head(key)) is not None
+
+
+def open_bdrc(name: str, url: str, stores: Stores) -> BdrcSource:
+    """Open the layout `bdrc` at the URL of a store; see `OpenSource`."""
+    return BdrcSource(name, stores.open(url))
 
 
 def _found(page: Page, entry: Entry | None) -> Page:

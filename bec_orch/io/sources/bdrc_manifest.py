@@ -5,7 +5,7 @@ now and then strings) and others. Every file of the volume's folder may be liste
 
 Which entries are pages: those whose name has the suffix of an image, whatever else the entry says or lacks (one marked
 with `error` is still a page of the volume, and gets its row); and those of other names that have a width and a height,
-because somebody read them as an image. All others (PDF, .db, .txt) are passed over.
+because somebody read them as an image. All others (PDF, .db, .txt) are ignored.
 """
 
 import json
@@ -29,7 +29,7 @@ _GZIP_WINDOW = 31  # zlib's way to say: with gzip's header and checksum
 
 
 def parse_dimensions(data: bytes, name: str) -> list[Page]:
-    """Give the pages that a `dimensions.json` lists, in its order.
+    """Return the pages that a `dimensions.json` lists, in its order.
 
     Args:
         data: the object as it is stored, gzipped or plain.
@@ -95,7 +95,7 @@ def _is_page(filename: str, entry: Mapping[str, Any]) -> bool:
 
 
 def _pixels(value: Any) -> int | None:
-    """Give a width or height, None where it is missing or is no positive 32-bit number; strings such as "500" occur."""
+    """Return a width or height; None where it is missing or no positive 32-bit number. Strings such as "500" occur."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _MAX_DIGITS:
         value = int(value)
     return value if type(value) is int and 0 < value <= _MAX_PIXELS else None

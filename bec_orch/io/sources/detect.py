@@ -127,7 +127,7 @@ def _below(root: Path) -> list[Path]:
 
 
 def _badly_named(root: Path) -> DetectedSource:
-    """Tell what is wrong with the name of the path, which would have to be that of a work or a volume."""
+    """Return what is wrong with the name of the path, which would have to be that of a work or a volume."""
     try:
         check_name("folder", root.name)
     except NameUnsafeError as error:

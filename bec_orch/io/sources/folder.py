@@ -10,10 +10,14 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from typing_extensions import override
+
+from bec_orch.core.sources import ImageSource
 from bec_orch.core.volumes import Manifest, Page, VolumeRef
 from bec_orch.errors import ManifestMissing, NameUnsafeError, StorageError
 from bec_orch.io.sources.pages import Rejected, StorePages, check_pages, has_image_suffix, with_intro_skipped
 from bec_orch.io.stores.objects import Entry, Listing, Objects
+from bec_orch.io.stores.storage import Stores
 
 _STRAY = "has images beside its folders; they belong into a folder for each volume"
 
@@ -28,7 +32,7 @@ class Scan:
     rejected: tuple[Rejected, ...]
 
 
-class FolderSource:
+class FolderSource(ImageSource):
     """Volumes as folders of images under the URL of a store. With `flat`, the URL is itself the one volume."""
 
     def __init__(self, name: str, objects: Objects, *, flat: bool = False) -> None:
@@ -36,6 +40,7 @@ class FolderSource:
         self._objects = objects
         self._flat = flat
 
+    @override
     def read_manifest(self, volume: VolumeRef, *, nb_images_intro: int = 0) -> Manifest:
         listing = self._surely_listed(self._prefix(volume))
         if not listing.exists:
@@ -54,18 +59,26 @@ class FolderSource:
         check_pages(pages, f"The folder of {volume}")
         return Manifest(volume, _version(images), with_intro_skipped(pages, nb_images_intro))
 
+    @override
     def manifest_etag(self, volume: VolumeRef) -> str | None:
         images = image_entries(self._surely_listed(self._prefix(volume)))
         return _version(images) if images else None
 
+    @override
     def filenames(self, volume: VolumeRef) -> frozenset[str]:
         return frozenset(entry.name for entry in self._objects.list(self._prefix(volume)).objects)
 
+    @override
     def pages(self, manifest: Manifest) -> StorePages:
         return StorePages(self._objects, self._prefix(manifest.volume))
 
+    @override
+    def check_readable(self) -> None:
+        self._objects.check_readable()
+
+    @override
     def volumes(self) -> Iterator[VolumeRef]:
-        """List the volumes. Folders that cannot be one are passed over and logged; `scan` gives them.
+        """List the volumes. Folders that cannot be one are skipped, and logged; `scan` returns them.
 
         Raises:
             StorageError: the store is away, or holds nothing at all.
@@ -115,7 +128,7 @@ class FolderSource:
             yield Rejected(f"{work}/{folder}", f"has a name that cannot be used: {error.message}")
 
     def _readable(self, prefix: str) -> Listing | Rejected:
-        """List a folder; one without the right to read it does not stop the others."""
+        """List a folder; one that may not be read does not stop the others."""
         try:
             return self._surely_listed(prefix)
         except StorageError as error:
@@ -130,8 +143,18 @@ class FolderSource:
         return "" if self._flat else f"{volume.w_id}/{volume.i_id}"
 
 
+def open_folder(name: str, url: str, stores: Stores) -> FolderSource:
+    """Open the layout `folder` at the URL of a store; see `OpenSource`."""
+    return FolderSource(name, stores.open(url))
+
+
+def open_flat(name: str, url: str, stores: Stores) -> FolderSource:
+    """Open the layout `flat` at the URL of a store; see `OpenSource`."""
+    return FolderSource(name, stores.open(url), flat=True)
+
+
 def image_entries(listing: Listing) -> list[Entry]:
-    """Give the page images of a folder, in order."""
+    """Return the page images of a folder, in order."""
     return [entry for entry in listing.objects if has_image_suffix(entry.name) and not entry.name.startswith(".")]
 
 

@@ -1,4 +1,4 @@
-"""What both layouts of sources share: which files are pages, which names are refused, and how a page is read."""
+"""What sources share: which files are pages, which names are refused, and how a page is read from a store."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -34,7 +34,7 @@ class Rejected:
 
 
 def has_image_suffix(filename: str) -> bool:
-    """Tell by its name, in any case, whether a file is a page image."""
+    """Return whether a file is a page image, by its name, in any case."""
     return filename.rpartition(".")[2].lower() in IMAGE_SUFFIXES and "." in filename
 
 
@@ -61,12 +61,12 @@ def check_pages(pages: Iterable[Page], subject: str) -> None:
 
 
 def refused(subject: str, what: str, code: str, hint: str = "Have the volume's manifest made again.") -> ManifestError:
-    """Give the error of a volume whose list of pages cannot be used."""
+    """Return the error of a volume whose list of pages cannot be used."""
     return ManifestError(f"{subject} {what}.", code=code, hint=hint)
 
 
 def with_intro_skipped(pages: Iterable[Page], nb_images_intro: int) -> tuple[Page, ...]:
-    """Mark the first pages of a volume, which the library's scanners put in front, as not to be done."""
+    """Mark the first pages of a volume, which the library's scanners put in front, as skipped."""
     return tuple(replace(page, skip_reason=SKIP_INTRO) if page.index < nb_images_intro else page for page in pages)
 
 

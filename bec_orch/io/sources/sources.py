@@ -1,20 +1,48 @@
-"""Image sources by name: `<layout>+<url>`, such as `bdrc+s3://archive.tbrc.org` or `folder+file:///scans`."""
+"""Image sources by name: `<layout>+<url>`, such as `bdrc+s3://archive.tbrc.org` or `folder+file:///scans`.
+
+A layout says where a volume's manifest comes from, and how its pages are read. It is a factory of sources, named in
+`LAYOUTS` and nowhere else. The URL is the factory's own to read: it may be a store's, a server's or a document's.
+"""
 
 import threading
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from bec_orch.core.names import is_utf8, printable
 from bec_orch.core.sources import ImageSource
 from bec_orch.errors import UsageError
-from bec_orch.io.sources.bdrc import BdrcSource
-from bec_orch.io.sources.folder import FolderSource
+from bec_orch.io.sources.bdrc import open_bdrc
+from bec_orch.io.sources.folder import open_flat, open_folder
 from bec_orch.io.stores.storage import Stores
 
-LAYOUTS = ("bdrc", "folder", "flat")
+
+class OpenSource(Protocol):
+    """Opens a source of one layout."""
+
+    def __call__(self, name: str, url: str, stores: Stores) -> ImageSource:
+        """Open the source at a URL.
+
+        Args:
+            name: the source's whole name, which its volumes carry.
+            url: the URL in it.
+            stores: opens object stores, for a layout whose images lie in one.
+
+        Raises:
+            UsageError: the URL is none for this layout.
+            StorageError: there is no such store.
+        """
+        ...
+
+
+LAYOUTS: dict[str, OpenSource] = {
+    "bdrc": open_bdrc,
+    "folder": open_folder,
+    "flat": open_flat,
+}
 
 
 def source_name(layout: str, url: str) -> str:
-    """Give the name of the source with this layout at this URL.
+    """Return the name of the source with this layout at this URL.
 
     Raises:
         UsageError: there is no such layout.
@@ -25,7 +53,7 @@ def source_name(layout: str, url: str) -> str:
 
 
 def parse_source(name: str) -> tuple[str, str]:
-    """Take a source's name apart into layout and URL.
+    """Split a source's name into layout and URL.
 
     Raises:
         UsageError: it is not the name of a source.
@@ -49,7 +77,7 @@ def parse_source(name: str) -> tuple[str, str]:
 
 
 class Sources:
-    """Gives sources by name, each opened once (a `SourceFactory`). May be used by all threads."""
+    """Opens sources by name, each once (a `SourceFactory`). May be used by all threads."""
 
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
@@ -57,7 +85,7 @@ class Sources:
         self._lock = threading.Lock()
 
     def __call__(self, source: str) -> ImageSource:
-        """Give the source of that name.
+        """Return the source of that name.
 
         Raises:
             UsageError: it is not the name of a source.
@@ -65,15 +93,9 @@ class Sources:
         """
         with self._lock:
             if source not in self._open:
-                self._open[source] = self._opened(source)
+                layout, url = parse_source(source)
+                self._open[source] = LAYOUTS[layout](source, url, self._stores)
             return self._open[source]
-
-    def _opened(self, name: str) -> ImageSource:
-        layout, url = parse_source(name)
-        objects = self._stores.open(url)
-        if layout == "bdrc":
-            return BdrcSource(name, objects)
-        return FolderSource(name, objects, flat=layout == "flat")
 
 
 def _unknown(name: str) -> UsageError:

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from bec_orch.core.job_config import ReferenceFolder
 from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import ConfigError
-from bec_orch.jobs.base import PageJobConfig
+from bec_orch.jobs.pipeline.config import PageJobConfig
 
 TIBETAN = "Tibetan"
 _FIELD = re.compile(r"\{(.*?)\}")
@@ -60,7 +60,7 @@ class Evalv1Config(PageJobConfig):
     )
 
     def reference_folders(self, volume: VolumeRef) -> Sequence[ReferenceFolder]:
-        """Give the folder of a volume's truth, if there is to be one."""
+        """Return the folder of a volume's truth, if there is to be one."""
         if not self.truth_url:
             return ()
         return (ReferenceFolder(self.truth_url, self.truth_folder.format(w_id=volume.w_id, i_id=volume.i_id)),)
@@ -71,7 +71,7 @@ class Evalv1Config(PageJobConfig):
         self.ocr_jobs(depends_on)
 
     def ocr_jobs(self, depends_on: Sequence[str]) -> tuple[str, ...]:
-        """Give the job whose text is evaluated, and after it the one that it is compared with, if any.
+        """Return the job whose text is evaluated, and after it the one that it is compared with, if any.
 
         Raises:
             ConfigError: the job does not depend on one of them, or it is open which is meant (E_EVAL_DEPENDENCY).

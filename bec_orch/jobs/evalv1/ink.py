@@ -1,10 +1,16 @@
-"""How much ink a page image has, to tell an empty page from one that was missed."""
+"""How much ink a page image has, to tell an empty page from one that was missed.
+
+Ink is what the black top-hat transform leaves (Serra, Image Analysis and Mathematical Morphology, 1982): the closing of
+the page, which is its paper, less the page.
+"""
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-_WIDTH = 1000
+from bec_orch.jobs.shared.geometry import in_grey
+
+WIDTH = 1000
 """Pixels to which a page is shrunk: strokes of a book's text are 2 to 4 wide then, and stay dark."""
 _MARGIN = 0.05
 """Share of each side that is left out: edges of the leaf, shadows, fingers and colour cards."""
@@ -14,19 +20,13 @@ _DARKER = 40
 """Grey levels by which ink is darker than the paper around it; the other side shining through is less."""
 
 
-def reduction(width: int) -> int:
-    """Give the factor, 1, 2, 4 or 8, by which an image may be shrunk on decoding."""
-    return max(factor for factor in (1, 2, 4, 8) if factor == 1 or width // factor >= _WIDTH)
-
-
 def ink_share(image: NDArray[np.uint8]) -> float:
-    """Give the share (0 to 1) of a page's pixels that are ink, its margins left out.
+    """Return the share (0 to 1) of a page's pixels that are ink, its margins left out.
 
     Args:
         image: grey (H, W) or BGR (H, W, 3), 8 bits.
     """
-    grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)  # noqa: PLR2004  (height and width)
-    inner = _shrunk(_without_margins(grey))
+    inner = _shrunk(_without_margins(in_grey(image)))
     kernel = cv2.getStructuringElement(cv2.MORPH_RECT, (_LARGEST_STROKE, _LARGEST_STROKE))
     paper = cv2.morphologyEx(inner, cv2.MORPH_CLOSE, kernel)
     return float(np.mean(cv2.subtract(paper, inner) > _DARKER))
@@ -38,8 +38,8 @@ def _without_margins(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _shrunk(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    scale = _WIDTH / image.shape[1]
+    scale = WIDTH / image.shape[1]
     if scale >= 1:
         return image
-    size = (_WIDTH, max(1, round(image.shape[0] * scale)))
+    size = (WIDTH, max(1, round(image.shape[0] * scale)))
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)

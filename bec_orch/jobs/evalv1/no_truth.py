@@ -1,15 +1,28 @@
-"""What can be told of a page's recognised text without knowing the true one."""
+"""What can be said of a page's recognised text without knowing the true one.
+
+Among it is text that repeats itself over and over, as engines that have lost their way write it.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
+import regex
+from numpy.typing import NDArray
 
 from bec_orch.jobs.evalv1.config import TIBETAN, Evalv1Config
 from bec_orch.jobs.evalv1.normalise import composed, graphemes, normalise, without_whitespace
 from bec_orch.jobs.evalv1.ocr_rows import OcrPage
 from bec_orch.jobs.evalv1.rates import agreement
-from bec_orch.jobs.evalv1.repeats import repeated_count
 from bec_orch.jobs.evalv1.script import Stacks, outside_script, stacks_of
 
+LONGEST_UNIT = 1024
+"""Grapheme clusters: a whole page's text. Only texts that are longer than a page's can repeat units of this length."""
+TIMES = 3
+"""A unit must follow itself so often: once or twice is found in refrains and in emphatic speech."""
+FEWEST = 8
+"""Clusters that the repetitions must take at least: short ones are mere stutter, such as in mantras."""
+_LETTER = regex.compile(r"\p{L}")
 _NO_STACKS = Stacks(0, 0, 0, ())
 
 
@@ -40,7 +53,7 @@ class Signs:
     repeated: int
 
     def suspicion(self) -> float:
-        """Give the largest of the shares of what is suspect, 0 to 1: a page is as doubtful as its worst sign."""
+        """Return the largest of the shares of what is suspect, 0 to 1: a page is as doubtful as its worst sign."""
         return max(
             _share(self.doubtful_lines, self.lines),
             _share(self.outside_script, self.codepoints),
@@ -56,8 +69,10 @@ def signs_of(page: OcrPage, text: str, clusters: Sequence[str], config: Evalv1Co
         page: the page as it was read.
         text: its text, normalised, without white space.
         clusters: the grapheme clusters of that text.
-        config: tells the script, and which confidence is low.
+        config: says which script is expected, and which confidence is low.
     """
+    # Normalising would put a stack in order that no program can show.
+    as_stored = graphemes(without_whitespace(composed(page.text)))
     written = sum(bool(line.strip()) for line in page.lines)
     known = [confidence for confidence in page.confidences if confidence is not None]
     return Signs(
@@ -68,18 +83,38 @@ def signs_of(page: OcrPage, text: str, clusters: Sequence[str], config: Evalv1Co
         clusters_per_line=len(clusters) / written if written else None,
         codepoints=len(text),
         outside_script=outside_script(text, config.script),
-        stacks=_stacks(page.text) if config.script == TIBETAN else _NO_STACKS,
+        stacks=stacks_of(as_stored) if config.script == TIBETAN else _NO_STACKS,
         repeated=repeated_count(clusters),
     )
 
 
-def _stacks(text: str) -> Stacks:
-    # As they are stored: the normalisation would put a stack in order that no program can show.
-    return stacks_of(graphemes(without_whitespace(composed(text))))
+def repeated_count(clusters: Sequence[str]) -> int:
+    """Count the grapheme clusters that only repeat a unit right before them, at least `TIMES` times over.
+
+    The first occurrence of the unit is not counted, nor are units without a letter (leaders, ornaments, filled lines).
+    """
+    codes = np.unique(np.array([*clusters, ""], dtype=object).astype(str), return_inverse=True)[1][:-1]
+    letters = np.array([bool(_LETTER.search(cluster)) for cluster in clusters], dtype=bool)
+    repeated = np.zeros(len(clusters), dtype=bool)
+    for unit in range(1, min(LONGEST_UNIT, len(clusters) // (TIMES + 1)) + 1):
+        same = codes[unit:] == codes[:-unit]
+        for start, end in _runs(same, at_least=max(TIMES * unit, FEWEST)):
+            if letters[start : start + unit].any():
+                repeated[start + unit : end + unit] = True
+    return int(repeated.sum())
+
+
+def _runs(same: NDArray[np.bool_], *, at_least: int) -> list[tuple[int, int]]:
+    """Return the stretches of True of some length, each as [start, end)."""
+    if np.count_nonzero(same) < at_least:
+        return []
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], same, [False])))).reshape(-1, 2)
+    long_ones = edges[edges[:, 1] - edges[:, 0] >= at_least]
+    return [(int(start), int(end)) for start, end in long_ones]
 
 
 def agreement_of(clusters: Sequence[str], other: OcrPage) -> float:
-    """Tell how far a second OCR of the page agrees with the first, 0 to 1, white space ignored."""
+    """Return how far a second OCR of the page agrees with the first, 0 to 1, white space ignored."""
     return agreement(clusters, graphemes(without_whitespace(normalise(other.text))))
 
 

@@ -1,6 +1,6 @@
 """Text as it is compared, and the units that it is compared by.
 
-`normalise` makes equal what looks equal on paper, and nothing else; its rules are told in docs/evaluation.md. The
+`normalise` makes equal what looks equal on paper, and nothing else; docs/evaluation.md has its rules. The
 units are grapheme clusters (UAX #29), code points, Tibetan syllables and words.
 """
 
@@ -31,12 +31,12 @@ _SYLLABLE = regex.compile(r"[\p{L}\p{M}\p{N}]+")
 
 
 def normalise(text: str) -> str:
-    """Give the form that is compared: NFC, Tibetan stacks in one order, look-alikes as one. Twice is as once."""
+    """Return the form that is compared: NFC, Tibetan stacks in one order, look-alikes as one. Twice is as once."""
     return in_order(text.translate(_REPLACED))
 
 
 def composed(text: str) -> str:
-    """Give a text in NFC, its stacks as they are stored."""
+    """Return a text in NFC, its stacks as they are stored."""
     return unicodedata.normalize("NFC", text)
 
 

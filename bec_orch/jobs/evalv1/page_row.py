@@ -1,4 +1,4 @@
-"""The row of one page: what is measured, and the columns that hold it. docs/evaluation.md tells each column."""
+"""The row of one page: what is measured, and the columns that hold it. docs/evaluation.md explains each column."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,45 +16,44 @@ MOST_CONFUSIONS = 50
 """Different confusions that a row keeps; a page of some quality has fewer."""
 
 _CONFUSION = pa.struct([("truth", pa.string()), ("ocr", pa.string()), ("count", pa.int32())])
-SCHEMA = pa.schema(
-    [
-        ("has_truth", pa.bool_()),
-        ("truth_key", pa.string()),
-        ("truth_etag", pa.string()),
-        ("truth_chars", pa.int32()),
-        ("char_errors", pa.int32()),
-        ("char_insertions", pa.int32()),
-        ("char_deletions", pa.int32()),
-        ("char_substitutions", pa.int32()),
-        ("cer", pa.float64()),
-        ("cer_spaced", pa.float64()),
-        ("cer_codepoints", pa.float64()),
-        ("cer_wylie", pa.float64()),
-        ("truth_syllables", pa.int32()),
-        ("syllable_errors", pa.int32()),
-        ("ser", pa.float64()),
-        ("truth_words", pa.int32()),
-        ("word_errors", pa.int32()),
-        ("wer", pa.float64()),
-        ("confusions", pa.list_(_CONFUSION)),
-        ("nb_chars", pa.int32()),
-        ("nb_lines", pa.int32()),
-        ("low_confidence_lines", pa.int32()),
-        ("mean_confidence", pa.float32()),
-        ("chars_per_line", pa.float32()),
-        ("codepoints", pa.int32()),
-        ("outside_script", pa.int32()),
-        ("stacks", pa.int32()),
-        ("illegal_stacks", pa.int32()),
-        ("foreign_stacks", pa.int32()),
-        ("illegal_examples", pa.list_(pa.string())),
-        ("repeated_chars", pa.int32()),
-        ("ink", pa.float32()),
-        ("empty_with_ink", pa.bool_()),
-        ("agreement", pa.float64()),
-        ("suspicion", pa.float32()),
-    ]
-)
+_COLUMNS: dict[str, pa.DataType] = {
+    "has_truth": pa.bool_(),
+    "truth_key": pa.string(),
+    "truth_etag": pa.string(),
+    "truth_chars": pa.int32(),
+    "char_errors": pa.int32(),
+    "char_insertions": pa.int32(),
+    "char_deletions": pa.int32(),
+    "char_substitutions": pa.int32(),
+    "cer": pa.float64(),
+    "cer_spaced": pa.float64(),
+    "cer_codepoints": pa.float64(),
+    "cer_wylie": pa.float64(),
+    "truth_syllables": pa.int32(),
+    "syllable_errors": pa.int32(),
+    "ser": pa.float64(),
+    "truth_words": pa.int32(),
+    "word_errors": pa.int32(),
+    "wer": pa.float64(),
+    "confusions": pa.list_(_CONFUSION),
+    "nb_chars": pa.int32(),
+    "nb_lines": pa.int32(),
+    "low_confidence_lines": pa.int32(),
+    "mean_confidence": pa.float32(),
+    "chars_per_line": pa.float32(),
+    "codepoints": pa.int32(),
+    "outside_script": pa.int32(),
+    "stacks": pa.int32(),
+    "illegal_stacks": pa.int32(),
+    "foreign_stacks": pa.int32(),
+    "illegal_examples": pa.list_(pa.string()),
+    "repeated_chars": pa.int32(),
+    "ink": pa.float32(),
+    "empty_with_ink": pa.bool_(),
+    "agreement": pa.float64(),
+    "suspicion": pa.float32(),
+}
+SCHEMA = pa.schema(_COLUMNS)
 COUNTED = {
     "pages_with_truth": "has_truth",
     "truth_chars": "truth_chars",

@@ -1,6 +1,9 @@
-"""Edit distances and the rates made of them. Each definition is told, with its source, in docs/evaluation.md.
+"""Edit distances and the rates made of them: docs/evaluation.md has each definition, with its source.
 
-A rate is errors / length of the truth; it can be above 1. It is 0 when both texts are empty, and undefined (None) when
+The distance is that of Levenshtein (Soviet Physics Doklady 10(8), 1966); the rates divide it by the length of the truth
+(Morris, Maier and Green, Interspeech 2004).
+
+So a rate can be above 1. It is 0 when both texts are empty, and undefined (None) when
 only the truth is.
 """
 
@@ -20,7 +23,7 @@ _WYLIE = pyewts()
 
 @dataclass(frozen=True, slots=True)
 class Edits:
-    """What turns the truth into the recognised text with as few edits as possible. Mergeable.
+    """What changes the truth into the recognised text with as few edits as possible. Mergeable.
 
     `insertions` are units that only the recognised text has, `deletions` those that only the truth has; `length` is
     the number of units of the truth.
@@ -62,7 +65,7 @@ class Confusion:
 
 
 def compare(truth: Sequence[str], ocr: Sequence[str]) -> tuple[Edits, list[Confusion]]:
-    """Align two texts, given as their units, by Levenshtein distance; confusions come commonest first.
+    """Align two texts, as sequences of units, by Levenshtein distance; the commonest confusions come first.
 
     Where several alignments are as short, which one is taken decides the confusions, never the distance.
     """
@@ -89,17 +92,17 @@ def grapheme_edits(truth: str, ocr: str) -> Edits:
 
 
 def cer_codepoints(truth: str, ocr: str) -> float | None:
-    """Give jiwer's character error rate: code points, white space counted, that at the ends stripped."""
+    """Return jiwer's character error rate: code points, white space counted, that at the ends stripped."""
     return _jiwer_cer(truth, ocr)
 
 
 def cer_no_whitespace(truth: str, ocr: str) -> float | None:
-    """Give jiwer's character error rate of the texts without any white space."""
+    """Return jiwer's character error rate of the texts without any white space."""
     return _jiwer_cer(without_whitespace(truth), without_whitespace(ocr))
 
 
 def cer_wylie(truth: str, ocr: str) -> float | None:
-    """Give jiwer's character error rate of both texts in Wylie transliteration, as `pyewts` makes it."""
+    """Return jiwer's character error rate of both texts in Wylie transliteration, as `pyewts` makes it."""
     return _jiwer_cer(_WYLIE.toWylie(truth), _WYLIE.toWylie(ocr))
 
 
@@ -110,5 +113,5 @@ def _jiwer_cer(truth: str, ocr: str) -> float | None:
 
 
 def agreement(one: Sequence[str], other: Sequence[str]) -> float:
-    """Tell how alike two texts are, 0 to 1: 1 - distance / length of the longer one; 1 when both are empty."""
+    """Return how alike two texts are, 0 to 1: 1 - distance / length of the longer one; 1 when both are empty."""
     return float(Levenshtein.normalized_similarity(one, other))

@@ -1,6 +1,6 @@
 """Whether the code points of a text are of the expected script, and its Tibetan stacks well formed.
 
-What a stack may look like is told by the Unicode Standard, chapter "Tibetan" (13.4): a letter, then subjoined letters
+What a stack may look like is defined by the Unicode Standard, section 13.4 "Tibetan": a letter, then subjoined letters
 below it, then vowel signs and other marks. The native stacks are those of the tables of EWTS (the Extended Wylie
 Transliteration Scheme of the Tibetan and Himalayan Library) that need no `+`. See docs/evaluation.md.
 """
@@ -81,7 +81,7 @@ def stacks_of(clusters: Iterable[str]) -> Stacks:
 
 @lru_cache(maxsize=100_000)
 def is_legal(cluster: str) -> bool:
-    """Tell whether a grapheme cluster of Tibetan is well formed.
+    """Return whether a grapheme cluster of Tibetan is well formed.
 
     It is when letters stand before the signs on them (U+0F39 belongs to the letter right before it), no sign stands
     twice, none without something to stand on, no letter thrice in a row, and at most `DEEPEST_STACK` letters stand on
@@ -98,12 +98,12 @@ def is_legal(cluster: str) -> bool:
 
 @lru_cache(maxsize=100_000)
 def is_native(cluster: str) -> bool:
-    """Tell whether the letters of a stack are one of the native stacks; clusters without letters are."""
+    """Return whether the letters of a stack are one of the native stacks; clusters without letters are."""
     return not _LETTERED.search(cluster) or _letters(cluster) in _native()
 
 
 def _letters(cluster: str) -> str:
-    """Give the letters of a stack, subjoined ones as what they are when they stand alone."""
+    """Return the letters of a stack, subjoined ones as what they are when they stand alone."""
     return "".join(_TO_BASE.get(letter, letter) for letter in _LETTERS.findall(cluster))
 
 

@@ -81,7 +81,7 @@ class TruthStore:
 
 
 def _by_stem(keys: Mapping[str, str]) -> dict[str, str]:
-    """Give the key of each stem's first file in the order of `SUFFIXES`."""
+    """Return the key of each stem's first file in the order of `SUFFIXES`."""
     found: dict[str, str] = {}
     for suffix in SUFFIXES:
         for name, key in keys.items():

@@ -7,16 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NoReturn
 
+from typing_extensions import override
+
 from bec_orch.core.job_config import JobConfig
 from bec_orch.core.job_worker import JobContext, WorkerResources
 from bec_orch.jobs.base import PageJobWorker
 from bec_orch.jobs.evalv1.config import Evalv1Config
-from bec_orch.jobs.evalv1.ink import ink_share, reduction
+from bec_orch.jobs.evalv1.ink import WIDTH, ink_share
 from bec_orch.jobs.evalv1.ocr_rows import OcrPage, ocr_page, require_ocr
 from bec_orch.jobs.evalv1.page_row import COUNTED, SCHEMA, Row, row_of
 from bec_orch.jobs.evalv1.truth import TruthStore, VolumeTruth
 from bec_orch.jobs.pipeline.page_input import PageInput, VolumeInputs, read_rows
 from bec_orch.jobs.pipeline.page_job import Round
+from bec_orch.jobs.shared.geometry import reduction
 
 Ink = float | None
 """The share of a page's image that is ink; None where that was not looked at."""
@@ -50,6 +53,7 @@ class Evalv1Worker(PageJobWorker[Evalv1Config, NoReturn, NoReturn, Ink, Evaluate
         super().__init__(config, resources)
         self._truth = TruthStore(config, resources.open_store(config.truth_url) if config.truth_url else None)
 
+    @override
     def open_volume(self, context: JobContext) -> VolumeInputs[EvaluatedVolume]:
         """Read the rows of the OCR jobs, and look up the volume's truth.
 
@@ -63,22 +67,27 @@ class Evalv1Worker(PageJobWorker[Evalv1Config, NoReturn, NoReturn, Ink, Evaluate
         volume = EvaluatedVolume(jobs[0], jobs[1] if len(jobs) > 1 else None, self._truth.volume(context.volume))
         return VolumeInputs(volume, rows, jobs[:1], self.config.skip_pages)
 
+    @override
     def wants_image(self, page: PageInput[EvaluatedVolume]) -> bool:
         """Return whether the page is without text: has it ink?"""
         return not (page.rows[page.volume.first]["page_text"] or "").strip()
 
+    @override
     def measure(self, page: PageInput[EvaluatedVolume]) -> int:
-        return page.header.decoding_bytes(reduction(page.header.width)) if self.wants_image(page) else 0
+        return page.header.decoding_bytes(reduction(page.header.width, WIDTH)) if self.wants_image(page) else 0
 
+    @override
     def decode(self, page: PageInput[EvaluatedVolume]) -> Round[NoReturn, Ink]:
-        ink = ink_share(page.image(reduce=reduction(page.header.width))) if self.wants_image(page) else None
+        ink = ink_share(page.image(reduce=reduction(page.header.width, WIDTH))) if self.wants_image(page) else None
         return Round((), ink, 0)
 
+    @override
     def infer(self, items: Sequence[NoReturn]) -> Sequence[NoReturn]:
         """Return nothing: no page has items for a model."""
         return items
 
-    def finish(self, page: PageInput[EvaluatedVolume], state: Ink, outputs: Sequence[NoReturn]) -> Row:  # noqa: ARG002
+    @override
+    def finish(self, page: PageInput[EvaluatedVolume], state: Ink, outputs: Sequence[NoReturn]) -> Row:
         read = ocr_page(page.rows[page.volume.first])
         truth = page.volume.truth.of(page.page)
         return row_of(read, self.config, truth=truth, second=_second(page), ink=state)

@@ -28,7 +28,7 @@ class NotTruthError(ValueError):
 
 
 def xml_text(data: bytes) -> str:
-    """Give the text of an ALTO or PAGE document, one line per text line.
+    """Return the text of an ALTO or PAGE document, one line per text line.
 
     Raises:
         NotTruthError: the document is broken, of another format, or defines entities.
@@ -46,7 +46,7 @@ def xml_text(data: bytes) -> str:
 
 
 def _kind(element: Element) -> str:
-    """Give the name of an element without its namespace."""
+    """Return the name of an element without its namespace."""
     return element.tag.rpartition("}")[2]
 
 
@@ -78,7 +78,7 @@ def _page_text(root: Element) -> str:
 
 
 def _regions(page: Element) -> list[Element]:
-    """Give a page's text regions that lie in no other text region, in reading order."""
+    """Return a page's text regions that lie in no other text region, in reading order."""
     regions = _outermost(page)
     order = {reference: place for place, reference in reversed(list(enumerate(_reading_order(page))))}
     return sorted(regions, key=lambda region: order.get(region.get("id", ""), _LAST))
@@ -101,7 +101,7 @@ def _reading_order(page: Element) -> list[str]:
 
 
 def _references(group: Element) -> list[str]:
-    """Give the regions that a group, or a single reference, names, those of its groups among them."""
+    """Return the regions that a group, or a single reference, names, those of its groups among them."""
     own = [group.get("regionRef", "")] if "regionRef" in group.attrib else []
     return own + [reference for member in sorted(group, key=_index) for reference in _references(member)]
 
@@ -112,7 +112,7 @@ def _index(element: Element) -> int:
 
 
 def _text_of(element: Element) -> str:
-    """Give the text that an element has itself, else that of its parts."""
+    """Return the text that an element has itself, else that of its parts."""
     own = _own_text(element)
     if own:
         return own
@@ -123,6 +123,6 @@ def _text_of(element: Element) -> str:
 
 
 def _own_text(element: Element) -> str:
-    """Give the first of an element's alternative readings."""
+    """Return the first of an element's alternative readings."""
     readings = sorted(_children(element, "TextEquiv"), key=_index)
     return next((found.text or "" for reading in readings[:1] for found in _children(reading, "Unicode")), "")

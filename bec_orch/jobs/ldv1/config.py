@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from bec_orch.jobs.base import PageJobConfig
+from bec_orch.jobs.pipeline.config import PageJobConfig
 
 DEFAULT_MODEL = "ppocr"
 
@@ -33,7 +33,7 @@ class Ldv1Config(PageJobConfig):
         default=4.0,
         ge=0.5,
         le=45.0,
-        description="A page whose lines lean by more than this, degrees, is turned and detected again.",
+        description="A page whose lines are skewed by more than this, degrees, is rotated and detected again.",
     )
     intra_op_threads: int = Field(
         default=1,

@@ -1,7 +1,7 @@
 """The line detector: a decoded page -> the model's inputs -> the page's text lines.
 
 `prepare` and `finish` run on any thread, and between them the model on the items of any pages. A second round is taken
-when the page has to be turned, or its script is finer than it looked.
+when the page has to be rotated, or its script is finer than it looked.
 """
 
 from collections.abc import Sequence
@@ -21,23 +21,23 @@ from bec_orch.jobs.ldv1.page_lines import PageLines
 from bec_orch.jobs.ldv1.pitch import line_pitch
 from bec_orch.jobs.ldv1.reading import Line, lines_in_order
 from bec_orch.jobs.ldv1.segments import Segment, find_segments, usual_thickness
-from bec_orch.jobs.ldv1.skew import is_long, lies_on_its_side, page_slope, turn_to_upright
+from bec_orch.jobs.ldv1.skew import is_long, lies_on_its_side, page_slope, rotation_to_upright
 from bec_orch.jobs.shared.geometry import (
-    Matrix,
+    Affine,
     Points,
-    after,
     bounding_box,
+    compose,
     in_grey,
     inverse,
-    moved,
     on_pixels,
     resized,
+    rotation,
     scaling,
-    turning,
+    transform,
 )
 
 SMALLEST_ANGLE = 0.1
-"""Lines that lean by less than this, degrees, are level."""
+"""Lines skewed by less than this, degrees, are level."""
 THINNEST = 4.5
 """Long segments thinner than this, pixels of the map, may be lines too fine to be parted..."""
 FINE_SHARE = 0.1
@@ -56,8 +56,8 @@ class Prepared:
         width: width of the stored bitmap.
         height: height of the stored bitmap.
         view: the page as the model sees it.
-        to_stored: frame from the probability map to the stored bitmap.
-        angle: degrees by which the page was turned for this view.
+        to_stored: affine transform from the probability map to the stored bitmap.
+        angle: degrees by which the page was rotated for this view.
         final: no further round may be asked for.
     """
 
@@ -65,7 +65,7 @@ class Prepared:
     width: int
     height: int
     view: PageView
-    to_stored: Matrix
+    to_stored: Affine
     angle: float = 0.0
     final: bool = False
 
@@ -93,7 +93,7 @@ class LineDetector:
         self._config = config
 
     def reduce_factor(self, width: int, height: int) -> int:
-        """Tell by how much (1, 2, 4 or 8) a page of that size may be shrunk while it is decoded."""
+        """Return by how much (1, 2, 4 or 8) a page of that size may be shrunk while it is decoded."""
         return self.model.reduce_factor(width, height)
 
     def detect(self, image: NDArray[np.uint8], width: int, height: int) -> PageLines:
@@ -108,7 +108,7 @@ class LineDetector:
 
         Args:
             image: the decoded page, grey (H, W) or BGR (H, W, 3), whole or shrunk by `reduce_factor`; as it is
-                stored, not turned by EXIF.
+                stored, not rotated by EXIF.
             width: width of the stored bitmap.
             height: height of the stored bitmap.
         """
@@ -119,7 +119,7 @@ class LineDetector:
         """Read the lines from the model's outputs, or ask for another round.
 
         Args:
-            prepared: what `prepare` or an earlier `finish` gave.
+            prepared: what `prepare` or an earlier `finish` returned.
             outputs: the model's outputs for `prepared.items`, in their order.
         """
         probability = self.model.probability(prepared.view, outputs)
@@ -154,12 +154,13 @@ class LineDetector:
         return [part for part in self._segments(probability) if not part.upright]
 
     def _again(self, prepared: Prepared, segments: Sequence[Segment], slope: float) -> Prepared | None:
-        """Give the next round's inputs, or None when this round's are good."""
+        """Return the next round's inputs, or None when this round's are good."""
         if lies_on_its_side(segments):
-            return self._turned(prepared, turn_to_upright(_as_mapped(prepared), segments))
+            grey = in_grey(resized(prepared.image, prepared.view.width, prepared.view.height))
+            return self._rotated(prepared, rotation_to_upright(grey, segments))
         angle = degrees(atan(slope))
         if abs(angle) > self._config.second_pass_min_angle:
-            return self._turned(prepared, angle)
+            return self._rotated(prepared, angle)
         if not segments and prepared.view.pitch:
             return self._nearer(prepared, None, 1.0)
         finest = usual_thickness([part for part in segments if is_long(part)], FINE_SHARE)
@@ -167,11 +168,11 @@ class LineDetector:
             return self._nearer(prepared, line_pitch(prepared.image), COMFORTABLE / finest)
         return None
 
-    def _turned(self, prepared: Prepared, angle: float) -> Prepared:
-        image, turn = _turn(prepared.image, angle)
+    def _rotated(self, prepared: Prepared, angle: float) -> Prepared:
+        image, rotated = _rotate(prepared.image, angle)
         view = self.model.view(image, line_pitch(image))
-        back = after(scaling(_size(prepared.image), (prepared.width, prepared.height)), inverse(turn))
-        to_stored = after(back, view.to_image)
+        back = compose(scaling(_size(prepared.image), (prepared.width, prepared.height)), inverse(rotated))
+        to_stored = compose(back, view.to_image)
         return Prepared(prepared.image, prepared.width, prepared.height, view, to_stored, angle, final=True)
 
     def _nearer(self, prepared: Prepared, pitch: float | None, zoom: float) -> Prepared | None:
@@ -187,33 +188,31 @@ def _size(image: NDArray[np.uint8]) -> tuple[int, int]:
     return image.shape[1], image.shape[0]
 
 
-def _to_stored(image: NDArray[np.uint8], width: int, height: int, view: PageView) -> Matrix:
-    return after(scaling(_size(image), (width, height)), view.to_image)
+def _to_stored(image: NDArray[np.uint8], width: int, height: int, view: PageView) -> Affine:
+    return compose(scaling(_size(image), (width, height)), view.to_image)
 
 
-def _turn(image: NDArray[np.uint8], angle: float) -> tuple[NDArray[np.uint8], Matrix]:
-    """Turn a page by degrees (positive: counter-clockwise); the new corners are filled with its edge's pixels."""
-    turn, size = turning(_size(image), angle)
-    return cv2.warpAffine(image, turn, size, flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE), turn
-
-
-def _as_mapped(prepared: Prepared) -> NDArray[np.uint8]:
-    """Give the page in grey, at the scale of the probability map."""
-    return in_grey(resized(prepared.image, prepared.view.width, prepared.view.height))
+def _rotate(image: NDArray[np.uint8], angle: float) -> tuple[NDArray[np.uint8], Affine]:
+    """Rotate a page by degrees (positive: counter-clockwise); the new corners repeat the pixels of its edge."""
+    affine, size = rotation(_size(image), angle)
+    rotated = cv2.warpAffine(image, affine, size, flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(rotated, np.uint8), affine
 
 
 def _page_lines(prepared: Prepared, lines: Sequence[Line], slope: float) -> PageLines:
-    """Take the lines of the map to the stored bitmap."""
-    width, height, frame = prepared.width, prepared.height, prepared.to_stored
+    """Return the lines of the map as lines of the stored bitmap."""
+    width, height, to_stored = prepared.width, prepared.height, prepared.to_stored
     outlines = [part.outline() for line in lines for part in line]
-    contours = _parted(on_pixels(moved(np.concatenate(outlines), frame), width, height), outlines) if lines else ()
+    contours = (
+        _parted(on_pixels(transform(np.concatenate(outlines), to_stored), width, height), outlines) if lines else ()
+    )
     points = control_points(lines, slope)
-    angle = _stored_angle(slope, frame)
+    angle = _stored_angle(slope, to_stored)
     return PageLines(
         width=width,
         height=height,
         rotation_angle=angle if lines and abs(angle) >= SMALLEST_ANGLE else None,
-        tps_points=_stored_points(points, frame) if points is not None else None,
+        tps_points=_stored_points(points, to_stored) if points is not None else None,
         tps_alpha=SPLINE_ALPHA if points is not None else None,
         contours=contours,
         bboxes=tuple(bounding_box(contour) for contour in contours),
@@ -222,19 +221,19 @@ def _page_lines(prepared: Prepared, lines: Sequence[Line], slope: float) -> Page
     )
 
 
-def _stored_angle(slope: float, frame: Matrix) -> float:
-    """Give the angle, degrees, that the map's direction (1, slope) has in the stored bitmap."""
-    along = frame[:, :2] @ np.array([1.0, slope])
+def _stored_angle(slope: float, to_stored: Affine) -> float:
+    """Return the angle, degrees, that the map's direction (1, slope) has in the stored bitmap."""
+    along = to_stored[:, :2] @ np.array([1.0, slope])
     return degrees(atan2(float(along[1]), float(along[0])))
 
 
-def _stored_points(points: NDArray[np.float64], frame: Matrix) -> NDArray[np.float32]:
+def _stored_points(points: NDArray[np.float64], to_stored: Affine) -> NDArray[np.float32]:
     """Take control points of the map, rows (in_x, in_y, out_x, out_y), to stored ones, rows (in_y, in_x, ...)."""
-    bent, straight = moved(points[:, :2], frame), moved(points[:, 2:], frame)
+    bent, straight = transform(points[:, :2], to_stored), transform(points[:, 2:], to_stored)
     return np.hstack([bent[:, ::-1], straight[:, ::-1]]).astype(np.float32)
 
 
 def _parted(points: NDArray[np.int32], outlines: Sequence[Points]) -> tuple[NDArray[np.int32], ...]:
-    """Part the points of all outlines into those of each."""
+    """Split the points of all outlines into those of each."""
     ends = list(accumulate(len(outline) for outline in outlines))
     return tuple(points[start:end] for start, end in pairwise((0, *ends)))

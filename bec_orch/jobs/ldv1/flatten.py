@@ -1,7 +1,8 @@
 """Curved lines -> control points of a thin-plate spline that straightens them.
 
-The spline takes a page with curved lines to one with straight lines of the same lean; turning the page by its
-`rotation_angle` then levels them. A point of a curved line is moved along y to the straight line through it.
+The spline (Bookstein, IEEE PAMI 11(6), 1989) takes a page with curved lines to one with straight lines of the same
+skew; rotating the page by its `rotation_angle` then levels them. A point of a curved line is moved along y to the
+straight line through it.
 """
 
 from collections.abc import Sequence
@@ -12,9 +13,9 @@ from numpy.typing import NDArray
 from bec_orch.jobs.ldv1.segments import Segment
 
 SPLINE_ALPHA = 0.5
-"""Stiffness of the spline (added to the kernel matrix's diagonal, in square pixels): lines are followed closely."""
+"""Stiffness of the spline (added to the kernel matrix's diagonal, in square pixels): it follows the lines closely."""
 LONG_LINE = 0.5
-"""Lines at least this long, as a share of the longest, tell the page's curve."""
+"""Lines at least this long, as a share of the longest, show the page's curve."""
 SHORTEST_LINE = 25.0
 """... when they are at least this many thicknesses long."""
 CURVED_FROM = 0.35
@@ -29,14 +30,14 @@ SMOOTHING = _POWERS @ np.linalg.pinv(_POWERS)
 
 
 def control_points(lines: Sequence[Sequence[Segment]], slope: float) -> NDArray[np.float64] | None:
-    """Give control points (n, 4), rows [in_x, in_y, out_x, out_y] in pixels of the map, or None for a flat page.
+    """Return control points (n, 4), rows [in_x, in_y, out_x, out_y] in pixels of the map, or None for a flat page.
 
     Args:
         lines: the page's lines, each its segments from left to right.
         slope: slope of the page's lines: what the straightened lines keep.
     """
     long = _long_lines(lines)
-    if len(long) < 2:  # noqa: PLR2004  (one line may lean on its own; two show that the page is bent)
+    if len(long) < 2:  # noqa: PLR2004  (one line may bend on its own; two show that the page is bent)
         return None
     picked = np.unique(np.linspace(0, len(long) - 1, min(len(long), MOST_LINES)).round().astype(int))
     bent = np.array([_curve(long[index]) for index in picked]).transpose(0, 2, 1)
@@ -58,7 +59,7 @@ def _long_lines(lines: Sequence[Sequence[Segment]]) -> list[Sequence[Segment]]:
 
 
 def _curve(line: Sequence[Segment]) -> NDArray[np.float64]:
-    """Give points (2, n) on a smooth curve through a line's centre: a cubic, fitted at equal steps along x."""
+    """Return points (2, n) on a smooth curve through a line's centre: a cubic, fitted at equal steps along x."""
     xs = np.concatenate([part.xs for part in line])
     ys = np.concatenate([part.ys for part in line])
     order = np.argsort(xs)
@@ -68,6 +69,6 @@ def _curve(line: Sequence[Segment]) -> NDArray[np.float64]:
 
 
 def _straight(bent: NDArray[np.float64], slope: float) -> NDArray[np.float64]:
-    """Give for each bent line (n, points, 2) the straight line of the page's slope through its middle."""
+    """Return for each bent line (n, points, 2) the straight line of the page's slope through its middle."""
     level = bent[..., 1] - slope * bent[..., 0]
     return np.stack([bent[..., 0], level.mean(axis=1, keepdims=True) + slope * bent[..., 0]], axis=-1)

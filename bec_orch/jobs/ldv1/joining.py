@@ -1,4 +1,4 @@
-"""Join segments to lines: each segment looks along its own slope for the next one to its right.
+"""Joins segments to lines: each segment looks along its own slope for the next one to its right.
 
 What parts two segments of one row is a gap, a string hole, or a wide space after an opening sign: they are one line.
 What stands outside of the page's body (margin titles, folio numbers, stamps) or across a gutter between columns is not.
@@ -45,7 +45,7 @@ class _Ends:
 
 
 def join_segments(segments: Sequence[Segment], groups: NDArray[np.int_], slope: float) -> list[list[int]]:
-    """Join level segments to lines; give for each line the numbers of its segments, from left to right.
+    """Join level segments to lines, and return for each line the numbers of its segments, from left to right.
 
     Args:
         segments: the level segments of a page.
@@ -69,7 +69,7 @@ def _ends(segments: Sequence[Segment], slope: float) -> _Ends:
     xs, ys = np.concatenate([part.xs for part in segments]), np.concatenate([part.ys for part in segments])
 
     def end(places: Numbers, near: NDArray[np.bool_]) -> tuple[Numbers, Numbers]:
-        """Give y and slope at one end, from the points near it and, where these span little, the page's slope."""
+        """Return y and slope at one end, from the points near it and, where these span little, the page's slope."""
         middle_x, middle_y, own, extent = _fitted(xs, ys, near, lengths)
         blended = (extent**2 * own + distrust * slope) / (extent**2 + distrust)
         return middle_y + blended * (places - middle_x), blended
@@ -104,7 +104,7 @@ def _fitted(
 
 
 def _joining_costs(ends: _Ends, groups: NDArray[np.int_], usual: float) -> Numbers:
-    """Give the cost (n, n) of letting the segment of the column follow that of the row; infinite where it cannot."""
+    """Return the cost (n, n) of letting the segment of the column follow that of the row; infinite where it cannot."""
     gap = ends.left[None, :] - ends.right[:, None]
     width = ends.right - ends.left
     shorter = np.minimum(width[:, None], width[None, :])
@@ -126,7 +126,7 @@ def _joining_costs(ends: _Ends, groups: NDArray[np.int_], usual: float) -> Numbe
 
 
 def _cheapest_pairs(costs: Numbers) -> dict[int, int]:
-    """Give each segment at most one follower, and each at most one to follow, the cheapest pairs first."""
+    """Pair each segment with at most one follower, and each follower with one segment, the cheapest pairs first."""
     rows, columns = np.nonzero(np.isfinite(costs))
     following: dict[int, int] = {}
     followed: set[int] = set()

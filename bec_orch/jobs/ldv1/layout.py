@@ -3,6 +3,8 @@
 A gutter is a strip that several rows in succession leave free, with text on both sides in as many rows. A string hole
 leaves two or three rows free, a row of verse one: they are no gutters. Pechas need more rows for a gutter, as their
 verses are set in aligned halves that are read across.
+
+Columns are parted at strips free of text, as by the X-Y cut (Nagy and Seth, ICPR 1984), of segments instead of pixels.
 """
 
 from collections.abc import Sequence
@@ -26,7 +28,7 @@ COLUMN_WIDTH = 12.0
 OVERHANG = 2.0
 """Below its first rows, a column's line may reach over the gutter by so many thicknesses."""
 LONG_IN_BODY = 0.25
-"""Segments at least this long, as a share of the body's width, tell where the body begins and ends."""
+"""Segments at least this long, as a share of the body's width, show where the body begins and ends."""
 BODY_ROWS = 0.3
 BODY_ROWS_PECHA = 0.5
 """The body is where this share of the rows has text: initials and verse numbers are in it, folio numbers are not."""
@@ -37,7 +39,7 @@ OVERRUN = 6.0
 OVERRUN_INSIDE = 0.3
 """A segment that runs over a firm edge by so many thicknesses, and fills this share of the body, is text and a note."""
 MARGIN_ROWS = 4
-"""A page of fewer rows shows no body to tell a margin from."""
+"""On a page of fewer rows no body can be told from a margin."""
 BODY_GRID = 400
 
 Span: TypeAlias = tuple[float, float]
@@ -45,7 +47,7 @@ Span: TypeAlias = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Boxes:
-    """Level boxes of segments, after the page's lean is taken out."""
+    """Level boxes of segments, the page's skew removed."""
 
     left: NDArray[np.float64]
     right: NDArray[np.float64]
@@ -58,7 +60,7 @@ class Boxes:
 
 
 def level_boxes(segments: Sequence[Segment], slope: float, thickness: float) -> Boxes:
-    """Take the page's lean out of the segments' places."""
+    """Return the segments' boxes with the page's skew removed."""
     middles = np.array([part.middle for part in segments]).reshape(-1, 2)
     return Boxes(
         np.array([part.left for part in segments]),
@@ -81,17 +83,17 @@ def groups_of(boxes: Boxes) -> NDArray[np.int_]:
 
 
 def column_of(group: NDArray[np.int_]) -> NDArray[np.int_]:
-    """Give the column that each group belongs to."""
+    """Return the column that each group belongs to."""
     return group // 3
 
 
 def in_margin(group: NDArray[np.int_]) -> NDArray[np.bool_]:
-    """Tell which groups stand beside the body of their column."""
+    """Return which groups stand beside the body of their column."""
     return np.asarray(group % 3 != 1)
 
 
 def overrun_edges(boxes: Boxes) -> list[float]:
-    """Give the edges of a pecha's body that a segment runs over, because it goes on as a note in the margin.
+    """Return the edges of a pecha's body that a segment runs over, because it goes on as a note in the margin.
 
     The edge must be firm: most rows end there. It lies just outside of them.
     """
@@ -109,7 +111,7 @@ def overrun_edges(boxes: Boxes) -> list[float]:
 
 
 def _overrun(starts: NDArray[np.float64], crossing: NDArray[np.float64], thickness: float) -> list[float]:
-    """Give the firm left edge of rows that start at these places, if a segment of the body starts well before it."""
+    """Return the firm left edge of rows that start at these places, if a segment of the body starts well before it."""
     edge = np.median(starts)
     near = np.abs(starts - edge) <= FIRM_EDGE * thickness
     if near.mean() < FIRM_ROWS or crossing.min(initial=np.inf) > edge - OVERRUN * thickness:
@@ -118,7 +120,7 @@ def _overrun(starts: NDArray[np.float64], crossing: NDArray[np.float64], thickne
 
 
 def _sides(boxes: Boxes) -> NDArray[np.int_]:
-    """Tell for each segment of a column whether it stands left of its body (0), in it (1) or right of it (2)."""
+    """Return for each segment of a column whether it stands left of its body (0), in it (1) or right of it (2)."""
     if len(rows_of(boxes)) < MARGIN_ROWS:
         return np.ones(len(boxes.y), np.int_)
     low, high = _body(boxes)
@@ -126,7 +128,7 @@ def _sides(boxes: Boxes) -> NDArray[np.int_]:
 
 
 def _body(boxes: Boxes) -> Span:
-    """Give the left and right edge of the body: where half of the rows have text, and its long segments end."""
+    """Return the left and right edge of the body: where half of the rows have text, and its long segments end."""
     low, high = _where_rows_have_text(boxes)
     long = boxes.right - boxes.left >= LONG_IN_BODY * (boxes.right.max() - boxes.left.min())
     stray = 1 if np.count_nonzero(long) > GUTTER_ROWS else 0
@@ -137,7 +139,7 @@ def _body(boxes: Boxes) -> Span:
 
 
 def _where_rows_have_text(boxes: Boxes) -> Span:
-    """Give the outermost places where at least half of the rows (and two) have a segment."""
+    """Return the outermost places where at least half of the rows (and two) have a segment."""
     rows = rows_of(boxes)
     grid = np.linspace(boxes.left.min(), boxes.right.max(), BODY_GRID)
     first, after = np.searchsorted(grid, boxes.left), np.searchsorted(grid, boxes.right, side="right")
@@ -154,7 +156,7 @@ def _where_rows_have_text(boxes: Boxes) -> Span:
 
 
 def _columns(boxes: Boxes) -> list[NDArray[np.int_]]:
-    """Part the page into columns, in reading order."""
+    """Split the page into columns, in reading order."""
     rows = rows_of(boxes)
     needed = GUTTER_ROWS_PECHA if _is_pecha(boxes) else GUTTER_ROWS
     columns = []
@@ -180,7 +182,7 @@ def rows_of(boxes: Boxes) -> list[NDArray[np.int_]]:
 
 
 def _blocks(boxes: Boxes, rows: Sequence[NDArray[np.int_]], needed: int) -> list[tuple[int, list[Span]]]:
-    """Part the rows into blocks from top to bottom: give the row after each one's last, and its gutters."""
+    """Split the rows into blocks from top to bottom: for each, the row after its last, and its gutters."""
     blocks: list[tuple[int, list[Span]]] = []
     start = 0
     while start < len(rows):
@@ -195,7 +197,7 @@ def _blocks(boxes: Boxes, rows: Sequence[NDArray[np.int_]], needed: int) -> list
 def _block_with_gutter(
     boxes: Boxes, rows: Sequence[NDArray[np.int_]], start: int, needed: int
 ) -> tuple[int, list[Span]]:
-    """Give the end and the gutters of the longest block from `start`: a single row, and none, if there is no gutter."""
+    """Return the end and the gutters of the longest block from `start`; without a gutter, a single row and none."""
     longest: tuple[int, list[Span]] = (start + 1, [])
     for end in range(start + 1, len(rows) + 1):
         if not _free_spans(boxes, np.concatenate(rows[start:end])):
@@ -209,7 +211,7 @@ def _block_with_gutter(
 
 
 def _stays_in_columns(boxes: Boxes, row: NDArray[np.int_], gutters: Sequence[Span]) -> bool:
-    """Tell whether each segment of a row stands on one side of each gutter; a line's last word may reach over it."""
+    """Return whether each segment of a row stands on one side of each gutter; a line's last word may reach over it."""
     left, right = boxes.left[row], boxes.right[row]
     reach = OVERHANG * boxes.thickness
     return all(
@@ -218,7 +220,7 @@ def _stays_in_columns(boxes: Boxes, row: NDArray[np.int_], gutters: Sequence[Spa
 
 
 def _free_spans(boxes: Boxes, members: NDArray[np.int_]) -> list[Span]:
-    """Give the strips between the members' outermost ends that none of them enters, wide enough for a gutter."""
+    """Return the strips between the members' outermost ends that none of them enters, wide enough for a gutter."""
     order = members[np.argsort(boxes.left[members])]
     reached = np.maximum.accumulate(boxes.right[order])
     ends = zip(reached[:-1], boxes.left[order][1:], strict=True)
@@ -226,7 +228,7 @@ def _free_spans(boxes: Boxes, members: NDArray[np.int_]) -> list[Span]:
 
 
 def _gutters(boxes: Boxes, rows: Sequence[NDArray[np.int_]], needed: int) -> list[Span]:
-    """Give the gutters that rows share: real columns of enough rows on both sides."""
+    """Return the gutters that rows share: real columns of enough rows on both sides."""
     members = np.concatenate(rows)
     spans = _free_spans(boxes, members)
     edges = [boxes.left[members].min(), *(b for _, b in spans)], [*(a for a, _ in spans), boxes.right[members].max()]
@@ -239,7 +241,7 @@ def _gutters(boxes: Boxes, rows: Sequence[NDArray[np.int_]], needed: int) -> lis
 
 
 def _rows_on_both_sides(boxes: Boxes, rows: Sequence[NDArray[np.int_]], gutter: Span) -> int:
-    """Count the rows left and right of a gutter, and give the smaller number."""
+    """Return the smaller of the numbers of rows left and right of a gutter."""
     left = sum(bool(np.any(boxes.right[row] <= gutter[0])) for row in rows)
     right = sum(bool(np.any(boxes.left[row] >= gutter[1])) for row in rows)
     return min(left, right)

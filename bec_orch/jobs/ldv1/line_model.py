@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bec_orch.jobs.shared.geometry import Matrix
+from bec_orch.jobs.shared.geometry import Affine
 
 Item = NDArray[np.uint8]
 """One input of the model, as small as it can be kept in memory: (H, W) or (H, W, 3), 8 bits."""
@@ -25,7 +25,7 @@ class PageView:
         shown: width and height of the page as the items show it.
         width: width of the probability map, pixels.
         height: height of the probability map, pixels.
-        to_image: frame from the probability map to the image that was viewed.
+        to_image: affine transform from the probability map to the image that was viewed.
         pitch: line pitch in pixels of the map, or None where the page shows none.
     """
 
@@ -33,7 +33,7 @@ class PageView:
     shown: tuple[int, int]
     width: int
     height: int
-    to_image: Matrix
+    to_image: Affine
     pitch: float | None
 
 
@@ -60,7 +60,7 @@ class LineModel(Protocol):
     zoomable: bool
 
     def reduce_factor(self, width: int, height: int) -> int:
-        """Tell by how much (1, 2, 4 or 8) a page of that size may be shrunk while it is decoded."""
+        """Return by how much (1, 2, 4 or 8) a page of that size may be shrunk while it is decoded."""
         ...
 
     def view(self, image: NDArray[np.uint8], pitch: float | None, zoom: float = 1.0) -> PageView:

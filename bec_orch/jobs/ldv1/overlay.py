@@ -48,7 +48,7 @@ WIDE_PAGE = 1.6
 
 
 def outcome(row: Mapping[str, Any]) -> str:
-    """What became of the page: `6 lines`, `blank`, `skipped: <reason>` or `error: <type>`."""
+    """Return what became of the page: `6 lines`, `blank`, `skipped: <reason>` or `error: <type>`."""
     if row["skipped"]:
         return f"skipped: {row['skip_reason']}"
     if not row["ok"]:
@@ -58,7 +58,7 @@ def outcome(row: Mapping[str, Any]) -> str:
 
 
 def caption(row: Mapping[str, Any]) -> str:
-    """The page's file name and what became of it."""
+    """Return the page's file name and what became of it."""
     return f"{row['img_file_name']}: {outcome(row)}"
 
 
@@ -82,7 +82,8 @@ def draw_page(image: NDArray[np.uint8] | None, row: Mapping[str, Any], *, max_wi
     """
     if image is None or row["skipped"] or not row["ok"]:
         return _card(row, max_width)
-    page = _shrunk(image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), max_width).copy()  # noqa: PLR2004
+    coloured = image if image.ndim == 3 else np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), np.uint8)  # noqa: PLR2004
+    page = _shrunk(coloured, max_width).copy()
     lines = _outlines_by_line(row, page.shape[1], page.shape[0])
     _fill(page, lines)
     for line, outlines in lines.items():
@@ -119,18 +120,18 @@ def contact_sheet(pages: Iterable[tuple[str, Picture]], *, name: str, total: int
 
 
 def encode_jpeg(image: Picture, quality: int = 85) -> bytes:
-    """The bytes of a JPEG file with this picture."""
+    """Return the picture as a JPEG file."""
     return bytes(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1])
 
 
 def _line_ids(row: Mapping[str, Any]) -> Sequence[int]:
-    """The line of each contour; the library's older files have none, there each contour is a line."""
+    """Return the line of each contour; the library's older files have none, there each contour is a line."""
     ids = row.get("line_ids")
     return range(len(row["contours"] or ())) if ids is None else ids
 
 
 def _outlines_by_line(row: Mapping[str, Any], width: int, height: int) -> dict[int, list[Outline]]:
-    """The contours of each line, scaled to a picture of this size."""
+    """Return the contours of each line, scaled to a picture of this size."""
     scale = np.array([width / row["width"], height / row["height"]])
     outlines: dict[int, list[Outline]] = {}
     for line, contour in zip(_line_ids(row), row["contours"] or (), strict=True):
@@ -149,21 +150,21 @@ def _fill(page: Picture, lines: Mapping[int, Sequence[Outline]]) -> None:
 
 
 def _start(outlines: Sequence[Outline]) -> tuple[int, int]:
-    """Where a line begins: between the two leftmost points of its contours."""
+    """Return where a line begins: between the two leftmost points of its contours."""
     points = np.concatenate(outlines)
     leftmost = points[np.argsort(points[:, 0], kind="stable")[:2]]
     return int(leftmost[0, 0]), int(leftmost[:, 1].mean())
 
 
 def _notes(row: Mapping[str, Any]) -> str:
-    """Whether the page has to be turned or flattened for reading."""
-    turned = f"angle {row['rotation_angle']:.1f} degrees" if row["rotation_angle"] else ""
+    """Return whether the page has to be rotated or flattened for reading, in words."""
+    skewed = f"angle {row['rotation_angle']:.1f} degrees" if row["rotation_angle"] else ""
     curved = f"curved, {len(row['tps_points'])} points" if row["tps_points"] else ""
-    return ", ".join(filter(None, [turned, curved]))
+    return ", ".join(filter(None, [skewed, curved]))
 
 
 def _card(row: Mapping[str, Any], max_width: int) -> Picture:
-    """A grey card in the page's shape, with what became of the page, and why."""
+    """Draw a grey card in the page's shape, with what became of the page, and why."""
     height, width = (row["height"], row["width"]) if row["width"] and row["height"] else CARD_SHAPE
     shown_width = min(width, max_width)
     card = _blank(max(1, round(height * shown_width / width)), shown_width, GREY)
@@ -175,7 +176,7 @@ def _card(row: Mapping[str, Any], max_width: int) -> Picture:
 
 
 def _cell(text: str, picture: Picture, width: int) -> Picture:
-    """A page shrunk to its place on the sheet, a gap at its left, its caption below it."""
+    """Draw a page shrunk to its place on the sheet, a gap at its left, its caption below it."""
     inner = width - GAP
     small = _shrunk(picture, min(inner, round(TALLEST * inner * picture.shape[1] / picture.shape[0])))
     cell = _blank(small.shape[0] + CAPTION_HEIGHT + GAP, width)
@@ -186,7 +187,7 @@ def _cell(text: str, picture: Picture, width: int) -> Picture:
 
 
 def _row(cells: Sequence[Picture], width: int) -> Picture:
-    """Cells side by side, on a strip as high as the highest of them."""
+    """Set cells side by side, on a strip as high as the highest of them."""
     strip = _blank(max(cell.shape[0] for cell in cells), width)
     left = 0
     for cell in cells:
@@ -200,7 +201,7 @@ def _blank(height: int, width: int, colour: Colour = WHITE) -> Picture:
 
 
 def _shrunk(picture: Picture, max_width: int) -> Picture:
-    """The picture at most `max_width` wide; a smaller one as it is."""
+    """Return the picture at most `max_width` wide; a smaller one as it is."""
     height, width = picture.shape[:2]
     if width <= max_width:
         return picture
@@ -231,7 +232,7 @@ def _write(picture: Picture, text: str, at: tuple[int, int], size: int, colour: 
 
 
 def _shortened(text: str, width: int) -> str:
-    """The text with its middle left out where it is too long for a caption of this width."""
+    """Return the text with its middle left out where it is too long for a caption of this width."""
     needed = _text_width(text, CAPTION_TEXT)
     if needed <= width:
         return text
@@ -240,5 +241,5 @@ def _shortened(text: str, width: int) -> str:
 
 
 def _ascii(text: str) -> str:
-    """The text as OpenCV can draw it: any other character becomes a question mark."""
+    """Return the text as OpenCV can draw it: any other character becomes a question mark."""
     return "".join(character if " " <= character <= "~" else "?" for character in text)

@@ -1,9 +1,12 @@
-"""Estimate the line pitch of a page: the distance from one text line to the next, before any line is known.
+"""Estimates the line pitch of a page: the distance from one text line to the next, before any line is known.
 
 The page is cut into narrow upright strips. Down a strip, the amount of ink rises at each line and falls between lines;
 its autocorrelation, summed over all strips, peaks at the pitch. Strips are narrow so that skewed and curved lines stay
 sharp within each. On 45 real pages of 3 to 35 lines the peak is right on all but title pages and pictures, which have
 none. It costs 2 to 3 ms a page.
+
+Projection profiles of strips are those of Zahour et al. (ICDAR 2001); their autocorrelation is the Fourier transform of
+their power spectrum (Wiener-Khinchin).
 """
 
 from typing import TypeAlias
@@ -39,13 +42,13 @@ UPRIGHT_SHAPE = 2.0
 def line_pitch(image: NDArray[np.uint8]) -> float | None:
     """Estimate the distance between neighbouring text lines, in pixels of `image` (grey or BGR).
 
-    Gives None where no regular lines show: title pages, pictures, blank pages. A page that lies on its side is told by
-    peaks that are clearer across than down.
+    Returns None where no regular lines show: title pages, pictures, blank pages. A page that lies on its side is
+    recognised by peaks that are clearer across than down.
     """
     ink, scale = _ink(image)
     lag, height = _first_peak(ink)
     if height < SURE_PEAK and ink.shape[1] < UPRIGHT_SHAPE * ink.shape[0]:
-        sideways_lag, sideways_height = _first_peak(cv2.transpose(ink))
+        sideways_lag, sideways_height = _first_peak(ink.T)
         if sideways_height > max(SIDEWAYS_GAIN * height, CLEAR_PEAK) and sideways_lag > lag:
             lag = sideways_lag
     return lag / scale if lag else None
@@ -56,11 +59,12 @@ def _ink(image: NDArray[np.uint8]) -> tuple[Grey, float]:
     height, width = image.shape[:2]
     scale = min(1.0, max((ESTIMATE_AREA / (height * width)) ** 0.5, ESTIMATE_SHORT_SIDE / min(height, width)))
     grey = resized(in_grey(image), max(1, round(width * scale)), max(1, round(height * scale)))
-    return cv2.subtract(cv2.blur(grey, (BACKGROUND_WIDTH, BACKGROUND_WIDTH)), grey), scale
+    paper = cv2.blur(grey, (BACKGROUND_WIDTH, BACKGROUND_WIDTH))
+    return np.asarray(cv2.subtract(paper, grey), np.uint8), scale
 
 
 def _first_peak(ink: Grey) -> tuple[int, float]:
-    """Give the lag and height (1 is perfect) of the first clear peak of the autocorrelation, or (0, 0.0)."""
+    """Return the lag and height (1 is perfect) of the first clear peak of the autocorrelation, or (0, 0.0)."""
     curve = _autocorrelation(ink)
     inner = curve[1:-1]
     peaks = np.flatnonzero((inner >= curve[:-2]) & (inner > curve[2:])) + 1
@@ -74,10 +78,10 @@ def _first_peak(ink: Grey) -> tuple[int, float]:
 
 
 def _autocorrelation(ink: Grey) -> NDArray[np.float64]:
-    """Correlate the strips' ink profiles with themselves, for lags up to half the height; lag 0 gives 1."""
+    """Correlate the strips' ink profiles with themselves, for lags up to half the height; it is 1 at lag 0."""
     rows = len(ink)
     profile = cv2.blur(_strips(ink), (1, 3))
-    profile -= cv2.blur(profile, (1, TREND_LENGTH))
+    profile = cv2.subtract(profile, cv2.blur(profile, (1, TREND_LENGTH)))
     spectrum = np.fft.rfft(np.ascontiguousarray(profile.T), cv2.getOptimalDFTSize(3 * rows // 2 + 1))
     power = (spectrum.real**2 + spectrum.imag**2).sum(axis=0)
     curve = np.fft.irfft(power)[: rows // 2 + 1]
@@ -90,5 +94,5 @@ def _strips(ink: Grey) -> NDArray[np.float32]:
     rows, columns = ink.shape
     width = min(STRIP_WIDTH, columns)
     strips = columns // width
-    means: Grey = cv2.resize(ink[:, : strips * width], (strips, rows), interpolation=cv2.INTER_AREA)
-    return means.astype(np.float32)
+    means = cv2.resize(ink[:, : strips * width], (strips, rows), interpolation=cv2.INTER_AREA)
+    return np.asarray(means, np.float32)

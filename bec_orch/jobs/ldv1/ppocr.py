@@ -6,7 +6,6 @@ area (about 300 ms a megapixel on one core), so the scale follows the line pitch
 lines of the real pages that the project measures on, and half the pitch still finds most.
 """
 
-import importlib.util
 from collections.abc import Sequence
 from math import sqrt
 from pathlib import Path
@@ -14,9 +13,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
+from bec_orch.core.extras import optional_packages, package_folder
 from bec_orch.errors import ConfigError, extra_hint
-from bec_orch.jobs.ldv1.line_model import Item, PageView
+from bec_orch.jobs.ldv1.line_model import Item, LineModel, PageView
 from bec_orch.jobs.ldv1.segments import above
 from bec_orch.jobs.shared.geometry import in_grey, resized, scaling
 from bec_orch.jobs.shared.model_session import ModelSession
@@ -41,9 +42,10 @@ INK_REACH = 13
 INKED_PAGE = 0.9
 INKED_REGION = 0.5
 """When less than the first share of all that is marked has ink, regions with less than the second are taken out."""
+_HOW_TO_GET = f"{extra_hint('ldv1')} Or name a model folder in the job's config."
 
 
-class PpocrModel:
+class PpocrModel(LineModel):
     """PP-OCRv6 detection, run by onnxruntime.
 
     Args:
@@ -64,12 +66,12 @@ class PpocrModel:
         self._session = session
         self._line_pitch = line_pitch
 
+    @override
     def reduce_factor(self, width: int, height: int) -> int:
-        """See `LineModel.reduce_factor`."""
         return reduce_factor(width, height)
 
+    @override
     def view(self, image: NDArray[np.uint8], pitch: float | None, zoom: float = 1.0) -> PageView:
-        """See `LineModel.view`."""
         height, width = image.shape[:2]
         scale = self._scale(width * height, pitch) * zoom
         scale = min(scale, LARGEST_ENLARGEMENT, sqrt(LARGEST_AREA / (width * height)))
@@ -83,17 +85,18 @@ class PpocrModel:
         smallest = sqrt(SMALLEST_AREA / area)
         return max(smallest, self._line_pitch / pitch) if pitch else PITCHLESS_SCALE * smallest
 
+    @override
     def infer(self, items: Sequence[Item]) -> list[NDArray[np.float32]]:
         """See `LineModel.infer`. One run per input: on CPU a batch is slower, and pages differ in shape."""
         return [self._session.run(_normalised(item))[0, 0] for item in items]
 
+    @override
     def probability(self, view: PageView, outputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-        """See `LineModel.probability`."""
         return _where_inked(outputs[0], _inked(view.items[0]), self.threshold)
 
 
 def reduce_factor(width: int, height: int) -> int:
-    """Tell by how much (1, 2, 4 or 8) a page may be shrunk while it is decoded, without loss of lines."""
+    """Return by how much (1, 2, 4 or 8) a page may be shrunk while it is decoded, without loss of lines."""
     allowed = (
         factor
         for factor, short_side in DECODED_SHORT_SIDES.items()
@@ -106,19 +109,15 @@ def bundled_model_path(name: str = MODEL_FILE) -> Path:
     """Find a model in the installed `rapidocr` wheel, without importing it (which takes a second).
 
     Raises:
-        ConfigError: E_MODEL_NOT_FOUND.
+        ConfigError: the wheel is not installed (E_EXTRA_MISSING), or has no such model (E_MODEL_NOT_FOUND).
     """
-    spec = importlib.util.find_spec("rapidocr")
-    folders = list(spec.submodule_search_locations or []) if spec else []
-    for folder in folders:
-        path = Path(folder, "models", name)
-        if path.is_file():
-            return path
-    raise ConfigError(
-        f"The model {name} of the `rapidocr` wheel is not installed.",
-        code="E_MODEL_NOT_FOUND",
-        hint=f"{extra_hint('ldv1')} Or name a model folder in the job's config.",
-    )
+    with optional_packages(f"The model {name}", _HOW_TO_GET):
+        path = package_folder("rapidocr") / "models" / name
+    if not path.is_file():
+        raise ConfigError(
+            f"The installed `rapidocr` wheel has no model {name}.", code="E_MODEL_NOT_FOUND", hint=_HOW_TO_GET
+        )
+    return path
 
 
 def _stepped(side: float) -> int:
@@ -129,8 +128,7 @@ def _inked(item: Item) -> NDArray[np.uint8]:
     """Mark (255) the pixels that have ink near them: on blank paper the network sees patterns of its own making."""
     near = cv2.getStructuringElement(cv2.MORPH_RECT, (INK_REACH, INK_REACH))
     contrast = cv2.morphologyEx(in_grey(item), cv2.MORPH_GRADIENT, near)
-    inked: NDArray[np.uint8] = cv2.compare(contrast, FAINTEST_INK, cv2.CMP_GE)
-    return inked
+    return np.asarray(cv2.threshold(contrast, FAINTEST_INK - 1, 255, cv2.THRESH_BINARY)[1], np.uint8)
 
 
 def _where_inked(probability: NDArray[np.float32], inked: NDArray[np.uint8], threshold: float) -> NDArray[np.float32]:

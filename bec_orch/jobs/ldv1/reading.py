@@ -17,7 +17,7 @@ Line: TypeAlias = tuple[Segment, ...]
 def lines_in_order(segments: Sequence[Segment], slope: float) -> tuple[Line, ...]:
     """Join level segments to lines and put the lines in reading order.
 
-    Small pieces in the margin that are higher than wide are left out: script that runs down the page.
+    Small pieces in the margin that are higher than wide are left out: they are script that runs down the page.
 
     Args:
         segments: the level segments of a page.
@@ -50,7 +50,7 @@ def _rows(lines: Sequence[Sequence[Segment]], slope: float, thickness: float) ->
 
 
 def _level(line: Sequence[Segment], slope: float) -> float:
-    """Give the height of a line on the page, its lean taken out: the mean over its length."""
+    """Return the height of a line on the page, the skew removed: the mean over its length."""
     middles = [(part.middle, part.width) for part in line]
     return sum((y - slope * x) * width for (x, y), width in middles) / sum(width for _, width in middles)
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bec_orch.jobs.shared.geometry import Points, grown
+from bec_orch.jobs.shared.geometry import Points, offset_polygon
 
 Mask: TypeAlias = NDArray[np.uint8]
 Map: TypeAlias = NDArray[np.float32]
@@ -38,7 +38,7 @@ CUT_FROM_DOUBLED = 0.12
 """... and so may one of which this share of columns holds two separate runs."""
 CENTRE_POINTS = 48
 OUTLINE_TOLERANCE = 1.0
-"""Outlines are simplified by up to this much, pixels of the map."""
+"""Outlines are simplified (Douglas-Peucker) by up to this much, pixels of the map."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Segment:
 
     Attributes:
         contour: outline (n, 2) of its marked core, x and y.
-        growth: pixels by which the outline must grow to cover the script.
+        offset: pixels by which the outline must be offset outwards to cover the script.
         score: mean probability, 0 to 1.
         xs: where its centre line was sampled, rising.
         ys: the centre line there.
@@ -57,7 +57,7 @@ class Segment:
     """
 
     contour: NDArray[np.int32]
-    growth: float
+    offset: float
     score: float
     xs: NDArray[np.float64]
     ys: NDArray[np.float64]
@@ -66,8 +66,9 @@ class Segment:
     upright: bool
 
     def outline(self) -> Points:
-        """Give the contour (n, 2), grown to cover the script."""
-        return grown(cv2.approxPolyDP(self.contour, OUTLINE_TOLERANCE, closed=True)[:, 0], self.growth)
+        """Return the contour (n, 2), offset to cover the script."""
+        simplified = cv2.approxPolyDP(self.contour, OUTLINE_TOLERANCE, closed=True)[:, 0]
+        return offset_polygon(np.asarray(simplified, np.int32), self.offset)
 
     @property
     def left(self) -> float:
@@ -125,8 +126,8 @@ def find_segments(probability: Map, *, threshold: float, min_score: float, uncli
         probability: (H, W), 0 to 1.
         threshold: probability above which a pixel belongs to text.
         min_score: regions with a lower mean probability are noise.
-        unclip_ratio: the regions grow by area * ratio / perimeter (Liao et al., Real-time Scene Text Detection with
-            Differentiable Binarization, AAAI 2020, section 3.4).
+        unclip_ratio: the regions are offset by area * ratio / perimeter (Liao et al., Real-time Scene Text Detection
+            with Differentiable Binarization, AAAI 2020, section 3.4).
     """
     marked = above(probability, threshold)
     regions = [region for region in _regions(marked, probability) if region.score >= min_score]
@@ -142,21 +143,21 @@ def above(probability: Map, threshold: float) -> Mask:
 
 
 def usual_thickness(parts: Sequence[_Region] | Sequence[Segment], share: float = 0.5) -> float:
-    """Give the thickness that `share` of the regions or segments do not exceed, by length; 0 if there are none."""
+    """Return the thickness that `share` of the regions or segments do not exceed, by length; 0 if there are none."""
     if not parts:
         return 0.0
     return weighted_quantile([part.thickness for part in parts], [part.length for part in parts], share)
 
 
 def weighted_quantile(values: Sequence[float], weights: Sequence[float], share: float) -> float:
-    """Give the value that `share` of the weight does not exceed."""
+    """Return the value that `share` of the weight does not exceed."""
     order = np.argsort(values)
     summed = np.cumsum(np.asarray(weights)[order])
     return float(np.asarray(values)[order][np.searchsorted(summed, share * summed[-1])])
 
 
 def _regions(marked: Mask, probability: Map, x: int = 0, y: int = 0) -> Iterator[_Region]:
-    """Give the connected regions of a mask whose corner lies at (x, y) of the map."""
+    """Find the connected regions of a mask whose corner lies at (x, y) of the map."""
     contours, _ = cv2.findContours(marked, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     if len(contours) > MOST_REGIONS:
         contours = sorted(contours, key=cv2.contourArea)[-MOST_REGIONS:]
@@ -170,7 +171,8 @@ def _regions(marked: Mask, probability: Map, x: int = 0, y: int = 0) -> Iterator
         score = cv2.mean(probability[top : top + height, left : left + width], mask)[0]
         upright = height > UPRIGHT * width
         length = height if upright else width
-        yield _Region(contour[:, 0] + (x, y), mask, left, top, cv2.countNonZero(mask), score, upright, length)
+        placed = np.asarray(contour[:, 0] + (x, y), np.int32)
+        yield _Region(placed, mask, left, top, cv2.countNonZero(mask), score, upright, length)
 
 
 def _is_speck(region: _Region, usual: float) -> bool:
@@ -180,7 +182,7 @@ def _is_speck(region: _Region, usual: float) -> bool:
 
 
 def _cut(region: _Region, probability: Map, usual: float) -> list[_Region]:
-    """Cut a region that holds several lines into them; any other is given back as it is."""
+    """Cut a region that holds several lines into them; any other is returned as it is."""
     if region.upright or not _may_hold_two(region, usual):
         return [region]
     width = max(3, round(usual))
@@ -188,7 +190,7 @@ def _cut(region: _Region, probability: Map, usual: float) -> list[_Region]:
     for threshold in CUT_THRESHOLDS:
         core = cv2.bitwise_and(above(region.of(probability), threshold), region.mask)
         core = cv2.morphologyEx(core, cv2.MORPH_OPEN, letters)
-        found = _regions(core, probability, region.x, region.y)
+        found = _regions(np.asarray(core, np.uint8), probability, region.x, region.y)
         pieces = [piece for piece in found if piece.mask.shape[1] > 2 * usual]
         if _stacked(pieces):
             return pieces
@@ -204,7 +206,7 @@ def _may_hold_two(region: _Region, usual: float) -> bool:
 
 
 def _stacked(pieces: Sequence[_Region]) -> bool:
-    """Tell whether one piece lies below another."""
+    """Return whether one piece lies below another."""
     spans = [(piece.x, piece.x + piece.mask.shape[1]) for piece in pieces]
     return any(
         min(a[1], b[1]) - max(a[0], b[0]) > 0.5 * min(a[1] - a[0], b[1] - b[0])
@@ -217,7 +219,7 @@ def _segment(region: _Region, unclip_ratio: float) -> Segment:
     xs, ys = _centre_line(region)
     return Segment(
         contour=region.contour,
-        growth=_growth(region, unclip_ratio),
+        offset=_offset(region, unclip_ratio),
         score=region.score,
         xs=xs,
         ys=ys,
@@ -227,8 +229,8 @@ def _segment(region: _Region, unclip_ratio: float) -> Segment:
     )
 
 
-def _growth(region: _Region, unclip_ratio: float) -> float:
-    """How far a region grows. Half a pixel is added, as a contour runs through the centres of its pixels."""
+def _offset(region: _Region, unclip_ratio: float) -> float:
+    """Return how far an outline is offset. Half a pixel is added, as contours run through the centres of pixels."""
     perimeter = cv2.arcLength(region.contour, closed=True)
     return region.area * unclip_ratio / max(perimeter, 1.0) + 0.5
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from bec_orch.errors import PageError
 from bec_orch.jobs.images import decode, probe
 from bec_orch.jobs.ldv1.overlay import Picture, caption, contact_sheet, draw_page, encode_jpeg, spread
+from bec_orch.jobs.shared.geometry import reduction
 
 # More pages than this are shown by an even choice of them.
 _PAGES = 60
@@ -22,7 +23,7 @@ def volume_sheet(name: str, rows: pa.Table, read: Callable[[int], bytes]) -> byt
     Args:
         name: the volume, for the title.
         rows: the rows of its `ldv1` Parquet file, or of a part of its columns' superset, in manifest order.
-        read: gives the bytes of the image of the page with that number, from 0.
+        read: returns the bytes of the image of the page with that number, from 0.
 
     Returns:
         A JPEG file.
@@ -39,14 +40,10 @@ def _cells(rows: pa.Table, chosen: list[int], read: Callable[[int], bytes]) -> I
 
 
 def _image(read: Callable[[int], bytes], at: int) -> NDArray[np.uint8] | None:
-    """Give a page's image, shrunk while it is decoded; None when it cannot be had any more."""
+    """Return a page's image, shrunk while it is decoded; None when it cannot be had any more."""
     try:
         data = read(at)
         header = probe(data)
-        return decode(data, header, reduce=_reduction(header.width))
+        return decode(data, header, reduce=reduction(header.width, _PAGE_WIDTH))
     except PageError:
         return None
-
-
-def _reduction(width: int) -> int:
-    return next((factor for factor in (8, 4, 2) if width // factor >= _PAGE_WIDTH), 1)

@@ -1,4 +1,8 @@
-"""The lean of a page: the angle of its lines, and whether it lies on its side."""
+"""The skew of a page: the angle of its lines, and whether it lies on its side.
+
+The text is found already, so skew is the median slope of straight lines fitted to it. Projection profiles (Postl, ICPR
+1986) and the Hough transform (Srihari and Govindaraju, Machine Vision and Applications 2, 1989) look for it in pixels.
+"""
 
 from collections.abc import Sequence
 
@@ -8,7 +12,7 @@ from numpy.typing import NDArray
 from bec_orch.jobs.ldv1.segments import Segment, weighted_quantile
 
 LONG_FOR_ANGLE = 6.0
-"""A segment tells an angle when it is this many times as long as thick."""
+"""A segment shows an angle when it is this many times as long as thick."""
 SIDEWAYS_SHARE = 2.0
 """A page lies on its side when upright script is this many times as long as level script."""
 LONG_UPRIGHT = 3.0
@@ -19,7 +23,7 @@ EDGE_PIECE = 40
 
 
 def page_slope(segments: Sequence[Segment]) -> float:
-    """Give the slope (dy/dx, y down) of the page's lines: the median over long segments, weighted by length."""
+    """Return the slope (dy/dx, y down) of the page's lines: the median over long segments, weighted by length."""
     long = [part for part in segments if is_long(part)]
     if not long:
         return 0.0
@@ -27,26 +31,26 @@ def page_slope(segments: Sequence[Segment]) -> float:
 
 
 def is_long(part: Segment) -> bool:
-    """Tell whether a segment is level and long enough to be told from dirt, and to show its lean."""
+    """Return whether a segment is level and long enough to be no dirt, and to show its skew."""
     return not part.upright and part.width >= LONG_FOR_ANGLE * part.thickness
 
 
 def own_slope(xs: NDArray[np.float64], ys: NDArray[np.float64]) -> float:
-    """Fit a straight line by least squares and give its slope; 0 for a single point."""
+    """Fit a straight line by least squares and return its slope; 0 for a single point."""
     around = xs - xs.sum() / len(xs)
     spread = float(around @ around)
     return float(around @ ys) / spread if spread > 0 else 0.0
 
 
 def lies_on_its_side(segments: Sequence[Segment]) -> bool:
-    """Tell whether most script runs down the page: at least two long upright pieces, and little level script."""
+    """Return whether most script runs down the page: at least two long upright pieces, and little level script."""
     upright = [part.height for part in segments if part.upright and part.height >= LONG_UPRIGHT * part.width]
     level = [part.width for part in segments if not part.upright and part.width >= LONG_UPRIGHT * part.thickness]
     return len(upright) > 1 and sum(upright) > SIDEWAYS_SHARE * sum(level)
 
 
-def turn_to_upright(grey: NDArray[np.uint8], segments: Sequence[Segment]) -> float:
-    """Tell how to turn a page that lies on its side: 90 (counter-clockwise) or -90 degrees.
+def rotation_to_upright(grey: NDArray[np.uint8], segments: Sequence[Segment]) -> float:
+    """Return how to rotate a page that lies on its side: by 90 (counter-clockwise) or -90 degrees.
 
     Tibetan letters hang from a headline: across a line, ink begins more sharply above than it ends below. On 14 pages
     the sharper edge is the upper one on all.

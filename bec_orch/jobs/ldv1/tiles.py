@@ -1,7 +1,7 @@
 """The library's own line models: a folder with an ONNX file and a JSON config, run on square tiles of a binarised page.
 
 In the config numbers may be strings; `classes` is there for models of several classes only. The network takes tiles
-3 x P x P with values 0 to 1 and gives one map of logits per class.
+3 x P x P with values 0 to 1 and returns one map of logits per class.
 """
 
 from collections.abc import Sequence
@@ -11,10 +11,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
+from typing_extensions import override
 
 from bec_orch.core.wording import said
 from bec_orch.errors import ConfigError
-from bec_orch.jobs.ldv1.line_model import Item, PageView
+from bec_orch.jobs.ldv1.line_model import Item, LineModel, PageView
 from bec_orch.jobs.shared.geometry import in_grey, resized, scaling
 from bec_orch.jobs.shared.model_config import PublishedModelConfig
 from bec_orch.jobs.shared.model_session import ModelSession
@@ -38,7 +39,7 @@ class TileModelConfig(PublishedModelConfig):
     classes: tuple[str, ...] = ()
 
 
-class TileModel:
+class TileModel(LineModel):
     """A line model of the library, run by onnxruntime.
 
     Args:
@@ -72,11 +73,12 @@ class TileModel:
             if isinstance(side, int) and side != self._patch:
                 raise _invalid(f"takes tiles of {side} pixels, its config says {self._patch}", self._session.path)
 
+    @override
     def reduce_factor(self, width: int, height: int) -> int:
-        """See `LineModel.reduce_factor`."""
         scale = _scale(width, height)
         return max(factor for factor in (1, 2, 4, 8) if factor * scale <= 1 or factor == 1)
 
+    @override
     def view(self, image: NDArray[np.uint8], pitch: float | None, zoom: float = 1.0) -> PageView:
         """See `LineModel.view`. The scale is the model's own, so `zoom` is not asked for."""
         del zoom
@@ -91,6 +93,7 @@ class TileModel:
         shown = (page_width, page_height)
         return PageView(_tiles(page, self._patch), shown, map_width, map_height, to_image, map_pitch)
 
+    @override
     def infer(self, items: Sequence[Item]) -> list[NDArray[np.float32]]:
         """See `LineModel.infer`. On a GPU all tiles run as one batch; on CPU a batch is slower than its parts.
 
@@ -115,14 +118,14 @@ class TileModel:
         powers = np.exp(logits - logits.max(axis=0))
         return np.asarray(powers[self._line_class] / powers.sum(axis=0), np.float32)
 
+    @override
     def probability(self, view: PageView, outputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-        """See `LineModel.probability`."""
         width, height = view.shown
         columns = -(-width // self._patch)
         rows = [np.hstack(outputs[start : start + columns]) for start in range(0, len(outputs), columns)]
         page = np.vstack(rows)[:height, :width]
-        shrunk: NDArray[np.float32] = cv2.resize(page, (view.width, view.height), interpolation=cv2.INTER_AREA)
-        return shrunk
+        shrunk = cv2.resize(page, (view.width, view.height), interpolation=cv2.INTER_AREA)
+        return np.asarray(shrunk, np.float32)
 
 
 def load_tile_model(path: Path, threads: int) -> TileModel:
@@ -191,10 +194,10 @@ def _scale(width: int, height: int) -> float:
 
 
 def _binarised(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    binary: NDArray[np.uint8] = cv2.adaptiveThreshold(
+    binary = cv2.adaptiveThreshold(
         in_grey(image), PAPER, cv2.ADAPTIVE_THRESH_GAUSSIAN_C, cv2.THRESH_BINARY, BINARISE_WINDOW, BINARISE_OFFSET
     )
-    return binary
+    return np.asarray(binary, np.uint8)
 
 
 def _tiles(page: NDArray[np.uint8], patch: int) -> tuple[Item, ...]:

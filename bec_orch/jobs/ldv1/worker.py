@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from bec_orch.core.artefacts import ModelInfo
 from bec_orch.core.job_config import JobConfig
@@ -27,21 +28,20 @@ Map = NDArray[np.float32]
 TRIAL = "bec_orch.jobs.ldv1.trial"
 _POINT = pa.struct([("x", pa.int32()), ("y", pa.int32())])
 _BOX = pa.struct([("x", pa.int32()), ("y", pa.int32()), ("w", pa.int32()), ("h", pa.int32())])
-SCHEMA = pa.schema(
-    [
-        ("width", pa.int32()),
-        ("height", pa.int32()),
-        ("rotation_angle", pa.float32()),
-        ("tps_points", pa.list_(pa.list_(pa.float32()))),
-        ("tps_alpha", pa.float32()),
-        ("contours", pa.list_(pa.list_(_POINT))),
-        ("nb_contours", pa.int32()),
-        ("contours_bboxes", pa.list_(_BOX)),
-        ("line_ids", pa.list_(pa.int32())),
-        ("scores", pa.list_(pa.float32())),
-        ("nb_lines", pa.int32()),
-    ]
-)
+_COLUMNS: dict[str, pa.DataType] = {
+    "width": pa.int32(),
+    "height": pa.int32(),
+    "rotation_angle": pa.float32(),
+    "tps_points": pa.list_(pa.list_(pa.float32())),
+    "tps_alpha": pa.float32(),
+    "contours": pa.list_(pa.list_(_POINT)),
+    "nb_contours": pa.int32(),
+    "contours_bboxes": pa.list_(_BOX),
+    "line_ids": pa.list_(pa.int32()),
+    "scores": pa.list_(pa.float32()),
+    "nb_lines": pa.int32(),
+}
+SCHEMA = pa.schema(_COLUMNS)
 
 
 class Ldv1Worker(PageJobWorker[Ldv1Config, Item, Map, Prepared]):
@@ -61,33 +61,37 @@ class Ldv1Worker(PageJobWorker[Ldv1Config, Item, Map, Prepared]):
         super().__init__(config, resources)
         folder = _model_folder(config, resources)
         if folder:
-            told = {"config": config.model_dump(mode="json"), "folder": str(folder.absolute())}
-            try_model(TRIAL, f"The line model '{folder}'", folder, told)
+            request = {"config": config.model_dump(mode="json"), "folder": str(folder.absolute())}
+            try_model(TRIAL, f"The line model '{folder}'", folder, request)
         model = load_line_model(config, folder)
         self.models = (ModelInfo(model.name, model.digest),)
         self._detector = LineDetector(model, config)
 
+    @override
     def measure(self, page: PageInput) -> int:
         header = page.header
         reduce = self._detector.reduce_factor(header.width, header.height)
-        # The page as decoded, and a turned copy of it.
+        # The page as decoded, and a rotated copy of it.
         return header.decoding_bytes(reduce) + 2 * 3 * header.pixels // reduce**2
 
+    @override
     def decode(self, page: PageInput) -> Round[Item, Prepared]:
         header = page.header
         image = page.image(reduce=self._detector.reduce_factor(header.width, header.height))
         return _round(self._detector.prepare(image, header.width, header.height))
 
+    @override
     def infer(self, items: Sequence[Item]) -> Sequence[Map]:
         return self._detector.model.infer(items)
 
-    def finish(self, page: PageInput, state: Prepared, outputs: Sequence[Map]) -> Row | Round[Item, Prepared]:  # noqa: ARG002
+    @override
+    def finish(self, page: PageInput, state: Prepared, outputs: Sequence[Map]) -> Row | Round[Item, Prepared]:
         found = self._detector.finish(state, outputs)
         return _round(found) if isinstance(found, Prepared) else row_of(found)
 
 
 def row_of(lines: PageLines) -> Row:
-    """Give a page's lines as the columns of `SCHEMA`; lists of points and boxes as arrays."""
+    """Return a page's lines as the columns of `SCHEMA`; lists of points and boxes as arrays."""
     return {
         "width": lines.width,
         "height": lines.height,
@@ -108,6 +112,6 @@ def _round(prepared: Prepared) -> Round[Item, Prepared]:
 
 
 def _model_folder(config: Ldv1Config, resources: WorkerResources) -> Path | None:
-    """Give the folder of the model that is wanted, or None for the default model."""
+    """Return the folder of the wanted model, or None for the default one."""
     wanted = config.model or resources.model_path or DEFAULT_MODEL
     return None if wanted == DEFAULT_MODEL else resources.models.local_path(wanted)

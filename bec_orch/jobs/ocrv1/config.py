@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from bec_orch.jobs.base import PageJobConfig
+from bec_orch.jobs.pipeline.config import PageJobConfig, batch_size
 
 Engine = Literal["tesseract", "ctc", "ppocr"]
 
@@ -54,13 +54,7 @@ class Ocrv1Config(PageJobConfig):
         description="`greedy`: the likeliest symbol at each step; `beam`: the likeliest text, by prefix beam search.",
     )
     beam_width: int = Field(default=10, ge=1, le=1000, description="Texts that a beam search holds at once.")
-    batch_size: int = Field(
-        default=0,
-        ge=0,
-        le=1024,
-        description="Lines that the engine is given at once, at most. 0: as many as suits it.",
-        json_schema_extra={"affects_output": False},
-    )
+    batch_size: int = batch_size(0, "Lines that the engine is given at once, at most. 0: as many as suits it.")
     intra_op_threads: int = Field(
         default=1,
         ge=1,

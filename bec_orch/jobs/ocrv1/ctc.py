@@ -1,7 +1,8 @@
 """The library's own published recognisers: a folder with `model_config.json` and an ONNX file, decoded as CTC.
 
 The picture of a line gets a white square on the left and on the right, is scaled to fit the model's canvas, made black
-and white, and laid in the middle of a black canvas; values go from -1 to 1. So the models were trained.
+and white (by the Gaussian mean around a pixel, less an offset), and laid in the middle of a black canvas; values go
+from -1 to 1. So the models were trained.
 """
 
 from collections.abc import Sequence
@@ -9,14 +10,15 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from bec_orch.core.artefacts import ModelInfo
 from bec_orch.core.job_worker import WorkerResources
 from bec_orch.errors import ConfigError
 from bec_orch.jobs.ocrv1.config import Ocrv1Config
 from bec_orch.jobs.ocrv1.ctc_config import CtcModelConfig, invalid, read_ctc_config
-from bec_orch.jobs.ocrv1.decoding import Matrix, beam_search, best_path, confidence, probabilities
-from bec_orch.jobs.ocrv1.recogniser import EMPTY, LineText
+from bec_orch.jobs.ocrv1.decoding import beam_search, best_path, confidence, probabilities
+from bec_orch.jobs.ocrv1.recogniser import EMPTY, LineText, Recogniser
 from bec_orch.jobs.ocrv1.vocabulary import Vocabulary, possible_classes
 from bec_orch.jobs.shared.model_session import ModelSession, words_of
 
@@ -31,7 +33,7 @@ SQUEEZED_RANK = 3
 """Axes of an input without channels: (N, H, W)."""
 
 
-class CtcRecogniser:
+class CtcRecogniser(Recogniser):
     """Reads lines with a published recogniser.
 
     Args:
@@ -50,33 +52,32 @@ class CtcRecogniser:
         self.batch_size = BATCH_ON_GPU if session.on_gpu else 1
         self._session = session
         self._model = model_config
-        told = model_config.squeeze_channel_dim
-        self._squeeze = len(session.input_shape) == SQUEEZED_RANK if told is None else told
+        squeeze = model_config.squeeze_channel_dim
+        self._squeeze = len(session.input_shape) == SQUEEZED_RANK if squeeze is None else squeeze
         self._beam_width = config.beam_width if config.decoder == "beam" else 0
         self._single_shape = self._tried()
         self._class_axis, classes = self._classes()
         self._vocabulary = Vocabulary(model_config, classes)
 
+    @override
     def recognise(self, images: Sequence[Grey]) -> list[LineText]:
-        """See `Recogniser.recognise`."""
         at_once = 1 if isinstance(self._session.input_shape[0], int) else len(images)
         batches = [images[start : start + at_once] for start in range(0, len(images), at_once)]
         return [self._read(scores) for batch in batches for scores in self._scores(batch)]
 
+    @override
     def close(self) -> None:
         """See `Recogniser.close`. The model goes with its last user."""
 
     def _read(self, scores: NDArray[np.float32]) -> LineText:
         by_step = scores.T if self._class_axis == 0 else scores
         matrix = self._vocabulary.merged(probabilities(by_step))
-        text = self._vocabulary.text(self._symbols(matrix))
+        symbols = beam_search(matrix, self._beam_width) if self._beam_width else best_path(matrix)
+        text = self._vocabulary.text(symbols)
         return LineText(text, confidence(matrix)) if text else EMPTY
 
-    def _symbols(self, matrix: Matrix) -> tuple[int, ...]:
-        return beam_search(matrix, self._beam_width) if self._beam_width else best_path(matrix)
-
     def _scores(self, images: Sequence[Grey]) -> list[NDArray[np.float32]]:
-        """Run the model on one batch; gives a matrix per line, its axes as the model has them."""
+        """Run the model on one batch; return a matrix per line, its axes as the model has them."""
         output = self._run(images)
         if len(images) == 1:
             return [np.squeeze(output)]
@@ -92,7 +93,7 @@ class CtcRecogniser:
         return self._session.run(np.ascontiguousarray(batch), self._model.output_layer)
 
     def _tried(self) -> tuple[int, ...]:
-        """Run the model on a blank line; gives the shape of its output."""
+        """Run the model on a blank line; return the shape of its output."""
         blank = np.full((self._model.input_height, self._model.input_width), WHITE, np.uint8)
         try:
             return self._run([blank]).shape
@@ -100,7 +101,7 @@ class CtcRecogniser:
             raise invalid(self._session.path, f"cannot read a line as its config says: {words_of(error)}") from error
 
     def _classes(self) -> tuple[int, int]:
-        """Tell which axis of a line's scores is the classes', and how many there are."""
+        """Return which axis of a line's scores the classes have, and how many there are."""
         shape = tuple(size for size in self._single_shape if size != 1)
         for classes in possible_classes(self._model):
             if len(shape) == 2 and classes in shape:  # noqa: PLR2004  (steps and classes)
@@ -133,7 +134,7 @@ def on_canvas(image: Grey, width: int, height: int) -> NDArray[np.float32]:
     long = _side(line_width * scale, width - 2 * side)
     scaled = cv2.resize(image, (long, high), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     # The paper is made white before the white squares come to it: an edge between them would be read as ink.
-    strip = np.pad(_binarised(scaled), ((0, 0), (side, side)), constant_values=WHITE)
+    strip = np.pad(_binarised(np.asarray(scaled, np.uint8)), ((0, 0), (side, side)), constant_values=WHITE)
     canvas = np.full((height, width), BLACK, np.uint8)
     top, left = (height - high) // 2, (width - strip.shape[1]) // 2
     canvas[top : top + high, left : left + strip.shape[1]] = strip

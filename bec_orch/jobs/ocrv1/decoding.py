@@ -1,7 +1,10 @@
 """From the output of a CTC network to symbols: best path, and prefix beam search.
 
 The rows of a matrix (T, S) are steps, its columns symbols; column 0 is the blank. CTC (Graves et al., ICML 2006) reads
-a path of symbols by merging repeats, then dropping blanks; a text's probability is the sum over all its paths.
+a path of symbols by merging repeats, then dropping blanks; a text's probability is the sum over all its paths. Best
+path decoding is theirs (section 3.2); the prefix search is that of Hannun et al., First-Pass Large Vocabulary
+Continuous Speech Recognition using Bi-Directional Recurrent DNNs, 2014 (arXiv 1408.2873, algorithm 1), without a
+language model.
 """
 
 from collections import defaultdict
@@ -17,7 +20,7 @@ Prefix = tuple[int, ...]
 
 BLANK = 0
 LEAST_PROBABILITY = 0.005
-"""A beam search passes over symbols less probable at a step, but for the step's best."""
+"""A beam search leaves out symbols that are less probable at a step, except the step's best."""
 
 
 @dataclass(slots=True)
@@ -33,7 +36,7 @@ class _Ends:
 
 
 def probabilities(scores: NDArray[np.float32]) -> Matrix:
-    """Make probabilities (T, S) of a network's output, which may be logits, logarithms or probabilities already."""
+    """Return probabilities (T, S) for a network's output, which may be logits, logarithms or probabilities already."""
     if scores.min() >= 0 and np.allclose(scores.sum(axis=1), 1, atol=1e-2):
         return np.asarray(scores, np.float32)
     powers = np.exp(scores - scores.max(axis=1, keepdims=True))
@@ -48,7 +51,7 @@ def best_path(matrix: Matrix) -> Prefix:
 
 
 def confidence(matrix: Matrix) -> float:
-    """Tell how sure a reading is: the mean, over the best path's symbols, of each one's highest probability."""
+    """Return how sure a reading is: the mean, over the best path's symbols, of each one's highest probability."""
     path = matrix.argmax(axis=1)
     starts = _starts(path)
     peaks = np.maximum.reduceat(matrix.max(axis=1), starts)[path[starts] != BLANK]
@@ -56,7 +59,7 @@ def confidence(matrix: Matrix) -> float:
 
 
 def _starts(path: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Give the steps at which a path goes over to another symbol, the first step among them."""
+    """Return the steps at which a path goes over to another symbol, the first step among them."""
     return np.flatnonzero(np.diff(path, prepend=-1))
 
 
@@ -66,11 +69,12 @@ def beam_search(matrix: Matrix, width: int, least: float = LEAST_PROBABILITY) ->
     Args:
         matrix: the probabilities.
         width: prefixes that are held.
-        least: symbols below this probability are passed over; 0 for an exact search, if `width` is large enough.
+        least: symbols below this probability are left out; 0 for an exact search, if `width` is large enough.
     """
     beams: Mapping[Prefix, _Ends] = {(): _Ends(blank=0.0)}
     for step in matrix:
-        beams = _best(_grown(beams, step, least), width)
+        longer = _grown(beams, step, least)
+        beams = dict(sorted(longer.items(), key=lambda item: -item[1].total)[:width])
     return max(beams, key=lambda prefix: beams[prefix].total)
 
 
@@ -99,12 +103,7 @@ def _grow(prefix: Prefix, ends: _Ends, logs: Mapping[int, float], grown: default
             stays.symbol = _added(stays.symbol, ends.symbol + log)
 
 
-def _best(grown: Mapping[Prefix, _Ends], width: int) -> dict[Prefix, _Ends]:
-    kept = sorted(grown.items(), key=lambda item: -item[1].total)[:width]
-    return dict(kept)
-
-
 def _added(first: float, second: float) -> float:
-    """Add two probabilities, given and told by their logarithms."""
+    """Add two probabilities, all as logarithms."""
     low, high = sorted((first, second))
     return high if low == -inf else high + log1p(exp(low - high))

@@ -4,7 +4,8 @@ Read are the columns of `ldv1`. The library's older artefacts have no `line_ids`
 order in which they stand; and no columns for skipped pages.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +20,7 @@ NEEDED = ("img_file_name", "width", "height", "contours")
 
 
 def line_job(job: str, rows: Mapping[str, InputRows]) -> str:
-    """Return the name of the dependency that tells lines.
+    """Return the name of the dependency that found the lines.
 
     Raises:
         TerminalError: not exactly one does (E_OCR_NO_LINES).
@@ -54,10 +55,11 @@ def lines_of(row: InputRow) -> PageLines:
 
 def _contours(row: InputRow) -> tuple[NDArray[np.int32], ...]:
     """Read a row's contours without making a Python value of each point."""
-    scalar = row.table["contours"][row.place]
-    if not scalar.is_valid:
+    cell = row.cell("contours")
+    if not isinstance(cell, pa.ListScalar) or not cell.is_valid:
         return ()
-    return tuple(_points(contour.values) for contour in scalar)
+    contours: Iterable[Any] = cell  # the stubs take a list's members for arrays
+    return tuple(_points(contour.values) for contour in contours)
 
 
 def _points(values: pa.StructArray) -> NDArray[np.int32]:

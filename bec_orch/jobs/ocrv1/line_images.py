@@ -1,10 +1,10 @@
 """Cuts text lines out of a page: level, straight, alone on their paper.
 
 A line is a few contours in the stored bitmap. Its picture is cut around them in the straightened page (the spline
-first, then the turn). Ink that lies mostly outside of the contours belongs to neighbours and gets the paper's colour;
-letters that reach over a contour's edge stay whole. Then the picture is trimmed to the ink, with a narrow rim: engines
-scale a line to their own height, so every empty row makes the letters smaller. Only the part of the page that a line
-needs is moved, never the page.
+first, then the rotation). Ink that lies mostly outside of the contours belongs to neighbours and gets the paper's
+colour; letters that reach over a contour's edge stay whole. Then the picture is trimmed to the ink, with a narrow rim:
+engines scale a line to their own height, so every empty row makes the letters smaller. Only the part of the page that a
+line needs is transformed, never the page.
 """
 
 from collections.abc import Iterator
@@ -56,20 +56,20 @@ def cut_lines(page: Grey, lines: PageLines, most_high: int) -> Iterator[LineImag
         lines: its lines.
         most_high: a higher line is shrunk to this height, pixels.
     """
-    frame = straightening(lines)
+    straight = straightening(lines)
     for number in sorted(set(lines.line_ids)):
         own = [contour for contour, line in zip(lines.contours, lines.line_ids, strict=True) if line == number]
-        pixels = _cut(page, [frame.forward(contour.astype(np.float64)) for contour in own], frame)
+        pixels = _cut(page, [straight.forward(contour.astype(np.float64)) for contour in own], straight)
         yield LineImage(bounding_box(np.concatenate(own)), None if pixels is None else _shrunk(pixels, most_high))
 
 
-def _cut(page: Grey, contours: list[Points], frame: Straightening) -> Grey | None:
+def _cut(page: Grey, contours: list[Points], straight: Straightening) -> Grey | None:
     """Cut one line; the contours are those of the straightened page."""
     margin = MARGIN * float(np.median([np.ptp(contour[:, 1]) for contour in contours])) + 1
     every = np.concatenate(contours)
     low = np.floor(every.min(axis=0) - margin).astype(int)
     width, height = (np.ceil(every.max(axis=0) + margin).astype(int) - low + 1).tolist()
-    picture = frame.cut(page, int(low[0]), int(low[1]), (width, height))
+    picture = straight.cut(page, int(low[0]), int(low[1]), (width, height))
     inside = np.zeros((height, width), np.uint8)
     for contour in contours:
         cv2.fillPoly(inside, [np.rint(contour - low).astype(np.int32)], 255)
@@ -77,7 +77,9 @@ def _cut(page: Grey, contours: list[Points], frame: Straightening) -> Grey | Non
 
 
 def alone(picture: Grey, inside: Grey) -> Grey | None:
-    """Take a line's neighbours out of its picture, and trim it to the ink; None when there is none.
+    """Remove a line's neighbours from its picture, and trim it to the ink; None when there is none.
+
+    Ink is told from paper by Otsu's threshold (IEEE Trans. SMC 9(1), 1979).
 
     Args:
         picture: grey (H, W), dark ink on light paper.
@@ -86,7 +88,7 @@ def alone(picture: Grey, inside: Grey) -> Grey | None:
     darkest_paper, ink = cv2.threshold(picture, 0, 255, cv2.THRESH_BINARY_INV + cv2.THRESH_OTSU)
     if not _has_contrast(picture, int(darkest_paper)):
         return None
-    own, foreign = _parted(ink, inside)
+    own, foreign = _parted(np.asarray(ink, np.uint8), inside)
     if not own.any():
         return None
     paper = int(np.median(picture[ink == 0]))
@@ -104,10 +106,10 @@ def _has_contrast(picture: Grey, threshold: int) -> bool:
 
 
 def _parted(ink: Grey, inside: Grey) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Part the line's own ink from its neighbours', whose grey edges are theirs too.
+    """Separate the line's own ink from its neighbours', whose grey edges are theirs too.
 
     A piece that reaches far out of the line but has as much in it as a usual letter is two letters that touch, or a
-    letter and a frame: it is parted at the contours.
+    letter and a frame: it is divided at the contours.
     """
     count, labels, facts, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
     areas, within = facts[:, cv2.CC_STAT_AREA], np.bincount(labels[inside > 0], minlength=count)
@@ -118,7 +120,7 @@ def _parted(ink: Grey, inside: Grey) -> tuple[NDArray[np.bool_], NDArray[np.bool
     # What each piece keeps: all of itself, what lies inside, or nothing. One look-up for each pixel.
     kept = np.where(own, np.uint8(_ALL), np.where(shared, np.uint8(_INSIDE), np.uint8(0)))
     kept[0] = 0  # the paper
-    by_pixel = kept.take(labels)
+    by_pixel = kept.take(np.asarray(labels, np.int32))
     mine = (by_pixel == _ALL) | ((by_pixel == _INSIDE) & (inside > 0))
     others = ((ink > 0) & ~mine).astype(np.uint8)
     return mine, (cv2.dilate(others, np.ones((3, 3), np.uint8)) > 0) & ~mine

@@ -9,13 +9,14 @@ from collections.abc import Iterator, Sequence
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from bec_orch.core.artefacts import ModelInfo
 from bec_orch.core.job_worker import WorkerResources
 from bec_orch.jobs.ldv1.ppocr import bundled_model_path
 from bec_orch.jobs.ocrv1.config import Ocrv1Config
 from bec_orch.jobs.ocrv1.decoding import best_path, confidence, probabilities
-from bec_orch.jobs.ocrv1.recogniser import EMPTY, LineText
+from bec_orch.jobs.ocrv1.recogniser import EMPTY, LineText, Recogniser
 from bec_orch.jobs.shared.model_session import ModelSession
 
 Grey = NDArray[np.uint8]
@@ -29,7 +30,7 @@ MOST_PADDING = 0.25
 """Lines go together while the widest is at most this share wider than the narrowest."""
 
 
-class PpocrRecogniser:
+class PpocrRecogniser(Recogniser):
     """Reads lines with PP-OCRv6.
 
     Args:
@@ -44,6 +45,7 @@ class PpocrRecogniser:
         self._session = session
         self._symbols = ["", *session.metadata["character"].split("\n"), " "]
 
+    @override
     def recognise(self, images: Sequence[Grey]) -> list[LineText]:
         """See `Recogniser.recognise`. Lines of like width run together, whichever pages they are of."""
         scaled = [_scaled(image) for image in images]
@@ -54,6 +56,7 @@ class PpocrRecogniser:
                 texts[place] = self._read(scores)
         return texts
 
+    @override
     def close(self) -> None:
         """See `Recogniser.close`. The model goes with its last user."""
 
@@ -69,7 +72,7 @@ def load(config: Ocrv1Config, resources: WorkerResources) -> PpocrRecogniser:  #
 
 
 def by_width(widths: Sequence[int]) -> Iterator[list[int]]:
-    """Give the places of pictures of like width, group by group, the narrowest first."""
+    """Return the places of pictures of like width, group by group, the narrowest first."""
     group: list[int] = []
     for place in sorted(range(len(widths)), key=widths.__getitem__):
         if group and widths[place] > (1 + MOST_PADDING) * widths[group[0]]:

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bec_orch.core.artefacts import ModelInfo
+from bec_orch.core.extras import optional_packages
 from bec_orch.core.job_worker import WorkerResources
-from bec_orch.errors import ConfigError, extra_hint
+from bec_orch.errors import extra_hint
 from bec_orch.jobs.ocrv1.config import Ocrv1Config
 
 Grey = NDArray[np.uint8]
@@ -21,7 +22,7 @@ Grey = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class LineText:
-    """What was read in one line: its text as the engine gives it, and how sure the engine is, 0 to 1.
+    """What was read in one line: its text as the engine returns it, and how sure the engine is, 0 to 1.
 
     Where nothing was read, the text is empty and the confidence 0.
     """
@@ -38,7 +39,7 @@ class Recogniser(Protocol):
 
     Attributes:
         models: the models that the text depends on.
-        line_height: pixels; a higher picture tells the engine no more.
+        line_height: pixels; a higher picture is of no use to the engine.
         batch_size: how many lines it likes at once; 1 where batches are no faster.
     """
 
@@ -62,13 +63,7 @@ def load_recogniser(config: Ocrv1Config, resources: WorkerResources) -> Recognis
         ConfigError: the engine's packages are not installed (E_EXTRA_MISSING), the language is not (E_OCR_LANGUAGE), or
             the model is missing or cannot be used (E_MODEL_...).
     """
-    try:
+    with optional_packages(f"The OCR engine `{config.engine}`", extra_hint("ocrv1")):
         module = importlib.import_module(f"bec_orch.jobs.ocrv1.{config.engine}")
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"The OCR engine `{config.engine}` needs the package '{error.name}', which is not installed.",
-            code="E_EXTRA_MISSING",
-            hint=extra_hint("ocrv1"),
-        ) from error
     recogniser: Recogniser = module.load(config, resources)
     return recogniser

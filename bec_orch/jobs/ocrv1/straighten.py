@@ -1,7 +1,8 @@
-"""From the stored bitmap to the straightened page and back: the spline of curved lines first, then the turn.
+"""From the stored bitmap to the straightened page and back: the spline of curved lines first, then the rotation.
 
 The spline is the thin-plate spline (Bookstein, IEEE PAMI 11(6), 1989): an affine map and a sum of U(r) = r^2 log r over
-the control points, with a stiffness on the kernel matrix's diagonal, so that it need not meet the points exactly.
+the control points, with a stiffness on the kernel matrix's diagonal, so that it need not meet the points exactly
+(Belongie, Malik and Puzicha, IEEE PAMI 24(4), 2002, section 4).
 """
 
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bec_orch.jobs.ldv1.page_lines import PageLines
-from bec_orch.jobs.shared.geometry import Matrix, Points, inverse, moved, turning
+from bec_orch.jobs.shared.geometry import Affine, Points, compose, inverse, rotation, transform
 
 GRID_STEP = 16
 """The spline is worked out at every so many pixels, and linear between them: pages bend slowly."""
@@ -64,19 +65,19 @@ class Straightening:
     """How a page is straightened.
 
     Attributes:
-        turn: frame from the page with straight lines to the level page; None where they are level.
+        to_level: rotation of the page with straight lines to the level page; None where they are level.
         to_straight: spline from the stored bitmap to the page with straight lines; None where they are straight.
         to_stored: the way back.
     """
 
-    turn: Matrix | None = None
+    to_level: Affine | None = None
     to_straight: Spline | None = None
     to_stored: Spline | None = None
 
     def forward(self, points: Points) -> Points:
         """Take points (n, 2) of the stored bitmap to the straightened page."""
         straight = self.to_straight(points) if self.to_straight else points
-        return straight if self.turn is None else moved(straight, self.turn)
+        return straight if self.to_level is None else transform(straight, self.to_level)
 
     def cut(self, page: Grey, left: int, top: int, size: tuple[int, int]) -> Grey:
         """Cut a piece out of the straightened page.
@@ -87,33 +88,27 @@ class Straightening:
             top: its row.
             size: (width, height) of the piece.
         """
-        back = _shift(left, top) if self.turn is None else _after_shift(inverse(self.turn), left, top)
+        back = np.array([[1.0, 0.0, left], [0.0, 1.0, top]])
+        if self.to_level is not None:
+            back = compose(inverse(self.to_level), back)
         if self.to_stored:
             return _bent(page, back, self.to_stored, size)
-        if self.turn is None:
+        if self.to_level is None:
             return _slice(page, left, top, size)
-        return _turned(page, back, size)
+        return _rotated(page, back, size)
 
 
 def straightening(lines: PageLines) -> Straightening:
-    """Tell how the page of these lines is straightened."""
-    turn = None
+    """Return how the page with these lines is straightened."""
+    to_level = None
     if lines.rotation_angle is not None:
-        turn, _ = turning((lines.width, lines.height), lines.rotation_angle)
+        to_level, _ = rotation((lines.width, lines.height), lines.rotation_angle)
     if lines.tps_points is None or not len(lines.tps_points):
-        return Straightening(turn)
+        return Straightening(to_level)
     points = np.asarray(lines.tps_points, np.float64)
     bent, straight = points[:, 1::-1], points[:, :1:-1]
     alpha = lines.tps_alpha or 0.0
-    return Straightening(turn, Spline(bent, straight, alpha), Spline(straight, bent, alpha))
-
-
-def _shift(left: float, top: float) -> Matrix:
-    return np.array([[1.0, 0.0, left], [0.0, 1.0, top]])
-
-
-def _after_shift(frame: Matrix, left: float, top: float) -> Matrix:
-    return np.column_stack([frame[:, :2], frame[:, :2] @ (left, top) + frame[:, 2]])
+    return Straightening(to_level, Spline(bent, straight, alpha), Spline(straight, bent, alpha))
 
 
 def _slice(page: Grey, left: int, top: int, size: tuple[int, int]) -> Grey:
@@ -125,41 +120,42 @@ def _slice(page: Grey, left: int, top: int, size: tuple[int, int]) -> Grey:
     return inner[np.ix_(rows - rows[0], columns - columns[0])]
 
 
-def _turned(page: Grey, back: Matrix, size: tuple[int, int]) -> Grey:
-    """Cut a piece by the frame from it to the page."""
+def _rotated(page: Grey, back: Affine, size: tuple[int, int]) -> Grey:
+    """Cut a piece, given the affine transform from it to the page."""
     width, height = size
     corners = np.array([[0, 0], [width, 0], [0, height], [width, height]], np.float64)
-    piece, offset = _around(page, moved(corners, back))
+    piece, offset = _around(page, transform(corners, back))
     back = np.column_stack([back[:, :2], back[:, 2] - offset])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return np.asarray(cv2.warpAffine(piece, back, size, flags=flags, borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
 
-def _bent(page: Grey, back: Matrix, to_stored: Spline, size: tuple[int, int]) -> Grey:
-    """Cut a piece by the frame and the spline from it to the page."""
+def _bent(page: Grey, back: Affine, to_stored: Spline, size: tuple[int, int]) -> Grey:
+    """Cut a piece, given the affine transform and the spline from it to the page."""
     places = _places(back, to_stored, size)
     piece, offset = _around(page, places.reshape(-1, 2))
     maps = (places - offset).astype(np.float32)
-    cut = cv2.remap(piece, maps, None, interpolation=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    flags, border = cv2.INTER_LINEAR, cv2.BORDER_REPLICATE
+    cut = cv2.remap(piece, maps[..., 0], maps[..., 1], interpolation=flags, borderMode=border)
     return np.asarray(cut, np.uint8)
 
 
-def _places(back: Matrix, to_stored: Spline, size: tuple[int, int]) -> NDArray[np.float64]:
-    """Give the place (height, width, 2) in the page of each pixel of a piece.
+def _places(back: Affine, to_stored: Spline, size: tuple[int, int]) -> NDArray[np.float64]:
+    """Return the place (height, width, 2) in the page of each pixel of a piece.
 
-    Worked out at the middles of squares, from one square before the piece to one behind it, and enlarged, which is
+    It is computed at the middles of squares, from one square before the piece to one behind it, and enlarged, which is
     exact for what is linear within the piece.
     """
     columns, rows = (np.arange(-1, -(-side // GRID_STEP) + 1) for side in size)
     squares = np.stack(np.meshgrid(columns, rows), axis=-1)
     middles = np.asarray(squares * GRID_STEP + (GRID_STEP - 1) / 2, np.float64)
-    coarse = to_stored(moved(middles.reshape(-1, 2), back)).reshape(middles.shape)
+    coarse = to_stored(transform(middles.reshape(-1, 2), back)).reshape(middles.shape)
     whole = cv2.resize(coarse, None, fx=GRID_STEP, fy=GRID_STEP, interpolation=cv2.INTER_LINEAR)
     return np.asarray(whole[GRID_STEP : GRID_STEP + size[1], GRID_STEP : GRID_STEP + size[0]], np.float64)
 
 
 def _around(page: Grey, places: Points) -> tuple[Grey, Points]:
-    """Give the part of a page that these places lie in, and the place (x, y) of its first pixel."""
+    """Return the part of a page that these places lie in, and the place (x, y) of its first pixel."""
     limits = np.array([page.shape[1], page.shape[0]]) - 1
     low = np.clip(np.floor(places.min(axis=0)).astype(int) - EDGE, 0, limits)
     high = np.clip(np.ceil(places.max(axis=0)).astype(int) + EDGE, 0, limits)

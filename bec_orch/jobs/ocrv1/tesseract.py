@@ -1,6 +1,6 @@
 """Tesseract's LSTM recogniser, one line at a time (page segmentation mode 13), through `tesserocr`.
 
-`tesserocr` lets go of Python's lock while Tesseract works, so threads use all cores; an API object may serve one caller
+`tesserocr` releases Python's lock while Tesseract works, so threads use all cores; an API object may serve one caller
 at a time, so there is one for every caller there ever was at once.
 """
 
@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 import tesserocr
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from bec_orch.core.artefacts import ModelInfo
 from bec_orch.core.job_worker import WorkerResources
 from bec_orch.core.wording import said
 from bec_orch.errors import ConfigError
 from bec_orch.jobs.ocrv1.config import LANGUAGE_PATTERN, Ocrv1Config
-from bec_orch.jobs.ocrv1.recogniser import LineText
+from bec_orch.jobs.ocrv1.recogniser import LineText, Recogniser
 from bec_orch.jobs.ocrv1.traineddata import BadTraineddata, languages_named_in
 from bec_orch.jobs.shared.model_files import digest_of, invalid_model, read_model
 
@@ -38,7 +39,7 @@ USUAL_FOLDERS = (
 LINE_HEIGHT = 48
 """Tesseract shrinks each line to its network's height (36 for `bod`), roughly; halves of pixels are better averaged."""
 RESOLUTION = 300
-"""Dots per inch that are told to Tesseract: it would guess otherwise, and say so. Lines are scaled anyway."""
+"""Dots per inch that Tesseract is told: it would guess otherwise, and say so. Lines are scaled anyway."""
 _LANGUAGE = re.compile(LANGUAGE_PATTERN)
 VARIABLES = {
     "debug_file": "/dev/null",  # it prints to the terminal about lines too small to read
@@ -46,7 +47,7 @@ VARIABLES = {
 }
 
 
-class TesseractRecogniser:
+class TesseractRecogniser(Recogniser):
     """Reads lines with Tesseract.
 
     Args:
@@ -67,13 +68,13 @@ class TesseractRecogniser:
         self._language = language
         self._idle = [self._opened()]  # each operation on it is atomic
 
+    @override
     def recognise(self, images: Sequence[Grey]) -> list[LineText]:
-        """See `Recogniser.recognise`."""
         with self._taken() as api:
             return [_read(api, image) for image in images]
 
+    @override
     def close(self) -> None:
-        """See `Recogniser.close`."""
         while self._idle:
             self._idle.pop().End()
 
@@ -120,7 +121,7 @@ def load(config: Ocrv1Config, resources: WorkerResources) -> TesseractRecogniser
 
 
 def _check(folder: Path, language: str) -> None:
-    """See that no file that Tesseract will open, by itself or for another one, is made to do harm."""
+    """Check that no file that Tesseract will open, for itself or for another one, is made to do harm."""
     left, seen = language.split("+"), set[str]()
     while left:
         name = left.pop()
@@ -136,8 +137,8 @@ def _check(folder: Path, language: str) -> None:
 
 def _folder_with(language: str) -> Path:
     """Find a language on this machine: where tesserocr looks (TESSDATA_PREFIX), else in the usual folders."""
-    told = Path(tesserocr.get_languages()[0])
-    folders = [told] if told.is_absolute() else []
+    named = Path(tesserocr.get_languages()[0])
+    folders = [named] if named.is_absolute() else []
     for folder in [*folders, *map(Path, USUAL_FOLDERS)]:
         if _has(folder, language):
             return folder

@@ -28,12 +28,12 @@ _SUBLANGS = "tessedit_load_sublangs"
 _LANGUAGE = re.compile(r"~?[A-Za-z0-9_-]+")
 
 
-class BadTraineddata(Exception):  # noqa: N818  (it tells a state of the file)
+class BadTraineddata(Exception):  # noqa: N818  (it names a state of the file)
     """A file is no `.traineddata`, or one that is made to do harm; the end of a sentence about it."""
 
 
 def languages_named_in(data: bytes) -> tuple[str, ...]:
-    """See that a file is what it should be, and give the languages beside it that it has Tesseract load.
+    """Check that a file is what it should be, and return the languages beside it that it has Tesseract load.
 
     Raises:
         BadTraineddata: it is not.
@@ -68,7 +68,7 @@ def _config(data: bytes) -> bytes:
 
 
 def _variables(config: bytes) -> Iterator[tuple[str, str]]:
-    """Give names and values as Tesseract reads them: a name, white space, and the value up to the end of the line."""
+    """Return names and values as Tesseract reads them: a name, white space, and the value up to the end of the line."""
     for line in re.split(r"[\r\n\0]", config.decode("latin-1")):
         if len(line) > _LONGEST_LINE:
             raise BadTraineddata(f"has a config with a line of {len(line)} bytes")

@@ -47,7 +47,7 @@ class Vocabulary:
 
 
 class _Wylie:
-    """Extended Wylie to Unicode. The converter is shared by threads, and promises nothing about that."""
+    """Extended Wylie (EWTS, of the Tibetan and Himalayan Library) to Unicode, by one converter for all threads."""
 
     def __init__(self) -> None:
         self._converter = pyewts.pyewts()
@@ -60,7 +60,7 @@ class _Wylie:
 
 
 def possible_classes(config: CtcModelConfig) -> tuple[int, ...]:
-    """Give the numbers of classes that fit a model's charset, the likelier first."""
+    """Return the numbers of classes that fit a model's charset, the likelier first."""
     count = len(config.charset)
     return (count + 1,) if config.add_blank and SPACE not in config.charset else (count + 1, count)
 

@@ -1,5 +1,7 @@
 """Job type `ocrv1`: reads the text of the lines that another job found."""
 
+import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -8,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from bec_orch.core.job_config import JobConfig
 from bec_orch.core.job_worker import JobContext, WorkerResources
@@ -18,28 +21,28 @@ from bec_orch.jobs.ocrv1.config import Ocrv1Config
 from bec_orch.jobs.ocrv1.found_lines import line_job, lines_of
 from bec_orch.jobs.ocrv1.line_images import Box, cut_lines
 from bec_orch.jobs.ocrv1.recogniser import EMPTY, LineText, load_recogniser
-from bec_orch.jobs.ocrv1.text import normalised
 from bec_orch.jobs.pipeline.page_input import Image, PageInput, VolumeInputs, read_rows
 from bec_orch.jobs.pipeline.page_job import Round, Row
 from bec_orch.jobs.shared.geometry import in_grey
+from bec_orch.jobs.shared.tibetan import in_order
 from bec_orch.jobs.shared.trial import try_model
 
 Grey = NDArray[np.uint8]
 
 TRIAL = "bec_orch.jobs.ocrv1.trial"
+_SPACES = re.compile(r"\s+")
 _BOX = pa.struct([("x", pa.int32()), ("y", pa.int32()), ("w", pa.int32()), ("h", pa.int32())])
-SCHEMA = pa.schema(
-    [
-        ("rotation_angle", pa.float32()),
-        ("tps_points", pa.list_(pa.list_(pa.float32()))),
-        ("tps_alpha", pa.float32()),
-        ("line_bboxes", pa.list_(_BOX)),
-        ("line_texts", pa.list_(pa.string())),
-        ("nb_lines", pa.int32()),
-        ("line_confidences", pa.list_(pa.float32())),
-        ("page_text", pa.string()),
-    ]
-)
+_COLUMNS: dict[str, pa.DataType] = {
+    "rotation_angle": pa.float32(),
+    "tps_points": pa.list_(pa.list_(pa.float32())),
+    "tps_alpha": pa.float32(),
+    "line_bboxes": pa.list_(_BOX),
+    "line_texts": pa.list_(pa.string()),
+    "nb_lines": pa.int32(),
+    "line_confidences": pa.list_(pa.float32()),
+    "page_text": pa.string(),
+}
+SCHEMA = pa.schema(_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ class CutPage:
     Attributes:
         lines: what was found on it.
         boxes: the place of each line in the stored bitmap.
-        inked: whether each line has ink; the others are not given to the engine.
+        inked: whether each line has ink; the engine does not see the others.
     """
 
     lines: PageLines
@@ -78,12 +81,14 @@ class Ocrv1Worker(PageJobWorker[Ocrv1Config, Grey, LineText, CutPage, str]):
         self.models = self._recogniser.models
 
     @property
+    @override
     def batch_size(self) -> int:
         """How many lines are read at once, at most: what the config says, else what the engine likes."""
         return self.config.batch_size or self._recogniser.batch_size
 
+    @override
     def open_volume(self, context: JobContext) -> VolumeInputs[str]:
-        """Read the rows of all dependencies, and find out which of them tells lines: `page.volume` names it.
+        """Read the rows of all dependencies, and find out which of them has the lines: `page.volume` names it.
 
         Raises:
             TerminalError: not exactly one does (E_OCR_NO_LINES).
@@ -93,11 +98,13 @@ class Ocrv1Worker(PageJobWorker[Ocrv1Config, Grey, LineText, CutPage, str]):
         lines = line_job(context.job, rows)
         return VolumeInputs(lines, rows, (lines,), self.config.skip_pages)
 
+    @override
     def measure(self, page: PageInput[str]) -> int:
         header = page.header
         # The page as decoded, the same in grey, and its lines, which together are hardly larger than the page.
         return header.decoding_bytes() + 2 * header.pixels
 
+    @override
     def decode(self, page: PageInput[str]) -> Round[Grey, CutPage]:
         lines = lines_of(page.rows[page.volume])
         image = page.image()
@@ -107,13 +114,16 @@ class Ocrv1Worker(PageJobWorker[Ocrv1Config, Grey, LineText, CutPage, str]):
         state = CutPage(lines, tuple(line.box for line in cut), tuple(line.pixels is not None for line in cut))
         return Round(items, state, sum(item.nbytes for item in items))
 
+    @override
     def infer(self, items: Sequence[Grey]) -> Sequence[LineText]:
         return self._recogniser.recognise(items)
 
-    def finish(self, page: PageInput[str], state: CutPage, outputs: Sequence[LineText]) -> Row:  # noqa: ARG002
+    @override
+    def finish(self, page: PageInput[str], state: CutPage, outputs: Sequence[LineText]) -> Row:
         read = iter(outputs)
         return row_of(state, [next(read) if inked else EMPTY for inked in state.inked])
 
+    @override
     def close(self) -> None:
         """Free the engine."""
         self._recogniser.close()
@@ -126,12 +136,12 @@ def _try(config: Ocrv1Config, resources: WorkerResources) -> None:
     if named is None:
         return
     path = resources.models.local_path(named).absolute()
-    told = {"config": {**config.model_dump(mode="json"), field: str(path)}}
-    try_model(TRIAL, f"The OCR model '{named}'", path, told)
+    request = {"config": {**config.model_dump(mode="json"), field: str(path)}}
+    try_model(TRIAL, f"The OCR model '{named}'", path, request)
 
 
 def row_of(page: CutPage, read: Sequence[LineText]) -> Row:
-    """Give a page's texts as the columns of `SCHEMA`."""
+    """Return a page's texts as the columns of `SCHEMA`."""
     texts = [normalised(line.text) for line in read]
     return {
         "rotation_angle": page.lines.rotation_angle,
@@ -143,6 +153,16 @@ def row_of(page: CutPage, read: Sequence[LineText]) -> Row:
         "line_confidences": [line.confidence for line in read],
         "page_text": "\n".join(texts),
     }
+
+
+def normalised(text: str) -> str:
+    """Return a text in one spelling: NFC, Tibetan stacks in the order in which they are written.
+
+    Nothing else is corrected; white space at the ends, repeated white space and control characters are left out.
+    Normalising twice changes nothing.
+    """
+    kept = (char for char in text if char.isspace() or (unicodedata.category(char) != "Cc" and char != "\ufeff"))
+    return in_order(_SPACES.sub(" ", "".join(kept))).strip()
 
 
 def _require_size(image: Image, lines: PageLines) -> None:

@@ -11,10 +11,10 @@ import anyio
 
 
 class Budget:
-    """So many units. Who must wait is served by rank, the lowest first, and among equals in order of coming.
+    """A number of units. Whoever must wait is served by rank, the lowest first, and among equals in order of coming.
 
-    A share larger than everything is given once nothing else is out, so that one giant gets through, alone. All methods
-    belong to the thread of one event loop.
+    A share larger than everything is granted once nothing else is out, so that one giant gets through, alone. All
+    methods belong to the thread of one event loop.
 
     Attributes:
         used: units that are out now.
@@ -29,7 +29,7 @@ class Budget:
         self._arrivals = itertools.count()
 
     async def take(self, units: int, *, rank: int = 0) -> "Share":
-        """Wait for so many units. The share is given back by leaving it as a context, or by its `release`."""
+        """Wait for so many units. The share is returned by leaving it as a context, or by its `release`."""
         share = Share(self, units)
         await self._ask(share, rank)
         return share
@@ -77,7 +77,7 @@ class Share:
         self._budget._serve()  # noqa: SLF001
 
     def release(self) -> None:
-        """Give the units back."""
+        """Return the units back."""
         self.wanted = False
         if self.granted.is_set():
             self.resize(0)
@@ -86,7 +86,7 @@ class Share:
 
     @asynccontextmanager
     async def lent(self, *, rank: int) -> AsyncIterator[None]:
-        """Give the units back for the time of the block, and wait for them again at its end, unless it fails."""
+        """Return the units back for the time of the block, and wait for them again at its end, unless it fails."""
         units = self.units
         self.release()
         yield

@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from typing import Generic
 
 import anyio
+from typing_extensions import override
 
 from bec_orch.core.metrics import Stopwatch
 from bec_orch.jobs.pipeline.batches import Batches
@@ -68,6 +69,7 @@ class LocalModel(Model[ItemT, OutputT]):
         self._rank = rank
         self._batches: Batches[ItemT, OutputT] | None = None
 
+    @override
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """Run batches for the time of the block."""
@@ -79,6 +81,7 @@ class LocalModel(Model[ItemT, OutputT]):
                 yield
                 group.cancel_scope.cancel()
 
+    @override
     async def outputs(self, items: Sequence[ItemT]) -> Sequence[OutputT]:
         if self._batches is None:
             raise RuntimeError("the model is asked while no batches are run")
@@ -103,6 +106,7 @@ class ServedModel(Model[ItemT, OutputT]):
         self._watch = watch
         self._in_flight: InFlight[ItemT, OutputT] | None = None
 
+    @override
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """Be connected to the server for the time of the block."""
@@ -110,6 +114,7 @@ class ServedModel(Model[ItemT, OutputT]):
             self._in_flight = InFlight(self._seat, ask, self._throttle)
             yield
 
+    @override
     async def outputs(self, items: Sequence[ItemT]) -> Sequence[OutputT]:
         if self._in_flight is None:
             raise RuntimeError("the server is asked while there is no connection to it")

@@ -32,7 +32,7 @@ class InputRow:
 
     Attributes:
         job: the dependency's name.
-        table: all rows of its artefact, for columns that are better read as arrays.
+        table: all rows of its artefact.
         place: the page's row in the table; None where there is none.
     """
 
@@ -42,9 +42,15 @@ class InputRow:
 
     def __getitem__(self, column: str) -> Any:
         """Return the value of a column; None where the artefact has no such column."""
+        cell = self.cell(column)
+        return None if cell is None else cell.as_py()
+
+    def cell(self, column: str) -> "pa.Scalar[Any] | None":
+        """Return the value of a column as Arrow has it, for long lists that are better read as arrays."""
         if self.place is None or column not in self.table.column_names:
             return None
-        return self.table[column][self.place].as_py()
+        cell: pa.Scalar[Any] = self.table[column][self.place]
+        return cell
 
     @property
     def skip_reason(self) -> str | None:
@@ -62,7 +68,7 @@ class PageInput(Generic[VolumeT]):
     """A page, its image, and what other jobs left for it. The image is fetched only if the job wants it.
 
     Attributes:
-        page: its place in the manifest, its file, and what the manifest tells of both.
+        page: its place in the manifest, its file, and what the manifest says of both.
         rows: the row of each dependency, by the job's name.
         volume: what the job made ready for the whole volume.
         max_pixels: images of more are refused.
@@ -96,7 +102,7 @@ class PageInput(Generic[VolumeT]):
 
     @property
     def etag(self) -> str | None:
-        """The version of the image; where it was not fetched, as far as the manifest or a dependency tells it."""
+        """The version of the image; where it was not fetched, as far as the manifest or a dependency knows it."""
         if self._source:
             return self._source.etag
         return self.page.etag or next((row["source_etag"] for row in self.rows.values() if row["source_etag"]), None)
@@ -160,15 +166,11 @@ class VolumeInputs(Generic[VolumeT]):
 
     def skip_reason(self, page: PageInput[VolumeT]) -> str | None:
         """Return why a page is to be skipped; None where it is to be done."""
-        return page.page.skip_reason or _first(self._reasons(page))
+        return page.page.skip_reason or next(filter(None, self._reasons(page)), None)
 
     def _reasons(self, page: PageInput[VolumeT]) -> Iterable[str | None]:
         yield from (page.rows[job].skip_reason for job in self.required)
         yield from (rule.reason(page.rows[rule.job].__getitem__) for rule in self.skip_rules)
-
-
-def _first(reasons: Iterable[str | None]) -> str | None:
-    return next((reason for reason in reasons if reason), None)
 
 
 def read_rows(context: JobContext) -> dict[str, InputRows]:

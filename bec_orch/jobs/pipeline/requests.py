@@ -50,11 +50,8 @@ class Throttle:
             self.limit = min(float(self._most), self.limit + 1 / (_SUCCESSES_PER_STEP * self.limit))
         finally:
             self.in_flight -= 1
-            self._wake()
-
-    def _wake(self) -> None:
-        changed, self._changed = self._changed, anyio.Event()
-        changed.set()
+            changed, self._changed = self._changed, anyio.Event()
+            changed.set()
 
 
 class InFlight(Generic[ItemT, OutputT]):
@@ -101,7 +98,7 @@ class InFlight(Generic[ItemT, OutputT]):
                     with anyio.fail_after(self._seat.timeout):
                         return await self._ask(item)
             except ServerBusy as busy:
-                pause = _after_busy(busy)
+                pause = _FIRST_PAUSE + _jitter() if busy.retry_after is None else busy.retry_after
                 if time.monotonic() + pause > give_up:
                     raise
             except (RetryableError, TimeoutError) as error:
@@ -119,10 +116,6 @@ class InFlight(Generic[ItemT, OutputT]):
             stage="infer",
             code="E_PAGE_TIMEOUT",
         )
-
-
-def _after_busy(busy: ServerBusy) -> float:
-    return _FIRST_PAUSE + _jitter() if busy.retry_after is None else busy.retry_after
 
 
 def _after_failure(failures: int) -> float:

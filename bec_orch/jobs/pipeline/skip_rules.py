@@ -24,7 +24,7 @@ class SkipRule(BaseModel):
         return self
 
     def reason(self, value_of: Callable[[str], Any]) -> str | None:
-        """Return why the page is skipped, given what reads a column of the other job's row; None where it is not."""
+        """Return why the page is skipped, or None. `value_of` reads a column of the other job's row."""
         value = value_of(self.column)
         return f"{self.job}: {self.column} is {value}" if value is not None and self._applies(value) else None
 

@@ -84,7 +84,7 @@ class _Thread:
             del function, future, deliver  # they hold a page's arrays
 
     def _has_left(self) -> bool:
-        """Leave the idle threads; not if somebody has just taken this one from them."""
+        """Leave the idle threads, unless somebody has just taken this one from them."""
         try:
             _idle.remove(self)
         except ValueError:
@@ -112,10 +112,10 @@ async def _in_daemon_thread(function: Callable[[], ResultT]) -> ResultT:
 
 
 def _done(function: Callable[[], ResultT], future: "asyncio.Future[ResultT]") -> Callable[[], None]:
-    """Do a call, and give what tells its outcome to whom waits, in the thread of the loop."""
+    """Do a call, and return what hands its outcome to the waiting task, in the thread of the loop."""
     try:
         return partial(_set_result, future, function())
-    except BaseException as error:  # noqa: BLE001  (goes to whom waits, whatever it is)
+    except BaseException as error:  # noqa: BLE001  (whoever waits gets it, whatever it is)
         return partial(_set_error, future, error)
     finally:
         del future  # as above

@@ -28,8 +28,7 @@ from bec_orch.jobs.pipeline.threads import HungThreads, ResultT
 FETCHES = 16
 """Pages that are fetched or wait for a core, beside those in work: hides 100 ms of latency at 100 pages/s, and more."""
 USUAL_FILE_BYTES = 1_000_000
-"""Room that a page's file is given while its size is not known."""
-_DOUBTFUL = frozenset({"E_PAGE_TIMEOUT", "E_PAGE_CRASH", "E_PAGE_MEMORY"})
+"""Room for a page's file whose size is not known yet."""
 STOP_INTERVAL = 0.1
 """Seconds between two looks at the stop signal: small beside any lease's margin."""
 
@@ -74,7 +73,6 @@ class VolumeRun(Generic[ItemT, OutputT, StateT, VolumeT]):
         self._seat = job.seat
         self._model = self._model_of(job.seat)
         self._failure: Exception | None = None
-        self._doubtful: list[PageOutcome] = []
         self._rows = 0
 
     async def run(self) -> Metrics:
@@ -152,14 +150,14 @@ class VolumeRun(Generic[ItemT, OutputT, StateT, VolumeT]):
                 encoded.resize(given.nbytes)
                 memory = await self._run.call(partial(self._steps.measure, given))
             except PageError as error:
-                await self._keep(error_outcome(page, page.etag, error))
+                await self._add(error_outcome(page, page.etag, error))
                 return
             with await self._shared.decoded.take(memory) as decoded:
                 core = await self._shared.cores.take(1, rank=_Rank.DECODE)
                 with anyio.CancelScope(shield=self._model.prompt):
                     outcome = await self._outcome(given, core, decoded)
                     with anyio.CancelScope(shield=True):
-                        await self._keep(outcome)
+                        await self._add(outcome)
 
     async def _fetched(self, given: PageInput[VolumeT]) -> PageInput[VolumeT]:
         if not self._steps.wants_image(given):
@@ -203,13 +201,6 @@ class VolumeRun(Generic[ItemT, OutputT, StateT, VolumeT]):
     async def _infer(self, seat: Batched[ItemT, OutputT], items: Sequence[ItemT]) -> Sequence[OutputT]:
         return await self._run.stage("infer", partial(self._steps.infer, seat, items))
 
-    async def _keep(self, outcome: PageOutcome) -> None:
-        """Add a row. Some errors are kept back: they are the machine's fault, unless the volume comes to its end."""
-        if outcome.error_type in _DOUBTFUL:
-            self._doubtful.append(outcome)
-        else:
-            await self._add(outcome)
-
     async def _add(self, outcome: PageOutcome) -> None:
         await _in_thread(partial(self._context.rows.add, outcome))
         self._rows += 1
@@ -222,7 +213,7 @@ class VolumeRun(Generic[ItemT, OutputT, StateT, VolumeT]):
         for page in pages:
             reason = self._inputs.skip_reason(self._given(page))
             if reason:
-                await self._keep(PageOutcome(page.index, PageState.SKIPPED, page.etag, skip_reason=reason))
+                await self._add(PageOutcome(page.index, PageState.SKIPPED, page.etag, skip_reason=reason))
             else:
                 wanted.append(page)
         return wanted
@@ -234,12 +225,9 @@ class VolumeRun(Generic[ItemT, OutputT, StateT, VolumeT]):
         """Flush what is done, and raise what ended the volume early."""
         rows = self._context.rows
         if self._failure:
-            with suppress(RetryableError):  # the first fault tells more
+            with suppress(RetryableError):  # the first fault says more
                 await _in_thread(rows.flush)
             raise self._failure
-        if self._context.stop.reason() is None:
-            for outcome in self._doubtful:
-                await self._add(outcome)
         await _in_thread(rows.flush)
         if self._rows < len(self._context.manifest.pages):
             self._context.stop.check()

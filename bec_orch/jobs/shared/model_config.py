@@ -1,7 +1,7 @@
 """The JSON config that lies beside the ONNX file of the library's published models, as far as all kinds have it.
 
 Names have changed over the years: the ONNX file is `onnx-model`, `model_file`, or a pair `cpu-model`/`gpu-model` with a
-path of its author's. What only trained the model is passed over.
+path of its author's. What served only to train the model is ignored.
 """
 
 import json

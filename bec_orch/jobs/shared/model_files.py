@@ -30,7 +30,7 @@ def read_model(path: Path) -> bytes:
 
 
 def digest_of(data: bytes) -> str:
-    """Give the SHA-256 of a model file, as hex."""
+    """Return the SHA-256 of a model file, as hex."""
     return hashlib.sha256(data).hexdigest()
 
 

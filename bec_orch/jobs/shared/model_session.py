@@ -45,7 +45,7 @@ class ModelSession:
         self.on_gpu = self._session.get_providers()[0] != "CPUExecutionProvider"
 
     def run(self, batch: NDArray[np.float32], output_name: str | None = None) -> NDArray[np.float32]:
-        """Run the model on one batch and give its first output, or the one of that name.
+        """Run the model on one batch and return its first output, or the one of that name.
 
         Raises:
             ConfigError: the output is no array of numbers (E_MODEL_INVALID).
@@ -65,16 +65,16 @@ class ModelSession:
         return output
 
     def require_image_input(self) -> None:
-        """Refuse a model that does not take and give stacks of pictures.
+        """Refuse a model whose input or output is not a stack of pictures.
 
         Raises:
             ConfigError: E_MODEL_INVALID.
         """
         for side, shape in (("input", self.input_shape), ("output", self.output_shape)):
             if len(shape) != len("NCHW"):
-                told = " x ".join(map(str, shape)) or "no shape"
+                axes = " x ".join(map(str, shape)) or "no shape"
                 raise ConfigError(
-                    f"The model '{self.path}' has an {side} of {told}, not of four axes (N, C, H, W).",
+                    f"The model '{self.path}' has an {side} of {axes}, not of four axes (N, C, H, W).",
                     code="E_MODEL_INVALID",
                     hint="Name a model that marks text lines in pictures.",
                 )
@@ -98,5 +98,5 @@ def _open_session(path: Path, data: bytes, threads: int) -> Any:
 
 
 def words_of(error: Exception) -> str:
-    """Give what onnxruntime says of a model, without its own codes."""
+    """Return what onnxruntime says of a model, without its own codes."""
     return _PREFIX.sub("", said(error))

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 
 from bec_orch.jobs.images import DEFAULT_MAX_PIXELS, decode, probe
+from bec_orch.jobs.shared.geometry import reduction
 
 _QUALITY = 70
 
@@ -15,9 +16,7 @@ def thumbnail(data: bytes, *, width: int = 480, max_pixels: int = DEFAULT_MAX_PI
         PageError: the bytes are no image that is read.
     """
     header = probe(data, max_pixels=max_pixels)
-    longest = max(header.width, header.height)
-    reduce = max(factor for factor in (1, 2, 4, 8) if factor == 1 or longest // factor >= width)
-    image = decode(data, header, reduce=reduce)
+    image = decode(data, header, reduce=reduction(max(header.width, header.height), width))
     scale = min(1.0, width / max(image.shape[:2]))
     size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
     encoded = cv2.imencode(

@@ -36,7 +36,7 @@ def try_model(program: str, model: str, path: Path, request: Mapping[str, Any]) 
         program: the module of the child.
         model: what it is, for a person: begins the sentence.
         path: its file or folder.
-        request: what the child is told, as JSON.
+        request: the child's request, sent as JSON.
 
     Raises:
         ConfigError: it cannot be used, and why (E_MODEL_INVALID, or what the child says).
@@ -44,8 +44,8 @@ def try_model(program: str, model: str, path: Path, request: Mapping[str, Any]) 
     """
     try:
         with tempfile.TemporaryDirectory(prefix="model-") as nothing:
-            told = json.dumps({**request, "memory": _memory(path), "seconds": CPU_SECONDS}).encode()
-            ended = _run(program, told, nothing)
+            asked = json.dumps({**request, "memory": _memory(path), "seconds": CPU_SECONDS}).encode()
+            ended = _run(program, asked, nothing)
     except subprocess.TimeoutExpired as error:
         raise _refused(model, f"was not ready in {SECONDS:g} s") from error
     except OSError as error:
@@ -84,9 +84,9 @@ def _run(program: str, request: bytes, folder: str) -> "subprocess.CompletedProc
     )
 
 
-def _answer(told: bytes) -> dict[str, Any] | None:
+def _answer(said_by_child: bytes) -> dict[str, Any] | None:
     try:
-        answer = json.loads(told)
+        answer = json.loads(said_by_child)
     except ValueError:
         return None
     return answer if isinstance(answer, dict) else None

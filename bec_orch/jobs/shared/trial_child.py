@@ -13,7 +13,7 @@ from bec_orch.errors import BecError, ConfigError
 
 
 def serve(try_it: Callable[[Mapping[str, Any]], None]) -> None:
-    """Try the model that the standard input names, and tell what is wrong with it: `{}` when nothing is."""
+    """Try the model that the standard input names, and say what is wrong with it: `{}` when nothing is."""
     with os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8") as answer, Path(os.devnull).open("w") as nothing:
         # Libraries print what they like.
         os.dup2(nothing.fileno(), sys.stdout.fileno())

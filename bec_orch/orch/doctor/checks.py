@@ -17,6 +17,7 @@ from bec_orch.core.queue_ports import QueueBackend
 from bec_orch.core.records.checks import DatabaseChecks
 from bec_orch.core.records.ledger import JobStates, Ledger
 from bec_orch.core.registry import job_types, job_worker_class
+from bec_orch.core.sources import ImageSource
 from bec_orch.core.tasks import Job
 from bec_orch.errors import BecError
 from bec_orch.io.stores.objects import Objects
@@ -127,11 +128,10 @@ def check_writable(check: str, objects: Objects) -> Finding:
     return Finding(check, Level.WARN, message, "Workers go on, and what attempts leave stays: allow s3:DeleteObject.")
 
 
-def check_readable(check: str, objects: Objects) -> Finding:
-    """Whether a store can be listed and read."""
-    objects.list("")
-    objects.check_readable()
-    return Finding(check, Level.OK, f"{objects.url} can be read")
+def check_source(source: ImageSource) -> Finding:
+    """Whether the volumes' source can be read."""
+    source.check_readable()
+    return Finding("source", Level.OK, f"{source.name.partition('+')[2]} can be read")
 
 
 def check_disk(folder: Path) -> Finding:

@@ -37,6 +37,9 @@ class Folder:
     def pages(self, manifest: Manifest) -> PageReader:
         raise AssertionError(manifest)
 
+    def check_readable(self) -> None:
+        raise AssertionError
+
     def volumes(self) -> Iterator[VolumeRef]:
         raise AssertionError
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from bec_orch.jobs.base import PageJobConfig
 from bec_orch.jobs.evalv1.config import Evalv1Config
 from bec_orch.jobs.evalv1.page_row import COUNTED, SCHEMA
 from bec_orch.jobs.evalv1.truth import SUFFIXES
+from bec_orch.jobs.pipeline.config import PageJobConfig
 
 TEXT = (Path(__file__).parents[3] / "docs" / "evaluation.md").read_text(encoding="utf-8")
 

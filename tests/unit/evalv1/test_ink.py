@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bec_orch.jobs.evalv1.ink import ink_share, reduction
+from bec_orch.jobs.evalv1.ink import WIDTH, ink_share
 from bec_orch.jobs.images import decode, probe
+from bec_orch.jobs.shared.geometry import reduction
 from bec_orch.jobs.shared.thumbnail import thumbnail
 from tests.unit import image_bytes as made
 from tests.unit.ldv1.drawn import page
@@ -14,7 +15,7 @@ from tests.unit.ldv1.drawn import page
 def share(file: Path) -> float:
     data = file.read_bytes()
     header = probe(data)
-    return ink_share(decode(data, header, reduce=reduction(header.width)))
+    return ink_share(decode(data, header, reduce=reduction(header.width, WIDTH)))
 
 
 def test_blank_pages_have_no_ink_and_written_ones_have(shared_data: Path) -> None:
@@ -40,7 +41,7 @@ def test_lines_are_ink_in_colour_and_grey() -> None:
 
 @pytest.mark.parametrize(("width", "factor"), [(500, 1), (1999, 1), (2000, 2), (4683, 4), (9000, 8)])
 def test_images_are_shrunk_no_further_than_they_are_looked_at(width: int, factor: int) -> None:
-    assert reduction(width) == factor
+    assert reduction(width, WIDTH) == factor
 
 
 @pytest.mark.parametrize(

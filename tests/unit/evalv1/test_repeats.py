@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bec_orch.jobs.evalv1.no_truth import FEWEST, TIMES, repeated_count
 from bec_orch.jobs.evalv1.normalise import graphemes, without_whitespace
-from bec_orch.jobs.evalv1.repeats import FEWEST, TIMES, repeated_count
 
 
 @pytest.mark.parametrize(

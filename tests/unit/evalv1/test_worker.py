@@ -1,3 +1,4 @@
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -184,11 +185,25 @@ def test_finished_pages_are_not_done_again_and_progress_is_told() -> None:
     assert metrics.stages["finish"].count == 2
 
 
+class SeenStop(FlagStop):
+    """Knows when somebody has seen that it is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = threading.Event()
+
+    def reason(self) -> str | None:
+        if self.why:
+            self.seen.set()
+        return self.why
+
+
 def test_a_stop_keeps_the_finished_pages() -> None:
-    stop = FlagStop()
+    stop = SeenStop()
 
     def after_the_first(_outcome: PageOutcome) -> None:
         stop.why = "shutdown"
+        assert stop.seen.wait(60)
 
     rows = MemoryRows(on_add=after_the_first)
     files: dict[str, bytes | Exception] = {f"{n}.jpg": BLANK for n in range(200)}

@@ -4,16 +4,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bec_orch.jobs.shared.geometry import (
-    after,
     bounding_box,
-    grown,
+    compose,
     in_grey,
     inverse,
-    moved,
+    offset_polygon,
     on_pixels,
     resized,
+    rotation,
     scaling,
-    turning,
+    transform,
 )
 
 sides = st.integers(1, 5000)
@@ -23,48 +23,48 @@ sides = st.integers(1, 5000)
 def test_scaling_lays_edges_on_edges(width: int, height: int, new_width: int, new_height: int) -> None:
     edges = np.array([[-0.5, -0.5], [width - 0.5, height - 0.5]])
     expected = [[-0.5, -0.5], [new_width - 0.5, new_height - 0.5]]
-    assert moved(edges, scaling((width, height), (new_width, new_height))) == pytest.approx(np.array(expected))
+    assert transform(edges, scaling((width, height), (new_width, new_height))) == pytest.approx(np.array(expected))
 
 
 @given(sides, sides, st.floats(-180, 180))
 def test_a_turned_page_lies_within_its_new_size(width: int, height: int, angle: float) -> None:
-    turn, (new_width, new_height) = turning((width, height), angle)
+    turn, (new_width, new_height) = rotation((width, height), angle)
     corners = np.array([[-0.5, -0.5], [width - 0.5, -0.5], [width - 0.5, height - 0.5], [-0.5, height - 0.5]])
-    there = moved(corners, turn)
+    there = transform(corners, turn)
     assert there.min() >= -0.5 - 1e-3
     assert (there.max(axis=0) <= (new_width - 0.5 + 1e-3, new_height - 0.5 + 1e-3)).all()
-    assert moved(there, inverse(turn)) == pytest.approx(corners, abs=1e-6)
+    assert transform(there, inverse(turn)) == pytest.approx(corners, abs=1e-6)
 
 
 def test_a_positive_angle_turns_counter_clockwise() -> None:
-    turn, size = turning((100, 50), 90)
+    turn, size = rotation((100, 50), 90)
     assert size == (50, 100)
-    assert moved(np.array([[99.0, 0.0]]), turn) == pytest.approx(np.array([[0.0, 0.0]]), abs=1e-9)
+    assert transform(np.array([[99.0, 0.0]]), turn) == pytest.approx(np.array([[0.0, 0.0]]), abs=1e-9)
 
 
 def test_after_does_the_first_frame_first() -> None:
-    turn, size = turning((100, 50), 90)
-    both = after(scaling(size, (25, 50)), turn)
+    turn, size = rotation((100, 50), 90)
+    both = compose(scaling(size, (25, 50)), turn)
     point = np.array([[10.0, 20.0]])
-    assert moved(point, both) == pytest.approx(moved(moved(point, turn), scaling(size, (25, 50))))
+    assert transform(point, both) == pytest.approx(transform(transform(point, turn), scaling(size, (25, 50))))
 
 
 def test_grown_moves_every_side_outwards() -> None:
     square = np.array([[10, 10], [30, 10], [30, 20], [10, 20]], np.int32)
-    there = grown(square, 3.0)
+    there = offset_polygon(square, 3.0)
     assert there.min(axis=0) == pytest.approx([7, 7], abs=0.1)
     assert there.max(axis=0) == pytest.approx([33, 23], abs=0.1)
 
 
 def test_lines_and_dots_grow_to_areas() -> None:
-    there = grown(np.array([[10, 10], [30, 10]], np.int32), 2.0)
+    there = offset_polygon(np.array([[10, 10], [30, 10]], np.int32), 2.0)
     assert there.min(axis=0) == pytest.approx([8, 8], abs=0.3)
-    dot = grown(np.array([[5, 5]], np.int32), 2.0)
+    dot = offset_polygon(np.array([[5, 5]], np.int32), 2.0)
     assert dot.max(axis=0) == pytest.approx([7, 7], abs=0.3)
 
 
 def test_growing_by_nothing_gives_the_contour_back() -> None:
-    assert grown(np.array([[5, 5]], np.int32), 0.0).tolist() == [[5.0, 5.0]]
+    assert offset_polygon(np.array([[5, 5]], np.int32), 0.0).tolist() == [[5.0, 5.0]]
 
 
 def test_points_are_kept_on_the_picture() -> None:

@@ -172,9 +172,17 @@ def test_the_default_model_is_the_one_in_the_wheel() -> None:
 
 
 def test_a_missing_wheel_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
-    with pytest.raises(ConfigError, match="not installed") as caught:
+    monkeypatch.setattr("bec_orch.core.extras.find_spec", lambda _name: None)
+    with pytest.raises(ConfigError, match="'rapidocr', which is not installed") as caught:
         bundled_model_path()
+    assert caught.value.code == "E_EXTRA_MISSING"
+    assert isinstance(caught.value.__cause__, ModuleNotFoundError)
+    assert extra_hint("ldv1") in caught.value.hint
+
+
+def test_a_wheel_without_the_model_is_told() -> None:
+    with pytest.raises(ConfigError, match=r"has no model other\.onnx") as caught:
+        bundled_model_path("other.onnx")
     assert caught.value.code == "E_MODEL_NOT_FOUND"
     assert extra_hint("ldv1") in caught.value.hint
 

@@ -3,7 +3,7 @@ import pytest
 
 from bec_orch.jobs.ldv1.flatten import control_points
 from bec_orch.jobs.ldv1.segments import Segment, find_segments
-from bec_orch.jobs.ldv1.skew import lies_on_its_side, own_slope, page_slope, turn_to_upright
+from bec_orch.jobs.ldv1.skew import lies_on_its_side, own_slope, page_slope, rotation_to_upright
 from tests.unit.ldv1.drawn import marked, page
 
 Bar = tuple[float, float, float, float]
@@ -48,7 +48,7 @@ def test_the_sharp_headline_tells_which_way_is_up(quarter: int, angle: float) ->
     segments = find_segments(
         np.ascontiguousarray(np.rot90(level, quarter)), threshold=0.3, min_score=0.5, unclip_ratio=0
     )
-    assert turn_to_upright(lying, segments) == angle
+    assert rotation_to_upright(lying, segments) == angle
 
 
 def curved(depth: float) -> list[Bar]:

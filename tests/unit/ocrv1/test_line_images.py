@@ -4,7 +4,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bec_orch.jobs.ocrv1.line_images import LineImage, cut_lines
-from bec_orch.jobs.shared.geometry import moved, turning
+from bec_orch.jobs.shared.geometry import rotation, transform
 from tests.unit.ocrv1.made import box_contour, lines_at, page_of, spelled
 
 Grey = NDArray[np.uint8]
@@ -95,9 +95,9 @@ def test_a_line_without_ink_is_blank() -> None:
 def test_a_leaning_line_is_level(angle: float) -> None:
     line = spelled(BANDS, 80)
     page, lines = page_of([line, line], width=800)
-    turn, size = turning((page.shape[1], page.shape[0]), -angle)
+    turn, size = rotation((page.shape[1], page.shape[0]), -angle)
     leaning = np.asarray(cv2.warpAffine(page, turn, size, borderValue=240), np.uint8)
-    contours = [np.rint(moved(contour.astype(np.float64), turn)).astype(np.int32) for contour in lines.contours]
+    contours = [np.rint(transform(contour.astype(np.float64), turn)).astype(np.int32) for contour in lines.contours]
     for found in cut(leaning, *contours, rotation_angle=angle):
         assert_like(ink(found), (line < 128).astype(np.uint8))
 

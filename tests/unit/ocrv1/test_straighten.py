@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from bec_orch.jobs.ldv1.page_lines import PageLines
 from bec_orch.jobs.ocrv1.straighten import Spline, straightening
-from bec_orch.jobs.shared.geometry import inverse, moved, turning
+from bec_orch.jobs.shared.geometry import inverse, rotation, transform
 
 SIZE = (300, 200)
 
@@ -33,7 +33,7 @@ def test_a_spline_of_an_affine_map_is_that_map() -> None:
     random = np.random.default_rng(2)
     frame = np.array([[0.9, 0.2, 30.0], [-0.1, 1.1, -7.0]])
     start, other = random.uniform(0, 4000, (12, 2)), random.uniform(0, 4000, (5, 2))
-    assert np.allclose(Spline(start, moved(start, frame), 100.0)(other), moved(other, frame), atol=1e-6)
+    assert np.allclose(Spline(start, transform(start, frame), 100.0)(other), transform(other, frame), atol=1e-6)
 
 
 def test_stiffness_keeps_the_spline_from_its_points() -> None:
@@ -62,7 +62,7 @@ def test_what_lies_outside_of_the_page_repeats_its_edge() -> None:
 @pytest.mark.parametrize("angle", [0.3, -7.0, 90.0, -90.0])
 def test_a_turned_piece_is_that_of_the_turned_page(angle: float) -> None:
     page = smooth_page()
-    turn, size = turning(SIZE, angle)
+    turn, size = rotation(SIZE, angle)
     whole = cv2.warpAffine(page, turn, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     frame = straightening(PageLines(*SIZE, rotation_angle=angle))
     left, top = size[0] // 2 - 40, size[1] // 2 - 20
@@ -74,12 +74,12 @@ def test_a_turned_piece_is_that_of_the_turned_page(angle: float) -> None:
 def test_a_bent_piece_is_exact_at_every_pixel(angle: float | None) -> None:
     page, points = smooth_page(), bow()
     frame = straightening(PageLines(*SIZE, rotation_angle=angle, tps_points=points, tps_alpha=0.5))
-    turn = turning(SIZE, angle)[0] if angle else None
+    turn = rotation(SIZE, angle)[0] if angle else None
     places = np.stack(np.meshgrid(np.arange(60, 200), np.arange(70, 110)), axis=-1).reshape(-1, 2).astype(np.float64)
-    straight = moved(places, inverse(turn)) if turn is not None else places
+    straight = transform(places, inverse(turn)) if turn is not None else places
     to_stored = Spline(points[:, :1:-1].astype(np.float64), points[:, 1::-1].astype(np.float64), 0.5)
     stored = to_stored(straight).astype(np.float32).reshape(40, 140, 2)
-    exact = cv2.remap(page, stored, None, cv2.INTER_LINEAR)
+    exact = cv2.remap(page, stored[..., 0], stored[..., 1], cv2.INTER_LINEAR)
     cut = frame.cut(page, 60, 70, (140, 40))
     assert np.abs(cut.astype(int) - exact).max() <= 3
 

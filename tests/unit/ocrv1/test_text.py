@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bec_orch.jobs.ocrv1.text import normalised
+from bec_orch.jobs.ocrv1.worker import normalised
 
 TIBETAN = st.text(st.characters(min_codepoint=0x0F40, max_codepoint=0x0FC6), max_size=12)
 

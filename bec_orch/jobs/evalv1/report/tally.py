@@ -1,9 +1,10 @@
-"""Adds up an evaluation job over all its volumes, however many: each volume's rows are read, counted and let go."""
+"""Adds up an evaluation job over all its volumes, however many: each volume's rows are read, counted and dropped."""
 
 import heapq
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -52,7 +53,8 @@ class EvaluationTally:
         self._unreadable: list[VolumeRef] = []
         self._pages = PageCounts()
         self._works: dict[str, _WorkTally] = {}
-        self._agreement = (0.0, 0)
+        self._agreement = 0.0
+        self._agreeing = 0
         self._cer: Counter[int] = Counter()
         self._suspicion: Counter[int] = Counter()
         self._confusions: Counter[tuple[str, str]] = Counter()
@@ -69,7 +71,8 @@ class EvaluationTally:
         numbered = table.append_column("index", pa.array(range(table.num_rows), pa.int32()))
         evaluated = numbered.filter(pc.field("ok"))
         self._add_to_work(volume, evaluated)
-        self._agreement = _added(self._agreement, evaluated.column("agreement"))
+        self._agreement += pc.sum(evaluated.column("agreement")).as_py() or 0.0
+        self._agreeing += pc.count(evaluated.column("agreement")).as_py()
         self._cer += _binned(evaluated.column("cer"))
         self._suspicion += _binned(evaluated.column("suspicion"))
         self._add_confusions(evaluated.column("confusions"))
@@ -78,7 +81,6 @@ class EvaluationTally:
 
     def report(self) -> EvaluationReport:
         """Return what was counted."""
-        total, count = self._agreement
         works = [work.score(w_id) for w_id, work in self._works.items()]
         return EvaluationReport(
             job=self._job,
@@ -86,7 +88,7 @@ class EvaluationTally:
             unreadable=tuple(self._unreadable),
             pages=self._pages,
             sums=sum((work.sums for work in self._works.values()), Sums()),
-            agreement=total / count if count else None,
+            agreement=self._agreement / self._agreeing if self._agreeing else None,
             cer=_distribution(self._cer),
             suspicion=_distribution(self._suspicion),
             works=tuple(sorted(works, key=lambda work: (-(work.sums.cer or 0.0), -work.suspicion, work.w_id))),
@@ -102,14 +104,14 @@ class EvaluationTally:
         work.sums += Sums({name: int(pc.sum(evaluated.column(name)).as_py() or 0) for name in _SUMMED})
         work.suspicion += pc.sum(evaluated.column("suspicion")).as_py() or 0.0
 
-    def _add_confusions(self, column: pa.ChunkedArray) -> None:
+    def _add_confusions(self, column: "pa.ChunkedArray[Any]") -> None:
         for confusion in _grouped(pc.list_flatten(column)).to_pylist():
             self._confusions[confusion["truth"], confusion["ocr"]] += confusion["count_sum"]
         if len(self._confusions) > 2 * _KEPT_CONFUSIONS:
             self._confusions = Counter(dict(self._confusions.most_common(_KEPT_CONFUSIONS)))
 
 
-def _grouped(confusions: pa.ChunkedArray) -> pa.Table:
+def _grouped(confusions: "pa.Array[Any] | pa.ChunkedArray[Any]") -> pa.Table:
     columns = {name: pc.struct_field(confusions, name) for name in ("truth", "ocr", "count")}
     return pa.table(columns).group_by(["truth", "ocr"]).aggregate([("count", "sum")])
 
@@ -119,15 +121,16 @@ def _page_counts(table: pa.Table) -> PageCounts:
     return PageCounts(ok, skipped, table.num_rows - ok - skipped)
 
 
-def _added(sum_and_count: tuple[float, int], column: pa.ChunkedArray) -> tuple[float, int]:
-    total, count = sum_and_count
-    return total + (pc.sum(column).as_py() or 0.0), count + pc.count(column).as_py()
-
-
-def _binned(column: pa.ChunkedArray) -> Counter[int]:
+def _binned(column: "pa.ChunkedArray[Any]") -> Counter[int]:
     """Count values by thousandths, those of 1 and above together; what is null counts nowhere."""
-    thousandths = pc.min_element_wise(pc.floor(pc.multiply(column.cast(pa.float64()).drop_null(), BINS)), BINS)
-    return Counter({int(found["values"]): found["counts"] for found in pc.value_counts(thousandths).to_pylist()})
+    thousandths = pc.floor(pc.multiply(column.cast(pa.float64()).drop_null(), BINS))
+    found = pc.value_counts(thousandths)
+    values: list[Any] = found.field("values").to_pylist()
+    counts: list[Any] = found.field("counts").to_pylist()
+    binned: Counter[int] = Counter()
+    for value, count in zip(values, counts, strict=True):
+        binned[min(int(value), BINS)] += count
+    return binned
 
 
 def _distribution(counts: Counter[int]) -> Distribution:
@@ -135,7 +138,7 @@ def _distribution(counts: Counter[int]) -> Distribution:
 
 
 def _top(volume: VolumeRef, evaluated: pa.Table, column: str) -> list[PageScore]:
-    """Give the volume's pages with the highest values above 0 of a column."""
+    """Return the volume's pages with the highest values above 0 of a column."""
     some = (
         evaluated.filter(pc.field(column) > 0)
         .select(list(_SCORED))

@@ -1,4 +1,4 @@
-"""What a report over the volumes of an evaluation job holds. docs/evaluation.md tells how each figure is made."""
+"""What a report over the volumes of an evaluation job holds. docs/evaluation.md says how each figure is made."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -54,7 +54,7 @@ class Distribution:
         return sum(self.counts)
 
     def quantile(self, share: float) -> float | None:
-        """Give the lower bound of the thousandth in which that share (0 to 1) of the pages is reached."""
+        """Return the lower bound of the thousandth in which that share (0 to 1) of the pages is reached."""
         reached = 0
         for place, count in enumerate(self.counts):
             reached += count
@@ -63,7 +63,7 @@ class Distribution:
         return None
 
     def to_json(self) -> dict[str, int]:
-        """Give the form of `--json`: the pages of each thousandth that has any, by its lower bound."""
+        """Return the form of `--json`: the pages of each thousandth that has any, by its lower bound."""
         return {f"{place / BINS:.3f}": count for place, count in enumerate(self.counts) if count}
 
 
@@ -80,7 +80,7 @@ class PageScore:
     truth_chars: int | None
 
     def to_json(self) -> dict[str, Any]:
-        """Give the form of `--json`."""
+        """Return the form of `--json`."""
         return {
             "w_id": self.volume.w_id,
             "i_id": self.volume.i_id,
@@ -104,7 +104,7 @@ class WorkScore:
     suspicion: float
 
     def to_json(self) -> dict[str, Any]:
-        """Give the form of `--json`."""
+        """Return the form of `--json`."""
         figures = {"cer": self.sums.cer, "ser": self.sums.ser, "wer": self.sums.wer, "suspicion": self.suspicion}
         counts = {"volumes": self.volumes, "pages": self.pages, "pages_with_truth": self.sums["has_truth"]}
         return {"w_id": self.w_id, **counts, **figures}
@@ -142,11 +142,11 @@ class Report:
     suspects: tuple[PageScore, ...]
 
     def summary(self) -> list[tuple[str, str]]:
-        """Give the figures of the whole job as a table of two columns; what is not known is left out."""
+        """Return the figures of the whole job as a table of two columns; what is not known is left out."""
         return [(label, _in_words(value)) for label, value in self._figures() if value is not None]
 
     def to_json(self) -> dict[str, Any]:
-        """Give the form of `--json`: everything, numbers as they are."""
+        """Return the form of `--json`: everything, numbers as they are."""
         return {
             "job": self.job,
             "volumes": self.volumes,

@@ -1,11 +1,11 @@
 """The plots of an evaluation report: what is drawn where."""
 
-import re
 from xml.etree import ElementTree as ET
 
 import pytest
 
-from bec_orch.jobs.evalv1.report.svg import histogram
+from bec_orch.jobs.evalv1.report.html import templates
+from bec_orch.jobs.evalv1.report.plot import Plot, Rect, histogram
 from bec_orch.jobs.evalv1.report.values import BINS, Distribution
 
 
@@ -14,9 +14,13 @@ def distribution(**pages: int) -> Distribution:
     return Distribution(tuple(pages.get(f"_{place}", 0) for place in range(BINS + 1)))
 
 
-def tips(drawn: str, kind: str = "bar") -> list[str]:
-    svg = ET.fromstring(drawn)  # noqa: S314  (made here)
-    return [rect[0].text or "" for rect in svg.iter("rect") if rect.get("class") == kind]
+def tips(drawn: Plot, kind: str = "bar") -> list[str]:
+    return [shape.tip for shape in drawn.shapes if isinstance(shape, Rect) and shape.kind == kind]
+
+
+def in_svg(plot: Plot) -> ET.Element:
+    written = templates().from_string('{% from "plot.svg" import drawn %}{{ drawn(plot) }}').render(plot=plot)
+    return ET.fromstring(written)  # noqa: S314  (made here)
 
 
 def test_bars_are_as_narrow_as_the_values_are_close() -> None:
@@ -41,11 +45,13 @@ def test_pages_far_from_the_others_stand_together_and_squeeze_nobody() -> None:
 @pytest.mark.parametrize("place", [0, 1, 17, 399, 400, 401, 999, 1000])
 def test_every_page_is_drawn_within_the_picture(place: int) -> None:
     drawn = histogram(distribution(**{"_3": 1, f"_{place}": 7}), title="t", axis="a", marks=[("m", place / BINS)])
-    counted = [int(number) for number in re.findall(r": (\d+) page", drawn)]
+    counted = [int(tip.rpartition(": ")[2].split()[0]) for kind in ("bar", "beyond") for tip in tips(drawn, kind)]
     assert sum(counted) == (8 if place != 3 else 7)
-    svg = ET.fromstring(drawn)  # noqa: S314  (made here)
+    svg = in_svg(drawn)
     width, height = (float(size) for size in svg.attrib["viewBox"].split()[2:])
-    for rect in svg.iter("rect"):
+    rects = list(svg.iter("rect"))
+    assert len(rects) == len(counted)
+    for rect in rects:
         left, top, across, down = (float(rect.attrib[name]) for name in ("x", "y", "width", "height"))
         assert left >= 0
         assert top >= 0
@@ -54,5 +60,7 @@ def test_every_page_is_drawn_within_the_picture(place: int) -> None:
 
 
 def test_names_are_escaped() -> None:
-    drawn = histogram(distribution(_1=1), title='"><script>', axis="<b>", marks=[("<i>", 0.001)])
-    assert not {"script", "b", "i"} & {element.tag for element in ET.fromstring(drawn).iter()}  # noqa: S314  (made here)
+    svg = in_svg(histogram(distribution(_1=1), title='"><script>', axis="<b>", marks=[("<i>", 0.001)]))
+    assert not {"script", "b", "i"} & {element.tag for element in svg.iter()}
+    assert svg.attrib["aria-label"] == '"><script>'
+    assert {"<b>", "<i>"} <= {label.text for label in svg.iter("text")}

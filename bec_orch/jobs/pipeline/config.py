@@ -1,0 +1,67 @@
+"""What every page job's config has, whichever seat its model has (`seats.py`)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import Field
+
+from bec_orch.core.job_config import JobConfig
+from bec_orch.errors import ConfigError
+from bec_orch.jobs.pipeline.skip_rules import SkipRule
+
+
+def batch_size(default: int, description: str) -> Any:
+    """Return the field of how many inputs a model is given at once; a default of 0 allows 0."""
+    return Field(
+        default=default, ge=default, le=1024, description=description, json_schema_extra={"affects_output": False}
+    )
+
+
+class PageJobConfig(JobConfig):
+    """What every page job's config has."""
+
+    batch_size: int = batch_size(1, "Inputs that the model is given at once, at most. 1 is fastest on CPUs.")
+    page_timeout: float = Field(
+        default=300.0,
+        gt=0,
+        description="Seconds that the work on one page may take; a page that takes longer is an error.",
+        json_schema_extra={"affects_output": False},
+    )
+    skip_pages: tuple[SkipRule, ...] = Field(
+        default=(),
+        description="Pages that another job labelled and that are skipped: rules with `job`, `column`, and `values`, "
+        "`at_least` or `at_most`.",
+        json_schema_extra={"affects_output": "when set"},
+    )
+
+    def check_dependencies(self, depends_on: Sequence[str]) -> None:
+        """Check that the job depends on those whose labels it reads.
+
+        Raises:
+            ConfigError: it does not (E_SKIP_DEPENDENCY).
+        """
+        unknown = [rule.job for rule in self.skip_pages if rule.job not in depends_on]
+        if unknown:
+            raise ConfigError(
+                f"skip_pages reads what the job '{unknown[0]}' left, which the job does not depend on.",
+                code="E_SKIP_DEPENDENCY",
+                hint=f"Add --depends-on {unknown[0]}.",
+            )
+
+
+class RequestJobConfig(PageJobConfig):
+    """What every config of a page job has whose model is behind a server."""
+
+    requests_at_once: int = Field(
+        default=8,
+        ge=1,
+        le=1024,
+        description="Requests in flight at once, at most; fewer when the server refuses more.",
+        json_schema_extra={"affects_output": False},
+    )
+    request_timeout: float = Field(
+        default=120.0,
+        gt=0,
+        description="Seconds that one request may take; it is asked again twice before its page is an error.",
+        json_schema_extra={"affects_output": False},
+    )
