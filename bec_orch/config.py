@@ -163,6 +163,9 @@ class Settings(BaseSettings):
     ld_model_path: str | None = Field(None, description="folder or URL of another line-detection model")
     threads: PositiveInt = Field(default_factory=_cores, description="CPU threads of a worker")
     memory_budget_mib: PositiveInt = Field(default_factory=_memory_share, description="MiB for pages in flight")
+    follow_links: bool = Field(
+        default=False, description="follow symbolic links that lead out of a source's own folder"
+    )
     max_image_pixels: PositiveInt = Field(200_000_000, description="pixels above which an image is a page error")
 
     lease_seconds: PositiveFloat = Field(120, description="how long a claimed task stays a silent worker's")

@@ -47,7 +47,7 @@ def in_child(data: bytes, header: ImageHeader, reduce: int) -> NDArray[np.uint8]
 
 def in_thread(data: bytes, header: ImageHeader, reduce: int) -> NDArray[np.uint8]:
     """Decode in this process, and read the pixels once."""
-    image = np.ascontiguousarray(decoders.decode(data, header, reduce))
+    image = np.ascontiguousarray(decoders.decode(data, header, reduce).pixels)
     image.max()
     return image
 

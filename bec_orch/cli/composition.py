@@ -197,7 +197,7 @@ def open_stores(settings: Settings) -> Stores:
         requester_pays=frozenset(settings.s3_requester_pays),
         anonymous=frozenset(settings.s3_anonymous),
     )
-    return Stores(options)
+    return Stores(options, follow_links=settings.follow_links)
 
 
 def aws_options(settings: Settings) -> AwsOptions:

@@ -3,8 +3,9 @@
     header = probe(data)                     # reads headers only, refuses what must not be decoded
     image = decode(data, header, reduce=2)   # grey (H, W) or BGR (H, W, 3), 8 bits
 
-The allow-list is JPEG, PNG and TIFF. A page that is cut or damaged is never given as an array, not even in part.
-Coordinates are those of the stored bitmap: orientation tags are passed over.
+The allow-list is JPEG, PNG, TIFF, JPEG 2000, WebP, GIF, BMP, AVIF, and with an extra HEIC. A page that is cut or
+damaged is never given as an array, not even in part.
+Coordinates are those of the stored bitmap: what tells its orientation is read into the header, and turns nothing.
 """
 
 import numpy as np
@@ -12,13 +13,22 @@ from numpy.typing import NDArray
 
 from bec_orch.errors import PageError
 from bec_orch.jobs.decoders.pool import DecoderPool
-from bec_orch.jobs.formats import jpeg, png, tiff
-from bec_orch.jobs.formats.header import ImageFormat, ImageHeader, image_error
+from bec_orch.jobs.formats import bmp, gif, heif, jpeg, jpeg2000, png, tiff, webp
+from bec_orch.jobs.formats.header import Decoded, ImageFormat, ImageHeader, image_error
 
 REDUCTIONS = (1, 2, 4, 8)
 DEFAULT_MAX_PIXELS = 200_000_000
 
-_PARSERS = {ImageFormat.JPEG: jpeg.probe, ImageFormat.PNG: png.probe, ImageFormat.TIFF: tiff.probe}
+_PARSERS = {
+    ImageFormat.JPEG: jpeg.probe,
+    ImageFormat.PNG: png.probe,
+    ImageFormat.TIFF: tiff.probe,
+    ImageFormat.JPEG2000: jpeg2000.probe,
+    ImageFormat.WEBP: webp.probe,
+    ImageFormat.GIF: gif.probe,
+    ImageFormat.BMP: bmp.probe,
+    ImageFormat.HEIF: heif.probe,
+}
 _pool = DecoderPool()
 
 _ALLOWED = (
@@ -28,18 +38,20 @@ _ALLOWED = (
     (b"MM\x00*", ImageFormat.TIFF),
     (b"II+\x00", ImageFormat.TIFF),
     (b"MM\x00+", ImageFormat.TIFF),
+    (b"\x00\x00\x00\x0cjP  ", ImageFormat.JPEG2000),
+    (b"\xff\x4f\xff\x51", ImageFormat.JPEG2000),
+    (b"GIF87a", ImageFormat.GIF),
+    (b"GIF89a", ImageFormat.GIF),
+    (b"BM", ImageFormat.BMP),
 )
 _REFUSED = (
-    (b"GIF8", "GIF"),
-    (b"BM", "BMP"),
     (b"8BPS", "PSD"),
     (b"\xff\x0a", "JPEG XL"),
     (b"\x00\x00\x00\x0cJXL ", "JPEG XL"),
-    (b"\x00\x00\x00\x0cjP  ", "JPEG 2000"),
-    (b"\xff\x4f\xff\x51", "JPEG 2000"),
     (b"AT&TFORM", "DjVu"),
 )
 _SNIFFED = 1024
+_PDF = b"%pdf-"
 
 
 def probe(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageHeader:
@@ -74,6 +86,11 @@ def decode(data: bytes, header: ImageHeader, *, reduce: int = 1) -> NDArray[np.u
             stage `time`; E_PAGE_TIMEOUT.
         RetryableError: no decoder process can be had, or several pages in a row ended theirs.
     """
+    return read(data, header, reduce=reduce).pixels
+
+
+def read(data: bytes, header: ImageHeader, *, reduce: int = 1) -> Decoded:
+    """Do what `decode` does, and tell what had to be assumed: how a CMYK JPEG without Adobe's marker is stored."""
     if reduce not in REDUCTIONS:
         raise ValueError(f"reduce is {reduce}, not one of {REDUCTIONS}")
     return _pool.decode(data, header, reduce)
@@ -85,6 +102,10 @@ def _format_of(data: bytes) -> ImageFormat:
     for magic, image_format in _ALLOWED:
         if data.startswith(magic):
             return image_format
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return ImageFormat.WEBP
+    if data[4:8] == b"ftyp":
+        return ImageFormat.HEIF  # or AVIF, which its brands tell
     raise _not_allowed(data)
 
 
@@ -94,17 +115,14 @@ def _not_allowed(data: bytes) -> PageError:
         return image_error(
             "E_IMAGE_FORMAT", f"The file is {kind}, which is not read.", hint="Convert it to JPEG, PNG or TIFF."
         )
-    return image_error("E_IMAGE_NOT_IMAGE", f"The file is not an image: {_what_it_looks_like(data)}.")
+    hint = "Make an image of each of its pages." if data.lstrip()[:5].lower() == _PDF else ""
+    return image_error("E_IMAGE_NOT_IMAGE", f"The file is not an image: {_what_it_looks_like(data)}.", hint=hint)
 
 
 def _refused_kind(data: bytes) -> str | None:
     for magic, kind in _REFUSED:
         if data.startswith(magic):
             return kind
-    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        return "WebP"
-    if data[4:8] == b"ftyp":
-        return "HEIF, AVIF or video"
     if b"<svg" in data[:_SNIFFED].lower():
         return "SVG"
     return None

@@ -62,14 +62,37 @@ def test_a_folder_of_links_is_told_as_one(bec: Bec, tmp_path: Path) -> None:
     ended = bec("run", "toy", tmp_path / "linked", "--out", tmp_path / "out")
     assert ended.code == 1
     assert "failed W1/I1: E_PAGE_LINK: 2 of 2 pages failed" in ended.err
-    assert "hint: Links are not followed: copy the images there, or name the folder where they lie." in ended.err
+    assert "set BEC_FOLLOW_LINKS=true (`bec run --follow-links`)" in ended.err
+    allowed = bec("run", "toy", tmp_path / "linked", "--out", tmp_path / "out", "--follow-links")
+    assert (allowed.code, "W1/I1: done, 2 pages, 0 errors" in allowed.err) == (0, True), allowed.err
+
+
+def test_images_outside_of_all_volumes_are_counted_and_told(bec: Bec, tmp_path: Path) -> None:
+    scans = write_scans(tmp_path / "scans", {"b1": 2, "b1/thumbs": 1, "b2": 1})
+    (scans / "b1" / "Thumbs.db").touch()
+    ended = bec("run", "toy", scans, "--out", tmp_path / "out")
+    assert ended.code == 3, ended.err
+    assert "warning: In no volume: 1 image in 'b1/thumbs'." in ended.err
+    assert "Passed over as no pages: systems' own: 1." in ended.err
+    assert [line.split()[:5] for line in ended.out.splitlines() if "in no volume" in line] == [
+        ["in", "no", "volume", "left", "out"]
+    ]
+    told = bec("run", "toy", scans, "--out", tmp_path / "out", "--json").json
+    assert (told["done"], told["images_outside"], told["layout"]) == (2, 1, "VOLUME/images")
+    assert told["outside"] == [{"folder": "b1/thumbs", "images": 1}]
+    assert told["passed_over"] == {"system": 1}
+    (scans / "b1" / "deeper" / "still").mkdir(parents=True)
+    for number in range(4):
+        (scans / "b1" / "deeper" / "still" / f"{number}.png").write_bytes(b"x")
+    refused = bec("run", "toy", scans, "--out", tmp_path / "out")
+    assert (refused.code, "E_PATH_LAYOUT" in refused.err) == (2, True), refused.err
 
 
 def test_names_that_are_no_utf8_are_told_and_cost_nothing_else(bec: Bec, tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9")
     scans = write_scans(tmp_path / name, {"W1/I1": 2, f"W1/{name}": 1, f"{name}/I1": 1})
     ended = bec("run", "toy", scans, "--out", tmp_path / "out")
-    assert ended.code == 0, ended.err
+    assert ended.code == 3, ended.err
     assert "W1/I1: done, 2 pages, 0 errors" in ended.err
     assert r"The folder 'W1/caf\xe9' is left out" in ended.err
     assert r"The work name 'caf\xe9' is not UTF-8." in ended.err

@@ -153,7 +153,7 @@ def is_sentence(message: str) -> bool:
 
 @cache
 def images() -> tuple[bytes, ...]:
-    """The six kinds of seeds of the list, small enough to be decoded thousands of times."""
+    """The kinds of seeds of the list, small enough to be decoded thousands of times."""
     return (
         made.jpeg(),
         made.jpeg(made.grey_image(), progressive=True),
@@ -161,6 +161,23 @@ def images() -> tuple[bytes, ...]:
         made.group4(),
         made.tiff(made.colour_image(), compression="tiff_lzw"),
         made.tiff(made.colour_image(), compression="jpeg"),
+        *more_images(),
+    )
+
+
+@cache
+def more_images() -> tuple[bytes, ...]:
+    """Seeds of the formats that scanners seldom write, HEIC where it is read."""
+    colour = made.colour_image()
+    return (
+        made.encoded(colour, "JPEG2000", irreversible=True, quality_mode="dB", quality_layers=[35]),
+        made.encoded(colour, "JPEG2000", no_jp2=True, tile_size=(64, 64)),
+        made.encoded(colour, "WEBP"),
+        made.encoded(colour, "WEBP", lossless=True),
+        made.encoded(colour.quantize(64), "GIF"),
+        made.encoded(colour, "BMP"),
+        made.encoded(colour, "AVIF", speed=10),
+        *((made.heic(colour),) if made.HEIF_IS_READ else ()),
     )
 
 
@@ -217,6 +234,23 @@ _JSON = (
 _JPEG = (b"\xff\xd8\xff", b"\xff\xd9", b"\xff\xda", b"\xff\xc0", b"\xff\xc2", b"\xff\xdd", b"\xff\xee\0\x0eAdobe")
 _PNG = (b"IHDR", b"IDAT", b"IEND", b"tRNS", b"PLTE")
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"\x11\x01\x04\0", b"\x17\x01\x04\0", b"\x02\x01\x03\0", b"\x03\x01\x03\0")
+_MORE = (
+    *(b"\xff\x4f\xff\x51", b"\xff\x90", b"\xff\x93", b"\xff\xd9", b"\xff\x52", b"jP  ", b"jp2c", b"pclr"),
+    *(
+        b"RIFF",
+        b"WEBPVP8 ",
+        b"VP8L",
+        b"VP8X",
+        b"ANMF",
+        b"GIF89a",
+        b"\x2c",
+        b"\x3b",
+        b"BM",
+        b"ftypavif",
+        b"ispe",
+        b"irot",
+    ),
+)
 _PARQUET = (b"PAR1", b"\x15\x00", b"\x15\xfe\xff\xff\xff\x0f", b"\0" * 8)
 
 TARGETS = {
@@ -224,7 +258,7 @@ TARGETS = {
     for target in (
         Target("manifest", nothing, (*_JSON, b'"filename"', b'"../x.jpg"', b"\x1f\x8b"), check_manifest),
         Target("message", nothing, (*_JSON, b'"w_id"', b'"i_id"', b'"job"', b'"source"', b'"../x"'), check_message),
-        Target("image", images, (*_JPEG, *_PNG, *_TIFF), check_image),
+        Target("image", images, (*_JPEG, *_PNG, *_TIFF, *_MORE), check_image),
         Target("success", nothing, (*_JSON, b'"files"', b'"key"', b'"pages"', b'"models"', b'"inputs"'), check_success),
         Target("parquet", parquet_files, _PARQUET, check_parquet),
     )

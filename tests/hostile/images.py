@@ -181,7 +181,41 @@ CASES = (
 """Those of the list. The symbolic link is told by the store of folders, before any decoder."""
 
 
+def _filled_up(data: bytes) -> bytes:
+    return data[: len(data) // 2] + bytes(len(data) - len(data) // 2)
+
+
+def _jp2() -> bytes:
+    return made.encoded(noise(), "JPEG2000", irreversible=True, quality_mode="dB", quality_layers=[35])
+
+
+def _jp2_flipped() -> bytes:
+    data = bytearray(_jp2())
+    data[len(data) // 2] ^= 0x55
+    return bytes(data)
+
+
+def _webp() -> bytes:
+    return made.encoded(noise().convert("RGB"), "WEBP")
+
+
+def _bmp_of_size(side: int) -> bytes:
+    data = bytearray(made.encoded(made.grey_image(), "BMP"))
+    struct.pack_into("<ii", data, 18, side, side)
+    return bytes(data)
+
+
 MORE_CASES = (
+    _case(MORE, "jpeg-2000-cut", "bad.jp2", lambda: _cut(_jp2(), 0.7), "E_IMAGE_TRUNCATED"),
+    _case(MORE, "jpeg-2000-bits-flipped", "bad.jp2", _jp2_flipped, "E_IMAGE_CORRUPT"),
+    _case(MORE, "webp-cut", "bad.webp", lambda: _cut(_webp(), 0.7), "E_IMAGE_TRUNCATED"),
+    _case(MORE, "webp-filled-up", "bad.webp", lambda: _filled_up(_webp()), "E_IMAGE_TRUNCATED"),
+    _case(MORE, "gif-cut", "bad.gif", lambda: made.encoded(noise(), "GIF")[:-1], "E_IMAGE_TRUNCATED"),
+    _case(MORE, "bmp-30000-square", "bad.bmp", lambda: _bmp_of_size(30_000), "E_IMAGE_TOO_LARGE"),
+    _case(MORE, "avif-filled-up", "bad.avif", lambda: _filled_up(made.encoded(noise(), "AVIF")), "E_IMAGE_TRUNCATED"),
+    _case(MORE, "pdf-beside-pages", "bad.pdf", lambda: b"%PDF-1.7\n" + bytes(2000), "E_IMAGE_NOT_IMAGE"),
+    _case(MORE, "webp-as-jpeg", "odd.jpg", _webp),
+    _case(MORE, "jpeg-2000", "odd.jp2", _jp2),
     _case(MORE, "jpeg-without-its-end", "bad.jpg", lambda: _without_end(made.jpeg(noise())), "E_IMAGE_TRUNCATED"),
     _case(
         MORE,

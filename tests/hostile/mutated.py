@@ -2,7 +2,7 @@
 
     python -m tests.hostile.mutated [--pages N] [--seed N]
 
-Each page is one of six good ones of all formats, changed at random. Every page must end as a row, none may end its
+Each page is one of some good ones of all formats, changed at random. Every page must end as a row, none may end its
 decoder process or the worker, and the worker must stay small.
 """
 
@@ -16,7 +16,7 @@ from tests.fuzz.mutations import Mutator
 from tests.fuzz.targets import TARGETS, WRONG
 from tests.hostile.program import MOST_MEMORY, bec
 
-_KINDS = ("jpg", "png", "tif")
+_KINDS = ("jpg", "png", "tif", "jp2", "webp", "gif")
 
 
 def write(folder: Path, pages: int, seed: int) -> None:
@@ -25,7 +25,7 @@ def write(folder: Path, pages: int, seed: int) -> None:
     target = TARGETS["image"]
     mutator = Mutator(target.made(), target.tokens, seed)
     for number in range(pages):
-        (folder / f"{number:05}.{_KINDS[number % 3]}").write_bytes(mutator.next())
+        (folder / f"{number:05}.{_KINDS[number % len(_KINDS)]}").write_bytes(mutator.next())
 
 
 def faults(pages: int, seed: int) -> list[str]:

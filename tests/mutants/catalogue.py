@@ -5,6 +5,7 @@ The first twelve are the guards without which a queue of tasks is not safe; the 
 
 from tests.mutants.limits import LIMITS
 from tests.mutants.mutant import Edit, Mutant
+from tests.mutants.pages import PAGES
 from tests.mutants.words import WORDS
 
 MODEL = "tests/model/test_life_of_a_task.py"
@@ -1060,6 +1061,7 @@ MUTANTS = (
     ),
     *LIMITS,
     *WORDS,
+    *PAGES,
     Mutant(
         "server-without-lock",
         "all processes of an embedded server hold its lock",

@@ -15,11 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bec_orch.errors import PageError
 from bec_orch.jobs.decoders import child as decoder_child
-from bec_orch.jobs.formats.header import ImageHeader
+from bec_orch.jobs.formats.header import Decoded, ImageHeader
 
 decoder_child.CPU_SECONDS = 1
 
@@ -57,13 +56,13 @@ DOES: dict[bytes, Callable[[], object]] = {
 }
 
 
-def decode(data: bytes, header: ImageHeader, reduce: int) -> NDArray[np.uint8]:
+def decode(data: bytes, header: ImageHeader, reduce: int) -> Decoded:
     word, _, file = data.rpartition(b"\n")[2].partition(b" ")
     if word in DOES and not (file and Path(file.decode()).exists()):
         if file:
             Path(file.decode()).touch()
         DOES[word]()
-    return np.full((-(-header.height // reduce), -(-header.width // reduce)), len(data) % 256, np.uint8)
+    return Decoded(np.full((-(-header.height // reduce), -(-header.width // reduce)), len(data) % 256, np.uint8))
 
 
 if __name__ == "__main__":

@@ -4,11 +4,14 @@ import io
 import struct
 import zlib
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+HEIF_IS_READ = find_spec("pillow_heif") is not None
 
 WIDTH, HEIGHT = 160, 120
 MIB = 2**20
@@ -53,6 +56,19 @@ def group4(image: Image.Image | None = None, *, photometric: int = 0) -> bytes:
 
 def tiff(image: Image.Image | None = None, **options: Any) -> bytes:
     return encoded(image or grey_image(), "TIFF", **options)
+
+
+def heic(image: Image.Image) -> bytes:
+    import pillow_heif  # noqa: PLC0415  (an extra)
+
+    pillow_heif.register_heif_opener()
+    return encoded(image, "HEIF")
+
+
+def exif_block(orientation: int) -> bytes:
+    exif = Image.Exif()
+    exif[274] = orientation
+    return exif.tobytes()
 
 
 def png_chunk(kind: bytes, content: bytes) -> bytes:

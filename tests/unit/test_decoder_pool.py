@@ -37,7 +37,7 @@ def fault(pool: DecoderPool, data: bytes) -> PageError:
 
 
 def is_good(pool: DecoderPool) -> bool:
-    image = pool.decode(b"a good page", HEADER, 1)
+    image = pool.decode(b"a good page", HEADER, 1).pixels
     return image.shape == (20, 30) and bool((image == 11).all())
 
 
@@ -99,7 +99,7 @@ def test_a_page_gets_a_second_try_in_a_fresh_process(pool: DecoderPool, tmp_path
     is_good(pool)
     (before,) = children()
     data = kind + b" " + str(tmp_path / "tried").encode()
-    assert (pool.decode(data, HEADER, 1) == len(data) % 256).all()
+    assert (pool.decode(data, HEADER, 1).pixels == len(data) % 256).all()
     (after,) = children()
     assert after.pid != before.pid
 
@@ -200,7 +200,7 @@ def test_shared_memory_of_a_giant_is_given_back_after_it() -> None:
 
 
 def test_what_was_decoded_is_not_touched_by_the_next_page(pool: DecoderPool) -> None:
-    first = pool.decode(b"1", HEADER, 1)
+    first = pool.decode(b"1", HEADER, 1).pixels
     pool.decode(b"22", HEADER, 1)
     assert (first == 1).all()
     assert first.flags.writeable

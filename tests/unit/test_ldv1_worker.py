@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from bec_orch.core.registry import job_worker_class
 from bec_orch.core.volumes import Page, PageState
 from bec_orch.errors import ConfigError
 from bec_orch.io.artefacts.columns import column
+from bec_orch.jobs.formats import jpeg
 from bec_orch.jobs.ldv1.page_lines import PageLines
 from bec_orch.jobs.ldv1.worker import SCHEMA, Ldv1Worker, row_of
 from bec_orch.jobs.pipeline.page_input import PageInput
@@ -74,6 +76,10 @@ def test_the_columns_are_those_of_the_stored_format() -> None:
         "line_ids: list<item: int32>",
         "scores: list<item: float>",
         "nb_lines: int32",
+        "orientation: int32",
+        "nb_unread_frames: int32",
+        "colour_assumed: string",
+        "nb_assumed: int32",
     ]
     assert all(pa.types.is_int32(SCHEMA.field(name).type) for name in Ldv1Worker.counted.values())
 
@@ -92,7 +98,7 @@ def test_rows_fit_their_columns() -> None:
         scores=(0.5, 0.75, 1.0),
     )
     rows = [row_of(full), row_of(PageLines(8, 9))]
-    table = pa.table({field.name: column([row[field.name] for row in rows], field.type) for field in SCHEMA})
+    table = pa.table({field.name: column([row.get(field.name) for row in rows], field.type) for field in SCHEMA})
     first, blank = table.to_pylist()
     assert first["contours"][1] == [{"x": 5, "y": 5}, {"x": 9, "y": 5}]
     assert first["contours_bboxes"][2] == {"x": 9, "y": 9, "w": 5, "h": 3}
@@ -101,6 +107,22 @@ def test_rows_fit_their_columns() -> None:
     assert blank["contours"] == blank["line_ids"] == blank["contours_bboxes"] == []
     assert blank["tps_points"] is blank["rotation_angle"] is None
     assert (blank["nb_contours"], blank["nb_lines"]) == (0, 0)
+
+
+def test_what_the_file_tells_stands_in_the_row(folder: Path) -> None:
+    turned = made.jpeg(written(1400, 360).transpose(Image.Transpose.ROTATE_180), exif=made.exif_block(3))
+    ink = made.jpeg(written(1400, 360).convert("CMYK"))
+    bare = re.sub(rb"\xff\xee\x00\x0eAdobe.{7}", b"", ink, flags=re.DOTALL)
+    frames = made.tiff(written(1400, 360), save_all=True, append_images=[Image.new("L", (9, 9))] * 2)
+    rows = MemoryRows()
+    pages = {"a.jpg": turned, "b.jpg": bare, "c.tif": frames}
+    Ldv1Worker.create({"model": str(folder)}, resources()).run(context(pages, rows))
+    told = {page: outcome.row for page, outcome in rows.flushed.items()}
+    assert [told[page]["orientation"] for page in range(3)] == [3, 1, 1]
+    assert abs(told[0]["rotation_angle"]) == 180
+    assert [told[page]["nb_unread_frames"] for page in range(3)] == [0, 0, 2]
+    assert [told[page]["colour_assumed"] for page in range(3)] == [None, jpeg.AS_LIGHT, None]
+    assert [told[page]["nb_assumed"] for page in range(3)] == [0, 1, 0]
 
 
 def test_a_leaning_page_is_taken_a_second_time(folder: Path) -> None:

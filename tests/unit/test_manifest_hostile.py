@@ -58,7 +58,7 @@ REFUSED = {
     "null": (packed(None), "E_MANIFEST_LIST"),
     "text": (packed("x.jpg"), "E_MANIFEST_LIST"),
     "empty list": (packed([]), "E_MANIFEST_EMPTY"),
-    "no image": (packed([{"filename": "dimensions.json"}, {"filename": "x.pdf", "error": "X"}]), "E_MANIFEST_EMPTY"),
+    "no image": (packed([{"filename": "dimensions.json"}, {"filename": "x.db", "error": "X"}]), "E_MANIFEST_EMPTY"),
     "numbers": (packed([1, 2]), "E_MANIFEST_ENTRY"),
     "no filename": (packed([entry("1.jpg"), {"width": 1}]), "E_MANIFEST_ENTRY"),
     "filename is a number": (packed([{"filename": 7}]), "E_MANIFEST_ENTRY"),

@@ -1,4 +1,5 @@
 import gzip
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from bec_orch.core.sources import ImageSource
 from bec_orch.core.volumes import Page, VolumeRef
 from bec_orch.errors import ManifestError, ManifestMissing, PageError, StorageError, UsageError
 from bec_orch.io.sources.bdrc import volume_prefix
-from bec_orch.io.sources.detect import DetectedSource, detect_source
+from bec_orch.io.sources.detect import DetectedSource, Outside, detect_source
 from bec_orch.io.sources.pages import StorePages
 from bec_orch.io.sources.sources import Sources, parse_source, source_name
 from bec_orch.io.stores.folders import FolderObjects
@@ -42,13 +43,55 @@ def read(reader: PageReader, page: Page) -> PageBytes:
 
 
 class TestFolder:
-    def test_pages_are_the_images_by_code_point(self, tmp_path: Path) -> None:
+    def test_pages_are_the_images_by_the_numbers_in_their_names(self, tmp_path: Path) -> None:
         put(tmp_path / "W1" / "I1", "10.jpg", "2.TIF", "1.png", "é.jpeg", ".hidden.jpg", "x.txt", "noext", "a b#?.tiff")
         put(tmp_path / "W1" / "I1" / "sub.jpg", "inner.jpg")
         manifest = folder_source(tmp_path).read_manifest(volume(), nb_images_intro=2)
-        assert [page.filename for page in manifest.pages] == ["1.png", "10.jpg", "2.TIF", "a b#?.tiff", "é.jpeg"]
+        assert [page.filename for page in manifest.pages] == ["1.png", "2.TIF", "10.jpg", "a b#?.tiff", "é.jpeg"]
         assert [page.skip_reason for page in manifest.pages] == ["intro", "intro", None, None, None]
         assert [page.index for page in manifest.pages] == list(range(5))
+
+    def test_every_file_that_looks_like_a_page_is_one(self, tmp_path: Path) -> None:
+        pages = ["1.png", "2.png", "3.webp", "4.gif", "5.heic", "6.bmp", "7.pdf", "8.JP2", "9.djvu", "10.psd"]
+        put(tmp_path / "W1" / "I1", *pages, "._1.png", "Thumbs.db", "1.txt", "x.md5", "y.json", "scan")
+        manifest = folder_source(tmp_path).read_manifest(volume())
+        assert [page.filename for page in manifest.pages] == pages
+
+    def test_numbers_in_names_count_by_their_value(self, tmp_path: Path) -> None:
+        names = ["A1.jpg", "a2.jpg", "a2-1.jpg", "a2-10.jpg", "a02b.jpg", "a10.jpg", "B1.jpg", "b༢.jpg", "b༡༠.jpg"]
+        put(tmp_path / "W1" / "I1", *sorted(names))
+        found = [page.filename for page in folder_source(tmp_path).read_manifest(volume()).pages]
+        assert found == names
+
+    def test_the_order_does_not_count_in_the_version(self, tmp_path: Path) -> None:
+        """What was done while pages were ordered by code point is found: the version is that digest."""
+        root = tmp_path / "W1" / "I1"
+        put(root, "1.jpg", "2.jpg", "10.jpg")
+        stats = {name: (root / name).stat() for name in ("1.jpg", "10.jpg", "2.jpg")}
+        digest = hashlib.sha256()
+        for name, stat in stats.items():
+            digest.update(f'{name}\0{stat.st_size}\0"{stat.st_mtime_ns // 1000:x}-{stat.st_size:x}"\n'.encode())
+        assert folder_source(tmp_path).read_manifest(volume()).etag == digest.hexdigest()
+
+    def test_links_are_followed_below_the_source_and_elsewhere_where_it_is_asked_for(self, tmp_path: Path) -> None:
+        put(tmp_path, "elsewhere/1.jpg", "scans/all/2.jpg")
+        root = tmp_path / "scans" / "W1" / "I1"
+        root.mkdir(parents=True)
+        (root / "1.jpg").symlink_to(tmp_path / "elsewhere" / "1.jpg")
+        (root / "2.jpg").symlink_to("../../all/2.jpg")
+        (root / "3.jpg").symlink_to(tmp_path / "elsewhere")
+        (root / "4.jpg").symlink_to("4.jpg")
+        for follow, bad in ((False, ["1.jpg", "3.jpg", "4.jpg"]), (True, ["3.jpg", "4.jpg"])):
+            source = Sources(Stores(follow_links=follow))(source_name("folder", (tmp_path / "scans").as_uri()))
+            manifest = source.read_manifest(volume())
+            for page in manifest.pages:
+                if page.filename in bad:
+                    with pytest.raises(PageError, match="leads out of its source") as caught:
+                        read(source.pages(manifest), page)
+                    assert (caught.value.code, "--follow-links" in caught.value.hint) == ("E_PAGE_LINK", True)
+                else:
+                    found = read(source.pages(manifest), page)
+                    assert (found.data, found.etag, len(found.data)) == (b"image", page.etag, page.size)
 
     def test_what_is_read_has_the_etag_and_size_of_the_listing(self, tmp_path: Path) -> None:
         put(tmp_path / "W1" / "I1", "1 ü#?.jpg")
@@ -392,11 +435,35 @@ class TestDetect:
         assert detect_source(tmp_path / "Works" / "scans").name.startswith("folder+")
 
     def test_bad_names_are_given_with_their_reason(self, tmp_path: Path) -> None:
-        put(tmp_path, "W1/I1/1.jpg", "W1/I\t2/1.jpg", "W2/1.jpg")
+        put(tmp_path, "W1/I1/1.jpg", "W1/I1/2.jpg", "W1/I\t2/1.jpg", "W2/1.jpg")
         found = detect_source(tmp_path)
         assert refs(found) == ["W1/I1"]
         assert [each.name for each in found.rejected] == ["W1/I\t2", "W2"]
         assert "control character" in found.rejected[0].reason
+
+    def test_most_images_decide_the_layout_and_the_others_are_told(self, tmp_path: Path) -> None:
+        put(tmp_path / "s", "b1/1.jpg", "b1/thumbs/1.jpg", "b2/1.jpg", "b2/._1.jpg", "b2/1.txt", "b2/Thumbs.db", "b2/x")
+        found = detect_source(tmp_path / "s")
+        assert (refs(found), found.layout, found.images) == (["s/b1", "s/b2"], "VOLUME/images", 2)
+        assert found.outside == (Outside("b1/thumbs", 1),)
+        assert found.passed_over == {"hidden": 1, "sidecar": 1, "system": 1, "other": 1}
+
+    def test_images_below_a_volume_are_outside(self, tmp_path: Path) -> None:
+        put(tmp_path / "t", "W/U/p.jpg", "W/X/a/p.jpg", ".cache/p.jpg")
+        found = detect_source(tmp_path / "t")
+        assert (refs(found), found.outside, found.images_outside) == (["W/U"], (Outside("W/X/a", 1),), 1)
+
+    def test_a_path_with_more_images_outside_than_inside_is_refused(self, tmp_path: Path) -> None:
+        put(tmp_path / "t", "W/U/p.jpg", *(f"W/X/{name}/p.jpg" for name in "abcd"))
+        with pytest.raises(UsageError, match=r"1 image in volumes .* and 4 elsewhere: 'W/X/a' \(1\)") as caught:
+            detect_source(tmp_path / "t")
+        assert caught.value.code == "E_PATH_LAYOUT"
+
+    def test_images_deeper_than_any_volume_are_not_called_none(self, tmp_path: Path) -> None:
+        put(tmp_path / "t", "a/b/c/1.jpg")
+        with pytest.raises(UsageError, match="holds page images, but none where") as caught:
+            detect_source(tmp_path / "t")
+        assert caught.value.code == "E_PATH_NO_IMAGES"
 
     @pytest.mark.parametrize(
         ("names", "code", "words"),

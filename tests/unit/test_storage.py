@@ -219,7 +219,9 @@ class TestFolders:
         listing = folder.list("v")
         assert [entry.name for entry in listing.objects] == ["a\nb.jpg", "b.jpg", "link.jpg"]
         assert listing.folders == ("sub",)
-        assert folder.is_link("v/link.jpg")
+        (root / "out.jpg").symlink_to(tmp_path)
+        assert not folder.is_link("v/link.jpg")
+        assert folder.is_link("v/out.jpg")
         assert not folder.is_link("v/b.jpg")
 
     def test_walks_into_no_link(self, folder: FolderObjects, tmp_path: Path) -> None:

@@ -1,14 +1,16 @@
 """How the volumes of a run stand, as a table or as JSON, and as an exit code."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bec_orch.cli.process.ending import EXIT_DONE, EXIT_FAILED, EXIT_PAGE_ERRORS
 from bec_orch.cli.terminal.console import counted, note, print_json, print_record, print_rows, say
+from bec_orch.core.names import escaped
 from bec_orch.core.records.overview import TaskView
 from bec_orch.core.tasks import TaskState
+from bec_orch.io.sources.detect import DetectedSource
 from bec_orch.orch.overview.page_errors import PageFault
 from bec_orch.orch.runs.local_run import RunOutcome
 
@@ -33,6 +35,12 @@ class RunResult:
     overlays: tuple[Path, ...]
     page_errors: tuple[PageFault, ...] = ()
     needed: tuple[RunOutcome, ...] = ()
+    detected: DetectedSource | None = None
+
+    @property
+    def nb_outside(self) -> int:
+        """How many page images lie where no volume is."""
+        return self.detected.images_outside if self.detected else 0
 
     @property
     def nb_page_errors(self) -> int:
@@ -57,7 +65,8 @@ def _show(result: RunResult) -> None:
     rows = [_row(task, in_table) for task in sorted(outcome.tasks, key=lambda task: str(task.volume))]
     total = _total(outcome, in_table)
     columns = {name: name for name in total}
-    print_rows([*rows[:_ROWS], total], columns, empty="")
+    left_out = {**dict.fromkeys(total), "volume": "in no volume", "state": "left out", "pages": result.nb_outside}
+    print_rows([*rows[:_ROWS], *([left_out] if result.nb_outside else []), total], columns, empty="")
     if len(rows) > _ROWS:
         say(f"(The first {_ROWS} of {len(rows)} volumes are shown.)")
     if len(counters) > _COUNTERS:
@@ -94,7 +103,7 @@ def exit_code(result: RunResult) -> int:
     """Return the exit code for how the volumes stand."""
     if not result.outcome.is_done:
         return EXIT_FAILED
-    return EXIT_PAGE_ERRORS if result.nb_page_errors else EXIT_DONE
+    return EXIT_PAGE_ERRORS if result.nb_page_errors or result.nb_outside else EXIT_DONE
 
 
 def _row(task: TaskView, counters: Mapping[str, float]) -> dict[str, Any]:
@@ -119,13 +128,22 @@ def _total(outcome: RunOutcome, counters: Mapping[str, float]) -> dict[str, Any]
     }
 
 
+def _rejected(detected: DetectedSource | None) -> Iterator[str]:
+    """Name the folders that look like volumes and cannot be."""
+    return (f"{escaped(each.name)}: {each.reason}" for each in (detected.rejected if detected else ()))
+
+
 def _as_json(result: RunResult) -> dict[str, Any]:
     outcome = result.outcome
     return {
         "volumes": len(outcome.tasks),
         "done": outcome.count(TaskState.DONE),
         "failed": len(outcome.failed),
-        "left_out": outcome.left_out,
+        "left_out": (*_rejected(result.detected), *outcome.left_out),
+        "layout": result.detected.layout if result.detected else None,
+        "outside": result.detected.outside if result.detected else (),
+        "images_outside": result.nb_outside,
+        "passed_over": result.detected.passed_over if result.detected else {},
         "pages": outcome.pages,
         "counters": outcome.counters,
         "pages_per_second": result.pages_per_second,

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import anyio
 
@@ -41,9 +42,10 @@ def write_overlays(parts: Parts, job_type: str, tasks: Sequence[TaskView], folde
 def _write(parts: Parts, draw: VolumePicture, task: TaskView, folder: Path) -> Path:
     source = parts.sources(task.volume.source)
     manifest = source.read_manifest(task.volume)
-    pages = source.pages(manifest)
+    pages, page_of = source.pages(manifest), {page.filename: page for page in manifest.pages}
     rows = parts.artefacts().read_rows(_success(parts, task))
-    picture = draw(str(task.volume), rows, lambda at: anyio.run(pages.read, manifest.pages[at]).data)
+    names: list[Any] = rows["img_file_name"].to_pylist()  # older artefacts may have the pages in another order
+    picture = draw(str(task.volume), rows, lambda at: anyio.run(pages.read, page_of[names[at]]).data)
     file = folder / f"{task.volume.w_id}-{task.volume.i_id}.jpg"
     write_own(file, marked_jpeg(picture), or_same=picture)
     return file

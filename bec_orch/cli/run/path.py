@@ -22,7 +22,7 @@ from bec_orch.cli.arguments.options import (
 from bec_orch.cli.composition import Parts, local_run, open_parts, require_loadable
 from bec_orch.cli.run.outcome import RunResult, exit_code, show
 from bec_orch.cli.run.overlays import require_overlays, write_overlays
-from bec_orch.cli.terminal.console import note, program, say, warn
+from bec_orch.cli.terminal.console import counted, note, program, say, warn
 from bec_orch.cli.terminal.progress import progress
 from bec_orch.cli.worker.working import work
 from bec_orch.config import Origin, Settings
@@ -37,7 +37,7 @@ from bec_orch.orch.overview.page_errors import page_errors
 from bec_orch.orch.runs.local_run import LocalRun, RunOutcome
 
 # More than fit on a screen help nobody; `--json` has as many.
-_PAGE_ERRORS = 20
+_PAGE_ERRORS = _FOLDERS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,9 @@ class RunRequest:
     overlay: bool = False
     as_json: bool = False
     adopt_foreign: bool = False
+
+
+_NO_PAGES = {"hidden": "hidden files:", "system": "systems' own:", "sidecar": "sidecars:", "other": "other files:"}
 
 
 def command(
@@ -79,6 +82,9 @@ def command(
     force: Annotated[bool, typer.Option("--force", help="Do again what is done.")] = False,
     adopt_foreign: AdoptForeign = False,
     overlay: Annotated[bool, typer.Option("--overlay", help="Draw one picture per volume (ldv1).")] = False,
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", help="Follow symbolic links to images outside of PATH.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run a job over your own scans, and first the jobs that it needs.
@@ -91,6 +97,8 @@ def command(
     config = read_config(config_file, config_text) or {}
     request = RunRequest(job_type, config, max_page_error_rate, force, overlay, as_json, adopt_foreign)
     settings = workspace(asked, out)
+    if follow_links:
+        settings = settings.model_copy(update={"follow_links": True})
     result = run_volumes(detect_source(path), request, settings)
     show(result, as_json=as_json)
     if not as_json:
@@ -121,6 +129,7 @@ def run_volumes(detected: DetectedSource, request: RunRequest, settings: Setting
             f"The folder {printable(rejected.name)} is left out: it {clause(rejected.reason)}.",
             "Mend it, then run again.",
         )
+    _tell_outside(detected)
     with WorkspaceLock(settings.home), open_parts(settings, make_home=True) as parts:
         run = local_run(parts)
         *firsts, job = run.prepare_jobs(request.job_type, request.config, request.max_page_error_rate)
@@ -141,7 +150,21 @@ def run_volumes(detected: DetectedSource, request: RunRequest, settings: Setting
         overlays = write_overlays(parts, job.type, outcome.tasks, settings.home / "overlays") if request.overlay else []
         tasks = (task for ran in (*needed, outcome) for task in ran.tasks)
         faults = page_errors(parts.artefacts(), tasks, limit=_PAGE_ERRORS)
-        return RunResult(outcome, settings.dest_url, speed, tuple(overlays), tuple(faults), tuple(needed))
+        return RunResult(outcome, settings.dest_url, speed, tuple(overlays), tuple(faults), tuple(needed), detected)
+
+
+def _tell_outside(detected: DetectedSource) -> None:
+    """Tell which layout was taken where something lies outside of it, and what else is no page."""
+    if detected.outside:
+        note(f"Taken as {detected.layout}, for most images lie so: {detected.images} of them.")
+    for outside in detected.outside[:_FOLDERS]:
+        images = counted(outside.images, "image")
+        warn(f"In no volume: {images} in {printable(outside.folder)}.", "Name that folder, or move the images.")
+    if len(detected.outside) > _FOLDERS:
+        note(f"(The first {_FOLDERS} of {len(detected.outside)} such folders are shown.)")
+    if detected.passed_over:
+        others = (f"{_NO_PAGES[reason]} {count}" for reason, count in sorted(detected.passed_over.items()))
+        note(f"Passed over as no pages: {', '.join(others)}.")
 
 
 def _run_first(

@@ -19,6 +19,7 @@ from bec_orch.core.sources import ImageSource
 from bec_orch.core.volumes import Manifest, Page, VolumeRef
 from bec_orch.errors import ManifestError, ManifestMissing, NameUnsafeError, StorageError
 from bec_orch.io.sources.bdrc_manifest import MAX_BYTES, parse_dimensions
+from bec_orch.io.sources.page_files import passed_over
 from bec_orch.io.sources.pages import Rejected, StorePages, with_intro_skipped
 from bec_orch.io.stores.objects import Entry, Objects
 from bec_orch.io.stores.storage import Stores
@@ -60,6 +61,9 @@ class BdrcSource(ImageSource):
         if blob.size > MAX_BYTES:
             raise ManifestError(f"The manifest '{key}' has {blob.size} bytes.", code="E_MANIFEST_TOO_LARGE")
         listed = {entry.name: entry for entry in self._objects.list(prefix).objects}
+        others = passed_over(name for name in listed if name != _MANIFEST)
+        if others:
+            log.info("files_passed_over", extra={"volume": str(volume), **others})
         pages = (_found(page, listed.get(page.filename)) for page in parse_dimensions(blob.data, key))
         return Manifest(volume, self._objects.version(blob), with_intro_skipped(pages, nb_images_intro))
 

@@ -5,7 +5,7 @@ now and then strings) and others. Every file of the volume's folder may be liste
 
 Which entries are pages: those whose name has the suffix of an image, whatever else the entry says or lacks (one marked
 with `error` is still a page of the volume, and gets its row); and those of other names that have a width and a height,
-because somebody read them as an image. All others (PDF, .db, .txt) are ignored.
+because somebody read them as an image. All others (.db, .txt) are passed over; the source counts them in the log.
 """
 
 import json
@@ -15,7 +15,8 @@ from typing import Any
 
 from bec_orch.core.volumes import Page
 from bec_orch.core.wording import said
-from bec_orch.io.sources.pages import check_pages, has_image_suffix, refused
+from bec_orch.io.sources.page_files import why_no_page
+from bec_orch.io.sources.pages import check_pages, refused
 
 # 40,000 pages take some 5 MB; the volumes that are known have up to 3,278 pages.
 MAX_BYTES = 64 * 1024 * 1024
@@ -91,7 +92,7 @@ def _is_page(filename: str, entry: Mapping[str, Any]) -> bool:
     if filename.lower().endswith("json"):
         return False
     read_as_image = bool(_pixels(entry.get("width")) and _pixels(entry.get("height")))
-    return has_image_suffix(filename) or read_as_image
+    return why_no_page(filename) is None or read_as_image
 
 
 def _pixels(value: Any) -> int | None:

@@ -1,50 +1,149 @@
 """Finds out what a path holds: the library's layout, a tree of volumes, the volumes of one work, or one volume."""
 
 import os
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from bec_orch.core.names import check_name, printable
+from bec_orch.core.names import check_name, escaped, printable
 from bec_orch.core.volumes import VolumeRef
 from bec_orch.core.wording import clause
 from bec_orch.errors import NameUnsafeError, UsageError
 from bec_orch.io.sources.bdrc import BdrcSource, volume_prefix
 from bec_orch.io.sources.folder import FolderSource, image_entries
+from bec_orch.io.sources.page_files import passed_over, why_no_page
 from bec_orch.io.sources.pages import Rejected
-from bec_orch.io.sources.sources import source_name
+from bec_orch.io.sources.sources import parse_source, source_name
 from bec_orch.io.stores.folders import FolderObjects
+from bec_orch.io.stores.storage import path_of
 
 _HINT = "Give a folder WORK/VOLUME/*.jpg|png|tif, one volume's folder, or the library's layout (Works/...)."
+_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """A folder with page images that is no volume in the layout which was taken."""
+
+    folder: str
+    images: int
 
 
 @dataclass(frozen=True, slots=True)
 class DetectedSource:
-    """The source that a path belongs to, its volumes under the path, and what looks like one and cannot be one."""
+    """The source that a path belongs to, its volumes under the path, and what is left out.
+
+    Attributes:
+        name: the source.
+        volumes: its volumes under the path.
+        rejected: folders that look like volumes and cannot be.
+        layout: how volumes lie under the path, in words.
+        images: page images in the volumes' folders.
+        outside: folders with page images that belong to no volume.
+        passed_over: files below the path that are no page images, counted by the reason.
+    """
 
     name: str
     volumes: tuple[VolumeRef, ...]
     rejected: tuple[Rejected, ...] = ()
+    layout: str = ""
+    images: int = 0
+    outside: tuple[Outside, ...] = ()
+    passed_over: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def images_outside(self) -> int:
+        """How many page images belong to no volume."""
+        return sum(each.images for each in self.outside)
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """The files below a folder: page images by folder, the others counted by the reason why they are none."""
+
+    images: Mapping[Path, int]
+    others: Mapping[str, int]
 
 
 def detect_source(path: Path) -> DetectedSource:
-    """Find the source and the volumes of a folder of this machine.
+    """Find the source and the volumes of a folder of this machine: by the layout in which most images are pages.
 
     Raises:
-        UsageError: the folder is missing, empty, without images, or cannot be read.
+        UsageError: the folder is missing, empty, without images, or cannot be read; or in no layout more images are
+            pages than are left out (E_PATH_LAYOUT).
     """
     root = _folder(path)
     tries = [found for find in (_library, _tree, _work, _volume) if (found := find(root))]
-    for found in tries:
-        if found.volumes:
-            return found
-    raise _no_volumes(path, [found.rejected[0] for found in tries if found.rejected])
+    files = _files_below(root)
+    weighed = [_weighed(found, files, root) for found in tries if found.volumes]
+    if not weighed:
+        raise _no_volumes(path, [found.rejected[0] for found in tries if found.rejected], files)
+    best = max(weighed, key=lambda found: found.images)
+    if best.images_outside > best.images:
+        raise _unclear(path, best)
+    return best
 
 
-def _no_volumes(path: Path, rejected: list[Rejected]) -> UsageError:
+def _files_below(root: Path) -> _Files:
+    """Look through all folders; hidden ones hold no pages, and links to folders are not followed, for they may loop."""
+    images: dict[Path, int] = {}
+    others: Counter[str] = Counter()
+    for folder, folders, names in os.walk(root):
+        inside = [name for name in folders if not name.startswith(".")]
+        folders[:] = inside
+        others += passed_over(names)
+        count = sum(why_no_page(name) is None for name in names)
+        if count:
+            images[Path(folder)] = count
+    return _Files(images, others)
+
+
+def _weighed(found: DetectedSource, files: _Files, root: Path) -> DetectedSource:
+    """Count the images inside of a layout's volumes and outside of them."""
+    volumes = {_folder_of(found.name, volume) for volume in found.volumes}
+    inside = {folder: count for folder, count in files.images.items() if folder in volumes}
+    outside = [
+        Outside(escaped(str(folder.relative_to(root))), count)
+        for folder, count in files.images.items()
+        if folder not in volumes
+    ]
+    return replace(
+        found,
+        images=sum(inside.values()),
+        outside=tuple(sorted(outside, key=lambda each: each.folder)),
+        passed_over=files.others,
+    )
+
+
+def _folder_of(source: str, volume: VolumeRef) -> Path:
+    layout, url = parse_source(source)
+    root = path_of(url)
+    if layout == "bdrc":
+        return root / volume_prefix(volume.w_id, volume.i_id)
+    return root if layout == "flat" else root / volume.w_id / volume.i_id
+
+
+def _unclear(path: Path, best: DetectedSource) -> UsageError:
+    most = sorted(best.outside, key=lambda each: -each.images)
+    named = ", ".join(f"{printable(each.folder)} ({each.images})" for each in most[:_SHOWN])
+    more = f" and {len(most) - _SHOWN} more folders" if len(most) > _SHOWN else ""
+    inside = f"{best.images} image{'s' * (best.images != 1)} in volumes ({best.layout})"
+    return UsageError(
+        f"The folder {_shown(path)} holds {inside}, and {best.images_outside} elsewhere: {named}{more}.",
+        code="E_PATH_LAYOUT",
+        hint=f"{_HINT} Move away what is no page.",
+    )
+
+
+def _no_volumes(path: Path, rejected: list[Rejected], files: _Files) -> UsageError:
     what = "holds no page images" if any(path.iterdir()) else "is empty"
     if rejected:
         last = rejected[-1]
         what = f"holds no volume that can be used: {printable(last.name)} {last.reason}"
+    elif files.images:
+        deepest = printable(str(next(iter(files.images)).relative_to(path.resolve())))
+        what = f"holds page images, but none where those of a volume lie: the first are in {deepest}"
     return UsageError(f"The folder {_shown(path)} {clause(what)}.", code="E_PATH_NO_IMAGES", hint=_HINT)
 
 
@@ -81,7 +180,7 @@ def _library(root: Path) -> DetectedSource | None:
             else:
                 volumes += [found] * _overlaps(root, works.parent / volume_prefix(found.w_id, found.i_id))
         if volumes or rejected:
-            return DetectedSource(name, tuple(volumes), tuple(rejected))
+            return DetectedSource(name, tuple(volumes), tuple(rejected), layout="the library's layout")
     return None
 
 
@@ -92,7 +191,7 @@ def _overlaps(root: Path, volume: Path) -> bool:
 def _tree(root: Path) -> DetectedSource:
     name = source_name("folder", root.as_uri())
     scan = FolderSource(name, FolderObjects(root)).scan()
-    return DetectedSource(name, scan.volumes, scan.rejected)
+    return DetectedSource(name, scan.volumes, scan.rejected, layout="WORK/VOLUME/images")
 
 
 def _work(root: Path) -> DetectedSource | None:
@@ -104,9 +203,10 @@ def _work(root: Path) -> DetectedSource | None:
             _badly_named(root) if any(image_entries(FolderObjects(below).list("")) for below in _below(root)) else None
         )
     name = source_name("folder", root.parent.as_uri())
-    found = FolderSource(name, FolderObjects(root.parent)).scan_work(root.name)
+    found = tuple(FolderSource(name, FolderObjects(root.parent)).scan_work(root.name))
     volumes = tuple(each for each in found if isinstance(each, VolumeRef))
-    return DetectedSource(name, volumes, tuple(each for each in found if isinstance(each, Rejected)))
+    rejected = tuple(each for each in found if isinstance(each, Rejected))
+    return DetectedSource(name, volumes, rejected, layout="VOLUME/images")
 
 
 def _volume(root: Path) -> DetectedSource | None:
@@ -117,9 +217,9 @@ def _volume(root: Path) -> DetectedSource | None:
         return _badly_named(root)
     if _is_name(root.parent.name):
         name = source_name("folder", root.parent.parent.as_uri())
-        return DetectedSource(name, (VolumeRef(root.parent.name, root.name, name),))
+        return DetectedSource(name, (VolumeRef(root.parent.name, root.name, name),), layout="images")
     name = source_name("flat", root.as_uri())
-    return DetectedSource(name, (VolumeRef(root.name, root.name, name),))
+    return DetectedSource(name, (VolumeRef(root.name, root.name, name),), layout="images")
 
 
 def _below(root: Path) -> list[Path]:

@@ -1,8 +1,9 @@
 """The image source `folder`: `<root>/<w_id>/<i_id>/` with images in it; and `flat`: one folder that is one volume.
 
-Pages are the files with an image's suffix, in the plain order of the code points of their names. Hidden files, other
-files and folders are no pages. The version of a volume is a digest over its pages' names, sizes and modification times
-(on a bucket: ETags), so touching an image makes a new version.
+Pages are the files with an image's suffix, in the order of the numbers in their names. Hidden files, other files and
+folders are no pages. The version of a volume is a digest over its pages' names, sizes and modification times (on a
+bucket: ETags), so touching an image makes a new version; their order does not count in it, so that what was done when
+they were ordered by code point stays done.
 """
 
 import hashlib
@@ -15,7 +16,8 @@ from typing_extensions import override
 from bec_orch.core.sources import ImageSource
 from bec_orch.core.volumes import Manifest, Page, VolumeRef
 from bec_orch.errors import ManifestMissing, NameUnsafeError, StorageError
-from bec_orch.io.sources.pages import Rejected, StorePages, check_pages, has_image_suffix, with_intro_skipped
+from bec_orch.io.sources.page_files import in_page_order, passed_over, why_no_page
+from bec_orch.io.sources.pages import Rejected, StorePages, check_pages, with_intro_skipped
 from bec_orch.io.stores.objects import Entry, Listing, Objects
 from bec_orch.io.stores.storage import Stores
 
@@ -57,6 +59,9 @@ class FolderSource(ImageSource):
             )
         pages = [Page(index, entry.name, entry.etag, entry.size) for index, entry in enumerate(images)]
         check_pages(pages, f"The folder of {volume}")
+        others = passed_over(entry.name for entry in listing.objects)
+        if others:
+            log.info("files_passed_over", extra={"volume": str(volume), **others})
         return Manifest(volume, _version(images), with_intro_skipped(pages, nb_images_intro))
 
     @override
@@ -155,11 +160,12 @@ def open_flat(name: str, url: str, stores: Stores) -> FolderSource:
 
 def image_entries(listing: Listing) -> list[Entry]:
     """Return the page images of a folder, in order."""
-    return [entry for entry in listing.objects if has_image_suffix(entry.name) and not entry.name.startswith(".")]
+    found = [entry for entry in listing.objects if why_no_page(entry.name) is None]
+    return sorted(found, key=lambda entry: in_page_order(entry.name))
 
 
 def _version(images: list[Entry]) -> str:
     digest = hashlib.sha256()
-    for entry in images:
+    for entry in sorted(images, key=lambda entry: entry.name):
         digest.update(f"{entry.name}\0{entry.size}\0{entry.etag}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()

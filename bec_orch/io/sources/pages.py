@@ -19,10 +19,10 @@ MAX_PAGE_BYTES = 512 * 1024 * 1024
 # File systems hold names of up to 255 bytes.
 MAX_FILENAME_BYTES = 255
 
-# The image formats that the library takes in (its archive holds TIFF and JPEG, some PNG; JPEG 2000 is allowed).
-IMAGE_SUFFIXES = frozenset({"jpg", "jpeg", "png", "tif", "tiff", "jp2"})
-
-LINK_HINT = "Links are not followed: copy the images there, or name the folder where they lie."
+LINK_HINT = (
+    "Links are followed where they lead to a file below the source's own folder. For others, look where they lead, and "
+    "set BEC_FOLLOW_LINKS=true (`bec run --follow-links`); or copy the images there."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +31,6 @@ class Rejected:
 
     name: str
     reason: str
-
-
-def has_image_suffix(filename: str) -> bool:
-    """Return whether a file is a page image, by its name, in any case."""
-    return filename.rpartition(".")[2].lower() in IMAGE_SUFFIXES and "." in filename
 
 
 def check_pages(pages: Iterable[Page], subject: str) -> None:
@@ -87,7 +82,7 @@ class StorePages:
         """
         key = f"{self.prefix}/{page.filename}" if self.prefix else page.filename
         if self.objects.is_link(key):
-            raise _fault(page, "is a symbolic link, and links are not followed", "E_PAGE_LINK", LINK_HINT)
+            raise _fault(page, "is a symbolic link that leads out of its source", "E_PAGE_LINK", LINK_HINT)
         blob = await self._blob(key)
         if blob is None:
             raise _fault(page, "is listed, but not there", "E_PAGE_MISSING", "Bring the file back.")

@@ -6,6 +6,7 @@ that was opened.
 """
 
 import datetime as dt
+import errno
 import hashlib
 import os
 import re
@@ -76,9 +77,14 @@ class FolderObjects(Objects):
 
     Listings come from the operating system: obstore gives up a whole listing for one name with a control character, and
     does not tell symbolic links. The ETag of a file is made of its modification time in microseconds and its size.
+
+    Links are followed to files below the folder, and elsewhere only where that is asked for: who fills a folder may not
+    have the rights of who reads it.
     """
 
-    def __init__(self, root: Path, retries: Retries | None = None, *, create: bool = False) -> None:
+    def __init__(
+        self, root: Path, retries: Retries | None = None, *, create: bool = False, follow_links: bool = False
+    ) -> None:
         with file_errors(f"open the folder {root}"):
             if create:
                 root.mkdir(parents=True, exist_ok=True)
@@ -86,6 +92,7 @@ class FolderObjects(Objects):
                 raise missing_store(root.as_uri())
             store = LocalStore(root, automatic_cleanup=True)
             self._root = _Root(root)
+        self._follow_links = follow_links
         super().__init__(store, root.as_uri(), retries)
 
     @override
@@ -100,7 +107,13 @@ class FolderObjects(Objects):
     @override
     def is_link(self, key: str) -> bool:
         with file_errors(f"look at '{key}' in {self.url}"):
-            return self._path(key).is_symlink()
+            path = self._path(key)
+            return path.is_symlink() and not self._follows(path)
+
+    def _follows(self, link: Path) -> bool:
+        """Return whether a symbolic link is followed: it leads to a file below this folder, or all are followed."""
+        target = Path(os.path.realpath(link))
+        return target.is_file() and (self._follow_links or target.is_relative_to(os.path.realpath(self._root.path)))
 
     @override
     def check_there(self) -> None:
@@ -122,10 +135,11 @@ class FolderObjects(Objects):
             if not found:
                 self._check_root()
             for entry in found:
-                if entry.is_dir():
+                if _is_folder(entry):
                     folders.append(entry.name)
                 elif not _STAGED.search(entry.name) and (entry.is_symlink() or entry.is_file()):
-                    objects.append(_entry(f"{prefix}/{entry.name}" if prefix else entry.name, entry))
+                    followed = entry.is_symlink() and self._follows(path / entry.name)
+                    objects.append(_entry(f"{prefix}/{entry.name}" if prefix else entry.name, entry, followed=followed))
         return Listing(tuple(sorted(objects, key=lambda entry: entry.key)), tuple(sorted(folders)))
 
     @override
@@ -204,8 +218,17 @@ class FolderObjects(Objects):
         return self._root.path / key
 
 
-def _entry(key: str, found: "os.DirEntry[str]") -> Entry:
-    stat = found.stat(follow_symlinks=False)
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError as error:
+        if error.errno != errno.ELOOP:  # a link that leads to itself leads to no folder
+            raise
+        return False
+
+
+def _entry(key: str, found: "os.DirEntry[str]", *, followed: bool) -> Entry:
+    stat = found.stat(follow_symlinks=followed)
     return Entry(key, stat.st_size, _stat_etag(stat.st_mtime_ns // 1000, stat.st_size))
 
 

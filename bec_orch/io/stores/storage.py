@@ -39,9 +39,12 @@ class S3Options:
 class Stores:
     """Opens object stores by URL, each once. May be used by all threads."""
 
-    def __init__(self, s3: S3Options | None = None, retries: Retries | None = None) -> None:
+    def __init__(
+        self, s3: S3Options | None = None, retries: Retries | None = None, *, follow_links: bool = False
+    ) -> None:
         self._s3 = s3 or S3Options()
         self._retries = retries
+        self._follow_links = follow_links
         self._open: dict[str, Objects] = {}
         self._lock = threading.Lock()
 
@@ -60,7 +63,7 @@ class Stores:
     def _opened(self, url: str, *, create: bool) -> Objects:
         scheme = urlsplit(url).scheme
         if scheme == "file":
-            return FolderObjects(path_of(url), self._retries, create=create)
+            return FolderObjects(path_of(url), self._retries, create=create, follow_links=self._follow_links)
         if scheme == "s3":
             return Objects(self._s3_store(url), url, self._retries or S3_RETRIES)
         if scheme == "memory":

@@ -18,22 +18,19 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from bec_orch.core.wording import named
 from bec_orch.errors import PageError
 from bec_orch.jobs.decoders import decoders
 from bec_orch.jobs.decoders.memory import DecoderMemory
 from bec_orch.jobs.decoders.messages import receive, send
-from bec_orch.jobs.formats.header import ImageFormat, ImageHeader, corrupt
+from bec_orch.jobs.formats.header import Decoded, ImageFormat, ImageHeader, corrupt
 
 SPARE_BYTES = 64 * 2**20
 """Memory that a page may take beyond twice its estimate: small buffers, and what the allocator keeps."""
 CPU_SECONDS = 60
 """CPU time for one page. The largest that is allowed, 200 megapixels, takes 4 to 8 s in its slowest form."""
 
-Decode = Callable[[bytes, ImageHeader, int], NDArray[np.uint8]]
+Decode = Callable[[bytes, ImageHeader, int], Decoded]
 
 
 def serve(decode: Decode, arguments: Sequence[str]) -> None:
@@ -70,7 +67,7 @@ def _answer(request: Mapping[str, Any], memory: DecoderMemory, decode: Decode) -
     memory.fit(request["memory"])
     _limit(2 * header.decoding_bytes(request["reduce"]) + request["size"] + SPARE_BYTES)
     try:
-        image = decode(memory.data(request["room"], request["size"]), header, request["reduce"])
+        image, assumed = decode(memory.data(request["room"], request["size"]), header, request["reduce"])
         if image.nbytes > request["room"]:
             raise corrupt(f"The image came out as an array of {image.shape}, more than its header says.")
     except PageError as error:
@@ -80,7 +77,7 @@ def _answer(request: Mapping[str, Any], memory: DecoderMemory, decode: Decode) -
     except Exception as error:  # noqa: BLE001  (as in the worker: what nobody thought of is this page's fault alone)
         return {"code": "E_PAGE_UNEXPECTED", "message": f"{named(error)}."}
     memory.put(image)
-    return {"shape": image.shape}
+    return {"shape": image.shape, "assumed": assumed}
 
 
 def _limit(allowance: int) -> None:

@@ -7,12 +7,9 @@ an error then. The worker and its other pages go on.
 import atexit
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 from bec_orch.errors import PageError, TaskFault
 from bec_orch.jobs.decoders.process import PROGRAM, DecoderLost, DecoderProcess
-from bec_orch.jobs.formats.header import ImageHeader
+from bec_orch.jobs.formats.header import Decoded, ImageHeader
 
 SECONDS = 120.0
 """For one page, by the clock. The child's CPU time is limited more closely, and a busy machine does not count there."""
@@ -35,7 +32,7 @@ class DecoderPool:
         self._lost_in_a_row = 0
         atexit.register(self.close)
 
-    def decode(self, data: bytes, header: ImageHeader, reduce: int) -> NDArray[np.uint8]:
+    def decode(self, data: bytes, header: ImageHeader, reduce: int) -> Decoded:
         """Decode a page, shrunk to 1/`reduce`.
 
         Raises:
@@ -59,7 +56,7 @@ class DecoderPool:
         while self._idle:
             self._idle.pop().close()
 
-    def _decode_in(self, child: DecoderProcess, data: bytes, header: ImageHeader, reduce: int) -> NDArray[np.uint8]:
+    def _decode_in(self, child: DecoderProcess, data: bytes, header: ImageHeader, reduce: int) -> Decoded:
         try:
             return child.decode(data, header, reduce)
         finally:

@@ -10,15 +10,12 @@ from contextlib import ExitStack, closing
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from bec_orch.core.shortages import shortage_of
 from bec_orch.core.wording import said
 from bec_orch.errors import PageError, RetryableError
 from bec_orch.jobs.decoders.memory import SharedPage
 from bec_orch.jobs.decoders.messages import receive, send
-from bec_orch.jobs.formats.header import ImageHeader
+from bec_orch.jobs.formats.header import Decoded, ImageHeader
 
 PROGRAM = (sys.executable, "-P", "-m", "bec_orch.jobs.decoders.child")
 START_SECONDS = 60.0
@@ -70,7 +67,7 @@ class DecoderProcess:
         """Whether it can be asked."""
         return self._process.poll() is None
 
-    def decode(self, data: bytes, header: ImageHeader, reduce: int) -> NDArray[np.uint8]:
+    def decode(self, data: bytes, header: ImageHeader, reduce: int) -> Decoded:
         """Decode one page.
 
         Raises:
@@ -85,7 +82,7 @@ class DecoderProcess:
         answer = self._answer({**asked, "memory": self._memory.size})
         if "shape" not in answer:
             raise PageError(answer["message"], stage="decode", code=answer["code"], hint=answer.get("hint", ""))
-        return self._memory.pixels(answer["shape"])
+        return Decoded(self._memory.pixels(answer["shape"]), answer.get("assumed", ""))
 
     def close(self) -> None:
         """End the process, whatever it does. May be called twice."""

@@ -52,6 +52,8 @@ _COLUMNS: dict[str, pa.DataType] = {
     "empty_with_ink": pa.bool_(),
     "agreement": pa.float64(),
     "suspicion": pa.float32(),
+    "unmatched_truth": pa.list_(pa.string()),
+    "nb_unmatched_truth": pa.int32(),
 }
 SCHEMA = pa.schema(_COLUMNS)
 COUNTED = {
@@ -71,6 +73,7 @@ COUNTED = {
     "illegal_stacks": "illegal_stacks",
     "repeated_chars": "repeated_chars",
     "empty_with_ink": "empty_with_ink",
+    "unmatched_truth": "nb_unmatched_truth",
 }
 """The summary of a volume: its counters, each with the column that it sums."""
 

@@ -1,7 +1,8 @@
 """Ground truth of a volume's pages: found by the image's name, read as plain text, ALTO or PAGE XML."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from bec_orch.core.job_worker import BlobReader
 from bec_orch.core.volumes import Page, VolumeRef
@@ -9,6 +10,7 @@ from bec_orch.core.wording import clause
 from bec_orch.errors import PageError, StorageError
 from bec_orch.jobs.evalv1.config import Evalv1Config
 from bec_orch.jobs.evalv1.xml_text import NotTruthError, xml_text
+from bec_orch.jobs.shared.by_name import ByName
 
 SUFFIXES = (".gt.txt", ".txt", ".page.xml", ".alto.xml", ".xml")
 """Where a page has several files, the first of these is taken."""
@@ -25,7 +27,7 @@ class Truth:
     etag: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class VolumeTruth:
     """The files of truth of one volume, by the name of the page image without its suffix."""
 
@@ -40,7 +42,8 @@ class VolumeTruth:
             PageError: E_TRUTH_BROKEN, the file is there but cannot be read; stage `decode`.
             StorageError: the store is away.
         """
-        key = self.keys.get(page.filename) or self.keys.get(page.filename.rpartition(".")[0])
+        stem = self._stem_of(page)
+        key = None if stem is None else self.keys[stem]
         if self.store is None or key is None:
             return None
         blob = self.store.read(key, limit=LARGEST_FILE)
@@ -49,6 +52,18 @@ class VolumeTruth:
         if blob.size > LARGEST_FILE:
             raise _broken(key, f"it has {blob.size} bytes, more than {LARGEST_FILE}")
         return Truth(self._text(key, blob.data), key, blob.etag)
+
+    def without_page(self, pages: Iterable[Page]) -> list[str]:
+        """List the keys of the truth that belongs to none of these pages."""
+        matched = {self._stem_of(page) for page in pages}
+        return sorted(key for stem, key in self.keys.items() if stem not in matched)
+
+    def _stem_of(self, page: Page) -> str | None:
+        return self._stems.name_of(page.filename) or self._stems.name_of(page.filename.rpartition(".")[0])
+
+    @cached_property
+    def _stems(self) -> ByName[str]:
+        return ByName(self.keys)
 
     def _text(self, key: str, data: bytes) -> str:
         try:

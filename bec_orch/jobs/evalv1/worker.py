@@ -3,6 +3,7 @@
 It fetches the images of pages without any text alone, to see whether there is ink on them.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NoReturn
@@ -21,17 +22,26 @@ from bec_orch.jobs.pipeline.page_input import PageInput, VolumeInputs, read_rows
 from bec_orch.jobs.pipeline.page_job import Round
 from bec_orch.jobs.shared.geometry import reduction
 
+MOST_NAMED = 50
+"""Files of truth without a page that are named; all are counted."""
+
+log = logging.getLogger(__name__)
+
 Ink = float | None
 """The share of a page's image that is ink; None where that was not looked at."""
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluatedVolume:
-    """The dependency whose text is evaluated, the one that it is compared with, if any, and the volume's truth."""
+    """The dependency whose text is evaluated, the one that it is compared with, if any, and the volume's truth.
+
+    `unmatched` are the keys of truth that belongs to no page.
+    """
 
     first: str
     second: str | None
     truth: VolumeTruth
+    unmatched: tuple[str, ...] = ()
 
 
 class Evalv1Worker(PageJobWorker[Evalv1Config, NoReturn, NoReturn, Ink, EvaluatedVolume]):
@@ -45,7 +55,7 @@ class Evalv1Worker(PageJobWorker[Evalv1Config, NoReturn, NoReturn, Ink, Evaluate
     job_type = "evalv1"
     needs: ClassVar[tuple[str, ...]] = ("ocrv1",)
     config_type: ClassVar[type[JobConfig]] = Evalv1Config
-    code_version = "2"
+    code_version = "3"
     schema = SCHEMA
     counted = COUNTED
 
@@ -64,7 +74,14 @@ class Evalv1Worker(PageJobWorker[Evalv1Config, NoReturn, NoReturn, Ink, Evaluate
         jobs = self.config.ocr_jobs(list(context.dependencies))
         rows = read_rows(context)
         require_ocr(rows, jobs)
-        volume = EvaluatedVolume(jobs[0], jobs[1] if len(jobs) > 1 else None, self._truth.volume(context.volume))
+        truth = self._truth.volume(context.volume)
+        unmatched = truth.without_page(context.manifest.pages)
+        if unmatched:
+            log.warning(
+                "truth_unmatched",
+                extra={"volume": str(context.volume), "files": len(unmatched), "first": unmatched[:MOST_NAMED]},
+            )
+        volume = EvaluatedVolume(jobs[0], jobs[1] if len(jobs) > 1 else None, truth, tuple(unmatched))
         return VolumeInputs(volume, rows, jobs[:1], self.config.skip_pages)
 
     @override
@@ -90,7 +107,10 @@ class Evalv1Worker(PageJobWorker[Evalv1Config, NoReturn, NoReturn, Ink, Evaluate
     def finish(self, page: PageInput[EvaluatedVolume], state: Ink, outputs: Sequence[NoReturn]) -> Row:
         read = ocr_page(page.rows[page.volume.first])
         truth = page.volume.truth.of(page.page)
-        return row_of(read, self.config, truth=truth, second=_second(page), ink=state)
+        row = row_of(read, self.config, truth=truth, second=_second(page), ink=state)
+        # What is the volume's own stands in one row, so that it counts once.
+        unmatched = page.volume.unmatched if page.page.index == 0 else ()
+        return {**row, "unmatched_truth": unmatched[:MOST_NAMED], "nb_unmatched_truth": len(unmatched)}
 
 
 def _second(page: PageInput[EvaluatedVolume]) -> OcrPage | None:

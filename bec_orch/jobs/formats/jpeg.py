@@ -9,20 +9,25 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from bec_orch.core.wording import said
-from bec_orch.jobs.formats.header import ImageFormat, ImageHeader, corrupt, image_error, truncated
+from bec_orch.jobs.formats import exif
+from bec_orch.jobs.formats.header import Decoded, ImageFormat, ImageHeader, corrupt, image_error, truncated
 
 MAX_STEPS = 10_000
 """A walk over so many markers takes 5 ms. Scans have some ten; colour profiles and previews add hundreds at most."""
 
 _START_OF_SCAN = 0xDA
 _END_OF_IMAGE = b"\xff\xd9"
-_ADOBE = 0xEE
+_ADOBE, _EXIF = 0xEE, 0xE1
 # SOF0 to SOF15 without DHT (C4), JPG (C8) and DAC (CC)
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _READ_FRAMES = frozenset({0xC0, 0xC1, 0xC2})  # baseline, extended, progressive; all Huffman-coded
 _PROGRESSIVE = 0xC2
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})  # TEM and RSTn have no length
 _GREY, _COLOUR, _CMYK = 1, 3, 4
+# Mean light of a page that came out black, and of one that did not, 0 to 255.
+_BLACK, _LIGHT = 48, 96
+AS_INK = "CMYK without Adobe's marker, read as ink"
+AS_LIGHT = "CMYK without Adobe's marker, read as light, because as ink it is black"
 
 
 def probe(data: bytes) -> ImageHeader:
@@ -31,7 +36,8 @@ def probe(data: bytes) -> ImageHeader:
     Raises:
         PageError: E_IMAGE_TRUNCATED, E_IMAGE_CORRUPT, E_IMAGE_FORMAT (lossless, arithmetic, 12-bit).
     """
-    marker, frame, scan = _frame_and_scan(data)
+    segments = _segments(data)
+    marker, frame, scan = _frame_and_scan(segments)
     if marker not in _READ_FRAMES:
         raise image_error("E_IMAGE_FORMAT", f"The JPEG is coded in a way that is not read (SOF{marker - 0xC0}).")
     bits, samples = frame[0], frame[5]
@@ -44,10 +50,13 @@ def probe(data: bytes) -> ImageHeader:
         raise corrupt(f"The JPEG's header says {width} x {height} pixels.")
     if data.rfind(_END_OF_IMAGE, scan) < 0:  # from the end, where it stands in all but damaged files
         raise truncated("The JPEG is cut: it has no end-of-image marker.")
-    return ImageHeader(ImageFormat.JPEG, width, height, samples, bits, progressive=marker == _PROGRESSIVE)
+    blocks = (content for kind, content, _ in segments if kind == _EXIF and content.startswith(exif.MARK))
+    turned = exif.orientation(next(blocks, b""))
+    progressive = marker == _PROGRESSIVE
+    return ImageHeader(ImageFormat.JPEG, width, height, samples, bits, progressive=progressive, orientation=turned)
 
 
-def decode(data: bytes, header: ImageHeader, reduce: int) -> NDArray[np.uint8]:
+def decode(data: bytes, header: ImageHeader, reduce: int) -> Decoded:
     """Decode at 1/`reduce` of the size: grey (H, W) or BGR (H, W, 3).
 
     Raises:
@@ -57,8 +66,8 @@ def decode(data: bytes, header: ImageHeader, reduce: int) -> NDArray[np.uint8]:
     size = {"min_width": -(-header.width // reduce), "min_height": -(-header.height // reduce)} if reduce > 1 else {}
     image = _decode(data, space, size)
     if header.samples == _CMYK:
-        return _bgr_of_cmyk(image, inverted=_has_adobe_marker(data))
-    return image[:, :, 0] if header.samples == _GREY else image
+        return Decoded(_bgr_of_cmyk(image, inverted=True)) if _has_adobe_marker(data) else _assumed(image)
+    return Decoded(image[:, :, 0] if header.samples == _GREY else image)
 
 
 def check_whole(stream: bytes, most_pixels: int) -> None:
@@ -81,10 +90,10 @@ def _decode(data: bytes, space: str, size: dict[str, int]) -> NDArray[np.uint8]:
     return image
 
 
-def _frame_and_scan(data: bytes) -> tuple[int, bytes, int]:
-    """Walk over the markers up to the first scan: give the frame's marker and content, and where the scan begins."""
+def _frame_and_scan(segments: list[tuple[int, bytes, int]]) -> tuple[int, bytes, int]:
+    """Find the frame's marker and content, and where the first scan begins."""
     frame: tuple[int, bytes] | None = None
-    for marker, content, end in _segments(data):
+    for marker, content, end in segments:
         if marker in _FRAMES and len(content) > 5:  # noqa: PLR2004  (up to the number of components)
             frame = marker, content
         if marker == _START_OF_SCAN:
@@ -115,6 +124,19 @@ def _segments(data: bytes) -> list[tuple[int, bytes, int]]:
 
 def _has_adobe_marker(data: bytes) -> bool:
     return any(marker == _ADOBE and content.startswith(b"Adobe") for marker, content, _ in _segments(data))
+
+
+def _assumed(cmyk: NDArray[np.uint8]) -> Decoded:
+    """Decide how a picture is stored that no marker tells of: as ink, which is the standard's way (ISO/IEC 10918-6).
+
+    Programs that drop Adobe's marker leave its light behind. Read as ink, such a page is black, so one looks.
+    """
+    ink = _bgr_of_cmyk(cmyk, inverted=False)
+    if ink.mean() < _BLACK:
+        light = _bgr_of_cmyk(cmyk, inverted=True)
+        if light.mean() > _LIGHT:
+            return Decoded(light, AS_LIGHT)
+    return Decoded(ink, AS_INK)
 
 
 def _bgr_of_cmyk(cmyk: NDArray[np.uint8], *, inverted: bool) -> NDArray[np.uint8]:

@@ -5,14 +5,13 @@ Only the chunks that make the picture reach the decoder, so that texts, profiles
 
 import struct
 import zlib
-from collections import deque
 from collections.abc import Iterator
 from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bec_orch.jobs.formats import raster
+from bec_orch.jobs.formats import exif, raster
 from bec_orch.jobs.formats.header import ImageFormat, ImageHeader, corrupt, truncated
 
 MAX_CHUNKS = 100_000
@@ -36,15 +35,18 @@ def probe(data: bytes) -> ImageHeader:
     name, start, end = next(chunks, (b"", 0, 0))
     if name != b"IHDR" or end - start != _IHDR_LENGTH + _FRAME:
         raise truncated("The PNG is cut in its header.") if len(data) < 33 else corrupt("The PNG has no header.")  # noqa: PLR2004
-    last = deque(islice(chunks, MAX_CHUNKS), maxlen=1)
+    turned = exif.UPRIGHT
+    for name, start, end in islice(chunks, MAX_CHUNKS):
+        if name == b"eXIf":
+            turned = exif.orientation(data[start + 8 : end - 4])
     if next(chunks, None):
         raise corrupt(f"The PNG has more than {MAX_CHUNKS} chunks.")
-    if not last or last[0][0] != b"IEND":
+    if name != b"IEND":
         raise truncated("The PNG is cut: it has no IEND chunk.")
     width, height, bits, colour_type = struct.unpack_from(">IIBB", data, _SIGNATURE_LENGTH + 8)
     if not 0 < width <= _LARGEST or not 0 < height <= _LARGEST or colour_type not in _SAMPLES:
         raise corrupt(f"The PNG's header says {width} x {height} pixels of colour type {colour_type}.")
-    return ImageHeader(ImageFormat.PNG, width, height, _SAMPLES[colour_type], bits)
+    return ImageHeader(ImageFormat.PNG, width, height, _SAMPLES[colour_type], bits, orientation=turned)
 
 
 def decode(data: bytes, header: ImageHeader, reduce: int) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""PNG and TIFF pixels by Pillow: decoded whole, made grey or BGR of 8 bits, and shrunk by the mean over squares.
+"""Pixels by Pillow: decoded whole, made grey or BGR of 8 bits, and shrunk by the mean over squares.
 
 Pillow, because it tells of most damage where OpenCV gives a torn picture, and is faster on bitonal TIFF (14 against
 29 ms for 8100 x 1500 pixels).
@@ -10,7 +10,7 @@ import warnings
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from bec_orch.core.wording import said
 from bec_orch.errors import PageError
@@ -22,12 +22,17 @@ Image.MAX_IMAGE_PIXELS = None
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 _DEEP_GREY_MODES = frozenset({"I;16", "I;16B", "I;16L", "I;16N", "I"})
+# Pillow's plug-ins have no common error for bad data: these are what they raise for it.
+_PILLOW_ERRORS = (
+    *(OSError, ValueError, SyntaxError, TypeError, LookupError, OverflowError, RuntimeError, EOFError),
+    struct.error,
+)
 _COLOUR_MODES = frozenset({"RGBX", "CMYK", "YCbCr", "P"})
 _ALPHA_MODES = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 
 
 def decode(data: bytes, header: ImageHeader, reduce: int, *, inverted: bool = False) -> NDArray[np.uint8]:
-    """Decode a PNG or TIFF, shrunk to 1/`reduce`: grey (H, W) or BGR (H, W, 3).
+    """Decode a file of one of the formats that Pillow knows, shrunk to 1/`reduce`: grey (H, W) or BGR (H, W, 3).
 
     Args:
         data: the file; its first page is taken.
@@ -38,26 +43,44 @@ def decode(data: bytes, header: ImageHeader, reduce: int, *, inverted: bool = Fa
     Raises:
         PageError: E_IMAGE_CORRUPT, E_IMAGE_FORMAT.
     """
-    image = _opened(data, header)
+    return finished(opened(data, header), header, reduce, inverted=inverted)
+
+
+def finished(image: Image.Image, header: ImageHeader, reduce: int, *, inverted: bool = False) -> NDArray[np.uint8]:
+    """Do what `decode` does with a picture that is opened.
+
+    Raises:
+        PageError: E_IMAGE_CORRUPT, E_IMAGE_FORMAT.
+    """
     if image.size != (header.width, header.height):
         raise corrupt(f"The image came out as {image.size}, its header says {header.width} x {header.height}.")
-    flat = _flattened(image, inverted=inverted)
-    small = flat.reduce(reduce) if reduce > 1 else flat
+    return shrunk(flattened(image, inverted=inverted), reduce)
+
+
+def shrunk(image: Image.Image, reduce: int) -> NDArray[np.uint8]:
+    """Return a picture of mode L or RGB at 1/`reduce` of its size, as grey (H, W) or BGR (H, W, 3)."""
+    small = image.reduce(reduce) if reduce > 1 else image
     array: NDArray[np.uint8] = np.asarray(small)
     return array[:, :, ::-1] if small.mode == "RGB" else array
 
 
-def _opened(data: bytes, header: ImageHeader) -> Image.Image:
-    # Pillow's plug-ins have no common error for bad data: these are what they raise for it.
+def opened(data: bytes, header: ImageHeader) -> Image.Image:
+    """Open a file, and decode its first picture.
+
+    Raises:
+        PageError: E_IMAGE_CORRUPT.
+    """
     try:
         image = Image.open(io.BytesIO(data), formats=(header.format.value,))
         image.load()
-    except (OSError, ValueError, SyntaxError, TypeError, LookupError, OverflowError, struct.error, EOFError) as error:
+    except UnidentifiedImageError as error:
+        raise corrupt(f"The {header.format.value.upper()} is damaged: its header cannot be read.") from error
+    except _PILLOW_ERRORS as error:
         raise corrupt(f"The {header.format.value.upper()} is damaged: {said(error)}.") from error
     return image
 
 
-def _flattened(image: Image.Image, *, inverted: bool) -> Image.Image:
+def flattened(image: Image.Image, *, inverted: bool = False) -> Image.Image:
     """Make mode L or RGB of any mode; what is transparent shows white."""
     if image.mode in _ALPHA_MODES or "transparency" in image.info:
         return _on_white(image)

@@ -7,14 +7,15 @@ that is hostile or cut reaches a decoder. Damage that no decoder tells of is loo
 import struct
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bec_orch.core.wording import said
-from bec_orch.jobs.formats import jpeg, raster
+from bec_orch.errors import PageError
+from bec_orch.jobs.formats import exif, jpeg, raster
 from bec_orch.jobs.formats.fax import check_group4
 from bec_orch.jobs.formats.header import ImageFormat, ImageHeader, corrupt, image_error, truncated
 
@@ -23,6 +24,7 @@ MAX_PAGES = 100
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = 256, 257, 258, 259, 262, 266
 _STRIP_OFFSETS, _SAMPLES, _ROWS_PER_STRIP, _STRIP_COUNTS, _PLANAR = 273, 277, 278, 279, 284
+_ORIENTATION, _SUBFILE = 274, 254
 _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_COUNTS, _SAMPLE_FORMAT, _JPEG_TABLES = 322, 323, 324, 325, 339, 347
 _GROUP4, _JPEG = 4, 7
 _DEFLATE = frozenset({8, 32946})
@@ -31,7 +33,7 @@ _COMPRESSIONS = frozenset({1, 2, 3, _GROUP4, 5, _JPEG, 8, 32773, 32946})
 _WHITE_IS_ZERO, _PALETTE = 0, 3
 # white is zero, black is zero, RGB, palette, CMYK, YCbCr
 _PHOTOMETRICS = frozenset({_WHITE_IS_ZERO, 1, 2, _PALETTE, 5, 6})
-_HIDDEN = frozenset({274, 700})  # orientation, and XMP, which may tell one too
+_HIDDEN = frozenset({_ORIENTATION, 700})  # orientation, and XMP, which may tell one too
 _MAX_SAMPLES = 4
 _DEPTHS = frozenset({1, 2, 4, 8, 16})
 _UNSIGNED = frozenset({1, 4})  # "undefined" is read as unsigned
@@ -75,9 +77,9 @@ def probe(data: bytes) -> ImageHeader:
     header = _header(tags)
     _refuse_odd(tags)
     _most_in_one_piece(tags, header)
-    _check_pages(data, layout, first)
+    frames = _count_pages(data, layout, first)
     _check_extents(data, tags, header)
-    return header
+    return replace(header, orientation=_orientation(tags), frames=frames)
 
 
 def decode(data: bytes, header: ImageHeader, reduce: int) -> NDArray[np.uint8]:
@@ -115,7 +117,7 @@ def _tags(data: bytes, layout: _Layout, at: int) -> _Tags:
 _WANTED = frozenset(
     {_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER, _STRIP_OFFSETS, _SAMPLES}
     | {_ROWS_PER_STRIP, _STRIP_COUNTS, _PLANAR, _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_COUNTS}
-    | {_SAMPLE_FORMAT, _JPEG_TABLES}
+    | {_SAMPLE_FORMAT, _JPEG_TABLES, _ORIENTATION, _SUBFILE}
 )
 
 
@@ -183,8 +185,17 @@ def _refuse_odd(tags: _Tags) -> None:
             raise image_error("E_IMAGE_FORMAT", f"The TIFF's {what} is {value}, which is not read.")
 
 
-def _check_pages(data: bytes, layout: _Layout, first: int) -> None:
-    """Follow the chain of pages. One that leads out of the file ends there: the first page is all that is wanted."""
+def _orientation(tags: _Tags) -> int:
+    told = _one(tags, _ORIENTATION, exif.UPRIGHT)
+    return told if told in exif.ORIENTATIONS else exif.UPRIGHT
+
+
+def _count_pages(data: bytes, layout: _Layout, first: int) -> int:
+    """Follow the chain of pages, and count those that are no smaller version of another one.
+
+    A chain that leads out of the file ends there.
+    """
+    count = 0
     seen: set[int] = set()
     at = first
     while 0 < at <= len(data) - layout.offset_size:
@@ -193,7 +204,16 @@ def _check_pages(data: bytes, layout: _Layout, first: int) -> None:
         seen.add(at)
         if len(seen) > MAX_PAGES:
             raise image_error("E_IMAGE_MULTIPAGE", f"The TIFF has more than {MAX_PAGES} pages.", hint="Split the file.")
+        count += at == first or not _is_reduced(data, layout, at)
         at = _next_page(data, layout, at)
+    return count
+
+
+def _is_reduced(data: bytes, layout: _Layout, at: int) -> bool:
+    try:
+        return bool(_one(_tags(data, layout, at), _SUBFILE, 0) & 1)
+    except PageError:  # the page is damaged, and still is one
+        return False
 
 
 def _next_page(data: bytes, layout: _Layout, at: int) -> int:

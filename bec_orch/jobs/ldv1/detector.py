@@ -5,7 +5,7 @@ when the page has to be rotated, or its script is finer than it looked.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from math import atan, atan2, degrees
 
@@ -44,6 +44,8 @@ FINE_SHARE = 0.1
 """... and where they make up this share of the script, the page is viewed larger..."""
 COMFORTABLE = 7.0
 """... so that they become this thick."""
+_UPRIGHT = {3: 180.0, 6: -90.0, 8: 90.0}
+"""Degrees by which a page of an EXIF orientation is rotated to stand upright."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +54,12 @@ class Prepared:
 
     Attributes:
         items: the model's inputs.
-        image: the decoded page as it came.
+        image: the decoded page as it came, rotated upright where its file tells how.
         width: width of the stored bitmap.
         height: height of the stored bitmap.
         view: the page as the model sees it.
         to_stored: affine transform from the probability map to the stored bitmap.
+        base: affine transform from `image` to the stored bitmap.
         angle: degrees by which the page was rotated for this view.
         final: no further round may be asked for.
     """
@@ -66,6 +69,7 @@ class Prepared:
     height: int
     view: PageView
     to_stored: Affine
+    base: Affine
     angle: float = 0.0
     final: bool = False
 
@@ -96,14 +100,14 @@ class LineDetector:
         """Return by how much (1, 2, 4 or 8) a page of that size may be shrunk while it is decoded."""
         return self.model.reduce_factor(width, height)
 
-    def detect(self, image: NDArray[np.uint8], width: int, height: int) -> PageLines:
+    def detect(self, image: NDArray[np.uint8], width: int, height: int, orientation: int = 1) -> PageLines:
         """Find the lines of one page, with no other page beside it. Takes what `prepare` takes."""
-        found: PageLines | Prepared = self.prepare(image, width, height)
+        found: PageLines | Prepared = self.prepare(image, width, height, orientation)
         while isinstance(found, Prepared):
             found = self.finish(found, self.model.infer(found.items))
         return found
 
-    def prepare(self, image: NDArray[np.uint8], width: int, height: int) -> Prepared:
+    def prepare(self, image: NDArray[np.uint8], width: int, height: int, orientation: int = 1) -> Prepared:
         """Make the model's inputs for a page.
 
         Args:
@@ -111,9 +115,15 @@ class LineDetector:
                 stored, not rotated by EXIF.
             width: width of the stored bitmap.
             height: height of the stored bitmap.
+            orientation: which way up the page is shown, as EXIF counts it. It tells where the upper edge is, which the
+                page's ink tells less surely. Mirrored pages are taken as they are stored.
         """
+        base = scaling(_size(image), (width, height))
+        if orientation in _UPRIGHT:
+            image, rotated = _rotate(image, _UPRIGHT[orientation])
+            base = compose(base, inverse(rotated))
         view = self.model.view(image, line_pitch(image))
-        return Prepared(image, width, height, view, _to_stored(image, width, height, view))
+        return Prepared(image, width, height, view, compose(base, view.to_image), base)
 
     def finish(self, prepared: Prepared, outputs: Sequence[NDArray[np.float32]]) -> PageLines | Prepared:
         """Read the lines from the model's outputs, or ask for another round.
@@ -171,25 +181,19 @@ class LineDetector:
     def _rotated(self, prepared: Prepared, angle: float) -> Prepared:
         image, rotated = _rotate(prepared.image, angle)
         view = self.model.view(image, line_pitch(image))
-        back = compose(scaling(_size(prepared.image), (prepared.width, prepared.height)), inverse(rotated))
-        to_stored = compose(back, view.to_image)
-        return Prepared(prepared.image, prepared.width, prepared.height, view, to_stored, angle, final=True)
+        to_stored = compose(compose(prepared.base, inverse(rotated)), view.to_image)
+        return replace(prepared, view=view, to_stored=to_stored, angle=angle, final=True)
 
     def _nearer(self, prepared: Prepared, pitch: float | None, zoom: float) -> Prepared | None:
         """View the page again at another scale, if that makes a difference."""
-        image, width, height = prepared.image, prepared.width, prepared.height
-        view = self.model.view(image, pitch, zoom)
+        view = self.model.view(prepared.image, pitch, zoom)
         if view.shown == prepared.view.shown:
             return None
-        return Prepared(image, width, height, view, _to_stored(image, width, height, view), final=True)
+        return replace(prepared, view=view, to_stored=compose(prepared.base, view.to_image), final=True)
 
 
 def _size(image: NDArray[np.uint8]) -> tuple[int, int]:
     return image.shape[1], image.shape[0]
-
-
-def _to_stored(image: NDArray[np.uint8], width: int, height: int, view: PageView) -> Affine:
-    return compose(scaling(_size(image), (width, height)), view.to_image)
 
 
 def _rotate(image: NDArray[np.uint8], angle: float) -> tuple[NDArray[np.uint8], Affine]:
@@ -207,11 +211,11 @@ def _page_lines(prepared: Prepared, lines: Sequence[Line], slope: float) -> Page
         _parted(on_pixels(transform(np.concatenate(outlines), to_stored), width, height), outlines) if lines else ()
     )
     points = control_points(lines, slope)
-    angle = _stored_angle(slope, to_stored)
+    angle = _to_quarters(_stored_angle(slope, to_stored))
     return PageLines(
         width=width,
         height=height,
-        rotation_angle=angle if lines and abs(angle) >= SMALLEST_ANGLE else None,
+        rotation_angle=angle if lines and angle else None,
         tps_points=_stored_points(points, to_stored) if points is not None else None,
         tps_alpha=SPLINE_ALPHA if points is not None else None,
         contours=contours,
@@ -225,6 +229,12 @@ def _stored_angle(slope: float, to_stored: Affine) -> float:
     """Return the angle, degrees, that the map's direction (1, slope) has in the stored bitmap."""
     along = to_stored[:, :2] @ np.array([1.0, slope])
     return degrees(atan2(float(along[1]), float(along[0])))
+
+
+def _to_quarters(angle: float) -> float:
+    """Take lines that lean by hardly anything as level, on pages that stand, lie, or stand on their head."""
+    quarters = 90.0 * round(angle / 90.0)
+    return quarters if abs(angle - quarters) < SMALLEST_ANGLE else angle
 
 
 def _stored_points(points: NDArray[np.float64], to_stored: Affine) -> NDArray[np.float32]:

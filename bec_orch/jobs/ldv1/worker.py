@@ -40,6 +40,10 @@ _COLUMNS: dict[str, pa.DataType] = {
     "line_ids": pa.list_(pa.int32()),
     "scores": pa.list_(pa.float32()),
     "nb_lines": pa.int32(),
+    "orientation": pa.int32(),
+    "nb_unread_frames": pa.int32(),
+    "colour_assumed": pa.string(),
+    "nb_assumed": pa.int32(),
 }
 SCHEMA = pa.schema(_COLUMNS)
 
@@ -53,9 +57,16 @@ class Ldv1Worker(PageJobWorker[Ldv1Config, Item, Map, Prepared]):
 
     job_type = "ldv1"
     config_type: ClassVar[type[JobConfig]] = Ldv1Config
-    code_version = "1"
+    code_version = "2"
     schema = SCHEMA
-    counted = MappingProxyType({"lines": "nb_lines", "contours": "nb_contours"})
+    counted = MappingProxyType(
+        {
+            "lines": "nb_lines",
+            "contours": "nb_contours",
+            "unread_frames": "nb_unread_frames",
+            "assumed": "nb_assumed",
+        }
+    )
 
     def __init__(self, config: Ldv1Config, resources: WorkerResources) -> None:
         super().__init__(config, resources)
@@ -78,7 +89,7 @@ class Ldv1Worker(PageJobWorker[Ldv1Config, Item, Map, Prepared]):
     def decode(self, page: PageInput) -> Round[Item, Prepared]:
         header = page.header
         image = page.image(reduce=self._detector.reduce_factor(header.width, header.height))
-        return _round(self._detector.prepare(image, header.width, header.height))
+        return _round(self._detector.prepare(image, header.width, header.height, header.orientation))
 
     @override
     def infer(self, items: Sequence[Item]) -> Sequence[Map]:
@@ -87,7 +98,7 @@ class Ldv1Worker(PageJobWorker[Ldv1Config, Item, Map, Prepared]):
     @override
     def finish(self, page: PageInput, state: Prepared, outputs: Sequence[Map]) -> Row | Round[Item, Prepared]:
         found = self._detector.finish(state, outputs)
-        return _round(found) if isinstance(found, Prepared) else row_of(found)
+        return _round(found) if isinstance(found, Prepared) else {**row_of(found), **_told(page)}
 
 
 def row_of(lines: PageLines) -> Row:
@@ -104,6 +115,16 @@ def row_of(lines: PageLines) -> Row:
         "line_ids": lines.line_ids,
         "scores": lines.scores,
         "nb_lines": lines.line_count,
+    }
+
+
+def _told(page: PageInput) -> Row:
+    """Return what the image's file tells beside its pixels, and what had to be assumed of it."""
+    return {
+        "orientation": page.header.orientation,
+        "nb_unread_frames": page.header.frames - 1,
+        "colour_assumed": page.assumed or None,
+        "nb_assumed": int(bool(page.assumed)),
     }
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bec_orch.jobs.ldv1.page_lines import PageLines
-from bec_orch.jobs.ocrv1.straighten import Straightening, straightening
+from bec_orch.jobs.ocrv1.straighten import Straightening, standing_upright, straightening
 from bec_orch.jobs.shared.geometry import Points, bounding_box
 
 Grey = NDArray[np.uint8]
@@ -56,11 +56,13 @@ def cut_lines(page: Grey, lines: PageLines, most_high: int) -> Iterator[LineImag
         lines: its lines.
         most_high: a higher line is shrunk to this height, pixels.
     """
-    straight = straightening(lines)
+    page, standing = standing_upright(page, lines)
+    straight = straightening(standing)
     for number in sorted(set(lines.line_ids)):
-        own = [contour for contour, line in zip(lines.contours, lines.line_ids, strict=True) if line == number]
-        pixels = _cut(page, [straight.forward(contour.astype(np.float64)) for contour in own], straight)
-        yield LineImage(bounding_box(np.concatenate(own)), None if pixels is None else _shrunk(pixels, most_high))
+        own = [at for at, line in enumerate(lines.line_ids) if line == number]
+        box = bounding_box(np.concatenate([lines.contours[at] for at in own]))
+        pixels = _cut(page, [straight.forward(standing.contours[at].astype(np.float64)) for at in own], straight)
+        yield LineImage(box, None if pixels is None else _shrunk(pixels, most_high))
 
 
 def _cut(page: Grey, contours: list[Points], straight: Straightening) -> Grey | None:

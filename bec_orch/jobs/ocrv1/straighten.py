@@ -5,7 +5,7 @@ the control points, with a stiffness on the kernel matrix's diagonal, so that it
 (Belongie, Malik and Puzicha, IEEE PAMI 24(4), 2002, section 4).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -96,6 +96,36 @@ class Straightening:
         if self.to_level is None:
             return _slice(page, left, top, size)
         return _rotated(page, back, size)
+
+
+def standing_upright(page: Grey, lines: PageLines) -> tuple[Grey, PageLines]:
+    """Rotate a page that lies or stands on its head by whole quarters, which moves pixels and changes none.
+
+    So it is read as the same page that was stored upright. What is left to rotate is less than 45 degrees.
+    """
+    angle = lines.rotation_angle or 0.0
+    quarters = round(angle / 90)
+    if not quarters:
+        return page, lines
+    affine, (width, height) = rotation((lines.width, lines.height), 90.0 * quarters)
+    points = lines.tps_points
+    standing = replace(
+        lines,
+        width=width,
+        height=height,
+        rotation_angle=angle - 90 * quarters or None,
+        tps_points=points if points is None or not len(points) else _transformed_rows(points, affine),
+        contours=tuple(
+            np.rint(transform(contour.astype(np.float64), affine)).astype(np.int32) for contour in lines.contours
+        ),
+    )
+    return np.ascontiguousarray(np.rot90(page, quarters)), standing
+
+
+def _transformed_rows(points: NDArray[np.float32], affine: Affine) -> NDArray[np.float32]:
+    """Take control points, rows [in_y, in_x, out_y, out_x], through an affine transform."""
+    ends = (points[:, 1::-1].astype(np.float64), points[:, :1:-1].astype(np.float64))
+    return np.hstack([transform(end, affine)[:, ::-1] for end in ends]).astype(np.float32)
 
 
 def straightening(lines: PageLines) -> Straightening:

@@ -16,8 +16,9 @@ from typing_extensions import TypeVar
 from bec_orch.core.job_worker import JobContext, PageBytes
 from bec_orch.core.volumes import Page
 from bec_orch.jobs.formats.header import ImageHeader
-from bec_orch.jobs.images import DEFAULT_MAX_PIXELS, decode, probe
+from bec_orch.jobs.images import DEFAULT_MAX_PIXELS, probe, read
 from bec_orch.jobs.pipeline.skip_rules import SkipRule
+from bec_orch.jobs.shared.by_name import ByName
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -72,6 +73,7 @@ class PageInput(Generic[VolumeT]):
         rows: the row of each dependency, by the job's name.
         volume: what the job made ready for the whole volume.
         max_pixels: images of more are refused.
+        assumed: what had to be assumed to decode the image, once it was; "": nothing.
     """
 
     page: Page
@@ -79,6 +81,7 @@ class PageInput(Generic[VolumeT]):
     volume: VolumeT
     max_pixels: int = DEFAULT_MAX_PIXELS
     _source: PageBytes | None = field(default=None, repr=False)
+    assumed: str = field(default="", init=False)
 
     def fetched(self, source: PageBytes) -> "PageInput[VolumeT]":
         """Return the same page with its image's bytes."""
@@ -122,7 +125,9 @@ class PageInput(Generic[VolumeT]):
         Raises:
             PageError: see `images.probe` and `images.decode`.
         """
-        return decode(self.data, self.header, reduce=reduce)
+        decoded = read(self.data, self.header, reduce=reduce)
+        self.assumed = decoded.assumed
+        return decoded.pixels
 
 
 class InputRows:
@@ -136,8 +141,8 @@ class InputRows:
     def __init__(self, job: str, table: "pa.Table") -> None:
         self.job = job
         self.table = table.combine_chunks()
-        names = table["img_file_name"].to_pylist() if "img_file_name" in table.column_names else []
-        self._places = {name: place for place, name in enumerate(names)}
+        names: list[Any] = table["img_file_name"].to_pylist() if "img_file_name" in table.column_names else []
+        self._places = ByName({name: place for place, name in enumerate(names)})
 
     def of(self, page: Page) -> InputRow:
         """Return the row of a page."""

@@ -92,3 +92,25 @@ def test_truth_that_goes_away_is_a_fault_of_the_store(tmp_path: Path, folder: Pa
     (folder / "a.txt").unlink()
     with pytest.raises(StorageError, match="removed"):
         text_of(truth, "a.tif")
+
+
+def test_names_are_compared_by_nfc(tmp_path: Path, folder: Path) -> None:
+    for name, text in (
+        ("Cafe\u0301.txt", "apart"),
+        ("Gar\u00e7on.txt", "together"),
+        ("o\u0308.txt", "1"),
+        ("\u00f6.txt", "2"),
+    ):
+        (folder / name).write_text(text, encoding="utf-8")
+    truth = opened(tmp_path)
+    assert text_of(truth, "Caf\u00e9.jpg") == "apart"
+    assert text_of(truth, "Garc\u0327on.jpg") == "together"
+    assert (text_of(truth, "o\u0308.jpg"), text_of(truth, "\u00f6.jpg")) == ("1", "2")
+
+
+def test_truth_without_a_page_is_listed(tmp_path: Path, folder: Path) -> None:
+    for name in ("a.txt", "b.xml", "c.jpg.txt", "Cafe\u0301.txt", "notes.pdf"):
+        (folder / name).write_text("x", encoding="utf-8")
+    pages = [Page(0, "a.tif"), Page(1, "c.jpg"), Page(2, "Caf\u00e9.jpg"), Page(3, "d.jpg")]
+    assert opened(tmp_path).without_page(pages) == ["W1/I1/b.xml"]
+    assert VolumeTruth().without_page(pages) == []

@@ -4,7 +4,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bec_orch.jobs.ldv1.page_lines import PageLines
-from bec_orch.jobs.ocrv1.straighten import Spline, straightening
+from bec_orch.jobs.ocrv1.straighten import Spline, standing_upright, straightening
 from bec_orch.jobs.shared.geometry import inverse, rotation, transform
 
 SIZE = (300, 200)
@@ -68,6 +68,33 @@ def test_a_turned_piece_is_that_of_the_turned_page(angle: float) -> None:
     left, top = size[0] // 2 - 40, size[1] // 2 - 20
     cut = frame.cut(page, left, top, (80, 40))
     assert np.abs(cut.astype(int) - whole[top : top + 40, left : left + 80]).max() <= 3
+
+
+@pytest.mark.parametrize("quarters", [1, 2, -1])
+def test_a_lying_page_that_leans_is_cut_as_the_same_page_upright(quarters: int) -> None:
+    page, bent = smooth_page(), bow()
+    outline = np.array([[60, 80], [200, 82], [200, 110], [60, 108]], np.int32)
+    upright = PageLines(*SIZE, rotation_angle=0.7, tps_points=bent, tps_alpha=0.5, contours=(outline,), line_ids=(0,))
+    frame, size = rotation(SIZE, 90.0 * -quarters)
+    parts = (slice(1, None, -1), slice(3, 1, -1))
+    ends = [transform(bent[:, part].astype(np.float64), frame)[:, ::-1] for part in parts]
+    stored = PageLines(
+        width=size[0],
+        height=size[1],
+        rotation_angle=0.7 + 90 * quarters,
+        tps_points=np.hstack(ends).astype(np.float32),
+        tps_alpha=0.5,
+        contours=(np.rint(transform(outline.astype(np.float64), frame)).astype(np.int32),),
+        line_ids=(0,),
+    )
+    turned, lines = standing_upright(np.ascontiguousarray(np.rot90(page, -quarters)), stored)
+    assert np.array_equal(turned, page)
+    assert (lines.width, lines.height) == SIZE
+    assert lines.rotation_angle == pytest.approx(0.7)
+    assert np.array_equal(lines.contours[0], outline)
+    assert lines.tps_points is not None
+    assert np.allclose(lines.tps_points, bent)
+    assert standing_upright(page, upright)[1] is upright
 
 
 @pytest.mark.parametrize("angle", [None, 4.0])

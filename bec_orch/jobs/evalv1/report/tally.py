@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from bec_orch.core.volumes import PageCounts, VolumeRef
 from bec_orch.jobs.evalv1.report.html import EvaluationReport
-from bec_orch.jobs.evalv1.report.values import BINS, Confusion, Distribution, PageScore, Sums, WorkScore
+from bec_orch.jobs.evalv1.report.values import BINS, UNMATCHED, Confusion, Distribution, PageScore, Sums, WorkScore
 
 WORST_PAGES = 24
 CONFUSIONS = 50
@@ -45,7 +45,7 @@ class EvaluationTally:
         job: the job's name.
     """
 
-    columns = _COLUMNS
+    columns = (*_COLUMNS, UNMATCHED)
 
     def __init__(self, job: str) -> None:
         self._job = job
@@ -71,6 +71,9 @@ class EvaluationTally:
         numbered = table.append_column("index", pa.array(range(table.num_rows), pa.int32()))
         evaluated = numbered.filter(pc.field("ok"))
         self._add_to_work(volume, evaluated)
+        if UNMATCHED in table.column_names:  # artefacts of before have none
+            unmatched = int(pc.sum(table.column(UNMATCHED)).as_py() or 0)
+            self._works[volume.w_id].sums += Sums({UNMATCHED: unmatched})
         self._agreement += pc.sum(evaluated.column("agreement")).as_py() or 0.0
         self._agreeing += pc.count(evaluated.column("agreement")).as_py()
         self._cer += _binned(evaluated.column("cer"))

@@ -6,6 +6,8 @@ from typing import Any
 
 from bec_orch.core.volumes import PageCounts, VolumeRef
 
+UNMATCHED = "nb_unmatched_truth"
+"""The column that counts a volume's files of truth without a page."""
 BINS = 1000
 """Of a distribution from 0 to 1; what is 1 or above lies in one more."""
 
@@ -178,6 +180,7 @@ class Report:
             ("Pages skipped", self.pages.skipped),
             ("Pages with errors", self.pages.error),
             ("Pages with ground truth", sums["has_truth"]),
+            ("Files of ground truth without a page", sums[UNMATCHED] or None),
             ("Character error rate", sums.cer),
             ("Character error rate, median page", self.cer.quantile(0.5)),
             ("Character error rate, 90th percentile of pages", self.cer.quantile(0.9)),

@@ -1,0 +1,35 @@
+"""Values by the names of files, found again though systems write the same name in different Unicode forms.
+
+macOS takes names apart (NFD) where others leave them together (NFC). The name as it stands counts first; two that
+differ in their form alone stay two, and neither answers for the other.
+"""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping
+from typing import Generic, TypeVar
+
+ValueT = TypeVar("ValueT")
+
+
+class ByName(Generic[ValueT]):
+    """Values by name, found by its NFC where the name as it stands has none.
+
+    Args:
+        values: the values, by the names as they stand.
+    """
+
+    def __init__(self, values: Mapping[str, ValueT]) -> None:
+        self._values = values
+        forms = {name: unicodedata.normalize("NFC", name) for name in values}
+        times = Counter(forms.values())
+        self._names = {form: name for name, form in forms.items() if times[form] == 1}
+
+    def name_of(self, name: str) -> str | None:
+        """Return the name under which there is a value for this one; None where there is none."""
+        return name if name in self._values else self._names.get(unicodedata.normalize("NFC", name))
+
+    def get(self, name: str) -> ValueT | None:
+        """Return the value of a name; None where it has none."""
+        found = self.name_of(name)
+        return None if found is None else self._values[found]
