@@ -17,7 +17,8 @@ from bec_orch.core.job_worker import (
     WorkerResources,
 )
 from bec_orch.core.metrics import Metrics, Stopwatch
-from bec_orch.core.views import JobReport, ShownPage, Tally
+from bec_orch.core.transcripts import Line, PageContent
+from bec_orch.core.views import ContentOf, JobReport, ShownPage, Tally
 from bec_orch.core.volumes import Manifest, Page, PageOutcome, PageState, VolumeRef
 from bec_orch.errors import ConfigError, Interrupted, LeaseLost, PageError, RetryableError, ServerBusy, TerminalError
 from bec_orch.jobs.base import PageJobWorker, RequestJobWorker
@@ -30,6 +31,7 @@ from bec_orch.jobs.pipeline.skip_rules import SkipRule
 __all__ = [
     "Ask",
     "ConfigError",
+    "ContentOf",
     "Image",
     "InputRow",
     "InputRows",
@@ -39,12 +41,14 @@ __all__ = [
     "JobReport",
     "JobWorker",
     "LeaseLost",
+    "Line",
     "Manifest",
     "Metrics",
     "ModelInfo",
     "ModelStore",
     "Page",
     "PageBytes",
+    "PageContent",
     "PageError",
     "PageInput",
     "PageJobConfig",

@@ -40,6 +40,8 @@ _PLACES = {
     "jobs": _Place("jobs.commands"),
     "queue": _Place("queue.commands"),
     "eval": _Place("evaluation.report"),
+    "export": _Place("export.command", "bec export ocrv1 --format txt,alto --out ~/texts", works=True),
+    "import": _Place("imports.command", "bec import corrected --format alto --from ~/texts", works=True),
     "worker": _Place("worker.command", "bec worker --job ldv1 --slots 2", works=True),
     "workers": _Place("worker.listing", "bec workers --job ldv1"),
     "errors": _Place("jobs.errors", "bec errors --job ldv1"),

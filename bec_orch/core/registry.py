@@ -10,13 +10,14 @@ from typing import Any
 
 from bec_orch.core.extras import optional_packages
 from bec_orch.core.job_worker import JobWorker
-from bec_orch.core.views import TallyOf, VolumePicture
+from bec_orch.core.views import ContentOf, TallyOf, VolumePicture
 from bec_orch.core.wording import said
 from bec_orch.errors import ConfigError, extra_hint
 
 GROUP = "bec_orch.jobs"
 _PICTURES = "bec_orch.pictures"
 _REPORTS = "bec_orch.reports"
+_EXPORTS = "bec_orch.exports"
 
 
 def job_types() -> dict[str, EntryPoint]:
@@ -58,6 +59,21 @@ def tally_of(job_type: str) -> TallyOf | None:
     """
     begin: TallyOf | None = _shown(_REPORTS, job_type)
     return begin
+
+
+def content_of(job_type: str) -> ContentOf | None:
+    """Import what reads lines and text from the rows of a job type (`bec_orch.exports`); None where nothing does.
+
+    Raises:
+        ConfigError: what it needs is not installed.
+    """
+    read: ContentOf | None = _shown(_EXPORTS, job_type)
+    return read
+
+
+def types_with_exports() -> list[str]:
+    """Return the names of the job types whose lines and text can be handed on, sorted."""
+    return sorted(point.name for point in entry_points(group=_EXPORTS))
 
 
 def types_with_pictures() -> list[str]:

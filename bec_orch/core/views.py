@@ -1,9 +1,10 @@
 """What a job type may show of its results. The registry finds each by the type's name, and many types have none."""
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from bec_orch.core.transcripts import PageContent
 from bec_orch.core.volumes import VolumeRef
 
 if TYPE_CHECKING:
@@ -90,4 +91,22 @@ class TallyOf(Protocol):
 
     def __call__(self, job: str) -> Tally:
         """Begin it."""
+        ...
+
+
+class ContentOf(Protocol):
+    """Reads what a job type's rows say of each page (entry points `bec_orch.exports`)."""
+
+    @property
+    def usual(self) -> Sequence[str]:
+        """The formats of documents that `bec run` writes unless it is told otherwise."""
+        ...
+
+    def __call__(self, rows: "pa.Table", inputs: Mapping[str, "pa.Table"]) -> Iterator[PageContent]:
+        """Return the content of each row; that of rows of pages which were not done counts for nothing.
+
+        Args:
+            rows: some rows of the artefact, with all columns that it has.
+            inputs: for each job that it was made from, and whose artefact is still there, the rows of the same pages.
+        """
         ...

@@ -3,6 +3,7 @@
 The first twelve are the guards without which a queue of tasks is not safe; the others are those that this one adds.
 """
 
+from tests.mutants.exports import EXPORTS
 from tests.mutants.limits import LIMITS
 from tests.mutants.mutant import Edit, Mutant
 from tests.mutants.pages import PAGES
@@ -1062,6 +1063,7 @@ MUTANTS = (
     *LIMITS,
     *WORDS,
     *PAGES,
+    *EXPORTS,
     Mutant(
         "server-without-lock",
         "all processes of an embedded server hold its lock",

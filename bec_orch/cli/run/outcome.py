@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bec_orch.cli.export.outcome import documents_json, show_documents
+from bec_orch.cli.export.volumes import ExportResult
 from bec_orch.cli.process.ending import EXIT_DONE, EXIT_FAILED, EXIT_PAGE_ERRORS
 from bec_orch.cli.terminal.console import counted, note, print_json, print_record, print_rows, say
 from bec_orch.core.names import escaped
@@ -36,6 +38,7 @@ class RunResult:
     page_errors: tuple[PageFault, ...] = ()
     needed: tuple[RunOutcome, ...] = ()
     detected: DetectedSource | None = None
+    documents: ExportResult | None = None
 
     @property
     def nb_outside(self) -> int:
@@ -79,6 +82,8 @@ def _show(result: RunResult) -> None:
     say(f"Artefacts: {result.destination}")
     for picture in result.overlays:
         say(f"Picture:   {picture}")
+    if result.documents:
+        show_documents(result.documents)
 
 
 def _show_faults(result: RunResult) -> None:
@@ -101,7 +106,7 @@ def _show_faults(result: RunResult) -> None:
 
 def exit_code(result: RunResult) -> int:
     """Return the exit code for how the volumes stand."""
-    if not result.outcome.is_done:
+    if not result.outcome.is_done or (result.documents and result.documents.failed):
         return EXIT_FAILED
     return EXIT_PAGE_ERRORS if result.nb_page_errors or result.nb_outside else EXIT_DONE
 
@@ -149,6 +154,7 @@ def _as_json(result: RunResult) -> dict[str, Any]:
         "pages_per_second": result.pages_per_second,
         "artefacts": result.destination,
         "pictures": result.overlays,
+        "documents": documents_json(result.documents) if result.documents else None,
         "page_errors": result.page_errors,
         "tasks": outcome.tasks,
     }

@@ -20,6 +20,8 @@ from bec_orch.cli.arguments.options import (
     read_config,
 )
 from bec_orch.cli.composition import Parts, local_run, open_parts, require_loadable
+from bec_orch.cli.export.command import parse_formats
+from bec_orch.cli.export.volumes import ExportRequest, ExportResult, export, reader_of
 from bec_orch.cli.run.outcome import RunResult, exit_code, show
 from bec_orch.cli.run.overlays import require_overlays, write_overlays
 from bec_orch.cli.terminal.console import counted, note, program, say, warn
@@ -27,7 +29,7 @@ from bec_orch.cli.terminal.progress import progress
 from bec_orch.cli.worker.working import work
 from bec_orch.config import Origin, Settings
 from bec_orch.core.names import printable
-from bec_orch.core.registry import job_types
+from bec_orch.core.registry import content_of, job_types
 from bec_orch.core.tasks import Job, TaskState
 from bec_orch.core.wording import clause
 from bec_orch.errors import Interrupted
@@ -38,6 +40,7 @@ from bec_orch.orch.runs.local_run import LocalRun, RunOutcome
 
 # More than fit on a screen help nobody; `--json` has as many.
 _PAGE_ERRORS = _FOLDERS = 20
+_NO_EXPORT = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,7 @@ class RunRequest:
     overlay: bool = False
     as_json: bool = False
     adopt_foreign: bool = False
+    exports: tuple[str, ...] | None = None
 
 
 _NO_PAGES = {"hidden": "hidden files:", "system": "systems' own:", "sidecar": "sidecars:", "other": "other files:"}
@@ -85,6 +89,12 @@ def command(
     follow_links: Annotated[
         bool, typer.Option("--follow-links", help="Follow symbolic links to images outside of PATH.")
     ] = False,
+    exports: Annotated[
+        str | None,
+        typer.Option(
+            "--export", metavar="FORMAT[,FORMAT]", help="Also write documents (default: what the type likes; none)."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run a job over your own scans, and first the jobs that it needs.
@@ -95,7 +105,8 @@ def command(
     """
     asked = invocation(ctx)
     config = read_config(config_file, config_text) or {}
-    request = RunRequest(job_type, config, max_page_error_rate, force, overlay, as_json, adopt_foreign)
+    formats = None if exports is None else () if exports == _NO_EXPORT else parse_formats([exports])
+    request = RunRequest(job_type, config, max_page_error_rate, force, overlay, as_json, adopt_foreign, formats)
     settings = workspace(asked, out)
     if follow_links:
         settings = settings.model_copy(update={"follow_links": True})
@@ -124,6 +135,8 @@ def run_volumes(detected: DetectedSource, request: RunRequest, settings: Setting
     """
     if request.overlay:
         require_overlays(request.job_type)
+    if request.exports:
+        reader_of(request.job_type, request.job_type)
     for rejected in detected.rejected:
         warn(
             f"The folder {printable(rejected.name)} is left out: it {clause(rejected.reason)}.",
@@ -150,7 +163,17 @@ def run_volumes(detected: DetectedSource, request: RunRequest, settings: Setting
         overlays = write_overlays(parts, job.type, outcome.tasks, settings.home / "overlays") if request.overlay else []
         tasks = (task for ran in (*needed, outcome) for task in ran.tasks)
         faults = page_errors(parts.artefacts(), tasks, limit=_PAGE_ERRORS)
-        return RunResult(outcome, settings.dest_url, speed, tuple(overlays), tuple(faults), tuple(needed), detected)
+        documents = _export(parts, job, request, outcome)
+        return RunResult(
+            outcome,
+            settings.dest_url,
+            speed,
+            tuple(overlays),
+            tuple(faults),
+            tuple(needed),
+            detected,
+            documents,
+        )
 
 
 def _tell_outside(detected: DetectedSource) -> None:
@@ -165,6 +188,14 @@ def _tell_outside(detected: DetectedSource) -> None:
     if detected.passed_over:
         others = (f"{_NO_PAGES[reason]} {count}" for reason, count in sorted(detected.passed_over.items()))
         note(f"Passed over as no pages: {', '.join(others)}.")
+
+
+def _export(parts: Parts, job: Job, request: RunRequest, outcome: RunOutcome) -> ExportResult | None:
+    """Write the documents of the volumes that are done; None where none are asked for, or none is done."""
+    read = content_of(job.type)
+    formats = request.exports if request.exports is not None else tuple(read.usual) if read else ()
+    done = frozenset((task.volume.w_id, task.volume.i_id) for task in outcome.tasks if task.state is TaskState.DONE)
+    return export(parts, job, ExportRequest(formats, volumes=done, silent=True)) if formats and done else None
 
 
 def _run_first(

@@ -1,0 +1,1 @@
+"""`bec export`: lines and text out of artefacts into documents."""

@@ -1,0 +1,76 @@
+"""`bec export`: the lines and texts of a job as documents that other programs read."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from bec_orch.cli.arguments.invocation import invocation
+from bec_orch.cli.arguments.options import JobName, Json, parse_names
+from bec_orch.cli.composition import open_parts
+from bec_orch.cli.export.outcome import show
+from bec_orch.cli.export.volumes import BASE_URL, IMAGE_URL, ExportRequest, export
+from bec_orch.errors import UsageError
+from bec_orch.exports.formats import NAMES, Level, format_of
+
+
+def command(
+    ctx: typer.Context,
+    job: JobName,
+    *,
+    formats: Annotated[
+        list[str],
+        typer.Option(
+            "--format",
+            metavar="FORMAT[,FORMAT]",
+            help=f"{', '.join(NAMES)}; may be given again.",
+            show_default=False,
+        ),
+    ],
+    volume: Annotated[
+        list[str] | None, typer.Option("--volume", metavar="W_ID/I_ID", help="One volume; may be given again.")
+    ] = None,
+    out: Annotated[
+        str | None,
+        typer.Option("--out", metavar="DIR|URL", help="Where to write (default: exports/JOB in BEC_HOME)."),
+    ] = None,
+    level: Annotated[
+        Level | None, typer.Option("--level", help="One file a page, or a volume (default: what the format likes).")
+    ] = None,
+    base_url: Annotated[
+        str, typer.Option("--base-url", metavar="URL", help="Where IIIF manifests will be served.")
+    ] = BASE_URL,
+    image_url: Annotated[
+        str,
+        typer.Option("--image-url", metavar="URL", help="Where images are served, with {w_id}, {i_id} and {file}."),
+    ] = IMAGE_URL,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write over files that are not ours, or that were changed.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Write the lines and texts of a job's finished volumes as documents.
+
+    Documents that are there, and of the same artefact, are left as they are: the same command goes on after a stop.
+    """
+    names = frozenset(parse_names(each) for each in volume or ())
+    request = ExportRequest(parse_formats(formats), level, names, out, base_url, image_url, force, as_json)
+    with open_parts(invocation(ctx).settings) as parts:
+        result = export(parts, parts.store.job(job), request)
+    show(result, as_json=as_json)
+    raise typer.Exit(result.exit_code)
+
+
+def parse_formats(given: Sequence[str]) -> tuple[str, ...]:
+    """Read names of formats, parted by commas, each once.
+
+    Raises:
+        UsageError: there is no such format (E_EXPORT_FORMAT).
+        ConfigError: what it needs is not installed (E_EXTRA_MISSING).
+    """
+    names = dict.fromkeys(name.strip() for text in given for name in text.split(",") if name.strip())
+    for name in names:
+        format_of(name)
+    if not names:
+        raise UsageError("No format was given.", code="E_EXPORT_FORMAT", hint=f"Formats: {', '.join(NAMES)}.")
+    return tuple(names)

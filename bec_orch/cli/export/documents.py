@@ -1,0 +1,146 @@
+"""Documents in a store: put there whole, skipped where they are there, and never in place of what is not ours."""
+
+import hashlib
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bec_orch.cli.export.record import MOST_BYTES, Record, parse, record_key, to_bytes
+from bec_orch.core.transcripts import Origin
+from bec_orch.core.volumes import VolumeRef
+from bec_orch.errors import UsageError
+from bec_orch.io.stores.checksums import sha256_of
+from bec_orch.io.stores.errors import file_errors
+from bec_orch.io.stores.objects import Objects
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where documents go.
+
+    Attributes:
+        objects: the store.
+        work_dir: a folder of this machine in which documents are written before they go there.
+        force: write over files that are not ours, or were changed since.
+    """
+
+    objects: Objects
+    work_dir: Path
+    force: bool = False
+
+
+@dataclass
+class Documents:
+    """The documents of one volume in one format and level.
+
+    Args:
+        destination: where they go.
+        volume: the volume.
+        name: of the format and level; it names their record.
+        key: what they are made of; those that are there and made of the same are left as they are.
+        origin: how the rows were made.
+    """
+
+    destination: Destination
+    volume: VolumeRef
+    name: str
+    key: str
+    origin: Origin
+    written: int = 0
+    skipped: int = 0
+    foreign: list[str] = field(default_factory=list)
+    _files: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        blob = self.destination.objects.read(record_key(self.volume, self.name), limit=MOST_BYTES)
+        record = parse(blob.data) if blob else Record()
+        if record is None and not self.destination.force:
+            raise foreign_files([record_key(self.volume, self.name)], self.destination.objects.url)
+        self._before = record or Record()
+
+    def kept(self, keys: Iterable[str]) -> set[str]:
+        """Return those of these documents that need not be made: they are there, and made of the same."""
+        if self._before.key != self.key:
+            return set()
+        wanted = set(keys) & self._before.files.keys()
+        folders = {key.rpartition("/")[0] for key in wanted}
+        return wanted & {entry.key for folder in folders for entry in self.destination.objects.list(folder).objects}
+
+    def keep(self, key: str) -> None:
+        """Note that a document stays as it is."""
+        self._files[key] = self._before.files[key]
+        self.skipped += 1
+
+    def put(self, key: str, pieces: Iterable[bytes]) -> None:
+        """Write a document whole or not at all; one that is not ours, or was changed since, stays and is noted.
+
+        Raises:
+            DiskFullError, StorageError: it cannot be written.
+        """
+        with self._staged(pieces) as path:
+            digest = sha256_of(path)
+            if self.destination.objects.create(key, path) or self._replace(key, path, digest):
+                self._files[key] = digest
+                self.written += 1
+                return
+        self.foreign.append(key)
+        if key in self._before.files:
+            self._files[key] = self._before.files[key]
+
+    def finish(self) -> None:
+        """Write the record: what was written before it is known to be ours.
+
+        Raises:
+            UsageError: some documents could not be written over (E_FILE_FOREIGN).
+        """
+        # Without its key, the next export looks at every document again.
+        record = Record("" if self.foreign else self.key, self._files)
+        if record != self._before:
+            self._record(to_bytes(record, self.origin))
+        if self.foreign:
+            raise foreign_files(self.foreign, self.destination.objects.url)
+
+    def _record(self, data: bytes) -> None:
+        key, objects = record_key(self.volume, self.name), self.destination.objects
+        while not objects.create(key, data):
+            etag = objects.version_at(key)
+            if etag is not None and objects.replace(key, data, etag):
+                return
+
+    def _replace(self, key: str, path: Path, digest: str) -> bool:
+        """Take the place of a document of ours; gives False when what is there is not ours."""
+        objects = self.destination.objects
+        blob = objects.read(key)
+        if blob is None:
+            return objects.create(key, path)
+        found = hashlib.sha256(blob.data).hexdigest()
+        if found == digest:
+            return True
+        if not self.destination.force and found != self._before.files.get(key):
+            return False
+        return objects.replace(key, path.read_bytes(), objects.version(blob))
+
+    @contextmanager
+    def _staged(self, pieces: Iterable[bytes]) -> Iterator[Path]:
+        with file_errors(f"write a document in {self.destination.work_dir}"):
+            file = tempfile.NamedTemporaryFile(dir=self.destination.work_dir, prefix="export-")  # noqa: SIM115  (below)
+        with file:
+            for piece in pieces:
+                with file_errors(f"write a document in {self.destination.work_dir}"):
+                    file.write(piece)
+            with file_errors(f"write a document in {self.destination.work_dir}"):
+                file.flush()
+            yield Path(file.name)
+
+
+def foreign_files(keys: Sequence[str], url: str) -> UsageError:
+    """Make the error of files that are not as this program wrote them."""
+    others = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
+    are = "are not as this program wrote them: they are" if others else "is not as this program wrote it: it is"
+    return UsageError(
+        f"The file {keys[0]}{others} in {url} {are} left.",
+        code="E_FILE_FOREIGN",
+        hint="Take it over with `bec import`, move it away, name another --out, or write over it with --force.",
+    )

@@ -1,0 +1,95 @@
+"""The page images of a volume, for what an export needs of them: sizes, and pictures for a PDF."""
+
+import threading
+import zlib
+
+import anyio
+import cv2
+import numpy as np
+
+from bec_orch.core.sources import SourceFactory
+from bec_orch.core.volumes import Manifest, Page, VolumeRef
+from bec_orch.core.wording import said
+from bec_orch.errors import BecError, PageError
+from bec_orch.exports.formats import Picture
+from bec_orch.jobs.formats.header import ImageFormat
+from bec_orch.jobs.images import decode, probe
+
+_QUALITY = 80
+_COLOURS = 3
+# A JPEG is taken as it is unless it has four channels, which a PDF would have to be told more of.
+_JPEG_SAMPLES = (1, _COLOURS)
+# Ink on paper, in two colours.
+_BITONAL_BITS = 1
+
+
+class VolumeImages:
+    """Reads images of a volume; what cannot be read is None, and noted once each.
+
+    Args:
+        volume: the volume.
+        sources: opens its source.
+    """
+
+    def __init__(self, volume: VolumeRef, sources: SourceFactory) -> None:
+        self._volume = volume
+        self._sources = sources
+        self._lock = threading.Lock()
+        self._manifest: Manifest | None = None
+        self._pages: dict[str, Page] = {}
+        self.faults: list[str] = []
+
+    def size(self, image: str) -> tuple[int, int] | None:
+        """Return the size of an image's stored bitmap; None where it cannot be had."""
+        page = self._page(image)
+        if page and page.width and page.height:
+            return page.width, page.height
+        try:
+            header = probe(self._data(image))
+        except BecError as error:
+            self._note(image, error)
+            return None
+        return header.width, header.height
+
+    def picture(self, image: str) -> Picture | None:
+        """Return the picture of a page; None where it cannot be had."""
+        try:
+            return _picture(self._data(image))
+        except BecError as error:
+            self._note(image, error)
+            return None
+
+    def _note(self, image: str, error: BecError) -> None:
+        self.faults.append(f"{self._volume}, '{image}' has no picture: {said(error)}.")
+
+    def _page(self, image: str) -> Page | None:
+        with self._lock:
+            if self._manifest is None:
+                try:
+                    self._manifest = self._sources(self._volume.source).read_manifest(self._volume)
+                except BecError as error:
+                    self.faults.append(f"The images of {self._volume} are out of reach: {said(error)}.")
+                    self._manifest = Manifest(self._volume, "", ())
+                self._pages = {page.filename: page for page in self._manifest.pages}
+            return self._pages.get(image)
+
+    def _data(self, image: str) -> bytes:
+        page = self._page(image)
+        if page is None or self._manifest is None:
+            raise PageError("it is no more in its volume", stage="fetch", code="E_IMAGE_MISSING")
+        return anyio.run(self._sources(self._volume.source).pages(self._manifest).read, page).data
+
+
+def _picture(data: bytes) -> Picture:
+    """Take a JPEG as it is, once it was seen to be whole; anything else is decoded and compressed anew."""
+    header = probe(data)
+    pixels = decode(data, header)
+    height, width = pixels.shape[:2]
+    if header.format is ImageFormat.JPEG and header.samples in _JPEG_SAMPLES:
+        return Picture(data, width, height, 8, header.samples, is_jpeg=True)
+    if header.bits == _BITONAL_BITS:
+        packed = np.packbits(pixels > np.uint8(127), axis=1)
+        return Picture(zlib.compress(packed.tobytes(), 9), width, height, 1, 1, is_jpeg=False)
+    encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1]
+    samples = 1 if pixels.ndim < _COLOURS else _COLOURS
+    return Picture(np.asarray(encoded, np.uint8).tobytes(), width, height, 8, samples, is_jpeg=True)

@@ -1,0 +1,126 @@
+"""The pages of a volume, read from its artefact and those it was made from, a few rows at a time."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from bec_orch.core.artefacts import ArtefactFile, Success
+from bec_orch.core.transcripts import Origin, PageContent, PageRecord, state_note
+from bec_orch.core.views import ContentOf
+from bec_orch.errors import StorageError
+from bec_orch.io.artefacts.artefacts import StoredArtefacts
+
+_ROWS = 32
+_STATE = ("img_file_name", "ok", "skipped", "skip_reason", "error_type")
+
+
+def origin_of(success: Success) -> Origin:
+    """Return how an artefact was made, as far as it says."""
+    content: Mapping[str, Any] = success.content or {} if success.manifest_etag else {}
+    config = content.get("config")
+    engine = config.get("engine") if isinstance(config, dict) else None
+    return Origin(
+        volume=success.location.volume,
+        job=success.location.job,
+        job_type=_text(content.get("type")),
+        engine=_text(engine),
+        models=success.models,
+        code_version=success.code_version or "",
+        config_hash=success.config_hash or "",
+        finished_at=_text(content.get("finished_at")),
+        digest=success.files[0].sha256 if success.files else "",
+    )
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def image_names(artefacts: StoredArtefacts, success: Success) -> list[str]:
+    """Return the names of the images of all pages.
+
+    Raises:
+        StorageError: the artefact's file is gone or broken, or has no column of names (E_ARTEFACT_BROKEN).
+    """
+    names: list[str] = []
+    for batch in artefacts.row_batches(success, ["img_file_name"]):
+        if "img_file_name" not in batch.schema.names:
+            raise _not_an_artefact(success)
+        found: list[Any] = batch.column("img_file_name").to_pylist()
+        if None in found:
+            raise _not_an_artefact(success)
+        names += found
+    return names
+
+
+def readable_inputs(artefacts: StoredArtefacts, success: Success) -> dict[str, Success]:
+    """Return the artefacts that this one was made from, by job, as far as they are still there.
+
+    Raises:
+        StorageError: the store is away.
+    """
+    files = {job: key for job, key in success.inputs.items() if key.endswith(".parquet")}
+    every = {job: Success(success.location, "", (ArtefactFile(key, 0, "", 0),)) for job, key in files.items()}
+    return {job: one for job, one in every.items() if _is_readable(artefacts, one)}
+
+
+def _is_readable(artefacts: StoredArtefacts, success: Success) -> bool:
+    try:
+        next(artefacts.row_batches(success, ["img_file_name"]), None)
+    except StorageError as error:
+        if error.code != "E_ARTEFACT_BROKEN":
+            raise
+        return False
+    return True
+
+
+def pages_of(
+    artefacts: StoredArtefacts, success: Success, inputs: Mapping[str, Success], read: ContentOf
+) -> Iterator[PageRecord]:
+    """Read the pages of a volume in order.
+
+    Args:
+        artefacts: the store of artefacts.
+        success: the volume's.
+        inputs: those that it was made from, see `readable_inputs`.
+        read: what reads rows of its job type.
+
+    Raises:
+        StorageError: a file is gone or broken, or the store is away.
+    """
+    tables_by_job = {job: _tables(artefacts, one) for job, one in inputs.items()}
+    index = 0
+    for rows in _tables(artefacts, success):
+        beside = {job: table for job, tables in tables_by_job.items() if (table := next(tables, None)) is not None}
+        states = rows.select([name for name in _STATE if name in rows.column_names]).to_pylist()
+        same = {job: table for job, table in beside.items() if _same_pages(table, rows)}
+        for state, content in zip(states, read(rows, same), strict=True):
+            note = state_note(state)
+            yield PageRecord(index, state["img_file_name"], PageContent() if note else content, note)
+            index += 1
+
+
+def _same_pages(table: pa.Table, rows: pa.Table) -> bool:
+    name = "img_file_name"
+    return name in table.column_names and bool(table[name].to_pylist() == rows[name].to_pylist())
+
+
+def _tables(artefacts: StoredArtefacts, success: Success) -> Iterator[pa.Table]:
+    """Read rows, so many at a time, however the file groups them."""
+    left: list[pa.Table] = []
+    for batch in artefacts.row_batches(success, batch_size=_ROWS):
+        left.append(pa.Table.from_batches([batch]))
+        table = pa.concat_tables(left)
+        while table.num_rows >= _ROWS:
+            yield table.slice(0, _ROWS)
+            table = table.slice(_ROWS)
+        left = [table]
+    if left and left[0].num_rows:
+        yield left[0]
+
+
+def _not_an_artefact(success: Success) -> StorageError:
+    return StorageError(
+        f"The artefact {success.location.prefix} does not tell which pages it is of.", code="E_ARTEFACT_BROKEN"
+    )

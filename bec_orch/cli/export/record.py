@@ -1,0 +1,58 @@
+"""The record of an export: the file beside the documents of a volume which tells what they are and how they were made.
+
+It is written last, and names every document with its digest: so a document that is there is known to be ours, unchanged
+or changed since, and of which artefact.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bec_orch.core.transcripts import Origin
+from bec_orch.core.volumes import VolumeRef
+
+MOST_BYTES = 64 * 2**20
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What was exported of a volume in one format and level.
+
+    Attributes:
+        key: what the documents are made of: the artefact and whatever else decides what is in them.
+        files: the SHA-256 of each document, by its key in the store.
+    """
+
+    key: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+def record_key(volume: VolumeRef, name: str) -> str:
+    """Return the key of a record in the store; `name` is that of the format and level."""
+    return f"{volume.w_id}/{volume.i_id}/export-{name}.json"
+
+
+def to_bytes(record: Record, origin: Origin) -> bytes:
+    """Write a record."""
+    content = {
+        "bec_orch": _FORMAT,
+        "key": record.key,
+        "made_with": [list(fact) for fact in origin.facts()],
+        "files": dict(sorted(record.files.items())),
+    }
+    return f"{json.dumps(content, ensure_ascii=False, indent=1)}\n".encode()
+
+
+def parse(data: bytes) -> Record | None:
+    """Read a record; None when it is none of ours."""
+    try:
+        content = json.loads(data)
+        return _record(content) if content["bec_orch"] == _FORMAT else None
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        return None
+
+
+def _record(content: Mapping[str, Any]) -> Record:
+    return Record(str(content["key"]), {str(key): str(digest) for key, digest in content["files"].items()})

@@ -1,0 +1,191 @@
+"""One volume, from its artefact to its documents."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from bec_orch.cli.export.documents import Destination, Documents
+from bec_orch.cli.export.pages import image_names, origin_of, pages_of, readable_inputs
+from bec_orch.core.artefacts import ArtefactLocation, Success
+from bec_orch.core.sources import SourceFactory
+from bec_orch.core.transcripts import PageRecord
+from bec_orch.core.views import ContentOf
+from bec_orch.core.volumes import VolumeRef
+from bec_orch.errors import Interrupted, StorageError
+from bec_orch.exports.characters import lost_characters
+from bec_orch.exports.formats import Format, Level, Material, format_of
+from bec_orch.exports.names import page_names
+from bec_orch.io.artefacts.artefacts import StoredArtefacts
+
+if TYPE_CHECKING:
+    from bec_orch.cli.export.images import VolumeImages
+
+VERSION = 1
+"""Of how documents are written: documents of another one are made anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be exported of each volume.
+
+    Attributes:
+        formats: the formats, each with its level.
+        material: what some of them need to know.
+        read: what reads rows of the job's type.
+        stopped: tells whether to stop at the next page.
+    """
+
+    formats: Sequence[tuple[str, Level]]
+    material: Material
+    read: ContentOf
+    stopped: Callable[[], bool] = lambda: False
+
+
+@dataclass
+class VolumeReport:
+    """What became of one volume.
+
+    Attributes:
+        documents: how many were written.
+        skipped: how many were there already.
+        pages: how many pages it has.
+        page_errors: how many of them are errors.
+        notes: what is not as it could be, a sentence each.
+        places: the keys of its documents, those of one page by their folder.
+    """
+
+    volume: VolumeRef
+    documents: int = 0
+    skipped: int = 0
+    pages: int = 0
+    page_errors: int = 0
+    notes: list[str] = field(default_factory=list)
+    places: list[str] = field(default_factory=list)
+
+
+def export_volume(
+    location: ArtefactLocation,
+    wanted: Wanted,
+    artefacts: StoredArtefacts,
+    sources: SourceFactory,
+    destination: Destination,
+) -> VolumeReport:
+    """Write the documents of a volume.
+
+    Raises:
+        StorageError: the artefact is gone or broken, or a store away.
+        TerminalError: its `success.json` cannot be read.
+        UsageError: files that are not ours are in the way (E_FILE_FOREIGN).
+        Interrupted: a stop was asked for; what was written is whole.
+    """
+    success = artefacts.success(location)
+    if success is None:
+        raise StorageError(
+            f"The artefact {location.prefix} is gone.",
+            code="E_ARTEFACT_GONE",
+            hint="`bec audit` tells what else is missing; a new run of the job makes it again.",
+        )
+    # Reading images needs the packages of the extra `ldv1`, without which the command can say so.
+    from bec_orch.cli.export.images import VolumeImages  # noqa: PLC0415
+
+    return _Export(success, wanted, artefacts, destination, VolumeImages(location.volume, sources)).run()
+
+
+class _Export:
+    def __init__(
+        self,
+        success: Success,
+        wanted: Wanted,
+        artefacts: StoredArtefacts,
+        destination: Destination,
+        images: "VolumeImages",
+    ) -> None:
+        self._success = success
+        self._wanted = wanted
+        self._artefacts = artefacts
+        self._destination = destination
+        self._images = images
+        self._origin = origin_of(success)
+        self._inputs = readable_inputs(artefacts, success)
+        self._report = VolumeReport(success.location.volume)
+
+    def run(self) -> VolumeReport:
+        report = self._report
+        self._names = page_names(image_names(self._artefacts, self._success))
+        report.pages = len(self._names)
+        report.page_errors = self._success.pages.error if self._success.pages else 0
+        for job in sorted(self._success.inputs.keys() - self._inputs.keys()):
+            if self._success.inputs[job].endswith(".parquet"):
+                report.notes.append(
+                    f"{report.volume}: what {job} left is gone: lines have boxes in place of outlines and baselines."
+                )
+        for name, level in self._wanted.formats:
+            self._export(name, level)
+        report.notes += dict.fromkeys(self._images.faults)
+        return report
+
+    def _export(self, name: str, level: Level) -> None:
+        found = format_of(name)
+        documents = Documents(
+            self._destination, self._success.location.volume, f"{name}-{level}", self._key(found), self._origin
+        )
+        write = found.writers[level]
+        material = replace(self._wanted.material, picture=self._images.picture, scratch=self._destination.work_dir)
+        if level is Level.PAGE:
+            self._write_pages(documents, found, name, lambda page: write([page], self._origin, material))
+        else:
+            self._write_whole(documents, found, lambda pages: write(pages, self._origin, material))
+        self._report.documents += documents.written
+        self._report.skipped += documents.skipped
+        documents.finish()
+
+    def _key(self, found: Format) -> str:
+        """Name what the documents are made of; with the inputs that are there, because outlines come from them."""
+        options = [getattr(self._wanted.material, option) for option in found.wants]
+        digest = self._origin.digest or self._success.etag
+        return " ".join([str(VERSION), digest, self._origin.finished_at, *sorted(self._inputs), *options])
+
+    def _write_whole(
+        self, documents: Documents, found: Format, write: Callable[[Iterable[PageRecord]], Iterator[bytes]]
+    ) -> None:
+        volume = self._report.volume
+        key = f"{volume.w_id}/{volume.i_id}/{volume.w_id}-{volume.i_id}{found.suffix}"
+        self._report.places.append(key)
+        if key in documents.kept([key]):
+            documents.keep(key)
+        else:
+            documents.put(key, write(self._pages(found)))
+
+    def _write_pages(
+        self, documents: Documents, found: Format, name: str, write: Callable[[PageRecord], Iterator[bytes]]
+    ) -> None:
+        volume = self._report.volume
+        folder = f"{volume.w_id}/{volume.i_id}/{name}"
+        keys = [f"{folder}/{page}{found.suffix}" for page in self._names]
+        self._report.places.append(folder)
+        kept = documents.kept(keys)
+        for key in kept:
+            documents.keep(key)
+        if len(kept) == len(keys):
+            return
+        for page, key in zip(self._pages(found), keys, strict=True):
+            if key not in kept:
+                documents.put(key, write(page))
+
+    def _pages(self, found: Format) -> Iterator[PageRecord]:
+        for page in pages_of(self._artefacts, self._success, self._inputs, self._wanted.read):
+            if self._wanted.stopped():
+                raise Interrupted(
+                    "The export was interrupted; what was written is whole.", hint="Run it again to go on there."
+                )
+            self._note_lost(page)
+            yield self._sized(page) if found.wants_sizes and not page.content.size else page
+
+    def _note_lost(self, page: PageRecord) -> None:
+        lost = lost_characters(page.content)
+        note = f"{self._report.volume}, '{page.image}': left out what no document can hold: {', '.join(lost)}."
+        if lost and note not in self._report.notes:
+            self._report.notes.append(note)
+
+    def _sized(self, page: PageRecord) -> PageRecord:
+        return replace(page, content=replace(page.content, size=self._images.size(page.image)))

@@ -1,0 +1,174 @@
+"""The volumes of an export, several at once, each on its own: what is wrong with one leaves the others as they are."""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bec_orch.cli.composition import Parts, work_dir
+from bec_orch.cli.export.documents import Destination
+from bec_orch.cli.export.showing import showing
+from bec_orch.cli.export.volume import VolumeReport, Wanted, export_volume
+from bec_orch.cli.process.ending import EXIT_DONE, EXIT_PAGE_ERRORS, exit_code_of
+from bec_orch.cli.process.signals import stopping
+from bec_orch.core.artefacts import ArtefactLocation
+from bec_orch.core.registry import content_of, types_with_exports
+from bec_orch.core.tasks import Job, TaskState
+from bec_orch.core.views import ContentOf
+from bec_orch.core.volumes import VolumeRef, version_of
+from bec_orch.errors import BecError, UsageError
+from bec_orch.exports.formats import Level, Material, format_of
+from bec_orch.orch.ahead import ahead
+
+BASE_URL = "http://localhost:8000"
+IMAGE_URL = "http://localhost:8000/images/{w_id}/{i_id}/{file}"
+
+# What is wrong with one volume alone. A full disk, or a right that is missing, ends the export.
+_OF_A_VOLUME = frozenset({"E_ARTEFACT_GONE", "E_ARTEFACT_BROKEN", "E_FILE_FOREIGN", "E_NAME_UNSAFE"})
+
+
+@dataclass(frozen=True, slots=True)
+class ExportRequest:
+    """What an export was asked for."""
+
+    formats: Sequence[str]
+    level: Level | None = None
+    volumes: frozenset[tuple[str, str]] = frozenset()
+    out: str | None = None
+    base_url: str = BASE_URL
+    image_url: str = IMAGE_URL
+    force: bool = False
+    silent: bool = False
+
+
+@dataclass
+class ExportResult:
+    """What became of the volumes of an export.
+
+    Attributes:
+        destination: where the documents are.
+        done: a report of each volume that was exported.
+        failed: the volumes that could not be, and why.
+        unfinished: how many tasks of the job are not done, and so have nothing to export.
+    """
+
+    destination: str
+    done: list[VolumeReport] = field(default_factory=list)
+    failed: list[tuple[VolumeRef, BecError]] = field(default_factory=list)
+    unfinished: int = 0
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code that tells how it went."""
+        if self.failed:
+            return max(exit_code_of(error) for _, error in self.failed)
+        return EXIT_PAGE_ERRORS if any(report.page_errors for report in self.done) else EXIT_DONE
+
+
+def export(parts: Parts, job: Job, request: ExportRequest) -> ExportResult:
+    """Export the volumes of a job that are done.
+
+    Raises:
+        UsageError: jobs of its type have nothing to hand on, a format has no such level, or a volume is not done.
+        DiskFullError, StorageError: the destination is full, or cannot be written.
+        Interrupted: a stop was asked for.
+    """
+    stop = threading.Event()
+    formats = [(name, _level(name, request.level)) for name in request.formats]
+    material = Material(request.base_url.rstrip("/"), request.image_url)
+    wanted = Wanted(formats, material, reader_of(job.type, job.name), stop.is_set)
+    locations = _locations(parts, job, request.volumes)
+    result = ExportResult(destination_url(request.out) or (parts.settings.home / "exports" / job.name).as_uri())
+    result.unfinished = _unfinished(parts, job)
+    store = parts.stores.open(result.destination, create=True)
+    destination, artefacts = Destination(store, work_dir(parts.settings), request.force), parts.artefacts()
+
+    def one(location: ArtefactLocation) -> VolumeReport | BecError:
+        try:
+            return export_volume(location, wanted, artefacts, parts.sources, destination)
+        except BecError as error:
+            if error.code not in _OF_A_VOLUME:
+                stop.set()
+                raise
+            return error
+
+    with (
+        stopping(lambda _reason: stop.set(), "Stopping at the next page."),
+        showing(len(locations), silent=request.silent) as shown,
+    ):
+        for location, end in zip(locations, ahead(one, locations, threads=parts.settings.threads), strict=True):
+            if isinstance(end, BecError):
+                result.failed.append((location.volume, end))
+            else:
+                result.done.append(end)
+            shown.ended(location.volume, end)
+    return result
+
+
+def destination_url(out: str | None) -> str | None:
+    """Return the URL of a destination that is given as a folder or a URL."""
+    return out if out is None or "://" in out else Path(out).expanduser().resolve().as_uri()
+
+
+def reader_of(job_type: str, job: str) -> ContentOf:
+    """Return what reads the rows of a job.
+
+    Raises:
+        UsageError: jobs of its type have nothing to hand on (E_EXPORT_TYPE).
+        ConfigError: what reads them needs a package that is not installed.
+    """
+    read = content_of(job_type)
+    if read is None:
+        raise UsageError(
+            f"The job '{job}' is of type {job_type}, which has no lines or text to hand on.",
+            code="E_EXPORT_TYPE",
+            hint=f"Types that have: {', '.join(types_with_exports())}. `bec jobs list` shows the jobs.",
+        )
+    return read
+
+
+def _level(name: str, wanted: Level | None) -> Level:
+    levels = tuple(format_of(name).writers)
+    if wanted is not None and wanted not in levels:
+        raise UsageError(
+            f"The format '{name}' has no files of one {wanted}.",
+            code="E_EXPORT_LEVEL",
+            hint=f"Leave --level out, or take --level {levels[0]}.",
+        )
+    return wanted or levels[0]
+
+
+def _locations(parts: Parts, job: Job, wanted: frozenset[tuple[str, str]]) -> list[ArtefactLocation]:
+    """Return where the artefacts of the volumes lie; a volume that two sources have is taken from its newest task."""
+    newest: dict[tuple[str, str], tuple[int, ArtefactLocation]] = {}
+    for done in parts.records.overview.done_volumes(job):
+        for one in done:
+            name = (one.volume.w_id, one.volume.i_id)
+            if (not wanted or name in wanted) and one.task_id > newest.get(name, (0,))[0]:
+                location = ArtefactLocation(job.name, one.volume, version_of(one.manifest_etag))
+                newest[name] = (one.task_id, location)
+    _require_all(job, wanted, frozenset(newest))
+    return [location for _, location in newest.values()]
+
+
+def _require_all(job: Job, wanted: frozenset[tuple[str, str]], found: frozenset[tuple[str, str]]) -> None:
+    missing = sorted(wanted - found)
+    if missing:
+        others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise UsageError(
+            f"The volume {'/'.join(missing[0])}{others} is not done by the job '{job.name}'.",
+            code="E_EXPORT_VOLUME",
+            hint=f"`bec jobs tasks {job.name} --volume {'/'.join(missing[0])}` tells where it stands.",
+        )
+    if not found:
+        raise UsageError(
+            f"No volume is done by the job '{job.name}'.",
+            code="E_EXPORT_NOTHING",
+            hint=f"`bec jobs stats {job.name}` tells how far it is.",
+        )
+
+
+def _unfinished(parts: Parts, job: Job) -> int:
+    nodes = (node for node in parts.records.overview.jobs_with_tasks() if node.name == job.name)
+    done = {TaskState.DONE, TaskState.CANCELED}
+    return sum(count for node in nodes for state, count in node.tasks.items() if state not in done)

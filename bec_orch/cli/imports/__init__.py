@@ -1,0 +1,1 @@
+"""`bec import`: from documents back to results of a job."""

@@ -1,0 +1,181 @@
+"""`bec import`: ALTO and PAGE documents as lines and text of a job, with all that a job of its own kind has."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from bec_orch.cli.arguments.invocation import invocation
+from bec_orch.cli.arguments.options import DEFAULT_ERROR_RATE, ErrorRate, JobName, Json, parse_names
+from bec_orch.cli.composition import Parts, local_run, open_parts
+from bec_orch.cli.export.volumes import destination_url
+from bec_orch.cli.jobs.queues import create_job
+from bec_orch.cli.run.outcome import RunResult, exit_code, show
+from bec_orch.cli.terminal.console import warn
+from bec_orch.cli.terminal.progress import progress
+from bec_orch.cli.worker.working import work
+from bec_orch.core.names import printable
+from bec_orch.core.records.overview import TaskFilter
+from bec_orch.core.tasks import Job
+from bec_orch.core.volumes import VolumeRef
+from bec_orch.errors import Interrupted, UsageError
+from bec_orch.io.stores.objects import Objects
+from bec_orch.orch.job_admin import JobAdmin
+from bec_orch.orch.overview.page_errors import page_errors
+
+_TYPE = "importv1"
+_PAGE_ERRORS = 20
+
+
+class Given(StrEnum):
+    """The formats that are read."""
+
+    ALTO = "alto"
+    PAGE = "page"
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """Where the documents to import are.
+
+    Attributes:
+        url: the store.
+        folder: a volume's folder in it, with `{w_id}` and `{i_id}` to be filled in.
+        names: the volumes that have documents.
+    """
+
+    url: str
+    folder: str
+    names: Sequence[tuple[str, str]]
+
+
+def command(
+    ctx: typer.Context,
+    job: JobName,
+    *,
+    given: Annotated[Given, typer.Option("--format", help="Format of the documents.", show_default=False)],
+    documents: Annotated[
+        str, typer.Option("--from", metavar="DIR|URL", help="Where the documents are.", show_default=False)
+    ],
+    volume: Annotated[
+        list[str] | None, typer.Option("--volume", metavar="W_ID/I_ID", help="One volume; may be given again.")
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(metavar="LAYOUT+URL", help="Where the images are (default: where they were last read from)."),
+    ] = None,
+    max_page_error_rate: ErrorRate = DEFAULT_ERROR_RATE,
+    force: Annotated[bool, typer.Option("--force", help="Take over again what was taken and is unchanged.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Take over lines and text from documents as the results of a job, which is made if it is not there.
+
+    What the documents say of a volume is taken anew when one of them was changed.
+    """
+    asked = invocation(ctx)
+    url = destination_url(documents) or ""
+    with open_parts(asked.settings) as parts:
+        found = find_documents(parts.stores.open(url), url, given, [parse_names(each) for each in volume or ()])
+        volumes = [_volume(parts, names, source) for names in found.names]
+        config = {"format": given.value, "documents_url": found.url, "documents_folder": found.folder}
+        made = _job(parts, job, config, max_page_error_rate)
+        result = _take_over(parts, made, volumes, force=force, silent=as_json)
+    show(result, as_json=as_json)
+    raise typer.Exit(exit_code(result))
+
+
+def find_documents(store: Objects, url: str, given: Given, wanted: Sequence[tuple[str, str]]) -> Documents:
+    """Find the folders with documents: as `bec export` lays them out, one a volume, or all of one volume together.
+
+    Raises:
+        UsageError: there is none, or none for one of the volumes that are wanted (E_IMPORT_NOTHING).
+        StorageError: the store is away.
+    """
+    for folder in (f"{{w_id}}/{{i_id}}/{given}", "{w_id}/{i_id}"):
+        names = [pair for pair in wanted or _folders(store) if _has_documents(store, _filled(folder, pair))]
+        missing = [pair for pair in wanted if pair not in names]
+        if names and missing:
+            raise _nothing(f"for the volume {'/'.join(missing[0])} in {url}", given)
+        if names:
+            return Documents(url, folder, names)
+    if len(wanted) == 1 and _has_documents(store, ""):
+        return Documents(url, "", wanted)
+    raise _nothing(f"in {url}", given)
+
+
+def _folders(store: Objects) -> list[tuple[str, str]]:
+    works = [name for name in store.list("").folders if not name.startswith(".")]
+    return [(work, folder) for work in works for folder in store.list(work).folders if not folder.startswith(".")]
+
+
+def _filled(folder: str, pair: tuple[str, str]) -> str:
+    return folder.replace("{w_id}", pair[0]).replace("{i_id}", pair[1])
+
+
+def _has_documents(store: Objects, folder: str) -> bool:
+    return any(entry.name.lower().endswith(".xml") for entry in store.list(folder).objects)
+
+
+def _nothing(where: str, given: Given) -> UsageError:
+    return UsageError(
+        f"There are no documents {where}.",
+        code="E_IMPORT_NOTHING",
+        hint=f"They lie in W_ID/I_ID/{given} or W_ID/I_ID, or all together with one --volume, and end in .xml.",
+    )
+
+
+def _volume(parts: Parts, names: tuple[str, str], source: str | None) -> VolumeRef:
+    found = source or _last_source(parts, names) or parts.default_source
+    if not found:
+        raise UsageError(
+            f"It is not known where the images of the volume {'/'.join(names)} lie.",
+            code="E_SOURCE_UNSET",
+            hint="Give --source, such as folder+file:///scans, or set BEC_SOURCE_URL.",
+        )
+    return VolumeRef(*names, found)
+
+
+def _last_source(parts: Parts, names: tuple[str, str]) -> str | None:
+    """Return where a volume was last read from by any job."""
+    records = parts.records
+    wanted = TaskFilter(w_id=names[0], i_id=names[1])
+    tasks = [task for job in records.jobs.every() for task in records.overview.tasks(job.name, wanted, limit=1)]
+    return max(tasks, key=lambda task: task.id).volume.source if tasks else None
+
+
+def _job(parts: Parts, name: str, config: Mapping[str, Any], error_rate: float) -> Job:
+    """Make the job, or set it to these documents.
+
+    Raises:
+        UsageError: there is a job of that name which does something else (E_IMPORT_JOB).
+    """
+    there = next((job for job in parts.records.jobs.every() if job.name == name), None)
+    if there is None:
+        return create_job(parts, name, lambda fresh: fresh.create(name, _TYPE, config, max_page_error_rate=error_rate))
+    if there.type != _TYPE:
+        raise UsageError(
+            f"The job {printable(name)} is of type {there.type}, and takes over no documents.",
+            code="E_IMPORT_JOB",
+            hint="Give another name: a job of type importv1 is made for it.",
+        )
+    return JobAdmin(parts.records.jobs).update(name, config=config, max_page_error_rate=error_rate)
+
+
+def _take_over(parts: Parts, job: Job, volumes: Sequence[VolumeRef], *, force: bool, silent: bool) -> RunResult:
+    run = local_run(parts)
+    report = run.enqueue(job, volumes, parts.sources, force=force)
+    for fault in report.faults:
+        warn(f"The volume {fault.volume} is left out: {fault.message}", "Mend it, then run again.")
+    unfinished = parts.store.unfinished(job)
+    speed = None
+    if unfinished:
+        with progress(job.name, unfinished, silent=silent) as shown:
+            done = work(parts, job, shown, until_empty=True, grace=0.0, word="Stopping at the next page.")
+        if done.interrupted:
+            raise Interrupted("The import was interrupted; its finished pages are kept.", hint="Run it again to go on.")
+        speed = shown.tally.pages_per_second
+    outcome = run.outcome(job, volumes, report)
+    faults = page_errors(parts.artefacts(), outcome.tasks, limit=_PAGE_ERRORS)
+    return RunResult(outcome, parts.settings.dest_url, speed, (), tuple(faults))

@@ -1,0 +1,136 @@
+"""What a page says, and where: the value that job types hand on, and that documents are written from and read to.
+
+Coordinates are pixels (x, y) of the stored bitmap, with the origin at the top left, whatever was turned or flattened
+for the job.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bec_orch.core.artefacts import ModelInfo
+from bec_orch.core.volumes import VolumeRef
+
+Point = tuple[int, int]
+
+MAIN = "main"
+KINDS = (MAIN, "running", "margin", "note", "other")
+"""The kinds of lines (docs/decisions.md, 70)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A text line.
+
+    Attributes:
+        polygon: its outline.
+        baseline: the line that its letters stand on, from its beginning to its end; empty where it is not known.
+        text: what it says; None where nobody read it.
+        confidence: how sure the reader is, 0 to 1; None where it does not say.
+        kind: one of `KINDS`.
+    """
+
+    polygon: tuple[Point, ...]
+    baseline: tuple[Point, ...] = ()
+    text: str | None = None
+    confidence: float | None = None
+    kind: str = MAIN
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """The smallest upright box (x, y, width, height) that holds all pixels of the polygon."""
+        left, top = (min(point[axis] for point in self.polygon) for axis in (0, 1))
+        right, bottom = (max(point[axis] for point in self.polygon) for axis in (0, 1))
+        return left, top, right - left + 1, bottom - top + 1
+
+
+@dataclass(frozen=True, slots=True)
+class PageContent:
+    """What a job found on a page.
+
+    Attributes:
+        lines: its lines, in reading order.
+        size: (width, height) of the stored bitmap; None where the job does not tell it.
+        rotation: degrees by which the page must be turned to level its lines (positive: counter-clockwise on the
+            screen); None where they are level.
+    """
+
+    lines: tuple[Line, ...] = ()
+    size: tuple[int, int] | None = None
+    rotation: float | None = None
+
+    @property
+    def text(self) -> str:
+        """The text of its main lines, one a line."""
+        return "\n".join(line.text or "" for line in self.lines if line.kind == MAIN)
+
+
+@dataclass(frozen=True, slots=True)
+class PageRecord:
+    """A page of a volume with its content.
+
+    Attributes:
+        index: its place in the manifest, from 0.
+        image: the name of its image file.
+        content: what was found on it; empty where it was not done.
+        note: why it was not done; empty where it was.
+    """
+
+    index: int
+    image: str
+    content: PageContent = field(default_factory=PageContent)
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """How a volume's rows were made, as its artefact says; what an older artefact does not say is empty.
+
+    Attributes:
+        volume: the volume.
+        job: the job's name.
+        job_type: its type.
+        engine: what its config names as the engine, else the type.
+        models: the models that it ran with.
+        code_version: the version of the job type's code.
+        config_hash: the hash of what in its config can change the output.
+        finished_at: when it was done, ISO 8601.
+        digest: the SHA-256 of the artefact's file, or what else tells it from others.
+    """
+
+    volume: VolumeRef
+    job: str
+    job_type: str = ""
+    engine: str = ""
+    models: tuple[ModelInfo, ...] = ()
+    code_version: str = ""
+    config_hash: str = ""
+    finished_at: str = ""
+    digest: str = ""
+
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """Return what is known, in order, each with its name."""
+        every = (
+            ("program", "bec_orch"),
+            ("job", self.job),
+            ("job type", self.job_type),
+            ("engine", self.engine),
+            *(("model", f"{model.name} sha256:{model.digest}") for model in self.models),
+            ("code version", self.code_version),
+            ("config hash", self.config_hash),
+            ("finished at", self.finished_at),
+            ("artefact sha256", self.digest),
+        )
+        return tuple((name, value) for name, value in every if value)
+
+
+def state_note(row: Mapping[str, Any]) -> str:
+    """Return why a page's row has nothing of the job's, empty where it has.
+
+    Args:
+        row: its `ok`, `skipped`, `skip_reason` and `error_type`, as far as the artefact has such columns.
+    """
+    if row.get("skipped"):
+        return f"skipped: {row.get('skip_reason') or 'no reason told'}"
+    # Artefacts of the library's earlier system have no such column.
+    return "" if row.get("ok") is not False else f"error: {row.get('error_type') or 'not told'}"

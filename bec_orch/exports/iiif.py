@@ -1,0 +1,124 @@
+"""IIIF Presentation 3 (https://iiif.io/api/presentation/3.0/): a manifest of canvases with their lines as annotations.
+
+A line is an annotation with the motivation `supplementing`, in reading order. Identifiers are URLs below the one at
+which the documents will be served.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from bec_orch.core.transcripts import Line, Origin, PageRecord
+from bec_orch.exports.characters import line_text
+from bec_orch.exports.formats import Format, Level, Material
+from bec_orch.exports.regions import page_size
+
+_CONTEXT = "http://iiif.io/api/presentation/3/context.json"
+_WITHOUT_SIZE = 1000
+"""A canvas must have a size; that of a page whose image nobody can read is square."""
+_MEDIA_TYPES = {
+    "jpg": "image/jpeg",
+    "jpeg": "image/jpeg",
+    "png": "image/png",
+    "tif": "image/tiff",
+    "tiff": "image/tiff",
+}
+
+
+def manifest(pages: Iterable[PageRecord], origin: Origin, material: Material) -> Iterator[bytes]:
+    """Write a volume as a manifest, a canvas at a time."""
+    head = {
+        "@context": _CONTEXT,
+        "id": f"{_base(origin, material)}/{_quoted(origin.volume.w_id)}-{_quoted(origin.volume.i_id)}.json",
+        "type": "Manifest",
+        "label": {"none": [str(origin.volume)]},
+        "metadata": _metadata(origin),
+    }
+    yield f'{_json(head)[:-1]}, "items": ['.encode()
+    for place, page in enumerate(pages):
+        yield f"{',' if place else ''}\n{_json(_canvas(page, origin, material))}".encode()
+    yield b"\n]}\n"
+
+
+def annotation_pages(pages: Iterable[PageRecord], origin: Origin, material: Material) -> Iterator[bytes]:
+    """Write the lines of each page as an annotation page of its own."""
+    for page in pages:
+        yield f"{_json({'@context': _CONTEXT, **_annotations(page, origin, material)})}\n".encode()
+
+
+def _canvas(page: PageRecord, origin: Origin, material: Material) -> dict[str, Any]:
+    canvas = _canvas_id(page, origin, material)
+    width, height = (side or _WITHOUT_SIZE for side in page_size(page.content))
+    described: dict[str, Any] = {"id": canvas, "type": "Canvas", "label": {"none": [str(page.index + 1)]}}
+    if page.note:
+        described["summary"] = {"none": [page.note]}
+    painted = {
+        "id": f"{canvas}/picture",
+        "type": "Annotation",
+        "motivation": "painting",
+        "body": _image(page, origin, material, (width, height)),
+        "target": canvas,
+    }
+    return {
+        **described,
+        "width": width,
+        "height": height,
+        "items": [{"id": f"{canvas}/pictures", "type": "AnnotationPage", "items": [painted]}],
+        "annotations": [_annotations(page, origin, material)],
+    }
+
+
+def _image(page: PageRecord, origin: Origin, material: Material, size: tuple[int, int]) -> dict[str, Any]:
+    named = {"w_id": origin.volume.w_id, "i_id": origin.volume.i_id, "file": page.image}
+    url = material.image_url
+    for field, value in named.items():
+        url = url.replace(f"{{{field}}}", _quoted(value))
+    media_type = _MEDIA_TYPES.get(page.image.rpartition(".")[2].lower())
+    kind = {"format": media_type} if media_type else {}
+    return {"id": url, "type": "Image", **kind, "width": size[0], "height": size[1]}
+
+
+def _annotations(page: PageRecord, origin: Origin, material: Material) -> dict[str, Any]:
+    canvas = _canvas_id(page, origin, material)
+    read = [(place, line) for place, line in enumerate(page.content.lines, start=1) if line.text]
+    return {
+        "id": f"{canvas}/lines",
+        "type": "AnnotationPage",
+        "label": {"none": [f"Lines of page {page.index + 1}"]},
+        "items": [_annotation(canvas, place, line) for place, line in read],
+    }
+
+
+def _annotation(canvas: str, place: int, line: Line) -> Mapping[str, Any]:
+    return {
+        "id": f"{canvas}/lines/{place}",
+        "type": "Annotation",
+        "motivation": "supplementing",
+        "body": {"type": "TextualBody", "value": line_text(line.text or ""), "format": "text/plain"},
+        "target": f"{canvas}#xywh={','.join(map(str, line.box))}",
+    }
+
+
+def _metadata(origin: Origin) -> list[Mapping[str, Any]]:
+    return [{"label": {"en": [name]}, "value": {"none": [value]}} for name, value in origin.facts()]
+
+
+def _base(origin: Origin, material: Material) -> str:
+    return f"{material.base_url}/{_quoted(origin.volume.w_id)}/{_quoted(origin.volume.i_id)}"
+
+
+def _canvas_id(page: PageRecord, origin: Origin, material: Material) -> str:
+    return f"{_base(origin, material)}/canvas/{page.index + 1}"
+
+
+def _quoted(name: str) -> str:
+    return quote(name.encode(errors="surrogateescape"), safe="")
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+_WANTS = ("base_url", "image_url")
+IIIF = Format(".json", {Level.VOLUME: manifest, Level.PAGE: annotation_pages}, wants_sizes=True, wants=_WANTS)

@@ -1,0 +1,140 @@
+"""Reads lines and text of pages from the rows of `ldv1`, `ocrv1` and `importv1`."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from bec_orch.core.transcripts import KINDS, MAIN, Line, PageContent, Point
+from bec_orch.jobs.handed_on.outlines import baseline, outline
+from bec_orch.jobs.ldv1.page_lines import PageLines
+from bec_orch.jobs.ocrv1.found_lines import NEEDED, lines_of
+from bec_orch.jobs.ocrv1.straighten import straightening
+from bec_orch.jobs.pipeline.page_input import InputRow
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """What reads the rows of a job type (a `ContentOf`).
+
+    Attributes:
+        read: returns the content of each of some rows.
+        usual: formats of documents that a run writes unless it is told otherwise.
+    """
+
+    read: Callable[[pa.Table, Mapping[str, pa.Table]], Iterator[PageContent]]
+    usual: tuple[str, ...] = ()
+
+    def __call__(self, rows: pa.Table, inputs: Mapping[str, pa.Table]) -> Iterator[PageContent]:
+        """Return the content of each row."""
+        return self.read(rows, inputs)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Where a line is."""
+
+    polygon: tuple[Point, ...]
+    baseline: tuple[Point, ...]
+    kind: str
+
+
+def found_lines(rows: pa.Table, inputs: Mapping[str, pa.Table]) -> Iterator[PageContent]:  # noqa: ARG001  (see `Reader`)
+    """Return the lines of each row of `ldv1`, without text."""
+    for place in range(rows.num_rows):
+        row = InputRow("", rows, place)
+        lines = lines_of(row) if row["width"] else None
+        if lines is None:
+            yield PageContent()
+            continue
+        found = tuple(Line(shape.polygon, shape.baseline, kind=shape.kind) for shape in _shapes(row, lines))
+        yield PageContent(found, (lines.width, lines.height), lines.rotation_angle)
+
+
+def read_lines(rows: pa.Table, inputs: Mapping[str, pa.Table]) -> Iterator[PageContent]:
+    """Return the lines of each row of `ocrv1` with their text.
+
+    Their outlines are those of the job that found them. Where its artefact is gone, or no longer what was read, a
+    line's box stands for its outline.
+    """
+    lines_by = next((table for table in inputs.values() if set(NEEDED) <= set(table.column_names)), None)
+    for place in range(rows.num_rows):
+        row = InputRow("", rows, place)
+        found = InputRow("", lines_by, place) if lines_by is not None else None
+        yield _read_page(row, found if found and found["width"] else None)
+
+
+def imported_lines(rows: pa.Table, inputs: Mapping[str, pa.Table]) -> Iterator[PageContent]:  # noqa: ARG001  (see `Reader`)
+    """Return the lines of each row of `importv1`, as the document had them."""
+    for place in range(rows.num_rows):
+        row = InputRow("", rows, place)
+        yield PageContent(
+            tuple(_imported(*told) for told in zip(*(row[column] or () for column in _IMPORTED), strict=True)),
+            (row["width"], row["height"]) if row["width"] else None,
+            row["rotation_angle"],
+        )
+
+
+_IMPORTED = ("contours", "line_baselines", "line_texts", "line_confidences", "line_kinds")
+
+
+def _imported(
+    contour: Sequence[Mapping[str, int]],
+    line: Sequence[Mapping[str, int]],
+    text: str | None,
+    confidence: float | None,
+    kind: str,
+) -> Line:
+    polygon, along = (tuple((point["x"], point["y"]) for point in points) for points in (contour, line))
+    # Rows have no other way to say that nobody read a line.
+    return Line(polygon, along, None if not text and confidence is None else text, sure(confidence), known(kind))
+
+
+def _read_page(row: InputRow, found: InputRow | None) -> PageContent:
+    texts = row["line_texts"] or []
+    lines = lines_of(found) if found else None
+    shapes = _shapes(found, lines) if found and lines else []
+    if len(shapes) != len(texts):
+        shapes = [Shape(_corners(box), (), MAIN) for box in row["line_bboxes"] or ()]
+    kinds = row["line_kinds"] or [shape.kind for shape in shapes]
+    confidences = row["line_confidences"] or [None] * len(texts)
+    told = zip(shapes, texts, confidences, kinds, strict=True)
+    return PageContent(
+        tuple(Line(shape.polygon, shape.baseline, text, sure(value), known(kind)) for shape, text, value, kind in told),
+        (lines.width, lines.height) if lines else None,
+        row["rotation_angle"],
+    )
+
+
+def _shapes(row: InputRow, lines: PageLines) -> list[Shape]:
+    frame = straightening(lines)
+    size = (lines.width, lines.height)
+    kinds = row["line_kinds"] or [MAIN] * len(lines.contours)
+    shapes = []
+    for number in sorted(set(lines.line_ids)):
+        own = [place for place, line in enumerate(lines.line_ids) if line == number]
+        contours = [lines.contours[place] for place in own]
+        shapes.append(Shape(outline(contours), baseline(contours, frame, size), known(kinds[own[0]])))
+    return shapes
+
+
+def sure(confidence: float | None) -> float | None:
+    """Return a confidence that documents can hold: 0 to 1, or None."""
+    return None if confidence is None or not math.isfinite(confidence) else min(max(confidence, 0.0), 1.0)
+
+
+def known(kind: Any) -> str:
+    """Return a kind of lines, `other` for one that nobody knows."""
+    return kind if kind in KINDS else KINDS[-1]
+
+
+def _corners(box: Mapping[str, int]) -> tuple[Point, ...]:
+    left, top, right, bottom = box["x"], box["y"], box["x"] + box["w"] - 1, box["y"] + box["h"] - 1
+    return (left, top), (right, top), (right, bottom), (left, bottom)
+
+
+LDV1 = Reader(found_lines)
+OCRV1 = Reader(read_lines, ("txt",))
+IMPORTV1 = Reader(imported_lines)

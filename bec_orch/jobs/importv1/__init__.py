@@ -1,0 +1,1 @@
+"""Job type `importv1`: takes lines and text of pages from ALTO or PAGE documents."""

@@ -1,0 +1,328 @@
+"""`bec export` and `bec import`: documents out of a job's results, and back, as people type it."""
+
+import json
+import re
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+from bec_orch.exports.reading import read_document
+from tests.acceptance.conftest import ROOT, Bec, Start, ok, write_scans
+from tests.schemas import schema
+from tests.support.servers.aws import Aws
+
+TRUTH = ROOT / "samples" / "truth"
+SAMPLES = f"folder+{(ROOT / 'samples').as_uri()}"
+ONE = "W1BEC001/I1BEC0001"
+SUFFIXES = {
+    "txt": "W1BEC001-I1BEC0001.txt",
+    "alto": "alto/I1BEC00010003.xml",
+    "page": "page/I1BEC00010003.xml",
+    "hocr": "hocr/I1BEC00010003.hocr",
+    "iiif": "W1BEC001-I1BEC0001.json",
+    "jsonl": "W1BEC001-I1BEC0001.jsonl",
+    "pdf": "W1BEC001-I1BEC0001.pdf",
+}
+NOT_EXPORTED = (
+    (("nope", "--format", "txt"), "error E_JOB_UNKNOWN: There is no job 'nope'."),
+    (("truth", "--format", "docx"), "error E_EXPORT_FORMAT: There is no format 'docx'."),
+    (("truth", "--format", ","), "error E_EXPORT_FORMAT: "),
+    (("truth", "--format", "page", "--level", "volume"), "error E_EXPORT_LEVEL: "),
+    (("truth", "--format", "txt", "--volume", "W1BEC001/../x"), "error E_NAME_UNSAFE: "),
+    (("truth", "--format", "txt", "--volume", "W8/I8"), "error E_EXPORT_VOLUME: "),
+    (("truth", "--format", "txt", "--out", "ftp://x/y"), "error E_STORAGE_URL: "),
+    (("toy", "--format", "txt"), "error E_EXPORT_TYPE: The job 'toy' is of type toy, which has no lines"),
+    (("empty", "--format", "txt"), "error E_EXPORT_NOTHING: No volume is done by the job 'empty'."),
+)
+NOT_IMPORTED = (
+    (("new", "--format", "alto", "--from", "nothing"), "error E_IMPORT_NOTHING: "),
+    (("new", "--format", "alto", "--from", "missing"), "error E_STORAGE_MISSING: "),
+    (("new", "--format", "alto", "--from", "truth", "--volume", "W8/I8"), "error E_IMPORT_NOTHING: "),
+    (("new", "--format", "alto", "--from", "truth"), "error E_SOURCE_UNSET: "),
+    (("toy", "--format", "alto", "--from", "truth", "--source", SAMPLES), "error E_IMPORT_JOB: "),
+)
+
+pytestmark = pytest.mark.usefixtures("fresh_database")
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("BEC_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def truth(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(TRUTH, tmp_path / "truth"))
+
+
+@pytest.fixture
+def imported(bec: Bec, home: Path, truth: Path) -> Path:
+    """The truth of the samples, as the results of the job `truth`; gives the home."""
+    ok(bec("import", "truth", "--format", "alto", "--from", truth, "--source", SAMPLES))
+    return home
+
+
+def exported(bec: Bec, job: str, out: Path, formats: str = "alto,page", *more: str) -> Path:
+    ok(bec("export", job, "--format", formats, "--out", out, *more))
+    return out
+
+
+def documents(folder: Path) -> dict[str, bytes]:
+    """Every ALTO and PAGE document, but for how it was made."""
+    made = re.compile(rb"<(Description|Metadata)>.*?</\1>", re.DOTALL)
+    return {str(file.relative_to(folder)): made.sub(b"", file.read_bytes()) for file in folder.rglob("*.xml")}
+
+
+def test_what_goes_out_and_comes_back_goes_out_the_same(bec: Bec, imported: Path, tmp_path: Path) -> None:
+    first = exported(bec, "truth", tmp_path / "first")
+    assert len(documents(first)) == 2 * 18
+    for name in ("alto", "page"):
+        ok(bec("import", f"from-{name}", "--format", name, "--from", first))
+        assert documents(exported(bec, f"from-{name}", tmp_path / name)) == documents(first)
+
+
+def test_every_document_of_the_samples_is_accepted_by_its_schema(
+    bec: Bec, imported: Path, tmp_path: Path, shared_data: Path
+) -> None:
+    etree = pytest.importorskip("lxml.etree")
+    files = sorted(exported(bec, "truth", tmp_path / "out").rglob("*.xml"))
+    schemas = {
+        name: schema(shared_data / "schemas", file)
+        for name, file in (("alto", "alto-4-4.xsd"), ("page", "page-2019-07-15.xsd"))
+    }
+    for file in files:
+        schemas[file.parent.name].assertValid(etree.parse(str(file)))
+    assert len(files) == 36
+
+
+def test_every_format_is_written_once_and_says_how_it_was_made(bec: Bec, imported: Path) -> None:
+    formats = ",".join(SUFFIXES)
+    first = ok(bec("export", "truth", "--format", formats, "--volume", ONE, "--json")).json
+    folder = imported / "exports" / "truth" / ONE
+    assert first["destination"] == folder.parents[1].as_uri()
+    assert [(one["documents"], one["skipped"], one["pages"]) for one in first["volumes"]] == [(31, 0, 9)]
+    (success,) = (imported / "artefacts" / "truth" / ONE).glob("*/success.json")
+    digest = json.loads(success.read_text())["files"][0]["sha256"]
+    for name, file in SUFFIXES.items():
+        record = json.loads(next(folder.glob(f"export-{name}-*.json")).read_text())
+        assert ["artefact sha256", digest] in record["made_with"]
+        if name not in {"txt", "pdf"}:
+            assert digest in (folder / file).read_text("utf-8"), name
+    before = {file: file.stat().st_mtime_ns for file in folder.rglob("*")}
+    again = ok(bec("export", "truth", "--format", formats, "--volume", ONE, "--json")).json
+    assert [(one["documents"], one["skipped"]) for one in again["volumes"]] == [(0, 31)]
+    assert {file: file.stat().st_mtime_ns for file in folder.rglob("*")} == before
+
+
+def test_a_correction_comes_back_and_no_export_writes_over_it(bec: Bec, imported: Path, tmp_path: Path) -> None:
+    out = exported(bec, "truth", tmp_path / "out", "alto,txt")
+    ok(bec("import", "corrected", "--format", "alto", "--from", out))
+    page = out / ONE / "alto" / "I1BEC00010003.xml"
+    line = read_document(page.read_bytes(), "alto").lines[0]
+    assert line.text
+    page.write_bytes(page.read_bytes().replace(line.text.encode(), "བཅོས།".encode()))
+
+    ok(bec("export", "truth", "--format", "alto", "--out", out))
+    assert read_document(page.read_bytes(), "alto").lines[0].text == "བཅོས།"
+    again = ok(bec("import", "corrected", "--format", "alto", "--from", out, "--json")).json
+    assert {task["volume"]["i_id"]: task["attempt"] for task in again["tasks"]} == {"I1BEC0001": 2, "I1BEC0002": 1}
+    text = exported(bec, "corrected", tmp_path / "corrected", "txt") / ONE / SUFFIXES["txt"]
+    assert "བཅོས།" in text.read_text("utf-8")
+
+    # Another artefact: what was changed stays, all else is written anew.
+    ok(bec("import", "truth", "--format", "alto", "--from", tmp_path / "truth", "--force"))
+    refused = bec("export", "truth", "--format", "alto", "--out", out)
+    assert refused.code == 2
+    assert f"failed {ONE}: E_FILE_FOREIGN: The file {ONE}/alto/I1BEC00010003.xml in" in refused.err
+    assert read_document(page.read_bytes(), "alto").lines[0].text == "བཅོས།"
+    ok(bec("export", "truth", "--format", "alto", "--out", out, "--force"))
+    assert read_document(page.read_bytes(), "alto").lines[0].text == line.text
+
+
+def test_imported_text_can_be_evaluated(bec: Bec, imported: Path, truth: Path) -> None:
+    config = json.dumps({"truth_url": truth.as_uri()})
+    ok(bec("jobs", "create", "judged", "--type", "evalv1", "--depends-on", "truth", "--config-text", config))
+    ok(bec("queue", "enqueue", "judged", "--volume", ONE, "--source", SAMPLES))
+    ok(bec("run-volume", "judged", *ONE.split("/")))
+    report = ok(bec("eval", "report", "judged", "--json")).json
+    # Margins are lines of the truth's documents, and no text of the page.
+    assert 0 < report["sums"]["char_errors"] < 0.05 * report["sums"]["truth_chars"]
+
+
+def test_an_artefact_that_is_gone_costs_no_other_volume(bec: Bec, imported: Path) -> None:
+    shutil.rmtree(imported / "artefacts" / "truth" / ONE)
+    ended = bec("export", "truth", "--format", "txt")
+    assert ended.code == 1
+    assert f"failed {ONE}: E_ARTEFACT_GONE: The artefact truth/{ONE}/" in ended.err
+    assert len(list((imported / "exports" / "truth").rglob("*.txt"))) == 1
+
+
+def test_an_artefact_that_is_broken_costs_no_other_volume(bec: Bec, imported: Path) -> None:
+    (parquet,) = (imported / "artefacts" / "truth" / ONE).rglob("*.parquet")
+    parquet.write_bytes(parquet.read_bytes()[:-20])
+    ended = bec("export", "truth", "--format", "txt")
+    assert (ended.code, "E_ARTEFACT_BROKEN" in ended.err) == (1, True)
+    assert len(list((imported / "exports" / "truth").rglob("*.txt"))) == 1
+
+
+def test_without_its_images_a_volume_loses_pictures_and_nothing_else(
+    bec: Bec, home: Path, truth: Path, tmp_path: Path
+) -> None:
+    scans = Path(shutil.copytree(ROOT / "samples" / "W1BEC001", tmp_path / "scans" / "W1BEC001")).parent
+    ok(
+        bec(
+            "import",
+            "truth",
+            "--format",
+            "alto",
+            "--from",
+            truth,
+            "--source",
+            f"folder+{scans.as_uri()}",
+            "--volume",
+            ONE,
+        )
+    )
+    shutil.rmtree(scans / "W1BEC001")
+    ended = ok(bec("export", "truth", "--format", "pdf,iiif,page"))
+    assert f"warning: The images of {ONE} are out of reach: " in ended.err
+    assert (home / "exports" / "truth" / ONE / SUFFIXES["pdf"]).read_bytes().startswith(b"%PDF")
+
+
+def test_a_job_that_is_half_done_exports_what_is_done(bec: Bec, imported: Path, tmp_path: Path) -> None:
+    scans = write_scans(tmp_path / "scans", {"W9/I9": 1})
+    ok(bec("queue", "enqueue", "truth", "--volume", "W9/I9", "--source", f"folder+{scans.as_uri()}"))
+    ended = ok(bec("export", "truth", "--format", "txt"))
+    assert "1 task of the job is not done." in ended.err
+    refused = bec("export", "truth", "--format", "txt", "--volume", "W9/I9")
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err.startswith("error E_EXPORT_VOLUME: The volume W9/I9 is not done by the job 'truth'.")
+
+
+@pytest.mark.timeout(180)
+def test_what_cannot_be_exported_is_refused(bec: Bec, imported: Path, truth: Path) -> None:
+    ok(bec("jobs", "create", "toy"))
+    config = json.dumps({"format": "alto", "documents_url": truth.as_uri()})
+    ok(bec("jobs", "create", "empty", "--type", "importv1", "--config-text", config))
+    for arguments, error in NOT_EXPORTED:
+        ended = bec("export", *arguments)
+        assert (ended.out, ended.code in {1, 2}) == ("", True), arguments
+        assert ended.err.startswith(error)
+    assert not (imported / "exports").exists()
+
+
+def test_what_cannot_be_imported_is_refused(bec: Bec, home: Path, truth: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (truth.parent / "nothing").mkdir()
+    monkeypatch.chdir(truth.parent)
+    ok(bec("jobs", "create", "toy"))
+    for arguments, error in NOT_IMPORTED:
+        ended = bec("import", *arguments)
+        assert (ended.out, ended.code in {2, 6}) == ("", True), arguments
+        assert ended.err.startswith(error)
+
+
+def test_hostile_documents_are_page_errors_and_cost_nothing_else(bec: Bec, home: Path, truth: Path) -> None:
+    folder = truth / ONE
+    bomb = b'<!DOCTYPE a [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><alto>&b;</alto>'
+    (folder / "I1BEC00010001.xml").write_bytes(bomb)
+    (folder / "I1BEC00010002.xml").write_bytes(b"<PcGts/>")
+    ended = bec(
+        "import",
+        "truth",
+        "--format",
+        "alto",
+        "--from",
+        truth,
+        "--source",
+        SAMPLES,
+        "--volume",
+        ONE,
+        "--max-page-error-rate",
+        "0.5",
+    )
+    assert ended.code == 3
+    assert ended.err.count("E_DOCUMENT_BROKEN") >= 2
+    assert bec("export", "truth", "--format", "alto").code == 3
+
+
+def test_two_images_of_one_name_have_a_document_each(bec: Bec, home: Path, tmp_path: Path) -> None:
+    scans, texts = tmp_path / "scans" / "W1" / "I1", tmp_path / "texts" / "W1" / "I1"
+    texts.mkdir(parents=True)
+    scans.mkdir(parents=True)
+    for suffix in ("jpg", "png"):
+        (scans / f"a.{suffix}").write_bytes(suffix.encode())
+        line = f'<TextLine HPOS="1" VPOS="1" WIDTH="5" HEIGHT="5"><String CONTENT="{suffix}"/></TextLine>'
+        page = f'<alto><Layout><Page WIDTH="9" HEIGHT="9"><TextBlock>{line}</TextBlock></Page></Layout></alto>'
+        (texts / f"a.{suffix}.xml").write_text(page)
+    source = f"folder+{(tmp_path / 'scans').as_uri()}"
+    ok(bec("import", "two", "--format", "alto", "--from", tmp_path / "texts", "--source", source))
+    out = exported(bec, "two", tmp_path / "out", "txt", "--level", "page") / "W1" / "I1" / "txt"
+    assert {file.name: file.read_text() for file in out.iterdir()} == {"a.jpg.txt": "jpg\n", "a.png.txt": "png\n"}
+
+
+def test_a_destination_that_cannot_be_written_is_told(bec: Bec, imported: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    ended = bec("export", "truth", "--format", "txt", "--out", tmp_path / "file")
+    assert ended.code in {1, 6}
+    assert str(tmp_path / "file") in ended.err
+    assert (tmp_path / "file").read_text() == ""
+
+
+def test_an_interrupted_export_goes_on(start: Start, bec: Bec, imported: Path) -> None:
+    process = start("export", "truth", "--format", "pdf,hocr,page,alto,iiif")
+    assert process.stderr
+    assert "documents written" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode in {0, 130}, err
+    folder = imported / "exports" / "truth"
+    assert [file for file in folder.rglob("*") if file.is_file() and not file.stat().st_size] == []
+    ok(bec("export", "truth", "--format", "pdf,hocr,page,alto,iiif"))
+    assert len(list(folder.rglob("*.hocr"))) == 18
+    assert [file for file in (imported / "work").iterdir() if file.name.startswith(("export-", "pdf-"))] == []
+
+
+@pytest.mark.timeout(300)
+def test_a_run_of_ocr_writes_text_and_says_where(
+    bec: Bec, home: Path, shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TESSDATA_PREFIX", str(shared_data / "models" / "tessdata"))
+    (tmp_path / "scans" / ONE).mkdir(parents=True)
+    shutil.copy(ROOT / "samples" / ONE / "I1BEC00010003.jpg", tmp_path / "scans" / ONE)
+    run = ("run", "ocrv1", tmp_path / "scans", "--out", tmp_path / "out")
+    text = tmp_path / "out" / "exports" / "ocrv1" / ONE / SUFFIXES["txt"]
+    assert ok(bec(*run, "--export", "none", "--json")).json["documents"] is None
+    assert not text.exists()
+    ended = ok(bec(*run))
+    assert f"Text:      {text.as_uri()}\n" in ended.out
+    ok(bec(*run, "--export", "alto,hocr"))
+    content = read_document((text.parent / SUFFIXES["alto"]).read_bytes(), "alto")
+    assert text.read_text("utf-8") == f"{content.text}\n"
+    line = content.lines[0]
+    assert len(line.polygon) > 4
+    assert len(line.baseline) == 2
+    refused = bec("run", "toy", tmp_path / "scans", "--out", tmp_path / "toy", "--export", "txt")
+    assert (refused.code, refused.err.split(":")[0]) == (2, "error E_EXPORT_TYPE")
+    assert not (tmp_path / "toy").exists()
+
+
+@pytest.mark.timeout(180)
+def test_it_works_on_buckets(bec: Bec, fleet_settings: dict[str, str], aws: Aws, truth: Path, tmp_path: Path) -> None:
+    s3 = aws.client("s3")
+    bucket = fleet_settings["BEC_SOURCE_URL"].removeprefix("s3://")
+    for file in (ROOT / "samples" / ONE).iterdir():
+        s3.put_object(Bucket=bucket, Key=f"{ONE}/{file.name}", Body=file.read_bytes())
+    for file in (truth / ONE).iterdir():
+        s3.put_object(Bucket=bucket, Key=f"truth/{ONE}/{file.name}", Body=file.read_bytes())
+    source, texts = f"folder+s3://{bucket}", f"s3://{bucket}/truth"
+    ok(bec("import", "truth", "--format", "alto", "--from", texts, "--source", source, "--volume", ONE))
+    out = f"s3://{bucket}/out"
+    for documents_written in (11, 0):
+        ended = ok(bec("export", "truth", "--format", "txt,page,pdf", "--out", out, "--json")).json
+        assert [one["documents"] for one in ended["volumes"]] == [documents_written]
+    there = {each["Key"] for each in s3.list_objects_v2(Bucket=bucket, Prefix="out/")["Contents"]}
+    assert f"out/{ONE}/{SUFFIXES['page']}" in there
+    assert len(there) == 11 + 3

@@ -1,0 +1,85 @@
+"""The guards of documents: what an export writes over, what it takes for its own, what an import believes."""
+
+from tests.mutants.mutant import Edit, Mutant
+
+_DOCUMENTS = "cli/export/documents.py"
+_PAGES = "cli/export/pages.py"
+
+_DOCUMENT_TESTS = "tests/unit/exports/test_documents.py"
+_READING_TESTS = "tests/unit/exports/test_reading.py"
+_PAGE_TESTS = "tests/unit/exports/test_pages.py"
+
+EXPORTS = (
+    Mutant(
+        "export-writes-over",
+        "a document that was changed, or is not ours, stays",
+        (
+            Edit(
+                _DOCUMENTS,
+                "        if not self.destination.force and found != self._before.files.get(key):\n            return False\n",
+                "",
+            ),
+        ),
+        (_DOCUMENT_TESTS,),
+    ),
+    Mutant(
+        "export-takes-any-record",
+        "a record that is not ours stays",
+        (Edit(_DOCUMENTS, "        if record is None and not self.destination.force:\n", "        if False:\n"),),
+        (_DOCUMENT_TESTS,),
+    ),
+    Mutant(
+        "export-skips-other-artefacts",
+        "documents of another artefact are made anew",
+        (Edit(_DOCUMENTS, "        if self._before.key != self.key:\n            return set()\n", ""),),
+        (_DOCUMENT_TESTS,),
+    ),
+    Mutant(
+        "export-forgets-what-stayed",
+        "an export that left something lying looks at it again",
+        (Edit(_DOCUMENTS, 'Record("" if self.foreign else self.key, self._files)', "Record(self.key, self._files)"),),
+        (_DOCUMENT_TESTS,),
+    ),
+    Mutant(
+        "export-of-other-lines",
+        "rows of other pages are not taken for those that a page was made from",
+        (Edit(_PAGES, "table in beside.items() if _same_pages(table, rows)}", "table in beside.items()}"),),
+        (_PAGE_TESTS,),
+    ),
+    Mutant(
+        "names-meet",
+        "two images of one base name have a document each",
+        (Edit("exports/names.py", "stem if shared[_folded(stem)] == 1 else image", "stem"),),
+        ("tests/unit/exports/test_names.py", "tests/unit/importv1/test_worker.py"),
+    ),
+    Mutant(
+        "controls-in-xml",
+        "no document holds what XML cannot",
+        (Edit("exports/characters.py", '    return _NO_CHARACTERS.sub("", text)\n', "    return text\n"),),
+        ("tests/unit/exports/test_hocr.py", "tests/unit/exports/test_plain.py"),
+    ),
+    Mutant(
+        "entities-read",
+        "a document's own entities are refused",
+        (
+            Edit(
+                "exports/xml_tree.py",
+                "from defusedxml.ElementTree import fromstring",
+                "from xml.etree.ElementTree import fromstring",
+            ),
+        ),
+        (_READING_TESTS,),
+    ),
+    Mutant(
+        "any-unit-read",
+        "places in other units than pixels are refused",
+        (Edit("exports/reading.py", '    if unit != "pixel":\n', "    if not unit:\n"),),
+        (_READING_TESTS,),
+    ),
+    Mutant(
+        "turned-the-wrong-way",
+        "documents count angles the other way round",
+        (Edit("exports/alto.py", "number(-rotation)", "number(rotation)"),),
+        (_READING_TESTS,),
+    ),
+)

@@ -1,0 +1,143 @@
+"""Documents in a store: whole or not at all, ours or left alone, and known again."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bec_orch.cli.export.documents import Destination, Documents
+from bec_orch.cli.export.record import parse, record_key
+from bec_orch.errors import DiskFullError, UsageError
+from bec_orch.io.stores.objects import Objects
+from bec_orch.io.stores.storage import Stores
+from tests.unit.exports.made import NOTHING_TOLD
+
+VOLUME = NOTHING_TOLD.volume
+KEY = "W2/I2/alto/a.xml"
+OTHER = "W2/I2/alto/b.xml"
+RECORD = record_key(VOLUME, "alto-page")
+
+
+@pytest.fixture(params=["folder", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Objects:
+    url = (tmp_path / "out").as_uri() if request.param == "folder" else "memory://out"
+    return Stores().open(url, create=True)
+
+
+def documents(store: Objects, tmp_path: Path, key: str = "first", *, force: bool = False) -> Documents:
+    return Documents(Destination(store, tmp_path, force), VOLUME, "alto-page", key, NOTHING_TOLD)
+
+
+def export(store: Objects, tmp_path: Path, key: str, content: dict[str, bytes], *, force: bool = False) -> Documents:
+    made = documents(store, tmp_path, key, force=force)
+    kept = made.kept(content)
+    for name, data in content.items():
+        if name in kept:
+            made.keep(name)
+        else:
+            made.put(name, [data])
+    made.finish()
+    return made
+
+
+def content(store: Objects, key: str) -> bytes:
+    blob = store.read(key)
+    assert blob
+    return blob.data
+
+
+def overwrite(store: Objects, key: str, data: bytes) -> None:
+    blob = store.read(key)
+    assert blob
+    assert store.replace(key, data, store.version(blob))
+
+
+def test_the_same_is_not_written_again(store: Objects, tmp_path: Path) -> None:
+    assert export(store, tmp_path, "first", {KEY: b"1", OTHER: b"2"}).written == 2
+    again = export(store, tmp_path, "first", {KEY: b"1", OTHER: b"2"})
+    assert (again.written, again.skipped) == (0, 2)
+
+
+def test_a_document_that_was_removed_is_made_again(store: Objects, tmp_path: Path) -> None:
+    export(store, tmp_path, "first", {KEY: b"1", OTHER: b"2"})
+    store.delete([KEY])
+    again = export(store, tmp_path, "first", {KEY: b"1", OTHER: b"2"})
+    assert (again.written, again.skipped, content(store, KEY)) == (1, 1, b"1")
+
+
+def test_documents_of_an_older_artefact_are_replaced(store: Objects, tmp_path: Path) -> None:
+    export(store, tmp_path, "first", {KEY: b"1", OTHER: b"2"})
+    assert export(store, tmp_path, "second", {KEY: b"new", OTHER: b"2"}).written == 2
+    assert content(store, KEY) == b"new"
+    assert parse(content(store, RECORD)) is not None
+
+
+def test_a_correction_stays_while_the_artefact_is_the_same(store: Objects, tmp_path: Path) -> None:
+    export(store, tmp_path, "first", {KEY: b"1"})
+    overwrite(store, KEY, b"corrected")
+    assert export(store, tmp_path, "first", {KEY: b"1"}).skipped == 1
+    assert content(store, KEY) == b"corrected"
+
+
+def test_a_correction_stays_when_the_artefact_is_another_one_and_the_rest_is_replaced(
+    store: Objects, tmp_path: Path
+) -> None:
+    export(store, tmp_path, "first", {KEY: b"1", OTHER: b"2"})
+    overwrite(store, KEY, b"corrected")
+    for _ in range(2):
+        with pytest.raises(UsageError, match="is not as this program wrote it") as caught:
+            export(store, tmp_path, "second", {KEY: b"new", OTHER: b"new"})
+        assert caught.value.code == "E_FILE_FOREIGN"
+        assert (content(store, KEY), content(store, OTHER)) == (b"corrected", b"new")
+    export(store, tmp_path, "second", {KEY: b"new", OTHER: b"new"}, force=True)
+    assert content(store, KEY) == b"new"
+
+
+def test_files_of_others_stay(store: Objects, tmp_path: Path) -> None:
+    store.create(KEY, b"of somebody else")
+    with pytest.raises(UsageError, match="W2/I2/alto/a"):
+        export(store, tmp_path, "first", {KEY: b"1"})
+    assert content(store, KEY) == b"of somebody else"
+
+
+def test_a_record_of_others_stays(store: Objects, tmp_path: Path) -> None:
+    store.create(RECORD, b'{"bec_orch": 7}')
+    with pytest.raises(UsageError, match="export-alto-page"):
+        documents(store, tmp_path)
+    assert content(store, RECORD) == b'{"bec_orch": 7}'
+
+
+def test_after_a_kill_what_is_there_counts(store: Objects, tmp_path: Path) -> None:
+    documents(store, tmp_path).put(KEY, [b"1"])  # and no record
+    assert export(store, tmp_path, "first", {KEY: b"1", OTHER: b"2"}).foreign == []
+
+
+def test_after_a_kill_between_two_artefacts_it_goes_on(store: Objects, tmp_path: Path) -> None:
+    export(store, tmp_path, "first", {KEY: b"1", OTHER: b"2"})
+    documents(store, tmp_path, "second").put(KEY, [b"new"])
+    export(store, tmp_path, "second", {KEY: b"new", OTHER: b"new"})
+    assert (content(store, KEY), content(store, OTHER)) == (b"new", b"new")
+
+
+def test_a_document_that_breaks_off_leaves_nothing(store: Objects, tmp_path: Path) -> None:
+    def pieces() -> Iterator[bytes]:
+        yield b"half"
+        raise DiskFullError("There is no room.")
+
+    with pytest.raises(DiskFullError):
+        documents(store, tmp_path).put(KEY, pieces())
+    assert store.read(KEY) is None
+    assert [path.name for path in tmp_path.iterdir() if path.name != "out"] == []
+
+
+def test_what_the_disk_says_is_told(tmp_path: Path) -> None:
+    store = Stores().open("memory://out")
+    with pytest.raises(Exception, match="Could not write a document in /proc"):
+        documents(store, Path("/proc")).put(KEY, [b"1"])
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"[]", b"{}", b'{"bec_orch": 1}', b'{"bec_orch": 1, "key": 1, "files": []}', b"\xff"]
+)
+def test_what_is_no_record_is_none(data: bytes) -> None:
+    assert parse(data) is None
