@@ -29,7 +29,7 @@ def columns(rng: np.random.Generator, material: Material) -> Sheet:
     """A page in two columns, or two pages beside each other."""
     hand = material.western(rng) if chance(rng, 0.4) else material.print(rng)
     lines, pitch = int(rng.integers(8, 26)), _pitch(rng) * (0.85 if chance(rng, 0.3) else 1.0)
-    wide, gap = rng.uniform(250, 520), rng.uniform(1.0, 4.0) * BODY
+    wide, gap = rng.uniform(250, 520), float(np.exp(rng.uniform(*np.log([0.8, 5.0])))) * BODY
     margins = rng.uniform(20, 110, 2)
     sheet = Sheet(int(margins[0] + 2 * wide + gap + margins[1]), int(pitch * lines + rng.uniform(90, 260)))
     top = rng.uniform(30, 100)
@@ -41,7 +41,7 @@ def columns(rng: np.random.Generator, material: Material) -> Sheet:
         leaves.append(Leaf(float(left), float(top + column * shift), float(left + wide), max(rows, 1), float(pitch)))
         _body(rng, material, sheet, leaves[-1], hand)
     sheet.gap(leaves[0].right + 3, top, leaves[1].left - 3, leaves[1].bottom)
-    if chance(rng, 0.25):
+    if chance(rng, 0.4):
         middle = leaves[0].right + gap / 2
         sheet.rule((middle, top), (middle, top + lines * pitch), int(rng.integers(1, 4)))
     _heads(rng, material, sheet, Leaf(leaves[0].left, float(top), leaves[1].right, lines, float(pitch)), hand)
@@ -175,11 +175,10 @@ def _page(rng: np.random.Generator, material: Material, hand: Hand, *, tight: fl
             strip = material.print(rng).line(rng, int(0.6 * shown.shape[1])).resized(0.75)
             sheet.write(Kind.OTHER, [(leaf.left + (shown.shape[1] - strip.width) / 2, strip)], leaf.top + high - 26)
         leaf = Leaf(leaf.left, leaf.top + high, leaf.right, rows, leaf.pitch)
+    body = _footnotes(rng, sheet, leaf, hand) if chance(rng, 0.2) else leaf
+    _body(rng, material, sheet, body, hand)
     if chance(rng, 0.2):
-        leaf = _footnotes(rng, sheet, leaf, hand)
-    _body(rng, material, sheet, leaf, hand)
-    if chance(rng, 0.2):
-        _side_notes(rng, sheet, leaf, hand)
+        _side_notes(rng, sheet, body, hand)
     _heads(rng, material, sheet, leaf, hand)
     if chance(rng, 0.12):
         sheet.box(leaf.left - 12, leaf.top - 12, leaf.right + 12, leaf.bottom + 12, int(rng.integers(1, 4)))
@@ -208,7 +207,7 @@ def _body(rng: np.random.Generator, material: Material, sheet: Sheet, leaf: Leaf
 
 
 def _row(rng: np.random.Generator, leaf: Leaf, how: float, *, verse: bool, ragged: bool) -> tuple[float, float, float]:
-    """Give a row's left and right edge and its size: a heading, verse, the begin or the end of a paragraph, or full."""
+    """Return a row's left and right edge and its size: a heading, verse, the begin or end of a paragraph, or full."""
     wide, left, right = leaf.right - leaf.left, leaf.left, leaf.right
     if how < 0.11:
         size = float(rng.uniform(1.0, 1.35))
@@ -227,7 +226,7 @@ def _row(rng: np.random.Generator, leaf: Leaf, how: float, *, verse: bool, ragge
 
 
 def _footnotes(rng: np.random.Generator, sheet: Sheet, leaf: Leaf, hand: Hand) -> Leaf:
-    """Set the last rows as small notes under a rule, and give the rows that are left. Footnotes are main text."""
+    """Set the last rows as small notes under a rule, and return the rows that are left. Footnotes are main text."""
     size, rows = float(rng.uniform(0.6, 0.8)), int(rng.integers(1, 6))
     kept = max(1, leaf.lines - rows)
     top = leaf.top + kept * leaf.pitch + 0.5 * leaf.pitch
@@ -260,8 +259,8 @@ def _side_notes(rng: np.random.Generator, sheet: Sheet, leaf: Leaf, hand: Hand) 
 def _heads(rng: np.random.Generator, material: Material, sheet: Sheet, leaf: Leaf, hand: Hand) -> None:
     """Write the running head with or without a rule, and the page's number."""
     wide, room = leaf.right - leaf.left, leaf.top
-    y = leaf.top - rng.uniform(0.9, 1.8) * BODY * 1.6
-    if chance(rng, 0.5) and room > 2.2 * BODY:
+    y = leaf.top - rng.uniform(0.7, 1.8) * BODY * 1.6
+    if chance(rng, 0.6) and room > 2.2 * BODY:
         size = float(rng.uniform(0.6, 1.0))
         strip = hand.line(rng, int(rng.uniform(0.12, 0.6) * wide / size)).resized(size)
         x = leaf.left + rng.choice([0.0, 0.5, 1.0]) * (wide - strip.width)
@@ -273,10 +272,11 @@ def _heads(rng: np.random.Generator, material: Material, sheet: Sheet, leaf: Lea
         sheet.write(Kind.RUNNING, parts, y)
         if chance(rng, 0.45):
             sheet.rule((leaf.left, y + strip.below + 5), (leaf.right, y + strip.below + 5), int(rng.integers(1, 4)))
-    if chance(rng, 0.7):
-        strip = _numeral(rng, material, plain=False).resized(float(rng.uniform(0.7, 1.15)))
+    if chance(rng, 0.8):
+        strip = _numeral(rng, material, plain=False).resized(float(rng.uniform(0.7, 1.3)))
         x = leaf.left + rng.choice([0.0, 0.5, 0.5, 1.0]) * (wide - strip.width)
-        sheet.write(Kind.RUNNING, [(x, strip)], leaf.bottom + rng.uniform(0.8, 2.4) * BODY)
+        y = leaf.bottom + rng.uniform(0.6, 3.4) * BODY
+        sheet.write(Kind.RUNNING, [(x, strip)], min(y, sheet.height - strip.below - 2))
 
 
 def _numeral(rng: np.random.Generator, material: Material, *, plain: bool) -> Strip:

@@ -6,6 +6,7 @@ python -m training.compose --out DIR --pages 6000 --seed 1 [--data DIR] [--sheet
 import argparse
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -15,36 +16,48 @@ from training import book, pecha
 from training.kinds import Bytes, Kind, Page
 from training.material import Material
 from training.network_input import PITCH
+from training.seen import contrast, still_seen
 from training.sheet import Sheet
 from training.targets import STRIDE, Targets, targets
 from training.warping import Warp, on_its_side, shrunk
 from training.wear import Medium, inked, kept, laid, on_ground, paper, scanned
 
 PITCH_SPREAD = 0.17
+TEXTLESS_SPREAD = 0.6
+"""Pages without lines tell no pitch, and are read at several: they are composed over a wide spread of scales."""
 TYPICAL_PITCH = 33.0
 """What is taken for the pitch of a sheet that has too few lines to tell."""
 CROPS = {"wide": (256, 640), "high": (416, 384)}
 CROPS_A_PAGE = 3
+OVERHANG = 0.5
+"""Crops are drawn over a page that is larger by this share of a crop at each side, and moved into it.
+
+Numbers, heads and margins stand at the edges: without this the last pixel would be in one crop of some hundred.
+"""
 SHARD = 240
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 Layout = Callable[[np.random.Generator, Material], Sheet]
 LAYOUTS: dict[str, tuple[float, Layout]] = {
-    "block print": (0.27, pecha.block_print),
-    "manuscript": (0.19, pecha.manuscript),
+    "block print": (0.25, pecha.block_print),
+    "manuscript": (0.17, pecha.manuscript),
     "stacked leaves": (0.05, pecha.stacked),
     "title leaf": (0.05, pecha.title_leaf),
-    "modern": (0.17, book.modern),
+    "modern": (0.2, book.modern),
     "western": (0.06, book.western),
     "eastern": (0.03, book.eastern),
-    "columns": (0.11, book.columns),
+    "columns": (0.14, book.columns),
     "contents": (0.03, book.contents),
     "title page": (0.03, book.title_page),
     "plate": (0.03, book.plate),
     "blank": (0.06, book.blank),
     "upright columns": (0.01, book.upright_columns),
 }
+TEXTLESS = ("plate", "blank")
 SIDEWAYS = 0.015
+TRIMMED = 0.3
+LEAST_RIM, MOST_RIM = 1.0, 12.0
+"""A trimmed page ends so many pixels outside of its outermost lines, at the network's scale."""
 ON_GROUND = 0.25
 
 
@@ -57,14 +70,17 @@ def composed(seed: int, number: int, material: Material) -> Page:
     sheet = LAYOUTS[name][1](rng, material)
     pitch = pitch_of(sheet)
     page = worn(rng, sheet, name, pitch)
-    page = shrunk(page, PITCH / pitch * float(np.exp(rng.normal(0, PITCH_SPREAD))))
+    spread = TEXTLESS_SPREAD if name in TEXTLESS else PITCH_SPREAD
+    page = shrunk(page, PITCH / pitch * float(np.exp(rng.normal(0, spread))))
+    if rng.random() < TRIMMED:
+        page = trimmed(rng, page)
     if rng.random() < SIDEWAYS:
         page = on_its_side(page, clockwise=bool(rng.random() < 0.5))
     return page
 
 
 def pitch_of(sheet: Sheet) -> float:
-    """Give the usual distance from a main line of a sheet to the next one below it."""
+    """Return the usual distance from a main line of a sheet to the next one below it."""
     spans = [
         (float(line.pieces[0].centre[0, 0]), float(line.pieces[-1].centre[-1, 0]), float(line.pieces[0].centre[0, 1]))
         for line in sheet.lines
@@ -92,8 +108,31 @@ def worn(rng: np.random.Generator, sheet: Sheet, name: str, pitch: float) -> Pag
     warp = Warp.drawn(rng, width, height, lean=rng.choice([0.15, 0.5, 1.2]), bend=rng.choice([0.5, 2, 7]))
     grey = kept(rng, warp.bent(grey, medium.ground), medium)
     shift = np.array([right, down], np.float32)
-    lines = tuple(line.changed(lambda points: warp.moved(points + shift)) for line in sheet.lines)
-    return Page(grey, lines, tuple(warp.moved(gap + shift) for gap in sheet.gaps), pitch, name)
+    written = np.zeros_like(grey)
+    written[down : down + sheet.height, right : right + sheet.width] = sheet.ink
+    seen = contrast(grey, warp.bent(written, 0))
+    lines = [still_seen(line.changed(lambda points: warp.moved(points + shift)), seen) for line in sheet.lines]
+    gaps = tuple(warp.moved(gap + shift) for gap in sheet.gaps)
+    return Page(grey, tuple(line for line in lines if line), gaps, pitch, name)
+
+
+def trimmed(rng: np.random.Generator, page: Page) -> Page:
+    """Cut a page close to its outermost lines on most sides, as scans of books often are."""
+    if not page.lines:
+        return page
+    edges = [edge for line in page.lines for piece in line.pieces for edge in (piece.centre, piece.top, piece.bottom)]
+    points = np.concatenate(edges)
+    rims = np.where(rng.random(4) < 0.7, rng.uniform(LEAST_RIM, MOST_RIM, 4), np.inf)
+    height, width = page.grey.shape
+    left, top = (int(each) for each in np.clip(points.min(axis=0) - rims[:2], 0, None))
+    right, bottom = (int(each) for each in np.clip(points.max(axis=0) + rims[2:], None, (width, height)))
+    shift = np.array([left, top], np.float32)
+    return replace(
+        page,
+        grey=np.ascontiguousarray(page.grey[top:bottom, left:right]),
+        lines=tuple(line.changed(lambda points: points - shift) for line in page.lines),
+        gaps=tuple(gap - shift for gap in page.gaps),
+    )
 
 
 def crops(rng: np.random.Generator, page: Page, shape: tuple[int, int], count: int) -> list[tuple[Bytes, Targets]]:
@@ -104,15 +143,20 @@ def crops(rng: np.random.Generator, page: Page, shape: tuple[int, int], count: i
     grey = np.asarray(cv2.copyMakeBorder(grey, 0, down, 0, across, cv2.BORDER_REPLICATE), np.uint8)
     out = []
     for _ in range(count):
-        y = STRIDE * int(rng.integers((grey.shape[0] - height) // STRIDE + 1))
-        x = STRIDE * int(rng.integers((grey.shape[1] - width) // STRIDE + 1))
+        y, x = (_start(rng, room - side, side) for room, side in zip(grey.shape, shape, strict=True))
         maps = [_cut(each, y // STRIDE, x // STRIDE, height // STRIDE, width // STRIDE) for each in maps_of(drawn)]
         out.append((grey[y : y + height, x : x + width], Targets(*maps)))
     return out
 
 
+def _start(rng: np.random.Generator, most: int, side: int) -> int:
+    """Return where a crop begins, a multiple of `STRIDE` from 0 to `most`: the first and the last are drawn often."""
+    start = rng.uniform(-OVERHANG * side, most + OVERHANG * side)
+    return STRIDE * int(np.clip(start, 0, most) // STRIDE)
+
+
 def maps_of(drawn: Targets) -> tuple[Bytes, ...]:
-    """Give the maps in their order."""
+    """Return the maps in their order."""
     return drawn.core, drawn.top, drawn.bottom, drawn.ends, drawn.gap
 
 

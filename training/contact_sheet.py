@@ -27,7 +27,7 @@ GROUND = 90
 
 
 def composed_pages(material: Material, seed: int, layouts: Sequence[str]) -> Iterator[Bytes]:
-    """Give composed pages without end, of some layouts or of all."""
+    """Yield composed pages without end, of some layouts or of all."""
     number = 0
     while True:
         page = composed(seed, number, material)
@@ -37,7 +37,7 @@ def composed_pages(material: Material, seed: int, layouts: Sequence[str]) -> Ite
 
 
 def real_pages(folders: Iterable[Path], seed: int) -> Iterator[Bytes]:
-    """Give real pages in a random order, at the scale that the network sees them at."""
+    """Yield real pages in a random order, at the scale that the network sees them at."""
     paths = sorted(path for folder in folders for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     for index in np.random.default_rng(seed).permutation(len(paths)):
         grey = opened(paths[index])

@@ -10,7 +10,7 @@ LARGE = 12
 
 
 def clouds(rng: np.random.Generator, height: int, width: int, cell: float) -> Floats:
-    """Give smooth noise of about unit spread whose spots are some `cell` pixels large."""
+    """Return smooth noise of about unit spread whose spots are some `cell` pixels large."""
     rows, columns = max(2, round(height / cell) + 1), max(2, round(width / cell) + 1)
     spots = rng.standard_normal((rows, columns), dtype=np.float32)
     if cell >= LARGE:

@@ -1,4 +1,4 @@
-"""Export a trained network to ONNX, and hold that onnxruntime and OpenVINO give the same.
+"""Export a trained network to ONNX, and check that onnxruntime and OpenVINO return the same.
 
     python -m training.export RUN/last.pt --out FILE.onnx
 

@@ -26,6 +26,8 @@ from training.network_input import PITCH, normalised, padded
 from training.targets import STRIDE
 from training.tracing import MAP_PITCH, Core, pitch_of, traced
 
+UNSEEN = Path(__file__).with_name("unseen.tsv")
+"""Pages that nothing was chosen or changed by: nobody looks at what a network does with them before it is done."""
 SAMPLES = Path(__file__).resolve().parents[1] / "samples"
 GUESSES = (6, 13, 28)
 """Where the page shows no pitch, or none that holds, so many lines are tried in its height or in half its width."""
@@ -143,7 +145,7 @@ class Counted:
 
 
 def counted(data: Path) -> Iterator[Counted]:
-    """Give the counted pages whose lines are level and have a count."""
+    """Yield the counted pages whose lines are level and have a count."""
     folder = data / "pages_gt"
     for row in _table(folder / "EXPECTED_lines.tsv"):
         lines = int(row["gt_lines"])
@@ -153,10 +155,13 @@ def counted(data: Path) -> Iterator[Counted]:
         if row["main_lines"] and not row["uncertainty"].startswith(("vertical", "sideways")):
             lines = int(row["main_lines"])
             yield Counted(folder / row["image"], lines, *may_be(lines, row["uncertainty"]), rows=False)
+    for row in _table(UNSEEN):
+        lines, least, most = (int(row[name]) for name in ("lines", "least", "most"))
+        yield Counted(data / row["page"], lines, least, most, rows=False)
 
 
 def sampled(root: Path) -> Iterator[Counted]:
-    """Give the drawn sample pages of the project: the lines of their main blocks."""
+    """Yield the drawn sample pages of the project: the lines of their main blocks."""
     for truth in sorted((root / "truth").rglob("*.xml")):
         lines = len(re.findall(r'<TextLine [^>]*TAGREFS="main"', truth.read_text("utf-8")))
         (page,) = (root / truth.relative_to(root / "truth")).parent.glob(f"{truth.stem}.*")

@@ -70,7 +70,7 @@ def _drawn(path: str, size: int, text: str, language: str | None) -> Bytes:
 
 @lru_cache(maxsize=512)
 def _size_of_body(path: str, sample: str) -> float:
-    """Give the size at which a font's script has the common body."""
+    """Return the size at which a font's script has the common body."""
     strip = _drawn(path, 96, sample, None)
     profile = strip.astype(np.float64).sum(axis=1).cumsum()
     if profile[-1] <= 0:
@@ -81,7 +81,7 @@ def _size_of_body(path: str, sample: str) -> float:
 
 @lru_cache(maxsize=512)
 def _letter(path: str, sample: str) -> float:
-    """Give the mean width of a code point of a font at the common body."""
+    """Return the mean width of a code point of a font at the common body."""
     return _font(path, 96).getlength(sample) / len(sample) * _size_of_body(path, sample) / 96
 
 
@@ -169,7 +169,7 @@ class PictureHand:
         return self.line(np.random.default_rng(len(text)), max(40, 14 * len(text)))
 
     def usable(self) -> bool:
-        """Tell whether enough of the first pictures hold a line."""
+        """Return whether enough of the first pictures hold a line."""
         return sum(self._at(path) is not None for path in self.strips[:SMALLEST_GROUP]) >= SMALLEST_GROUP // 2
 
     def _strip(self, rng: np.random.Generator) -> Strip | None:
@@ -249,7 +249,7 @@ class Material:
         )
 
     def found(self) -> str:
-        """Tell what there is, in a line."""
+        """Return a line that says what there is."""
         pictures = sum(map(len, self.groups))
         return (
             f"{len(self.uchen)} uchen, {len(self.cursive)} cursive, {len(self.latin)} Latin and {len(self.chinese)} "
@@ -299,7 +299,7 @@ class Material:
 
 
 def _plain(path: Path) -> str:
-    """Give a text without marks of pages, and in one line."""
+    """Return a text without marks of pages, and in one line."""
     letters = [letter for letter in path.read_text("utf-8") if "ༀ" <= letter <= "࿿" or letter == " "]
     return "".join(letters)[:1_500_000]
 

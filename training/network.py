@@ -33,7 +33,7 @@ class Block(nn.Module):
         self.active = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Give the block's output."""
+        """Return the block's output."""
         return self.active(x + self.second(self.first(x)))
 
 
@@ -61,7 +61,7 @@ class LineNetwork(nn.Module):
         self.head = nn.Conv2d(first, len(OUTPUTS), 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Give logits of the three classes, both offsets in `OFFSET_UNIT`, and logits of ends and gap."""
+        """Return logits of the three classes, both offsets in `OFFSET_UNIT`, and logits of ends and gap."""
         at_2 = self.at_2(self.stem(x))
         at_4 = self.at_4(self.to_4(at_2))
         at_8 = self.at_8(self.to_8(at_4))
@@ -81,7 +81,7 @@ class Served(nn.Module):
         self.network = network
 
     def forward(self, x: Tensor) -> Tensor:
-        """Give the maps in the order of `OUTPUTS`."""
+        """Return the maps in the order of `OUTPUTS`."""
         out = self.network(x)
         classes, offsets, flags = out.split((CLASSES, 2, 2), dim=1)
         return torch.cat([classes.softmax(1), offsets.relu() * OFFSET_UNIT, flags.sigmoid()], dim=1)

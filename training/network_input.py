@@ -21,7 +21,7 @@ OUTPUTS = ("background", "main", "other", "top", "bottom", "ends", "gap")
 
 
 def normalised(grey: Bytes) -> Floats:
-    """Measure each pixel against its surroundings: (value - mean) / deviation, at most 3 in size."""
+    """Return each pixel measured against its surroundings: (value - mean) / deviation, at most 3 in size."""
     values = grey.astype(np.float32)
     box = (BOX, BOX)
     mean = cv2.blur(values, box, borderType=cv2.BORDER_REPLICATE)

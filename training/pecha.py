@@ -36,7 +36,7 @@ class Leaf:
 
 
 def chance(rng: np.random.Generator, share: float) -> bool:
-    """Tell yes in this share of the cases."""
+    """Return True in this share of the cases."""
     return bool(rng.random() < share)
 
 
@@ -195,7 +195,7 @@ def _small_part(rng: np.random.Generator, strip: Strip) -> Strip:
 
 
 def _free(span: Span, y: float, blocked: list[tuple[Span, Span]]) -> list[Span]:
-    """Give what is left of a row beside what stands in its way."""
+    """Return what is left of a row beside what stands in its way."""
     spans = [span]
     for (left, right), (top, bottom) in sorted(blocked):
         if top < y < bottom:

@@ -57,7 +57,7 @@ class Strip:
         return Strip(ink, centre, self.above * factor, self.below * factor, self.body * factor)
 
     def spans(self, blank: float = BLANK) -> list[tuple[int, int]]:
-        """Give the runs of inked columns that no more than `blank` blank ones part."""
+        """Return the runs of inked columns that no more than `blank` blank ones part."""
         inked = np.flatnonzero((self.ink > 96).any(axis=0))
         if not len(inked):
             return []
@@ -114,7 +114,7 @@ def _scaled(ink: Bytes, size: tuple[int, int], *, shrinks: bool) -> Bytes:
 
 
 def _percentiles(ink: Bytes, shares: tuple[float, ...]) -> list[float] | None:
-    """Give the rows above which these shares of the ink lie."""
+    """Return the rows above which these shares of the ink lie."""
     profile = ink.astype(np.float64).sum(axis=1).cumsum()
     if profile[-1] <= 0:
         return None

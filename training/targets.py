@@ -1,4 +1,4 @@
-"""What the network is to give for a composed page: maps of half the page's size.
+"""What the network is to return for a composed page: maps of half the page's size.
 
 Offsets are distances from a pixel of a core to its line's top and bottom, in pixels of the page. Upright lines have a
 core, but neither offsets nor ends: those are about level script.

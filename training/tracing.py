@@ -1,6 +1,6 @@
 """A plain tracer, to judge the network by: pieces of cores above a threshold, joined along their slope.
 
-It gives centre lines and no polygons. Coordinates are pixels of the maps, which are half the input's size.
+It returns centre lines and no polygons. Coordinates are pixels of the maps, which are half the input's size.
 """
 
 from dataclasses import dataclass
@@ -34,6 +34,14 @@ OVERLAP = 1.0
 LEARN = 4.0
 """A piece's slope is taken from its last so many pitches."""
 LARGEST_SLOPE = 0.12
+COLUMN_VIEW = 12.0
+"""A gap between columns is looked for within so many pitches..."""
+COLUMN_ROWS = 8
+"""... in which at least so many rows stand on both sides of it..."""
+FREE_ROWS = 1
+"""... and at most so many reach into it."""
+BESIDE = 2.0
+"""Rows are counted so many pitches beside the gap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +63,28 @@ class Core:
         return float(self.y.mean())
 
     def ahead(self, *, right: bool) -> tuple[float, float, float]:
-        """Give one end's column and row, and the slope there."""
+        """Return one end's column and row, and the slope there."""
         reach = int(LEARN * MAP_PITCH)
         x, y = (self.x[-reach:], self.y[-reach:]) if right else (self.x[:reach], self.y[:reach])
         slope = float(np.polyfit(x, y, 1)[0]) if len(x) > MAP_PITCH else 0.0
         slope *= min(1.0, len(x) / reach)
         row = float(y[-3:].mean() if right else y[:3].mean())
         return float(x[-1] if right else x[0]), row, float(np.clip(slope, -LARGEST_SLOPE, LARGEST_SLOPE))
+
+
+@dataclass(frozen=True, slots=True)
+class Guides:
+    """What tells that two pieces are two lines.
+
+    Attributes:
+        ends: probability of a line's end.
+        gap: probability of a gap between columns.
+        rows: number of rows of text in a column of pixels within half of `COLUMN_VIEW` above and below.
+    """
+
+    ends: Floats
+    gap: Floats
+    rows: Floats
 
 
 def traced(maps: Floats, *, main: bool) -> list[Core]:
@@ -73,13 +96,14 @@ def traced(maps: Floats, *, main: bool) -> list[Core]:
     pieces = [piece for piece in _pieces(text, THRESHOLD, 0) if piece.length >= SHORTEST * MAP_PITCH]
     pieces = [piece for piece in pieces if (_along(piece, more_main) >= 0) == main]
     shortest = (SHORTEST_MAIN if main else SHORTEST) * MAP_PITCH
-    lines = [line for line in _joined(pieces, maps[5], maps[6]) if line.length >= shortest]
+    guides = Guides(maps[5], maps[6], _rows_about(text))
+    lines = [line for line in _joined(pieces, guides) if line.length >= shortest]
     lines = [line for line in lines if line.chance >= LEAST_CHANCE]
     return sorted(lines, key=lambda line: line.middle)
 
 
 def _along(piece: Core, of: Floats) -> float:
-    """Give a map's mean along a piece."""
+    """Return a map's mean along a piece."""
     return float(of[np.round(piece.y).astype(int), piece.x].mean())
 
 
@@ -115,14 +139,22 @@ def _smooth(y: Floats) -> Floats:
     return np.convolve(padded, np.full(reach, 1 / reach), mode="valid")[: len(y)].astype(np.float32)
 
 
-def _joined(pieces: list[Core], marks: Floats, gap: Floats) -> list[Core]:
+def _rows_about(text: Floats) -> Floats:
+    """Count at each pixel the rows of text above and below it."""
+    mask = np.pad(text > THRESHOLD, ((1, 0), (0, 0)))
+    starts = (mask[1:] & ~mask[:-1]).astype(np.float32)
+    view = 1, round(COLUMN_VIEW * MAP_PITCH)
+    return np.asarray(cv2.boxFilter(starts, -1, view, normalize=False, borderType=cv2.BORDER_CONSTANT), np.float32)
+
+
+def _joined(pieces: list[Core], guides: Guides) -> list[Core]:
     """Join each end to the nearest start that its slope meets; the nearest pairs first."""
     ends = [piece.ahead(right=True) for piece in pieces]
     starts = [piece.ahead(right=False) for piece in pieces]
     costs = []
     for i, end in enumerate(ends):
         for j, start in enumerate(starts):
-            cost = _cost(end, start, marks, gap) if i != j and pieces[i].x[0] < pieces[j].x[0] else None
+            cost = _cost(end, start, guides) if i != j and pieces[i].x[0] < pieces[j].x[0] else None
             if cost is not None:
                 costs.append((cost, i, j))
     after, before = {}, {}
@@ -132,10 +164,8 @@ def _joined(pieces: list[Core], marks: Floats, gap: Floats) -> list[Core]:
     return [_chain(pieces, after, first) for first in range(len(pieces)) if first not in before]
 
 
-def _cost(
-    end: tuple[float, float, float], start: tuple[float, float, float], marks: Floats, gap: Floats
-) -> float | None:
-    """Tell how far two ends are from being one line; None where they are none."""
+def _cost(end: tuple[float, float, float], start: tuple[float, float, float], guides: Guides) -> float | None:
+    """Return how far two ends are from being one line; None where they are none."""
     away = start[0] - end[0]
     if not -OVERLAP * MAP_PITCH <= away <= WIDEST_GAP * MAP_PITCH:
         return None
@@ -144,16 +174,30 @@ def _cost(
     if off > MEETING * MAP_PITCH:
         return None
     left, right = int(min(end[0], start[0])), int(max(end[0], start[0])) + 1
-    row = int(np.clip((end[1] + start[1]) / 2, 0, len(gap) - 1))
-    if (gap[row, left:right] > THRESHOLD).mean() > 0.4:
+    row = int(np.clip((end[1] + start[1]) / 2, 0, len(guides.gap) - 1))
+    if (guides.gap[row, left:right] > THRESHOLD).mean() > 0.4:
         return None
-    if away > MAP_PITCH and _marked(end, marks) and _marked(start, marks):
+    if away > MAP_PITCH and _marked(end, guides.ends) and _marked(start, guides.ends):
+        return None
+    if away > 2 and _between_columns(left, right, row, guides.rows):
         return None
     return max(away, 0.0) + 4 * off
 
 
+def _between_columns(left: int, right: int, row: int, rows: Floats) -> bool:
+    """Return whether rows on both sides stop at one gap: in some view that holds this row, nearly none crosses it."""
+    half, beside = COLUMN_VIEW * MAP_PITCH / 2, round(BESIDE * MAP_PITCH)
+    sides = [max(left - beside, 0), min(right + beside, rows.shape[1] - 1)]
+    views = np.linspace(row - 0.9 * half, row + 0.9 * half, 5).round().astype(int)
+    return any(
+        bool(rows[middle, left + 1 : right].min(initial=np.inf) <= FREE_ROWS)
+        and bool(rows[middle, sides].min() >= COLUMN_ROWS)
+        for middle in views[(views >= 0) & (views < len(rows))]
+    )
+
+
 def _marked(point: tuple[float, float, float], marks: Floats) -> bool:
-    """Tell whether the network marks a line's end about here."""
+    """Return whether the network marks a line's end about here."""
     x, y = round(point[0]), round(point[1])
     near = marks[max(y - 2, 0) : y + 3, max(x - 4, 0) : x + 5]
     return bool(near.size and near.max() > THRESHOLD)
@@ -170,7 +214,7 @@ def _chain(pieces: list[Core], after: dict[int, int], first: int) -> Core:
 
 
 def pitch_of(lines: list[Core]) -> float | None:
-    """Give the usual distance between lines one above the other; None where there are none such."""
+    """Return the usual distance between lines one above the other; None where there are none such."""
     steps = []
     for upper, lower in pairwise(lines):
         together = min(upper.x[-1], lower.x[-1]) - max(upper.x[0], lower.x[0])

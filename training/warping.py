@@ -46,7 +46,7 @@ class Warp:
     def sources(
         self, x: NDArray[np.float64], y: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Tell where on the drawn page points of the bent page come from."""
+        """Return where on the drawn page points of the bent page come from."""
         (a, b, c), (d, e, f) = self.turn
         return (
             a * x + b * y + c + sum(_wave(each, y, x) for each in self.sways),
@@ -54,7 +54,7 @@ class Warp:
         )
 
     def moved(self, points: Floats) -> Floats:
-        """Tell where points of the drawn page lie on the bent one."""
+        """Return where points of the drawn page lie on the bent one."""
         back = np.linalg.inv(self.turn[:, :2])
         goal = points.astype(np.float64)
         at = (goal - self.turn[:, 2]) @ back.T

@@ -180,7 +180,7 @@ def laid(rng: np.random.Generator, grey: Bytes, medium: Medium) -> Bytes:
 
 
 def on_ground(rng: np.random.Generator, grey: Bytes, medium: Medium) -> tuple[Bytes, int, int]:
-    """Lay the sheet on a wide ground, as a camera sees it; give also how far it moved to the right and down."""
+    """Lay the sheet on a wide ground, as a camera sees it; return also how far it moved to the right and down."""
     height, width = grey.shape
     left, right = (int(each) for each in rng.uniform(0, 0.12, 2) * width)
     above, below = (int(each) for each in rng.uniform(0, 0.5, 2) * min(height, 400))

@@ -8,10 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
-from training.compose import CROPS, DATA, Layout, composed, crops, packed, worn
+from training.compose import CROPS, DATA, Layout, composed, crops, packed, trimmed, worn
 from training.kinds import BODY, Bytes, Kind, Page, TrueLine
 from training.material import FontHand, Material, PictureHand
 from training.pecha import block_print, stacked
+from training.seen import contrast, still_seen
 from training.sheet import Sheet
 from training.strips import Strip, joined, measured
 from training.targets import MAIN, OTHER, QUARTERS, STRIDE, targets
@@ -214,7 +215,7 @@ def test_a_worn_leaf_keeps_its_lines_on_its_ink(layout: Layout) -> None:
     sheet = layout(rng, material)
     page = worn(rng, sheet, "leaf", 36.0)
     assert sum(line.kind is Kind.MAIN for line in page.lines) >= 2
-    assert len(page.lines) == len(sheet.lines)
+    assert len(page.lines) <= len(sheet.lines)
     height, width = page.grey.shape
     points = np.concatenate([piece.centre for line in page.lines for piece in line.pieces])
     assert (points > -0.2 * height).all()
@@ -246,3 +247,45 @@ def test_lines_of_real_pictures_are_cut_from_one_source() -> None:
     strip = hand.line(np.random.default_rng(1), 500)
     assert 300 <= strip.width <= 500
     assert len({path.name[:4] for path in hand.strips}) == 1
+
+
+def test_what_faded_or_was_covered_is_no_line_any_more() -> None:
+    sheet = sheet_of((Kind.MAIN, 100, 80), (Kind.MAIN, 100, 200))
+    grey = 230 - sheet.ink // 2
+    grey[:, 300:420] = 40
+    grey[180:220] = 230
+    seen = contrast(grey, sheet.ink)
+    upper, lower = (still_seen(line, seen) for line in sheet.lines)
+    assert lower is None
+    assert upper is not None
+    assert len(upper.pieces) == 2
+    assert upper.pieces[0].centre[-1, 0] == pytest.approx(300, abs=24)
+    assert upper.pieces[1].centre[0, 0] == pytest.approx(420, abs=24)
+
+
+def test_faint_ink_and_white_ink_are_seen() -> None:
+    sheet = sheet_of((Kind.MAIN, 100, 80))
+    noise = np.random.default_rng(1).normal(0, 12, sheet.ink.shape)
+    for strength in (-0.08, 0.7):
+        grey = np.clip(120 + noise + strength * sheet.ink, 0, 255).astype(np.uint8)
+        assert still_seen(sheet.lines[0], contrast(grey, sheet.ink)) == sheet.lines[0]
+
+
+def test_a_trimmed_page_ends_beside_its_outermost_lines() -> None:
+    page = page_of(sheet_of((Kind.RUNNING, 120, 60), (Kind.MAIN, 100, 120), (Kind.MAIN, 100, 180)))
+    for seed in range(6):
+        cut = trimmed(np.random.default_rng(seed), page)
+        assert dark(cut.grey).sum() > 0.98 * dark(page.grey).sum()
+        shown = np.maximum.reduce([band_of(line, cut.grey.shape, 2) for line in cut.lines])
+        assert (dark(cut.grey) * shown).sum() > 0.98 * dark(cut.grey).sum()
+    assert min(trimmed(np.random.default_rng(seed), page).grey.size for seed in range(6)) < 0.5 * page.grey.size
+    blank = replace(page, lines=())
+    assert trimmed(np.random.default_rng(1), blank) is blank
+
+
+def test_crops_reach_the_edges_of_a_page_often() -> None:
+    page = Page(np.zeros((800, 1400), np.uint8), (), (), 24.0, "test")
+    page.grey[:4] = page.grey[-4:] = page.grey[:, :4] = page.grey[:, -4:] = 255
+    cut = [grey for grey, _ in crops(np.random.default_rng(1), page, CROPS["wide"], 600)]
+    for edge in (np.s_[0, 100:-100], np.s_[-1, 100:-100], np.s_[100:-100, 0], np.s_[100:-100, -1]):
+        assert np.mean([grey[edge].all() for grey in cut]) > 0.1

@@ -58,6 +58,30 @@ def test_the_loss_falls_for_what_is_right() -> None:
     assert loss_of(right, maps)[0] < 0.2 * loss_of(wrong, maps)[0]
 
 
+def test_text_of_the_wrong_kind_is_still_found() -> None:
+    maps = torch.zeros(1, 3, 16, 32, dtype=torch.uint8)
+    maps[:, 0, 4:6, 3:9] = 2
+
+    def parts(kind: int) -> list[float]:
+        out = torch.zeros(1, 7, 16, 32)
+        out[:, 0] = 5.0
+        out[:, :3, 4:6, 3:9] = -5.0
+        out[:, kind, 4:6, 3:9] = 5.0
+        return loss_of(out, maps)[1]
+
+    none, main, other = (parts(kind) for kind in range(3))
+    assert main[:2] == other[:2]
+    assert main[0] < 0.1 * none[0]
+    assert other[2] < 0.1 * main[2]
+
+
+def test_a_batch_without_text_has_a_loss() -> None:
+    out = torch.zeros(1, 7, 16, 32, requires_grad=True)
+    loss_of(out, torch.zeros(1, 3, 16, 32, dtype=torch.uint8))[0].backward()
+    assert out.grad is not None
+    assert out.grad.isfinite().all()
+
+
 def test_the_rate_rises_and_falls_to_nothing() -> None:
     rates = [rate_at(step, 1000) for step in range(1001)]
     assert rates[0] < 0.1 * max(rates)

@@ -36,6 +36,20 @@ def test_lines_are_not_joined_over_a_gap_between_columns() -> None:
     assert len(traced(maps, main=True)) == 2
 
 
+@pytest.mark.parametrize(("rows", "expected"), [(9, 18), (5, 5)])
+def test_rows_that_all_stop_at_one_gap_stand_in_two_columns(rows: int, expected: int) -> None:
+    lines = [(10 + row % 3, 180 - row % 2, 5 + 12 * row) for row in range(rows)]
+    maps = maps_with(*lines, *((200 + row % 3, 390, 5 + 12 * row) for row in range(rows)))
+    assert len(traced(maps, main=True)) == expected
+
+
+def test_a_wide_space_within_one_row_parts_nothing() -> None:
+    lines = [(10, 390, 5 + 12 * row) for row in range(9)]
+    maps = maps_with(*lines)
+    maps[:, 5 + 12 * 4 : 17 + 12 * 4, 150:230] = 0
+    assert len(traced(maps, main=True)) == 9
+
+
 def test_lines_are_not_joined_where_both_are_marked_as_ended() -> None:
     maps = maps_with((10, 180, 20), (220, 390, 20))
     maps[5, 19:24, 178:182] = 0.9
