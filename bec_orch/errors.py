@@ -18,6 +18,7 @@
     │   ├── ManifestError       the volume's list of pages is missing, broken or hostile
     │   │   └── ManifestMissing     there is none: believed when the next attempt does not find it either
     │   ├── PlaceTaken          what lies where the artefact is to go is not to be replaced
+    │   ├── NotAFile            where a file should be lies a pipe, a device, a socket or a folder
     │   └── NameUnsafeError     a name would leave its folder or prefix
     ├── PageError           one page cannot be done: becomes that page's row
     ├── ReceiptExpired      a queue message is no longer ours to hide or delete
@@ -202,6 +203,21 @@ class PlaceTaken(TerminalError):  # noqa: N818  (it tells what is there, and is 
 
     default_code = "E_ARTEFACT_FOREIGN"
     charged = False
+
+
+class NotAFile(TerminalError):  # noqa: N818  (it tells what is there)
+    """Where a file should be lies something that cannot be read as one: it might never end, or never begin.
+
+    Args:
+        where: its key and store, or its path.
+        what: a named pipe, a device, a socket or a folder.
+    """
+
+    default_code = "E_NOT_A_FILE"
+
+    def __init__(self, where: str, what: str) -> None:
+        super().__init__(f"{where} is {what}, not a file.", hint="Move it away, then run the same command again.")
+        self.what = what
 
 
 class ManifestError(TerminalError):

@@ -27,8 +27,8 @@ def contrast(grey: Bytes, drawn: Bytes) -> Floats:
     """Return by how much ink stands out, as a share of what is needed: 1 and more is seen, and so is no ink."""
     height, width = grey.shape
     size = max(1, width // COARSE), max(1, height // COARSE)
-    small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-    ink = cv2.resize(drawn, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    small = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.float32)
+    ink = np.asarray(cv2.resize(drawn, size, interpolation=cv2.INTER_AREA) / 255, np.float32)
     box = round(WINDOW / COARSE), round(WINDOW / COARSE)
 
     def mean(values: Floats) -> Floats:

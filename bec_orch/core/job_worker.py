@@ -209,7 +209,11 @@ class BlobReader(Protocol):
     """
 
     def read(self, key: str, *, limit: int | None = None) -> StoredBlob | None:
-        """Read a whole object, None when there is none; nothing of one larger than `limit` bytes is read."""
+        """Read a whole object, None when there is none; nothing of one larger than `limit` bytes is read.
+
+        Raises:
+            NotAFile: a pipe, a device, a socket or a folder is in its place.
+        """
         ...
 
     def list(self, prefix: str) -> StoredListing:

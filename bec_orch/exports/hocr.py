@@ -6,7 +6,6 @@ A line has one `ocrx_word`, which carries its confidence: no reader of ours tell
 from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any
-from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
@@ -44,8 +43,8 @@ def _template() -> Template:
 
 def _page(page: PageRecord) -> dict[str, Any]:
     width, height = page_size(page.content)
-    # The specification has no escape for quotation marks in a string; as a URL, a name needs none.
-    image = quote(writable(page.image), safe="/ !'()*+,:=@&$[]~" + _letters(page.image))
+    # The specification has no escape for quotation marks in a string; a URL has.
+    image = writable(page.image).replace('"', "%22")
     turned = "" if page.content.rotation is None else f"; textangle {number(-page.content.rotation)}"
     return {
         "number": page.index + 1,
@@ -54,10 +53,6 @@ def _page(page: PageRecord) -> dict[str, Any]:
         "note": writable(page.note).replace("--", "- "),
         "regions": [_region(region) for region in regions(page.content)],
     }
-
-
-def _letters(name: str) -> str:
-    return "".join(char for char in name if char.isalnum())
 
 
 def _region(region: Region) -> dict[str, Any]:

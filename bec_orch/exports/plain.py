@@ -15,7 +15,8 @@ PAGE_BREAK = "\f\n"
 def plain_text(pages: Iterable[PageRecord], _origin: Origin, _material: Material) -> Iterator[bytes]:
     """Write the main text of pages, a line a line, parted by form feeds. Heads, margins and notes are left out."""
     for number, page in enumerate(pages):
-        lines = (line_text(line.text or "") for line in page.content.lines if line.kind == MAIN)
+        read = [line.text for line in page.content.lines if line.kind == MAIN and line.text is not None]
+        lines = (line_text(text) for text in read)
         text = "".join(f"{line}\n" for line in lines)
         yield f"{PAGE_BREAK if number else ''}{text}".encode()
 

@@ -7,6 +7,7 @@ from tests.mutants.exports import EXPORTS
 from tests.mutants.limits import LIMITS
 from tests.mutants.mutant import Edit, Mutant
 from tests.mutants.pages import PAGES
+from tests.mutants.surroundings import SURROUNDINGS
 from tests.mutants.words import WORDS
 
 MODEL = "tests/model/test_life_of_a_task.py"
@@ -197,7 +198,7 @@ MUTANTS = (
                 "        self._queues(job_name).send(messages)\n"
                 "        for portion in batches(volumes, _VOLUMES_AT_ONCE):\n",
             ),
-            Edit("orch/backlog/enqueue.py", "import Job, VolumeRef\n", "import Job, TaskMessage, VolumeRef\n"),
+            Edit("orch/backlog/enqueue.py", "import QueueFactory\n", "import QueueFactory, TaskMessage\n"),
         ),
         (f"{ENQUEUE}::TestOutbox",),
     ),
@@ -530,7 +531,7 @@ MUTANTS = (
     Mutant(
         "decoders-write-files",
         "a page that takes a decoder over writes no file",
-        (Edit("jobs/decoders/child.py", "resource.RLIMIT_FSIZE, ", ""),),
+        (Edit("jobs/decoders/child.py", "(resource.RLIMIT_CORE, resource.RLIMIT_FSIZE)", "(resource.RLIMIT_CORE,)"),),
         ("tests/unit/test_decoder_pool.py::test_a_page_that_takes_a_decoder_over_writes_no_file",),
     ),
     Mutant(
@@ -761,8 +762,8 @@ MUTANTS = (
         (
             Edit(
                 "io/artefacts/artefacts.py",
-                "        # Of a larger one nothing is read, and nothing is no JSON.\n        blob = self._objects.read(success_key(location), limit=MOST_BYTES)",
-                "        blob = self._objects.read(success_key(location))",
+                "return self._objects.read(success_key(location), limit=MOST_BYTES)",
+                "return self._objects.read(success_key(location))",
             ),
         ),
         ("tests/unit/test_parquet_bounds.py::test_a_success_json_that_is_made_to_do_harm_is_broken",),
@@ -1064,6 +1065,7 @@ MUTANTS = (
     *WORDS,
     *PAGES,
     *EXPORTS,
+    *SURROUNDINGS,
     Mutant(
         "server-without-lock",
         "all processes of an embedded server hold its lock",

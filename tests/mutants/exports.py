@@ -47,6 +47,18 @@ EXPORTS = (
         (_PAGE_TESTS,),
     ),
     Mutant(
+        "export-out-of-its-folder",
+        "names of images in an artefact cannot lead a document elsewhere",
+        (
+            Edit(
+                _PAGES,
+                'return [check_name("page", name, max_bytes=_MOST_NAME_BYTES) for name in names]',
+                "return names",
+            ),
+        ),
+        (_PAGE_TESTS,),
+    ),
+    Mutant(
         "names-meet",
         "two images of one base name have a document each",
         (Edit("exports/names.py", "stem if shared[_folded(stem)] == 1 else image", "stem"),),

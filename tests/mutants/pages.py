@@ -41,8 +41,8 @@ PAGES = (
         "heic-without-its-package",
         "a file that needs a package which is not installed is told as that",
         "jobs/formats/heif.py",
-        'find_spec("pillow_heif") is None',
-        "not data",
+        "and not is_read():",
+        "and not data:",
         f"{FORMATS}::test_heic_without_its_package_is_told",
     ),
     _one(

@@ -29,7 +29,7 @@ WORDS = (
     Mutant(
         "adopted-is-speed",
         "what was taken over tells nothing of the pace",
-        (Edit("io/postgres/sql/discovery.sql", "AND a.outcome = 'adopted')", "AND a.outcome = 'lost')"),),
+        (Edit("io/postgres/overview.sql", "AND a.outcome = 'adopted')", "AND a.outcome = 'lost')"),),
         (f"{DISCOVERY}::TestStats",),
     ),
     Mutant(
@@ -41,13 +41,13 @@ WORDS = (
     Mutant(
         "dry-redrive-resets",
         "a dry run of a redrive changes nothing",
-        (Edit("orch/redrive.py", "                connection.rollback()\n", "                pass\n"),),
+        (Edit("io/postgres/backlog.py", "                connection.rollback()\n", "                pass\n"),),
         (f"{DISCOVERY}::TestRedrive",),
     ),
     Mutant(
         "limited-redrive-moves-all",
         "a limited redrive moves no dead letter but those of its tasks",
-        (Edit("orch/redrive.py", "if limit is not None or not _concerns", "if not _concerns"),),
+        (Edit("orch/backlog/redrive.py", "if limit is not None or not _concerns", "if not _concerns"),),
         (f"{DISCOVERY}::TestRedrive",),
     ),
     Mutant(

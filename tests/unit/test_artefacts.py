@@ -1,6 +1,7 @@
 """The files of an attempt under faults: no room, a store that goes away, kills, and a volume larger than memory."""
 
 import json
+import os
 import shutil
 import threading
 import time
@@ -183,7 +184,7 @@ def test_a_file_that_does_not_hold_what_was_written_is_not_uploaded(
     assert objects.list("toy/W1/I1/abcdef").objects == ()
 
 
-@pytest.mark.parametrize("killed_at", ["part staged", "part cut", "artefact staged", "before success"])
+@pytest.mark.parametrize("killed_at", ["part staged", "part cut", "part a pipe", "artefact staged", "before success"])
 def test_a_kill_at_any_step_leaves_a_state_that_a_retry_ends(
     objects: FolderObjects, tmp_path: Path, killed_at: str
 ) -> None:
@@ -199,6 +200,9 @@ def test_a_kill_at_any_step_leaves_a_state_that_a_retry_ends(
         part.rename(part.with_name(f"{part.name}#1"))
     elif killed_at == "part cut":
         part.write_bytes(part.read_bytes()[:100])
+    elif killed_at == "part a pipe":
+        part.unlink()
+        os.mkfifo(part)
     elif killed_at == "artefact staged":
         (prefix / "W1-I1-abcdef.a2.parquet#1").write_bytes(b"PAR1")
     else:
@@ -206,7 +210,9 @@ def test_a_kill_at_any_step_leaves_a_state_that_a_retry_ends(
             files.rows.add(ok(page))
         files.assemble()
     again = open_attempt(objects, tmp_path, manifest, attempt=2)
-    expected = {"part staged": 64, "part cut": 64, "artefact staged": 70, "before success": 100}[killed_at]
+    expected = {"part staged": 64, "part cut": 64, "part a pipe": 64, "artefact staged": 70, "before success": 100}[
+        killed_at
+    ]
     assert len(again.rows.finished()) == expected
     for page in set(range(100)) - again.rows.finished():
         again.rows.add(ok(page))

@@ -135,7 +135,7 @@ sys.meta_path.insert(0, Finder())
     ("arguments", "module", "code"),
     [
         (["config", "show"], "program", 130),
-        (["config", "show"], "config", 130),
+        (["config", "show"], "setup.config", 130),
         (["--log-level", "info", "worker", "--job", "x"], "program", 0),
         (["--log-level", "info", "worker", "--job", "x"], "worker.command", 0),
         ([], "program", 130),
@@ -148,7 +148,7 @@ def test_a_signal_while_modules_are_imported(number: str, arguments: list[str], 
 
 
 def test_a_ctrl_c_before_the_program_listens_leaves_no_traceback() -> None:
-    done = program(_WHILE_IMPORTED.format(module="outlets", number="SIGINT"), "--version")
+    done = program(_WHILE_IMPORTED.format(module="terminal.outlets", number="SIGINT"), "--version")
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 

@@ -1,6 +1,9 @@
 """JPEG 2000, WebP, GIF, BMP, AVIF and HEIC: whole pictures come out, and nothing of those that are cut or damaged."""
 
+import os
+import resource
 import struct
+import sys
 from functools import cache
 from typing import Any
 
@@ -94,7 +97,7 @@ def test_a_page_filled_up_with_zeros_is_refused(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["jp2", "j2k", "jp2 lossy", "jp2 tiled"])
 def test_flipped_bits_of_jpeg_2000_are_found(kind: str) -> None:
-    """Nine of ten are: a code block has no checksum, but an end."""
+    """Most are: a code block has no checksum, but an end."""
     data = picture(kind, noisy=True)
     random = np.random.default_rng(1)
     found = 0
@@ -221,3 +224,23 @@ def test_the_format_is_told_by_its_first_bytes() -> None:
     kinds = {kind: probe(picture(kind)).format for kind in KINDS}
     assert kinds["j2k"] is kinds["jp2"] is ImageFormat.JPEG2000
     assert {kinds[kind].value for kind in ("webp", "gif", "bmp", "avif")} == {"webp", "gif", "bmp", "avif"}
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+@pytest.mark.skipif(sys.platform != "linux" or os.getuid() != 0, reason="another user is taken on, which root may do")
+@pytest.mark.parametrize("kind", EVERY)
+def test_decoders_of_a_plain_user_need_no_thread(kind: str) -> None:
+    """Root may start threads whatever the limit; so a child becomes a plain user, and tells by its exit code."""
+    data, header = picture(kind), probe(picture(kind))
+    decoders.decode(data, header, 1)  # imports what it needs while it may
+    child = os.fork()
+    if child == 0:
+        os.setuid(65_534)
+        hard = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+        resource.setrlimit(resource.RLIMIT_NPROC, (0, hard if kind == "heic" else 0))
+        try:
+            decoders.decode(data, header, 1)
+        except BaseException:  # noqa: BLE001  (whatever it is, the parent is told)
+            os._exit(1)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0

@@ -44,7 +44,7 @@ def test_a_control_character_is_still_told_as_one() -> None:
 
 
 def test_folders_of_such_names_are_told_beside_the_good_ones(tmp_path: Path) -> None:
-    images(tmp_path / "W1" / "I1")
+    images(tmp_path / "W1" / "I1", "1.jpg", "2.jpg", "3.jpg")
     images(tmp_path / "W1" / CAFE)
     images(tmp_path / CAFE / "I2")
     found = detect_source(tmp_path)

@@ -110,7 +110,7 @@ class Documents:
                 return
 
     def _replace(self, key: str, path: Path, digest: str) -> bool:
-        """Take the place of a document of ours; gives False when what is there is not ours."""
+        """Take the place of a document of ours, and return whether that was so: what is not ours stays."""
         objects = self.destination.objects
         blob = objects.read(key)
         if blob is None:

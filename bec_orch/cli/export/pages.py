@@ -1,17 +1,21 @@
 """The pages of a volume, read from its artefact and those it was made from, a few rows at a time."""
 
+import datetime as dt
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
 
 from bec_orch.core.artefacts import ArtefactFile, Success
+from bec_orch.core.names import check_name
 from bec_orch.core.transcripts import Origin, PageContent, PageRecord, state_note
 from bec_orch.core.views import ContentOf
 from bec_orch.errors import StorageError
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 
 _ROWS = 32
+# File systems hold names of up to 255 bytes.
+_MOST_NAME_BYTES = 255
 _STATE = ("img_file_name", "ok", "skipped", "skip_reason", "error_type")
 
 
@@ -28,7 +32,7 @@ def origin_of(success: Success) -> Origin:
         models=success.models,
         code_version=success.code_version or "",
         config_hash=success.config_hash or "",
-        finished_at=_text(content.get("finished_at")),
+        finished_at=_time(content.get("finished_at")),
         digest=success.files[0].sha256 if success.files else "",
     )
 
@@ -37,10 +41,18 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
+def _time(value: Any) -> str:
+    try:
+        return dt.datetime.fromisoformat(_text(value)).isoformat(timespec="seconds")
+    except ValueError:
+        return ""
+
+
 def image_names(artefacts: StoredArtefacts, success: Success) -> list[str]:
-    """Return the names of the images of all pages.
+    """Return the names of the images of all pages, which become names of documents.
 
     Raises:
+        NameUnsafeError: one would leave its folder, or cannot be a name.
         StorageError: the artefact's file is gone or broken, or has no column of names (E_ARTEFACT_BROKEN).
     """
     names: list[str] = []
@@ -51,7 +63,7 @@ def image_names(artefacts: StoredArtefacts, success: Success) -> list[str]:
         if None in found:
             raise _not_an_artefact(success)
         names += found
-    return names
+    return [check_name("page", name, max_bytes=_MOST_NAME_BYTES) for name in names]
 
 
 def readable_inputs(artefacts: StoredArtefacts, success: Success) -> dict[str, Success]:

@@ -18,13 +18,13 @@ from bec_orch.core.fault_points import FaultPoint, reached
 from bec_orch.core.ownership import FORMAT, Owner
 from bec_orch.core.volumes import Manifest
 from bec_orch.core.wording import said
-from bec_orch.errors import PlaceTaken, StorageError, TerminalError
+from bec_orch.errors import NotAFile, PlaceTaken, StorageError, TerminalError
 from bec_orch.io.artefacts.attempt_files import StoredAttempt
 from bec_orch.io.artefacts.holdings import Holding, holding_of, holdings, litter_of
 from bec_orch.io.artefacts.inspection import FileFacts, inspect, sha256_of
 from bec_orch.io.artefacts.parquet import BrokenParquet, checked, opened, reading, to_be_read
 from bec_orch.io.artefacts.removal import remove
-from bec_orch.io.artefacts.success_json import MOST_BYTES, mark_of, parse, success_key, to_bytes
+from bec_orch.io.artefacts.success_json import MOST_BYTES, mark_of, parse, success_key, to_bytes, unreadable
 from bec_orch.io.stores.errors import DENIED
 from bec_orch.io.stores.objects import Blob, Entry, Objects
 
@@ -45,8 +45,7 @@ class StoredArtefacts(ArtefactStore):
 
     @override
     def success(self, location: ArtefactLocation) -> Success | None:
-        # Of a larger one nothing is read, and nothing is no JSON.
-        blob = self._objects.read(success_key(location), limit=MOST_BYTES)
+        blob = self._success_blob(location)
         return None if blob is None else parse(blob.data, self._objects.version(blob), location)
 
     @override
@@ -63,8 +62,22 @@ class StoredArtefacts(ArtefactStore):
         Raises:
             StorageError: the store is away.
         """
-        blob = self._objects.read(success_key(location), limit=MOST_BYTES)
+        try:
+            blob = self._success_blob(location)
+        except TerminalError:
+            return False
         return blob is not None and self._owner.owns(mark_of(blob.data))
+
+    def _success_blob(self, location: ArtefactLocation) -> Blob | None:
+        """Read a `success.json`. Of one that is too large nothing is read, and nothing is no JSON.
+
+        Raises:
+            TerminalError: it is no file (E_ARTEFACT_BROKEN).
+        """
+        try:
+            return self._objects.read(success_key(location), limit=MOST_BYTES)
+        except NotAFile as error:
+            raise unreadable(location, f"it is {error.what}, not a file") from error
 
     @override
     def verify(self, success: Success, nb_pages: int) -> bool:
@@ -179,7 +192,7 @@ class StoredArtefacts(ArtefactStore):
         Returns:
             Whether it is gone: another one that is there by now stays, somebody else's, and one that the store keeps.
         """
-        blob = self._objects.read(success_key(location), limit=MOST_BYTES)
+        blob = self._success_blob(location)
         if blob is None:
             return True
         if etag != self._readable_version(blob, location) or not self._owner.owns(mark_of(blob.data)):

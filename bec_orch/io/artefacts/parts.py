@@ -30,7 +30,7 @@ from bec_orch.core.artefacts import ArtefactLocation, AttemptKey
 from bec_orch.core.ownership import Owner
 from bec_orch.core.volumes import Manifest, PageOutcome
 from bec_orch.core.wording import said
-from bec_orch.errors import BecError
+from bec_orch.errors import BecError, NotAFile
 from bec_orch.io.artefacts.local_files import read_parquet, write_parquet
 from bec_orch.io.artefacts.names import is_our_part, part_name
 from bec_orch.io.artefacts.parquet import BrokenParquet, reading, to_be_read
@@ -103,14 +103,14 @@ class PartFiles:
                 yield rows
 
     def _fetched(self, key: str) -> pa.Table | None:
-        blob = self._objects.read(key, limit=_MAX_PART_BYTES)
-        if blob is None:
-            return None
         try:
+            blob = self._objects.read(key, limit=_MAX_PART_BYTES)
+            if blob is None:
+                return None
             with reading():
                 table = to_be_read(io.BytesIO(blob.data), blob.size).read()
                 table.validate(full=True)
-        except BrokenParquet as error:
+        except (BrokenParquet, NotAFile) as error:
             log.warning("part_ignored", extra={"part": key, "reason": str(error)})
             return None
         if table.schema.equals(self._schema, check_metadata=False) and self._is_ours(table.schema):

@@ -14,6 +14,7 @@ import re
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -25,7 +26,7 @@ from bec_orch.core.job_worker import Sidecars
 from bec_orch.core.names import check_name
 from bec_orch.core.ownership import Owner
 from bec_orch.core.volumes import Page
-from bec_orch.errors import NameUnsafeError, StorageError, TerminalError
+from bec_orch.errors import NameUnsafeError, NotAFile, StorageError, TerminalError
 from bec_orch.io.artefacts.backlog import Backlog
 from bec_orch.io.artefacts.names import attempt_of, sidecar_folder
 from bec_orch.io.stores.objects import Objects
@@ -168,7 +169,9 @@ class SidecarFiles(Sidecars):
         """Read all files of a page; None when one is gone, or is not what it was."""
         contents = []
         for file in (sidecar.file for sidecar in sidecars):
-            blob = self._objects.read(file.key, limit=file.size)
+            blob = None
+            with suppress(NotAFile):
+                blob = self._objects.read(file.key, limit=file.size)
             if blob is None or (blob.size, hashlib.sha256(blob.data).hexdigest()) != (file.size, file.sha256):
                 return None
             contents.append(blob.data)

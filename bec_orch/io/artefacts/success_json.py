@@ -41,11 +41,16 @@ def parse(data: bytes, etag: str, location: ArtefactLocation) -> Success:
         content = json.loads(data, object_pairs_hook=_object)
         return _success(content, etag, location)
     except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError) as error:
-        raise TerminalError(
-            f"The file {success_key(location)} cannot be read as a success.json.",
-            code="E_ARTEFACT_BROKEN",
-            hint="Move it away, then run the task again.",
-        ) from error
+        raise unreadable(location, "it is not what one holds") from error
+
+
+def unreadable(location: ArtefactLocation, why: str) -> TerminalError:
+    """Return the error of a `success.json` that is none; `why` ends its sentence."""
+    return TerminalError(
+        f"The file {success_key(location)} cannot be read as a success.json: {why}.",
+        code="E_ARTEFACT_BROKEN",
+        hint="Move it away, then run the task again.",
+    )
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from bec_orch.core.job_worker import PageBytes
 from bec_orch.core.names import check_name, printable
 from bec_orch.core.volumes import SKIP_INTRO, Page
 from bec_orch.core.wording import clause
-from bec_orch.errors import ManifestError, NameUnsafeError, PageError
+from bec_orch.errors import ManifestError, NameUnsafeError, NotAFile, PageError
 from bec_orch.io.stores.objects import Blob, Objects
 
 # The largest images of the library are some 100 MB; a page above this is not read at all.
@@ -77,13 +77,17 @@ class StorePages:
         """Read one page image.
 
         Raises:
-            PageError: it is missing in a store that is there, empty, too large, or a symbolic link (stage `fetch`).
+            PageError: it is missing in a store that is there, empty, too large, a symbolic link, or no file at all
+                (stage `fetch`).
             StorageError: the store is away, or empty; already tried several times.
         """
         key = f"{self.prefix}/{page.filename}" if self.prefix else page.filename
         if self.objects.is_link(key):
             raise _fault(page, "is a symbolic link that leads out of its source", "E_PAGE_LINK", LINK_HINT)
-        blob = await self._blob(key)
+        try:
+            blob = await self._blob(key)
+        except NotAFile as error:
+            raise _fault(page, f"is {error.what}, not a file", "E_PAGE_NOT_A_FILE", "Put the image there.") from error
         if blob is None:
             raise _fault(page, "is listed, but not there", "E_PAGE_MISSING", "Bring the file back.")
         if blob.size == 0:

@@ -10,6 +10,7 @@ import errno
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import islice
@@ -20,7 +21,7 @@ import obstore
 from obstore.store import LocalStore
 from typing_extensions import override
 
-from bec_orch.errors import NameUnsafeError
+from bec_orch.errors import NameUnsafeError, NotAFile
 from bec_orch.io.stores.errors import empty_store, file_errors, missing_store, replaced_store, store_errors
 from bec_orch.io.stores.objects import PROBE, Blob, Entry, Listing, Objects, Retries
 
@@ -31,6 +32,13 @@ _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
 # obstore writes `NAME#1` before it links or renames to NAME.
 _STAGED = re.compile(r"#\d+$")
+_KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFDIR: "a folder",
+}
 # By so many of its names a folder is known again.
 _NAMES = 50
 
@@ -68,8 +76,8 @@ class _Root:
             return all(entry.name.startswith(PROBE) for entry in found)
 
     def _identify(self) -> tuple[int, int]:
-        stat = os.stat(f"{self.path}/")  # noqa: PTH116  (the slash, which a Path drops, refuses a file)
-        return stat.st_dev, stat.st_ino
+        status = os.stat(f"{self.path}/")  # noqa: PTH116  (the slash, which a Path drops, refuses a file)
+        return status.st_dev, status.st_ino
 
 
 class FolderObjects(Objects):
@@ -105,6 +113,39 @@ class FolderObjects(Objects):
         return self.version(blob) if blob else None
 
     @override
+    def _read(self, key: str, limit: int | None) -> Blob | None:
+        self._refuse_special(key)
+        return super()._read(key, limit)
+
+    @override
+    async def _read_async(self, key: str, limit: int | None) -> Blob | None:
+        self._refuse_special(key)
+        return await super()._read_async(key, limit)
+
+    @override
+    def _read_range(self, key: str, start: int, end: int) -> bytes:
+        self._refuse_special(key)
+        return super()._read_range(key, start, end)
+
+    @override
+    def _head(self, key: str) -> Entry | None:
+        return None if self._kind_of_special(key) else super()._head(key)
+
+    def _refuse_special(self, key: str) -> None:
+        """Refuse what is no file before obstore opens it: a pipe holds whoever does for good, a device never ends."""
+        kind = self._kind_of_special(key)
+        if kind:
+            raise NotAFile(f"'{key}' in {self.url}", kind)
+
+    def _kind_of_special(self, key: str) -> str:
+        """Return what lies there in place of a file; empty for a file, and where there is nothing."""
+        try:
+            mode = self._path(key).stat().st_mode
+        except (OSError, ValueError):
+            return ""  # obstore says what is wrong
+        return "" if stat.S_ISREG(mode) else _KINDS.get(stat.S_IFMT(mode), "something else")
+
+    @override
     def is_link(self, key: str) -> bool:
         with file_errors(f"look at '{key}' in {self.url}"):
             path = self._path(key)
@@ -137,7 +178,7 @@ class FolderObjects(Objects):
             for entry in found:
                 if _is_folder(entry):
                     folders.append(entry.name)
-                elif not _STAGED.search(entry.name) and (entry.is_symlink() or entry.is_file()):
+                elif not _STAGED.search(entry.name):  # pipes and devices, too: what is looked for there is told
                     followed = entry.is_symlink() and self._follows(path / entry.name)
                     objects.append(_entry(f"{prefix}/{entry.name}" if prefix else entry.name, entry, followed=followed))
         return Listing(tuple(sorted(objects, key=lambda entry: entry.key)), tuple(sorted(folders)))
@@ -228,8 +269,8 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
 
 
 def _entry(key: str, found: "os.DirEntry[str]", *, followed: bool) -> Entry:
-    stat = found.stat(follow_symlinks=followed)
-    return Entry(key, stat.st_size, _stat_etag(stat.st_mtime_ns // 1000, stat.st_size))
+    status = found.stat(follow_symlinks=followed)
+    return Entry(key, status.st_size, _stat_etag(status.st_mtime_ns // 1000, status.st_size))
 
 
 def _stat_etag(microseconds: int, size: int) -> str:

@@ -108,6 +108,7 @@ class Objects(BlobReader):
         """Read a whole object, None when there is none; nothing of one larger than `limit` bytes is read.
 
         Raises:
+            NotAFile: a pipe, a device, a socket or a folder is in its place (on folders alone).
             StorageError: the store is away, or the body was cut; already tried several times.
         """
         return self._retried(lambda: self._read(key, limit))
@@ -150,6 +151,7 @@ class Objects(BlobReader):
         """Read the bytes from `start` up to, not including, `end`.
 
         Raises:
+            NotAFile: as `read`.
             StorageError: the object is gone, or the store is away.
         """
         return self._retried(lambda: self._read_range(key, start, end))

@@ -23,6 +23,7 @@ from bec_orch.errors import PageError
 from bec_orch.jobs.decoders import decoders
 from bec_orch.jobs.decoders.memory import DecoderMemory
 from bec_orch.jobs.decoders.messages import receive, send
+from bec_orch.jobs.formats import heif
 from bec_orch.jobs.formats.header import Decoded, ImageFormat, ImageHeader, corrupt
 
 SPARE_BYTES = 64 * 2**20
@@ -57,8 +58,11 @@ def _settle() -> None:
         signal.signal(number, signal.SIG_IGN)
     with contextlib.suppress(OSError):  # Linux alone has it
         Path("/proc/self/oom_score_adj").write_text("1000", "ascii")
-    for kind in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC):
+    for kind in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
         resource.setrlimit(kind, (0, 0))
+    # What reads HEIC starts a thread, for which it lifts this limit: see `heif.decode`.
+    most = resource.getrlimit(resource.RLIMIT_NPROC)[1] if heif.is_read() else 0
+    resource.setrlimit(resource.RLIMIT_NPROC, (0, most))
 
 
 def _answer(request: Mapping[str, Any], memory: DecoderMemory, decode: Decode) -> dict[str, Any]:

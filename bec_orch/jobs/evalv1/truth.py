@@ -7,7 +7,7 @@ from functools import cached_property
 from bec_orch.core.job_worker import BlobReader
 from bec_orch.core.volumes import Page, VolumeRef
 from bec_orch.core.wording import clause
-from bec_orch.errors import PageError, StorageError
+from bec_orch.errors import NotAFile, PageError, StorageError
 from bec_orch.jobs.evalv1.config import Evalv1Config
 from bec_orch.jobs.evalv1.xml_text import NotTruthError, xml_text
 from bec_orch.jobs.shared.by_name import ByName
@@ -46,7 +46,10 @@ class VolumeTruth:
         key = None if stem is None else self.keys[stem]
         if self.store is None or key is None:
             return None
-        blob = self.store.read(key, limit=LARGEST_FILE)
+        try:
+            blob = self.store.read(key, limit=LARGEST_FILE)
+        except NotAFile as error:
+            raise _broken(key, f"it is {error.what}, not a file") from error
         if blob is None:
             raise StorageError(f"The ground truth '{key}' was removed while the volume was evaluated.")
         if blob.size > LARGEST_FILE:

@@ -4,8 +4,10 @@ Turns and mirrors that a file's boxes order are part of its picture, as the stan
 coordinates are those of the picture that comes of it. What its EXIF block tells of the same counts for nothing.
 """
 
+import resource
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 
@@ -37,6 +39,11 @@ class _Picture:
     bits: int = 8
 
 
+def is_read() -> bool:
+    """Return whether HEIC is read: the extra is installed."""
+    return find_spec("pillow_heif") is not None
+
+
 def probe(data: bytes) -> ImageHeader:
     """Read the brand, and the size of the primary item; see that every box lies inside of the file.
 
@@ -49,7 +56,7 @@ def probe(data: bytes) -> ImageHeader:
     kind = ImageFormat.AVIF if brands & _AVIF else ImageFormat.HEIF
     if kind is ImageFormat.HEIF and not brands & _HEIC:
         raise image_error("E_IMAGE_FORMAT", "The file is a video, or a picture of another kind.", hint="Convert it.")
-    if kind is ImageFormat.HEIF and find_spec("pillow_heif") is None:
+    if kind is ImageFormat.HEIF and not is_read():
         raise image_error(
             "E_IMAGE_FORMAT",
             "The file is HEIC, which the package pillow-heif reads, and that is not installed.",
@@ -76,12 +83,24 @@ def decode(data: bytes, header: ImageHeader, reduce: int) -> NDArray[np.uint8]:
     if header.format is ImageFormat.HEIF:
         import pillow_heif  # noqa: PLC0415  (an extra)
 
-        pillow_heif.options.DECODE_THREADS = 1  # a decoder process may start none
+        pillow_heif.options.DECODE_THREADS = 1
         pillow_heif.register_heif_opener()
-        return raster.decode(data, header, reduce)
-    AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+        with _threads_allowed():
+            return raster.decode(data, header, reduce)
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # a decoder process may start none
     image = ImageOps.exif_transpose(raster.opened(data, header))
     return raster.finished(image, header, reduce)
+
+
+@contextmanager
+def _threads_allowed() -> Iterator[None]:
+    """Let this process start a thread: libde265 works in one of its own, and fails without."""
+    limits = resource.getrlimit(resource.RLIMIT_NPROC)
+    resource.setrlimit(resource.RLIMIT_NPROC, (limits[1], limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NPROC, limits)
 
 
 def _picture(data: bytes, start: int, end: int, *, cropped: bool) -> _Picture:

@@ -2,8 +2,8 @@
 
 Code blocks have no checksum. But an arithmetic coder ends where its bytes end: a decoder that went astray has bytes
 left over, or runs out of them. OpenJPEG looks for that where a file says that it was coded with "predictable
-termination", which changes nothing else in decoding; so each file is made to say so. Of 480 single flipped bits in
-twelve files that changed the picture, 90 % were found like this, and without it 1 %.
+termination", which changes nothing else in decoding; so each file is made to say so. Of 328 single flipped bits in
+eleven files, 82 % were found like this, and 2 % without it; of as many stretches of 20 garbled bytes, 90 %.
 """
 
 import math

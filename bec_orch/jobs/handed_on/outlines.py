@@ -101,4 +101,4 @@ def baseline(contours: Sequence[Contour], frame: Straightening, size: tuple[int,
 
 
 def _as_points(points: NDArray[np.int32]) -> tuple[Point, ...]:
-    return tuple((int(x), int(y)) for x, y in points)
+    return tuple((x, y) for x, y in points.tolist())

@@ -47,6 +47,8 @@ class PublishedModelConfig(BaseModel):
 
 
 def _text(file: Path) -> str:
+    if file.exists() and not file.is_file():
+        raise ValueError("it is not a file")  # a pipe or a device would be read for ever
     with file.open("rb") as opened:
         data = opened.read(_MOST_BYTES + 1)
     if len(data) > _MOST_BYTES:

@@ -11,7 +11,7 @@ from bec_orch.cli.export.pages import image_names, origin_of, pages_of, readable
 from bec_orch.core.artefacts import ArtefactLocation, AttemptKey, ModelInfo, Success
 from bec_orch.core.transcripts import Line, PageContent
 from bec_orch.core.volumes import Manifest, Page, PageOutcome, PageState, VolumeRef
-from bec_orch.errors import StorageError
+from bec_orch.errors import NameUnsafeError, StorageError
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.stores.objects import Objects
 from bec_orch.io.stores.storage import Stores
@@ -24,11 +24,14 @@ MODEL = ModelInfo("m", "ab")
 PAGES = 75
 
 
-def words(rows: pa.Table, inputs: Mapping[str, pa.Table]) -> Iterator[PageContent]:
+def words_of(rows: pa.Table, inputs: Mapping[str, pa.Table]) -> Iterator[PageContent]:
     """Read the word of each row, and of the row beside it."""
     beside = inputs["lines"]["word"].to_pylist() if "lines" in inputs else [None] * rows.num_rows
     for one, other in zip(rows["word"].to_pylist(), beside, strict=True):
         yield PageContent((Line(((0, 0),), (), f"{one} {other}"),))
+
+
+words = Reader(words_of)
 
 
 @pytest.fixture
@@ -78,7 +81,7 @@ def images(count: int = PAGES) -> list[str]:
 
 
 def texts(artefacts: StoredArtefacts, success: Success) -> list[str | None]:
-    found = pages_of(artefacts, success, readable_inputs(artefacts, success), Reader(words))
+    found = pages_of(artefacts, success, readable_inputs(artefacts, success), words)
     return [page.content.lines[0].text if page.content.lines else page.note for page in found]
 
 
@@ -93,7 +96,7 @@ def test_rows_meet_those_that_they_were_made_from(artefacts: StoredArtefacts) ->
     success = publish(artefacts, "ocr", images(), {"lines": lines.files[0].key, "file:///truth/W1/I1": "ab" * 32})
     assert image_names(artefacts, success) == images()
     assert texts(artefacts, success) == expected("lines")
-    assert [page.index for page in pages_of(artefacts, success, {}, Reader(words))] == list(range(PAGES))
+    assert [page.index for page in pages_of(artefacts, success, {}, words)] == list(range(PAGES))
 
 
 def test_rows_of_other_pages_are_not_taken_for_them(artefacts: StoredArtefacts) -> None:
@@ -117,6 +120,12 @@ def test_a_file_that_is_gone_is_told(artefacts: StoredArtefacts, store: Objects)
         image_names(artefacts, success)
 
 
+@pytest.mark.parametrize("image", ["../a.jpg", "sub/a.jpg", "a\n.jpg", ".."])
+def test_a_name_that_would_leave_its_folder_is_refused(artefacts: StoredArtefacts, image: str) -> None:
+    with pytest.raises(NameUnsafeError):
+        image_names(artefacts, publish(artefacts, "ocr", ["a.jpg", image]))
+
+
 def test_the_origin_is_what_success_json_says(artefacts: StoredArtefacts) -> None:
     success = publish(artefacts, "ocr", images(2))
     origin = origin_of(success)
@@ -128,3 +137,5 @@ def test_the_origin_is_what_success_json_says(artefacts: StoredArtefacts) -> Non
 def test_the_origin_of_an_older_artefact_is_not_made_up() -> None:
     older = Success(ArtefactLocation("ocr", VOLUME, "abcdef"), "e", (), content={"type": ["odd"], "config": "odd"})
     assert origin_of(older).facts() == (("program", "bec_orch"), ("job", "ocr"))
+    odd = dataclasses.replace(older, manifest_etag="abcdef", content={"finished_at": "<yesterday>", "type": "ocrv1"})
+    assert origin_of(odd).facts() == (("program", "bec_orch"), ("job", "ocr"), ("job type", "ocrv1"))
