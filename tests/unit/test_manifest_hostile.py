@@ -103,11 +103,12 @@ def test_a_bomb_is_refused_without_being_inflated_whole() -> None:
     ],
 )
 def test_names_that_escape_are_refused(name: str) -> None:
-    with pytest.raises(ManifestError) as caught:
-        parse_dimensions(packed([entry("1.jpg"), entry(name)]), NAME)
-    assert caught.value.code == "E_NAME_UNSAFE"
-    assert "\n" not in caught.value.message
-    caught.value.message.encode()
+    for told in (entry(name), {"filename": name}):
+        with pytest.raises(ManifestError) as caught:
+            parse_dimensions(packed([entry("1.jpg"), told]), NAME)
+        assert caught.value.code == "E_NAME_UNSAFE"
+        assert "\n" not in caught.value.message
+        caught.value.message.encode()
 
 
 @pytest.mark.parametrize(

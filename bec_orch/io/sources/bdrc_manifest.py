@@ -9,6 +9,7 @@ because somebody read them as an image. All others (.db, .txt) are passed over; 
 """
 
 import json
+import re
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -18,6 +19,7 @@ from bec_orch.core.wording import said
 from bec_orch.io.sources.page_files import why_no_page
 from bec_orch.io.sources.pages import check_pages, refused
 
+_SEPARATOR = re.compile(r"[/\\]")
 # 40,000 pages take some 5 MB; the volumes that are known have up to 3,278 pages.
 MAX_BYTES = 64 * 1024 * 1024
 # What the parsed form takes follows the number of values: at most some 300 MB with this many.
@@ -92,7 +94,8 @@ def _is_page(filename: str, entry: Mapping[str, Any]) -> bool:
     if filename.lower().endswith("json"):
         return False
     read_as_image = bool(_pixels(entry.get("width")) and _pixels(entry.get("height")))
-    return why_no_page(filename) is None or read_as_image
+    # A path is no hidden file: it is judged by its last part, and refused with its volume.
+    return why_no_page(_SEPARATOR.split(filename)[-1]) is None or read_as_image
 
 
 def _pixels(value: Any) -> int | None:
