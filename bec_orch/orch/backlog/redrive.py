@@ -52,6 +52,8 @@ class Redriver:
         """
         asked = wanted or RedriveFilter()
         job, reset = self._backlog.reset_failed(job_name, asked, limit=limit, dry_run=dry_run)
+        if dry_run:
+            return RedriveReport(len(reset), 0, 0, ())
         refused = dict.fromkeys(self._backlog.standing(job, *asked.volume)) if asked.volume and not reset else {}
         ids = {(task.volume.w_id, task.volume.i_id): task.id for task in reset if task.state is TaskState.QUEUED}
         revived: list[int] = []
