@@ -16,8 +16,6 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
-    PositiveFloat,
-    PositiveInt,
     SecretStr,
     ValidationError,
     field_validator,
@@ -119,6 +117,15 @@ def _texts(value: Any) -> tuple[Any, ...]:
     return value if isinstance(value, tuple) else (str(value),) if isinstance(value, str | Path) else ()
 
 
+# SQS hides a message for so long at most.
+_LONGEST_LEASE = 12 * 3600.0
+_WEEK = 7 * 24 * 3600.0
+
+Seconds = Annotated[float, Field(gt=0, le=_WEEK)]
+"""A time that something is waited for. `inf` is none: clocks, databases and queues count in numbers of some bits."""
+Count = Annotated[int, Field(ge=1, le=10**10)]
+
+
 class Settings(BaseSettings):
     """Every setting of the program: the field `x` is the variable `BEC_X`. docs/configuration.md tells each."""
 
@@ -135,7 +142,7 @@ class Settings(BaseSettings):
     )
 
     sql_host: str | None = Field(None, description="PostgreSQL host; not set: the embedded one under BEC_HOME")
-    sql_port: PositiveInt = Field(5432, description="PostgreSQL port")
+    sql_port: Annotated[int, Field(ge=1, le=65_535)] = Field(5432, description="PostgreSQL port")
     sql_user: str | None = Field(None, description="PostgreSQL user")
     sql_password: SecretStr | None = Field(None, description="PostgreSQL password")
     sql_password_file: Path | None = Field(None, description="file that holds the PostgreSQL password")
@@ -161,26 +168,28 @@ class Settings(BaseSettings):
     source_layout: Literal["bdrc", "folder"] = Field("bdrc", description="how volumes lie in the source")
 
     ld_model_path: str | None = Field(None, description="folder or URL of another line-detection model")
-    threads: PositiveInt = Field(default_factory=_cores, description="CPU threads of a worker")
-    memory_budget_mib: PositiveInt = Field(default_factory=_memory_share, description="MiB for pages in flight")
+    threads: Annotated[int, Field(ge=1, le=1024)] = Field(default_factory=_cores, description="CPU threads of a worker")
+    memory_budget_mib: Count = Field(default_factory=_memory_share, description="MiB for pages in flight")
     follow_links: bool = Field(
         default=False, description="follow symbolic links that lead out of a source's own folder"
     )
-    max_image_pixels: PositiveInt = Field(200_000_000, description="pixels above which an image is a page error")
+    max_image_pixels: Count = Field(200_000_000, description="pixels above which an image is a page error")
 
-    lease_seconds: PositiveFloat = Field(120, description="how long a claimed task stays a silent worker's")
-    poll_seconds: PositiveFloat = Field(20, description="how long one receive waits for a message")
-    grace_seconds: PositiveFloat = Field(90, description="how long a worker that should stop may go on with a task")
-    stall_seconds: PositiveFloat = Field(
+    lease_seconds: Annotated[float, Field(gt=0, le=_LONGEST_LEASE)] = Field(
+        120, description="how long a claimed task stays a silent worker's"
+    )
+    poll_seconds: Seconds = Field(20, description="how long one receive waits for a message")
+    grace_seconds: Seconds = Field(90, description="how long a worker that should stop may go on with a task")
+    stall_seconds: Seconds = Field(
         1800, description="time without a finished page after which a volume counts as stalled"
     )
-    maintenance_seconds: PositiveFloat = Field(60, description="how often a worker looks after forgotten tasks")
-    redispatch_after_seconds: PositiveFloat = Field(
+    maintenance_seconds: Seconds = Field(60, description="how often a worker looks after forgotten tasks")
+    redispatch_after_seconds: Seconds = Field(
         900, description="age of a queued task's message after which it is sent again"
     )
-    black_hole_guard: PositiveInt = Field(5, description="failed tasks in a row after which a worker stops itself")
-    backoff_base_seconds: PositiveFloat = Field(10, description="wait after a task's first failure; doubles each time")
-    backoff_cap_seconds: PositiveFloat = Field(600, description="longest wait after a failure")
+    black_hole_guard: Count = Field(5, description="failed tasks in a row after which a worker stops itself")
+    backoff_base_seconds: Seconds = Field(10, description="wait after a task's first failure; doubles each time")
+    backoff_cap_seconds: Seconds = Field(600, description="longest wait after a failure")
 
     ec2_kit_url: str | None = Field(None, description="S3 folder with what a new machine installs")
     ec2_kit_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = Field(
@@ -192,7 +201,7 @@ class Settings(BaseSettings):
     ec2_subnets: Names = Field((), description="subnets of new machines")
     ec2_security_groups: Names = Field((), description="security groups of new machines")
     ec2_instance_profile: str | None = Field(None, description="instance profile of new machines")
-    ec2_disk_gib: PositiveInt = Field(100, description="GiB of disk of new machines")
+    ec2_disk_gib: Annotated[int, Field(ge=1, le=65_536)] = Field(100, description="GiB of disk of new machines")
     prices_file: Annotated[Path, AfterValidator(_absolute)] = Field(
         default_factory=_default_prices, description="table of what machines cost"
     )

@@ -15,7 +15,7 @@ import stat
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
-from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 
 from bec_orch.core.wording import said
 from bec_orch.errors import ConfigError
@@ -66,10 +66,26 @@ def read_env_file(path: Path) -> dict[str, str | None]:
         return {}
     except (OSError, UnicodeDecodeError) as error:
         raise _unsafe(path, f"it cannot be read: {said(error)}") from error
-    variables = dotenv_values(stream=io.StringIO(text), interpolate=False)
+    variables = _parsed(path, text)
     if any(map(_is_ours, variables)):
         _require_own(path, link, found)
     return variables
+
+
+def _parsed(path: Path, text: str) -> dict[str, str | None]:
+    """Read the lines. What names none of our settings is somebody else's, whatever it is."""
+    variables: dict[str, str | None] = {}
+    for line in parse_stream(io.StringIO(text)):
+        if line.key is not None:
+            variables[line.key] = line.value
+        if (line.error or (line.key or "").startswith(('"', "'"))) and _names_ours(line.original.string):
+            raise _unsafe(path, f"its line {line.original.line} cannot be read", "Write NAME=value, the name unquoted.")
+    return variables
+
+
+def _names_ours(line: str) -> bool:
+    name = line.partition("=")[0].upper()
+    return any(ours in name for ours in ("BEC_", *NEVER)) and not name.lstrip().startswith("#")
 
 
 def check_origins(path: Path, from_file: Iterable[str], environment: Collection[str]) -> None:
@@ -102,6 +118,7 @@ def check_origins(path: Path, from_file: Iterable[str], environment: Collection[
 
 
 _DOCS = "docs/configuration.md tells why."
+_OWN_FILE = "Make it your own (`chown`, `chmod go-w`), remove it, or work from another folder."
 
 
 def _require_own(path: Path, *found: os.stat_result) -> None:
@@ -113,11 +130,11 @@ def _require_own(path: Path, *found: os.stat_result) -> None:
         raise _unsafe(path, "others than you may write it")
 
 
-def _unsafe(path: Path, why: str) -> ConfigError:
+def _unsafe(path: Path, why: str, hint: str = _OWN_FILE) -> ConfigError:
     return ConfigError(
         f"The settings in {path.absolute()} are refused: {why}.",
         code="E_ENV_FILE",
-        hint="Make it your own (`chown`, `chmod go-w`), remove it, or work from another folder.",
+        hint=hint,
     )
 
 

@@ -10,12 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bec_orch import __version__
+from bec_orch.cli.process.interrupts import INTERRUPTS
 from bec_orch.config import QueueName, Settings, variable
 from bec_orch.core.flight import FlightRecorder
 from bec_orch.core.job_worker import WorkerResources
 from bec_orch.core.job_workers import JobWorkerCache
 from bec_orch.core.names import printable
 from bec_orch.core.observing import Observed, WorkerObserver
+from bec_orch.core.own_home import require_own_home
 from bec_orch.core.ownership import Owner
 from bec_orch.core.queue_ports import QueueBackend
 from bec_orch.core.records.checks import COMMAND
@@ -52,6 +54,7 @@ from bec_orch.io.sqs.queues import SqsOptions, SqsQueues
 from bec_orch.io.stores.errors import file_errors
 from bec_orch.io.stores.model_store import CachedModels
 from bec_orch.io.stores.storage import S3Options, Stores
+from bec_orch.io.workspace import note_destination, require_destination
 from bec_orch.logging_setup import hide
 from bec_orch.orch.machines.local import LocalScaling
 from bec_orch.orch.machines.prices import PriceTable, read_prices
@@ -80,7 +83,13 @@ class Parts:
     owner: Owner
 
     def artefacts(self) -> StoredArtefacts:
-        """Open the destination store; a missing folder is made."""
+        """Open the destination store; a missing folder is made.
+
+        Raises:
+            ConfigError: the tasks of this home were finished in another one (E_DEST_OTHER).
+        """
+        if self.settings.sql_host is None:
+            require_destination(self.settings.home, self.settings.dest_url)
         objects = self.stores.open(self.settings.dest_url, create=True)
         return StoredArtefacts(objects, work_dir(self.settings), self.owner)
 
@@ -97,8 +106,9 @@ def open_database(settings: Settings, application: str = COMMAND, *, make_home: 
     Only with `make_home` is an embedded one made where there is none.
 
     Raises:
-        ConfigError: there is none (E_HOME_MISSING).
+        ConfigError: there is none (E_HOME_MISSING), or the home is somebody else's (E_PG_OWNER).
     """
+    require_own_home(settings.home)
     if not make_home:
         require_home(settings)
     with ExitStack() as stack:
@@ -332,10 +342,12 @@ def _at_work(parts: Parts, observer: WorkerObserver) -> Iterator[tuple[JobWorker
     job_workers = JobWorkerCache(worker_resources(parts.settings, parts.stores))
     # First of all, so that a page is on the record before anything else hears of it.
     flights = _flight_recorder(work_dir(parts.settings), standings)
+    INTERRUPTS.last_words = flights.note_late
     standings.subscribe(Observed(observer))
     try:
         yield job_workers, standings
     finally:
+        INTERRUPTS.last_words = None
         flights.close()
         job_workers.close()
 
@@ -350,7 +362,10 @@ def require_loadable(parts: Parts, job: Job) -> None:
 
 
 def _outside(parts: Parts) -> Outside:
-    return Outside(parts.store, parts.queues, parts.sources, parts.artefacts(), parts.stores.open)
+    artefacts, settings = parts.artefacts(), parts.settings
+    if settings.sql_host is None:
+        note_destination(settings.home, settings.dest_url)
+    return Outside(parts.store, parts.queues, parts.sources, artefacts, parts.stores.open)
 
 
 def _flight_recorder(folder: Path, standings: Standings) -> FlightRecorder:

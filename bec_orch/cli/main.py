@@ -25,6 +25,7 @@ def main() -> None:
     from bec_orch.cli.program import run  # noqa: PLC0415  (takes a second, and somebody has to listen meanwhile)
 
     interrupts.interrupt_once()
+    interrupts.end_what_hangs(interrupted or 1)
     try:
         code = run(arguments)
         interrupts.leave(interrupted if code == interrupts.EXIT_INTERRUPTED else code)

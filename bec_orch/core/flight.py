@@ -47,12 +47,16 @@ class Flight:
 
 @dataclass(frozen=True, slots=True)
 class LeftRecord:
-    """What a process that is gone left: its process id, how many attempts it ended, and those that it was at."""
+    """What a process that is gone left: its process id, how many attempts it ended, and those that it was at.
+
+    One that is `late` was told to stop, hung, and ended itself.
+    """
 
     path: Path
     pid: int
     ended: int
     flights: tuple[Flight, ...]
+    late: bool = False
 
 
 class FlightRecorder(Subscriber):
@@ -71,6 +75,7 @@ class FlightRecorder(Subscriber):
         self._standings = standings
         self._lock = threading.Lock()
         self._closed = False
+        self._late = False
         self._path = folder / f"flight-{os.getpid()}-{uuid.uuid4().hex[:8]}.json"
         # Under another name until it is locked: nobody takes it for one that was left.
         fresh = self._path.with_suffix(".new")
@@ -87,6 +92,12 @@ class FlightRecorder(Subscriber):
                 fresh.unlink()
                 raise
         standings.subscribe(self)
+
+    def note_late(self) -> None:
+        """Note that this process ends now because it hangs, and was told to stop."""
+        with self._lock:
+            self._late = True
+            self._write()
 
     def close(self) -> None:
         """Remove the record, unless an attempt is still on it: then somebody is to read it."""
@@ -113,7 +124,8 @@ class FlightRecorder(Subscriber):
         # In one call, so that a process that is killed leaves the record of before or of after; and in place, where it
         # needs no room on the disk that it does not have.
         flights = [asdict(Flight.of(standing)) for standing in self._standings.all()]
-        text = json.dumps({"pid": os.getpid(), "ended": self._standings.ended_count, "flights": flights})
+        ended = self._standings.ended_count
+        text = json.dumps({"pid": os.getpid(), "ended": ended, "late": self._late, "flights": flights})
         os.pwrite(self._file, text.encode(), 0)
         os.ftruncate(self._file, len(text))
 
@@ -135,6 +147,6 @@ def _parsed(path: Path, data: bytes) -> LeftRecord:
     try:
         content: Any = json.loads(data)
         flights = tuple(Flight(**{**flight, "pages": tuple(flight["pages"])}) for flight in content["flights"])
-        return LeftRecord(path, int(content["pid"]), int(content["ended"]), flights)
-    except (ValueError, TypeError, KeyError):
+        return LeftRecord(path, int(content["pid"]), int(content["ended"]), flights, bool(content.get("late")))
+    except (ValueError, TypeError, KeyError, AttributeError):
         return LeftRecord(path, 0, 0, ())

@@ -42,7 +42,7 @@ class JobConfig(BaseModel):
     another value, and no finished work becomes stale.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, hide_input_in_errors=True, allow_inf_nan=False)
 
     @field_validator("*")
     @classmethod

@@ -8,6 +8,7 @@ one machine alone, and some take every lock of everybody: nothing that must happ
 import errno
 import fcntl
 import os
+import stat
 from pathlib import Path
 from typing import IO
 
@@ -18,12 +19,24 @@ _UNKNOWN_THERE = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOP
 
 
 def for_its_owner(path: str, flags: int) -> int:
-    """Open a file of which nobody else may take the lock, as who may read it could. An `opener` of `open`."""
-    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+    """Open a file of which nobody else may take the lock, as who may read it could. An `opener` of `open`.
+
+    Raises:
+        OSError: a link, a pipe, a device, a socket or a folder has its name.
+    """
+    file = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise OSError(errno.EINVAL, "It is not a file", path)
+    os.set_blocking(file, True)
+    return file
 
 
 def open_lock(path: Path) -> IO[bytes]:
-    """Open the file of a lock, making it when it is not there; closing it releases the lock."""
+    """Open the file of a lock, or another one to append to, making it when it is not there, and following no link.
+
+    Closing it releases the lock.
+    """
     return open(path, "ab+", buffering=0, opener=for_its_owner)
 
 

@@ -1,6 +1,7 @@
 """Files that a command writes where people's own files may lie: only one that this program wrote is written over."""
 
 import os
+import threading
 from pathlib import Path
 
 from bec_orch.errors import UsageError
@@ -42,11 +43,22 @@ def write_own(file: Path, data: bytes, *, or_same: bytes = b"") -> None:
                 code="E_FILE_FOREIGN",
                 hint="Move it away, or name another one.",
             )
-        # A link stays one.
-        fresh = file.resolve().with_name(f".{file.name}.{os.getpid()}.new")
+        write_whole(file.resolve(), data)  # a link stays one
+
+
+def write_whole(file: Path, data: bytes) -> None:
+    """Write a file whole or not at all, in place of whatever has its name.
+
+    Raises:
+        DiskFullError, StorageError: it cannot be written.
+    """
+    fresh = file.with_name(f".{file.name}.{os.getpid()}.{threading.get_ident()}.new")
+    with file_errors(f"write {file}"):
+        fresh.unlink(missing_ok=True)
         try:
-            fresh.write_bytes(data)
-            fresh.replace(file.resolve())
+            with fresh.open("xb") as made:  # never through a link that somebody left under the name
+                made.write(data)
+            fresh.replace(file)
         finally:
             fresh.unlink(missing_ok=True)
 

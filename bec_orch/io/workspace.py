@@ -1,4 +1,4 @@
-"""The lock of a workspace: at most one `bec run` works in a folder at a time."""
+"""A workspace: at most one `bec run` works in a folder at a time, and all that is done there has one destination."""
 
 import os
 import re
@@ -9,10 +9,16 @@ from types import TracebackType
 from typing import IO, Self
 
 from bec_orch.core.locks import open_lock, require_exclusion, try_lock
+from bec_orch.core.own_home import require_own_home
 from bec_orch.core.wording import said
-from bec_orch.errors import FREE_SPACE, NO_ROOM, DiskFullError, UsageError
+from bec_orch.errors import FREE_SPACE, NO_ROOM, ConfigError, DiskFullError, UsageError
+from bec_orch.io.own_files import write_whole
+from bec_orch.io.stores.errors import file_errors
 
 LOCK_FILE = "run.lock"
+DESTINATION_FILE = "destination"
+"""In a home: where the artefacts of its tasks are."""
+_OWN = "artefacts"
 # What we write into it: the number of the process that holds it.
 _OURS = re.compile(rb"[0-9]*\n?")
 
@@ -32,11 +38,12 @@ class WorkspaceLock:
         """Take the lock.
 
         Raises:
-            UsageError: another process has it (E_WORKSPACE_BUSY), the folder cannot be written (E_WORKSPACE), or its
-                disk has no locks (E_NO_LOCKS).
+            UsageError: another process has it (E_WORKSPACE_BUSY), the folder cannot be written (E_WORKSPACE), is
+                somebody else's (E_PG_OWNER), or its disk has no locks (E_NO_LOCKS).
             DiskFullError: there is no room in it.
         """
         with self._folder_errors():
+            require_own_home(self._folder)
             self._folder.mkdir(parents=True, exist_ok=True)
             file = open_lock(self._folder / LOCK_FILE)
         try:
@@ -97,3 +104,42 @@ class WorkspaceLock:
             code="E_WORKSPACE_BUSY",
             hint="Wait until it ends, or use a workspace of your own with --out DIR.",
         )
+
+
+def require_destination(home: Path, url: str) -> None:
+    """See that a destination is the one that the tasks of a home were finished in; nothing is known before the first.
+
+    Raises:
+        ConfigError: it is another one (E_DEST_OTHER).
+        StorageError: what is noted cannot be read.
+    """
+    noted = _noted(home)
+    if noted and noted != _relative(home, url):
+        where = (home / "artefacts").as_uri() if noted == _OWN else noted
+        raise ConfigError(
+            f"What was done in {home} lies in {where}, and the destination is {url} now.",
+            code="E_DEST_OTHER",
+            hint="Unset BEC_DEST_URL and BEC_DEST_S3_BUCKET, or set them as they were. If the artefacts were moved, "
+            f"remove {home / DESTINATION_FILE}.",
+        )
+
+
+def note_destination(home: Path, url: str) -> None:
+    """Note where the tasks of a home are finished, if that is not known yet.
+
+    Raises:
+        DiskFullError, StorageError: it cannot be written.
+    """
+    if not _noted(home):
+        write_whole(home / DESTINATION_FILE, f"{_relative(home, url)}\n".encode())
+
+
+def _noted(home: Path) -> str:
+    file = home / DESTINATION_FILE
+    with file_errors(f"read {file}"):
+        return file.read_text("utf-8", errors="replace").strip() if file.is_file() else ""
+
+
+def _relative(home: Path, url: str) -> str:
+    """Return what is noted of a destination: of the folder in the home its name, so that the home can be moved."""
+    return _OWN if url.rstrip("/") == (home / _OWN).as_uri() else url.rstrip("/")

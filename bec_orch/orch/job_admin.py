@@ -17,6 +17,7 @@ from bec_orch.core.tasks import Job
 from bec_orch.errors import ConfigError, UsageError
 
 # Job names become names of SQS queues (80 characters with a suffix for the dead letters) and prefixes of keys.
+_MOST_ATTEMPTS = 1000
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
 
 
@@ -126,8 +127,10 @@ def _check_name(name: str) -> None:
 
 
 def _check_policies(max_attempts: int, max_page_error_rate: float) -> None:
-    if max_attempts < 1:
-        raise ConfigError(f"max_attempts is {max_attempts}, and must be at least 1.", code="E_JOB_CONFIG")
+    if not 1 <= max_attempts <= _MOST_ATTEMPTS:
+        raise ConfigError(
+            f"max_attempts is {max_attempts}, and must lie between 1 and {_MOST_ATTEMPTS}.", code="E_JOB_CONFIG"
+        )
     if not 0 <= max_page_error_rate <= 1:
         raise ConfigError(
             f"max_page_error_rate is {max_page_error_rate}, and must lie between 0 and 1.",

@@ -207,3 +207,21 @@ def test_an_empty_destination_is_not_taken_for_that_of_finished_volumes(bec: Bec
     artefacts.rmdir()
     disk.rename(artefacts)
     assert "2 volumes   2 done" in bec(*run).out
+
+
+def test_no_later_command_works_on_another_destination_than_the_run(
+    bec: Bec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scans = write_scans(tmp_path / "scans", {"W1/I1": 2})
+    out = tmp_path / "out"
+    monkeypatch.setenv("BEC_DEST_URL", (tmp_path / "elsewhere").as_uri())
+    ran = bec("run", "toy", scans, "--out", out)
+    assert ran.code == 0
+    assert "warning: BEC_DEST_URL: not used, as this run keeps its database and artefacts in the folder" in ran.err
+    kept = sorted(path for path in (out / "artefacts").rglob("*"))
+    mended = bec("--home", out, "audit", "--fix")
+    assert (mended.code, "error E_DEST_OTHER" in mended.err) == (2, True)
+    assert not (tmp_path / "elsewhere").exists()
+    monkeypatch.delenv("BEC_DEST_URL")
+    assert bec("--home", out, "audit").code == 0
+    assert sorted(path for path in (out / "artefacts").rglob("*")) == kept

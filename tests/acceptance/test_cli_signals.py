@@ -15,7 +15,9 @@ from tests.acceptance.conftest import ROOT, WAIT, Bec, Start, pages_done, wait_f
 from tests.support.pipes import fill
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=["ctrl-c", "sigterm", "terminal-closed"]
+)
 def test_an_interrupted_run_keeps_its_pages_and_goes_on_there(
     start: Start, gate: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -110,7 +112,9 @@ def test_no_number_of_signals_changes_how_a_run_ends(
     assert not (tmp_path / "out" / "pg" / "data" / "postmaster.pid").exists(), "its server runs on"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=["ctrl-c", "sigterm", "terminal-closed"]
+)
 def test_no_number_of_signals_changes_how_a_worker_ends(
     start: Start, bec: Bec, enqueued: None, gate: Path, number: signal.Signals
 ) -> None:

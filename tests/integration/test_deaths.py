@@ -47,6 +47,7 @@ def die(
     code: int = -9,
     oom: bool = False,
     late: bool = False,
+    by_itself: bool = False,
 ) -> None:
     """Leave the record of a process that dies at some pages, and have it found."""
     standings = Standings()
@@ -55,6 +56,8 @@ def die(
     never_ended += [standings.working(claim)(Page(index, f"{index}.jpg", "e", 1)) for index in indices]
     for block in never_ended:
         block.__enter__()
+    if by_itself:
+        recorder.note_late()
     recorder.close()
     causes = {os.getpid(): LATE if late else cause_of(code, out_of_memory=oom)}
     (left,) = record_deaths(folder, PgDeaths(worker_database), causes)
@@ -95,11 +98,12 @@ def test_the_cause_is_told(
     assert task_of(sql)["failure_code"] == told
 
 
+@pytest.mark.parametrize("by_itself", [False, True], ids=["by its parent", "by itself"])
 def test_who_is_killed_because_it_did_not_stop_in_time_is_charged_to_nobody(
-    worker_database: Database, tmp_path: Path, claim: Callable[[], Claim], job: Job, sql: Sql
+    worker_database: Database, tmp_path: Path, claim: Callable[[], Claim], job: Job, sql: Sql, *, by_itself: bool
 ) -> None:
     for _ in range(job.max_attempts):
-        die(worker_database, tmp_path, claim(), 7, late=True)
+        die(worker_database, tmp_path, claim(), 7, late=not by_itself, by_itself=by_itself)
     assert task_of(sql) == {
         "state": "queued",
         "charged": 0,

@@ -63,7 +63,7 @@ class TestOwner:
     @pytest.mark.parametrize("name", ["root", "pgserver", "somebody"])
     def test_a_user_refuses_data_of_others(self, home: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
         monkeypatch.setattr(os, "geteuid", lambda: 4242)
-        monkeypatch.setattr(cluster_module, "_name", lambda _: name)
+        monkeypatch.setattr(cluster_module, "name_of", lambda _: name)
         before = state(home)
         error = refused(home)
         assert (error.code, f"belongs to {name}" in error.message) == ("E_PG_OWNER", True)
@@ -165,3 +165,13 @@ class TestClosedFolders:
         error = refused(closed / "home")
         assert (error.code, f"chmod o+x {closed}" in error.hint) == ("E_PG_RIGHTS", True)
         assert closed.stat().st_mode & 0o777 == 0o700
+
+
+@as_root
+def test_the_log_of_the_server_is_written_through_no_link(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("as it was")
+    (tmp_path / "home" / "pg").mkdir(parents=True)
+    (tmp_path / "home" / "pg" / "server.log").symlink_to(precious)
+    assert refused(tmp_path / "home").code == "E_PG_HOME"
+    assert precious.read_text() == "as it was"

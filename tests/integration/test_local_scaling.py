@@ -14,7 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from bec_orch.core.locks import open_lock, try_lock
 from bec_orch.errors import ConfigError, RetryableError, UsageError
+from bec_orch.orch.machines import local as local_module
 from bec_orch.orch.machines.local import LocalScaling
 from bec_orch.orch.machines.plans import Plan, apply
 from tests.integration.test_scaling import worker
@@ -184,3 +186,41 @@ def test_a_broken_pid_file_is_no_worker(home: Path) -> None:
     (home / "workers" / "ldv1.1.json").write_text("{")
 
     assert scaling(home).status() == ()
+
+
+def test_two_that_plan_at_once_start_what_was_asked_for(home: Path) -> None:
+    first, second = scaling(home), scaling(home)
+    plans = [first.plan_up(2), second.plan_up(2)]
+    for plan in plans:
+        do(plan)
+    ready(home, "ldv1.1", "ldv1.2")
+    pids = {one.pid for one in first.status()}
+    assert len(pids) == 2
+    assert [(home / "logs" / f"ldv1.{number}.log").read_text() for number in (1, 2)] == ["ready\n", "ready\n"]
+
+
+def test_who_starts_workers_is_alone(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_module, "_LOCK_WAIT", 0.0)
+    plan = scaling(home).plan_up(1)
+    (home / "workers").mkdir()
+    with open_lock(home / "workers" / "ldv1.lock") as file:
+        assert try_lock(file)
+        with pytest.raises(RetryableError) as caught:
+            do(plan)
+    assert caught.value.code == "E_SCALE_BUSY"
+    assert scaling(home).status() == ()
+
+
+def test_a_worker_that_took_over_a_number_is_not_forgotten(home: Path) -> None:
+    local = scaling(home)
+    do(local.plan_up(1))
+    ready(home, "ldv1.1")
+    stop, wait = local.plan_down().actions
+    stop.do()
+    (gone,) = local.status()
+    until(lambda: not local.status()[0].running)
+    do(scaling(home).plan_up(1))
+    wait.do()
+    (there,) = local.status()
+    assert there.running
+    assert there.pid != gone.pid

@@ -3,6 +3,11 @@
 from tests.mutants.mutant import Edit, Mutant
 
 _FOLDERS = "io/stores/folders.py"
+_BOUNDS = "tests/unit/test_bounds.py"
+_HOME = "tests/unit/test_own_home.py"
+_OWN = "core/own_home.py"
+_SCALING = "tests/integration/test_local_scaling.py"
+_SIGNALS = "tests/unit/test_cli_signals.py"
 _SPECIAL = "tests/unit/test_special_files.py"
 
 SURROUNDINGS = (
@@ -41,5 +46,150 @@ SURROUNDINGS = (
         "ground truth that is no file is the error of its page",
         (Edit("jobs/evalv1/truth.py", "except NotAFile as error:", "except ZeroDivisionError as error:"),),
         (f"{_SPECIAL}::test_truth_that_is_none_is_the_error_of_its_page",),
+    ),
+    Mutant(
+        "nobody-ends-what-hangs",
+        "a process whose threads hang in the kernel ends after a signal",
+        (Edit("cli/main.py", "    interrupts.end_what_hangs(interrupted or 1)\n", ""),),
+        (f"{_SIGNALS}::test_what_hangs_where_no_signal_reaches_it_ends_all_the_same",),
+    ),
+    Mutant(
+        "who-asks-again-waits-as-long",
+        "a second signal after long shortens the wait for what hangs",
+        (Edit("cli/process/interrupts.py", "end_by = min(end_by, time.monotonic() + _ASKED_AGAIN)", "pass"),),
+        (f"{_SIGNALS}::test_who_asks_again_after_long_does_not_wait_for_the_grace",),
+    ),
+    Mutant(
+        "nohup-is-not-heeded",
+        "a signal that the shell has a process pass over does not end it",
+        (Edit("cli/process/interrupts.py", " if signal.getsignal(number) is not signal.SIG_IGN)", ")"),),
+        (f"{_SIGNALS}::test_nohup_is_heeded",),
+    ),
+    Mutant(
+        "who-ends-itself-is-charged",
+        "a process that hung and ended itself is charged to no task",
+        (Edit("orch/runs/post_mortem.py", "LATE if left.late else ", ""),),
+        ("tests/integration/test_deaths.py::test_who_is_killed_because_it_did_not_stop_in_time_is_charged_to_nobody",),
+    ),
+    Mutant(
+        "homes-of-others",
+        "a home that is another user's is refused before anything in it is touched",
+        (Edit(_OWN, "        if owner not in {os.geteuid(), _ROOT}:\n", "        if owner < 0:\n"),),
+        (f"{_HOME}::test_a_home_of_another_user_is_refused",),
+    ),
+    Mutant(
+        "links-of-others",
+        "a link that somebody else made leads nobody elsewhere",
+        (Edit(_OWN, '((False, "link" if path.is_symlink() else "folder"), (True, "folder"))', '((True, "folder"),)'),),
+        (f"{_HOME}::test_a_link_that_a_user_made_is_refused_wherever_it_leads",),
+    ),
+    Mutant(
+        "homes-in-folders-of-others",
+        "root makes no home in a user's folder",
+        (Edit(_OWN, "            _require_own(above)\n", "            pass\n"),),
+        (f"{_HOME}::test_root_makes_no_home_in_a_users_folder_but_in_everybodys",),
+    ),
+    Mutant(
+        "run-locks-of-others",
+        "a run locks no workspace of somebody else's",
+        (Edit("io/workspace.py", "            require_own_home(self._folder)\n", ""),),
+        (f"{_HOME}::test_a_home_of_a_user_is_refused_to_root",),
+    ),
+    Mutant(
+        "logs-follow-links",
+        "nothing is appended through a link",
+        (Edit("core/locks.py", " | os.O_NOFOLLOW", ""),),
+        (f"{_HOME}::test_nothing_is_appended_to_what_is_no_file",),
+    ),
+    Mutant(
+        "files-are-written-through-links",
+        "what is renamed into its place is written through no link",
+        (
+            Edit(
+                "io/own_files.py",
+                '            with fresh.open("xb") as made:',
+                '            with fresh.open("wb") as made:',
+            ),
+            Edit("io/own_files.py", "        fresh.unlink(missing_ok=True)\n        try:\n", "        try:\n"),
+        ),
+        ("tests/unit/test_own_files.py::test_what_is_renamed_into_its_place_is_written_through_no_link",),
+    ),
+    Mutant(
+        "workers-are-started-as-planned",
+        "a worker that was started meanwhile is not started twice",
+        (Edit("orch/machines/local.py", "                if self._runs(number):\n                    return\n", ""),),
+        (f"{_SCALING}::test_two_that_plan_at_once_start_what_was_asked_for",),
+    ),
+    Mutant(
+        "workers-are-started-side-by-side",
+        "who starts workers does it alone",
+        (
+            Edit(
+                "orch/machines/local.py",
+                "            while not try_lock(file):",
+                "            while try_lock(file) is None:",
+            ),
+        ),
+        (f"{_SCALING}::test_who_starts_workers_is_alone",),
+    ),
+    Mutant(
+        "workers-of-others-are-forgotten",
+        "the file of a worker that took over a number stays",
+        (
+            Edit(
+                "orch/machines/local.py",
+                "                if not self._runs(one.number):\n",
+                "                if one:\n",
+            ),
+        ),
+        (f"{_SCALING}::test_a_worker_that_took_over_a_number_is_not_forgotten",),
+    ),
+    Mutant(
+        "any-destination-will-do",
+        "no command works on another destination than the one that a home's tasks were finished in",
+        (
+            Edit(
+                "cli/composition.py",
+                "            require_destination(self.settings.home, self.settings.dest_url)\n",
+                "            pass\n",
+            ),
+        ),
+        ("tests/acceptance/test_cli_run.py::test_no_later_command_works_on_another_destination_than_the_run",),
+    ),
+    Mutant(
+        "times-without-end",
+        "a time of a setting is a number that clocks and queues know",
+        (
+            Edit(
+                "config.py",
+                "Seconds = Annotated[float, Field(gt=0, le=_WEEK)]",
+                "Seconds = Annotated[float, Field(gt=0)]",
+            ),
+        ),
+        (f"{_BOUNDS}::test_every_number_has_bounds",),
+    ),
+    Mutant(
+        "configs-nested-without-end",
+        "a config that is nested too deeply is told as one",
+        (
+            Edit(
+                "cli/arguments/options.py",
+                "except (ValueError, RecursionError) as error:",
+                "except ValueError as error:",
+            ),
+        ),
+        (f"{_BOUNDS}::test_a_config_that_is_no_json_is_told",),
+    ),
+    Mutant(
+        "numbers-that-are-none",
+        "a config holds no number that a database does not take",
+        (Edit("cli/arguments/options.py", ", parse_constant=_refuse_constant", ""),),
+        (f"{_BOUNDS}::test_a_config_that_is_no_json_is_told",),
+    ),
+    Mutant(
+        "lines-about-us-that-nobody-reads",
+        "a line of .env that names a setting and cannot be read is told",
+        (Edit("env_file.py", " and _names_ours(line.original.string):", " and not line.original.string:"),),
+        ("tests/unit/test_env_file.py::test_a_line_about_us_that_cannot_be_read_is_told",),
     ),
 )

@@ -1,8 +1,10 @@
 """A signal is obeyed whenever it comes."""
 
+import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 
@@ -19,7 +21,7 @@ from bec_orch.cli.program import app
 def as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Interrupts of the test's own; handlers as before."""
     monkeypatch.setattr(interrupts, "INTERRUPTS", interrupts.Interrupts())
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in interrupts.SIGNALS}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -49,7 +51,7 @@ def listen(monkeypatch: pytest.MonkeyPatch) -> None:
     interrupts.interrupt_once()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", interrupts.SIGNALS)
 def test_signals_that_follow_the_first_disturb_nobody_who_closes_things(
     monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
@@ -130,7 +132,7 @@ sys.meta_path.insert(0, Finder())
 """
 
 
-@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])
 @pytest.mark.parametrize(
     ("arguments", "module", "code"),
     [
@@ -161,6 +163,54 @@ def test_a_signal_on_the_way_out_changes_no_exit_code(number: str) -> None:
     assert done.returncode == 0
     assert done.stdout.startswith("bec-orch ")
     assert done.stderr == ""
+
+
+_HANGS = """
+import ctypes
+from bec_orch.cli import program
+from bec_orch.cli.process import interrupts
+interrupts._TO_CLOSE, interrupts.INTERRUPTS.grace = 0.2, 0.0
+interrupts.INTERRUPTS.last_words = lambda: os.write(2, b"noted")
+locks, mutex = ctypes.CDLL(None), ctypes.create_string_buffer(256)
+def run(arguments):
+    interrupts.threading.Timer(0.1, os.kill, [os.getpid(), signal.{number}]).start()
+    while True:
+        try:
+            locks.pthread_mutex_lock(mutex)
+        except KeyboardInterrupt:
+            pass
+program.run = run
+"""
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize(("arguments", "code"), [(["config", "show"], 130), (["worker"], 1)])
+def test_what_hangs_where_no_signal_reaches_it_ends_all_the_same(number: str, arguments: list[str], code: int) -> None:
+    done = program(_HANGS.format(number=number), *arguments)
+    assert (done.returncode, done.stderr) == (code, "noted")
+
+
+def test_who_asks_again_after_long_does_not_wait_for_the_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interrupts, "_PATIENCE", 0.0)
+    monkeypatch.setattr(interrupts, "_ASKED_AGAIN", 0.0)
+    monkeypatch.setattr(interrupts.INTERRUPTS, "grace", 1e6)
+    heard, told = os.pipe()
+    os.write(told, bytes([signal.SIGCHLD, signal.SIGTERM]))
+    waits = threading.Thread(target=interrupts.wait_for_the_last_moment, args=(heard,), daemon=True)
+    waits.start()
+    while waits.is_alive():
+        os.write(told, bytes([signal.SIGINT]))
+        waits.join(0.01)
+    os.close(told)
+    os.close(heard)
+
+
+def test_nohup_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    listen(monkeypatch)
+    with stopping(lambda _reason: None, "Stopping.") as request:
+        signal.raise_signal(signal.SIGHUP)
+    assert not request.asked
 
 
 def test_the_options_that_take_a_value_before_a_command_are_known() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from bec_orch.cli.program import run
 from bec_orch.config import Origin, Settings, load_settings, variable
-from bec_orch.env_file import NEVER
+from bec_orch.env_file import NEVER, read_env_file
 from bec_orch.errors import ConfigError
 
 
@@ -169,3 +169,28 @@ def test_no_value_steers_the_terminal(env_file: Path, capsys: pytest.CaptureFixt
     assert run(["config", "show"]) == 0
     told = capsys.readouterr()
     assert "\x1b" not in told.out + told.err
+
+
+@pytest.mark.parametrize("line", ['"BEC_HOME"=/x', "'BEC_REGION' x", "BEC_HOME", "export BEC_THREADS: 3", "BEC_X='a"])
+def test_a_line_about_us_that_cannot_be_read_is_told(
+    tmp_path: Path, line: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / ".env"
+    file.write_text(f"OTHER=1\n{line}\n")
+    if line == "BEC_HOME":
+        assert read_env_file(file) == {"OTHER": "1", "BEC_HOME": None}
+        return
+    with pytest.raises(ConfigError) as caught:
+        read_env_file(file)
+    assert caught.value.code == "E_ENV_FILE"
+    assert "line 2" in caught.value.message
+    assert (capfd.readouterr().err, caplog.text) == ("", "")
+
+
+def test_lines_of_others_are_passed_over_in_silence(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / ".env"
+    file.write_text('if [ x ]; then\n# BEC_HOME of mine: \'x\n"QUOTED"=1\nBEC_THREADS=2\n')
+    assert read_env_file(file)["BEC_THREADS"] == "2"
+    assert (capfd.readouterr().err, caplog.text) == ("", "")

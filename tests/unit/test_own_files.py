@@ -1,5 +1,7 @@
 """What a command writes where people's own files may lie."""
 
+import os
+import threading
 from pathlib import Path
 
 import cv2
@@ -7,7 +9,7 @@ import numpy as np
 import pytest
 
 from bec_orch.errors import StorageError, UsageError
-from bec_orch.io.own_files import MARK, marked_jpeg, write_own
+from bec_orch.io.own_files import MARK, marked_jpeg, write_own, write_whole
 
 
 def picture(grey: int) -> bytes:
@@ -60,3 +62,13 @@ def test_a_device_takes_what_is_written_and_a_folder_does_not(tmp_path: Path) ->
     write_own(Path("/dev/null"), b"bec_orch")
     with pytest.raises(StorageError):
         write_own(tmp_path, b"bec_orch")
+
+
+def test_what_is_renamed_into_its_place_is_written_through_no_link(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("as it was")
+    (tmp_path / f".identity.{os.getpid()}.{threading.get_ident()}.new").symlink_to(precious)
+    write_whole(tmp_path / "identity", b"new")
+    assert (tmp_path / "identity").read_bytes() == b"new"
+    assert precious.read_text() == "as it was"
+    assert {path.name for path in tmp_path.iterdir()} == {"identity", "precious"}

@@ -20,6 +20,7 @@ _ALWAYS = frozenset(
 )
 # Calls that do so on a store of objects; on others they are something else.
 _OF_STORES = frozenset({"delete", "replace", "put"})
+_WRITING = re.compile(r"[wa][bt]?\+?")
 _STORES = frozenset({"objects", "_objects", "obstore", "self"})
 
 
@@ -28,19 +29,26 @@ def removals(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and _removes(node, node.func):
             yield node.func.attr
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "open" and _writes(node):
+            yield "open"
 
 
 def _removes(call: ast.Call, called: ast.Attribute) -> bool:
     name, receiver = called.attr, called.value
     on = receiver.attr if isinstance(receiver, ast.Attribute) else getattr(receiver, "id", "")
     if name == "open":
-        return any(isinstance(one, ast.Constant) and "w" in str(one.value) for one in call.args)
+        return _writes(call)
     if name == "replace" and on not in _STORES:
         # A path's takes one argument, a text's two.
         return len(call.args) == 1 and not call.keywords
     if name == "remove":
         return on == "os"
     return name in _ALWAYS or (name in _OF_STORES and on in _STORES)
+
+
+def _writes(call: ast.Call) -> bool:
+    """Tell whether a file is opened to write over it or to append to it."""
+    return any(isinstance(one, ast.Constant) and _WRITING.fullmatch(str(one.value)) for one in call.args)
 
 
 @pytest.mark.parametrize(
@@ -53,6 +61,9 @@ def _removes(call: ast.Call, called: ast.Attribute) -> bool:
         ("os.remove(path)", ["remove"]),
         ("shutil.rmtree(folder)", ["rmtree"]),
         ("path.open('wb')", ["open"]),
+        ("path.open('ab')", ["open"]),
+        ("open(path, 'ab+')", ["open"]),
+        ("open(path, 'xb')", []),
         ("text.replace('a', 'b')", []),
         ("self._queue.delete(receipt)", []),
         ("children.remove(child)", []),

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bec_orch.errors import DiskFullError, UsageError
-from bec_orch.io.workspace import LOCK_FILE, WorkspaceLock
+from bec_orch.errors import ConfigError, DiskFullError, UsageError
+from bec_orch.io.workspace import LOCK_FILE, WorkspaceLock, note_destination, require_destination
 
 
 def test_a_workspace_is_made_and_held_by_one_at_a_time(tmp_path: Path) -> None:
@@ -70,3 +70,25 @@ def test_root_gives_no_file_of_somebody_else_to_the_owner_of_the_folder(tmp_path
     with pytest.raises(UsageError), WorkspaceLock(folder):
         pass
     assert secret.stat().st_uid == 0
+
+
+class TestDestination:
+    def test_it_is_that_of_the_first_who_worked_there(self, tmp_path: Path) -> None:
+        require_destination(tmp_path, "s3://bucket")
+        note_destination(tmp_path, "s3://bucket/")
+        note_destination(tmp_path, "s3://other")
+        require_destination(tmp_path, "s3://bucket")
+        with pytest.raises(ConfigError) as caught:
+            require_destination(tmp_path, "s3://other")
+        assert caught.value.code == "E_DEST_OTHER"
+        assert "s3://bucket" in caught.value.message
+
+    def test_a_workspace_that_was_moved_has_its_artefacts_with_it(self, tmp_path: Path) -> None:
+        before, after = tmp_path / "before", tmp_path / "after"
+        before.mkdir()
+        note_destination(before, (before / "artefacts").as_uri())
+        before.rename(after)
+        require_destination(after, (after / "artefacts").as_uri())
+        with pytest.raises(ConfigError) as caught:
+            require_destination(after, "s3://other")
+        assert (after / "artefacts").as_uri() in caught.value.message

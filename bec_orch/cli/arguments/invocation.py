@@ -7,6 +7,7 @@ from typing import Any
 
 import typer
 
+from bec_orch.cli.process.interrupts import INTERRUPTS
 from bec_orch.cli.terminal.console import warn
 from bec_orch.config import LoadedSettings, Settings, closest, known_secrets, load_settings
 from bec_orch.core import fault_points
@@ -42,8 +43,9 @@ def start_logging(settings: Settings, level: str) -> None:
 
 
 def prepare(settings: Settings, level: str) -> None:
-    """Make this process log as the settings say, and arm the faults that they name."""
+    """Make this process log as the settings say, end within their grace, and arm the faults that they name."""
     start_logging(settings, level)
+    INTERRUPTS.grace = settings.grace_seconds
     fault_points.arm(settings.failpoint or "")
 
 

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -74,11 +74,15 @@ def _content(file: Path) -> str:
 
 def _json_object(text: str, where: str) -> dict[str, Any]:
     try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ConfigError(
-            f"The config in {where} is not JSON: {said(error)}.", code="E_JOB_CONFIG", hint=_LIKE
-        ) from error
+        value = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        why = "it is nested too deeply" if isinstance(error, RecursionError) else said(error)
+        raise ConfigError(f"The config in {where} is not JSON: {why}.", code="E_JOB_CONFIG", hint=_LIKE) from error
     if not isinstance(value, dict):
         raise ConfigError(f"The config in {where} is not a JSON object.", code="E_JOB_CONFIG", hint=_LIKE)
     return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    # Python reads NaN and Infinity, which no database takes for JSON.
+    raise ValueError(f"{name} is no number")

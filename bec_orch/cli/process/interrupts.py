@@ -1,16 +1,22 @@
-"""Ctrl-C and SIGTERM, at every moment of a process: each interrupts it once, and no number of them changes how it ends.
+"""Signals that ask for the end, at every moment of a process: each interrupts it once, and none changes how it ends.
 
 While modules are imported, nothing is open: the process ends at once. Then the first signal raises KeyboardInterrupt,
 so that what was opened is closed, and those that follow it disturb nobody who is closing things. At last, when the
 exit code is known, the process ends without Python's own way out, which waits for threads that nobody needs any more
 and lets signals change the exit code.
+
+None of that helps where a thread hangs in the kernel: a share that went away, a library that waits for nothing. So a
+thread hears of signals by itself, and ends the process when the first one is older than all that a stop may take.
 """
 
+import contextlib
 import os
+import select
 import signal
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
@@ -19,11 +25,20 @@ if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
 EXIT_INTERRUPTED = 130
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Those that ask for the end: Ctrl-C, a service manager, a terminal that was closed."""
 
 # Seconds. Who asks again after so long is not nervous: what is being closed hangs.
 _PATIENCE = 20.0
 # Seconds until an interrupt that was lost comes again, in the main thread, where no destructor runs any more.
 _AGAIN_AFTER = 0.05
+# Seconds to the end of what hangs: after the first signal, beyond the grace, for closing what is open (the embedded
+# database has 60); and after one that asks again when its sender had patience.
+_TO_CLOSE = 75.0
+_ASKED_AGAIN = 30.0
+_USUAL_GRACE = 90.0
+# Who is told that the process ends now has so many seconds: the disk where that is noted may be what hangs.
+_LAST_WORDS = 1.0
 
 
 class Interrupts:
@@ -31,6 +46,8 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.heard = threading.Event()
+        self.grace = _USUAL_GRACE
+        self.last_words: Callable[[], None] | None = None
         self._deaf_until = 0.0
 
     def deafen(self) -> None:
@@ -60,7 +77,7 @@ INTERRUPTS = Interrupts()
 
 
 def exit_at_once(code: int) -> None:
-    """From now on, have SIGINT and SIGTERM end the process with this code: there is nothing to close."""
+    """From now on, have the signals end the process with this code: there is nothing to close."""
 
     def end(_number: int, _frame: FrameType | None) -> None:
         os._exit(code)
@@ -69,9 +86,52 @@ def exit_at_once(code: int) -> None:
 
 
 def interrupt_once() -> None:
-    """From now on, have the first SIGINT or SIGTERM raise KeyboardInterrupt."""
+    """From now on, have the first signal raise KeyboardInterrupt."""
     sys.unraisablehook = INTERRUPTS.lost
     _listen(INTERRUPTS.handle)
+
+
+def end_what_hangs(code: int) -> None:
+    """From now on, have a thread end the process some time after a signal, if it still runs then."""
+    heard, told = os.pipe()
+    os.set_blocking(told, False)
+    # By this Python tells of a signal also while its main thread is in native code, and runs no handler.
+    signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+    # Where no thread can be started, that is told as soon as somebody needs one.
+    with contextlib.suppress(RuntimeError):
+        threading.Thread(target=_watch, args=(heard, code), name="last-resort", daemon=True).start()
+
+
+def say_last_words() -> None:
+    """Have the end of this process, which hangs, be noted as such, if that does not hang, too."""
+    if INTERRUPTS.last_words:
+        last = threading.Thread(target=INTERRUPTS.last_words, daemon=True)
+        last.start()
+        last.join(_LAST_WORDS)
+
+
+def _watch(heard: int, code: int) -> None:
+    wait_for_the_last_moment(heard)
+    say_last_words()
+    leave(code)
+
+
+def wait_for_the_last_moment(heard: int) -> None:
+    """Return when the first of the signals whose numbers come through a descriptor is older than a stop may take."""
+    while not _asked(heard, None):
+        pass
+    first = time.monotonic()
+    end_by = first + INTERRUPTS.grace + _TO_CLOSE
+    while (left := end_by - time.monotonic()) > 0:
+        if _asked(heard, left) and time.monotonic() - first >= _PATIENCE:
+            end_by = min(end_by, time.monotonic() + _ASKED_AGAIN)
+
+
+def _asked(heard: int, within: float | None) -> bool:
+    """Wait for signals, and return whether one of them asks for the end."""
+    if not select.select([heard], [], [], within)[0]:
+        return False
+    return not set(SIGNALS).isdisjoint(os.read(heard, select.PIPE_BUF))
 
 
 def leave(code: int) -> NoReturn:
@@ -79,8 +139,11 @@ def leave(code: int) -> NoReturn:
     os._exit(code)
 
 
+def heeded() -> Iterator[signal.Signals]:
+    """Yield the signals that are not to be passed over: a shell has background jobs ignore Ctrl-C, `nohup` SIGHUP."""
+    yield from (number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN)
+
+
 def _listen(handler: "signal._HANDLER") -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # A shell has what it runs in the background ignore Ctrl-C.
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, handler)
+    for number in heeded():
+        signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM become a request to stop at the next page boundary."""
+"""Ctrl-C, SIGTERM and SIGHUP become a request to stop at the next page boundary."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ class StopRequest:
 
 @contextmanager
 def stopping(stop: Callable[[StopReason], None], word: str) -> Iterator[StopRequest]:
-    """Within the block, turn SIGINT and SIGTERM into `stop(StopReason.SHUTDOWN)`, and say `word` once.
+    """Within the block, turn them into `stop(StopReason.SHUTDOWN)`, and say `word` once.
 
     One that came before the block, and whose interrupt was lost, counts too.
     """
@@ -32,7 +32,7 @@ def stopping(stop: Callable[[StopReason], None], word: str) -> Iterator[StopRequ
         if first:
             note(word)
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, handle) for number in interrupts.heeded()}
     if interrupts.INTERRUPTS.heard.is_set():
         handle(signal.SIGTERM, None)
     try:

@@ -27,7 +27,7 @@ from bec_orch.cli.run.overlays import require_overlays, write_overlays
 from bec_orch.cli.terminal.console import counted, note, program, say, warn
 from bec_orch.cli.terminal.progress import progress
 from bec_orch.cli.worker.working import work
-from bec_orch.config import Origin, Settings
+from bec_orch.config import LoadedSettings, Origin, Settings, variable
 from bec_orch.core.names import printable
 from bec_orch.core.registry import content_of, job_types
 from bec_orch.core.tasks import Job, TaskState
@@ -120,10 +120,23 @@ def command(
 def workspace(asked: Invocation, out: Path | None) -> Settings:
     """Return the settings of a run: everything in the workspace, unless BEC_DEST_URL names a store for artefacts."""
     loaded = asked.loaded
+    _tell_what_is_passed_over(loaded, out)
     own = loaded.settings.in_workspace(out or loaded.settings.home)
     if out is None and loaded.origins["dest_url"] is not Origin.DEFAULT:
         return own.model_copy(update={"dest_url": loaded.settings.dest_url})
     return own
+
+
+def _tell_what_is_passed_over(loaded: LoadedSettings, out: Path | None) -> None:
+    """Tell which settings a run does not use, for the commands that come after it in the same shell do."""
+    fields = ("sql_host", "dest_url", "dest_s3_bucket") if out else ("sql_host",)
+    passed_over = [variable(field) for field in fields if loaded.origins[field] is not Origin.DEFAULT]
+    if passed_over:
+        where = "the folder of --out" if out else "BEC_HOME"
+        warn(
+            f"{', '.join(passed_over)}: not used, as this run keeps its database and artefacts in {where}.",
+            "Unset that before other commands look at this workspace (--home): they use it.",
+        )
 
 
 def run_volumes(detected: DetectedSource, request: RunRequest, settings: Settings) -> RunResult:

@@ -13,7 +13,7 @@ from bec_orch.cli.arguments.invocation import invocation, start_logging
 from bec_orch.cli.arguments.options import Json
 from bec_orch.cli.composition import Parts, open_parts, require_home, with_metrics
 from bec_orch.cli.process.ending import EXIT_DONE, EXIT_FAILED
-from bec_orch.cli.terminal.console import print_json
+from bec_orch.cli.terminal.console import note, print_json
 from bec_orch.cli.terminal.progress import Unwatched
 from bec_orch.cli.worker.start import await_surroundings
 from bec_orch.cli.worker.supervision import Supervisor
@@ -56,9 +56,20 @@ def command(
         work = partial(_work, job=name, slots=slots, until_empty=until_empty)
         supervisor = Supervisor(_share(settings, processes), parts.records.deaths, work, processes, _WORD)
         code = supervisor.run()
+        if until_empty:
+            _tell_who_waits(parts, name)
     if as_json:
         print_json(_summary(supervisor.reports))
     raise typer.Exit(code)
+
+
+def _tell_who_waits(parts: Parts, job: str) -> None:
+    waiting = sum(states.waiting for states in parts.records.ledger.states() if states.job == job)
+    if waiting:
+        note(
+            f"{waiting} tasks of {job} wait for other jobs, and nothing was done for them: "
+            f"`bec jobs tasks {job} --state waiting` tells why."
+        )
 
 
 def _summary(reports: Sequence[WorkerReport]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from bec_orch.cli.arguments.invocation import prepare
 from bec_orch.cli.composition import work_dir
 from bec_orch.cli.process import surroundings
 from bec_orch.cli.process.ending import EXIT_DONE, EXIT_FAILED, print_error
-from bec_orch.cli.process.interrupts import interrupt_once, leave
+from bec_orch.cli.process.interrupts import interrupt_once, leave, say_last_words
 from bec_orch.cli.process.signals import stopping
 from bec_orch.cli.terminal import outlets
 from bec_orch.cli.worker.working import WorkerStopped
@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 Work = Callable[[Settings], tuple[WorkerReport, int]]
 """What each process does with its settings; returns its report and its exit code. Must be importable."""
 
+_OF_TERMINALS = frozenset({signal.SIGINT, signal.SIGHUP})
 # Seconds; as long may pass before a process hears of a signal.
 _LOOK_EVERY = 0.2
 _LONGEST_PAUSE = 30.0
@@ -95,8 +96,8 @@ class Supervisor:
         reports, told = spawn.Pipe(duplex=False)
         process = spawn.Process(target=_child, args=(settings, self.work, told))
         child = _Child(process, reports, oom_kills())
-        # Born deaf to it: Ctrl-C at a terminal goes to the whole group, and may come before the process can say so.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        # Born deaf to what a terminal sends to the whole group: it may come before the process can say so.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _OF_TERMINALS)
         try:
             with _safe_path():
                 process.start()
@@ -201,8 +202,9 @@ def _signal(child: _Child, number: signal.Signals) -> None:
 
 
 def _child(settings: Settings, work: Work, told: Connection) -> None:
-    # The parent passes Ctrl-C on, and once is enough.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The parent passes them on, and once is enough.
+    for number in _OF_TERMINALS:
+        signal.signal(number, signal.SIG_IGN)
     outlets.install()
     interrupt_once()
     try:
@@ -249,6 +251,7 @@ def _end_with_parent(within: float) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(within)
             logger.error("worker.late", extra={"pid": os.getpid()})
+            say_last_words()
             os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=watch, name="parent-watch", daemon=True).start()

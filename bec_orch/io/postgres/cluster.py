@@ -1,10 +1,10 @@
 """The data folder of the embedded PostgreSQL: whose it is, what it holds, how it is made and who may log in."""
 
 import os
-import pwd
 import shutil
 from pathlib import Path
 
+from bec_orch.core.own_home import name_of
 from bec_orch.errors import FREE_SPACE, BecError, ConfigError, DatabaseError, DiskFullError
 from bec_orch.io.postgres.programs import MAJOR_VERSION, SYSTEM_USER, PgPrograms
 
@@ -88,7 +88,7 @@ class Cluster:
 
     def _refuse_foreign(self) -> None:
         owner, user = self.data.stat().st_uid, os.geteuid()
-        name = _name(owner)
+        name = name_of(owner)
         if user not in {0, owner}:
             hint = "Run as that user" + (" does: with sudo." if name in {"root", SYSTEM_USER} else ".")
             raise self._foreign(name, f"{hint} Or give it to yourself: `sudo chown -R $(id -u) {self._root}`.")
@@ -124,13 +124,8 @@ class Cluster:
             return
         # Renamed into its place, so that nothing is written through a link that the server's user may have left.
         fresh = self._root / name
-        fresh.write_text(text)
+        fresh.unlink(missing_ok=True)
+        with fresh.open("x", encoding="utf-8") as made:
+            made.write(text)
         programs.own(fresh)
         fresh.replace(file)
-
-
-def _name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"the user {uid}"

@@ -1,12 +1,12 @@
 """Who a database is: the identity that its artefacts carry, and that a new one can take over from one that was lost."""
 
-import os
 from functools import partial
 from pathlib import Path
 from uuid import UUID
 
 from bec_orch.core.ownership import Owner
 from bec_orch.errors import ConfigError
+from bec_orch.io.own_files import write_whole
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.rows import one
 from bec_orch.io.postgres.sql_files import statements
@@ -87,8 +87,5 @@ def _read(file: Path) -> UUID | None:
 
 
 def _write(file: Path, identity: str) -> None:
-    # Whole or not at all: half an identity would be none, and all that it stands for somebody else's.
-    fresh = file.with_name(f"{file.name}.{os.getpid()}.new")
-    with file_errors(f"write {file}"):
-        fresh.write_text(f"{identity}\n", "utf-8")
-        fresh.replace(file)
+    # Half an identity would be none, and all that it stands for somebody else's.
+    write_whole(file, f"{identity}\n".encode())

@@ -19,6 +19,7 @@ from typing import IO
 
 import psutil
 
+from bec_orch.core.locks import open_lock
 from bec_orch.core.wording import clause
 from bec_orch.errors import BecError, DatabaseError
 from bec_orch.io.postgres import keeper
@@ -95,7 +96,7 @@ class Server:
         server = (programs.path("postgres"), "-D", path, *settings)
         with ExitStack() as opened:
             record = opened.enter_context(self.interlock.record())
-            log = opened.enter_context(self.log.open("ab"))
+            log = opened.enter_context(open_lock(self.log))
             who = (str(self._root / "users.lock"), str(record.fileno()), *map(str, programs.ids))
             # Isolated, and without site: it begins in a tenth of the time, and no setting of Python reaches it.
             subprocess.run(  # nosec B603  # noqa: S603  (this interpreter and a file of this package)

@@ -9,6 +9,8 @@ from bec_orch.core.job_config import JobConfig
 from bec_orch.errors import ConfigError
 from bec_orch.jobs.pipeline.skip_rules import SkipRule
 
+DAY = 86_400.0
+
 
 def batch_size(default: int, description: str) -> Any:
     """Return the field of how many inputs a model is given at once; a default of 0 allows 0."""
@@ -24,6 +26,7 @@ class PageJobConfig(JobConfig):
     page_timeout: float = Field(
         default=300.0,
         gt=0,
+        le=DAY,
         description="Seconds that the work on one page may take; a page that takes longer is an error.",
         json_schema_extra={"affects_output": False},
     )
@@ -62,6 +65,7 @@ class RequestJobConfig(PageJobConfig):
     request_timeout: float = Field(
         default=120.0,
         gt=0,
+        le=DAY,
         description="Seconds that one request may take; it is asked again twice before its page is an error.",
         json_schema_extra={"affects_output": False},
     )

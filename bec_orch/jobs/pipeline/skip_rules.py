@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 class SkipRule(BaseModel):
     """Skip a page if a column of another job's row for it has one of some values, or a number within bounds."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     job: str = Field(description="The job that labelled the pages; one that this job depends on.")
     column: str = Field(description="The column of its artefact that holds the label.")

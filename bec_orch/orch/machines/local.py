@@ -6,21 +6,27 @@ import re
 import signal
 import socket
 import subprocess
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
 import psutil
 
+from bec_orch.core.locks import open_lock, try_lock
 from bec_orch.core.records.overview import WorkerView
 from bec_orch.core.wording import said
 from bec_orch.errors import ConfigError, RetryableError, UsageError
+from bec_orch.io.own_files import write_whole
 from bec_orch.orch.machines.plans import Action, Plan
 
 _MOST_WORKERS = 64
 # The shell ends at once, so the worker becomes a child of init: it outlives us, and nobody has to wait for it.
-_DETACHED = '"$@" >>"$0" 2>&1 </dev/null & echo $!'
+_DETACHED = '"$@" >&2 </dev/null & echo $!'
+# Seconds that somebody else may take to start or clear away workers of the job.
+_LOCK_WAIT, _PAUSE = 60.0, 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +114,16 @@ class LocalScaling:
         return [worker for worker in self.status() if worker.running]
 
     def _start(self, number: int) -> None:
+        """Start the worker of a number, unless somebody else did since that was planned."""
         try:
             self._pids.mkdir(parents=True, exist_ok=True)
             self._logs.mkdir(parents=True, exist_ok=True)
-            pid = self._spawn(self._log(number))
-            began = psutil.Process(pid).create_time()
-            self._pid_file(number).write_text(json.dumps(asdict(PidFile(pid, began))), "utf-8")
+            with self._alone():
+                if self._runs(number):
+                    return
+                pid = self._spawn(self._log(number))
+                held = PidFile(pid, psutil.Process(pid).create_time())
+                write_whole(self._pid_file(number), json.dumps(asdict(held)).encode())
         except psutil.NoSuchProcess as error:
             raise ConfigError(
                 "The worker ended at once.", code="E_SCALE_START", hint=f"Its log tells why: {self._log(number)}"
@@ -122,10 +132,32 @@ class LocalScaling:
             raise ConfigError(f"The worker could not be started: {said(error)}.", code="E_SCALE_START") from error
 
     def _spawn(self, log: Path) -> int:
-        shell = ["/bin/sh", "-c", _DETACHED, str(log), *self._command]
-        # A session of its own: Ctrl-C and the end of this terminal do not reach the worker.
-        started = subprocess.run(shell, stdout=subprocess.PIPE, start_new_session=True, check=True)  # nosec B603  # noqa: S603  (the command is our own)
+        shell = ["/bin/sh", "-c", _DETACHED, "sh", *self._command]
+        with open_lock(log) as written_to:
+            # A session of its own: Ctrl-C and the end of this terminal do not reach the worker.
+            started = subprocess.run(  # nosec B603  # noqa: S603  (the command is our own)
+                shell, stdout=subprocess.PIPE, stderr=written_to, start_new_session=True, check=True
+            )
         return int(started.stdout)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep others from starting workers of the job, and from clearing them away."""
+        give_up = time.monotonic() + _LOCK_WAIT
+        with open_lock(self._pids / f"{self._job}.lock") as file:
+            while not try_lock(file):
+                if time.monotonic() > give_up:
+                    raise RetryableError(
+                        f"Somebody else has been starting workers of the job {self._job} here for {_LOCK_WAIT:.0f} s.",
+                        code="E_SCALE_BUSY",
+                        hint="`bec scale status` tells what runs; then run the same command again.",
+                    )
+                time.sleep(_PAUSE)
+            yield
+
+    def _runs(self, number: int) -> bool:
+        held = _read(self._pid_file(number))
+        return held is not None and _process(held) is not None
 
     def _terminate(self, pid: int) -> None:
         try:
@@ -134,8 +166,8 @@ class LocalScaling:
             return
 
     def _wait(self, going: Sequence[LocalWorker]) -> None:
-        pids = [pid for one in going if (pid := _read(self._pid_file(one.number)))]
-        processes = [process for pid in pids if (process := _process(pid))]
+        held = [(one, _read(self._pid_file(one.number))) for one in going]
+        processes = [process for one, pid in held if pid and pid.pid == one.pid and (process := _process(pid))]
         _, alive = psutil.wait_procs(processes, timeout=self._patience)
         if alive:
             raise RetryableError(
@@ -143,8 +175,11 @@ class LocalScaling:
                 code="E_SCALE_DRAINING",
                 hint="They are at their last page; `bec scale status` tells when they have ended.",
             )
-        for one in going:
-            self._pid_file(one.number).unlink(missing_ok=True)
+        with self._alone():
+            for one in going:
+                # Another may have been started under the number meanwhile.
+                if not self._runs(one.number):
+                    self._pid_file(one.number).unlink(missing_ok=True)
 
     def _pid_file(self, number: int) -> Path:
         return self._pids / f"{self._job}.{number}.json"

@@ -78,7 +78,7 @@ def record_deaths(folder: Path, deaths: Deaths, causes: Mapping[int, Cause]) -> 
     found = []
     for left in left_records(folder):
         for flight in left.flights:
-            _record(flight, left, deaths, causes.get(left.pid, UNKNOWN))
+            _record(flight, left, deaths, LATE if left.late else causes.get(left.pid, UNKNOWN))
         left.path.unlink(missing_ok=True)
         found.append(left)
     return found
