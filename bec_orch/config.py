@@ -1,6 +1,6 @@
 """Settings, and where each came from: flag > environment > `.env` > default. Only this module reads the environment.
 
-What `.env` may set at all, `bec_orch/env_file.py` tells.
+`bec_orch/env_file.py` says what `.env` may set at all.
 """
 
 import difflib
@@ -40,7 +40,7 @@ _MEMORY_RANGE_MIB = (256, 4096)
 _URL_WITH_USER = re.compile(r"://[^/\s]*@")
 
 _LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
-# Where libpq looks for authorities when it is told of none.
+# Where libpq looks for authorities when none are named.
 _OWN_AUTHORITIES = Path("~/.postgresql/root.crt")
 
 # Read by the libraries below us, not by us: known here only to be kept out of every log.
@@ -66,7 +66,7 @@ def _memory_share() -> int:
 
 
 def _listed(value: Any) -> Any:
-    """Take a list that is written with commas apart."""
+    """Split a list that is separated by commas."""
     return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
 
 
@@ -127,7 +127,7 @@ Count = Annotated[int, Field(ge=1, le=10**10)]
 
 
 class Settings(BaseSettings):
-    """Every setting of the program: the field `x` is the variable `BEC_X`. docs/configuration.md tells each."""
+    """Every setting of the program: the field `x` is the variable `BEC_X`. docs/configuration.md explains each."""
 
     model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -156,7 +156,7 @@ class Settings(BaseSettings):
     region: str | None = Field(None, description="AWS region; set, queues are on SQS")
     queue: Literal["auto"] | QueueName = Field("auto", description="auto: sqs if a region is set, else pg")
     sqs_endpoint_url: str | None = Field(None, description="URL of a server that is asked instead of SQS")
-    sqs_queue_urls: Pairs = Field((), description="queues that are named otherwise than ours: JOB=URL")
+    sqs_queue_urls: Pairs = Field((), description="queues that are not named as ours: JOB=URL")
     aws_endpoint_url: str | None = Field(
         None, validation_alias="AWS_ENDPOINT_URL", description="URL of a server that is asked instead of AWS"
     )
@@ -193,7 +193,7 @@ class Settings(BaseSettings):
 
     ec2_kit_url: str | None = Field(None, description="S3 folder with what a new machine installs")
     ec2_kit_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = Field(
-        None, description="SHA-256 of the kit's list of digests, as deploy/upload-kit tells it"
+        None, description="SHA-256 of the kit's list of digests, as deploy/upload-kit prints it"
     )
     ec2_sql_user: str = Field("bec_worker", description="PostgreSQL user of new machines")
     ec2_sql_password_secret: str | None = Field(None, description="secret that holds the password of that user")
@@ -212,7 +212,7 @@ class Settings(BaseSettings):
     )
     log_format: Literal["auto", "json", "text"] = Field("auto", description="auto: text on a terminal, else JSON lines")
     log_level: Literal["debug", "info", "warning", "error"] | None = Field(
-        None, description="least level that is logged; not set: info for `bec worker`, error for other commands"
+        None, description="lowest level that is logged; not set: info for `bec worker`, error for other commands"
     )
     failpoint: str | None = Field(
         None, description="faults to inject, point:action[:nth]; for tests of this program alone"
@@ -248,7 +248,7 @@ class Settings(BaseSettings):
 
     @property
     def has_password(self) -> bool:
-        """Whether the database's password is told, in whatever way."""
+        """Whether the database's password is given, in whatever way."""
         return bool(self.sql_password or self.sql_password_file or self.sql_password_secret)
 
     @property
@@ -270,7 +270,7 @@ class Settings(BaseSettings):
 
     @property
     def queue_urls(self) -> dict[str, str]:
-        """The URLs of queues that are named otherwise than ours, by job."""
+        """The URLs of queues that are not named as ours, by job."""
         return {job: url for job, _, url in (pair.partition("=") for pair in self.sqs_queue_urls)}
 
     @property
@@ -296,7 +296,7 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LoadedSettings:
-    """The settings, the origin of each by field name, and the `BEC_*` names that are no setting."""
+    """The settings, the origin of each by field name, and the `BEC_*` names that are not settings."""
 
     settings: Settings
     origins: Mapping[str, Origin]
@@ -391,7 +391,7 @@ def _config_error(error: ValidationError) -> ConfigError:
     name = variable(field) if field in Settings.model_fields else field
     return ConfigError(
         f"The setting {name} is wrong: {_words(fault)}.",
-        hint="It is read from a flag, the environment or .env; docs/configuration.md tells what is allowed.",
+        hint="It is read from a flag, the environment or .env; docs/configuration.md says what is allowed.",
     )
 
 

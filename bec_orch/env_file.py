@@ -38,7 +38,7 @@ NEVER = frozenset(
         "BEC_FAILPOINT",
     }
 )
-"""What is never taken from the file. BEC_HOME is among it because a database's folder tells its server what to run."""
+"""What is never taken from the file. BEC_HOME is included because a database's folder says what its server runs."""
 
 _GROUPS: Mapping[str, tuple[str, ...]] = {
     "database": ("BEC_SQL_",),
@@ -56,7 +56,7 @@ def read_env_file(path: Path) -> dict[str, str | None]:
     """
     try:
         link = path.lstat()
-        # A named pipe would hold us up; it is told apart when it is open.
+        # A named pipe would block us; it is recognised once it is open.
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
             found = os.fstat(file.fileno())
             if not stat.S_ISREG(found.st_mode):
@@ -117,7 +117,7 @@ def check_origins(path: Path, from_file: Iterable[str], environment: Collection[
             )
 
 
-_DOCS = "docs/configuration.md tells why."
+_DOCS = "docs/configuration.md says why."
 _OWN_FILE = "Make it your own (`chown`, `chmod go-w`), remove it, or work from another folder."
 
 
@@ -127,7 +127,7 @@ def _require_own(path: Path, *found: os.stat_result) -> None:
     if strangers:
         raise _unsafe(path, f"it belongs to the user {strangers[0]}, not to you")
     if found[-1].st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise _unsafe(path, "others than you may write it")
+        raise _unsafe(path, "users other than you may write it")
 
 
 def _unsafe(path: Path, why: str, hint: str = _OWN_FILE) -> ConfigError:

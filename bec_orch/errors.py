@@ -26,7 +26,7 @@
     ├── LeaseLost           the attempt was superseded: nothing may be committed
     └── Interrupted         a stop was asked for: the finished pages are kept
 
-Whether to try again is told by the class (`retryable`), and whether that costs the task one of its attempts
+The class says whether to try again (`retryable`), and whether that costs the task one of its attempts
 (`charged`), never by the words of a message. Errors of drivers are
 wrapped once, at the edge (`bec_orch.io`), with the cause kept.
 """
@@ -115,7 +115,7 @@ class TaskFault(RetryableError):  # noqa: N818  (an error of the task, beside er
 
 
 class VolumeStalled(TaskFault):
-    """No page of a volume was finished for so long that its worker is given up.
+    """No page of a volume was finished for so long that its worker is ended.
 
     Args:
         volume: the volume, for a person.
@@ -259,13 +259,13 @@ class PageError(BecError):
 
 
 class ReceiptExpired(BecError):  # noqa: N818  (it tells a state, as LeaseLost does, not a fault)
-    """A queue message was received again by somebody else, or is gone: this receipt is worth nothing now."""
+    """A queue message was received again by somebody else, or is gone: this receipt is no longer valid."""
 
     default_code = "E_RECEIPT_EXPIRED"
 
 
 class Superseded(BecError):  # noqa: N818
-    """The volume's manifest changed: the task was canceled, and a new one is queued for the version of now."""
+    """The volume's manifest changed: the task was canceled, and a new one is queued for the current version."""
 
     default_code = "E_SUPERSEDED"
 

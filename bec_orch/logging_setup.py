@@ -19,7 +19,7 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 _URL_PASSWORD = re.compile(r"(://[^:/@\s]*):[^@/\s]+@")
 _MASK = "***"
 LEAST_HIDDEN = 8
-"""Letters of the shortest secret that is taken out wherever it stands: a shorter one is a part of many words."""
+"""Length of the shortest secret that is taken out wherever it stands: a shorter one is a part of many words."""
 
 
 class Redactor:
@@ -30,7 +30,7 @@ class Redactor:
         self.add(secrets)
 
     def add(self, secrets: Sequence[str]) -> None:
-        """Take these out, too, those that are long enough to be told from other words."""
+        """Take these out, too, those that are long enough to be distinct from other words."""
         forms = {form for secret in secrets if len(secret) >= LEAST_HIDDEN for form in _written_forms(secret)}
         # The longest first: a secret that is the beginning of another one must not leave the rest of it.
         self._forms = sorted(forms | set(self._forms), key=len, reverse=True)
@@ -116,23 +116,23 @@ def configure_logging(style: str, level: str, secrets: Sequence[str]) -> None:
     handler.setFormatter(TextFormatter(redact) if as_text else JsonFormatter(redact))
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    # Libraries tell their troubles only: obstore would fill the log of a worker that waits.
+    # Libraries log only their troubles: obstore would fill the log of a worker that waits.
     root.setLevel(logging.WARNING)
-    # A connection that cannot be had is told by who wanted it.
+    # A connection that cannot be had is reported by whoever wanted it.
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     for chatty in ("bec_orch", "stamina"):
         logging.getLogger(chatty).setLevel(level.upper())
 
 
 def tell_always(**fields: Any) -> None:
-    """Have every line of JSON hold these fields from now on: a log of many workers is read by them."""
+    """Have every line of JSON hold these fields from now on: they tell the workers in one log apart."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler.formatter, JsonFormatter):
             handler.formatter.always.update(fields)
 
 
 def hide(secret: str) -> None:
-    """Leave a secret out of every line from now on that only became known after logs were set up."""
+    """Leave out of every line from now on a secret that became known only after logs were set up."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler, StderrHandler):
             handler.redact.add([secret])

@@ -1,1 +1,1 @@
-"""Scripts that measure speed and quality; figures in the README come from here."""
+"""Scripts that measure speed and quality; the figures in README.md and docs/figures.md come from here."""

@@ -4,7 +4,7 @@
 
 Each read of an object waits `--latency` seconds first, as it does when the store is S3; beside the time stands what as
 many reads one after the other would take. The volumes are made by what a worker does: claimed, written, published and
-committed. Memory is what the process took more than before the audit, at most.
+committed. Memory is the peak above what the process had before the audit.
 """
 
 import argparse

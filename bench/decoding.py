@@ -66,13 +66,13 @@ def good_pages(folder: Path) -> list[bytes]:
 
 
 def cpu_seconds() -> float:
-    """Tell the CPU time of this process and its children so far."""
+    """Return the CPU time of this process and its children so far."""
     children = [child.cpu_times() for child in psutil.Process().children()]
     return time.process_time() + float(sum(times.user + times.system for times in children))
 
 
 def milliseconds(pages: Sequence[bytes], threads: int, action: Callable[[bytes], object]) -> NDArray[np.float64]:
-    """Do something to every page, by so many threads; tell a page's time on the wall, of each thread, and of CPU."""
+    """Do something to every page, by this many threads; return a page's wall, thread and CPU time."""
     begun = np.array([time.perf_counter(), cpu_seconds()])
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(action, pages))

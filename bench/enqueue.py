@@ -3,7 +3,7 @@
 python -m bench.enqueue [--file volumes.csv] [--volumes 60000]
 
 The jobs need each other in a row. Two thirds of the first one's tasks are then made `done` by SQL, nobody renews the
-statistics after that, and the database's own vacuum is off: what is measured are plans that nobody helps.
+statistics after that, and the database's own vacuum is off: so plans are measured without the help of statistics.
 """
 
 import argparse

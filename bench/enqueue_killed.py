@@ -82,7 +82,7 @@ class Program:
         return self.start("queue", "enqueue", JOB, "--file", str(self.list))
 
     def timed(self) -> float:
-        """Make the job, and enqueue the list; gives the seconds of the latter."""
+        """Make the job, enqueue the list, and return the seconds of the latter."""
         _well(self.start("jobs", "create", JOB, "--type", "ldv1"))
         begun = time.perf_counter()
         _well(self.enqueue())
@@ -101,7 +101,7 @@ class Program:
 
 
 def run(folder: Path, volumes: int, kills: int, seed: int) -> Outcome:
-    """Enqueue once undisturbed, and once with so many kills; gives what became of the second."""
+    """Enqueue once undisturbed, and once with this many kills; return what became of the second."""
     seconds = Program(folder / "undisturbed", volumes).timed()
     program = Program(folder / "killed", volumes)
     _well(program.start("jobs", "create", JOB, "--type", "ldv1"))
@@ -124,7 +124,7 @@ def run(folder: Path, volumes: int, kills: int, seed: int) -> Outcome:
 
 
 def _killed(process: "subprocess.Popen[bytes]", after: float) -> bool:
-    """Kill a process after so many seconds; tells whether it was still at work."""
+    """Kill a process after this many seconds, and return whether it was still at work."""
     try:
         process.wait(after)
     except subprocess.TimeoutExpired:

@@ -1,4 +1,4 @@
-"""Score `ocrv1` on text that the cut of its lines was not tuned on.
+"""Score `ocrv1` on text that the cropping of its lines was not tuned on.
 
     python -m bench.ocr_held_out [--data DIR] [--only books|pages|lines]
 
@@ -27,7 +27,7 @@ from bench.score_ocr import MEMORY_BUDGET, error_rate, plain_rates, rows_of, tru
 from bench.throughput import LocalModels
 
 RIMS = (0.0, 0.03, 0.05, 0.08, 0.12, 0.25)
-"""Shares of the line's height that are tried above and below the ink; twice that beside it, as it is shipped."""
+"""Shares of the line's height that are tried above and below the ink; twice that beside it, as shipped."""
 LINE_SETS = ("line_crops", "lhasa_lines", "g4_lines")
 
 Rates = Mapping[str, float]
@@ -47,12 +47,12 @@ class Jobs:
         return rows_of(self._ldv1, root, names)
 
     def read(self, root: Path, names: Sequence[str], lines: pa.Table) -> list[dict[str, object]]:
-        """Read the lines; gives the artefact's rows."""
+        """Read the lines, and return the artefact's rows."""
         rows: list[dict[str, object]] = rows_of(self._ocrv1, root, names, {"ldv1": lines}).to_pylist()
         return rows
 
     def rates(self, root: Path, names: Sequence[str], lines: pa.Table) -> Rates:
-        """Give the error rate of each page."""
+        """Return the error rate of each page."""
         rows = self.read(root, names, lines)
         return {
             name: error_rate(str(row["page_text"]), truth_of(root / name))
@@ -119,7 +119,7 @@ def _print_lines(kind: str, cut: Rates, whole: Rates) -> None:
 
 
 def _middle_line(row: Mapping[str, object], image: Path) -> str:
-    """Give the text of the line whose box is nearest to the middle of the picture; empty when none was found."""
+    """Return the text of the line whose box is nearest to the middle of the picture; empty when none was found."""
     with Image.open(image) as opened:
         middle = opened.height / 2
     boxes, texts = row["line_bboxes"], row["line_texts"]

@@ -7,7 +7,7 @@ one process, and with N processes that have a part of the pages each. Processes 
 before the clock starts. Ways take turns, because other programs change what the machine can do: only ratios of the same
 round mean anything, and their median is printed.
 
-It also prints which share of a process's CPU time is spent within Tesseract, which lets go of Python's lock. The rest,
+It also prints which share of a process's CPU time is spent within Tesseract, which releases Python's lock. The rest,
 a part of which holds the lock, bounds what threads can gain, however many cores there are.
 """
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 def seconds(
     data: Path, names: Sequence[str], lines: pa.Table, share: "Synchronized[float]", *, processes: int, threads: int
 ) -> float:
-    """Give the seconds in which so many processes, of so many threads each, read the pages.
+    """Return the seconds in which this many processes, of this many threads each, read the pages.
 
     `share` is set to the share of CPU time that one of them spent within Tesseract.
     """

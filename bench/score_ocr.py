@@ -88,7 +88,7 @@ class Rows(RowStore):
 def rows_of(
     worker: JobWorker, root: Path, names: Sequence[str], dependencies: Mapping[str, pa.Table] | None = None
 ) -> pa.Table:
-    """Run a job over pages, and give its artefact's rows.
+    """Run a job over pages, and return its artefact's rows.
 
     Args:
         worker: the job.
@@ -120,7 +120,7 @@ def truth_of(image: Path) -> str:
 
 
 def error_rate(read: str, truth: str) -> float:
-    """Give the character error rate, white space ignored."""
+    """Return the character error rate, white space ignored."""
     wanted = _bare(truth)
     return Levenshtein.distance(_bare(read), wanted) / len(wanted)
 

@@ -131,7 +131,7 @@ def run_pipeline(worker: Ldv1Worker, paths: Sequence[Path]) -> Metrics:
 
 
 def inputs_of(worker: Ldv1Worker, paths: Sequence[Path]) -> list[Input]:
-    """Take the pages through the pipeline, and give what its model was run on, second rounds too."""
+    """Take the pages through the pipeline, and return what its model was run on, second rounds included."""
     given: list[Input] = []
     run = ModelSession.run
 
@@ -145,7 +145,7 @@ def inputs_of(worker: Ldv1Worker, paths: Sequence[Path]) -> list[Input]:
 
 
 def bare_loop(inputs: Sequence[Input], threads: int) -> Callable[[], None]:
-    """Open the default model with onnxruntime alone, and give what runs it over all inputs."""
+    """Open the default model with onnxruntime alone, and return what runs it over all inputs."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(bundled_model_path()), options, providers=["CPUExecutionProvider"])
@@ -160,14 +160,14 @@ def bare_loop(inputs: Sequence[Input], threads: int) -> Callable[[], None]:
 
 
 def seconds(action: Callable[[], object]) -> NDArray[np.float64]:
-    """Tell how long it takes, and how much CPU time, that of child processes too."""
+    """Return how long it takes, and how much CPU time, including that of child processes."""
     begun, cpu = time.perf_counter(), cpu_seconds()
     action()
     return np.array([time.perf_counter() - begun, cpu_seconds() - cpu])
 
 
 def cpu_seconds() -> float:
-    """Tell the CPU time of this process and its children (these to a hundredth of a second)."""
+    """Return the CPU time of this process and its children (these to a hundredth of a second)."""
     children = sum(sum(child.cpu_times()[:2]) for child in psutil.Process().children())
     return time.process_time() + float(children)
 
@@ -192,7 +192,7 @@ def compare(worker: Ldv1Worker, paths: Sequence[Path], threads: int, pairs: int)
 
 
 def per_page(name: str, cost: NDArray[np.float64], pages: int) -> str:
-    """Tell wall and CPU time of a run in words."""
+    """Put wall and CPU time of a run into words."""
     return f"{name} {pages / cost[0]:6.2f} pages/s, {1000 * cost[1] / pages:6.1f} ms CPU a page"
 
 
@@ -237,7 +237,7 @@ def peak_memory() -> Iterator[list[int]]:
 
 
 def resident_memory() -> int:
-    """Tell the resident memory of this process and its children in bytes; what they share counts for each."""
+    """Return the resident memory of this process and its children in bytes; what they share counts for each."""
     process = psutil.Process()
     total = int(process.memory_info().rss)
     for child in process.children():

@@ -40,7 +40,7 @@ GRANT SELECT (task_id, attempt, token, config, config_hash, outcome, charged, co
       UPDATE (token, ended_at, outcome, charged, code, stage, message, fingerprint, metrics, died_at)
     ON task_attempts TO bec_worker;
 
--- The key alone may be read, which tells whether the same message was refused before.
+-- The key alone may be read, which shows whether the same message was refused before.
 GRANT SELECT (job_id, body_sha256, fingerprint),
       INSERT (job_id, body_sha256, fingerprint, body, code, stage, message, hint),
       UPDATE (last_at)

@@ -88,7 +88,7 @@ def plain_leaf(sheet: Sheet) -> None:
 
 
 def leaf_with_holes(sheet: Sheet) -> None:
-    """Seven lines, three of them parted by two string holes."""
+    """Seven lines, three of them broken by two string holes."""
     leaf_page(sheet, 7, 2, holes=True)
 
 
@@ -261,7 +261,7 @@ def moved(line: Line, warp: Warp) -> Line:
 
 
 def encoded(page: Page, picture: Picture) -> bytes:
-    """The bytes of the page's file; what kind it is, its name says."""
+    """The bytes of the page's file; its name says what kind it is."""
     if page.name.endswith(".tif"):
         return encoded_group4(picture)
     if page.name.endswith(".png"):

@@ -1,4 +1,4 @@
-"""What a scanner makes of a written sheet: paper, worn ink, the bed around the leaf, a turn and a bend."""
+"""What a scanner makes of a written sheet: paper, worn ink, the bed around the leaf, skew and bend."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ Picture = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How a scan looks: its size, paper, inks, the bed around the leaf, and how the page is turned and bent."""
+    """How a scan looks: its size, paper, inks, the bed around the leaf, and how the page is rotated and bent."""
 
     size: tuple[int, int] = (2560, 640)
     paper: Colour = (176, 208, 226)
@@ -33,7 +33,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Warp:
-    """Bend the columns of a page up and down, then turn the page about its middle (degrees, clockwise)."""
+    """Bend the columns of a page up and down, then rotate the page about its centre (degrees, clockwise)."""
 
     look: Look
 
@@ -43,7 +43,7 @@ class Warp:
         return (bent - self._middle) @ self._turn.T + self._middle
 
     def picture(self, flat: Picture) -> Picture:
-        """The flat picture, bent and turned: each pixel is fetched from where `forward` would have moved it from."""
+        """The flat picture, bent and rotated: each pixel is fetched from where `forward` would have moved it from."""
         width, height = self.look.size
         grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).astype(np.float32)
         bent = (grid - self._middle) @ self._turn + self._middle

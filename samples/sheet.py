@@ -79,7 +79,7 @@ class Sheet:
         ink: str = "black",
         begin: str = "",
     ) -> None:
-        """Write a line that runs through `spans` (left, right), flush at both ends; a string hole parts the spans."""
+        """Write a line that runs through `spans` (left, right), flush at both ends; string holes separate spans."""
         font = self._font(em)
         pieces = []
         for left, right in spans:

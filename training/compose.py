@@ -24,9 +24,9 @@ from training.wear import Medium, inked, kept, laid, on_ground, paper, scanned
 
 PITCH_SPREAD = 0.17
 TEXTLESS_SPREAD = 0.6
-"""Pages without lines tell no pitch, and are read at several: they are composed over a wide spread of scales."""
+"""Pages without lines show no pitch, and are read at several: they are composed over a wide spread of scales."""
 TYPICAL_PITCH = 33.0
-"""What is taken for the pitch of a sheet that has too few lines to tell."""
+"""What is taken for the pitch of a sheet that has too few lines to show it."""
 CROPS = {"wide": (256, 640), "high": (416, 384)}
 CROPS_A_PAGE = 3
 OVERHANG = 0.5

@@ -1,7 +1,7 @@
 """What pages are composed of: real line pictures, and text shaped with open fonts.
 
 A `Hand` writes the lines of one page: all of them look alike, as those of a page do. Nothing of the material is kept in
-the project; fonts and pictures that are absent are left out, and what was found is told by `Material.found`.
+the project; fonts and pictures that are absent are left out, and `Material.found` says what was found.
 """
 
 from collections import defaultdict

@@ -169,7 +169,7 @@ def _text(
 
 
 def waved(rng: np.random.Generator, strip: Strip) -> Strip:
-    """Let a line rise and fall as a hand does."""
+    """Make a line rise and fall as a hand does."""
     at = np.arange(strip.width)
     shift = rng.normal(0, 1.6) * np.sin(rng.uniform(0, 7) + at * 2 * np.pi / rng.uniform(200, 900))
     shift += rng.normal(0, 0.002) * (at - strip.width / 2)

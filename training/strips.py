@@ -16,7 +16,7 @@ WINDOW = 40
 FAR_ROWS = 0.35
 """Windows whose median is further than this share of the body from the first fit do not count in the second."""
 BLANK = 44
-"""A run of blank columns wider than this parts two pieces of a line."""
+"""A run of blank columns wider than this separates two pieces of a line."""
 LARGEST_OFF = 5.0
 
 

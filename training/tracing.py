@@ -24,8 +24,8 @@ SHORTEST = 0.3
 """A piece shorter than this many pitches is dropped: a number of one digit is some 0.4 wide."""
 SHORTEST_MAIN = 0.8
 """Main lines are longer than this."""
-LEAST_CHANCE = 0.78
-"""A line whose probability, the mean of its columns' best, is less is none."""
+LEAST_CHANCE, LEAST_CHANCE_MAIN = 0.6, 0.78
+"""A line whose probability, the mean of its columns' best, is lower is dropped. A number is less sure than a line is."""
 MEETING = 0.42
 """Pieces are joined when the one's slope meets the other within so many pitches..."""
 WIDEST_GAP = 14.0
@@ -34,6 +34,8 @@ OVERLAP = 1.0
 LEARN = 4.0
 """A piece's slope is taken from its last so many pitches."""
 LARGEST_SLOPE = 0.12
+SHORTEST_GAP = 4.0
+"""A gap between columns is so many pitches long; what is shorter is a string hole or a picture."""
 COLUMN_VIEW = 12.0
 """A gap between columns is looked for within so many pitches..."""
 COLUMN_ROWS = 8
@@ -74,16 +76,16 @@ class Core:
 
 @dataclass(frozen=True, slots=True)
 class Guides:
-    """What tells that two pieces are two lines.
+    """What shows that two pieces are two lines.
 
     Attributes:
         ends: probability of a line's end.
-        gap: probability of a gap between columns.
+        gap: where there is a gap between columns.
         rows: number of rows of text in a column of pixels within half of `COLUMN_VIEW` above and below.
     """
 
     ends: Floats
-    gap: Floats
+    gap: NDArray[np.bool_]
     rows: Floats
 
 
@@ -95,10 +97,10 @@ def traced(maps: Floats, *, main: bool) -> list[Core]:
     text, more_main = maps[1] + maps[2], maps[1] - maps[2]
     pieces = [piece for piece in _pieces(text, THRESHOLD, 0) if piece.length >= SHORTEST * MAP_PITCH]
     pieces = [piece for piece in pieces if (_along(piece, more_main) >= 0) == main]
-    shortest = (SHORTEST_MAIN if main else SHORTEST) * MAP_PITCH
-    guides = Guides(maps[5], maps[6], _rows_about(text))
-    lines = [line for line in _joined(pieces, guides) if line.length >= shortest]
-    lines = [line for line in lines if line.chance >= LEAST_CHANCE]
+    shortest, least = (SHORTEST_MAIN, LEAST_CHANCE_MAIN) if main else (SHORTEST, LEAST_CHANCE)
+    guides = Guides(maps[5], _long(maps[6] > THRESHOLD), _rows_about(text))
+    lines = [line for line in _joined(pieces, guides) if line.length >= shortest * MAP_PITCH]
+    lines = [line for line in lines if line.chance >= least]
     return sorted(lines, key=lambda line: line.middle)
 
 
@@ -139,6 +141,13 @@ def _smooth(y: Floats) -> Floats:
     return np.convolve(padded, np.full(reach, 1 / reach), mode="valid")[: len(y)].astype(np.float32)
 
 
+def _long(gap: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return what is at least `SHORTEST_GAP` long from above to below."""
+    lean, length = np.ones((1, 5), np.uint8), np.ones((round(SHORTEST_GAP * MAP_PITCH), 1), np.uint8)
+    wide = cv2.dilate(gap.astype(np.uint8), lean)
+    return np.asarray(cv2.morphologyEx(wide, cv2.MORPH_OPEN, length) > 0) & gap
+
+
 def _rows_about(text: Floats) -> Floats:
     """Count at each pixel the rows of text above and below it."""
     mask = np.pad(text > THRESHOLD, ((1, 0), (0, 0)))
@@ -175,7 +184,7 @@ def _cost(end: tuple[float, float, float], start: tuple[float, float, float], gu
         return None
     left, right = int(min(end[0], start[0])), int(max(end[0], start[0])) + 1
     row = int(np.clip((end[1] + start[1]) / 2, 0, len(guides.gap) - 1))
-    if (guides.gap[row, left:right] > THRESHOLD).mean() > 0.4:
+    if guides.gap[row, left:right].mean() > 0.4:
         return None
     if away > MAP_PITCH and _marked(end, guides.ends) and _marked(start, guides.ends):
         return None

@@ -1,4 +1,4 @@
-"""Bend, turn and shrink a drawn page, and move its lines along."""
+"""Bend, rotate and shrink a drawn page, and move its lines along."""
 
 from dataclasses import dataclass, replace
 
@@ -28,7 +28,7 @@ class Warp:
 
     @classmethod
     def drawn(cls, rng: np.random.Generator, width: int, height: int, *, lean: float, bend: float) -> "Warp":
-        """Draw a warp: a lean of some degrees, and bends of some pixels over the page's width."""
+        """Draw a warp: a skew of some degrees, and bends of some pixels over the page's width."""
         lean = float(rng.normal(0, lean))
         turn = np.asarray(cv2.getRotationMatrix2D((width / 2, height / 2), lean, 1.0), np.float64)
         turn[0, 1] += rng.normal(0, 0.01)
@@ -102,7 +102,7 @@ def shrunk(page: Page, factor: float) -> Page:
 
 
 def on_its_side(page: Page, *, clockwise: bool) -> Page:
-    """Turn a page by a right angle. Its lines are not kept: a network of level lines is to find none."""
+    """Rotate a page by a right angle. Its lines are not kept: a network of level lines is to find none."""
     turn = cv2.ROTATE_90_CLOCKWISE if clockwise else cv2.ROTATE_90_COUNTERCLOCKWISE
     grey = np.asarray(cv2.rotate(page.grey, turn), np.uint8)
     return replace(page, grey=grey, lines=(), gaps=(), layout=page.layout + " on its side")

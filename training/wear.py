@@ -38,7 +38,7 @@ class Medium:
 
 
 def inked(rng: np.random.Generator, drawn: Bytes, worn: float) -> Floats:
-    """Let the ink spread, break, blot and fade."""
+    """Make the ink spread, break, blot and fade."""
     height, width = drawn.shape
     ink = np.asarray(drawn / np.float32(255), np.float32)
     if rng.random() < 0.85 * worn + 0.1:

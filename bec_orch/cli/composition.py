@@ -101,7 +101,7 @@ class Parts:
 
 @contextmanager
 def open_database(settings: Settings, application: str = COMMAND, *, make_home: bool = False) -> Iterator[Database]:
-    """Open the database of the settings, the embedded one if they name none; it is told who we are.
+    """Open the database of the settings, the embedded one if they name none; it is given our name.
 
     Only with `make_home` is an embedded one made where there is none.
 
@@ -143,7 +143,7 @@ def require_home(settings: Settings) -> None:
 
 
 def _has_database(home: Path) -> bool:
-    # As PostgreSQL tells a cluster from another folder.
+    # As PostgreSQL recognises a cluster.
     return os.path.lexists(home / "pg" / "data" / "PG_VERSION")
 
 
@@ -272,7 +272,7 @@ def missing_settings(settings: Settings) -> list[str]:
 
 
 def this_machine(settings: Settings) -> InstanceMetadata | None:
-    """Open the metadata service of this machine; None elsewhere than on EC2."""
+    """Open the metadata service of this machine; None outside of EC2."""
     return metadata_of_this_machine(settings.imds_url)
 
 
@@ -317,7 +317,7 @@ def worker(
         parts: the opened parts.
         job: the job to work for.
         info: who works.
-        observer: is told what the worker does.
+        observer: is notified of what the worker does.
         slots: how many volumes it holds at once.
         grace: seconds that a stop leaves for finishing, instead of the setting.
     """
@@ -427,7 +427,7 @@ def _worker_options(settings: Settings, slots: int, grace: float) -> WorkerOptio
         poll_wait=settings.poll_seconds,
         grace=grace,
         slots=slots,
-        # Four in an outage's grace, so that one that is late is no silence.
+        # Four in an outage's grace, so that one that is late does not count as silence.
         heartbeat_every=min(_HEARTBEAT_SECONDS, settings.lease_seconds / 8),
         maintenance_every=settings.maintenance_seconds,
         redispatch_after=settings.redispatch_after_seconds,

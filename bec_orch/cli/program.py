@@ -56,7 +56,7 @@ def options(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line, and give its exit code. Errors are printed, never raised."""
+    """Run one command line, and return its exit code. Errors are printed, never raised."""
     asked = Invocation(debug="--debug" in arguments)
     try:
         ended = typer.main.get_command(app).main(
@@ -83,6 +83,6 @@ def _usage_error(error: TyperException) -> UsageError:
 
 
 def _debug_first(arguments: Sequence[str]) -> list[str]:
-    """Let `--debug` stand anywhere: who sees an error adds it at the end of the line."""
+    """Move `--debug` to the front: it may stand anywhere, as whoever sees an error adds it at the end of the line."""
     others = [argument for argument in arguments if argument != "--debug"]
     return ["--debug", *others] if len(others) < len(arguments) else others

@@ -1,6 +1,6 @@
 """What becomes of a message: it is deleted, hidden, given back or dead-lettered.
 
-A message is only a hint: what it says is in the database, and maintenance sends it again. So nothing here fails.
+A message only announces a task: the truth is in the database, and maintenance sends it again. So nothing here fails.
 """
 
 import logging
@@ -32,11 +32,11 @@ class Acknowledger:
         self._queue = queue
 
     def give_back(self, message: ReceivedMessage) -> None:
-        """Let anybody receive the message at once."""
+        """Make the message visible at once."""
         hint("give_back", lambda: self._queue.change_visibility(message.receipt, 0))
 
     def refuse(self, message: ReceivedMessage, refused: ClaimRefused) -> None:
-        """Delete the message of a task that is final, as was just read; hide that of any other until its time."""
+        """Delete the message of a task that is final, as was just read; hide any other until its task is due."""
         logger.info("task.refused", extra={"refusal": refused.refusal.value, "message_id": message.message_id})
         if refused.refusal is Refusal.FINAL:
             hint("delete", lambda: self._queue.delete(message.receipt))
@@ -56,7 +56,7 @@ class Acknowledger:
                 hint("hide", lambda: self._queue.change_visibility(message.receipt, end.retry_after))
 
     def reject(self, message: ReceivedMessage, failure: Failure) -> None:
-        """Give up a message, with the reason."""
+        """Dead-letter a message, with the reason."""
         reason = {
             "code": failure.code,
             "stage": failure.stage,

@@ -40,7 +40,7 @@ class AttemptFiles(Protocol):
         ...
 
     def error_summary(self) -> "tuple[str, PageOutcome] | None":
-        """Return the commonest page error's code and one page that has it; None without page errors."""
+        """Return the most common page error's code and one page that has it; None without page errors."""
         ...
 
     def counters(self) -> Mapping[str, float]:
@@ -123,7 +123,7 @@ class ArtefactStore(Protocol):
         """Remove what our attempts left under the location and its `success.json` does not name; return the number.
 
         Files of newer attempts stay, because they may be about to be published; but for those up to `ended`, which are
-        known to have ended. What the store does not let go is told in the log, and stays.
+        known to have ended. What the store does not allow to be deleted is logged, and stays.
         """
         ...
 

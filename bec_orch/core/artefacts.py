@@ -53,7 +53,7 @@ class ArtefactFile(StoredFile):
 
 @dataclass(frozen=True, slots=True)
 class Success:
-    """What a `success.json` says. `etag` is that of the object itself, for a compare-and-swap; `mark` tells whose.
+    """What a `success.json` says. `etag` is that of the object itself, for a compare-and-swap; `mark` says whose it is.
 
     A `success.json` of an older layout, or of another program, has only `location`, `etag` and the file that the older
     layout would have; the other fields are None or empty.

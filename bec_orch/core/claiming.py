@@ -68,7 +68,7 @@ class Claiming:
 
         Raises:
             DatabaseError: the database was away for too long.
-            TerminalError: the volume's source is none that workers may read.
+            TerminalError: the volume's source is not one that workers may read.
         """
         token = uuid4()
         answer = self._patiently(self._claiming(received, token))

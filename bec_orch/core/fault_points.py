@@ -136,7 +136,7 @@ def _parsed(entry: str) -> tuple[FaultPoint, _Trap]:
     action, _, nth = rest.partition(":")
     if name not in set(FaultPoint) or action not in _ACTIONS or not (nth or "1").isdecimal() or nth == "0":
         raise ConfigError(
-            f"BEC_FAILPOINT has '{entry}', which is no point:action[:nth].",
+            f"BEC_FAILPOINT has '{entry}', which is not point:action[:nth].",
             code="E_FAILPOINT",
             hint=f"Actions are {', '.join(_ACTIONS)}; points are {', '.join(FaultPoint)}.",
         )

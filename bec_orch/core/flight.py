@@ -1,8 +1,8 @@
 """The flight record: what this process is working on, in a file that outlives it.
 
-A worker that is killed (by the system because memory ran out, by a crash in native code) can tell nobody what it was
+A worker that is killed (by the system because memory ran out, by a crash in native code) cannot report what it was
 at. So each process notes its tasks, and the pages in work (`standings.py`), in a small file that it keeps locked. A
-record that nobody locks is that of a process that died, and tells at which pages.
+record that nobody locks is that of a process that died, and says at which pages.
 """
 
 import json
@@ -39,7 +39,7 @@ class Flight:
 
     @classmethod
     def of(cls, standing: Standing) -> Self:
-        """Return what is to be known of an attempt should its process die now."""
+        """Return what to record of an attempt should its process die now."""
         claim = standing.claim
         named = (claim.task_id, claim.attempt, str(claim.token), str(claim.volume))
         return cls(*named, standing.in_work, standing.stalled, standing.unrecorded)
@@ -64,7 +64,7 @@ class FlightRecorder(Subscriber):
 
     Args:
         folder: where the file lies, on a disk of this machine.
-        standings: where the tasks stand; told from now on.
+        standings: where the tasks stand; followed from now on.
 
     Raises:
         OSError: the folder cannot be written.
@@ -115,10 +115,10 @@ class FlightRecorder(Subscriber):
 
     @override
     def ended(self, end: TaskEnd) -> None:
-        """Pass over it: the attempt left the record before."""
+        """Ignore it: the attempt left the record before."""
 
     def _write(self) -> None:
-        # A thread that was given up may come back when the record is closed.
+        # A thread that was left behind may come back when the record is closed.
         if self._closed:
             return
         # In one call, so that a process that is killed leaves the record of before or of after; and in place, where it

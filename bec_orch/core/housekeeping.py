@@ -24,7 +24,7 @@ _MESSAGES_PER_ROUND = 1000
 _DEAD_LETTERS_PER_ROUND = 100
 _GIVEN_UP = failure_of(
     RetryableError(
-        "The queue gave the message up: it was received very often, and never deleted.",
+        "The queue dead-lettered the message: it was received very often, and never deleted.",
         code="E_MESSAGE_GIVEN_UP",
         hint="Its task goes on with a new message; look for workers that die as soon as they have a task.",
     ),
@@ -42,7 +42,7 @@ class Maintenance:
         artefacts: the destination.
         redispatch_after: the age in seconds at which a queued task's message counts as lost.
         verify_batch: how many artefacts are looked at in a round.
-        doubted_from: so many artefacts that are all gone are no loss, but a destination that is away.
+        doubted_from: when this many artefacts are all gone, the destination counts as away, not the artefacts as lost.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Maintenance:
         return len(messages)
 
     def record_dead_letters(self) -> None:
-        """Record the messages that the queue gave up by itself, which says nothing of their tasks: they go on."""
+        """Record the messages that the queue itself dead-lettered, which says nothing about their tasks: they go on."""
         given_up = self._queue.undeclared_dead_letters(limit=_DEAD_LETTERS_PER_ROUND)
         for letter in given_up:
             self._store.record_rejected(self._job, letter.body, _GIVEN_UP)
@@ -118,7 +118,7 @@ class Maintenance:
         except StorageError as error:
             if error.code in NOT_THERE:
                 raise
-            # One that does not answer now takes nothing wrong.
+            # One that does not answer now does no harm.
             logger.warning("worker.outage", extra={"code": error.code, "why": error.message})
 
     def record_published(self) -> None:
@@ -174,7 +174,7 @@ class Housekeeper:
         heartbeat_every: seconds between two heartbeats.
         maintenance_every: seconds between two rounds.
         stall_timeout: seconds without progress after which a task stands still.
-        on_stall: is told the tasks that stand still.
+        on_stall: is called with the tasks that stand still.
     """
 
     def __init__(

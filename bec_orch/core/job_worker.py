@@ -82,7 +82,7 @@ class Sidecars(Protocol):
         file over, too. One without a page belongs to the whole volume, and is put by each attempt.
 
         Raises:
-            NameUnsafeError: the name is no safe file name.
+            NameUnsafeError: the name is not a safe file name.
             TerminalError: the attempt has another file of this name (E_SIDECAR_TWICE), or as many as there may be
                 (E_SIDECAR_LIMIT).
             RetryableError: the store is away; perhaps with an earlier file.
@@ -121,11 +121,11 @@ class _NoSidecars(Sidecars):
 class JobContext:
     """All that a job gets to do one volume. It names no database and no queue, so a job runs and is tested without.
 
-    `pages` reads images; `rows` takes outcomes; `dependencies` gives, by job name, how to read the artefact of a job
-    that this one needs; `progress` is told how many of the volume's pages have a row; `work_dir` is a scratch folder.
-    `working(page)` is a context manager for the time that a page is computed: should the worker die in it, the page is
-    known. `sidecars` takes files that lie beside the rows. `suspects` are the indices of pages at which an earlier
-    attempt died: best done last, one at a time.
+    `pages` reads images; `rows` takes outcomes; `dependencies` has, by job name, how to read the artefact of a job
+    that this one needs; `progress` is called with how many of the volume's pages have a row; `work_dir` is a scratch
+    folder. `working(page)` is a context manager around the computing of a page: should the worker die within it, the
+    page is known. `sidecars` takes files that lie beside the rows. `suspects` are the indices of pages at which an
+    earlier attempt died: best done last, one at a time.
     """
 
     job: str

@@ -1,8 +1,8 @@
 """Locks on files, which the operating system drops when their holder dies; a disk that has none is refused.
 
-A lock belongs to an opened file, not to a process: who inherits the open file holds the lock, too. It is seen by every
-process of the machine, whatever namespace or container it lives in. Network folders may know no locks, or keep them for
-one machine alone, and some take every lock of everybody: nothing that must happen once may hang on those.
+A lock belongs to an opened file, not to a process: whoever inherits the open file holds the lock, too. It is seen by
+every process of the machine, whatever namespace or container it lives in. Network folders may know no locks, or keep
+them for one machine alone, and some grant every lock to everybody: nothing that must happen once may depend on those.
 """
 
 import errno
@@ -19,7 +19,7 @@ _UNKNOWN_THERE = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOP
 
 
 def for_its_owner(path: str, flags: int) -> int:
-    """Open a file of which nobody else may take the lock, as who may read it could. An `opener` of `open`.
+    """Open a file of which nobody else may take the lock, as anybody who may read it could. An `opener` of `open`.
 
     Raises:
         OSError: a link, a pipe, a device, a socket or a folder has its name.

@@ -1,4 +1,4 @@
-"""Reading queue messages: they are hints that anybody may have sent by hand, so nothing in them is trusted."""
+"""Reading queue messages: anybody may have sent them by hand, so nothing in them is trusted."""
 
 import json
 from typing import Any
@@ -16,7 +16,7 @@ def parse_message(body: str, job: str, default_source: str) -> VolumeRef:
     """Return the volume that a message of the job's queue names.
 
     Raises:
-        TerminalError: it is no JSON object of ours, is for another job, or its names are unsafe.
+        TerminalError: it is not a JSON object of ours, is for another job, or its names are unsafe.
     """
     message = _task_message(_json_object(body))
     if message.job is not None and message.job != job:

@@ -57,13 +57,13 @@ def is_plain(text: str) -> bool:
 def escaped(name: str) -> str:
     r"""Write a hostile name so that it shows what it is.
 
-    Characters that control a terminal or turn text are escaped, and bytes that are no UTF-8 are shown as such: `\xe9`.
+    Characters that control a terminal or turn text are escaped, and bytes that are not UTF-8 are shown as such: `\xe9`.
     """
     return "".join(c if c.isprintable() else _shown(c) for c in name)
 
 
 def _shown(c: str) -> str:
-    # What Python makes of a byte that is no UTF-8 (PEP 383).
+    # What Python makes of a byte that is not UTF-8 (PEP 383).
     return f"\\x{ord(c) - 0xDC00:02x}" if "\udc80" <= c <= "\udcff" else c.encode("unicode_escape").decode()
 
 

@@ -10,7 +10,7 @@ from bec_orch.core.volumes import Manifest
 
 
 class WorkerObserver(Protocol):
-    """Is told what a worker does, to show it to a person. Called from the worker's threads; must be quick."""
+    """Is notified of what a worker does, to show it to a person. Called from the worker's threads; must be quick."""
 
     def task_started(self, claim: Claim, manifest: Manifest) -> None:
         """An attempt has its manifest, and begins."""
@@ -26,7 +26,7 @@ class WorkerObserver(Protocol):
 
 
 class Observed(Subscriber):
-    """Tells an observer of what changes."""
+    """Notifies an observer of what changes."""
 
     def __init__(self, observer: WorkerObserver) -> None:
         self._observer = observer

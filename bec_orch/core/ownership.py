@@ -26,7 +26,7 @@ class Mark:
 class Owner:
     """A database, as the store of artefacts knows it.
 
-    `has_task` tells whether a task with this uid is one of the database's; it may ask the database.
+    `has_task` says whether a task with this uid is one of the database's; it may ask the database.
     """
 
     identity: str

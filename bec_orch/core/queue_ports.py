@@ -11,7 +11,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class TaskMessage:
-    """A hint that the task of this job for this volume may be ready. Never the truth."""
+    """Announces that the task of this job for this volume may be ready. Never the truth."""
 
     w_id: str
     i_id: str
@@ -40,7 +40,7 @@ class ReceivedMessage:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message that was given up, with the reason that it was given up for."""
+    """A message that was dead-lettered, with the reason for it."""
 
     message_id: str
     body: str
@@ -101,7 +101,7 @@ class TaskQueue(Protocol):
         ...
 
     def undeclared_dead_letters(self, *, limit: int) -> list[DeadLetter]:
-        """Return dead letters that the queue gave up by itself, without a reason of ours."""
+        """Return messages that the queue dead-lettered by itself, without a reason of ours."""
         ...
 
 
@@ -182,7 +182,7 @@ class QueueAdmin(Protocol):
         ...
 
     def bodies(self) -> Iterator[str] | None:
-        """Return what every message says, dead letters aside; None where that cannot be told without taking them."""
+        """Return what every message says, dead letters aside; None where that cannot be known without taking them."""
         ...
 
     def redrive(self, accept: Callable[[DeadLetter], bool]) -> int:

@@ -12,7 +12,7 @@ def versions(folders: Iterable[ReferenceFolder], open_store: Callable[[str], Blo
     """Return the version of each folder by its URL: the SHA-256 of names and ETags in it; of none when it is missing.
 
     Raises:
-        ConfigError: what is named is no store.
+        ConfigError: what is named is not a store.
         StorageError: a store is away, or lacks more than the folder: it holds nothing at all.
     """
     return {folder.url: _digest(open_store(folder.store), folder.path) for folder in folders}

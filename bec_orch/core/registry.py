@@ -108,7 +108,7 @@ def _names_of_this_version(point: EntryPoint) -> Iterator[None]:
     """Load a job type of a package within the block.
 
     Raises:
-        ConfigError: it imports from this package what is not there, or no more (E_PLUGIN_OUTDATED).
+        ConfigError: it imports from this package what is not there, or no longer there (E_PLUGIN_OUTDATED).
     """
     try:
         yield

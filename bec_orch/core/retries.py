@@ -1,4 +1,4 @@
-"""What becomes of a task whose attempt failed: tried again, and after how long, or given up. A store records it."""
+"""What becomes of a task whose attempt failed: tried again, and after how long, or ended. A store records it."""
 
 import random
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The state of a task after its attempt, the attempts that are charged to it, and what it tells as its failure."""
+    """The state of a task after its attempt, the attempts that are charged to it, and the failure that it shows."""
 
     state: TaskState
     charged: int

@@ -63,7 +63,7 @@ def shortage_of(error: BaseException) -> RetryableError | None:
         return _told(_MEMORY, "no more was given")
     if isinstance(error, OSError) and error.errno in NO_ROOM:
         return DiskFullError(f"The disk is full: {said(error)}.", hint=FREE_SPACE)
-    # A panic of a library in Rust is no Exception.
+    # A panic in a Rust library is not an Exception.
     if isinstance(error, Exception) and not isinstance(error, OSError | RuntimeError | ImportError):
         return None
     found = next((one for one in (_MEMORY, _FILES, _PROCESSES, _DISK) if one.explains(error)), None)

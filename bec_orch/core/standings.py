@@ -1,6 +1,6 @@
-"""Where each task of this process stands: one record, to which all subscribe who want to know.
+"""Where each task of this process stands: one record, to which everything that needs to know subscribes.
 
-The flight record keeps it in a file (`flight.py`), the heartbeat tells it to the database, a bar on a terminal and the
+The flight record keeps it in a file (`flight.py`), the heartbeat writes it to the database, a bar on a terminal and the
 metrics of a fleet show it (`observing.py`), the stop signal of a task estimates by it (`stop.py`), a failure names the
 stage that it tells, and a task that does not move is found by it.
 """
@@ -20,7 +20,7 @@ from bec_orch.errors import DatabaseRefused
 
 
 class Stage(StrEnum):
-    """How far a task came, as its failure tells."""
+    """How far a task came, as its failure says."""
 
     RECEIVE = "receive"
     RESOLVE = "resolve"
@@ -71,7 +71,7 @@ class TaskEnd:
 
 
 class Subscriber(Protocol):
-    """Is told of each change, from the thread that made it, before that goes on. Must be quick."""
+    """Is notified of each change, by the thread that made it, before that thread goes on. Must be quick."""
 
     def changed(self, before: Standing | None, now: Standing | None) -> None:
         """Take note of a change; None stands for an attempt that is not on the record."""
@@ -83,7 +83,7 @@ class Subscriber(Protocol):
 
 
 class Standings:
-    """The record. May be used by all threads; a thread that was given up may come back when its attempt is over."""
+    """The record. May be used by all threads; a thread that was left behind may come back when its attempt is over."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -93,7 +93,7 @@ class Standings:
         self._subscribers: list[Subscriber] = []
 
     def subscribe(self, subscriber: Subscriber) -> None:
-        """Tell somebody of all changes from now on."""
+        """Notify a subscriber of all changes from now on."""
         self._subscribers.append(subscriber)
 
     @contextmanager
@@ -154,7 +154,7 @@ class Standings:
         return [replace(known, stalled=True) for known in stalled]
 
     def end(self, end: TaskEnd) -> None:
-        """Tell that an attempt, which is on the record no more, is over."""
+        """Notify that an attempt, which has left the record, is over."""
         for subscriber in self._subscribers:
             subscriber.ended(end)
 
@@ -194,6 +194,6 @@ class Standings:
         self._tell(before, now)
 
     def _tell(self, before: Standing | None, now: Standing | None) -> None:
-        # Not under the lock: who shows something may have to wait for a terminal, and a heartbeat must not.
+        # Not under the lock: a display may have to wait for a terminal, and a heartbeat must not.
         for subscriber in self._subscribers:
             subscriber.changed(before, now)

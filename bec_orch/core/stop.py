@@ -106,8 +106,8 @@ class TaskStop(StopSignal):
     def reason(self) -> StopReason | None:
         """Return None to go on, or why to stop at the next page boundary.
 
-        Once told it stays so, also where the lease is renewed after all, or the last pages were quicker than those
-        before them: the job has begun to stop, and leaves pages undone.
+        Once given, the answer stays, even where the lease is renewed after all, or the last pages were quicker than
+        those before them: the job has begun to stop, and leaves pages undone.
         """
         self._told = self._told or self._reason_now()
         return self._told

@@ -84,7 +84,7 @@ def foreign_artefact(found: Success, claim: Claim) -> PlaceTaken:
 def adopted_result(found: Success, manifest_etag: str, nb_pages: int, *, own: bool) -> TaskResult:
     """Return the result that the database records for an artefact that is there already.
 
-    What an older layout does not tell stays empty; its pages count as ok. `own` tells that this task made it.
+    What an older layout does not say stays empty; its pages count as ok. `own` says that this task made it.
     """
     content: Mapping[str, Any] = found.content or {}
     return TaskResult(

@@ -79,7 +79,7 @@ class TaskRunner:
         self._lease = lease
 
     def handle(self, message: ReceivedMessage) -> TaskEnd | None:
-        """Do what a message hints at; None when there was no task to attempt.
+        """Do the task that a message announces; None when there was no task to attempt.
 
         Raises:
             RetryableError: database or queue are away; the message becomes visible again, by itself at the latest.

@@ -58,7 +58,7 @@ class TaskStore(Protocol):
         ...
 
     def claim(self, job: Job, volume: VolumeRef, *, worker_id: str, token: UUID, lease: float) -> Claim | ClaimRefused:
-        """Take the volume's unfinished task for `lease` seconds, or tell why not.
+        """Take the volume's unfinished task for `lease` seconds, or return why not.
 
         One UPDATE takes it if it is `queued`, or `retryable_failed` and its backoff is over, or `running` with an
         expired lease, or if it carries this very token already (a lost acknowledgement does no harm). It raises
@@ -135,7 +135,7 @@ class TaskStore(Protocol):
         `redispatch_after` seconds ago; `running` with an expired lease (these are set back to
         `queued`, and their attempt closed as `lease_lost` and charged). Also releases `waiting` tasks whose
         dependencies are all done.
-        Runs under a transaction lock: when another worker is at it, gives nothing.
+        Runs under a transaction lock: when another worker is at it, returns nothing.
         """
         ...
 

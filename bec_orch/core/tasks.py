@@ -71,7 +71,7 @@ class Claim:
     `config` is the snapshot of the job's config that this attempt runs under, whatever is edited meanwhile.
     `manifest_etag` is what an earlier attempt, or `enqueue --refresh`, stamped; `force` asks to do the work again even
     if a valid artefact is there. `charged` counts the attempts so far that were charged, this one not among them.
-    `task_uid` is unique over all databases, so that an artefact can tell which task made it. `deaths` tells at which
+    `task_uid` is unique over all databases, so that an artefact can say which task made it. `deaths` says at which
     pages (by index) how many attempts at the task died with their worker. `last_failure` is the code that the attempt
     right before this one failed with, empty where it did not fail, and after a redrive. Where an artefact of others is
     in the way, `adopt_foreign` asks to take it as it is, and `replace_foreign` is the ETag of the `success.json` to be
@@ -199,7 +199,7 @@ class GivenUpTask:
 class WorkerInfo:
     """A worker process: takes tasks of one job. `models` and `code_version` are what it makes artefacts with.
 
-    On EC2 the last three tell of its machine; `lifecycle` is `spot` or `on-demand`.
+    On EC2 the last three describe its machine; `lifecycle` is `spot` or `on-demand`.
     """
 
     id: str

@@ -1,6 +1,6 @@
 """What a page says, and where: the value that job types hand on, and that documents are written from and read to.
 
-Coordinates are pixels (x, y) of the stored bitmap, with the origin at the top left, whatever was turned or flattened
+Coordinates are pixels (x, y) of the stored bitmap, with the origin at the top left, whatever was rotated or flattened
 for the job.
 """
 
@@ -50,8 +50,8 @@ class PageContent:
 
     Attributes:
         lines: its lines, in reading order.
-        size: (width, height) of the stored bitmap; None where the job does not tell it.
-        rotation: degrees by which the page must be turned to level its lines (positive: counter-clockwise on the
+        size: (width, height) of the stored bitmap; None where the job does not record it.
+        rotation: degrees by which the page must be rotated to level its lines (positive: counter-clockwise on the
             screen); None where they are level.
     """
 
@@ -95,7 +95,7 @@ class Origin:
         code_version: the version of the job type's code.
         config_hash: the hash of what in its config can change the output.
         finished_at: when it was done, ISO 8601.
-        digest: the SHA-256 of the artefact's file, or what else tells it from others.
+        digest: the SHA-256 of the artefact's file, or what else identifies it.
     """
 
     volume: VolumeRef

@@ -99,7 +99,7 @@ class ContentOf(Protocol):
 
     @property
     def usual(self) -> Sequence[str]:
-        """The formats of documents that `bec run` writes unless it is told otherwise."""
+        """The formats of documents that `bec run` writes by default."""
         ...
 
     def __call__(self, rows: "pa.Table", inputs: Mapping[str, "pa.Table"]) -> Iterator[PageContent]:

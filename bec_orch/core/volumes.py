@@ -46,8 +46,8 @@ SKIP_INTRO = "intro"
 class Page:
     """One page image of a manifest.
 
-    `index` is its 0-based place in the manifest; `etag` the version of the image where the source's listing tells it;
-    `width` and `height` the stored bitmap's pixels where the manifest tells them; `skip_reason` the rule by which the
+    `index` is its 0-based place in the manifest; `etag` the version of the image where the source's listing has it;
+    `width` and `height` the stored bitmap's pixels where the manifest has them; `skip_reason` the rule by which the
     page is not to be done, or None.
     """
 
@@ -112,7 +112,7 @@ class PageOutcome:
     """How one page ended: the page's row of the artefact.
 
     `row` holds the job's own columns (empty unless `OK`); the error fields are set only when the state is `ERROR`,
-    `skip_reason` only when it is `SKIPPED`. `error_hint` is no column: it is told with a volume that fails.
+    `skip_reason` only when it is `SKIPPED`. `error_hint` is not a column: it is shown with a volume that fails.
     """
 
     index: int

@@ -17,9 +17,9 @@ _ENDS = " .!?:;,"
 
 
 def said(error: BaseException) -> str:
-    """Return what an error says, to end a sentence with: see `clause`. One that says nothing is told by its class.
+    """Return what an error says, to end a sentence with: see `clause`. One that says nothing is named by its class.
 
-    Errors of the system tell what is wrong, without number and path: the sentence has those that matter.
+    Errors of the system say what is wrong, without number and path: the sentence has those that matter.
     """
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return clause(text) or type(error).__name__

@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 # The pause after the queue or the database was found away: short enough to be back within 10 s of the outage's end.
 _OUTAGE_PAUSE = 5.0
-# Seconds between two looks whether the slots are done, or one was given up.
+# Seconds between two looks whether the slots are done, or one has stalled.
 _LOOK_EVERY = 0.5
 # A worker that ends when all is done looks often whether the others are done, too.
 _POLL_UNTIL_EMPTY = 1.0

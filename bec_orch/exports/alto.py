@@ -1,7 +1,7 @@
 """ALTO 4.4 (https://www.loc.gov/standards/alto/): one document a page.
 
-A text block is a run of lines of one kind, told by a tag. A line is one string: the space that parts clauses in Tibetan
-parts no words, so lines are not cut at it.
+A text block is a run of lines of one kind, marked by a tag. A line is one string: the space that separates clauses in
+Tibetan does not separate words, so lines are not cut at it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -66,7 +66,7 @@ def _add_block(space: Element, region: Region, rotation: float | None) -> None:
     block = SubElement(space, "TextBlock", ID=f"block-{region.number}", TAGREFS=f"kind-{region.kind}")
     block.attrib.update(_place(region.box))
     if rotation is not None:
-        # The text is turned the other way round than the page must be.
+        # The text is rotated the opposite way to the page.
         block.set("ROTATION", number(-rotation))
     for place, line in region.lines:
         _add_line(block, place, line)

@@ -1,6 +1,6 @@
 """Characters that documents can hold: XML 1.0 (section 2.2) has no place for most control characters.
 
-They are left out, and what was left out can be told.
+They are left out, and what was left out can be reported.
 """
 
 import re

@@ -48,7 +48,7 @@ class Material:
         base_url: where the documents will be served.
         image_url: where an image will be served, with `{w_id}`, `{i_id}` and `{file}` filled in.
         picture: returns the picture of a page by its image's name; None where it cannot be had.
-        scratch: a folder of this machine for what does not fit into memory; None: where the system has such files.
+        scratch: a folder of this machine for what does not fit into memory; None: the system's temporary folder.
     """
 
     base_url: str = ""
@@ -112,6 +112,6 @@ def format_of(name: str) -> Format:
         raise ConfigError(
             f"The format '{name}' needs the package '{error.name}', which is not installed.",
             code="E_EXTRA_MISSING",
-            hint="Run `pip install 'bec-orch[export]'`.",
+            hint="Install bec-orch with its extra `export`.",
         ) from error
     return found

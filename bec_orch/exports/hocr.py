@@ -1,6 +1,6 @@
 """hOCR 1.2 (http://kba.github.io/hocr-spec/1.2/): pages as XHTML, lines with baseline, outline and confidence.
 
-A line has one `ocrx_word`, which carries its confidence: no reader of ours tells where words end.
+A line has one `ocrx_word`, which carries its confidence: no engine here says where words end.
 """
 
 from collections.abc import Iterable, Iterator

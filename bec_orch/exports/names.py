@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 _MOST_BYTES = 200
-"""File systems hold names of 255 bytes, and suffixes are put behind these."""
+"""File systems hold names of 255 bytes, and suffixes are appended to these."""
 
 
 def page_names(images: Sequence[str]) -> list[str]:
@@ -14,7 +14,7 @@ def page_names(images: Sequence[str]) -> list[str]:
 
     It is the image's name without its suffix. Where two images share that (`a.jpg`, `a.png`), also in another case or
     another Unicode form, each keeps its suffix; where this is not enough, or a name is too long, the page's number
-    is put behind it.
+    is appended.
     """
     stems = [PurePosixPath(image).stem for image in images]
     shared = Counter(map(_folded, stems))

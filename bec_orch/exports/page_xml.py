@@ -1,6 +1,6 @@
 """PAGE 2019-07-15 (https://github.com/PRImA-Research-Lab/PAGE-XML): one document a page.
 
-A text region is a run of lines of one kind, told by the region's type, and exactly by `custom` of each line, as
+A text region is a run of lines of one kind, marked by the region's type, and exactly by `custom` of each line, as
 Transkribus and eScriptorium write and read it.
 """
 
@@ -46,7 +46,7 @@ def _lay_out(root: Element, page: PageRecord) -> None:
     width, height = map(str, page_size(page.content))
     element = SubElement(root, "Page", imageFilename=writable(page.image), imageWidth=width, imageHeight=height)
     if page.content.rotation is not None:
-        # PAGE counts the turn that levels the page clockwise.
+        # PAGE counts the rotation that levels the page as clockwise.
         element.set("orientation", number(-page.content.rotation))
     found = list(regions(page.content))
     if found:

@@ -25,7 +25,7 @@ from bec_orch.exports.characters import line_text
 from bec_orch.exports.formats import Format, Level, Material, Picture
 
 POINTS_PER_PIXEL = 72 / 300
-"""Images mostly do not tell their resolution; 300 pixels an inch is what pages are scanned at, at least."""
+"""Images rarely state their resolution; pages are scanned at 300 pixels per inch or more."""
 _WITHOUT_SIZE = (2480, 3508)
 _PAGES_IN_MEMORY = 50
 _UNITS = 1000
@@ -84,7 +84,7 @@ def _add_page(
     if picture:
         resources.XObject = Dictionary(P=_image(document, picture))
         drawn.append(f"q {box[2]:.3f} 0 0 {box[3]:.3f} 0 0 cm /P Do Q")
-    # What follows is told in pixels, y upwards.
+    # What follows is in pixels, y upwards.
     drawn.append(f"q {POINTS_PER_PIXEL} 0 0 {POINTS_PER_PIXEL} 0 0 cm BT 3 Tr")
     drawn += (_shown(line, height, codes) for line in page.content.lines if line.text)
     drawn.append("ET Q")
@@ -128,7 +128,7 @@ def _ends(line: Line) -> tuple[tuple[int, int], tuple[int, int]]:
 
 
 def _thickness(line: Line, length: float) -> float:
-    """Return how high a line is on the average: what its outline holds (shoelace formula), by its length."""
+    """Return how high a line is on average: what its outline holds (shoelace formula), by its length."""
     ahead = (*line.polygon[1:], line.polygon[0])
     twice = sum(x * next_y - next_x * y for (x, y), (next_x, next_y) in zip(line.polygon, ahead, strict=True))
     return max(abs(twice) / 2 / length, 1.0)
@@ -185,7 +185,7 @@ def _code_points(codes: dict[str, int]) -> bytes:
 
 @cache
 def _boxes() -> bytes:
-    """Return a TrueType font of one box, twice: a font must have a glyph for what it lacks."""
+    """Return a TrueType font whose two glyphs are the same box: a font must have one for missing characters."""
     pen = TTGlyphPen(None)
     corners = ((0, _DESCENT), (0, _ASCENT), (_WIDTH, _ASCENT), (_WIDTH, _DESCENT))
     pen.moveTo(corners[0])

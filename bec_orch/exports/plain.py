@@ -13,7 +13,7 @@ PAGE_BREAK = "\f\n"
 
 
 def plain_text(pages: Iterable[PageRecord], _origin: Origin, _material: Material) -> Iterator[bytes]:
-    """Write the main text of pages, a line a line, parted by form feeds. Heads, margins and notes are left out."""
+    """Write the main text of pages, line by line, with form feeds between. Heads, margins and notes are left out."""
     for number, page in enumerate(pages):
         read = [line.text for line in page.content.lines if line.kind == MAIN and line.text is not None]
         lines = (line_text(text) for text in read)
@@ -22,7 +22,7 @@ def plain_text(pages: Iterable[PageRecord], _origin: Origin, _material: Material
 
 
 def json_lines(pages: Iterable[PageRecord], origin: Origin, _material: Material) -> Iterator[bytes]:
-    """Write one JSON object a page; the first line tells the volume and how it was made."""
+    """Write one JSON object per page; the first line describes the volume and how it was made."""
     head = {"w_id": origin.volume.w_id, "i_id": origin.volume.i_id, "made_with": dict(_grouped(origin))}
     yield _json_line(head)
     for page in pages:

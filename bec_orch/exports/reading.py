@@ -174,7 +174,7 @@ def _page_kind(custom: str, region_type: str) -> str:
 
 
 def _told(text: str, confidence: float | None) -> str | None:
-    """Return a line's text; nothing, of which nobody is sure, is no text: ALTO has no other way to say so."""
+    """Return a line's text; empty text with zero confidence counts as none: ALTO has no other way to say so."""
     return text if text or confidence is not None else None
 
 
@@ -191,7 +191,7 @@ def _points(text: str) -> tuple[Point, ...]:
         raise NotReadable(f"it has an outline of more than {MOST_POINTS} points")
     values = [_coordinate(number) for number in numbers]
     points = tuple(zip(values[::_TWO], values[1::_TWO], strict=False))
-    # At least two points are told where a line is one.
+    # Documents have at least two points, even for a line that is one.
     return points[:1] if len(points) == _TWO and points[0] == points[1] else points
 
 
@@ -220,5 +220,5 @@ def _share(text: str | None) -> float | None:
 
 
 def _turned(angle: float | None) -> float | None:
-    """Return an angle as the rows have it: documents tell it the other way round."""
+    """Return an angle as the rows have it: documents give it with the opposite sign."""
     return -angle if angle else None

@@ -34,7 +34,7 @@ class Region:
 
 
 def regions(content: PageContent) -> Iterator[Region]:
-    """Part a page's lines into regions, so that the order of regions and lines is the reading order."""
+    """Split a page's lines into regions, so that the order of regions and lines is the reading order."""
     runs = groupby(enumerate(content.lines, start=1), key=lambda numbered: numbered[1].kind)
     for number, (kind, lines) in enumerate(runs, start=1):
         yield Region(number, kind, tuple(lines))
@@ -52,7 +52,7 @@ def number(value: float) -> str:
 
 
 def page_size(content: PageContent) -> tuple[int, int]:
-    """Return the size of a page, as far as its lines reach where nobody told it."""
+    """Return the size of a page, or as far as its lines reach where it is unknown."""
     if content.size:
         return content.size
     boxes = [line.box for line in content.lines]

@@ -24,7 +24,7 @@ _PAGE_CHILDREN = {
 
 
 class NotReadable(ValueError):  # noqa: N818  (it tells a state of the document)
-    """A document is no XML, none of the two formats, or must not be read; in words that end a sentence."""
+    """A document is not XML, neither of the two formats, or must not be read; in words that end a sentence."""
 
 
 def parse(data: bytes) -> Element:

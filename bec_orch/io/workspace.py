@@ -68,7 +68,7 @@ class WorkspaceLock:
             require_exclusion(self._folder / LOCK_FILE)
             self._refuse_foreign(file)
             if os.geteuid() == 0:
-                # So that who owns the folder can take the lock again when root is gone.
+                # So that the folder's owner can take the lock again when root is gone.
                 owner = self._folder.stat()
                 os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
             file.truncate(0)

@@ -4,8 +4,8 @@
     image = decode(data, header, reduce=2)   # grey (H, W) or BGR (H, W, 3), 8 bits
 
 The allow-list is JPEG, PNG, TIFF, JPEG 2000, WebP, GIF, BMP, AVIF, and with an extra HEIC. A page that is cut or
-damaged is never given as an array, not even in part.
-Coordinates are those of the stored bitmap: what tells its orientation is read into the header, and turns nothing.
+damaged is never returned as an array, not even in part.
+Coordinates are those of the stored bitmap: its orientation is read into the header, and no pixel is rotated.
 """
 
 import numpy as np
@@ -74,7 +74,7 @@ def probe(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageHeader:
 def decode(data: bytes, header: ImageHeader, *, reduce: int = 1) -> NDArray[np.uint8]:
     """Decode a probed image, shrunk to 1/`reduce` (1, 2, 4 or 8) of its size, sides rounded up.
 
-    JPEGs are shrunk while they are decoded, the others by the mean over squares. Transparent images are laid on white.
+    JPEGs are shrunk while they are decoded, the others by the mean over squares. Transparency is composited on white.
 
     Returns:
         Grey (H, W) or BGR (H, W, 3), contiguous, 8 bits.
@@ -90,7 +90,7 @@ def decode(data: bytes, header: ImageHeader, *, reduce: int = 1) -> NDArray[np.u
 
 
 def read(data: bytes, header: ImageHeader, *, reduce: int = 1) -> Decoded:
-    """Do what `decode` does, and tell what had to be assumed: how a CMYK JPEG without Adobe's marker is stored."""
+    """Do what `decode` does, and say what had to be assumed: how a CMYK JPEG without Adobe's marker is stored."""
     if reduce not in REDUCTIONS:
         raise ValueError(f"reduce is {reduce}, not one of {REDUCTIONS}")
     return _pool.decode(data, header, reduce)
@@ -105,7 +105,7 @@ def _format_of(data: bytes) -> ImageFormat:
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return ImageFormat.WEBP
     if data[4:8] == b"ftyp":
-        return ImageFormat.HEIF  # or AVIF, which its brands tell
+        return ImageFormat.HEIF  # or AVIF, as its brands say
     raise _not_allowed(data)
 
 

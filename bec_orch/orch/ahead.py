@@ -1,4 +1,4 @@
-"""Works through many things at once, in order, and never far ahead of who takes the results."""
+"""Works through many things at once, in order, and never far ahead of whoever takes the results."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator

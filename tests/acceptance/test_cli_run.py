@@ -73,7 +73,7 @@ def test_images_outside_of_all_volumes_are_counted_and_told(bec: Bec, tmp_path: 
     ended = bec("run", "toy", scans, "--out", tmp_path / "out")
     assert ended.code == 3, ended.err
     assert "warning: In no volume: 1 image in 'b1/thumbs'." in ended.err
-    assert "Passed over as no pages: systems' own: 1." in ended.err
+    assert "Skipped, because they are not pages: systems' own: 1." in ended.err
     assert [line.split()[:5] for line in ended.out.splitlines() if "in no volume" in line] == [
         ["in", "no", "volume", "left", "out"]
     ]

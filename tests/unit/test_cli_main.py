@@ -140,7 +140,7 @@ def test_an_unknown_setting_is_a_warning(capsys: pytest.CaptureFixture[str], mon
     monkeypatch.setenv("BEC_TREADS", "1")
     assert run(["config", "show"]) == 0
     assert capsys.readouterr().err == (
-        "warning: BEC_TREADS is set, but is no setting.\nhint: Did you mean BEC_THREADS?\n"
+        "warning: BEC_TREADS is set, but not a setting.\nhint: Did you mean BEC_THREADS?\n"
     )
 
 

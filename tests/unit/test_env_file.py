@@ -114,7 +114,7 @@ def test_a_file_that_others_may_write_is_refused(env_file: Path, mode: int) -> N
 
     error = refused("E_ENV_FILE")
 
-    assert error.message == f"The settings in {env_file} are refused: others than you may write it."
+    assert error.message == f"The settings in {env_file} are refused: users other than you may write it."
     assert "chmod go-w" in error.hint
 
 

@@ -43,7 +43,7 @@ def test_a_sound_model_is_opened(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "told"),
     [
-        (made.not_numbers, "gave values that are no numbers"),
+        (made.not_numbers, "returned values that are not numbers"),
         (made.smaller_map, "gives 1 x 1 x 32 x 32 for 1 tiles of 64 pixels"),
         (made.of_whole_numbers, "expected: (tensor(int64))"),
         (made.of_two_inputs, "has 2 inputs and 1 outputs, not one of each"),

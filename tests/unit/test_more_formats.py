@@ -187,7 +187,7 @@ def test_heic_without_its_package_is_told(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(PageError, match="pillow-heif") as caught:
         probe(b"\0\0\0\x18ftypheic" + bytes(12))
     assert caught.value.code == "E_IMAGE_FORMAT"
-    assert "bec-orch[heif]" in (caught.value.hint or "")
+    assert "extra `heif`" in (caught.value.hint or "")
 
 
 def test_turns_that_a_heif_orders_are_carried_out() -> None:

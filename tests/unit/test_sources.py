@@ -305,7 +305,7 @@ class TestBdrc:
         source = folder_source(tmp_path, "bdrc")
         monkeypatch.setattr(FolderObjects, "_read", lambda *_: None)
         for look in (lambda: source.read_manifest(volume()), lambda: source.manifest_etag(volume())):
-            with pytest.raises(StorageError, match=r"lists .*dimensions\.json', and does not find it"):
+            with pytest.raises(StorageError, match=r"lists .*dimensions\.json', but does not find it"):
                 look()
 
     @pytest.mark.parametrize("layout", ["folder", "flat", "bdrc"])

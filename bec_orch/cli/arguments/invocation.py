@@ -27,7 +27,7 @@ class Invocation:
         loaded = load_settings(self.flags)
         for name in loaded.unknown:
             meant = closest(name)
-            warn(f"{name} is set, but is no setting.", f"Did you mean {meant}?" if meant else "See `bec config show`.")
+            warn(f"{name} is set, but not a setting.", f"Did you mean {meant}?" if meant else "See `bec config show`.")
         prepare(loaded.settings, "error")
         return loaded
 

@@ -20,10 +20,10 @@ JobName = Annotated[
     typer.Argument(metavar="JOB", help="Name of the job.", show_default=False, autocompletion=completion.jobs),
 ]
 OnlyJob = Annotated[
-    str | None, typer.Option("--job", metavar="JOB", help="Only of this job.", autocompletion=completion.jobs)
+    str | None, typer.Option("--job", metavar="JOB", help="Only for this job.", autocompletion=completion.jobs)
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and end there.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and stop there.")]
 ConfigFile = Annotated[
     Path | None,
     typer.Option("--config", metavar="FILE", help="File with the job's config, a JSON object.", show_default=False),
@@ -38,7 +38,7 @@ ErrorRate = Annotated[
     typer.Option("--max-page-error-rate", metavar="RATE", help="Share of a volume's pages that may be errors, 0 to 1."),
 ]
 _LIKE = 'Write it like {"key": "value"}.'
-Limit = Annotated[int, typer.Option("--limit", metavar="N", min=1, help="Show at most so many.")]
+Limit = Annotated[int, typer.Option("--limit", metavar="N", min=1, help="Show at most this many.")]
 
 
 def read_config(file: Path | None, text: str | None) -> dict[str, Any] | None:
@@ -55,7 +55,7 @@ def read_config(file: Path | None, text: str | None) -> dict[str, Any] | None:
 
 
 def parse_names(volume: str) -> tuple[str, str]:
-    """Take `W_ID/I_ID` apart.
+    """Split `W_ID/I_ID`.
 
     Raises:
         UsageError: it is not of this form.

@@ -40,7 +40,7 @@ def command(
     ] = None,
     *,
     deep: Annotated[
-        bool, typer.Option("--deep", help="Open every Parquet file too, and hold it against the manifest.")
+        bool, typer.Option("--deep", help="Also open every Parquet file, and compare it with the manifest.")
     ] = False,
     fix: Annotated[bool, typer.Option("--fix", help="Queue again what is wrong.")] = False,
     as_json: Json = False,
@@ -103,7 +103,7 @@ def _print(report: Report, *, fix: bool) -> None:
     say()
     looked = report.looked
     opened = {"files opened": looked.files, "manifests read": looked.manifests} if report.deep else {}
-    foreign = {"of them of others, left as they are": looked.foreign} if looked.foreign else {}
+    foreign = {"of these foreign, left as they are": looked.foreign} if looked.foreign else {}
     print_record({"artefacts looked at": looked.artefacts, **foreign, **opened, "violations": report.violations})
 
 

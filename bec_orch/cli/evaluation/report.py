@@ -73,7 +73,7 @@ def _work_row(figures: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class _Thumbnails:
-    """Small pictures of pages, each made once; what cannot be read has none, and is told."""
+    """Small pictures of pages, each made once; what cannot be read has none, and is reported."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
@@ -103,6 +103,6 @@ class _Thumbnails:
         at = next((p for p in manifest.pages if p.filename == page.img_file_name), None)
         if at is None:
             raise PageError(
-                f"The image {page.img_file_name} is no more in its volume.", stage="fetch", code="E_IMAGE_MISSING"
+                f"The image {page.img_file_name} is no longer in its volume.", stage="fetch", code="E_IMAGE_MISSING"
             )
         return anyio.run(source.pages(manifest).read, at).data

@@ -35,7 +35,7 @@ def command(
         typer.Option("--out", metavar="DIR|URL", help="Where to write (default: exports/JOB in BEC_HOME)."),
     ] = None,
     level: Annotated[
-        Level | None, typer.Option("--level", help="One file a page, or a volume (default: what the format likes).")
+        Level | None, typer.Option("--level", help="One file per page or per volume (default: as the format prefers).")
     ] = None,
     base_url: Annotated[
         str, typer.Option("--base-url", metavar="URL", help="Where IIIF manifests will be served.")
@@ -62,7 +62,7 @@ def command(
 
 
 def parse_formats(given: Sequence[str]) -> tuple[str, ...]:
-    """Read names of formats, parted by commas, each once.
+    """Read names of formats, separated by commas, each once.
 
     Raises:
         UsageError: there is no such format (E_EXPORT_FORMAT).

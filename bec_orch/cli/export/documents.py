@@ -110,7 +110,7 @@ class Documents:
                 return
 
     def _replace(self, key: str, path: Path, digest: str) -> bool:
-        """Take the place of a document of ours, and return whether that was so: what is not ours stays."""
+        """Replace a document if it is ours, and return whether it was: what is not ours stays."""
         objects = self.destination.objects
         blob = objects.read(key)
         if blob is None:
@@ -136,7 +136,7 @@ class Documents:
 
 
 def foreign_files(keys: Sequence[str], url: str) -> UsageError:
-    """Make the error of files that are not as this program wrote them."""
+    """Return the error of files that are not as this program wrote them."""
     others = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
     are = "are not as this program wrote them: they are" if others else "is not as this program wrote it: it is"
     return UsageError(

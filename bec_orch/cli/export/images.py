@@ -17,7 +17,7 @@ from bec_orch.jobs.images import decode, probe
 
 _QUALITY = 80
 _COLOURS = 3
-# A JPEG is taken as it is unless it has four channels, which a PDF would have to be told more of.
+# A JPEG is taken as it is unless it has four channels, which would need more entries in a PDF.
 _JPEG_SAMPLES = (1, _COLOURS)
 # Ink on paper, in two colours.
 _BITONAL_BITS = 1
@@ -76,7 +76,7 @@ class VolumeImages:
     def _data(self, image: str) -> bytes:
         page = self._page(image)
         if page is None or self._manifest is None:
-            raise PageError("it is no more in its volume", stage="fetch", code="E_IMAGE_MISSING")
+            raise PageError("it is no longer in its volume", stage="fetch", code="E_IMAGE_MISSING")
         return anyio.run(self._sources(self._volume.source).pages(self._manifest).read, page).data
 
 

@@ -134,5 +134,5 @@ def _tables(artefacts: StoredArtefacts, success: Success) -> Iterator[pa.Table]:
 
 def _not_an_artefact(success: Success) -> StorageError:
     return StorageError(
-        f"The artefact {success.location.prefix} does not tell which pages it is of.", code="E_ARTEFACT_BROKEN"
+        f"The artefact {success.location.prefix} does not say which pages it is of.", code="E_ARTEFACT_BROKEN"
     )

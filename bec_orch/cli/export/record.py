@@ -1,4 +1,4 @@
-"""The record of an export: the file beside the documents of a volume which tells what they are and how they were made.
+"""The record of an export: the file beside the documents of a volume that says what they are and how they were made.
 
 It is written last, and names every document with its digest: so a document that is there is known to be ours, unchanged
 or changed since, and of which artefact.
@@ -46,7 +46,7 @@ def to_bytes(record: Record, origin: Origin) -> bytes:
 
 
 def parse(data: bytes) -> Record | None:
-    """Read a record; None when it is none of ours."""
+    """Read a record; None when it is not one of ours."""
     try:
         content = json.loads(data)
         return _record(content) if content["bec_orch"] == _FORMAT else None

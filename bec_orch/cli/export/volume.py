@@ -32,7 +32,7 @@ class Wanted:
         formats: the formats, each with its level.
         material: what some of them need to know.
         read: what reads rows of the job's type.
-        stopped: tells whether to stop at the next page.
+        stopped: returns whether to stop at the next page.
     """
 
     formats: Sequence[tuple[str, Level]]
@@ -83,7 +83,7 @@ def export_volume(
         raise StorageError(
             f"The artefact {location.prefix} is gone.",
             code="E_ARTEFACT_GONE",
-            hint="`bec audit` tells what else is missing; a new run of the job makes it again.",
+            hint="`bec audit` shows what else is missing; a new run of the job makes it again.",
         )
     # Reading images needs the packages of the extra `ldv1`, without which the command can say so.
     from bec_orch.cli.export.images import VolumeImages  # noqa: PLC0415

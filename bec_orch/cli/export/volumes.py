@@ -59,7 +59,7 @@ class ExportResult:
 
     @property
     def exit_code(self) -> int:
-        """The exit code that tells how it went."""
+        """The exit code that says how it went."""
         if self.failed:
             return max(exit_code_of(error) for _, error in self.failed)
         return EXIT_PAGE_ERRORS if any(report.page_errors for report in self.done) else EXIT_DONE
@@ -158,13 +158,13 @@ def _require_all(job: Job, wanted: frozenset[tuple[str, str]], found: frozenset[
         raise UsageError(
             f"The volume {'/'.join(missing[0])}{others} is not done by the job '{job.name}'.",
             code="E_EXPORT_VOLUME",
-            hint=f"`bec jobs tasks {job.name} --volume {'/'.join(missing[0])}` tells where it stands.",
+            hint=f"`bec jobs tasks {job.name} --volume {'/'.join(missing[0])}` shows where it stands.",
         )
     if not found:
         raise UsageError(
             f"No volume is done by the job '{job.name}'.",
             code="E_EXPORT_NOTHING",
-            hint=f"`bec jobs stats {job.name}` tells how far it is.",
+            hint=f"`bec jobs stats {job.name}` shows how far it is.",
         )
 
 

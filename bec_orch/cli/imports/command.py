@@ -1,4 +1,4 @@
-"""`bec import`: ALTO and PAGE documents as lines and text of a job, with all that a job of its own kind has."""
+"""`bec import`: ALTO and PAGE documents as lines and text of a job, with all that any other job has."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -162,7 +162,7 @@ def tasks(
     limit: Limit = 50,
     as_json: Json = False,
 ) -> None:
-    """List tasks of a job, what changed last first."""
+    """List tasks of a job, the last changed first."""
     w_id, i_id = parse_names(volume) if volume else (None, None)
     wanted = TaskFilter(state, code, fingerprint, w_id, i_id)
     with open_parts(invocation(ctx).settings) as parts:
@@ -206,7 +206,7 @@ def _unfinished(overview: Overview, job: str) -> int:
 
 
 def _names(needs: list[str] | None) -> list[str] | None:
-    """Take lists apart; an empty name is none, so that `--depends-on ""` takes every dependency off."""
+    """Split lists; an empty name counts as none, so that `--depends-on ""` takes every dependency off."""
     return None if needs is None else [name for names in needs for name in names.split(",") if name]
 
 

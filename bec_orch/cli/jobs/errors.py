@@ -18,7 +18,7 @@ def command(
     limit: Limit = 20,
     as_json: Json = False,
 ) -> None:
-    """Show failures grouped by fingerprint, the commonest first, each with an example."""
+    """Show failures grouped by fingerprint, the most common first, each with an example."""
     with open_parts(invocation(ctx).settings) as parts:
         groups = parts.records.overview.errors(job, limit=limit)
     if as_json:

@@ -24,7 +24,7 @@ from bec_orch.orch.overview.standing import JobStats, job_stats
 T = TypeVar("T")
 
 _LOOK_EVERY = 5.0
-# All workers of a job; the listing of the database wants a number.
+# All workers of a job; the database's listing needs a limit.
 _EVERY = 100_000
 
 

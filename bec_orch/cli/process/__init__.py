@@ -1,1 +1,1 @@
-"""The process that a command is: its signals, its limits, what was said before the command."""
+"""The process that a command is: its signals, its limits, its exit code."""

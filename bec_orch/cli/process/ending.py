@@ -19,7 +19,7 @@ EXIT_RIGHTS = 5
 EXIT_MISSING = 6
 EXIT_INTERRUPTED = interrupts.EXIT_INTERRUPTED
 
-# What waiting does not mend, by what somebody has to see to. All other refusals of the database are of the first kind.
+# What waiting does not cure, by what somebody has to see to. All other refusals of the database are of the first kind.
 _EXIT_BY_CODE = {
     "E_DISK_FULL": EXIT_FAILED,
     "E_DB_NEWER": EXIT_DATABASE,

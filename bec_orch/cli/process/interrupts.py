@@ -28,7 +28,7 @@ EXIT_INTERRUPTED = 130
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Those that ask for the end: Ctrl-C, a service manager, a terminal that was closed."""
 
-# Seconds. Who asks again after so long is not nervous: what is being closed hangs.
+# Seconds. A signal after this long is not impatience: what is being closed hangs.
 _PATIENCE = 20.0
 # Seconds until an interrupt that was lost comes again, in the main thread, where no destructor runs any more.
 _AGAIN_AFTER = 0.05
@@ -51,7 +51,7 @@ class Interrupts:
         self._deaf_until = 0.0
 
     def deafen(self) -> None:
-        """Take the signals that follow for the same wish as the one that was just obeyed."""
+        """Treat the signals that follow as repeats of the one that was just obeyed."""
         self._deaf_until = time.monotonic() + _PATIENCE
 
     def handle(self, _number: int, _frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""What the shell and the machine give to this process, and how it is told where that is too little."""
+"""What the shell and the machine give to this process, and what is reported where that is too little."""
 
 import os
 import resource
@@ -54,7 +54,7 @@ def told(error: BaseException) -> BecError | None:
         return error
     if isinstance(error, FileNotFoundError) and error.filename is None and _current_folder_is_gone():
         return UsageError(
-            f"The current folder {os.environ.get('PWD', '')} is no more.",
+            f"The current folder {os.environ.get('PWD', '')} no longer exists.",
             code="E_FOLDER_GONE",
             hint="Change to a folder that is there (`cd`), and run the same command again.",
         )

@@ -26,7 +26,7 @@ _REASONS = 1000
 _MOST_PEEKED = 1000
 
 FewMessages = Annotated[
-    int, typer.Option("--limit", metavar="N", min=1, max=_MOST_PEEKED, help="Show at most so many, up to 1000.")
+    int, typer.Option("--limit", metavar="N", min=1, max=_MOST_PEEKED, help="Show at most this many, up to 1000.")
 ]
 Dead = Annotated[bool, typer.Option("--dead", help="The dead letters instead.")]
 
@@ -39,7 +39,7 @@ app.command("replace-foreign", epilog="Example: bec queue replace-foreign ldv1 W
 
 @app.command(epilog="Example: bec queue stats ldv1")
 def stats(ctx: typer.Context, job: JobName, *, as_json: Json = False) -> None:
-    """Count the messages of a job's queue, and tell where queue and database disagree."""
+    """Count the messages of a job's queue, and show where queue and database disagree."""
     with open_parts(invocation(ctx).settings) as parts:
         found = queue_check(parts.records.overview, parts.queues, job)
     if as_json:
@@ -56,7 +56,7 @@ def stats(ctx: typer.Context, job: JobName, *, as_json: Json = False) -> None:
         }
     )
     if found.is_full:
-        say("SQS gives no more messages: as many are in flight as it allows. It goes on when workers finish theirs.")
+        say("SQS delivers no more messages: as many are in flight as it allows. It goes on when workers finish theirs.")
     for disagreement in found.disagreements:
         say(f"Queue and database disagree: {disagreement}.")
 
@@ -91,11 +91,11 @@ def redrive(
     ] = None,
     fingerprint: Annotated[str | None, typer.Option(metavar="HEX", help="Only failures of this group.")] = None,
     volume: Annotated[str | None, typer.Option(metavar="W_ID/I_ID", help="Only this volume.")] = None,
-    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Only so many, the oldest first.")] = None,
+    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="At most this many, the oldest first.")] = None,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Give tasks that failed for good another chance: task and message together, their attempts counted anew."""
+    """Try tasks again that failed for good: task and message together, their attempts counted from zero."""
     wanted = RedriveFilter(code, fingerprint, parse_names(volume) if volume else None)
     with open_parts(invocation(ctx).settings) as parts:
         report = Redriver(parts.records.backlog, parts.queues).redrive(job, wanted, limit=limit, dry_run=dry_run)
@@ -137,7 +137,7 @@ def purge(
 
 
 def _tell_reasons(groups: list[ErrorGroup], job: str) -> None:
-    """Say for which reasons tasks have failed for good, to who asked for another one."""
+    """Say for which reasons tasks have failed for good, when another one was asked for."""
     tasks: Counter[str] = Counter()
     for group in groups:
         tasks[group.code] += group.terminal

@@ -21,7 +21,7 @@ from bec_orch.orch.backlog.enqueue import Enqueuer
 from bec_orch.orch.backlog.volume_lists import choose, parse_volume, parse_volume_list
 from bec_orch.orch.overview.references import References
 
-# All stale volumes of a job; the listing of the database wants a number.
+# All stale volumes of a job; the database's listing needs a limit.
 _EVERY = 10_000_000
 
 IntroPages = Annotated[
@@ -70,28 +70,28 @@ def command(
     ] = None,
     limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Take only the first N.")] = None,
     sample: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Take N at random, the same ones again.")
+        int | None, typer.Option(metavar="N", min=1, help="Take N at random, the same ones each time.")
     ] = None,
     refresh: Annotated[bool, typer.Option("--refresh", help="First ask the source which volumes changed.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Do again what is done.")] = False,
     stale: Annotated[
-        bool, typer.Option("--stale", help="Do again what would come out differently today; alone: wherever that is.")
+        bool, typer.Option("--stale", help="Do again what would come out differently today; alone: all of it.")
     ] = False,
     adopt_foreign: AdoptForeign = False,
     intro_pages: IntroPages = None,
     with_dependencies: Annotated[
-        bool, typer.Option("--with-dependencies", help="Also what is missing of the jobs that this one needs.")
+        bool, typer.Option("--with-dependencies", help="Also what is missing from the jobs that this one needs.")
     ] = False,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Give volumes a task of the job. Those that are done for their last known version are skipped."""
+    """Add a task of the job for each volume. Those that are done for their last known version are skipped."""
     asked = _Asked(source, file, tuple(volume or ()), everything, limit, sample)
     how = _How(refresh, force, stale, adopt_foreign, intro_pages, dry_run)
     if with_dependencies and (force or stale):
         raise UsageError(
-            "--with-dependencies goes with neither --force nor --stale.",
-            hint="Redo the jobs one by one, what is needed first: what hangs on it is stale only after that.",
+            "--with-dependencies cannot be combined with --force or --stale.",
+            hint="Redo the jobs one by one, what is needed first: what depends on it is stale only after that.",
         )
     with open_parts(invocation(ctx).settings) as parts:
         chosen = _chosen(parts, job, asked, stale=stale)

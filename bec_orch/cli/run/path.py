@@ -92,7 +92,7 @@ def command(
     exports: Annotated[
         str | None,
         typer.Option(
-            "--export", metavar="FORMAT[,FORMAT]", help="Also write documents (default: what the type likes; none)."
+            "--export", metavar="FORMAT[,FORMAT]", help="Also write documents, or none (default: as the type has it)."
         ),
     ] = None,
     as_json: Json = False,
@@ -171,7 +171,7 @@ def run_volumes(detected: DetectedSource, request: RunRequest, settings: Setting
         speed = _work(parts, job, request)
         outcome = run.outcome(job, detected.volumes, report)
         if outcome.count(TaskState.DONE):
-            # Where nothing was left to do, nobody looked: an unmounted destination has none of what is told as done.
+            # Where nothing was left to do, nobody looked: an unmounted destination has nothing of what counts as done.
             parts.artefacts().check_there()
         overlays = write_overlays(parts, job.type, outcome.tasks, settings.home / "overlays") if request.overlay else []
         tasks = (task for ran in (*needed, outcome) for task in ran.tasks)
@@ -190,9 +190,9 @@ def run_volumes(detected: DetectedSource, request: RunRequest, settings: Setting
 
 
 def _tell_outside(detected: DetectedSource) -> None:
-    """Tell which layout was taken where something lies outside of it, and what else is no page."""
+    """Print which layout was taken where something lies outside of it, and what else is not a page."""
     if detected.outside:
-        note(f"Taken as {detected.layout}, for most images lie so: {detected.images} of them.")
+        note(f"Taken as {detected.layout}, because most images lie that way: {detected.images} of them.")
     for outside in detected.outside[:_FOLDERS]:
         images = counted(outside.images, "image")
         warn(f"In no volume: {images} in {printable(outside.folder)}.", "Name that folder, or move the images.")
@@ -200,7 +200,7 @@ def _tell_outside(detected: DetectedSource) -> None:
         note(f"(The first {_FOLDERS} of {len(detected.outside)} such folders are shown.)")
     if detected.passed_over:
         others = (f"{_NO_PAGES[reason]} {count}" for reason, count in sorted(detected.passed_over.items()))
-        note(f"Passed over as no pages: {', '.join(others)}.")
+        note(f"Skipped, because they are not pages: {', '.join(others)}.")
 
 
 def _export(parts: Parts, job: Job, request: RunRequest, outcome: RunOutcome) -> ExportResult | None:

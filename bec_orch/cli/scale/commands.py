@@ -26,10 +26,10 @@ def up(
     ctx: typer.Context,
     job: JobName,
     *,
-    count: Annotated[int, typer.Option(metavar="N", min=1, help="Machines in all, those that run among them.")],
+    count: Annotated[int, typer.Option(metavar="N", min=1, help="Machines in all, including those that run.")],
     instance_type: Annotated[
         str | None,
-        typer.Option(metavar="TYPE[,TYPE2]", help="Machine types, the most wanted first (default: as it is)."),
+        typer.Option(metavar="TYPE[,TYPE2]", help="Machine types, the preferred first (default: as it is)."),
     ] = None,
     spot: Annotated[bool, typer.Option("--spot", help="Spot machines: cheap, and may be taken back.")] = False,
     local: Local = False,
@@ -37,7 +37,7 @@ def up(
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """Have so many machines work for a job. The launch template and the group are made where there are none."""
+    """Have this many machines work for a job. The launch template and the group are made where there are none."""
     loaded = invocation(ctx).loaded
     with open_parts(loaded.settings) as parts:
         name = parts.store.job(job).name
@@ -54,7 +54,7 @@ def down(
     ctx: typer.Context,
     job: JobName,
     *,
-    to: Annotated[int, typer.Option("--to", metavar="N", min=0, help="So many are left.")] = 0,
+    to: Annotated[int, typer.Option("--to", metavar="N", min=0, help="Leave this many.")] = 0,
     destroy: Annotated[bool, typer.Option("--destroy", help="Remove the group and the launch template, too.")] = False,
     local: Local = False,
     dry_run: DryRun = False,
@@ -63,7 +63,7 @@ def down(
 ) -> None:
     """Drain machines and stop them: their workers finish the page and give the task back."""
     if destroy and (to or local):
-        raise UsageError("--destroy removes everything on EC2: it goes with neither --to nor --local.")
+        raise UsageError("--destroy removes everything on EC2: it cannot be combined with --to or --local.")
     settings = invocation(ctx).settings
     with open_parts(settings) as parts:
         name = parts.store.job(job).name
@@ -83,7 +83,7 @@ def auto(
     *,
     minimum: Annotated[int, typer.Option("--min", metavar="N", help="Machines at least.")],
     maximum: Annotated[int, typer.Option("--max", metavar="N", help="Machines at most.")],
-    backlog_per_worker: Annotated[float, typer.Option(metavar="N", help="Waiting messages that one machine is for.")],
+    backlog_per_worker: Annotated[float, typer.Option(metavar="N", help="Waiting messages per machine.")],
     dry_run: DryRun = False,
     yes: Yes = False,
     as_json: Json = False,
@@ -138,7 +138,7 @@ def _mix(instance_type: str | None, *, spot: bool) -> Mix | None:
 
 
 def _carry_out(plan: Plan, *, dry_run: bool, yes: bool, as_json: bool) -> None:
-    """Show a plan, ask, and take its steps; each is told when it is done."""
+    """Show a plan, ask, and take its steps; each is reported when it is done."""
     if not as_json:
         _show(plan, dry_run=dry_run)
     if plan.actions and not dry_run and not yes:

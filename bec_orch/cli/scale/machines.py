@@ -9,7 +9,7 @@ from bec_orch.errors import ConfigError
 from bec_orch.io.aws.ec2 import MachineSpec
 from bec_orch.orch.machines.setup import Kit, user_data
 
-# What is told to a machine in another way, or is another one there.
+# What a machine learns in another way, or what differs there.
 _OWN = frozenset(
     {
         "home",
@@ -39,7 +39,7 @@ def machine_spec(loaded: LoadedSettings, job: str) -> MachineSpec:
         raise ConfigError(
             f"{missing[0]} is not set, and new machines need it.",
             code="E_SCALE_SETTINGS",
-            hint="docs/operating.md tells where it comes from.",
+            hint="docs/operating.md says where it comes from.",
         )
     kit = Kit((settings.ec2_kit_url or "").rstrip("/"), settings.ec2_kit_sha256 or "")
     return replace(network_spec(settings), user_data=user_data(job, kit, machine_environment(loaded)))
@@ -72,12 +72,12 @@ def machine_environment(loaded: LoadedSettings) -> dict[str, str]:
 
 def _check(settings: Settings) -> None:
     if settings.sql_host is None:
-        raise _refused("the database is the embedded one of this machine", "Set BEC_SQL_HOST and its like.")
+        raise _refused("the database is the embedded one of this machine", "Set BEC_SQL_HOST and its companions.")
     if not settings.dest_url.startswith("s3://"):
         raise _refused(f"artefacts go to {settings.dest_url}", "Set BEC_DEST_S3_BUCKET.")
     if settings.has_password and not settings.ec2_sql_password_secret:
         raise _refused(
-            f"the password of their database user {settings.ec2_sql_user} is not told",
+            f"the password of their database user {settings.ec2_sql_user} is not given",
             "Put it into AWS Secrets Manager, and name the secret with BEC_EC2_SQL_PASSWORD_SECRET.",
         )
     if settings.sql_user == settings.ec2_sql_user:

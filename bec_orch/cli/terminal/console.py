@@ -64,7 +64,7 @@ def warn(message: str, hint: str) -> None:
 def print_json(value: Any) -> None:
     """Print a value as JSON: dataclasses as objects, times in ISO 8601."""
     text = without_url_passwords(json.dumps(value, default=_as_json, indent=2, ensure_ascii=False))
-    # Names that are no UTF-8 are half surrogates, which JSON can write and UTF-8 cannot.
+    # Names that are not UTF-8 are half surrogates, which JSON can write and UTF-8 cannot.
     sys.stdout.write(re.sub("[\ud800-\udfff]", lambda half: f"\\u{ord(half[0]):04x}", text) + "\n")
 
 

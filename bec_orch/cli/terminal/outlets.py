@@ -1,7 +1,7 @@
 """stdout and stderr, so that nobody who reads them, or does not, holds the program up or changes its exit code.
 
 Where the reader is gone (`bec ... | head`), what is written goes nowhere. Where a reader of stderr takes nothing for a
-while, lines are dropped until it does, and their number is told: a worker whose log nobody reads goes on working, and
+while, lines are dropped until it does, and their size is reported: a worker whose log nobody reads goes on working, and
 ends when it is told to.
 """
 
@@ -24,7 +24,7 @@ class Outlet(io.RawIOBase):
 
     Args:
         descriptor: where to write; it stays open.
-        patience: seconds that a reader which takes nothing is waited for; None: for ever, or until a signal comes.
+        patience: seconds that a reader which takes nothing is waited for; None: forever, or until a signal comes.
     """
 
     def __init__(self, descriptor: int, patience: float | None) -> None:

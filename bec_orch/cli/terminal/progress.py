@@ -40,7 +40,7 @@ class PageTally:
         self._ended: set[int] = set()
 
     def pages(self, claim: Claim, done: int, total: int) -> None:
-        """Note where a volume stands; the first note tells the pages that an earlier attempt left finished."""
+        """Note where a volume stands; the first note counts the pages that an earlier attempt left finished."""
         with self._lock:
             self._kept.setdefault(claim.task_id, done)
             self._done[claim.task_id] = done
@@ -95,7 +95,7 @@ class PageTally:
 
 
 class Unwatched(WorkerObserver):
-    """Shows nothing and keeps nothing: for a worker that runs for weeks, whose log tells all."""
+    """Shows nothing and keeps nothing: for a worker that runs for weeks, whose log has everything."""
 
     @override
     def task_started(self, claim: Claim, manifest: Manifest) -> None:

@@ -51,7 +51,7 @@ def _look_at_source(source: ImageSource) -> None:
     try:
         source.check_readable()
     except StorageError as error:
-        # Who may not list a bucket is refused where an object is missing: whether he may read is told by the volumes.
+        # Who may not list a bucket is refused where an object is missing: the volumes show whether reading is allowed.
         if error.code != "E_STORAGE_DENIED":
             raise
 

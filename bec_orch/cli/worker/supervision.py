@@ -1,4 +1,4 @@
-"""The processes of `bec worker`: each works by itself, and one that dies is told of, recorded and replaced.
+"""The processes of `bec worker`: each works by itself, and one that dies is reported, recorded and replaced.
 
 The parent does none of the work, so that what kills a worker (memory that runs out, a crash in native code) leaves
 somebody who knows why, and at which page.
@@ -37,7 +37,7 @@ Work = Callable[[Settings], tuple[WorkerReport, int]]
 """What each process does with its settings; returns its report and its exit code. Must be importable."""
 
 _OF_TERMINALS = frozenset({signal.SIGINT, signal.SIGHUP})
-# Seconds; as long may pass before a process hears of a signal.
+# Seconds; this long may pass before a process hears of a signal.
 _LOOK_EVERY = 0.2
 _LONGEST_PAUSE = 30.0
 # Seconds beyond the grace for the last writes. With the parent's own it stays within the 20 of the systemd unit.
@@ -55,7 +55,7 @@ class _Child:
 
 @dataclass
 class Supervisor:
-    """Keeps so many worker processes at work until each has ended by itself.
+    """Keeps this many worker processes at work until each has ended by itself.
 
     Args:
         settings: what each process works with.
@@ -78,7 +78,7 @@ class Supervisor:
     _end_by: float = math.inf
 
     def run(self) -> int:
-        """Work, and return one exit code for all. `reports` has what those told that ended by themselves."""
+        """Work, and return one exit code for all. `reports` has the reports of those that ended by themselves."""
         with stopping(self._ask, self.word):
             for _ in range(self.processes):
                 self._start(self.settings)
@@ -96,7 +96,7 @@ class Supervisor:
         reports, told = spawn.Pipe(duplex=False)
         process = spawn.Process(target=_child, args=(settings, self.work, told))
         child = _Child(process, reports, oom_kills())
-        # Born deaf to what a terminal sends to the whole group: it may come before the process can say so.
+        # Started ignoring what a terminal sends to the whole group: it may come before the process can say so.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _OF_TERMINALS)
         try:
             with _safe_path():
@@ -107,14 +107,14 @@ class Supervisor:
         self._children.append(child)
 
     def _wait_and_hear(self) -> None:
-        """Wait until a process ended or told its report, which it may do long before it ends."""
+        """Wait until a process ended or sent its report, which it may do long before it ends."""
         telling = {child.reports: child for child in self._children if not child.reports.closed}
         for ready in wait([*telling, *(child.process.sentinel for child in self._children)], _LOOK_EVERY):
             if isinstance(ready, Connection):
                 self._hear(telling[ready])
 
     def _hear(self, child: _Child) -> None:
-        """Take what a process tells, which is all at once: one that died before or while it did so told nothing."""
+        """Take a process's report, which comes all at once: one that died before or while sending it has none."""
         with child.reports, suppress(EOFError):
             try:
                 self.reports.append(child.reports.recv())

@@ -39,7 +39,7 @@ def work(
     Args:
         parts: the opened parts.
         job: the job.
-        observer: is told what the worker does.
+        observer: is notified of what the worker does.
         until_empty: end when nothing is left to do.
         slots: how many volumes to hold at once.
         grace: seconds that a stop leaves for finishing, instead of the setting.

@@ -10,7 +10,7 @@ COMMAND, WORKER = "bec_orch", "bec_orch worker"
 
 GRANTS = (
     "Run deploy/worker-grants.sql as the owner of the tables, and deploy/worker-grants-queue.sql after it where "
-    "BEC_QUEUE is pg: docs/operating.md tells how."
+    "BEC_QUEUE is pg: docs/operating.md says how."
 )
 
 

@@ -1,4 +1,4 @@
-"""The port of what an audit reads: every task, beside which the artefacts and the messages are held."""
+"""The port of what an audit reads: every task, against which the artefacts and the messages are checked."""
 
 import datetime as dt
 from collections.abc import Iterator, Sequence
@@ -104,7 +104,7 @@ class Ledger(Protocol):
         ...
 
     def irregularities(self, job: Job, *, lost_after: float, overdue: float) -> Irregularities:
-        """Return what the tables of a job alone tell to be wrong.
+        """Return what the tables of a job alone show to be wrong.
 
         Args:
             job: the job.

@@ -216,13 +216,13 @@ class Overview(JobLookup, Protocol):
         ...
 
     def tasks(self, job_name: str, wanted: TaskFilter | None = None, *, limit: int = 50) -> list[TaskView]:
-        """Return tasks of a job, what changed last first."""
+        """Return tasks of a job, the last changed first."""
         ...
 
     def workers(
         self, job_name: str | None = None, *, stopped: bool = True, lost_after: float = LOST_AFTER, limit: int = 100
     ) -> list[WorkerView]:
-        """Return workers, those that run first; without `stopped`, those too are left out that are lost for a day."""
+        """Return workers, the running ones first; without `stopped`, those lost for a day are left out, too."""
         ...
 
     def machine_uses(self, job_name: str) -> list[MachineUse]:
@@ -230,7 +230,7 @@ class Overview(JobLookup, Protocol):
         ...
 
     def errors(self, job_name: str | None = None, *, limit: int = 50) -> list[ErrorGroup]:
-        """Return failures grouped by fingerprint, the commonest first; rejected messages among them."""
+        """Return failures grouped by fingerprint, the most common first; rejected messages included."""
         ...
 
     def stale(self, job_name: str, *, limit: int = 50) -> list[StaleVolume]:
@@ -250,5 +250,5 @@ class Overview(JobLookup, Protocol):
         ...
 
     def note_references(self, versions: Mapping[int, str]) -> None:
-        """Note, by task, what lies now in the reference folders of its work: what is stale by it is told from that."""
+        """Note, by task, what lies now in the reference folders of its work: staleness is judged by that."""
         ...

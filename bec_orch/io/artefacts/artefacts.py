@@ -69,10 +69,10 @@ class StoredArtefacts(ArtefactStore):
         return blob is not None and self._owner.owns(mark_of(blob.data))
 
     def _success_blob(self, location: ArtefactLocation) -> Blob | None:
-        """Read a `success.json`. Of one that is too large nothing is read, and nothing is no JSON.
+        """Read a `success.json`. Nothing is read of one that is too large, which then is not JSON.
 
         Raises:
-            TerminalError: it is no file (E_ARTEFACT_BROKEN).
+            TerminalError: it is not a file (E_ARTEFACT_BROKEN).
         """
         try:
             return self._objects.read(success_key(location), limit=MOST_BYTES)
@@ -85,7 +85,7 @@ class StoredArtefacts(ArtefactStore):
         return whole and self._has_sidecars(success)
 
     def _has_sidecars(self, success: Success) -> bool:
-        """Look at names and sizes: a listing tells those of a thousand files at once."""
+        """Look at names and sizes: a listing has those of a thousand files at once."""
         folders = {file.key.rpartition("/")[0] for file in success.sidecars}
         there = {entry.key: entry.size for folder in folders for entry in self._objects.list(folder).objects}
         return all(there.get(file.key) == file.size for file in success.sidecars)
@@ -166,7 +166,7 @@ class StoredArtefacts(ArtefactStore):
         return holding_of(location, self._objects.walk(location.prefix))
 
     def inspect(self, file: ArtefactFile) -> FileFacts | None:
-        """Look into a file of an artefact; None when it is gone, or is no whole Parquet file.
+        """Look into a file of an artefact; None when it is gone, or is not a whole Parquet file.
 
         Raises:
             StorageError: the store is away.

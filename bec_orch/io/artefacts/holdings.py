@@ -1,4 +1,4 @@
-"""What lies under the prefixes of artefacts, told from a listing alone."""
+"""What lies under the prefixes of artefacts, known from a listing alone."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _DEPTH = 4
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """What lies under the prefix of one artefact. A listing does not tell the source: the location's is empty.
+    """What lies under the prefix of one artefact. A listing does not name the source: the location's is empty.
 
     `files` are the objects beside `success.json`, those in the folders of sidecar files among them; `parts` the keys of
     the part files.
@@ -31,7 +31,7 @@ class Holding:
 
 
 def holdings(entries: Iterable[Entry]) -> Iterator[Holding]:
-    """Sort the entries of a listing by artefact; what lies elsewhere than an artefact could is passed over.
+    """Sort the entries of a listing by artefact; what lies where no artefact could is skipped.
 
     What lies under one prefix must come together, as `Objects.walk` gives it.
     """

@@ -29,7 +29,7 @@ class FileFacts:
 
 
 def inspect(objects: Objects, key: str) -> FileFacts | None:
-    """Look into a file; None when it is gone, or is no whole Parquet file.
+    """Look into a file; None when it is gone, or is not a whole Parquet file.
 
     Raises:
         StorageError: the store is away.
@@ -47,7 +47,7 @@ def inspect(objects: Objects, key: str) -> FileFacts | None:
 
 
 def _ledger(parquet: pq.ParquetFile, file: IO[bytes]) -> pa.Table:
-    """Read the columns that tell of pages, as far as they are there and of their types."""
+    """Read the columns about pages, as far as they are there and of their types."""
     schema = parquet.schema_arrow
     there = [
         name for name, kind in _LEDGER.items() if schema.names.count(name) == 1 and schema.field(name).type == kind

@@ -1,4 +1,4 @@
-"""The names of the files that attempts write, which tell whose they are: what another database wrote is left alone."""
+"""The names of the files that attempts write, which say whose they are: what another database wrote is left alone."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Parquet files that come back from a store: what is wrong with one is told by a single error."""
+"""Parquet files that come back from a store: whatever is wrong with one raises a single error."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ _MOST_ITEMS = 1_000_000
 
 
 class BrokenParquet(Exception):  # noqa: N818  (it tells a state of the file)
-    """A file is no Parquet, or a damaged or hostile one; in one line."""
+    """A file is not Parquet, or a damaged or hostile one; in one line."""
 
 
 @contextmanager

@@ -1,9 +1,9 @@
 """Bounds on what a Parquet file may make of its bytes, seen before any of it is decoded.
 
 A few bytes can stand for gigabytes: zeros under zstd, a run length of two thousand million, a dictionary whose one long
-text is named a million times. The footer says how large all is, and may lie; pyarrow allocates what the headers of the
-pages say. So these headers are read first: a small struct in Thrift's compact form before each page. Where
-the pages are is read from the footer in the same way: pyarrow, asked for that, ends the process where it is damaged.
+text is named a million times. The footer says how large everything is, and may lie; pyarrow allocates what the headers
+of the pages say. So these headers are read first: a small struct in Thrift's compact form before each page. Where the
+pages are is read from the footer in the same way: pyarrow, asked for that, ends the process where it is damaged.
 """
 
 import io
@@ -51,7 +51,7 @@ _CODECS: dict[int, Literal["snappy", "gzip", "brotli", "lz4_raw", "zstd"]] = {
 }
 """Compression by its number in parquet.thrift; 0 is none."""
 _DETAILS = {_DATA_PAGE: (5, 2), _DICTIONARY_PAGE: (7, 2), _DATA_PAGE_V2: (8, 4)}
-"""Where a page's header tells of its values, by kind: the field, and in it that of the encoding; the first counts."""
+"""Where a page's header describes its values, by kind: the field, and in it that of the encoding; the first counts."""
 
 
 def check_footer(file: IO[bytes], size: int) -> None:
@@ -74,7 +74,7 @@ def check_sizes(parquet: pq.ParquetFile, file: IO[bytes], columns: Sequence[str]
     """See that nothing in some columns of a file, or in all, is larger than any artefact is.
 
     Raises:
-        ValueError, LookupError, pa.ArrowException: something is, or is no page of Parquet.
+        ValueError, LookupError, pa.ArrowException: something is, or is not a page of Parquet.
     """
     found = parquet.metadata
     if found.num_columns > MOST_COLUMNS or found.num_columns * found.num_row_groups > MOST_CHUNKS:
@@ -100,7 +100,7 @@ def check_sizes(parquet: pq.ParquetFile, file: IO[bytes], columns: Sequence[str]
 
 
 _Fields = Mapping[tuple[int, int], Any]
-"""A struct of Thrift's: what a field is, is told by its number and kind, and one of another kind is not that field."""
+"""A Thrift struct: a field is identified by its number and kind, and one of another kind is not that field."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,7 +148,7 @@ class PartFiles:
             RetryableError: the local disk is full, or the store is away.
             TerminalError: a row does not fit the job's columns.
         """
-        # Who finds a row finds the files of its page, too.
+        # Whoever finds a row finds the files of its page, too.
         self._sidecars.settle()
         named = {_SIDECARS_FIELD: self._sidecars.stored(outcome.index for outcome in outcomes)}
         path = self._keep(outcomes_table(outcomes, self._manifest, self._job_schema), named)

@@ -1,7 +1,7 @@
 """Removes objects of artefacts: the only place that does. Whose they are, the caller knows.
 
 A store may keep what it was given: by a lock or a retention time, or because nobody may delete. Then work goes on: what
-stays is counted, and told once for each store.
+stays is counted, and logged once for each store.
 """
 
 import logging

@@ -1,7 +1,7 @@
 """Takes the rows of an attempt's pages, in any order, and hands them range by range to the part files.
 
 `add` only notes the outcome; a thread of its own turns a full range into columns, writes and uploads it, so that
-whoever computes pages waits for none of it unless two ranges are behind.
+whoever computes pages never waits for it unless two ranges are behind.
 """
 
 import threading

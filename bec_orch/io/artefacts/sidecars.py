@@ -88,7 +88,7 @@ class SidecarFiles(Sidecars):
             raise TerminalError(
                 f"The job keeps two sidecar files of the name '{sidecar.name}'.",
                 code="E_SIDECAR_TWICE",
-                hint="Have the name tell what the file is of, such as the number of its page.",
+                hint="Have the name say what the file is of, such as the number of its page.",
             )
         raise TerminalError(
             f"The job keeps more than {MOST_FILES} sidecar files for one volume.",

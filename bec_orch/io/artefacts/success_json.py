@@ -1,4 +1,4 @@
-"""Reads and writes `success.json`, the commit point of an artefact. The fields are told in docs/artefact-formats.md."""
+"""Reads and writes `success.json`, the commit point of an artefact. docs/artefact-formats.md explains the fields."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -45,7 +45,7 @@ def parse(data: bytes, etag: str, location: ArtefactLocation) -> Success:
 
 
 def unreadable(location: ArtefactLocation, why: str) -> TerminalError:
-    """Return the error of a `success.json` that is none; `why` ends its sentence."""
+    """Return the error of an invalid `success.json`; `why` ends its sentence."""
     return TerminalError(
         f"The file {success_key(location)} cannot be read as a success.json: {why}.",
         code="E_ARTEFACT_BROKEN",

@@ -1,4 +1,4 @@
-"""Clients of AWS's own SDK, made in one place, and what its errors mean, told by class and by error code."""
+"""Clients of AWS's own SDK, made in one place, and what its errors mean, by class and by error code."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""What CloudWatch knows of a queue: the age of its oldest message, which SQS itself does not tell."""
+"""What CloudWatch knows of a queue: the age of its oldest message, which SQS itself does not report."""
 
 import datetime as dt
 from collections.abc import Mapping

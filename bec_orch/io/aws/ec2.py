@@ -51,7 +51,7 @@ class MachineSpec:
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """Which machines a group may take: their types, the most wanted first, and whether they are spot machines."""
+    """Which machines a group may take: their types, the preferred first, and whether they are spot machines."""
 
     types: tuple[str, ...]
     spot: bool
@@ -74,7 +74,7 @@ class Group:
     """An Auto Scaling group as it stands.
 
     `managed_by` is the value of the tag `bec:managed`, empty without one; `stack` the CloudFormation stack that the
-    group belongs to; `policy` how it chooses machines, as AWS tells it; `drain_seconds` how long its hook keeps a
+    group belongs to; `policy` how it chooses machines, as AWS describes it; `drain_seconds` how long its hook keeps a
     machine that has to go, None without a hook; `target` the backlog per machine that it scales itself by.
     """
 
@@ -102,14 +102,14 @@ class Ec2Fleet:
 
     def group(self) -> Group | None:
         """Read the job's group; None when there is none."""
-        with ec2_errors("autoscaling", f"tell of the group {self.name}"):
+        with ec2_errors("autoscaling", f"describe the group {self.name}"):
             found = self._groups.describe_auto_scaling_groups(AutoScalingGroupNames=[self.name])["AutoScalingGroups"]
         return self._group(found[0]) if found else None
 
     def template_digest(self) -> str | None:
         """Return the digest that the newest version of the launch template carries; None when there is no template."""
         names = [{"Name": "launch-template-name", "Values": [self.name]}]
-        with ec2_errors("ec2", f"tell of the launch template {self.name}"):
+        with ec2_errors("ec2", f"describe the launch template {self.name}"):
             if not self._ec2.describe_launch_templates(Filters=names)["LaunchTemplates"]:  # type: ignore[arg-type]
                 return None
             versions = self._ec2.describe_launch_template_versions(LaunchTemplateName=self.name, Versions=["$Latest"])
@@ -156,7 +156,7 @@ class Ec2Fleet:
             )
 
     def keep_going_machines(self, seconds: int) -> None:
-        """Let the group keep a machine that has to go for so long, to give its task back."""
+        """Let the group keep a machine that has to go for this long, so that it can give its task back."""
         with ec2_errors("autoscaling", f"set the hook {DRAIN_HOOK} of the group {self.name}"):
             self._groups.put_lifecycle_hook(
                 AutoScalingGroupName=self.name,
@@ -194,7 +194,7 @@ class Ec2Fleet:
             )
 
     def follow_backlog(self, queue: str, backlog_per_worker: float) -> None:
-        """Let the group's size follow its queue: so many waiting messages for each machine."""
+        """Let the group's size follow its queue: this many waiting messages for each machine."""
         with ec2_errors("autoscaling", f"let the group {self.name} follow its queue"):
             self._groups.enable_metrics_collection(
                 AutoScalingGroupName=self.name, Granularity="1Minute", Metrics=[_METRIC]
@@ -219,7 +219,7 @@ class Ec2Fleet:
 
     def failed_launches(self, limit: int = 5) -> tuple[str, ...]:
         """Return why AWS could not start machines lately, the newest first."""
-        with ec2_errors("autoscaling", f"tell what the group {self.name} did"):
+        with ec2_errors("autoscaling", f"list what the group {self.name} did"):
             found = self._groups.describe_scaling_activities(AutoScalingGroupName=self.name, MaxRecords=20)
         failed = [one for one in found["Activities"] if one["StatusCode"] == "Failed"]
         return tuple(dict.fromkeys(one.get("StatusMessage", one["Cause"]) for one in failed))[:limit]
@@ -246,14 +246,14 @@ class Ec2Fleet:
         )
 
     def _drain_seconds(self) -> int | None:
-        with ec2_errors("autoscaling", f"tell of the hooks of the group {self.name}"):
+        with ec2_errors("autoscaling", f"describe the hooks of the group {self.name}"):
             found = self._groups.describe_lifecycle_hooks(
                 AutoScalingGroupName=self.name, LifecycleHookNames=[DRAIN_HOOK]
             )
         return found["LifecycleHooks"][0].get("HeartbeatTimeout") if found["LifecycleHooks"] else None
 
     def _target(self) -> float | None:
-        with ec2_errors("autoscaling", f"tell of the scaling policy of the group {self.name}"):
+        with ec2_errors("autoscaling", f"describe the scaling policy of the group {self.name}"):
             found = self._groups.describe_policies(AutoScalingGroupName=self.name, PolicyNames=[_POLICY])
         policies = found["ScalingPolicies"]
         return policies[0]["TargetTrackingConfiguration"]["TargetValue"] if policies else None
@@ -261,7 +261,7 @@ class Ec2Fleet:
     def _machines(self, members: "list[InstanceTypeDef]") -> tuple[GroupMachine, ...]:
         if not members:
             return ()
-        with ec2_errors("ec2", f"tell of the machines of the group {self.name}"):
+        with ec2_errors("ec2", f"describe the machines of the group {self.name}"):
             # By filter, not by id: a machine that is gone by now is left out, where an unknown id is an error.
             pages = self._ec2.get_paginator("describe_instances").paginate(
                 Filters=[{"Name": f"tag:{JOB_TAG}", "Values": [self.job]}]
@@ -283,7 +283,7 @@ class Ec2Fleet:
             "UserData": base64.b64encode(spec.user_data.encode()).decode(),
             "BlockDeviceMappings": [{"DeviceName": "/dev/xvda", "Ebs": disk}],  # type: ignore[typeddict-item]
             "MetadataOptions": {"HttpTokens": "required", "HttpEndpoint": "enabled", "HttpPutResponseHopLimit": 1},
-            # The host's name is its instance id: so the workers table tells on which machine a worker is.
+            # The host's name is its instance id: so the workers table says on which machine a worker is.
             "PrivateDnsNameOptions": {"HostnameType": "resource-name"},
             # A machine whose worker ended for good switches itself off, and is not paid for any longer.
             "InstanceInitiatedShutdownBehavior": "terminate",
@@ -321,7 +321,7 @@ class Ec2Fleet:
 
 
 def digest(spec: MachineSpec) -> str:
-    """Name a machine specification by its content, so that a launch template tells of what it was made."""
+    """Name a machine specification by its content, so that a launch template says what it was made from."""
     # The group, not the template, holds the subnets.
     parts = (spec.image, spec.security_groups, spec.instance_profile, spec.user_data, spec.disk_gib)
     return f"sha256:{hashlib.sha256(json.dumps(parts).encode()).hexdigest()}"
@@ -333,7 +333,7 @@ def _stat(namespace: str, metric: str, dimension: str, value: str) -> Any:
 
 
 def _as_policy(found: Mapping[str, Any]) -> "MixedInstancesPolicyTypeDef":
-    """Return a policy as it may be sent: by the template's name alone, where AWS tells its id and its name."""
+    """Return a policy as it may be sent: by the template's name alone, where AWS returns both id and name."""
     template = found.get("LaunchTemplate", {})
     named = {**template.get("LaunchTemplateSpecification", {})}
     named.pop("LaunchTemplateId", None)

@@ -1,4 +1,4 @@
-"""What errors of EC2 and Auto Scaling mean for an operator, told by error code."""
+"""What errors of EC2 and Auto Scaling mean for an operator, by error code."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -36,7 +36,7 @@ _BY_OUTCOME = {
 }
 _UNITS = {TASK_SECONDS: "Seconds"}
 
-# CloudWatch counts by the minute: more often would cost more lines and tell no more.
+# CloudWatch counts by the minute: more often would cost more lines and show no more.
 _EVERY = 60.0
 
 
@@ -45,7 +45,7 @@ def emf_fields(job: str, values: Mapping[str, float], timestamp: float) -> dict[
 
     Args:
         job: the job; the metrics' one dimension, `Job`.
-        values: metric name -> value; names that are no known unit are counts.
+        values: metric name -> value; names without a known unit are counts.
         timestamp: seconds since the epoch.
     """
     metrics = [{"Name": name, "Unit": _UNITS.get(name, "Count")} for name in values]
@@ -58,13 +58,13 @@ def emf_fields(job: str, values: Mapping[str, float], timestamp: float) -> dict[
 
 
 class EmfObserver(WorkerObserver):
-    """A `WorkerObserver` that logs metrics of what it is told, and tells it on to another one. Thread-safe.
+    """A `WorkerObserver` that logs metrics of what it observes, and passes everything on to another one. Thread-safe.
 
     Pages are counted as they are done, tasks and page errors when their attempt ends. At most one event a minute goes
     out while pages are done, and one at the end of each attempt.
 
     Args:
-        inner: is told everything, too.
+        inner: the observer that everything is passed on to.
         clock: seconds since the epoch.
     """
 

@@ -21,7 +21,7 @@ def identity(options: AwsOptions) -> str:
 
 
 def _translated(fault: AwsFault) -> BecError:
-    sentence = f"AWS did not tell who we are: {clause(fault.message)}."
+    sentence = f"AWS did not say who we are: {clause(fault.message)}."
     if fault.kind in {AwsFaultKind.AWAY, AwsFaultKind.BUSY}:
         return RetryableError(sentence, code="E_AWS_AWAY", hint="Check BEC_REGION and the network.")
     hint = "Log in (`aws sso login`), give this machine an instance role, or check the machine's clock."

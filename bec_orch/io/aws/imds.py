@@ -85,7 +85,7 @@ class InstanceMetadata:
         """Return which machine this is.
 
         Raises:
-            RetryableError: the service does not tell (E_IMDS).
+            RetryableError: the service does not say (E_IMDS).
         """
         return Ec2Machine(
             instance_id=self._required("meta-data/instance-id"),
@@ -141,7 +141,7 @@ def metadata_errors() -> Iterator[None]:
 
 
 def metadata_of_this_machine(endpoint: str | None = None, firmware: Path = _FIRMWARE) -> InstanceMetadata | None:
-    """Open the metadata service of this machine; None when it is no EC2 machine, which its firmware tells at once.
+    """Open the metadata service of this machine; None when this is not an EC2 machine, as its firmware says at once.
 
     Args:
         endpoint: another address; the firmware is not asked then.
@@ -153,7 +153,7 @@ def metadata_of_this_machine(endpoint: str | None = None, firmware: Path = _FIRM
 
 
 def known_machine(metadata: InstanceMetadata | None) -> Ec2Machine | None:
-    """Return which machine this is; None elsewhere than on EC2, or when it cannot be told, which is logged."""
+    """Return which machine this is; None outside of EC2, or when it cannot be found out, which is logged."""
     try:
         return metadata.machine() if metadata else None
     except RetryableError as error:
@@ -228,7 +228,7 @@ def _text(path: Path) -> str:
 
 def _away(why: str) -> RetryableError:
     return RetryableError(
-        f"The instance metadata service did not tell: {why}.",
+        f"The instance metadata service failed: {why}.",
         code="E_IMDS",
         hint="Check that the machine's metadata service is on; a worker in a container needs a hop limit of 2.",
     )

@@ -102,5 +102,5 @@ def _template_calls(client: Any) -> tuple[Call, ...]:
 def _fault_of(service: str, call: Call) -> AwsFault | None:
     fault = fault_of(service, call)
     if fault and fault.kind in _LASTING:
-        raise translated(fault, "tell which rights we have") from fault
+        raise translated(fault, "show which rights we have") from fault
     return fault

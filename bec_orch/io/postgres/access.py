@@ -1,7 +1,7 @@
 """How a user of the embedded PostgreSQL gets through to the server of its folder, and to no other.
 
 A server is found at the socket in its own folder, never by what a file says of it: a copy of the folder has the file,
-and not the socket. The system tells on both sides who is at the other end. And the server has to read the very
+and not the socket. The system says on both sides who is at the other end. And the server has to read the very
 `postmaster.pid` that lies here.
 """
 

@@ -1,9 +1,9 @@
-"""A connection that never waits for an answer for ever, and that leaves nothing running at the server.
+"""A connection that never waits forever for an answer, and that leaves nothing running at the server.
 
 libpq's own time-outs end where the other side's kernel still answers: a server that is stopped, or a balancer that
 forgot the connection and swallows what comes, would hold a worker up until it is killed. And a server goes on with a
 statement whose client is gone. So both have limits: the server's are the shorter ones, so that a statement that takes
-too long is told as such, and a client that gives up has nobody to wait for it.
+too long is reported as such, and a client that stops waiting leaves nothing behind.
 """
 
 import os
@@ -23,12 +23,12 @@ from bec_orch.io.postgres.sql_files import statements
 
 T = TypeVar("T")
 
-# Of a connection that lay idle, an empty statement is asked before it is lent.
+# A connection that was idle is tested with an empty statement before it is lent.
 _PROBE_SECONDS = 5.0
 # The shares of the time in which a client waits for an answer that the server gives to a statement, and to a lock.
 _STATEMENT_SHARE = 0.8
 _LOCK_SHARE = 0.6
-# PostgreSQL has it from version 14 on, and refuses it where the system does not tell of closed connections.
+# PostgreSQL has it from version 14 on, and refuses it where the system does not report closed connections.
 _CLIENT_CHECK = "client_connection_check_interval"
 _CLIENT_CHECK_SECONDS = 2.0
 
@@ -37,7 +37,8 @@ _UNLISTED = frozenset(
     {"PGDATESTYLE", "PGGEQO", "PGLOCALEDIR", "PGOAUTHDEBUG", "PGREALM", "PGREQUIRESSL", "PGSERVICEFILE", "PGSYSCONFDIR"}
     | {"PGTZ"}
 )
-# Below a file there is none: where none is named, libpq reads ~/.pgpass, and it complains of one that is no plain file.
+# Below a file there is none: where none is named, libpq reads ~/.pgpass, and it complains about one that is not a plain
+# file.
 _NO_PASSFILE = f"{os.devnull}/none"
 
 
@@ -108,7 +109,7 @@ def limit(connection: BoundedConnection, *, lock_within: float, idle_within: flo
     The limits hold for this transaction alone: behind a pooler the next one may run in another session.
 
     Args:
-        connection: where the transaction is; a statement of it has as long as somebody waits for its answer.
+        connection: where the transaction is; its statements have as long as somebody waits for their answer.
         lock_within: seconds in which somebody waits for an answer who is to wait no longer for a lock.
         idle_within: seconds that the client may say nothing.
     """

@@ -75,7 +75,7 @@ class Database:
             min_size=0,
             max_size=connections,
             timeout=wait,
-            # The pool's own pauses between attempts grow to minutes; given up soon, the next call makes a fresh one.
+            # The pool's own pauses between attempts grow to minutes; dropped soon, the next call makes a fresh pool.
             reconnect_timeout=_RECONNECT,
             open=False,
             configure=self._configure,
@@ -131,7 +131,7 @@ class Database:
 
     def _reach(self, doing: str) -> None:
         if not self._reached:
-            # A wrong host or password is told at once, and in the server's words.
+            # A wrong host or password is reported at once, and in the server's words.
             self._opened(doing).close()
             self._pool.open()
             self._reached = True

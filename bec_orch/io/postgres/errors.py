@@ -1,7 +1,7 @@
 """What the database driver's errors mean in our words: recognised by exception type and SQLSTATE.
 
-Only of a connection that was refused at its start libpq hands on no SQLSTATE, just the server's sentence, or its own. A
-server that speaks another language than English counts as away there: workers wait, and tell its sentence.
+Only for a connection that was refused at its start does libpq pass on no SQLSTATE, just the server's sentence, or its
+own. A server that speaks another language than English counts as away there: workers wait, and log its sentence.
 """
 
 import re

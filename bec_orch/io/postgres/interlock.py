@@ -2,10 +2,11 @@
 
 PostgreSQL's own interlock, `postmaster.pid`, names a process, and numbers of processes mean nothing in another
 namespace, on another machine or in a copy. So all processes of a server hold the lock of `server.lock`, which they
-inherit: who gets it knows that on this machine nothing works on the data, and that what `postmaster.pid` names is dead.
+inherit: whoever gets it knows that on this machine nothing works on the data, and that what `postmaster.pid` names is
+dead.
 
 `keeper.json` says where the server was started, and is emptied when the server ended in order; the server's keeper
-holds its lock. It tells what no lock can: that another machine may still work on a network folder, and that the folder
+holds its lock. It says what no lock can: that another machine may still work on a network folder, and that the folder
 is a copy of one in which a server ran.
 """
 

@@ -6,7 +6,7 @@ keeper has it alone as soon as nobody is left. RECORD is the open file that says
 long as the keeper lives, and emptied when the server ended in order. What else it inherits open is for the server,
 above all the lock that says that one runs.
 
-It is on the way of every local command, so it imports next to nothing.
+Every local command waits for it, so it imports next to nothing.
 """
 
 import _thread

@@ -18,7 +18,7 @@ FROM latest l JOIN volumes v ON v.id = l.volume_id LEFT JOIN done_tasks d ON d.t
 GROUP BY l.state
 
 -- name: page_errors
--- Pages with errors by code, of the volumes whose newest task is done; the commonest first.
+-- Pages with errors by code, of the volumes whose newest task is done; the most common first.
 WITH latest AS (
     SELECT DISTINCT ON (t.volume_id) t.state, t.counters
     FROM tasks t WHERE t.job_id = %(job_id)s

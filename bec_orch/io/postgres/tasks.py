@@ -50,7 +50,7 @@ from bec_orch.io.postgres.upkeep import Upkeep, expire
 SUPERSEDED = "superseded by a newer version of the volume"
 """The reason of a task that was canceled for one of a newer version."""
 
-# A commit may hold a task's row while it puts `success.json`; who claims does not wait longer than this.
+# A commit may hold a task's row while it puts `success.json`; a claim does not wait longer than this.
 _CLAIM_LOCK_WAIT = "5s"
 _BUSY_RETRY_AFTER = 5.0
 # A task that waits is dispatched when it is released; its early message looks again at this pace.

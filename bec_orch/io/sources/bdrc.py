@@ -56,7 +56,7 @@ class BdrcSource(ImageSource):
             self._check_unlisted(prefix)
             raise ManifestMissing(
                 f"The volume {volume} has no manifest '{key}' in {self._objects.url}.",
-                hint="Check the names of work and volume; or have the manifest made. Many missing: the mount.",
+                hint="Check the names of work and volume, or have it made. If many are missing, check the mount.",
             )
         if blob.size > MAX_BYTES:
             raise ManifestError(f"The manifest '{key}' has {blob.size} bytes.", code="E_MANIFEST_TOO_LARGE")
@@ -83,8 +83,8 @@ class BdrcSource(ImageSource):
         """Check that what could not be found is not listed either: a store that contradicts itself is faulty."""
         if any(entry.name == _MANIFEST for entry in self._objects.list(prefix).objects):
             raise StorageError(
-                f"The store {self._objects.url} lists '{prefix}/{_MANIFEST}', and does not find it.",
-                hint="It is tried again. Where it lasts, look at the rights and at what stands before the store.",
+                f"The store {self._objects.url} lists '{prefix}/{_MANIFEST}', but does not find it.",
+                hint="It is tried again. If it lasts, check the rights, and any proxy in front of the store.",
             )
 
     @override

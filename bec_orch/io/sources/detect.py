@@ -24,7 +24,7 @@ _SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """A folder with page images that is no volume in the layout which was taken."""
+    """A folder with page images that is not a volume in the layout that was taken."""
 
     folder: str
     images: int
@@ -41,7 +41,7 @@ class DetectedSource:
         layout: how volumes lie under the path, in words.
         images: page images in the volumes' folders.
         outside: folders with page images that belong to no volume.
-        passed_over: files below the path that are no page images, counted by the reason.
+        passed_over: files below the path that are not page images, counted by the reason.
     """
 
     name: str
@@ -132,7 +132,7 @@ def _unclear(path: Path, best: DetectedSource) -> UsageError:
     return UsageError(
         f"The folder {_shown(path)} holds {inside}, and {best.images_outside} elsewhere: {named}{more}.",
         code="E_PATH_LAYOUT",
-        hint=f"{_HINT} Move away what is no page.",
+        hint=f"{_HINT} Move away what is not a page.",
     )
 
 

@@ -21,7 +21,7 @@ from bec_orch.io.sources.pages import Rejected, StorePages, check_pages, with_in
 from bec_orch.io.stores.objects import Entry, Listing, Objects
 from bec_orch.io.stores.storage import Stores
 
-_STRAY = "has images beside its folders; they belong into a folder for each volume"
+_STRAY = "has images beside its folders; they belong in a folder for each volume"
 
 log = logging.getLogger(__name__)
 

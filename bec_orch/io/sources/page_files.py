@@ -1,7 +1,7 @@
 """Which files of a volume are its pages, in which order, and why the others are none: by their names alone.
 
 A file whose suffix is that of an image is a page, whether its format is read or not: one that is not becomes an error
-row, and nobody has to miss it. The others are counted by the reason for which they are no pages.
+row, so that its absence is seen. The others are counted by the reason why they are not pages.
 """
 
 import re
@@ -48,7 +48,7 @@ _NUMBER = re.compile(r"(\d+)")
 
 
 class NoPage(StrEnum):
-    """Why a file is no page."""
+    """Why a file is not a page."""
 
     HIDDEN = "hidden"
     SYSTEM = "system"
@@ -57,7 +57,7 @@ class NoPage(StrEnum):
 
 
 def why_no_page(filename: str) -> NoPage | None:
-    """Return why a file is no page, by its name; None where it is one."""
+    """Return why a file is not a page, by its name; None where it is one."""
     stem, dot, suffix = filename.rpartition(".")
     if filename.startswith("."):
         return NoPage.HIDDEN
@@ -69,7 +69,7 @@ def why_no_page(filename: str) -> NoPage | None:
 
 
 def passed_over(filenames: Iterable[str]) -> Counter[str]:
-    """Count the files that are no pages, by the reason."""
+    """Count the files that are not pages, by the reason."""
     return Counter(reason.value for name in filenames if (reason := why_no_page(name)))
 
 

@@ -28,7 +28,7 @@ class OpenSource(Protocol):
             stores: opens object stores, for a layout whose images lie in one.
 
         Raises:
-            UsageError: the URL is none for this layout.
+            UsageError: the URL is not one for this layout.
             StorageError: there is no such store.
         """
         ...

@@ -74,7 +74,7 @@ class Deliveries:
         return min(max(math.ceil(seconds), 0), left)
 
     def hidden(self, delivery: Delivery, seconds: float) -> None:
-        """Take note that a message is hidden for `seconds` from now; 0 gives it away."""
+        """Take note that a message is hidden for `seconds` from now; 0 gives it back."""
         until = self._clock() + seconds
         renewed = Delivery(delivery.message_id, delivery.handle, delivery.body, delivery.received_at, until)
         with self._lock:

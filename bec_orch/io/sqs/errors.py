@@ -1,4 +1,4 @@
-"""What the faults of SQS mean in our words: told by error code, never by the message."""
+"""What the faults of SQS mean in our words: by error code, never by the message."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# A message is for this long ours alone while it is copied to the dead-letter queue.
+# A message is ours alone for this long while it is copied to the dead-letter queue.
 _MOVING_SECONDS = 60
 # For this long others miss the messages that are looked at, should we die before they are given back.
 _PEEK_SECONDS = 30
@@ -141,7 +141,7 @@ class SqsQueue(TaskQueue, QueueAdmin):
     @override
     def dead_letter(self, receipt: str, reason: Mapping[str, str]) -> None:
         delivery = self._deliveries.held(receipt)
-        # Whether the message is still ours is told by this call alone: a delete says yes to everything.
+        # Only this call shows whether the message is still ours: a delete says yes to everything.
         self._hide(delivery, _MOVING_SECONDS)
         with queue_errors(f"dead-letter a message of {self._job}"):
             self._talking.send_message(
@@ -189,7 +189,7 @@ class SqsQueue(TaskQueue, QueueAdmin):
 
     @override
     def redrive_all(self) -> int:
-        """Have SQS itself move the dead letters back, some hundred a second; return the number that it told before."""
+        """Have SQS itself move the dead letters back, some hundred a second; return its earlier count of them."""
         count = sum(self._counts(self.urls.dead))
         if count:
             source, target = (
@@ -201,7 +201,7 @@ class SqsQueue(TaskQueue, QueueAdmin):
 
     @override
     def purge(self, *, dead: bool = False) -> Purged:
-        """Delete every message, those that workers hold among them; the count is what SQS told before."""
+        """Delete every message, those that workers hold among them; the count is what SQS reported before."""
         url = self.urls.dead if dead else self.urls.tasks
         count = sum(self._counts(url))
         with queue_errors(f"purge the queue {url.rpartition('/')[2]}"):
@@ -210,7 +210,7 @@ class SqsQueue(TaskQueue, QueueAdmin):
 
     @override
     def create(self) -> QueueSetup:
-        """Make the queues of the job; those that are there are adopted, and told where they differ from ours."""
+        """Make the queues of the job; those that are there are adopted, and returned with how they differ from ours."""
         if self._url is not None:
             find_queues(self._talking, self._job, self._url)
             return QueueSetup()
@@ -281,7 +281,7 @@ class SqsQueue(TaskQueue, QueueAdmin):
             with aws_faults("cloudwatch"):
                 return newest_value(self._metrics, "AWS/SQS", OLDEST_MESSAGE, named)
         except AwsFault as fault:
-            # The counts are worth telling without it.
+            # The counts are worth reporting without it.
             logger.info("queue.age_unknown", extra={"code": fault.code, "why": fault.message})
             return None
 

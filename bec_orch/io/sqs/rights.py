@@ -1,6 +1,6 @@
 """Which rights on a queue are missing: each action is asked for with an argument that SQS refuses, so nothing is done.
 
-Whoever may not do it is told so before SQS looks at the argument.
+A missing right is reported before SQS looks at the argument.
 """
 
 from functools import partial

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 # The most that SQS takes of each. A message is received again at each look at a task that waits or runs elsewhere, and
-# at each interruption: that is no reason to give it up, so that SQS gives up last. What a task may cost is counted in
+# at each interruption: that is no reason to dead-letter it, so SQS does that last. What a task may cost is counted in
 # the database.
 RETENTION_SECONDS = 14 * 24 * 3600
 MOST_RECEIVES = 1000
@@ -44,7 +44,7 @@ def queue_names(job: str) -> tuple[str, str]:
 
 
 def find_queues(client: "SQSClient", job: str, url: str | None) -> QueueUrls:
-    """Look the queues of a job up: by their names, or by the URL of the first, whose redrive policy names the second.
+    """Look up the queues of a job: by their names, or by the URL of the first, whose redrive policy names the second.
 
     Raises:
         QueueError: they are not there (E_QUEUE_MISSING), or the queue has no dead-letter queue (E_QUEUE_NO_DLQ).

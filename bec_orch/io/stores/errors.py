@@ -29,7 +29,7 @@ _NO_RIGHT = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 # Rust prints each error of the operating system with its number, and obstore hands on nothing else of it.
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
 _DURATION = re.compile(r" in [\d.]+(ns|µs|ms|s)\b")
-# S3 tells its error code in the body of the answer, which obstore hands on as it is, or puts into words (deletions).
+# S3 puts its error code in the body of the answer, which obstore hands on as it is, or puts into words (deletions).
 _S3_CODE = re.compile(r"<Code>(\w+)</Code>|\(code: (\w+)\)")
 _S3_MESSAGE = re.compile(r"<Message>([^<]*)</Message>")
 _S3_BODY = re.compile(r"<(?:\?xml|Error)\b.*", re.DOTALL)
@@ -41,7 +41,7 @@ _CREDENTIALS = (
     "Give this machine an instance role, or fresh values in AWS_ACCESS_KEY_ID and its like.",
 )
 _REGION = ("the bucket is in another region", "E_STORAGE_REGION", "Set BEC_REGION to the region of the bucket.")
-_BUSY = ("the store is asked too often", "E_STORAGE_BUSY", "It is tried again, ever later; or run fewer workers.")
+_BUSY = ("the store is asked too often", "E_STORAGE_BUSY", "Tried again with growing pauses; or run fewer workers.")
 _BY_S3_CODE = {
     "AuthorizationHeaderMalformed": _REGION,
     "ExpiredToken": _CREDENTIALS,
@@ -104,7 +104,7 @@ def _translated(error: Exception, action: str, right: str) -> BecError:
 
 
 def s3_code(error: Exception) -> str:
-    """Return the error code that S3 told, empty when it told none."""
+    """Return the error code that S3 gave, empty when it gave none."""
     found = _S3_CODE.search(str(error))
     return (found[1] or found[2]) if found else ""
 

@@ -1,4 +1,4 @@
-"""A folder of this machine as an object store: obstore for bytes, the operating system for what obstore cannot tell.
+"""A folder of this machine as an object store: obstore for bytes, the operating system for what obstore cannot see.
 
 A disk that is unmounted leaves its mount point behind, an empty folder: read from, it lacks everything; written to, it
 takes what belongs elsewhere. So whatever is missed, and whatever is written, asks whether the folder is still the one
@@ -44,7 +44,7 @@ _NAMES = 50
 
 
 class _Root:
-    """The top folder of a store as it was when it was opened, to tell it from what is in its place later.
+    """The top folder of a store as it was when it was opened, to distinguish it from what is in its place later.
 
     A disk that was mounted anew may have another device number: it is the same when it holds what it held.
     """
@@ -83,11 +83,11 @@ class _Root:
 class FolderObjects(Objects):
     """The files below one folder.
 
-    Listings come from the operating system: obstore gives up a whole listing for one name with a control character, and
-    does not tell symbolic links. The ETag of a file is made of its modification time in microseconds and its size.
+    Listings come from the operating system: obstore aborts a whole listing for one name with a control character, and
+    does not show symbolic links. The ETag of a file is made of its modification time in microseconds and its size.
 
-    Links are followed to files below the folder, and elsewhere only where that is asked for: who fills a folder may not
-    have the rights of who reads it.
+    Links are followed to files below the folder, and elsewhere only where that is asked for: whoever fills a folder may
+    not have the rights of who reads it.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class FolderObjects(Objects):
         return None if self._kind_of_special(key) else super()._head(key)
 
     def _refuse_special(self, key: str) -> None:
-        """Refuse what is no file before obstore opens it: a pipe holds whoever does for good, a device never ends."""
+        """Refuse what is not a file before obstore opens it: opening a pipe may block forever, a device never ends."""
         kind = self._kind_of_special(key)
         if kind:
             raise NotAFile(f"'{key}' in {self.url}", kind)
@@ -178,7 +178,7 @@ class FolderObjects(Objects):
             for entry in found:
                 if _is_folder(entry):
                     folders.append(entry.name)
-                elif not _STAGED.search(entry.name):  # pipes and devices, too: what is looked for there is told
+                elif not _STAGED.search(entry.name):  # pipes and devices, too: reading reports them
                     followed = entry.is_symlink() and self._follows(path / entry.name)
                     objects.append(_entry(f"{prefix}/{entry.name}" if prefix else entry.name, entry, followed=followed))
         return Listing(tuple(sorted(objects, key=lambda entry: entry.key)), tuple(sorted(folders)))

@@ -96,7 +96,7 @@ class Retries:
 
 
 class Objects(BlobReader):
-    """One object store below one URL. Keys are relative to it, segments parted by `/`. May be used by all threads."""
+    """One object store below one URL. Keys are relative to it, segments separated by `/`. Used by all threads."""
 
     def __init__(self, store: ObjectStore, url: str, retries: Retries | None = None) -> None:
         self._store = store
@@ -214,7 +214,7 @@ class Objects(BlobReader):
     def create(self, key: str, data: bytes | Path) -> bool:
         """Put an object that must not be there yet; False when one is, and nothing was done.
 
-        A lost acknowledgement can make the answer False for an object that is ours: compare before giving up.
+        A lost acknowledgement can make the answer False for an object that is ours: compare before you fail.
         """
         return self._retried(lambda: self._create(key, data))
 
@@ -227,7 +227,7 @@ class Objects(BlobReader):
             return True
 
     def replace(self, key: str, data: bytes, etag: str) -> bool:
-        """Put an object in exchange for the version `etag` (as `version` told it); False when another one is there."""
+        """Put an object in exchange for the version `etag`, from `version`; False when another one is there."""
         return self._retried(lambda: self._replace(key, data, etag))
 
     def _replace(self, key: str, data: bytes, etag: str) -> bool:
@@ -242,7 +242,7 @@ class Objects(BlobReader):
             return True
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Delete objects; those that are not there are passed over."""
+        """Delete objects; those that are not there are skipped."""
         for key in keys:
             self._retried(functools.partial(self._delete, key))
 
@@ -253,7 +253,7 @@ class Objects(BlobReader):
     def version(self, blob: Blob) -> str:
         """Return what pins an object's content: its ETag, or on folders the MD5 of the content, as S3 makes ETags.
 
-        A copy of the library's archive in a folder so has the versions of the archive itself.
+        So a copy of the library's archive in a folder has the versions of the archive itself.
         """
         return blob.etag
 
@@ -314,7 +314,7 @@ class Objects(BlobReader):
         return True
 
     def check_readable(self) -> None:
-        """Read an object that is not there. Who may not list either is refused as if he could not read.
+        """Read an object that is not there. Whoever may not list either is refused as if unable to read.
 
         Raises:
             StorageError: the store is not there, or does not let us read.
@@ -325,7 +325,7 @@ class Objects(BlobReader):
         return meta["e_tag"] or f'"{meta["last_modified"].timestamp():.6f}-{meta["size"]}"'
 
     def _absent(self, error: FileNotFoundError) -> None:
-        """Tell a missing object from a missing store: S3 answers both with 404, and its body holds the code."""
+        """Distinguish a missing object from a missing store: S3 answers both with 404, and its body holds the code."""
         if s3_code(error) == "NoSuchBucket":
             raise missing_store(self.url) from error
 

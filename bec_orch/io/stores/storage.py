@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from obstore.store import RetryConfig
 
 # Over S3 a passing fault (`SlowDown`, a connection that breaks) may last: some 15 s in all, with jitter. obstore's own
-# retries are off, for two loops one inside the other ask a busy store far too often. What remains is the task's.
+# retries are off, because two nested loops would ask a busy store far too often. What remains is the task's.
 S3_RETRIES = Retries(attempts=7)
 _NO_RETRIES: "RetryConfig" = {"max_retries": 0}
 

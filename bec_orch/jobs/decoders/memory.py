@@ -1,4 +1,4 @@
-"""Memory that a worker shares with one decoder process: a page's pixels, and behind them its file.
+"""Memory that a worker shares with one decoder process: a page's pixels, and after them its file.
 
 It has no name, so nothing of it is left behind, however the two end. It is kept from page to page, because memory that
 is touched for the first time costs more than decoding: 12 ms for 8 MB on a virtual machine, against 0.3 ms.
@@ -19,7 +19,7 @@ from bec_orch.core.wording import said
 from bec_orch.errors import RetryableError
 
 KEPT_BYTES = 64 * 2**20
-"""So much is kept at any rate: 64 MiB hold the pixels of a usual scan, 20 megapixels..."""
+"""This much is always kept: 64 MiB hold the pixels of a usual scan, 20 megapixels..."""
 KEPT_SHARE = 4
 """... and more while pages need at least one part in so many of it."""
 
@@ -28,7 +28,7 @@ class SharedPage:
     """The memory as the worker has it.
 
     Attributes:
-        size: bytes of the whole, of which those behind the pixels and the file of now are of earlier pages.
+        size: bytes of the whole, of which those after the current pixels and file are of earlier pages.
     """
 
     def __init__(self) -> None:
@@ -37,11 +37,11 @@ class SharedPage:
         self.size = 0
 
     def fileno(self) -> int:
-        """Give the descriptor to map it by."""
+        """Return the descriptor to map it by."""
         return self._file.fileno()
 
     def put(self, data: bytes, room: int) -> None:
-        """Lay a page's file behind room for so many bytes of pixels.
+        """Put a page's file after room for this many bytes of pixels.
 
         Raises:
             RetryableError: E_MEMORY, the system has no room for it.
@@ -52,11 +52,11 @@ class SharedPage:
         self._mapped()[room:needed] = data
 
     def pixels(self, shape: Sequence[int]) -> NDArray[np.uint8]:
-        """Give a copy of the pixels."""
+        """Return a copy of the pixels."""
         return np.frombuffer(self._mapped(), np.uint8, math.prod(shape)).reshape(shape).copy()
 
     def close(self) -> None:
-        """Give the memory back. May be called twice."""
+        """Release the memory. May be called twice."""
         self._memory = None
         self._file.close()
 
@@ -96,12 +96,12 @@ class DecoderMemory:
         self._memory = mmap.mmap(-1, 1)
 
     def fit(self, size: int) -> None:
-        """Map so many bytes, which is what the worker has made of it."""
+        """Map this many bytes, which is its size in the worker now."""
         if len(self._memory) != size:
             self._memory = mmap.mmap(self._file, size)
 
     def data(self, room: int, size: int) -> bytes:
-        """Give the page's file, which lies behind the room for its pixels."""
+        """Return the page's file, which lies after the room for its pixels."""
         return self._memory[room : room + size]
 
     def put(self, image: NDArray[np.uint8]) -> None:

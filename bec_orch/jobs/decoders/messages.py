@@ -1,4 +1,4 @@
-"""What a worker and its decoder processes say to each other: JSON behind its length, over a Unix socket."""
+"""What a worker and its decoder processes say to each other: JSON after its length, over a Unix socket."""
 
 import json
 import socket
@@ -25,7 +25,7 @@ def receive(connection: socket.socket) -> dict[str, Any]:
 
     Raises:
         EOFError: the other side closed the connection.
-        ValueError: that was no message.
+        ValueError: what came is not a message.
         OSError: the connection broke, or its time is over.
     """
     (length,) = _LENGTH.unpack(_exactly(connection, _LENGTH.size))

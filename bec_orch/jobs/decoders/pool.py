@@ -14,7 +14,7 @@ from bec_orch.jobs.formats.header import Decoded, ImageHeader
 SECONDS = 120.0
 """For one page, by the clock. The child's CPU time is limited more closely, and a busy machine does not count there."""
 MOST_LOST = 3
-"""So many pages in a row that end their children, with none decoded between, are no fault of the pages alone."""
+"""When this many pages in a row end their children, with none decoded in between, the pages alone are not to blame."""
 
 
 class DecoderPool:

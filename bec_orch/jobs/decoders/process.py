@@ -73,7 +73,7 @@ class DecoderProcess:
         Raises:
             PageError: what the decoder says of it.
             DecoderLost: the process is no more.
-            RetryableError: E_DECODER_START, it never came so far as to be asked; E_MEMORY.
+            RetryableError: E_DECODER_START, it never got far enough to be asked; E_MEMORY.
         """
         self._wait_ready()
         room = header.decoded_bytes(reduce)
@@ -114,7 +114,7 @@ class DecoderProcess:
             raise self._lost() from error
 
     def _lost(self) -> DecoderLost:
-        """Tell what ended the process; one that lives, but does not say what it should, is ended."""
+        """Return what ended the process; one that lives, but breaks the protocol, is ended."""
         try:
             ended = self._process.wait(timeout=1.0)
         except subprocess.TimeoutExpired:
@@ -148,7 +148,7 @@ def _not_started(what: str) -> RetryableError:
     return RetryableError(
         f"{what}.",
         code="E_DECODER_START",
-        hint="See whether memory and processes are left; `python -m bec_orch.jobs.decoders.child` tells more.",
+        hint="See whether memory and processes are left; `python -m bec_orch.jobs.decoders.child` says more.",
     )
 
 

@@ -42,12 +42,12 @@ class Evalv1Config(PageJobConfig):
         default=0,
         ge=0,
         le=1000,
-        description="Lines at the beginning of each plain-text file of truth that are no text of the page.",
+        description="Lines at the beginning of each plain-text file of truth that are not text of the page.",
     )
     script: str = Field(
         default=TIBETAN,
-        description="The script that the text should be in, by its Unicode name. Syllables, stacks and Wylie are told "
-        "of Tibetan only.",
+        description="The script that the text should be in, by its Unicode name. Syllables, stacks and Wylie are "
+        "evaluated for Tibetan only.",
     )
     low_confidence: float = Field(
         default=0.5, ge=0.0, le=1.0, description="A line whose confidence is below this counts as a doubtful one."

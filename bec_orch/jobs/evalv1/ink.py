@@ -1,4 +1,4 @@
-"""How much ink a page image has, to tell an empty page from one that was missed.
+"""How much ink a page image has, to distinguish an empty page from one that was missed.
 
 Ink is what the black top-hat transform leaves (Serra, Image Analysis and Mathematical Morphology, 1982): the closing of
 the page, which is its paper, less the page.

@@ -19,7 +19,7 @@ from bec_orch.jobs.evalv1.script import Stacks, outside_script, stacks_of
 LONGEST_UNIT = 1024
 """Grapheme clusters: a whole page's text. Only texts that are longer than a page's can repeat units of this length."""
 TIMES = 3
-"""A unit must follow itself so often: once or twice is found in refrains and in emphatic speech."""
+"""A unit must follow itself this often: once or twice is found in refrains and in emphatic speech."""
 FEWEST = 8
 """Clusters that the repetitions must take at least: short ones are mere stutter, such as in mantras."""
 _LETTER = regex.compile(r"\p{L}")

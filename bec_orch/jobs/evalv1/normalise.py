@@ -31,7 +31,7 @@ _SYLLABLE = regex.compile(r"[\p{L}\p{M}\p{N}]+")
 
 
 def normalise(text: str) -> str:
-    """Return the form that is compared: NFC, Tibetan stacks in one order, look-alikes as one. Twice is as once."""
+    """Return the form that is compared: NFC, Tibetan stacks in one order, look-alikes as one. Idempotent."""
     return in_order(text.translate(_REPLACED))
 
 
@@ -41,27 +41,27 @@ def composed(text: str) -> str:
 
 
 def without_whitespace(text: str) -> str:
-    """Leave out every white space, line ends among them."""
+    """Remove all white space, line ends included."""
     return "".join(text.split())
 
 
 def single_spaced(text: str) -> str:
-    """Make one blank of each stretch of white space, and none of those at the ends."""
+    """Replace each run of white space with one space, and remove those at the ends."""
     return " ".join(text.split())
 
 
 def graphemes(text: str) -> Sequence[str]:
-    """Part a text into extended grapheme clusters (UAX #29): for Tibetan, a stack with its signs is one."""
+    """Split a text into extended grapheme clusters (UAX #29): for Tibetan, a stack with its signs is one."""
     found: list[str] = _CLUSTER.findall(text)
     return found
 
 
 def syllables(text: str) -> Sequence[str]:
-    """Part a Tibetan text into syllables: what stands between tshegs, other punctuation, signs and white space."""
+    """Split a Tibetan text into syllables: what stands between tshegs, other punctuation, signs and white space."""
     found: list[str] = _SYLLABLE.findall(text)
     return found
 
 
 def words(text: str) -> Sequence[str]:
-    """Part a text into words: what stands between white space, with its punctuation."""
+    """Split a text into words: what stands between white space, with its punctuation."""
     return text.split()

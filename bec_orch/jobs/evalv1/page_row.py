@@ -110,7 +110,7 @@ def row_of(
 
 
 def _against(truth: Truth, read: str, clusters: Sequence[str], config: Evalv1Config) -> Row:
-    """Compare with the truth: normalised, but for the two rates that are there to be held against published ones."""
+    """Compare with the truth: normalised, except for the two rates meant for comparison with published ones."""
     true_text, ocr_text = normalise(truth.text), normalise(read)
     chars, confusions = rates.compare(graphemes(without_whitespace(true_text)), clusters)
     spaced = rates.edits_between(*(graphemes(single_spaced(text)) for text in (true_text, ocr_text)))

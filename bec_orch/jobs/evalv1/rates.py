@@ -65,7 +65,7 @@ class Confusion:
 
 
 def compare(truth: Sequence[str], ocr: Sequence[str]) -> tuple[Edits, list[Confusion]]:
-    """Align two texts, as sequences of units, by Levenshtein distance; the commonest confusions come first.
+    """Align two texts, as sequences of units, by Levenshtein distance; the most common confusions come first.
 
     Where several alignments are as short, which one is taken decides the confusions, never the distance.
     """
@@ -92,7 +92,7 @@ def grapheme_edits(truth: str, ocr: str) -> Edits:
 
 
 def cer_codepoints(truth: str, ocr: str) -> float | None:
-    """Return jiwer's character error rate: code points, white space counted, that at the ends stripped."""
+    """Return jiwer's character error rate: code points, white space counted, but stripped at the ends."""
     return _jiwer_cer(truth, ocr)
 
 

@@ -84,7 +84,7 @@ def is_legal(cluster: str) -> bool:
     """Return whether a grapheme cluster of Tibetan is well formed.
 
     It is when letters stand before the signs on them (U+0F39 belongs to the letter right before it), no sign stands
-    twice, none without something to stand on, no letter thrice in a row, and at most `DEEPEST_STACK` letters stand on
+    twice, none stands alone, no letter comes three times in a row, and at most `DEEPEST_STACK` letters stand on
     each other. Digits and symbols take only the signs that are meant for them.
     """
     found = _STACK.fullmatch(cluster)

@@ -15,7 +15,7 @@ from bec_orch.exports.xml_tree import (
 
 
 class NotTruthError(ValueError):
-    """The document is no XML, none of the two formats, or must not be read."""
+    """The document is not XML, neither of the two formats, or must not be read."""
 
 
 def xml_text(data: bytes) -> str:

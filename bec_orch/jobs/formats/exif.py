@@ -1,4 +1,4 @@
-"""EXIF (CIPA DC-008): the one tag of it that counts here, which way up a picture is."""
+"""EXIF (CIPA DC-008): the one tag of it that counts here, the orientation of a picture."""
 
 import struct
 
@@ -9,7 +9,7 @@ ORIENTATIONS = range(1, 9)
 
 
 def orientation(block: bytes) -> int:
-    """Return the orientation (1 to 8) that an EXIF block tells; 1 where it tells none, or cannot be read."""
+    """Return the orientation (1 to 8) that an EXIF block states; 1 where it states none, or cannot be read."""
     block = block.removeprefix(MARK)
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])
     if order is None or len(block) < 8:  # noqa: PLR2004

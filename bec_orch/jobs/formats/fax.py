@@ -1,7 +1,7 @@
 """Damage in Group 4 fax data (ITU-T T.6), found without decoding it.
 
 No chain of T.6 codes holds eleven zero bits in a row: that is what makes the end-of-block mark, two times 000000000001,
-plain to see. libtiff passes over rows with codes that it does not know, and gives no error; so zeros that are no such
+plain to see. libtiff skips rows with codes that it does not know, and reports no error; so zeros that are no such
 mark are looked for here. Damage hits them soon: in random bytes, one in about 2,000 bits begins such a run.
 """
 
@@ -42,7 +42,7 @@ def check_group4(strip: bytes, *, lowest_bit_first: bool) -> None:
 
 
 def _first_long_run(values: NDArray[np.uint8]) -> int | None:
-    """Give the byte in which the first run of eleven or more zero bits begins."""
+    """Return the byte in which the first run of eleven or more zero bits begins."""
     following = np.append(values[1:], np.uint8(255))
     after_that = np.append(values[2:], np.array([255, 255], np.uint8))[: len(values)]
     zeros = _TRAILING[values] + np.where(following == 0, 8 + _LEADING[after_that], _LEADING[following])
@@ -51,7 +51,7 @@ def _first_long_run(values: NDArray[np.uint8]) -> int | None:
 
 
 def _is_mark(bits: str) -> bool:
-    """Tell whether the bits, from the byte in which the long run begins, are an end-of-block mark.
+    """Return whether the bits, from the byte in which the long run begins, are an end-of-block mark.
 
     The last code before the mark may itself end in zeros, so the run may be a few zeros longer than eleven.
     """

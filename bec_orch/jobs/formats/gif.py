@@ -21,7 +21,7 @@ _HEAD, _DESCRIPTOR = 13, 9
 class _Facts:
     """What the blocks say: the size of screen and first frame together, the number of frames, and what ended the walk.
 
-    A file that is cut is told as that when it is decoded, so that one of absurd size is told as that first.
+    A file that is cut is reported when it is decoded, so that an absurd size is reported first.
     """
 
     width: int
@@ -39,7 +39,7 @@ class _Walk:
         self._at = 0
 
     def take(self, size: int) -> bytes:
-        """Return the next bytes, and move behind them."""
+        """Return the next bytes, and move past them."""
         part = self._data[self._at : self._at + size]
         if len(part) < size:
             raise truncated("The GIF is cut: it ends before its trailer.")
@@ -47,12 +47,12 @@ class _Walk:
         return part
 
     def pass_table(self, flags: int) -> None:
-        """Move behind a table of colours, where the flags tell of one."""
+        """Move past a colour table, where the flags announce one."""
         if flags & 0x80:
             self.take(3 * 2 ** ((flags & 7) + 1))
 
     def pass_blocks(self) -> None:
-        """Move behind a chain of sub-blocks."""
+        """Move past a chain of sub-blocks."""
         while size := self.take(1)[0]:
             self.take(size)
             self._blocks += 1
@@ -60,7 +60,7 @@ class _Walk:
                 raise corrupt(f"The GIF has more than {MAX_BLOCKS} blocks.")
 
     def next_frame(self) -> bytes | None:
-        """Move behind the next frame's descriptor, and return it; None behind the trailer."""
+        """Move past the next frame's descriptor, and return it; None at the trailer."""
         while (kind := self.take(1)[0]) != _TRAILER:
             if kind == _FRAME:
                 return self.take(_DESCRIPTOR)

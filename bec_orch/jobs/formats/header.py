@@ -51,7 +51,7 @@ class ImageHeader:
         samples: samples of one pixel (1 grey, 2 with alpha, 3 colour or palette, 4 with alpha or CMYK).
         bits: bits of one sample.
         progressive: a JPEG whose coefficients are held in memory as a whole while it is decoded.
-        orientation: which way up the picture is meant to be shown, as EXIF counts it (1 to 8; 1: as it is stored).
+        orientation: how the picture is meant to be shown, by EXIF's numbers (1 to 8; 1: as stored).
         frames: pictures in the file, of which the first is read.
     """
 
@@ -70,7 +70,7 @@ class ImageHeader:
         return self.width * self.height
 
     def decoded_bytes(self, reduce: int = 1) -> int:
-        """Tell how many bytes the pixels take once they are decoded to grey or BGR at 1/`reduce` of the size."""
+        """Return how many bytes the pixels take once they are decoded to grey or BGR at 1/`reduce` of the size."""
         return -(-self.width // reduce) * -(-self.height // reduce) * self._channels
 
     @property
@@ -115,15 +115,15 @@ def check_tail(content: bytes, what: str) -> None:
 
 
 def image_error(code: str, message: str, *, hint: str = "") -> PageError:
-    """Make the error of an image that cannot be decoded."""
+    """Return the error of an image that cannot be decoded."""
     return PageError(message, stage="decode", code=code, hint=hint)
 
 
 def truncated(message: str) -> PageError:
-    """Make the error of an image file that ends too early."""
+    """Return the error of an image file that ends too early."""
     return image_error("E_IMAGE_TRUNCATED", message, hint="Fetch or scan the page again.")
 
 
 def corrupt(message: str) -> PageError:
-    """Make the error of an image file whose content is damaged."""
+    """Return the error of an image file whose content is damaged."""
     return image_error("E_IMAGE_CORRUPT", message, hint="Fetch or scan the page again.")

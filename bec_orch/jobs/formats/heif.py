@@ -1,7 +1,7 @@
 """AVIF and HEIC (ISO/IEC 23008-12): boxes walked here, pixels by Pillow's libavif, and by the extra `pillow-heif`.
 
-Turns and mirrors that a file's boxes order are part of its picture, as the standard has it: they are carried out, and
-coordinates are those of the picture that comes of it. What its EXIF block tells of the same counts for nothing.
+Rotations and mirrorings in a file's boxes are part of its picture, as the standard has it: they are applied, and
+coordinates are those of the resulting picture. What its EXIF block says about orientation is ignored.
 """
 
 import resource
@@ -31,7 +31,7 @@ _DEEP = 8
 
 @dataclass(frozen=True, slots=True)
 class _Picture:
-    """What the properties of the primary item say: its size before a turn, quarter turns, and bits of a sample."""
+    """What the properties of the primary item say: its size before rotation, quarter turns, and bits of a sample."""
 
     width: int
     height: int
@@ -45,7 +45,7 @@ def is_read() -> bool:
 
 
 def probe(data: bytes) -> ImageHeader:
-    """Read the brand, and the size of the primary item; see that every box lies inside of the file.
+    """Read the brand, and the size of the primary item; check that every box lies inside of the file.
 
     Raises:
         PageError: E_IMAGE_FORMAT (a video, or the extra is not installed), E_IMAGE_TRUNCATED, E_IMAGE_CORRUPT.
@@ -59,11 +59,11 @@ def probe(data: bytes) -> ImageHeader:
     if kind is ImageFormat.HEIF and not is_read():
         raise image_error(
             "E_IMAGE_FORMAT",
-            "The file is HEIC, which the package pillow-heif reads, and that is not installed.",
-            hint="Install it: pip install 'bec-orch[heif]'; or convert the image to JPEG, PNG or TIFF.",
+            "The file is HEIC, and the package that reads it, pillow-heif, is not installed.",
+            hint="Install bec-orch with its extra `heif`, or convert the image to JPEG, PNG or TIFF.",
         )
     if b"meta" not in boxes:
-        raise corrupt(f"The {kind.value.upper()} file tells of no picture.")
+        raise corrupt(f"The {kind.value.upper()} file names no picture.")
     found = _picture(data, *boxes[b"meta"], cropped=kind is ImageFormat.HEIF)
     width, height = (found.height, found.width) if found.turns % 2 else (found.width, found.height)
     if not width or not height:
@@ -109,13 +109,13 @@ def _picture(data: bytes, start: int, end: int, *, cropped: bool) -> _Picture:
     first, last = meta.get(b"iprp", (0, 0))
     inner = {kind: place for kind, *place in _boxes(data, first, last)}
     if b"ipco" not in inner or b"ipma" not in inner or b"pitm" not in meta:
-        raise corrupt("The file does not tell which picture is the one to show, or how large it is.")
+        raise corrupt("The file does not say which picture is the one to show, or how large it is.")
     primary = _number(data, *meta[b"pitm"])
     properties = [(kind, data[at:after]) for kind, at, after in _boxes(data, *inner[b"ipco"])]
     own = [properties[index - 1] for index in _associated(data[slice(*inner[b"ipma"])], primary, len(properties))]
     named = dict(reversed(own))
     if len(named.get(b"ispe", b"")) < 12:  # noqa: PLR2004
-        raise corrupt("The file does not tell how large its picture is.")
+        raise corrupt("The file does not say how large its picture is.")
     width, height = struct.unpack_from(">II", named[b"ispe"], _FULL)
     if cropped and len(named.get(b"clap", b"")) >= _APERTURE:
         wide, wide_by, high, high_by = struct.unpack_from(">IIII", named[b"clap"])
@@ -152,7 +152,7 @@ def _associated(content: bytes, item: int, count: int) -> list[int]:
 
 
 def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Give (type, start, end) of the content of each box between two places."""
+    """Yield (type, start, end) of the content of each box between two offsets."""
     for _ in range(MAX_BOXES):
         if at + 8 > end:
             return
@@ -164,7 +164,7 @@ def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
         if size and size < head:
             raise corrupt(f"The file has a box of {size} bytes.")
         if after > end:
-            raise truncated("The file is cut: a box ends behind its end.")
+            raise truncated("The file is cut: a box ends past its end.")
         yield kind, at + head, after
         at = after
     raise corrupt(f"The file has more than {MAX_BOXES} boxes.")

@@ -127,9 +127,9 @@ def _has_adobe_marker(data: bytes) -> bool:
 
 
 def _assumed(cmyk: NDArray[np.uint8]) -> Decoded:
-    """Decide how a picture is stored that no marker tells of: as ink, which is the standard's way (ISO/IEC 10918-6).
+    """Decide how a picture without that marker is stored: as ink, which is the standard's way (ISO/IEC 10918-6).
 
-    Programs that drop Adobe's marker leave its light behind. Read as ink, such a page is black, so one looks.
+    Programs that drop Adobe's marker leave its light behind. Read as ink, such a page is black, so this is checked.
     """
     ink = _bgr_of_cmyk(cmyk, inverted=False)
     if ink.mean() < _BLACK:

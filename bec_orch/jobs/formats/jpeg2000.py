@@ -1,7 +1,7 @@
 """JPEG 2000 (ITU-T T.800): boxes and markers walked here, pixels by OpenJPEG at full or reduced scale.
 
 Code blocks have no checksum. But an arithmetic coder ends where its bytes end: a decoder that went astray has bytes
-left over, or runs out of them. OpenJPEG looks for that where a file says that it was coded with "predictable
+left over, or runs out of them. OpenJPEG checks that where a file says that it was coded with "predictable
 termination", which changes nothing else in decoding; so each file is made to say so. Of 328 single flipped bits in
 eleven files, 82 % were found like this, and 2 % without it; of as many stretches of 20 garbled bytes, 90 %.
 """
@@ -68,7 +68,7 @@ class _Codestream:
 
 
 def probe(data: bytes) -> ImageHeader:
-    """Read the main header, and see that all tile parts lie inside of the file, with the end marker behind them.
+    """Read the main header, and check that all tile parts lie inside of the file, with the end marker after them.
 
     Raises:
         PageError: E_IMAGE_TRUNCATED, E_IMAGE_CORRUPT, E_IMAGE_FORMAT.
@@ -114,7 +114,7 @@ def _image(decoded: openjpeg.Decoded, size: tuple[int, int]) -> Image.Image:
 
 
 def _plane(component: openjpeg.Component, size: tuple[int, int]) -> Image.Image:
-    """Make 8 bits of a component's values, and enlarge one that is subsampled."""
+    """Convert a component's values to 8 bits, and enlarge one that is subsampled."""
     values = component.values + (1 << (component.bits - 1)) if component.signed else component.values
     largest = (1 << component.bits) - 1
     values = values.clip(0, largest)
@@ -160,7 +160,7 @@ def _place(data: bytes) -> tuple[int, int, int]:
 
 
 def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Give (type, start, end) of the content of each box between two places."""
+    """Yield (type, start, end) of the content of each box between two offsets."""
     for _ in range(MAX_STEPS):
         if at + 8 > end:
             return
@@ -172,13 +172,13 @@ def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
         if size and size < head:
             raise corrupt(f"The JPEG 2000 file has a box of {size} bytes.")
         if after > end:
-            raise truncated("The JPEG 2000 file is cut: a box ends behind the end of the file.")
+            raise truncated("The JPEG 2000 file is cut: a box ends past the end of the file.")
         yield kind, at + head, after
         at = after
 
 
 def _main_header(data: bytes, start: int, end: int) -> tuple[_Codestream, int]:
-    """Read the markers up to the first tile part, and give where that begins."""
+    """Read the markers up to the first tile part, and return where that begins."""
     siz: bytes = b""
     styles: list[_Style] = []
     at = start + 2

@@ -1,6 +1,6 @@
-"""OpenJPEG's decoder (libopenjp2 2.x), called by ctypes, because no package shows what it warns of.
+"""OpenJPEG's decoder (libopenjp2 2.x), called by ctypes, because no package passes its warnings on.
 
-Pillow's plug-in and imagecodecs decode by the same library and drop its warnings, which are all that tells of damaged
+Pillow's plug-in and imagecodecs decode by the same library and drop its warnings, which are the only sign of damaged
 code blocks; glymur hears them, but no wheel brings it a library. So it is the library that Pillow brings which is
 called here, found among the symbols of Pillow's own module. Structures are those of `openjpeg.h`, stable in 2.x.
 """
@@ -85,7 +85,7 @@ class Decoded:
 
 
 def decode(data: bytes, kind: int, halvings: int) -> Decoded:
-    """Decode a file; its sides are halved so many times, at most as often as it was when it was coded."""
+    """Decode a file; its sides are halved so many times, at most as often as when it was encoded."""
     library, result = _library(), Decoded()
     reader = _Reader(data)
     on_warning, on_error = _listener(result.warnings), _listener(result.errors)

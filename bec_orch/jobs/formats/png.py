@@ -63,7 +63,7 @@ def decode(data: bytes, header: ImageHeader, reduce: int) -> NDArray[np.uint8]:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Give (type, start, end) of each chunk that is whole, up to IEND."""
+    """Yield (type, start, end) of each chunk that is whole, up to IEND."""
     start = _SIGNATURE_LENGTH
     name = b""
     while name != b"IEND" and start + _FRAME <= len(data):

@@ -1,6 +1,6 @@
 """Pixels by Pillow: decoded whole, made grey or BGR of 8 bits, and shrunk by the mean over squares.
 
-Pillow, because it tells of most damage where OpenCV gives a torn picture, and is faster on bitonal TIFF (14 against
+Pillow, because it reports most damage where OpenCV returns a torn picture, and is faster on bitonal TIFF (14 against
 29 ms for 8100 x 1500 pixels).
 """
 
@@ -81,7 +81,7 @@ def opened(data: bytes, header: ImageHeader) -> Image.Image:
 
 
 def flattened(image: Image.Image, *, inverted: bool = False) -> Image.Image:
-    """Make mode L or RGB of any mode; what is transparent shows white."""
+    """Convert any mode to L or RGB; transparent pixels become white."""
     if image.mode in _ALPHA_MODES or "transparency" in image.info:
         return _on_white(image)
     if image.mode in {"L", "RGB"}:

@@ -1,7 +1,7 @@
 """TIFF 6.0 and BigTIFF: the first page's tags are read here, its pixels by Pillow.
 
 Tags decide whether a file is decoded at all: sizes, counts and offsets are checked against the file, so that nothing
-that is hostile or cut reaches a decoder. Damage that no decoder tells of is looked for here as well.
+that is hostile or cut reaches a decoder. Damage that no decoder reports is looked for here as well.
 """
 
 import struct
@@ -105,7 +105,7 @@ def _layout(data: bytes) -> tuple[_Layout, int]:
 
 
 def _tags(data: bytes, layout: _Layout, at: int) -> _Tags:
-    """Read the tags of the page at an offset, those that are needed here. Of one that comes twice the first counts."""
+    """Read the tags of the page at an offset, those that are needed here. Where one comes twice, the first counts."""
     tags: dict[int, _Values] = {}
     for entry in _entries(data, layout, at):
         tag, kind = struct.unpack_from(layout.order + "HH", data, entry)
@@ -122,7 +122,7 @@ _WANTED = frozenset(
 
 
 def _entries(data: bytes, layout: _Layout, at: int) -> range:
-    """Give the offsets of a page's tags."""
+    """Yield the offsets of a page's tags."""
     count = _number(data, layout.order + layout.count_code, at)
     begin = at + struct.calcsize(layout.count_code)
     end = begin + count * layout.entry
@@ -141,7 +141,7 @@ def _values(data: bytes, layout: _Layout, entry: int, code: str) -> _Values:
     if size > layout.offset_size:
         place = _number(data, layout.order + layout.offset_code, place)
     if place + size > len(data):
-        raise truncated("The TIFF is cut: a tag's values lie behind the end of the file.")
+        raise truncated("The TIFF is cut: a tag's values lie past the end of the file.")
     if count > _MAX_VALUES:
         raise corrupt(f"The TIFF has a tag of {count} values.")
     return np.frombuffer(data, layout.order + code, count, place)
@@ -149,7 +149,7 @@ def _values(data: bytes, layout: _Layout, entry: int, code: str) -> _Values:
 
 def _number(data: bytes, code: str, at: int) -> int:
     if at + struct.calcsize(code) > len(data):
-        raise truncated(f"The TIFF is cut: byte {at} lies behind its end.")
+        raise truncated(f"The TIFF is cut: byte {at} lies past its end.")
     number: int = struct.unpack_from(code, data, at)[0]
     return number
 
@@ -243,7 +243,7 @@ def _extents(tags: _Tags) -> tuple[_Values, _Values]:
 
 
 def _end(offsets: _Values, counts: _Values) -> int:
-    """Tell where the last strip or tile ends. Sums of 64 bits could run over, so a lone offset may be told instead."""
+    """Return where the last strip or tile ends. 64-bit sums could overflow, so it may be a lone offset."""
     furthest = max(int(offsets.max()), int(counts.max()))
     if furthest >= 2**62:
         return furthest
@@ -261,7 +261,7 @@ def _pieces(tags: _Tags, header: ImageHeader) -> int:
 
 
 def _most_in_one_piece(tags: _Tags, header: ImageHeader) -> int:
-    """Tell how many pixels a strip or tile has at most: a tile may reach over the edges of the image.
+    """Return how many pixels a strip or tile has at most: a tile may reach over the edges of the image.
 
     Raises:
         PageError: E_IMAGE_CORRUPT, the tiles are far larger than the image.
@@ -273,7 +273,7 @@ def _most_in_one_piece(tags: _Tags, header: ImageHeader) -> int:
 
 
 def _check_content(data: bytes, tags: _Tags, most_pixels: int) -> None:
-    """Look for damage in the compressed strips that Pillow would not tell of."""
+    """Look for damage in the compressed strips that Pillow would not report."""
     compression = _one(tags, _COMPRESSION, 1)
     offsets, counts = _extents(tags)
     tables = tags.get(_JPEG_TABLES, _NONE).astype(np.uint8).tobytes()

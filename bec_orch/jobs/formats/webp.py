@@ -51,14 +51,14 @@ def decode(data: bytes, header: ImageHeader, reduce: int) -> NDArray[np.uint8]:
 
 
 def _chunks(data: bytes, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Give (type, start, end) of the content of each chunk."""
+    """Yield (type, start, end) of the content of each chunk."""
     at = _HEAD
     for _ in range(MAX_CHUNKS):
         if at + _CHUNK > end:
             return
         after = at + _CHUNK + int.from_bytes(data[at + 4 : at + 8], "little")
         if after > end:
-            raise truncated("The WebP is cut: a chunk ends behind the end of the file.")
+            raise truncated("The WebP is cut: a chunk ends past the end of the file.")
         yield data[at : at + 4], at + _CHUNK, after
         at = after + after % 2
     raise corrupt(f"The WebP has more than {MAX_CHUNKS} chunks.")

@@ -1,6 +1,6 @@
 """Lines as one polygon and one baseline each, in the stored bitmap.
 
-A line is a few segments. They are joined in the straightened page, where a line is level, and taken back.
+A line is a few segments. They are joined in the straightened page, where a line is level, and transformed back.
 """
 
 from collections.abc import Sequence

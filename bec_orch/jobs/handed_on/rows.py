@@ -21,7 +21,7 @@ class Reader:
 
     Attributes:
         read: returns the content of each of some rows.
-        usual: formats of documents that a run writes unless it is told otherwise.
+        usual: formats of documents that a run writes by default.
     """
 
     read: Callable[[pa.Table, Mapping[str, pa.Table]], Iterator[PageContent]]

@@ -138,7 +138,7 @@ class Importv1Worker(PageJobWorker[Importv1Config, NoReturn, NoReturn, ReadPage,
 def keys_of(manifest: Manifest, keys: Mapping[str, str]) -> dict[str, str]:
     """Return the key of each page's document, by the image's name; pages that have none are left out.
 
-    A document is named like an export names it, or like the whole file of the image. A name without the suffix counts
+    A document is named as an export names it, or like the whole file of the image. A name without the suffix counts
     where it is that of one image alone.
     """
     images = [page.filename for page in manifest.pages]
@@ -156,7 +156,7 @@ def row_of(content: PageContent, told: tuple[int, int] | None) -> Row:
 
     Args:
         content: the page.
-        told: its size; None for a page without lines whose size nobody tells.
+        told: its size; None for a page without lines whose size is unknown.
     """
     size = told or (1, 1)
     contours = [on_pixels(np.array(line.polygon, np.float64), *size) for line in content.lines]
@@ -189,7 +189,7 @@ def _baseline(line: Line, size: tuple[int, int]) -> list[dict[str, int]]:
 def _size(content: PageContent, page: Page) -> tuple[int, int] | None:
     """Return the size of a page: what the document says, which the manifest must not contradict.
 
-    The image is not fetched for it: who reads the lines looks at its size again.
+    The image is not fetched for it: whoever reads the lines checks its size again.
     """
     known = (page.width, page.height) if page.width and page.height else None
     if content.size and known and content.size != known:
@@ -202,10 +202,10 @@ def _size(content: PageContent, page: Page) -> tuple[int, int] | None:
     size = content.size or known
     if size is None and content.lines:
         raise PageError(
-            "The document has lines, and does not tell the size of its page.",
+            "The document has lines, and does not state the size of its page.",
             stage="finish",
             code="E_DOCUMENT_BROKEN",
-            hint="Lines without it are places in nothing: add WIDTH and HEIGHT to its page.",
+            hint="Without it, the lines' coordinates mean nothing: add WIDTH and HEIGHT to its page.",
         )
     return size
 

@@ -39,7 +39,7 @@ from bec_orch.jobs.shared.geometry import (
 SMALLEST_ANGLE = 0.1
 """Lines skewed by less than this, degrees, are level."""
 THINNEST = 4.5
-"""Long segments thinner than this, pixels of the map, may be lines too fine to be parted..."""
+"""Long segments thinner than this, pixels of the map, may be lines too fine to be separated..."""
 FINE_SHARE = 0.1
 """... and where they make up this share of the script, the page is viewed larger..."""
 COMFORTABLE = 7.0
@@ -54,7 +54,7 @@ class Prepared:
 
     Attributes:
         items: the model's inputs.
-        image: the decoded page as it came, rotated upright where its file tells how.
+        image: the decoded page as it came, rotated upright where its file says how.
         width: width of the stored bitmap.
         height: height of the stored bitmap.
         view: the page as the model sees it.
@@ -115,8 +115,8 @@ class LineDetector:
                 stored, not rotated by EXIF.
             width: width of the stored bitmap.
             height: height of the stored bitmap.
-            orientation: which way up the page is shown, as EXIF counts it. It tells where the upper edge is, which the
-                page's ink tells less surely. Mirrored pages are taken as they are stored.
+            orientation: how the page is to be shown, by EXIF's numbers. It says where the upper edge is, which the
+                page's ink shows less reliably. Mirrored pages are taken as they are stored.
         """
         base = scaling(_size(image), (width, height))
         if orientation in _UPRIGHT:
@@ -232,13 +232,13 @@ def _stored_angle(slope: float, to_stored: Affine) -> float:
 
 
 def _to_quarters(angle: float) -> float:
-    """Take lines that lean by hardly anything as level, on pages that stand, lie, or stand on their head."""
+    """Treat lines with next to no skew as level, on pages that are upright, sideways, or upside down."""
     quarters = 90.0 * round(angle / 90.0)
     return quarters if abs(angle - quarters) < SMALLEST_ANGLE else angle
 
 
 def _stored_points(points: NDArray[np.float64], to_stored: Affine) -> NDArray[np.float32]:
-    """Take control points of the map, rows (in_x, in_y, out_x, out_y), to stored ones, rows (in_y, in_x, ...)."""
+    """Transform control points of the map, rows (in_x, in_y, out_x, out_y), to stored ones, rows (in_y, in_x, ...)."""
     bent, straight = transform(points[:, :2], to_stored), transform(points[:, 2:], to_stored)
     return np.hstack([bent[:, ::-1], straight[:, ::-1]]).astype(np.float32)
 

@@ -1,7 +1,8 @@
 """Joins segments to lines: each segment looks along its own slope for the next one to its right.
 
-What parts two segments of one row is a gap, a string hole, or a wide space after an opening sign: they are one line.
-What stands outside of the page's body (margin titles, folio numbers, stamps) or across a gutter between columns is not.
+Two segments of one row that a gap, a string hole, or a wide space after an opening sign separates are one line. What
+stands outside of the page's body (margin titles, folio numbers, stamps) or across a gutter between columns is not part
+of it.
 """
 
 from collections.abc import Sequence

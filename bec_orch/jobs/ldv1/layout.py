@@ -1,10 +1,10 @@
 """Where on the page a segment stands: in which column, in the body or beside it; and the order of reading.
 
 A gutter is a strip that several rows in succession leave free, with text on both sides in as many rows. A string hole
-leaves two or three rows free, a row of verse one: they are no gutters. Pechas need more rows for a gutter, as their
+leaves two or three rows free, a row of verse one: these are not gutters. Pechas need more rows for a gutter, as their
 verses are set in aligned halves that are read across.
 
-Columns are parted at strips free of text, as by the X-Y cut (Nagy and Seth, ICPR 1984), of segments instead of pixels.
+Columns are split at strips free of text, as by the X-Y cut (Nagy and Seth, ICPR 1984), of segments instead of pixels.
 """
 
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ OVERRUN = 6.0
 OVERRUN_INSIDE = 0.3
 """A segment that runs over a firm edge by so many thicknesses, and fills this share of the body, is text and a note."""
 MARGIN_ROWS = 4
-"""On a page of fewer rows no body can be told from a margin."""
+"""On a page of fewer rows a body cannot be distinguished from a margin."""
 BODY_GRID = 400
 
 Span: TypeAlias = tuple[float, float]

@@ -119,7 +119,7 @@ def row_of(lines: PageLines) -> Row:
 
 
 def _told(page: PageInput) -> Row:
-    """Return what the image's file tells beside its pixels, and what had to be assumed of it."""
+    """Return what the image's file says besides its pixels, and what had to be assumed about it."""
     return {
         "orientation": page.header.orientation,
         "nb_unread_frames": page.header.frames - 1,

@@ -54,7 +54,7 @@ class Ocrv1Config(PageJobConfig):
         description="`greedy`: the likeliest symbol at each step; `beam`: the likeliest text, by prefix beam search.",
     )
     beam_width: int = Field(default=10, ge=1, le=1000, description="Texts that a beam search holds at once.")
-    batch_size: int = batch_size(0, "Lines that the engine is given at once, at most. 0: as many as suits it.")
+    batch_size: int = batch_size(0, "Lines that the engine is given at once, at most. 0: as many as suit it.")
     intra_op_threads: int = Field(
         default=1,
         ge=1,

@@ -1,8 +1,8 @@
 """The library's own published recognisers: a folder with `model_config.json` and an ONNX file, decoded as CTC.
 
-The picture of a line gets a white square on the left and on the right, is scaled to fit the model's canvas, made black
-and white (by the Gaussian mean around a pixel, less an offset), and laid in the middle of a black canvas; values go
-from -1 to 1. So the models were trained.
+The picture of a line gets a white square on the left and on the right, is scaled to fit the model's canvas, binarised
+(by the Gaussian mean around a pixel, less an offset), and centred on a black canvas; values go from -1 to 1. The models
+were trained that way.
 """
 
 from collections.abc import Sequence

@@ -63,7 +63,7 @@ def invalid(path: Path, fault: str) -> ConfigError:
     return ConfigError(
         f"The OCR model '{path}' {fault}.",
         code="E_MODEL_INVALID",
-        hint="Check that the folder is whole and unchanged: docs/ocr.md tells what it must hold.",
+        hint="Check that the folder is whole and unchanged: docs/ocr.md says what it must hold.",
     )
 
 

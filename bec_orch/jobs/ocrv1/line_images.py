@@ -81,7 +81,7 @@ def _cut(page: Grey, contours: list[Points], straight: Straightening) -> Grey | 
 def alone(picture: Grey, inside: Grey) -> Grey | None:
     """Remove a line's neighbours from its picture, and trim it to the ink; None when there is none.
 
-    Ink is told from paper by Otsu's threshold (IEEE Trans. SMC 9(1), 1979).
+    Ink is separated from paper by Otsu's threshold (IEEE Trans. SMC 9(1), 1979).
 
     Args:
         picture: grey (H, W), dark ink on light paper.

@@ -91,7 +91,7 @@ def _scaled(image: Grey) -> Grey:
 
 
 def _batch(images: Sequence[Grey]) -> NDArray[np.float32]:
-    """Make the input (N, 3, height, width) of pictures; the narrower ones are filled up with the middle grey, 0."""
+    """Make the input (N, 3, height, width) of pictures; the narrower ones are padded with middle grey, 0."""
     widest = max(image.shape[1] for image in images)
     planes = np.zeros((len(images), LINE_HEIGHT, widest), np.float32)
     for plane, image in zip(planes, images, strict=True):

@@ -40,7 +40,7 @@ class Recogniser(Protocol):
     Attributes:
         models: the models that the text depends on.
         line_height: pixels; a higher picture is of no use to the engine.
-        batch_size: how many lines it likes at once; 1 where batches are no faster.
+        batch_size: how many lines it prefers at once; 1 where batches are no faster.
     """
 
     models: tuple[ModelInfo, ...]

@@ -101,7 +101,7 @@ class Straightening:
 def standing_upright(page: Grey, lines: PageLines) -> tuple[Grey, PageLines]:
     """Rotate a page that lies or stands on its head by whole quarters, which moves pixels and changes none.
 
-    So it is read as the same page that was stored upright. What is left to rotate is less than 45 degrees.
+    So it reads like the same page stored upright. What is left to rotate is less than 45 degrees.
     """
     angle = lines.rotation_angle or 0.0
     quarters = round(angle / 90)
@@ -173,7 +173,7 @@ def _bent(page: Grey, back: Affine, to_stored: Spline, size: tuple[int, int]) ->
 def _places(back: Affine, to_stored: Spline, size: tuple[int, int]) -> NDArray[np.float64]:
     """Return the place (height, width, 2) in the page of each pixel of a piece.
 
-    It is computed at the middles of squares, from one square before the piece to one behind it, and enlarged, which is
+    It is computed at the middles of squares, from one square before the piece to one after it, and enlarged, which is
     exact for what is linear within the piece.
     """
     columns, rows = (np.arange(-1, -(-side // GRID_STEP) + 1) for side in size)

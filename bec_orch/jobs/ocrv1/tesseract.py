@@ -121,7 +121,7 @@ def load(config: Ocrv1Config, resources: WorkerResources) -> TesseractRecogniser
 
 
 def _check(folder: Path, language: str) -> None:
-    """Check that no file that Tesseract will open, for itself or for another one, is made to do harm."""
+    """Check that no file that Tesseract will open, directly or through another one, is made to do harm."""
     left, seen = language.split("+"), set[str]()
     while left:
         name = left.pop()

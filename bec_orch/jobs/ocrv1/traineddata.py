@@ -15,7 +15,7 @@ _MOST_COMPONENTS = 1000
 """As many as Tesseract takes; more are a file of another byte order, or of another kind."""
 _MOST_CONFIG_BYTES = 65_536
 _LONGEST_LINE = 4000
-"""Tesseract takes what stands behind 4,096 bytes for another line."""
+"""Tesseract takes what comes after 4,096 bytes for another line."""
 _CONFIG = 0
 """The place of the config among the components."""
 

@@ -83,7 +83,7 @@ class Ocrv1Worker(PageJobWorker[Ocrv1Config, Grey, LineText, CutPage, str]):
     @property
     @override
     def batch_size(self) -> int:
-        """How many lines are read at once, at most: what the config says, else what the engine likes."""
+        """How many lines are read at once, at most: what the config says, else what the engine prefers."""
         return self.config.batch_size or self._recogniser.batch_size
 
     @override
@@ -159,7 +159,7 @@ def normalised(text: str) -> str:
     """Return a text in one spelling: NFC, Tibetan stacks in the order in which they are written.
 
     Nothing else is corrected; white space at the ends, repeated white space and control characters are left out.
-    Normalising twice changes nothing.
+    Normalising is idempotent.
     """
     kept = (char for char in text if char.isspace() or (unicodedata.category(char) != "Cc" and char != "\ufeff"))
     return in_order(_SPACES.sub(" ", "".join(kept))).strip()

@@ -1,4 +1,4 @@
-"""Items of many pages put together to batches for the model."""
+"""Items of many pages combined into batches for the model."""
 
 import math
 from collections.abc import Awaitable, Callable, Sequence

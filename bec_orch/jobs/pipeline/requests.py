@@ -12,16 +12,16 @@ import anyio
 from bec_orch.errors import PageError, RetryableError, ServerBusy
 from bec_orch.jobs.pipeline.seats import Ask, ItemT, OutputT, Requests
 
-# So many successes for each request that is in flight until one more is tried: a refusal costs the server something.
+# Successes per request in flight before one more is tried: a refusal costs the server something.
 _SUCCESSES_PER_STEP = 8
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
 
 
 class Throttle:
-    """Lets as many requests be in flight as the server takes, at most `most`.
+    """Limits the requests in flight to what the server takes, at most `most`.
 
-    A refusal shows how many it takes: those that are in flight still. After some successes one more is tried (additive
+    A refusal shows how many it takes: those that are still in flight. After some successes one more is tried (additive
     increase, as TCP's congestion avoidance has it: Jacobson 1988). All methods belong to one event loop.
 
     Attributes:

@@ -12,7 +12,7 @@ Ask = Callable[[ItemT], Awaitable[OutputT]]
 """Asks a server about one item. Cancelling it ends the request.
 
 Raises:
-    ServerBusy: the server takes no more just now; asked again when it says, without an end but the page's patience.
+    ServerBusy: the server takes no more just now; asked again when it says, until the page's patience ends.
     RetryableError: the server is away, or failed; asked again a few times.
     PageError: the server answered, and the item cannot be done.
 """

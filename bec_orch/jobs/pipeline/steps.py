@@ -1,4 +1,4 @@
-"""A job's functions as the pipeline calls them: what they raise is sorted into page's faults and machine's."""
+"""A job's functions as the pipeline calls them: what they raise is sorted into the page's faults and the machine's."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -69,12 +69,12 @@ class Steps(Generic[ItemT, OutputT, StateT, VolumeT]):
 
 
 def isolated(stage: str, function: Callable[[], ResultT]) -> ResultT:
-    """Make a page's error of what one page's bytes make a job's function raise."""
+    """Turn what a page's bytes make a job's function raise into that page's error."""
     try:
         return function()
     except BecError:
         raise
-    except Exception as error:  # a page is an isolation boundary: one that nobody thought of costs no other
+    except Exception as error:  # a page is an isolation boundary: an unforeseen error costs no other
         raise shortage_of(error) or PageError(
             f"{named(error)}.", stage=stage, code="E_PAGE_UNEXPECTED", hint="Report it, with the page."
         ) from error

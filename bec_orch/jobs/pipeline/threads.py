@@ -21,7 +21,7 @@ IDLE_SECONDS = 10.0
 
 
 class HungThreads:
-    """Knows how many of its calls ran out of time and run still."""
+    """Knows how many of its calls ran out of time and still run."""
 
     def __init__(self) -> None:
         self._running: set[object] = set()

@@ -1,6 +1,6 @@
 """Values by the names of files, found again though systems write the same name in different Unicode forms.
 
-macOS takes names apart (NFD) where others leave them together (NFC). The name as it stands counts first; two that
+macOS decomposes names (NFD) where others compose them (NFC). The name as it stands counts first; two that
 differ in their form alone stay two, and neither answers for the other.
 """
 

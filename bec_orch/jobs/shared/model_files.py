@@ -35,7 +35,7 @@ def digest_of(data: bytes) -> str:
 
 
 def invalid_model(path: Path, fault: str) -> ConfigError:
-    """Make the error of a model file that cannot be used; the fault follows its name."""
+    """Return the error of a model file that cannot be used; the fault follows its name."""
     return ConfigError(
         f"The model file '{path}' {fault}.",
         code="E_MODEL_INVALID",

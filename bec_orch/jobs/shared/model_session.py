@@ -48,17 +48,17 @@ class ModelSession:
         """Run the model on one batch and return its first output, or the one of that name.
 
         Raises:
-            ConfigError: the output is no array of numbers (E_MODEL_INVALID).
-            TaskFault: it holds what is no number (E_MODEL_NAN): taken as it is, it would be a page without text.
+            ConfigError: the output is not an array of numbers (E_MODEL_INVALID).
+            TaskFault: it holds NaN (E_MODEL_NAN): taken as it is, it would be a page without text.
         """
         wanted = [output_name] if output_name else None
         output: NDArray[np.float32] = self._session.run(wanted, {self._input_name: batch})[0]
         if not isinstance(output, np.ndarray) or output.dtype.kind != "f" or output.size == 0:
             raise invalid_model(self.path, "gives no array of numbers")
-        # The largest value is no number where any value is none, and is found in half the time.
+        # The maximum is NaN where any value is, and is found in half the time.
         if np.isnan(output.max()):
             raise TaskFault(
-                f"The model '{self.path}' gave values that are no numbers.",
+                f"The model '{self.path}' returned values that are not numbers.",
                 code="E_MODEL_NAN",
                 hint="Check that the model is the one that is meant, and whole: `model_sha256` pins it.",
             )

@@ -2,7 +2,7 @@
 
 NFC (UAX #15) decomposes Tibetan (its precomposed letters are excluded from composition) and sorts marks by combining
 class: a-chung (U+0F71), then the vowels above, then U+0F74. It cannot sort what has combining class 0: subjoined
-letters, anusvara (U+0F7E) and visarga (U+0F7F), which may stand before a vowel or behind it. The order here is that of
+letters, anusvara (U+0F7E) and visarga (U+0F7F), which may stand before a vowel or after it. The order here is that of
 the Unicode Standard, core specification, section 13.4 "Tibetan": head letter, subjoined letters from top to bottom,
 a-chung, vowels, then the marks on top, and the visarga.
 """
@@ -34,7 +34,7 @@ _RANKS = {mark: rank for rank, marks in enumerate(_RANKED, 1) for mark in marks}
 
 
 def in_order(text: str) -> str:
-    """Return a text in NFC, each Tibetan stack in the order of this module; doing it twice changes nothing."""
+    """Return a text in NFC, each Tibetan stack in the order of this module; idempotent."""
     apart = unicodedata.normalize("NFD", text.translate(_WRITTEN_OUT))
     return unicodedata.normalize("NFC", _STACK_REST.sub(_sorted, apart))
 

@@ -37,7 +37,7 @@ def _tried(try_it: Callable[[Mapping[str, Any]], None], request: Mapping[str, An
 
 
 def _limit(memory: int, seconds: int) -> None:
-    """Limit memory (bytes, Linux alone) and CPU time, and let no file be written and no core be left."""
+    """Limit memory (bytes, Linux alone) and CPU time, and prevent writing files and leaving a core dump."""
     _set_limit(resource.RLIMIT_CPU, seconds)
     _set_limit(resource.RLIMIT_FSIZE, 0)
     _set_limit(resource.RLIMIT_CORE, 0)

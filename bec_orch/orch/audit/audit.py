@@ -1,8 +1,8 @@
 """Proves for whole jobs that database, queue and artefacts agree, and finds every place where they do not.
 
 The store is listed once, and each `success.json` read; with files and manifests opened too (`deep`), still no image is.
-All of it runs beside workers: what looks wrong is looked at again, afresh, before it is told, and a volume whose task
-is not finished is left alone. Nothing is held in memory but the number of each task that was seen.
+All of it runs beside workers: what looks wrong is looked at again, afresh, before it is reported, and a volume whose
+task is not finished is left alone. Nothing is held in memory but the number of each task that was seen.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,7 +23,7 @@ from bec_orch.orch.audit.tables import of_tables
 from bec_orch.orch.audit.values import Report, Violation, unaccounted
 
 READERS = 32
-"""Artefacts that are looked at at once: looking at one is a request or some to a far store, and little work."""
+"""Artefacts that are looked at at once: looking at one takes a few requests to a distant store, and little work."""
 _ROWS_AT_ONCE = 1000
 
 Progress = Callable[[str, int], None]

@@ -1,4 +1,4 @@
-"""Finds queued tasks that nothing hints at: neither a message of the queue nor the outbox."""
+"""Finds queued tasks that nothing announces: neither a message of the queue nor the outbox."""
 
 import datetime as dt
 from collections.abc import Iterable, Iterator
@@ -28,7 +28,7 @@ class HintAudit:
         self._default_source = default_source
 
     def violations(self) -> Iterator[Violation]:
-        """Yield the tasks without a hint; where the queue only counts its messages, all of them as one.
+        """Yield the tasks without a message; where the queue only counts its messages, all of them as one.
 
         Tasks that were sent after this began are left out: their messages may have come later than we looked. A message
         is deleted only when its task has ended, so none that we missed can have been there.
@@ -64,5 +64,5 @@ class HintAudit:
 
     def _named(self, bodies: Iterable[str]) -> Iterator[VolumeRef]:
         for body in bodies:
-            with suppress(TerminalError):  # a message that names no volume hints at nothing
+            with suppress(TerminalError):  # a message that names no volume announces nothing
                 yield parse_message(body, self._job.name, self._default_source)

@@ -114,7 +114,7 @@ class PlaceCheck:
         faults += deep.violations
         if not faults and not place.done and not place.is_of_the_past:
             faults = [self._not_recorded(place, success)]
-        # What is litter is told by a `success.json` that can be trusted.
+        # Only a `success.json` that can be trusted says what is litter.
         faults = faults or list(self._litter(place, success))
         return Seen(tuple(faults), Looked(artefacts=1) + deep.looked)
 
@@ -237,7 +237,7 @@ def _of_file(
 ) -> Iterator[tuple[Invariant, str]]:
     """Hold what a file holds against `success.json` and the manifest."""
     if facts is None:
-        yield must.OPENS, f"{file.key} is no whole Parquet file"
+        yield must.OPENS, f"{file.key} is not a whole Parquet file"
         return
     if file.sha256 and (facts.size, facts.sha256) != (file.size, file.sha256):
         yield must.DIGEST, f"{file.key} has another SHA-256 than success.json says"

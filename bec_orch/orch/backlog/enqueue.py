@@ -26,7 +26,7 @@ _ETAG_THREADS = 64
 _MESSAGES_AT_ONCE = 5000
 # A portion takes a tenth of a second, and its volumes are locked for as long: a commit that meets it hardly waits.
 _VOLUMES_AT_ONCE = 2000
-# From so many new tasks on the planner is told of them, and again whenever they have doubled.
+# The planner is told of new tasks from this number on, and again whenever they have doubled.
 _MANY_TASKS = 1000
 
 
@@ -78,7 +78,7 @@ class Enqueuer:
             DatabaseError, QueueError: one is away; run it again later.
         """
         if adopt_foreign and force:
-            raise UsageError("--adopt-foreign does not go with --force: take what is there, or do it again.")
+            raise UsageError("--adopt-foreign cannot be combined with --force: take what is there, or do it again.")
         for source in {volume.source for volume in volumes}:
             parse_source(source)
         versions = read_versions(volumes, refresh) if refresh else Versions()

@@ -44,7 +44,7 @@ def _found(artefacts: StoredArtefacts, sources: SourceFactory, job: str, volume:
     success = artefacts.success(location) if etag else None
     if success is None or artefacts.owns(success):
         raise UsageError(
-            f"No artefact of others is where that of '{job}' for {volume} lies.",
+            f"No artefact of others lies where that of '{job}' for {volume} goes.",
             code="E_ARTEFACT_NOT_FOREIGN",
             hint="What is our own is done again with --force.",
         )

@@ -64,7 +64,7 @@ def parse_volume(text: str, default_source: str) -> VolumeRef:
     """
     w_id, slash, i_id = text.partition("/")
     if not slash:
-        raise UsageError(f"{printable(text)} is no volume.", code="E_VOLUME", hint="Write it as W22084/I0886.")
+        raise UsageError(f"{printable(text)} is not a volume.", code="E_VOLUME", hint="Write it as W22084/I0886.")
     return VolumeRef(w_id, i_id, default_source)
 
 
@@ -88,5 +88,5 @@ def _parse_line(text: str, default_source: str) -> VolumeRef:
     source = fields[2] if len(fields) > 2 and fields[2] else default_source  # noqa: PLR2004  (the third field)
     layout, plus, url = source.partition("+")
     if not (layout and plus and url):
-        raise UsageError(f"{printable(source)} is no source.")
+        raise UsageError(f"{printable(source)} is not a source.")
     return VolumeRef(fields[0], fields[1], source)

@@ -27,7 +27,7 @@ def check_tls(database: DatabaseChecks, sslmode: str, why: str, *, local: bool) 
     message = f"{encryption or 'not encrypted'} (sslmode {sslmode}: {why})"
     if local or (encryption and sslmode in _VERIFIED):
         return Finding("database TLS", Level.OK, message)
-    hint = "Set BEC_SQL_SSLROOTCERT to the file of the CA of the server; docs/operating.md tells where RDS has its."
+    hint = "Set BEC_SQL_SSLROOTCERT to the file of the CA of the server; docs/operating.md says where RDS has its."
     return Finding("database TLS", Level.WARN, message, hint)
 
 

@@ -72,10 +72,10 @@ class LocalScaling:
         """Plan to have `count` workers, those that run among them.
 
         Raises:
-            UsageError: more run already (E_SCALE_SMALLER), or it is no sensible number (E_SCALE_BOUNDS).
+            UsageError: more run already (E_SCALE_SMALLER), or it is not a sensible number (E_SCALE_BOUNDS).
         """
         if not 1 <= count <= _MOST_WORKERS:
-            raise UsageError(f"{count} is no number of workers from 1 to {_MOST_WORKERS}.", code="E_SCALE_BOUNDS")
+            raise UsageError(f"{count} is not a number of workers from 1 to {_MOST_WORKERS}.", code="E_SCALE_BOUNDS")
         running = self._running()
         if len(running) > count:
             raise UsageError(
@@ -126,7 +126,7 @@ class LocalScaling:
                 write_whole(self._pid_file(number), json.dumps(asdict(held)).encode())
         except psutil.NoSuchProcess as error:
             raise ConfigError(
-                "The worker ended at once.", code="E_SCALE_START", hint=f"Its log tells why: {self._log(number)}"
+                "The worker ended at once.", code="E_SCALE_START", hint=f"Its log says why: {self._log(number)}"
             ) from error
         except OSError as error:
             raise ConfigError(f"The worker could not be started: {said(error)}.", code="E_SCALE_START") from error
@@ -173,7 +173,7 @@ class LocalScaling:
             raise RetryableError(
                 f"{len(alive)} workers of the job {self._job} have not ended yet.",
                 code="E_SCALE_DRAINING",
-                hint="They are at their last page; `bec scale status` tells when they have ended.",
+                hint="They are at their last page; `bec scale status` shows when they have ended.",
             )
         with self._alone():
             for one in going:

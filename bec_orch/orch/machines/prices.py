@@ -100,7 +100,7 @@ def _price(path: Path, name: str, entry: Any) -> Price:
         raise _wrong(path, f"the entry of {name} must have `on_demand`, `spot` or both")
     for key, value in entry.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-            raise _wrong(path, f"`{key}` of {name} is no price")
+            raise _wrong(path, f"`{key}` of {name} is not a price")
     return Price(**entry)
 
 

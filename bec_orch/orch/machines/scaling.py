@@ -308,7 +308,7 @@ def drain_seconds(grace: float) -> int:
 
 def _check_count(count: int) -> None:
     if not 1 <= count <= _MOST_MACHINES:
-        raise UsageError(f"{count} is no number of machines from 1 to {_MOST_MACHINES}.", code="E_SCALE_BOUNDS")
+        raise UsageError(f"{count} is not a number of machines from 1 to {_MOST_MACHINES}.", code="E_SCALE_BOUNDS")
 
 
 def _check_bounds(minimum: int, maximum: int, backlog_per_worker: float) -> None:
@@ -320,7 +320,7 @@ def _check_bounds(minimum: int, maximum: int, backlog_per_worker: float) -> None
         )
     if not minimum <= maximum <= _MOST_MACHINES or backlog_per_worker <= 0:
         raise UsageError(
-            f"From {minimum} to {maximum} machines for {backlog_per_worker:g} messages each cannot be.",
+            f"From {minimum} to {maximum} machines for {backlog_per_worker:g} messages each is impossible.",
             code="E_SCALE_BOUNDS",
             hint=f"--max must be from --min to {_MOST_MACHINES}, and --backlog-per-worker more than 0.",
         )
@@ -330,7 +330,7 @@ def _foreign(what: str) -> ConfigError:
     return ConfigError(
         f"There is {what}, but nothing of this program made it.",
         code="E_SCALE_FOREIGN",
-        hint="Remove it, or name the job otherwise.",
+        hint="Remove it, or give the job another name.",
     )
 
 
@@ -358,7 +358,7 @@ def _shown(one: MachineStatus) -> str:
 
 
 def _names_of(worker: WorkerView) -> tuple[str | None, str]:
-    # The host's name is the instance id, too, should the metadata service not have told it.
+    # The host's name is the instance id, too, should the metadata service not have given it.
     return worker.instance_id, worker.host.partition(".")[0]
 
 

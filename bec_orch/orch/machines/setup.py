@@ -67,7 +67,7 @@ def user_data(job: str, kit: Kit, environment: Mapping[str, str]) -> str:
 
     Raises:
         ConfigError: a secret is among the settings (E_SETUP_SECRET), or they are too long or of two lines, or the kit's
-            URL is none (E_SETUP).
+            URL is not one (E_SETUP).
     """
     if not _KIT_URL.fullmatch(kit.url):
         raise ConfigError(f"The kit's URL {kit.url!a} is not s3://BUCKET/FOLDER.", code="E_SETUP")

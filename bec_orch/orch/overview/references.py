@@ -1,4 +1,4 @@
-"""Looks whether the folders that finished work depends on were changed: ground truth, and what a config names else.
+"""Looks whether the folders that finished work depends on were changed: ground truth, and what else a config names.
 
 The database knows what was there when somebody last looked, and so which work is stale by it.
 """

@@ -1,4 +1,4 @@
-"""Adds up a job over all its volumes, however many: each volume's rows are read, counted and let go."""
+"""Adds up a job over all its volumes, however many: each volume's rows are read, counted and dropped."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
@@ -16,7 +16,7 @@ from bec_orch.errors import BecError, UsageError
 from bec_orch.orch.ahead import ahead
 
 READERS = 16
-"""Artefacts that are read at once: reading one is some requests to a far store, and little work."""
+"""Artefacts that are read at once: reading one takes a few requests to a distant store, and little work."""
 
 
 def report(job: Job, overview: Overview, artefacts: ArtefactStore) -> JobReport:

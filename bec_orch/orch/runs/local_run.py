@@ -20,7 +20,7 @@ from bec_orch.orch.backlog.redrive import Redriver
 from bec_orch.orch.job_admin import JobAdmin
 from bec_orch.orch.overview.references import References
 
-# All tasks of a workspace; the listing of the database wants a number.
+# All tasks of a workspace; the database's listing needs a limit.
 _EVERY = 10_000_000
 
 

@@ -27,7 +27,7 @@ class Cause:
     charged: bool = True
 
 
-UNKNOWN = Cause("E_WORKER_GONE", "is gone without a word", "It was killed, or its machine was switched off.")
+UNKNOWN = Cause("E_WORKER_GONE", "vanished without a trace", "It was killed, or its machine was switched off.")
 
 LATE = Cause(
     "E_WORKER_LATE",
@@ -42,7 +42,7 @@ def cause_of(exit_code: int, *, out_of_memory: bool) -> Cause:
 
     Args:
         exit_code: as `multiprocessing` has it: negative is the number of a signal.
-        out_of_memory: whether the system killed some process for want of memory while this one ran.
+        out_of_memory: whether the system killed some process for lack of memory while this one ran.
     """
     if exit_code == -signal.SIGKILL and out_of_memory:
         hint = "Give it less to do at once (BEC_MEMORY_BUDGET_MIB, BEC_THREADS), or a machine with more memory."

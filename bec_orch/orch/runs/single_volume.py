@@ -18,7 +18,8 @@ _RECEIVE_WAIT = 5.0
 class SingleVolume:
     """Takes one volume through the life of a task, with a queue of its own that lives as long.
 
-    So the volume does not wait behind the others; the message that the job's queue has for it stays a hint like any.
+    So the volume does not wait behind the others; the message that the job's queue has for it stays there like any
+    other.
 
     Args:
         job: the job of the volume.

@@ -32,6 +32,8 @@ def test_pieces_are_joined_along_their_slope() -> None:
 def test_lines_are_not_joined_over_a_gap_between_columns() -> None:
     maps = maps_with((10, 180, 20), (220, 390, 20))
     assert len(traced(maps, main=True)) == 1
+    maps[6, 5:40, 182:218] = 0.9
+    assert len(traced(maps, main=True)) == 1, "a string hole is no gap between columns"
     maps[6, :, 182:218] = 0.9
     assert len(traced(maps, main=True)) == 2
 
