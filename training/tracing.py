@@ -25,7 +25,7 @@ SHORTEST = 0.3
 SHORTEST_MAIN = 0.8
 """Main lines are longer than this."""
 LEAST_CHANCE, LEAST_CHANCE_MAIN = 0.6, 0.78
-"""A line whose probability, the mean of its columns' best, is lower is dropped. A number is less sure than a line is."""
+"""A line whose probability, the mean of its columns' best, is lower is dropped. A number is less sure than a line."""
 MEETING = 0.42
 """Pieces are joined when the one's slope meets the other within so many pitches..."""
 WIDEST_GAP = 14.0

@@ -44,7 +44,8 @@ _PLACES = {
     "import": _Place("imports.command", "bec import corrected --format alto --from ~/texts", works=True),
     "worker": _Place("worker.command", "bec worker --job ldv1 --slots 2", works=True),
     "workers": _Place("worker.listing", "bec workers --job ldv1"),
-    "errors": _Place("jobs.errors", "bec errors --job ldv1"),
+    "errors": _Place("jobs.errors"),
+    "pages": _Place("jobs.pages", "bec pages W22084/I0886 --job ocrv1"),
     "audit": _Place("checks.audit", "bec audit ldv1 --deep"),
     "scale": _Place("scale.commands"),
     "db": _Place("setup.db"),
@@ -58,7 +59,7 @@ class HelpfulGroup(TyperGroup):
 
     @override
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, args or ["--help"])
+        return super().parse_args(ctx, args if args or self.invoke_without_command else ["--help"])
 
 
 class Commands(HelpfulGroup):

@@ -141,10 +141,13 @@ def _check_pages(pinned: Pinned, files: AttemptFiles) -> None:
     summary = files.error_summary()
     if summary is None or pages.error_rate <= limit:
         return
+    # Who asks what became of the pages finds them there (`bec pages`); the volume has no artefact.
+    files.rows.flush()
     code, example = summary
     raise TerminalError(
         f"{pages.error} of {pages.ok + pages.error} pages failed, more than {limit:.0%}; "
         f"for example page {example.index + 1} '{manifest.pages[example.index].filename}': {example.error_message}",
         code=code,
-        hint=f"{example.error_hint or 'Mend the images.'} More are allowed with `--max-page-error-rate`.",
+        hint=f"{example.error_hint or 'Mend the images.'} More are allowed with `--max-page-error-rate`. "
+        f"`bec errors show {pinned.claim.volume} --job {pinned.claim.job.name}` lists them.",
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 from bec_orch.core.extras import optional_packages
 from bec_orch.core.job_worker import JobWorker
-from bec_orch.core.views import ContentOf, TallyOf, VolumePicture
+from bec_orch.core.views import ContentOf, PageFigures, TallyOf, VolumePicture
 from bec_orch.core.wording import said
 from bec_orch.errors import ConfigError, extra_hint
 
@@ -18,6 +18,7 @@ GROUP = "bec_orch.jobs"
 _PICTURES = "bec_orch.pictures"
 _REPORTS = "bec_orch.reports"
 _EXPORTS = "bec_orch.exports"
+_PAGES = "bec_orch.pages"
 
 
 def job_types() -> dict[str, EntryPoint]:
@@ -69,6 +70,16 @@ def content_of(job_type: str) -> ContentOf | None:
     """
     read: ContentOf | None = _shown(_EXPORTS, job_type)
     return read
+
+
+def page_figures(job_type: str) -> PageFigures | None:
+    """Import what tells the figures of a job type's pages (`bec_orch.pages`); None where nothing does.
+
+    Raises:
+        ConfigError: what it needs is not installed.
+    """
+    figures: PageFigures | None = _shown(_PAGES, job_type)
+    return figures
 
 
 def types_with_exports() -> list[str]:

@@ -94,6 +94,23 @@ class TallyOf(Protocol):
         ...
 
 
+class PageFigures(Protocol):
+    """Tells of each page what a job type found, in a few figures (entry points `bec_orch.pages`)."""
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The columns of the rows that it wants."""
+        ...
+
+    def __call__(self, row: Mapping[str, Any]) -> Mapping[str, float | str | None]:
+        """Return the figures of a page that was done, by their headings: the same ones for every page.
+
+        Args:
+            row: the columns that it wants, as far as the artefact has them.
+        """
+        ...
+
+
 class ContentOf(Protocol):
     """Reads what a job type's rows say of each page (entry points `bec_orch.exports`)."""
 

@@ -79,14 +79,19 @@ def test_what_cannot_be_is_one_line_and_a_hint(bec: Bec, home: Path, arguments: 
 
 def test_volumes_are_enqueued_from_a_list_and_told_why_not(bec: Bec, home: Path, tmp_path: Path) -> None:
     volumes = tmp_path / "volumes.csv"
-    volumes.write_text("# a comment\n\nW1,I1\nW1,I1\nW1,I2\nno comma\n")
-    dry = ok(bec("queue", "enqueue", "toy", "--file", volumes, "--dry-run"))
+    volumes.write_text("# a comment\n\nW1,I1\nW1,I1\nW1,I2\nno-comma\n")
+    dry = bec("queue", "enqueue", "toy", "--file", volumes, "--dry-run")
+    assert dry.code == 3
     assert [line.split() for line in dry.out.splitlines()[:2]] == [["volumes", "2"], ["queued", "2"]]
     assert "Nothing was changed" in dry.out
-    assert "line 6 is left out" in dry.err
+    assert dry.out.splitlines()[-2].split(maxsplit=1) == ["6", "'no-comma' has 1 field, not a work and a volume."]
     assert "1 lines name a volume again." in dry.err
 
-    report = ok(bec("queue", "enqueue", "toy", "--file", volumes, "--limit", "1", "--json")).json
+    listed = bec("queue", "enqueue", "toy", "--file", volumes, "--limit", "1", "--json")
+    report = listed.json
+    assert listed.code == 3
+    assert report["list"]["repeated"] == 1
+    assert report["list"]["faults"] == [{"line": 6, "message": "'no-comma' has 1 field, not a work and a volume."}]
     assert (report["volumes"], report["queued"], report["sent"]) == (1, 1, 1)
     again = ok(bec("queue", "enqueue", "toy", "--all"))
     assert "skipped: already queued or running  1" in again.out

@@ -12,7 +12,34 @@ def _one(name: str, guard: str, file: str, old: str, new: str, *tests: str) -> M
     return Mutant(name, guard, (Edit(file, old, new),), tests)
 
 
+LISTS = "tests/unit/orch/test_volume_lists.py"
+ENQUEUED = "tests/acceptance/test_cli_operators.py::test_volumes_are_enqueued_from_a_list_and_told_why_not"
+
 PAGES = (
+    _one(
+        "lines-left-out-are-fine",
+        "lines of a list that name no volume are no success",
+        "cli/queue/enqueue.py",
+        "if listed and listed.faults:\n        raise",
+        "if listed and not listed:\n        raise",
+        ENQUEUED,
+    ),
+    _one(
+        "columns-in-any-order",
+        "a list whose header names other columns is refused",
+        "orch/backlog/volume_lists.py",
+        "if len(names) < 2 or names != _HEADER[: len(names)]:",
+        "if not names:",
+        LISTS,
+    ),
+    _one(
+        "any-fourth-field",
+        "what stands in the place of a version and is none is told",
+        "orch/backlog/volume_lists.py",
+        "if version and not _VERSION.fullmatch(version):",
+        "if version and not version:",
+        LISTS,
+    ),
     _one(
         "code-blocks-without-an-end",
         "a JPEG 2000 whose codes do not end where they should is damaged",

@@ -19,11 +19,17 @@ class Command:
 
 def _walk(group: TyperGroup, words: tuple[str, ...]) -> Iterator[Command]:
     for name, command in group.commands.items():
+        if isinstance(command, TyperGroup) and command.invoke_without_command:
+            yield _command(command, (*words, name))
         if isinstance(command, TyperGroup):
             yield from _walk(command, (*words, name))
         elif isinstance(command, TyperCommand):
-            options = (option for parameter in command.params for option in parameter.opts)
-            yield Command((*words, name), frozenset(option for option in options if option.startswith("--")))
+            yield _command(command, (*words, name))
+
+
+def _command(command: TyperGroup | TyperCommand, words: tuple[str, ...]) -> Command:
+    options = (option for parameter in command.params for option in parameter.opts)
+    return Command(words, frozenset(option for option in options if option.startswith("--")))
 
 
 def _commands() -> dict[str, Command]:

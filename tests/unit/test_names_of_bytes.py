@@ -92,15 +92,14 @@ def test_a_manifest_with_half_a_surrogate_is_told() -> None:
     assert caught.value.message == r"The manifest 'm' is refused: The page name 'p\xe9.jpg' is not UTF-8."
 
 
-def test_lines_of_a_list_that_are_no_utf8_are_left_out_and_told(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_lines_of_a_list_that_are_no_utf8_are_left_out_and_told(tmp_path: Path) -> None:
     file = tmp_path / CAFE
     file.write_bytes(b"W\xe9,I1\nW1,I1\nW1,I2,folder+file:///\xe9\n")
-    assert [str(volume) for volume in _of_file(file, "folder+file:///scans")] == ["W1/I1"]
-    first, second = capsys.readouterr().err.splitlines()
-    assert first.endswith(r"caf\xe9' line 1 is left out: 'W\xe9,I1' is not UTF-8.")
-    assert r"line 3 is left out: 'W1,I2,folder+file:///\xe9' is not UTF-8." in second
+    found = _of_file(file, "folder+file:///scans")
+    assert [str(volume) for volume in found.volumes] == ["W1/I1"]
+    first, third = found.faults
+    assert (first.line, first.message) == (1, r"'W\xe9,I1' is not UTF-8.")
+    assert (third.line, third.message) == (3, r"'W1,I2,folder+file:///\xe9' is not UTF-8.")
 
 
 def test_volumes_and_sources_of_such_names_are_refused() -> None:

@@ -1,28 +1,30 @@
 """`bec queue enqueue`: volumes into the queue of a job, and of those that it needs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from bec_orch.cli.arguments.invocation import invocation
 from bec_orch.cli.arguments.options import AdoptForeign, DryRun, JobName, Json
 from bec_orch.cli.composition import Parts, open_parts
-from bec_orch.cli.process.ending import EXIT_FAILED
-from bec_orch.cli.terminal.console import note, print_json, print_record, say
+from bec_orch.cli.process.ending import EXIT_FAILED, EXIT_PAGE_ERRORS
+from bec_orch.cli.terminal.console import note, print_json, print_record, print_rows, say
 from bec_orch.core.names import printable
 from bec_orch.core.records.backlog import EnqueueReport
 from bec_orch.core.volumes import VolumeRef
 from bec_orch.core.wording import said
 from bec_orch.errors import UsageError
 from bec_orch.orch.backlog.enqueue import Enqueuer
-from bec_orch.orch.backlog.volume_lists import choose, parse_volume, parse_volume_list
+from bec_orch.orch.backlog.volume_lists import VolumeList, choose, parse_volume, parse_volume_list
 from bec_orch.orch.overview.references import References
 
 # All stale volumes of a job; the database's listing needs a limit.
 _EVERY = 10_000_000
+_LINES = 30
+"""How many lines of a list that name no volume are shown."""
 
 IntroPages = Annotated[
     int | None, typer.Option("--intro-pages", metavar="N", min=0, help="The first N pages are scan forms: skip them.")
@@ -59,7 +61,7 @@ def command(
     *,
     file: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="List of volumes, W_ID,I_ID[,SOURCE] per line; # begins a comment."),
+        typer.Option(metavar="FILE", help="List of volumes, W_ID,I_ID[,SOURCE] or W_ID/I_ID per line."),
     ] = None,
     volume: Annotated[
         list[str] | None, typer.Option(metavar="W_ID/I_ID", help="One volume; may be given again.")
@@ -94,17 +96,21 @@ def command(
             hint="Redo the jobs one by one, what is needed first: what depends on it is stale only after that.",
         )
     with open_parts(invocation(ctx).settings) as parts:
-        chosen = _chosen(parts, job, asked, stale=stale)
+        listed = _of_file(asked.file, asked.source or parts.default_source) if asked.file else None
+        chosen = _chosen(parts, job, asked, listed, stale=stale)
         if with_dependencies:
             reports = _with_dependencies(parts, job, chosen, how)
         else:
             reports = {job: _alone(parts, job, chosen, how)}
     if as_json:
-        print_json(reports if with_dependencies else reports[job])
+        told = {name: {**asdict(report), "list": _list_json(listed)} for name, report in reports.items()}
+        print_json(told if with_dependencies else told[job])
     else:
-        _print(reports, dry_run=dry_run)
+        _print(reports, listed, dry_run=dry_run)
     if any(report.faults for report in reports.values()):
         raise typer.Exit(EXIT_FAILED)
+    if listed and listed.faults:
+        raise typer.Exit(EXIT_PAGE_ERRORS)
 
 
 def _alone(parts: Parts, job: str, volumes: Sequence[VolumeRef], how: _How) -> EnqueueReport:
@@ -131,50 +137,58 @@ def _with_dependencies(parts: Parts, job: str, volumes: Sequence[VolumeRef], how
     )
 
 
-def _chosen(parts: Parts, job: str, asked: _Asked, *, stale: bool) -> list[VolumeRef]:
-    if stale and not (asked.file or asked.volumes or asked.everything):
+def _chosen(parts: Parts, job: str, asked: _Asked, listed: VolumeList | None, *, stale: bool) -> Sequence[VolumeRef]:
+    if stale and not (listed or asked.volumes or asked.everything):
         References(parts.records.overview, parts.stores.open).look(job)
         named = [found.volume for found in parts.records.overview.stale(job, limit=_EVERY)]
     else:
-        named = _volumes(parts, asked)
+        named = _volumes(parts, asked, listed)
         if stale:
             References(parts.records.overview, parts.stores.open).look(job, frozenset(named))
     return choose(named, limit=asked.limit, sample=asked.sample)
 
 
-def _volumes(parts: Parts, asked: _Asked) -> list[VolumeRef]:
-    if sum((bool(asked.file), bool(asked.volumes), asked.everything)) != 1:
+def _volumes(parts: Parts, asked: _Asked, listed: VolumeList | None) -> list[VolumeRef]:
+    if sum((listed is not None, bool(asked.volumes), asked.everything)) != 1:
         raise UsageError("Say which volumes.", hint="Give --file FILE, --volume W_ID/I_ID or --all.")
+    if listed is not None:
+        return list(listed.volumes)
     source = asked.source or parts.default_source
-    if not source and not asked.file:
+    if not source:
         raise UsageError(
             "There is no default source.", code="E_SOURCE_UNSET", hint="Give --source, or set BEC_SOURCE_URL."
         )
-    if asked.file:
-        return _of_file(asked.file, source)
     if asked.volumes:
         return [parse_volume(text, source) for text in asked.volumes]
     return list(parts.sources(source).volumes())
 
 
-def _of_file(file: Path, source: str) -> list[VolumeRef]:
+def _of_file(file: Path, source: str) -> VolumeList:
     try:
         with file.open(encoding="utf-8", errors="surrogateescape") as lines:
             found = parse_volume_list(lines, source)
     except OSError as error:
         raise UsageError(f"The list '{file}' cannot be read: {said(error)}.", hint="Check its path.") from error
-    for fault in found.faults:
-        note(f"warning: '{file}' line {fault.line} is left out: {fault.message}")
     if found.repeated:
         note(f"{found.repeated:,} lines name a volume again.")
-    return list(found.volumes)
+    if found.versions:
+        note(f"{found.versions:,} lines name a version, which is not heeded: a task is for the last known version.")
+    return found
 
 
-def _print(reports: Mapping[str, EnqueueReport], *, dry_run: bool) -> None:
+def _list_json(listed: VolumeList | None) -> dict[str, Any] | None:
+    if listed is None:
+        return None
+    return {"repeated": listed.repeated, "versions_not_heeded": listed.versions, "faults": listed.faults}
+
+
+def _print(reports: Mapping[str, EnqueueReport], listed: VolumeList | None, *, dry_run: bool) -> None:
     for job, report in reports.items():
         if len(reports) > 1:
             say(f"{job}:")
         _print_one(report)
+    if listed and listed.faults:
+        _print_left_out(listed)
     if dry_run:
         say("Nothing was changed: this was a dry run.")
 
@@ -195,3 +209,12 @@ def _print_one(report: EnqueueReport) -> None:
     print_record({what: count for what, count in counted.items() if count or what in {"volumes", "queued"}})
     for fault in report.faults[:10]:
         note(f"warning: {printable(str(fault.volume))}: {fault.code}: {fault.message}")
+
+
+def _print_left_out(listed: VolumeList) -> None:
+    """Print the lines of a list that name no volume."""
+    say()
+    rows = [{"line": fault.line, "why": fault.message} for fault in listed.faults[:_LINES]]
+    print_rows(rows, {"line": "line left out", "why": "why"}, empty="")
+    if len(listed.faults) > len(rows):
+        say(f"(The first {len(rows)} of {len(listed.faults):,} are shown; --json tells all.)")

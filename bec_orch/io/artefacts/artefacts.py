@@ -23,6 +23,7 @@ from bec_orch.io.artefacts.attempt_files import StoredAttempt
 from bec_orch.io.artefacts.holdings import Holding, holding_of, holdings, litter_of
 from bec_orch.io.artefacts.inspection import FileFacts, inspect, sha256_of
 from bec_orch.io.artefacts.parquet import BrokenParquet, checked, opened, reading, to_be_read
+from bec_orch.io.artefacts.part_rows import part_rows
 from bec_orch.io.artefacts.removal import remove
 from bec_orch.io.artefacts.success_json import MOST_BYTES, mark_of, parse, success_key, to_bytes, unreadable
 from bec_orch.io.stores.errors import DENIED
@@ -234,6 +235,19 @@ class StoredArtefacts(ArtefactStore):
                 yield from self._batches(entry, columns, batch_size)
             except BrokenParquet as error:
                 raise _unreadable(file, f"cannot be read ({said(error)})") from error
+
+    def part_rows(self, location: ArtefactLocation, config_hash: str | None, columns: Sequence[str]) -> pa.Table | None:
+        """Read what attempts left of pages whose volume is not done; None where that is nothing.
+
+        Args:
+            location: where its artefact would lie.
+            config_hash: the config that rows were made with; None stands for any.
+            columns: the columns that are wanted, as far as there are such; `page`, the index, stands before them.
+
+        Raises:
+            StorageError: the store is away.
+        """
+        return part_rows(self._objects, self._owner, location, config_hash, columns)
 
     def _batches(self, entry: Entry, columns: Sequence[str] | None, batch_size: int) -> Iterator[pa.RecordBatch]:
         with self._objects.open(entry) as file:

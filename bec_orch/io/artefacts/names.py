@@ -1,6 +1,7 @@
 """The names of the files that attempts write, which say whose they are: what another database wrote is left alone."""
 
 import re
+from dataclasses import dataclass
 
 from bec_orch.core.artefacts import ArtefactLocation
 from bec_orch.core.ownership import Owner
@@ -8,7 +9,7 @@ from bec_orch.core.ownership import Owner
 # Within the prefix of an artefact: the Parquet file, or a sidecar file in the folder beside it.
 _ATTEMPT_FILE = re.compile(r"[^/]*\.a([0-9]+)-([0-9a-f]+)(?:\.parquet|/[^/]+)")
 _SIDECAR_FOLDER = re.compile(r"[^/]*\.a[0-9]+-[0-9a-f]+")
-_PART_FILE = re.compile(r"-a[0-9]+-([0-9a-f]+)-[0-9a-f]{8}\.parquet$")
+_PART_FILE = re.compile(r"-a([0-9]+)-([0-9a-f]+)-[0-9a-f]{8}\.parquet$")
 
 
 def attempt_key(location: ArtefactLocation, attempt: int, owner: Owner) -> str:
@@ -38,7 +39,22 @@ def part_name(key: str, first_page: int, attempt: int, owner: Owner, unique: str
     return f"{key}-{first_page:06d}-a{attempt}-{owner.tag}-{unique}.parquet"
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class PartName:
+    """What the name of a part file says: the attempt that wrote it, and the digest of what its rows depend on."""
+
+    attempt: int
+    made_with: str
+
+
+def part_of(name: str, owner: Owner) -> PartName | None:
+    """Read the name of a part file; None when it is not one of ours."""
+    found = _PART_FILE.search(name)
+    if found is None or found[2] != owner.tag:
+        return None
+    return PartName(int(found[1]), name.partition("-")[0])
+
+
 def is_our_part(key: str, owner: Owner) -> bool:
     """Return whether a part file is of an attempt of ours."""
-    found = _PART_FILE.search(key)
-    return found is not None and found[1] == owner.tag
+    return part_of(key.rpartition("/")[2], owner) is not None

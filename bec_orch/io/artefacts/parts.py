@@ -34,6 +34,7 @@ from bec_orch.errors import BecError, NotAFile
 from bec_orch.io.artefacts.local_files import read_parquet, write_parquet
 from bec_orch.io.artefacts.names import is_our_part, part_name
 from bec_orch.io.artefacts.parquet import BrokenParquet, reading, to_be_read
+from bec_orch.io.artefacts.part_rows import CONFIG_FIELD, MOST_PART_BYTES
 from bec_orch.io.artefacts.removal import remove
 from bec_orch.io.artefacts.rows import artefact_schema, outcomes_table, part_schema, standing_rows
 from bec_orch.io.artefacts.sidecars import SidecarFiles
@@ -42,8 +43,6 @@ from bec_orch.io.stores.objects import Objects
 RANGE = 64
 _KEY_FIELD = b"bec_part"
 _SIDECARS_FIELD = b"bec_sidecars"
-# 64 rows of OCR or contours take some 1 MB; a part of this size is not ours.
-_MAX_PART_BYTES = 256 * 1024 * 1024
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +81,9 @@ class PartFiles:
         self._attempt = attempt
         self._job_schema = job_schema
         self._key = key_digest(key, job_schema)
-        self._schema = part_schema(artefact_schema(job_schema)).with_metadata({_KEY_FIELD: self._key})
+        self._schema = part_schema(artefact_schema(job_schema)).with_metadata(
+            {_KEY_FIELD: self._key, CONFIG_FIELD: key.config_hash}
+        )
         self._folder = folder
         self._sidecars = sidecars
         self._local: dict[int, list[Path]] = defaultdict(list)
@@ -104,7 +105,7 @@ class PartFiles:
 
     def _fetched(self, key: str) -> pa.Table | None:
         try:
-            blob = self._objects.read(key, limit=_MAX_PART_BYTES)
+            blob = self._objects.read(key, limit=MOST_PART_BYTES)
             if blob is None:
                 return None
             with reading():

@@ -36,6 +36,18 @@ def answer(page: Page) -> bytes:
     return f'{{"page": "{page.filename}", "etag": {page.etag}}}'.encode()
 
 
+class ToyFigures:
+    """Tells a page's size."""
+
+    columns = ("length",)
+
+    def __call__(self, row: Mapping[str, Any]) -> Mapping[str, float | str | None]:
+        return {"bytes": row["length"]}
+
+
+FIGURES = ToyFigures()
+
+
 class ToyJob:
     """Writes each page's size in bytes. `at_page` is called before each page, and may raise, wait, change the world."""
 

@@ -1,0 +1,104 @@
+"""`bec pages`: every page of a volume, with its state and what its job type tells of it."""
+
+from collections import Counter
+from collections.abc import Collection
+from typing import Annotated, Any
+
+import typer
+
+from bec_orch.cli.arguments.invocation import invocation
+from bec_orch.cli.arguments.options import Json, Limit, OnlyJob, parse_names
+from bec_orch.cli.composition import open_parts
+from bec_orch.cli.terminal.console import counted, note, print_json, print_rows, say
+from bec_orch.core.names import printable
+from bec_orch.core.registry import page_figures
+from bec_orch.errors import UsageError
+from bec_orch.orch.overview.volume_pages import PageLooker, PageView, VolumePages
+
+VolumeName = Annotated[str, typer.Argument(metavar="W_ID/I_ID", help="The volume.", show_default=False)]
+
+
+def command(
+    ctx: typer.Context,
+    volume: VolumeName,
+    *,
+    job: OnlyJob = None,
+    limit: Limit = 50,
+    as_json: Json = False,
+) -> None:
+    """List every page of a volume: state, lines, confidence, characters, and why it is an error or skipped."""
+    print_pages(ctx, volume, job, None, limit=limit, as_json=as_json)
+
+
+def print_pages(
+    ctx: typer.Context, volume: str, job: str | None, states: Collection[str] | None, *, limit: int, as_json: bool
+) -> None:
+    """Print the pages of a volume that are in one of some states, or all, of a job or of all jobs.
+
+    Raises:
+        UsageError: no job has a task for it (E_VOLUME_UNKNOWN).
+    """
+    w_id, i_id = parse_names(volume)
+    with open_parts(invocation(ctx).settings) as parts:
+        looker = PageLooker(parts.records.overview, parts.artefacts(), parts.sources, page_figures)
+        found = looker.look(w_id, i_id, job)
+    if not found:
+        raise UsageError(
+            f"{f'The job {job}' if job else 'The database'} has no task for the volume {printable(volume)}.",
+            code="E_VOLUME_UNKNOWN",
+            hint="`bec queue enqueue JOB --volume W_ID/I_ID` makes one.",
+        )
+    if as_json:
+        print_json([_as_json(one, states, limit) for one in found])
+        return
+    for one in found:
+        _print(one, _chosen(one, states), limit)
+
+
+def _chosen(one: VolumePages, states: Collection[str] | None) -> list[PageView]:
+    return [page for page in one.pages if states is None or page.state in states]
+
+
+def _as_json(one: VolumePages, states: Collection[str] | None, limit: int) -> dict[str, Any]:
+    chosen = _chosen(one, states)
+    return {
+        "job": one.job,
+        "volume": one.volume,
+        "task": one.task,
+        "task_state": one.state,
+        "partial": one.partial,
+        "note": one.note,
+        "states": Counter(page.state for page in one.pages),
+        "left_off": max(0, len(chosen) - limit),
+        "pages": chosen[:limit],
+    }
+
+
+def _print(one: VolumePages, chosen: list[PageView], limit: int) -> None:
+    states = Counter(page.state for page in one.pages)
+    told = ", ".join(f"{count:,} {state}" for state, count in states.items()) or "none"
+    say(f"{one.job}  {one.volume}  task {one.task} is {one.state}; {counted(len(one.pages), 'page')}: {told}")
+    if one.partial and one.pages:
+        say("The volume is not done: these rows are those of its attempts, and no artefact.")
+    if one.note:
+        note(f"warning: {one.volume}: {one.note}")
+    shown = chosen[:limit]
+    headings = list(dict.fromkeys(heading for page in one.pages for heading in page.figures))
+    names = ("page", "file", "state", *headings, "code", "message")
+    print_rows(
+        [_row(page, headings) for page in shown], {name: name for name in names}, empty="There are no such pages."
+    )
+    if len(chosen) > limit:
+        say(f"(The first {limit:,} of {len(chosen):,} pages are shown; --limit shows more.)")
+    say()
+
+
+def _row(page: PageView, headings: list[str]) -> dict[str, Any]:
+    return {
+        "page": page.page,
+        "file": page.img_file_name,
+        "state": page.state,
+        **{heading: page.figures.get(heading) for heading in headings},
+        "code": page.code,
+        "message": page.message,
+    }

@@ -1,0 +1,104 @@
+"""`bec pages` and `bec errors show`: every page of a volume is seen, of one that failed, too."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.conftest import Bec, ok, write_scans
+
+pytestmark = pytest.mark.usefixtures("figures")
+
+
+@pytest.fixture
+def figures(plugins: Path) -> None:
+    """The toy job tells figures of its pages."""
+    (points,) = plugins.glob("*.dist-info/entry_points.txt")
+    points.write_text(f"{points.read_text()}[bec_orch.pages]\ntoy = tests.support.jobs.toy_job:FIGURES\n")
+
+
+def states(pages: Sequence[Any]) -> list[tuple[int, str, str | None]]:
+    return [(page["page"], page["state"], page["code"]) for page in pages]
+
+
+def test_a_volume_that_failed_for_one_page_tells_which(bec: Bec, tmp_path: Path) -> None:
+    scans, out = write_scans(tmp_path / "scans", {"W1/I1": 8}, empty={"W1/I1": 1}), tmp_path / "out"
+    failed = bec("run", "toy", scans, "--out", out)
+    assert failed.code == 1
+    assert "`bec errors show W1/I1 --job toy` lists them." in failed.err
+
+    (found,) = ok(bec("--home", out, "pages", "W1/I1", "--json")).json
+    assert (found["job"], found["task_state"], found["partial"]) == ("toy", "terminal_failed", True)
+    assert found["states"] == {"ok": 8, "error": 1}
+    assert states(found["pages"]) == [*((n, "ok", None) for n in range(1, 9)), (9, "error", "E_IMAGE_EMPTY")]
+    assert [page["figures"] for page in found["pages"]] == [{"bytes": 10}] * 8 + [{}]
+    table = ok(bec("--home", out, "errors", "show", "W1/I1")).out
+    assert "toy  W1/I1  task 1 is terminal_failed; 9 pages: 8 ok, 1 error" in table
+    assert "no artefact" in table
+    assert [line.split()[:3] for line in table.splitlines() if "0008.jpg" in line] == [["9", "0008.jpg", "error"]]
+    assert "0007.jpg" not in table
+
+    # What is mended is done again, and the part files go.
+    (scans / "W1" / "I1" / "0008.jpg").write_bytes(b"0123456789")
+    ok(bec("run", "toy", scans, "--out", out))
+    (done,) = ok(bec("--home", out, "pages", "W1/I1", "--job", "toy", "--json")).json
+    assert (done["task_state"], done["partial"], done["states"]) == ("done", False, {"ok": 9})
+
+
+def test_the_rows_of_a_volume_that_failed_are_no_artefact(bec: Bec, tmp_path: Path) -> None:
+    scans, out = write_scans(tmp_path / "scans", {"W1/I1": 8}, empty={"W1/I1": 1}), tmp_path / "out"
+    assert bec("run", "toy", scans, "--out", out).code == 1
+    left = sorted(path for path in out.rglob("toy/W1/I1/**/*") if path.is_file())
+    assert [path.parent.name for path in left] == ["parts"]
+    assert "violations" not in bec("--home", out, "audit", "--deep").err
+    ok(bec("--home", out, "audit", "--deep", "toy"))
+
+    assert bec("run", "toy", scans, "--out", out, "--max-page-error-rate", "0.5").code == 3
+    assert not left[0].exists()
+    (found,) = ok(bec("--home", out, "errors", "show", "W1/I1", "--json")).json
+    assert (found["partial"], states(found["pages"])) == (False, [(9, "error", "E_IMAGE_EMPTY")])
+
+
+def test_rows_of_another_config_are_not_told(bec: Bec, tmp_path: Path) -> None:
+    scans, out = write_scans(tmp_path / "scans", {"W1/I1": 8}, empty={"W1/I1": 1}), tmp_path / "out"
+    assert bec("run", "toy", scans, "--out", out).code == 1
+    ok(bec("--home", out, "queue", "redrive", "toy"))
+    assert bec("run", "toy", scans, "--out", out).code == 1
+    assert bec("run", "toy", scans, "--out", out, "--config-text", '{"factor": 3}').code == 1
+    (found,) = ok(bec("--home", out, "pages", "W1/I1", "--json")).json
+    assert [page["figures"] for page in found["pages"]] == [{"bytes": 30}] * 8 + [{}]
+
+
+def test_no_more_pages_than_asked_for_and_the_others_are_counted(bec: Bec, tmp_path: Path) -> None:
+    scans, out = write_scans(tmp_path / "scans", {"W1/I1": 5}), tmp_path / "out"
+    ok(bec("run", "toy", scans, "--out", out))
+    table = ok(bec("--home", out, "pages", "W1/I1", "--limit", "2")).out
+    assert "0001.jpg" in table
+    assert "0002.jpg" not in table
+    assert "(The first 2 of 5 pages are shown; --limit shows more.)" in table
+    (found,) = ok(bec("--home", out, "pages", "W1/I1", "--limit", "2", "--json")).json
+    assert (len(found["pages"]), found["left_off"]) == (2, 3)
+    assert "There are no such pages." in ok(bec("--home", out, "errors", "show", "W1/I1")).out
+
+
+def test_volumes_of_which_nothing_is_known_yet(bec: Bec, tmp_path: Path) -> None:
+    scans, out = write_scans(tmp_path / "scans", {"W1/I1": 2}), tmp_path / "out"
+    ok(bec("run", "toy", scans, "--out", out))
+    unknown = bec("--home", out, "pages", "W9/I9")
+    assert (unknown.code, unknown.err.split(":")[0]) == (2, "error E_VOLUME_UNKNOWN")
+    assert bec("--home", out, "pages", "W1").code == 2
+    ok(bec("--home", out, "jobs", "create", "other", "--type", "toy"))
+    ok(bec("--home", out, "queue", "enqueue", "other", "--volume", "W1/I1", "--source", f"folder+{scans.as_uri()}"))
+    first, second = ok(bec("--home", out, "pages", "W1/I1", "--json")).json
+    assert (first["job"], first["task_state"], len(first["pages"])) == ("other", "queued", 0)
+    assert first["note"]
+    assert (second["job"], len(second["pages"])) == ("toy", 2)
+
+
+def test_errors_alone_still_groups_failures(bec: Bec, tmp_path: Path) -> None:
+    scans, out = write_scans(tmp_path / "scans", {"W1/I1": 1}, empty={"W1/I1": 1}), tmp_path / "out"
+    assert bec("run", "toy", scans, "--out", out).code == 1
+    (group,) = ok(bec("--home", out, "errors", "--json")).json
+    assert group["code"] == "E_IMAGE_EMPTY"
+    assert "E_IMAGE_EMPTY" in ok(bec("--home", out, "errors", "--job", "toy")).out
