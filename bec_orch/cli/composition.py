@@ -24,6 +24,7 @@ from bec_orch.core.records.checks import COMMAND
 from bec_orch.core.records.records import Records
 from bec_orch.core.registry import job_worker_class
 from bec_orch.core.retries import RetryPolicy
+from bec_orch.core.shortages import shortage_of
 from bec_orch.core.standings import Standings
 from bec_orch.core.tasks import Job, WorkerInfo
 from bec_orch.core.wording import said
@@ -395,6 +396,9 @@ def work_dir(settings: Settings) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
+        lacking = shortage_of(error)
+        if lacking:
+            raise lacking from error
         raise ConfigError(
             f"The folder {folder} cannot be made: {said(error)}.", code="E_HOME", hint="Set BEC_HOME to another one."
         ) from error

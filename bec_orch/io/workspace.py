@@ -10,6 +10,7 @@ from typing import IO, Self
 
 from bec_orch.core.locks import open_lock, require_exclusion, try_lock
 from bec_orch.core.own_home import require_own_home
+from bec_orch.core.shortages import shortage_of
 from bec_orch.core.wording import said
 from bec_orch.errors import FREE_SPACE, NO_ROOM, ConfigError, DiskFullError, UsageError
 from bec_orch.io.own_files import write_whole
@@ -81,6 +82,9 @@ class WorkspaceLock:
         except OSError as error:
             if error.errno in NO_ROOM:
                 raise DiskFullError(f"There is no room in {self._folder}.", hint=FREE_SPACE) from error
+            lacking = shortage_of(error)
+            if lacking:
+                raise lacking from error
             raise UsageError(
                 f"The folder {self._folder} cannot be used as a workspace: {said(error)}.",
                 code="E_WORKSPACE",

@@ -16,7 +16,7 @@ _POISONED, _PAGE = "I0002", 1
 _ATTEMPTS = 2
 # What a pipe held of failed tasks, and more.
 _HUNDREDS = 250
-_LONG = 180.0
+_LONG = 600.0
 _CGROUP = Path("/sys/fs/cgroup/memory")
 _LIMIT = 700 * 2**20
 

@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 
+from bec_orch.core.artefacts import ArtefactLocation
 from bec_orch.core.job_worker import JobContext
 from bec_orch.core.records.backlog import RedriveFilter
 from bec_orch.core.standings import TaskEnd
 from bec_orch.core.stop import StopReason
 from bec_orch.core.tasks import AttemptOutcome
-from bec_orch.core.volumes import Page, VolumeRef
+from bec_orch.core.volumes import Page, VolumeRef, version_of
 from bec_orch.errors import StorageError
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.postgres.backlog import PgBacklog
@@ -29,8 +30,10 @@ from bec_orch.io.sources.sources import Sources
 from bec_orch.io.stores.folders import FolderObjects
 from bec_orch.io.stores.objects import Blob
 from bec_orch.io.stores.storage import Stores
+from bec_orch.orch.audit import values as must
 from bec_orch.orch.audit.audit import Auditor
 from bec_orch.orch.audit.repairs import Repairer
+from bec_orch.orch.audit.values import Repair, Violation
 from bec_orch.orch.backlog.enqueue import Enqueuer
 from bec_orch.orch.backlog.redrive import Redriver
 from tests.integration.test_worker_runtime import PAGES, World
@@ -421,6 +424,22 @@ class TestDestination:
         assert auditor.audit([world.store.job("toy")]).violations == 1
         with pytest.raises(StorageError) as caught:
             auditor.audit([world.store.job("toy")], repairer)
+        assert caught.value.code == "E_STORAGE_EMPTY"
+        assert world.tasks() == [{"state": "done"}]
+
+    def test_an_audit_takes_nothing_back_in_an_empty_destination(self, world: World) -> None:
+        volume = world.volume("I1")
+        world.send(volume)
+        world.run()
+        _emptied(world.home / "out")
+        artefacts = _opened_anew(world)
+        ledger = PgLedger(world.database)
+        repairer = Repairer(world.store, PgBacklog(world.database), ledger, world.queues, artefacts, world.source)
+        (task,) = ledger.tasks_of(world.store.job("toy"), [volume])
+        place = ArtefactLocation("toy", task.volume, version_of(task.manifest_etag or ""))
+        wrong = Violation(must.FILE, "toy", "wrong", task.volume, (task.id,), Repair.RETRACT, place)
+        with pytest.raises(StorageError) as caught:
+            repairer.begin(wrong)
         assert caught.value.code == "E_STORAGE_EMPTY"
         assert world.tasks() == [{"state": "done"}]
 

@@ -258,3 +258,16 @@ class TestCleaning:
     def test_json(self) -> None:
         value = {"a\0": [1, 2.5, float("-inf"), None, True], 3: ("x\0",)}
         assert clean_json(value) == {"a\\x00": [1, 2.5, None, None, True], "3": ["x\\x00"]}
+
+
+def test_no_room_at_the_beginning_of_a_connection_is_told_as_that() -> None:
+    error = psycopg.OperationalError("connection failed: FATAL:  could not write init file: No space left on device")
+    assert translated(error, "look").code == "E_DB_DISK_FULL"
+
+
+def test_who_finds_the_schema_current_writes_nothing(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(*_: object) -> bool:
+        raise AssertionError("it writes")
+
+    monkeypatch.setattr(migrate_module, "_apply", write)
+    assert migrate(database) == []

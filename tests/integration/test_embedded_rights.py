@@ -1,5 +1,6 @@
 """Whose the embedded PostgreSQL is: root, other users, and what stays closed to whom."""
 
+import errno
 import os
 import pwd
 import shutil
@@ -11,7 +12,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from bec_orch.errors import ConfigError
+from bec_orch.errors import BecError, ConfigError
 from bec_orch.io.postgres import cluster as cluster_module
 from bec_orch.io.postgres import programs as programs_module
 from bec_orch.io.postgres.cluster import Cluster
@@ -175,3 +176,21 @@ def test_the_log_of_the_server_is_written_through_no_link(tmp_path: Path) -> Non
     (tmp_path / "home" / "pg" / "server.log").symlink_to(precious)
     assert refused(tmp_path / "home").code == "E_PG_HOME"
     assert precious.read_text() == "as it was"
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(errno.EMFILE, "E_OPEN_FILES"), (errno.EAGAIN, "E_PROCESSES"), (errno.ENOSPC, "E_DISK_FULL")],
+    ids=["open files", "processes", "room"],
+)
+def test_what_the_machine_lacks_is_no_fault_of_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: str
+) -> None:
+    def lacks(_self: Cluster) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Cluster, "refuse_unfit", lacks)
+    with pytest.raises(BecError) as caught:
+        EmbeddedPostgres(tmp_path).start()
+    assert caught.value.code == code
+    assert "BEC_HOME" not in caught.value.hint

@@ -2,10 +2,13 @@
 
 from tests.mutants.mutant import Edit, Mutant
 
+_DATABASE = "tests/integration/test_database.py"
 _FOLDERS = "io/stores/folders.py"
+_AWAY = "tests/integration/test_away.py"
 _BOUNDS = "tests/unit/test_bounds.py"
 _HOME = "tests/unit/test_own_home.py"
 _OWN = "core/own_home.py"
+_REPAIRS = "orch/audit/repairs.py"
 _SCALING = "tests/integration/test_local_scaling.py"
 _SIGNALS = "tests/unit/test_cli_signals.py"
 _SPECIAL = "tests/unit/test_special_files.py"
@@ -191,5 +194,47 @@ SURROUNDINGS = (
         "a line of .env that names a setting and cannot be read is told",
         (Edit("env_file.py", " and _names_ours(line.original.string):", " and not line.original.string:"),),
         ("tests/unit/test_env_file.py::test_a_line_about_us_that_cannot_be_read_is_told",),
+    ),
+    Mutant(
+        "audits-redo-what-an-empty-store-lacks",
+        "an audit does nothing again because an empty destination lacks it",
+        (
+            Edit(
+                _REPAIRS,
+                "        self._artefacts.check_there()\n        return self._reopen_tasks(violation)",
+                "        return self._reopen_tasks(violation)",
+            ),
+        ),
+        (f"{_AWAY}::TestDestination::test_an_audit_mends_nothing_in_an_empty_destination",),
+    ),
+    Mutant(
+        "audits-take-back-in-an-empty-store",
+        "an audit takes nothing for taken back because an empty destination lacks it",
+        (
+            Edit(
+                _REPAIRS,
+                "        location = violation.location\n        self._artefacts.check_there()\n",
+                "        location = violation.location\n",
+            ),
+        ),
+        (f"{_AWAY}::TestDestination::test_an_audit_takes_nothing_back_in_an_empty_destination",),
+    ),
+    Mutant(
+        "a-full-disk-is-away",
+        "a connection that begins on a full disk is told as that",
+        (Edit("io/postgres/errors.py", "No space left on device|Disk quota exceeded", "no such words"),),
+        (f"{_DATABASE}::test_no_room_at_the_beginning_of_a_connection_is_told_as_that",),
+    ),
+    Mutant(
+        "looking-migrates",
+        "who finds the schema current writes nothing",
+        (Edit("io/postgres/migrate.py", "if schema_status(database).is_current:", "if database is None:"),),
+        (f"{_DATABASE}::test_who_finds_the_schema_current_writes_nothing",),
+    ),
+    Mutant(
+        "shortages-are-faults-of-the-home",
+        "what the machine lacks is told as that, not as a fault of the folder",
+        (Edit("io/postgres/embedded.py", "            if lacking:\n", "            if lacking is error:\n"),),
+        ("tests/integration/test_embedded_rights.py::test_what_the_machine_lacks_is_no_fault_of_the_folder",),
     ),
 )

@@ -53,6 +53,7 @@ class _Tables:
     findings: list[Finding] = field(default_factory=list)
     jobs: list[Job] = field(default_factory=list)
     states: list[JobStates] = field(default_factory=list)
+    were_read: bool = False
 
 
 def command(ctx: typer.Context, *, as_json: Json = False) -> None:
@@ -72,8 +73,9 @@ def command(ctx: typer.Context, *, as_json: Json = False) -> None:
         print_json(findings)
     else:
         _print(findings)
-        say()
-        print_states(tables.states)
+        if tables.were_read:
+            say()
+            print_states(tables.states)
     if any(finding.level is Level.FAIL for finding in findings):
         raise typer.Exit(EXIT_FAILED)
 
@@ -117,6 +119,7 @@ def _of_server(loaded: LoadedSettings, records: Records, tables: _Tables) -> Fin
 def _of_tables(settings: Settings, records: Records, tables: _Tables) -> None:
     tables.jobs.extend(records.jobs.every())
     tables.states.extend(records.ledger.states())
+    tables.were_read = True
     tables.findings.append(examine("tasks", lambda: checks.check_tasks(records.ledger, tables.jobs, tables.states)))
     if settings.sql_host:
         with_queue = not settings.uses_sqs

@@ -17,6 +17,7 @@ from typing import IO, Self
 
 from bec_orch.core.locks import open_lock, try_lock
 from bec_orch.core.names import is_utf8, printable
+from bec_orch.core.shortages import shortage_of
 from bec_orch.core.wording import said
 from bec_orch.errors import FREE_SPACE, NO_ROOM, BecError, ConfigError, DatabaseError, DatabaseRefused, DiskFullError
 from bec_orch.io.postgres.access import Access
@@ -208,6 +209,9 @@ class EmbeddedPostgres:
         except OSError as error:
             if error.errno in NO_ROOM:
                 raise DiskFullError(f"There is no room in {self._root}.", hint=FREE_SPACE) from error
+            lacking = shortage_of(error)
+            if lacking:
+                raise lacking from error
             raise ConfigError(
                 f"The folder {self._root} cannot be used for the embedded database: {said(error)}.",
                 code="E_PG_HOME",

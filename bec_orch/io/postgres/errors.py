@@ -54,6 +54,7 @@ _AT_START: tuple[tuple[str, str, str], ...] = (
     (r'role "[^"]*" (does not exist|is not permitted to log in)', *_AUTH),
     (r'database "[^"]*" does not exist', *_MISSING),
     (r"permission denied for database", *_RIGHTS),
+    (r"No space left on device|Disk quota exceeded", DISK_FULL, "Free space on the database's disk."),
     (r"certificate verify failed|does not match host name|does not support SSL|root certificate file", *_TLS),
 )
 _LASTING = frozenset({"E_DB_AUTH", "E_DB_MISSING", "E_DB_RIGHTS", "E_DB_SCHEMA", "E_DB_TLS"})
