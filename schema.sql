@@ -26,7 +26,8 @@ INSERT INTO schema_migrations (version, name) VALUES
     (4, 'references'),
     (5, 'deaths'),
     (6, 'identity'),
-    (7, 'plans');
+    (7, 'plans'),
+    (8, 'optional_dependencies');
 
 CREATE TABLE database_identity (
     identity uuid NOT NULL DEFAULT gen_random_uuid(),
@@ -59,8 +60,10 @@ CREATE INDEX jobs_every_name_ix ON jobs (name);
 CREATE TABLE job_dependencies (
     job_id        bigint NOT NULL REFERENCES jobs (id),
     depends_on_id bigint NOT NULL REFERENCES jobs (id),
+    if_missing    text NOT NULL DEFAULT 'wait',
     PRIMARY KEY (job_id, depends_on_id),
-    CONSTRAINT job_dependencies_self_ck CHECK (job_id <> depends_on_id)
+    CONSTRAINT job_dependencies_self_ck CHECK (job_id <> depends_on_id),
+    CONSTRAINT job_dependencies_if_missing_ck CHECK (if_missing IN ('wait', 'fail', 'proceed'))
 );
 CREATE INDEX job_dependencies_depends_on_ix ON job_dependencies (depends_on_id);
 
@@ -167,9 +170,10 @@ CREATE INDEX tasks_fingerprint_ix ON tasks (failure_fingerprint) WHERE state = '
 CREATE FUNCTION tasks_of_volume(bigint) RETURNS SETOF tasks LANGUAGE sql STABLE AS
     'SELECT * FROM tasks WHERE volume_id = $1 OFFSET 0';
 
--- What keeps a task waiting: one row for each job that its job needs and that is not done for the volume's last known
--- version. The volume's version counts, not the task's: a claim reads the manifest anew.
-CREATE VIEW missing_dependencies AS
+-- What each task needs that is not done for the last known version of its volume, why, and whether the task waits for it.
+-- One that would fail waits only as long as somebody may still do what it needs. The volume's version counts, not the
+-- task's: a claim reads the manifest anew.
+CREATE VIEW undone_dependencies AS
 SELECT t.id AS task_id, d.id AS job_id, d.name AS job,
     coalesce((
         SELECT CASE WHEN newest.state = 'terminal_failed' THEN d.name || ' failed: ' || newest.failure_code
@@ -178,7 +182,14 @@ SELECT t.id AS task_id, d.id AS job_id, d.name AS job,
         WHERE newest.job_id = d.id
         ORDER BY newest.finished_at IS NOT NULL, newest.id DESC
         LIMIT 1
-    ), 'needs ' || d.name || ', which is not enqueued') AS reason
+    ), 'needs ' || d.name || ', which is not enqueued') AS reason,
+    CASE jd.if_missing
+        WHEN 'wait' THEN true
+        WHEN 'fail' THEN EXISTS (
+            SELECT 1 FROM tasks_of_volume(t.volume_id) asked
+            WHERE asked.job_id = d.id AND asked.finished_at IS NULL)
+        ELSE false
+    END AS awaited
 FROM tasks t
 JOIN volumes v ON v.id = t.volume_id
 JOIN job_dependencies jd ON jd.job_id = t.job_id
@@ -187,6 +198,10 @@ WHERE NOT EXISTS (
     SELECT 1 FROM tasks_of_volume(t.volume_id) made
     WHERE made.job_id = d.id AND made.state = 'done'
       AND made.manifest_etag = coalesce(v.manifest_etag, made.manifest_etag));
+
+-- What tasks wait for: such a task is not to be claimed.
+CREATE VIEW missing_dependencies AS
+SELECT u.task_id, u.job_id, u.job, u.reason FROM undone_dependencies u WHERE u.awaited;
 
 -- What makes finished work stale: why each `done` task would not come out the same today. Work of the older layout, which
 -- does not tell what it was made with (`config_hash` is empty), is stale only for a newer manifest.

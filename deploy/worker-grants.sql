@@ -15,7 +15,8 @@ REVOKE ALL ON ALL TABLES IN SCHEMA public FROM bec_worker;
 REVOKE CREATE ON SCHEMA public FROM PUBLIC, bec_worker;
 GRANT USAGE ON SCHEMA public TO bec_worker;
 
-GRANT SELECT ON schema_migrations, database_identity, jobs, job_dependencies, volumes, tasks, missing_dependencies TO bec_worker;
+GRANT SELECT ON schema_migrations, database_identity, jobs, job_dependencies, volumes, tasks, missing_dependencies,
+    undone_dependencies TO bec_worker;
 
 -- What workers of the job make artefacts with now.
 GRANT UPDATE (models, code_version) ON jobs TO bec_worker;

@@ -79,8 +79,8 @@ class Success:
 class AttemptKey:
     """What a finished page is valid for: part files are shared by attempts that agree on it, page ETags beside it.
 
-    `inputs` names, by job, the file of each dependency's artefact that the work is done on. `job_type` goes into the
-    provenance of the file alone: the code version names the type's code.
+    `inputs` names, by job, the file of each dependency's artefact that the work is done on; where it goes without,
+    `tasks.MISSING`. `job_type` goes into the provenance of the file alone: the code version names the type's code.
     """
 
     config_hash: str

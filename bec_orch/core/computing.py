@@ -86,6 +86,7 @@ class Computer:
                 dependencies={
                     job: partial(self._artefacts.read_rows, success) for job, success in pinned.inputs.items()
                 },
+                absent=pinned.absent,
             )
             metrics = pinned.job_worker.run(context)
         if rows.any_held:

@@ -122,10 +122,10 @@ class JobContext:
     """All that a job gets to do one volume. It names no database and no queue, so a job runs and is tested without.
 
     `pages` reads images; `rows` takes outcomes; `dependencies` has, by job name, how to read the artefact of a job
-    that this one needs; `progress` is called with how many of the volume's pages have a row; `work_dir` is a scratch
-    folder. `working(page)` is a context manager around the computing of a page: should the worker die within it, the
-    page is known. `sidecars` takes files that lie beside the rows. `suspects` are the indices of pages at which an
-    earlier attempt died: best done last, one at a time.
+    that this one needs, and `absent` names those that it needs and goes without; `progress` is called with how many of
+    the volume's pages have a row; `work_dir` is a scratch folder. `working(page)` is a context manager around the
+    computing of a page: should the worker die within it, the page is known. `sidecars` takes files that lie beside the
+    rows. `suspects` are the indices of pages at which an earlier attempt died: best done last, one at a time.
     """
 
     job: str
@@ -137,6 +137,7 @@ class JobContext:
     progress: Callable[[int], None]
     work_dir: Path
     dependencies: Mapping[str, Callable[[], "pa.Table"]]
+    absent: frozenset[str] = frozenset()
     working: Callable[[Page], AbstractContextManager[None]] = _unrecorded
     suspects: frozenset[int] = frozenset()
     sidecars: Sidecars = field(default_factory=_NoSidecars)

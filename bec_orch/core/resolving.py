@@ -12,9 +12,9 @@ from bec_orch.core.patience import Patience
 from bec_orch.core.references import versions
 from bec_orch.core.sources import ImageSource, SourceFactory
 from bec_orch.core.task_store import TaskStore
-from bec_orch.core.tasks import Claim
+from bec_orch.core.tasks import MISSING, Claim, IfMissing
 from bec_orch.core.volumes import Manifest
-from bec_orch.errors import ManifestMissing, RetryableError, Superseded
+from bec_orch.errors import ManifestMissing, RetryableError, Superseded, TerminalError
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Pinned:
     """A resolved task with all that its result will depend on.
 
     `inputs` are the artefacts of the jobs that it needs: the whole attempt reads these, whatever replaces them
-    meanwhile. `found` is what lies where the artefact is to go.
+    meanwhile. Those that are not among them it goes without. `found` is what lies where the artefact is to go.
     """
 
     resolved: Resolved
@@ -49,6 +49,11 @@ class Pinned:
     def claim(self) -> Claim:
         """The claim."""
         return self.resolved.claim
+
+    @property
+    def absent(self) -> frozenset[str]:
+        """The jobs that it needs, and whose artefacts it goes without."""
+        return frozenset(self.claim.job.depends_on) - self.inputs.keys()
 
     @property
     def manifest(self) -> Manifest:
@@ -102,10 +107,11 @@ class Resolver:
 
         Raises:
             RetryableError: an artefact that the task needs is gone (E_DEPENDENCY_MISSING), or a store is away.
+            TerminalError: one is not there, is not being made, and may not be missing (E_DEPENDENCY_FAILED).
         """
         inputs = self._inputs(resolved)
         job = resolved.claim.job
-        files = {name: success.files[0].key for name, success in inputs.items()}
+        files = {name: inputs[name].files[0].key if name in inputs else MISSING for name in job.depends_on}
         folders = job_worker.config_type.parse(job.config).reference_folders(resolved.claim.volume)
         pinned = files | versions(folders, self._open_store)
         key = AttemptKey(job.config_hash, job_worker.models, job_worker.code_version, job.type, pinned)
@@ -113,16 +119,32 @@ class Resolver:
 
     def _inputs(self, resolved: Resolved) -> dict[str, Success]:
         claim = resolved.claim
+        # Asked before the artefacts are looked for: one that is done meanwhile is read, and not taken for gone.
+        given_up = self._patiently(lambda: self._store.given_up_dependencies(claim)) if claim.job.if_missing else {}
         found = {job: self._artefacts.success(resolved.location(job)) for job in claim.job.depends_on}
         missing = [job for job, success in found.items() if success is None]
-        if missing:
-            self._store.doubt(claim, missing)
+        gone = [job for job in missing if job not in given_up]
+        if gone:
+            self._store.doubt(claim, gone)
             raise RetryableError(
-                f"The artefact of '{missing[0]}' for {claim.volume} is gone.",
+                f"The artefact of '{gone[0]}' for {claim.volume} is gone.",
                 code="E_DEPENDENCY_MISSING",
-                hint=f"Workers of '{missing[0]}' make it again; `bec queue enqueue {missing[0]} --force` asks them to.",
+                hint=f"Workers of '{gone[0]}' make it again; `bec queue enqueue {gone[0]} --force` asks them to.",
             )
+        failed = [job for job in missing if claim.job.if_missing.get(job) is IfMissing.FAIL]
+        if failed:
+            raise _failed(claim, failed[0], given_up[failed[0]])
         return {job: success for job, success in found.items() if success}
+
+
+def _failed(claim: Claim, dependency: str, reason: str) -> TerminalError:
+    job = claim.job.name
+    return TerminalError(
+        f"{job} fails without the artefact of '{dependency}' for {claim.volume}: {reason}.",
+        code="E_DEPENDENCY_FAILED",
+        hint=f"Have '{dependency}' done (`bec queue redrive {dependency}`, or enqueue it), then "
+        f"`bec queue redrive {job} --reason E_DEPENDENCY_FAILED`. `--depends-on {dependency}:proceed` goes on without.",
+    )
 
 
 def _manifest(source: ImageSource, claim: Claim) -> Manifest:

@@ -1,7 +1,7 @@
 """The port of the database: the truth about tasks."""
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 from uuid import UUID
@@ -75,6 +75,10 @@ class TaskStore(Protocol):
         Raises:
             LeaseLost: the claim is no longer ours.
         """
+        ...
+
+    def given_up_dependencies(self, claim: Claim) -> Mapping[str, str]:
+        """Return what the task needs that is not done, and that it does not wait for either: by job, the reason."""
         ...
 
     def renew(self, claim: Claim, lease: float) -> bool:

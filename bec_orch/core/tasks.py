@@ -44,12 +44,28 @@ class AttemptOutcome(StrEnum):
     DIED = "died"
 
 
+class IfMissing(StrEnum):
+    """What a task does when the artefact of a job that it needs is missing.
+
+    `WAIT` until it is there; `FAIL` once nobody is to make it any more; `PROCEED` at once, without its rows.
+    """
+
+    WAIT = "wait"
+    FAIL = "fail"
+    PROCEED = "proceed"
+
+
+MISSING = "missing"
+"""What stands among the inputs of work in the place of an artefact that it went without; no file has that name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """A named job type with its config and its policies.
 
     `max_attempts` counts charged attempts; `max_page_error_rate` is the share (0 to 1) of the pages that are not
-    skipped which may end as errors in a volume that is done.
+    skipped which may end as errors in a volume that is done. `if_missing` names the jobs of `depends_on` that are not
+    waited for.
     """
 
     id: int
@@ -60,6 +76,7 @@ class Job:
     max_attempts: int = 5
     max_page_error_rate: float = 0.05
     depends_on: tuple[str, ...] = ()
+    if_missing: Mapping[str, IfMissing] = field(default_factory=dict)
     created_at: dt.datetime | None = None
     updated_at: dt.datetime | None = None
 
@@ -152,7 +169,7 @@ class TaskResult:
 
     `counters` are the job's own sums, and how many pages have each error: `{"lines": 4123, "E_IMAGE_TRUNCATED": 1}`.
     `metrics` is the JSON form of `core.metrics.Metrics`. `inputs` names, by job, the artefact file of each dependency
-    that the work was done on.
+    that the work was done on, or `MISSING`.
     """
 
     manifest_etag: str

@@ -117,13 +117,13 @@ class PageWorker(ABC, Generic[ConfigT, ItemT, OutputT, StateT, VolumeT]):
         return self.resources.max_image_pixels
 
     def open_volume(self, context: JobContext) -> VolumeInputs[VolumeT]:
-        """Read the rows of all dependencies; a page that one of them skipped or failed on is skipped.
+        """Read the rows of all dependencies; a page that one of those that are there skipped or failed on is skipped.
 
         Raises:
             RetryableError: an artefact is gone, or its store away.
         """
         rows = read_rows(context)
-        return VolumeInputs(cast("VolumeT", None), rows, tuple(rows), self.config.skip_pages)
+        return VolumeInputs(cast("VolumeT", None), rows, tuple(context.dependencies), self.config.skip_pages)
 
     def wants_image(self, page: PageInput[VolumeT]) -> bool:  # noqa: ARG002  (other jobs may look at the page)
         """Return whether the page's image is to be fetched: yes, by default."""

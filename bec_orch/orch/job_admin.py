@@ -13,7 +13,7 @@ from bec_orch.core.job_config import JobConfig
 from bec_orch.core.names import printable
 from bec_orch.core.records.jobs import Jobs
 from bec_orch.core.registry import job_worker_class
-from bec_orch.core.tasks import Job
+from bec_orch.core.tasks import IfMissing, Job
 from bec_orch.errors import ConfigError, UsageError
 
 # Job names become names of SQS queues (80 characters with a suffix for the dead letters) and prefixes of keys.
@@ -42,20 +42,32 @@ class JobAdmin:
         config: Mapping[str, Any],
         *,
         depends_on: Sequence[str] = (),
+        if_missing: Mapping[str, IfMissing] | None = None,
         max_attempts: int = 5,
         max_page_error_rate: float = 0.05,
     ) -> Job:
         """Make a job.
 
+        Args:
+            name: its name.
+            job_type: its type.
+            config: its config, as far as it is not the default.
+            depends_on: the jobs that it needs.
+            if_missing: what is done, for those of them that are not waited for.
+            max_attempts: charged attempts after which a task has failed.
+            max_page_error_rate: the share of a volume's pages that may be errors.
+
         Raises:
             ConfigError: the type is unknown, its schema does not allow the config, a job that it needs is unknown, or
-                it reads what others leave, and depends on none (E_JOB_NEEDS).
+                it reads what others leave, and depends on none or may go without (E_JOB_NEEDS).
             UsageError: the name cannot be one (E_JOB_NAME), or is taken (E_JOB_EXISTS).
         """
         _check_name(name)
         _check_policies(max_attempts, max_page_error_rate)
         parsed = _parsed(job_type, config)
         _check_dependencies(job_type, parsed, depends_on)
+        policies = _policies(if_missing)
+        self._check_policies_of_needed(job_type, policies)
         job = Job(
             id=0,
             name=name,
@@ -64,6 +76,7 @@ class JobAdmin:
             max_attempts=max_attempts,
             max_page_error_rate=max_page_error_rate,
             depends_on=tuple(depends_on),
+            if_missing=policies,
         )
         return self._jobs.add(job)
 
@@ -85,10 +98,13 @@ class JobAdmin:
         *,
         config: Mapping[str, Any] | None = None,
         depends_on: Sequence[str] | None = None,
+        if_missing: Mapping[str, IfMissing] | None = None,
         max_attempts: int | None = None,
         max_page_error_rate: float | None = None,
     ) -> Job:
         """Change what is given; `config` holds only the fields to change. Tasks that run keep what they began with.
+
+        `if_missing` goes with `depends_on`, as in `create`.
 
         Raises:
             ConfigError: there is no such job, or what is given does not fit its type, as in `create`.
@@ -102,10 +118,15 @@ class JobAdmin:
             )
             _check_policies(changed.max_attempts, changed.max_page_error_rate)
             parsed = _parsed(job.type, {**job.config, **(config or {})})
-            _check_dependencies(job.type, parsed, job.depends_on if depends_on is None else depends_on)
-            return replace(changed, **_stored(parsed))
+            changed = replace(changed, **_stored(parsed))
+            if depends_on is not None:
+                changed = replace(changed, depends_on=tuple(depends_on), if_missing=policies)
+            _check_dependencies(job.type, parsed, changed.depends_on)
+            return changed
 
-        return self._jobs.change(name, decide, depends_on)
+        policies = _policies(if_missing)
+        self._check_policies_of_needed(self._jobs.job(name).type, policies)
+        return self._jobs.change(name, decide)
 
     def delete(self, name: str) -> DeletedJob:
         """Delete a job: its unfinished tasks are canceled, its history is kept, and its name is free again.
@@ -115,6 +136,17 @@ class JobAdmin:
             UsageError: another job needs it (E_JOB_NEEDED).
         """
         return DeletedJob(name, self._jobs.delete(name))
+
+    def _check_policies_of_needed(self, job_type: str, if_missing: Mapping[str, IfMissing]) -> None:
+        """See that a type that reads what jobs of another type leave does not go without them."""
+        needs = job_worker_class(job_type).needs
+        for name, policy in if_missing.items():
+            if policy is IfMissing.PROCEED and self._jobs.job(name).type in needs:
+                raise ConfigError(
+                    f"A job of type {job_type} has nothing to do without the rows of '{name}'.",
+                    code="E_JOB_NEEDS",
+                    hint=f"Use `--depends-on {name}` or `--depends-on {name}:fail`.",
+                )
 
 
 def _check_name(name: str) -> None:
@@ -152,6 +184,10 @@ def _check_dependencies(job_type: str, config: JobConfig, depends_on: Sequence[s
             hint=f"Give --depends-on with a job of type {', '.join(needs)}.",
         )
     config.check_dependencies(depends_on)
+
+
+def _policies(if_missing: Mapping[str, IfMissing] | None) -> dict[str, IfMissing]:
+    return {name: policy for name, policy in (if_missing or {}).items() if policy is not IfMissing.WAIT}
 
 
 def _stored(parsed: JobConfig) -> dict[str, Any]:

@@ -84,6 +84,10 @@ def test_what_is_stale_is_told_and_done_again_and_nothing_else(bec: Bec, home: P
         (("jobs", "update", "reader", "--depends-on", ""), "E_JOB_NEEDS"),
         (("jobs", "create", "eval", "--type", "evalv1"), "E_JOB_NEEDS"),
         (("jobs", "create", "eval", "--type", "evalv1", "--depends-on", "toy,reader"), "E_EVAL_DEPENDENCY"),
+        (("jobs", "create", "lonely", "--type", "reader", "--depends-on", "toy:proceed"), "E_JOB_NEEDS"),
+        (("jobs", "update", "reader", "--depends-on", "toy:proceed"), "E_JOB_NEEDS"),
+        (("jobs", "create", "lonely", "--type", "toy", "--depends-on", "toy:perhaps"), "E_IF_MISSING"),
+        (("jobs", "create", "lonely", "--type", "toy", "--depends-on", "nope:proceed"), "E_JOB_UNKNOWN"),
         (("jobs", "stale", "nope"), "E_JOB_UNKNOWN"),
         (("queue", "enqueue", "reader", "--all", "--with-dependencies", "--stale"), "E_USAGE"),
         (("queue", "enqueue", "reader", "--all", "--with-dependencies", "--force"), "E_USAGE"),
@@ -101,6 +105,25 @@ def test_dependencies_are_listed_with_commas_and_taken_off_with_an_empty_name(be
     assert both["depends_on"] == ["reader", "toy"]
     assert ok(bec("jobs", "update", "both", "--max-attempts", "2", "--json")).json["depends_on"] == ["reader", "toy"]
     assert ok(bec("jobs", "update", "both", "--depends-on", "", "--json")).json["depends_on"] == []
+
+
+def test_what_is_done_without_a_dependency_is_given_shown_and_done_again_when_it_is_there(bec: Bec, home: Path) -> None:
+    needs = ("--depends-on", "toy:proceed,reader:fail")
+    made = ok(bec("jobs", "create", "free", "--type", "toy", *needs, "--json")).json
+    assert (made["depends_on"], made["if_missing"]) == (["reader", "toy"], {"toy": "proceed", "reader": "fail"})
+    for shown in (bec("jobs", "show", "free"), bec("jobs", "graph"), bec("jobs", "list")):
+        assert "reader:fail, toy:proceed" in ok(shown).out
+    assert {node["name"]: node["if_missing"] for node in ok(bec("jobs", "graph", "--json")).json}["free"] == {
+        "toy": "proceed",
+        "reader": "fail",
+    }
+    assert ok(bec("jobs", "update", "free", "--depends-on", "toy:proceed", "--json")).json["depends_on"] == ["toy"]
+    assert ok(bec("queue", "enqueue", "free", "--all", "--json")).json["queued"] == 2
+    work(bec, "free")
+    ok(bec("queue", "enqueue", "toy", "--all"))
+    work(bec, "toy")
+    assert ok(bec("queue", "enqueue", "free", "--all", "--json")).json["skipped_stale"] == 2
+    assert ok(bec("queue", "enqueue", "free", "--all", "--stale", "--json")).json["queued"] == 2
 
 
 def test_a_run_runs_what_it_needs_first_and_the_second_time_nothing(bec: Bec, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Jobs that need other jobs: who waits, who is released, and what is stale."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
@@ -53,13 +54,19 @@ class Chain(World):
         return worker.run(until_empty=True).outcomes
 
 
-@pytest.fixture
-def chain(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Chain]:
+@contextmanager
+def chained(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Chain]:
     monkeypatch.syspath_prepend(str(install(tmp_path / "plugins", {"toy": "tests.support.jobs.toy_job:ToyJob"})))
     chain = Chain(tmp_path, database)
     chain.chain()
     yield chain
     chain.queues.close()
+
+
+@pytest.fixture
+def chain(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Chain]:
+    with chained(database, tmp_path, monkeypatch) as chain:
+        yield chain
 
 
 def test_a_task_waits_with_its_reason_and_is_released_with_the_commit(chain: Chain) -> None:

@@ -59,7 +59,7 @@ MESSAGE = {"id": 1, "reason": "{}", "limit": 1}
 OWN: dict[str, dict[str, Any]] = {
     "deaths.queue_again": {**RUNNING, "charged": 1},
     "deaths.give_up": {**RUNNING, "charged": 1, "code": "E_X"},
-    "jobs.add_dependencies": {"job_id": 1, "from_ids": [3]},
+    "jobs.add_dependencies": {"job_id": 1, "from_ids": [3], "if_missing": ["proceed"]},
     "upkeep.reject_message": {"code": "E_X", "fingerprint": "f"},
     "upkeep.done_to_verify": {"limit": 5},
     "upkeep.given_up_to_verify": {"job_id": 1, "limit": 5},

@@ -154,9 +154,9 @@ class World:
             found = connection.execute(b"SELECT outcome FROM task_attempts ORDER BY task_id, attempt").fetchall()
         return [row["outcome"] for row in found]
 
-    def success(self, volume: VolumeRef) -> Success | None:
+    def success(self, volume: VolumeRef, job: str = "toy") -> Success | None:
         manifest = self.sources(volume.source).read_manifest(volume)
-        return self.artefacts.success(ArtefactLocation("toy", volume, manifest.version))
+        return self.artefacts.success(ArtefactLocation(job, volume, manifest.version))
 
     def lengths(self, volume: VolumeRef) -> list[int | None]:
         found = self.success(volume)

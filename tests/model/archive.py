@@ -64,7 +64,7 @@ JOBS = (FIRST, SECOND)
 _STORE = frozenset(
     {
         *("claim", "ensure_task", "stamp_manifest", "commit", "fail", "release", "record_rejected"),
-        *("mark_dispatched", "undispatched", "reopen", "record_published", "doubt"),
+        *("given_up_dependencies", "mark_dispatched", "undispatched", "reopen", "record_published", "doubt"),
     }
 )
 _QUEUE = frozenset({"send", "change_visibility", "delete", "dead_letter"})

@@ -256,7 +256,10 @@ class Move:
             in_the_way = self.owner and self.after["failure_code"] == "E_ARTEFACT_FOREIGN"
             if in_the_way:
                 assert self.after["manifest_etag"] in self.foreign, "nothing of others was in the way"
-            assert hopeless or in_the_way or self.after["charged"] >= MAX_ATTEMPTS, "a passing fault ended a task"
+            # What it needs was made by nobody when it looked: somebody may have asked for that since.
+            lacking = self.owner and self.after["failure_code"] == "E_DEPENDENCY_FAILED"
+            exhausted = self.after["charged"] >= MAX_ATTEMPTS
+            assert hopeless or in_the_way or lacking or exhausted, "a passing fault ended a task"
 
     def _check_budget(self) -> None:
         charged = self.after["charged"] - self.before["charged"]

@@ -10,6 +10,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from bec_orch.core.tasks import IfMissing
 from bec_orch.errors import RetryableError
 from tests.model.actors import BLAMES_TASK, PAGE, Actor, Fate
 from tests.model.archive import BACKOFF, FIRST, JOBS, LEASE, REDISPATCH, SECOND, Archive, body_of
@@ -33,7 +34,7 @@ _HOW: dict[str, dict[str, bool]] = {
 }
 # Calls that leave tasks as they are.
 _NO_WORD_TO_THE_DATABASE = ("artefacts.", "files.", "source.", PAGE)
-_CHANGES = ["scan", "config 1", "config 2", "needs", "needs nothing", "delete"]
+_CHANGES = ["scan", "config 1", "config 2", "needs", "needs or fail", "needs or proceed", "needs nothing", "delete"]
 _MISHAPS = {
     "lose": "DELETE FROM queue_messages WHERE id = %s",
     "lose all": "DELETE FROM queue_messages m USING queue_messages l WHERE l.id = %s AND m.queue = l.queue",
@@ -158,7 +159,7 @@ class LifeOfATask(RuleBasedStateMachine):
         elif what.startswith("config"):
             admin.update(SECOND, config={"factor": int(what[-1])})
         elif what.startswith("needs"):
-            admin.update(SECOND, depends_on=(FIRST,) if what == "needs" else ())
+            self._need(what)
             self.history.step(None, what)
         elif not any(actor.fenced for actor in self.busy):
             admin.delete(SECOND)
@@ -245,6 +246,12 @@ class LifeOfATask(RuleBasedStateMachine):
         """The workers that can renew a lease now; behind their own fence they would wait for themselves."""
         return [actor for actor in self.busy if actor.lease and not actor.fenced]
 
+    def _need(self, what: str) -> None:
+        """Have the second job need the first, or nothing."""
+        policy = IfMissing(what.rpartition(" or ")[2]) if " or " in what else IfMissing.WAIT
+        needed = () if what == "needs nothing" else (FIRST,)
+        self.archive.admin.update(SECOND, depends_on=needed, if_missing=dict.fromkeys(needed, policy))
+
     def _receive(self, job: str) -> Actor | None:
         self.born += 1
         return self.archive.receive(f"worker-{self.born}", job)
@@ -318,7 +325,7 @@ def check_the_end(archive: Archive, history: History) -> None:
     """See that all is where it belongs when nothing is left to do."""
     waiting = archive.execute(
         "SELECT t.id FROM tasks t WHERE t.state = 'waiting' AND NOT EXISTS ("
-        " SELECT 1 FROM job_dependencies jd WHERE jd.job_id = t.job_id AND NOT EXISTS ("
+        " SELECT 1 FROM job_dependencies jd WHERE jd.job_id = t.job_id AND jd.if_missing = 'wait' AND NOT EXISTS ("
         "  SELECT 1 FROM tasks d JOIN volumes v ON v.id = d.volume_id WHERE d.job_id = jd.depends_on_id"
         "  AND d.volume_id = t.volume_id AND d.state = 'done'"
         "  AND d.manifest_etag = coalesce(v.manifest_etag, d.manifest_etag)))"

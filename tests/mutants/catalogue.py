@@ -3,6 +3,7 @@
 The first twelve are the guards without which a queue of tasks is not safe; the others are those that this one adds.
 """
 
+from tests.mutants.dependencies import DEPENDENCIES
 from tests.mutants.exports import EXPORTS
 from tests.mutants.limits import LIMITS
 from tests.mutants.mutant import Edit, Mutant
@@ -366,7 +367,7 @@ MUTANTS = (
         "a task waits for its dependency to be done for the same version of the volume",
         (
             Edit(
-                "io/postgres/migrations/0007_plans.sql",
+                "io/postgres/migrations/0008_optional_dependencies.sql",
                 "made.state = 'done'\n      AND made.manifest_etag = coalesce(v.manifest_etag, made.manifest_etag));",
                 "made.state = 'done');",
             ),
@@ -1061,6 +1062,7 @@ MUTANTS = (
         (Edit("io/workspace.py", "            self._refuse_foreign(file)\n", ""),),
         ("tests/unit/test_workspace.py",),
     ),
+    *DEPENDENCIES,
     *LIMITS,
     *WORDS,
     *PAGES,

@@ -13,7 +13,7 @@ from bec_orch.core.volumes import Page, PageState
 from bec_orch.errors import ConfigError, PageError
 from bec_orch.jobs.images import probe
 from bec_orch.jobs.pipeline.config import PageJobConfig
-from bec_orch.jobs.pipeline.page_input import InputRow, InputRows, PageInput, VolumeInputs
+from bec_orch.jobs.pipeline.page_input import InputRow, InputRows, PageInput, VolumeInputs, read_rows
 from bec_orch.jobs.pipeline.skip_rules import SkipRule
 from tests.unit import image_bytes as made
 from tests.unit.fakes import MemoryPages, MemoryRows, context, resources
@@ -138,3 +138,13 @@ def test_a_reason_of_the_manifest_comes_first() -> None:
     page = inputs.of(replace(PAGE, skip_reason="intro"), 100)
     assert inputs.skip_reason(page) == "intro"
     assert inputs.skip_reason(inputs.of(Page(7, "c.png"), 100)) == "classes: no row"
+
+
+def test_a_dependency_that_the_volume_goes_without_has_no_row_and_skips_no_page() -> None:
+    rows, rule = MemoryRows(), {"job": "classes", "column": "label", "values": ["cover"]}
+    volume = replace(context({"a.png": made.png(Image.new("L", (8, 8), 255))}, rows), absent=frozenset({"classes"}))
+    found = read_rows(volume)["classes"].of(PAGE)
+    assert (found.is_absent, found.place, found["label"]) == (True, None, None)
+    assert not row().is_absent
+    BrightnessWorker.create({"skip_pages": [rule]}, resources()).run(volume)
+    assert rows.flushed[0].state is PageState.OK

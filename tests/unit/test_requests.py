@@ -112,11 +112,32 @@ def test_a_request_that_hangs_is_the_pages_error_and_leaves_no_thread(server: Mo
     server.hanging = frozenset({b"xx"})
     rows = MemoryRows()
     before = threading.active_count()
-    worker(server, request_timeout=0.2).run(context(volume(5), rows))
+    worker(server, request_timeout=0.5).run(context(volume(30), rows))
     assert (rows.flushed[1].error_type, rows.flushed[1].error_stage) == ("E_PAGE_TIMEOUT", "infer")
-    assert [rows.flushed[index].row["length"] for index in (0, 2, 3, 4)] == [1, 3, 4, 5]
+    assert [rows.flushed[index].row["length"] for index in (0, *range(2, 30))] == [1, *range(3, 31)]
     until(lambda: server.cut_off == 3)
     until(lambda: threading.active_count() <= before + 1)
+
+
+def test_a_server_that_answers_nobody_is_no_fault_of_the_pages(server: ModelServer) -> None:
+    rows, pages = MemoryRows(), volume(5)
+    server.hanging = frozenset(b"x" * length for length in range(1, 6))
+    job = worker(server, request_timeout=0.2)
+    with pytest.raises(RetryableError, match="and nobody else in that time") as caught:
+        job.run(context(pages, rows))
+    assert (caught.value.code, caught.value.charged, rows.flushed) == ("E_SERVER_SILENT", False, {})
+    server.hanging = frozenset()
+    job.run(context(pages, rows))
+    assert lengths(rows) == [1, 2, 3, 4, 5]
+
+
+def test_what_the_server_answered_before_does_not_count(server: ModelServer) -> None:
+    job = worker(server, request_timeout=0.2)
+    job.run(context(volume(3), MemoryRows()))
+    server.hanging = frozenset({b"xx"})
+    with pytest.raises(RetryableError) as caught:
+        job.run(context({"p2": b"xx"}, MemoryRows()))
+    assert caught.value.code == "E_SERVER_SILENT"
 
 
 def test_a_server_that_dies_and_comes_back_costs_nothing(server: ModelServer) -> None:

@@ -23,6 +23,7 @@ from bec_orch.cli.arguments.options import (
 )
 from bec_orch.cli.composition import open_parts
 from bec_orch.cli.jobs import graph, stats
+from bec_orch.cli.jobs.needs import parse_needs, told_needs
 from bec_orch.cli.jobs.queues import create_job
 from bec_orch.cli.terminal.console import counted, print_json, print_record, print_rows, say
 from bec_orch.core.records.overview import Overview, TaskFilter, TaskView
@@ -34,7 +35,12 @@ app = typer.Typer(help="Make, show and change jobs.")
 
 Needs = Annotated[
     list[str] | None,
-    typer.Option("--depends-on", metavar="JOB[,JOB]", help="A job whose artefact this one reads; may be given again."),
+    typer.Option(
+        "--depends-on",
+        metavar="JOB[:WHAT][,JOB]",
+        help="A job whose artefact this one reads; where that is missing: wait (default), fail or proceed. "
+        "May be given again.",
+    ),
 ]
 MaxAttempts = Annotated[int, typer.Option(metavar="N", help="Charged attempts after which a task has failed.")]
 
@@ -63,13 +69,15 @@ def create(
 ) -> None:
     """Make a job, and its queues. Its config is checked against the schema of its type."""
     config = read_config(config_file, config_text) or {}
+    needed = parse_needs(needs)
 
     def make(admin: JobAdmin) -> Job:
         return admin.create(
             name,
             job_type or name,
             config,
-            depends_on=_names(needs) or (),
+            depends_on=tuple(needed or ()),
+            if_missing=needed,
             max_attempts=max_attempts,
             max_page_error_rate=max_page_error_rate,
         )
@@ -88,10 +96,7 @@ def list_jobs(ctx: typer.Context, *, as_json: Json = False) -> None:
         print_json(jobs)
         return
     columns = {"name": "job", "type": "type", "depends_on": "needs", "config": "config"}
-    rows = [
-        {"name": job.name, "type": job.type, "depends_on": ", ".join(job.depends_on), "config": job.config}
-        for job in jobs
-    ]
+    rows = [{"name": job.name, "type": job.type, "depends_on": told_needs(job), "config": job.config} for job in jobs]
     print_rows(rows, columns, empty="There are no jobs yet: `bec jobs create ldv1` makes one.")
 
 
@@ -117,11 +122,13 @@ def update(
 ) -> None:
     """Change a job. Of the config, only the keys that are given change; running tasks keep what they began with."""
     config = read_config(config_file, config_text)
+    needed = parse_needs(needs)
     with open_parts(invocation(ctx).settings) as parts:
         job = JobAdmin(parts.records.jobs).update(
             name,
             config=config,
-            depends_on=_names(needs),
+            depends_on=None if needed is None else tuple(needed),
+            if_missing=needed,
             max_attempts=max_attempts,
             max_page_error_rate=max_page_error_rate,
         )
@@ -205,11 +212,6 @@ def _unfinished(overview: Overview, job: str) -> int:
     return sum(count for state, count in tasks.items() if not state.is_final)
 
 
-def _names(needs: list[str] | None) -> list[str] | None:
-    """Split lists; an empty name counts as none, so that `--depends-on ""` takes every dependency off."""
-    return None if needs is None else [name for names in needs for name in names.split(",") if name]
-
-
 def _task_row(task: TaskView) -> dict[str, Any]:
     failure = f"{task.failure_code}: {task.failure_message}" if task.failure_code else None
     return {
@@ -234,7 +236,7 @@ def _record(job: Job) -> Mapping[str, Any]:
     return {
         "job": job.name,
         "type": job.type,
-        "needs": ", ".join(job.depends_on),
+        "needs": told_needs(job),
         "max attempts": job.max_attempts,
         "max page error rate": job.max_page_error_rate,
         "config": json.dumps(dict(job.config), ensure_ascii=False),

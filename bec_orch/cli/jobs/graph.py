@@ -5,6 +5,7 @@ import typer
 from bec_orch.cli.arguments.invocation import invocation
 from bec_orch.cli.arguments.options import JobName, Json, Limit
 from bec_orch.cli.composition import open_parts
+from bec_orch.cli.jobs.needs import told_needs
 from bec_orch.cli.terminal.console import print_json, print_rows
 from bec_orch.core.tasks import TaskState
 from bec_orch.orch.overview.references import References
@@ -21,7 +22,7 @@ def graph(ctx: typer.Context, *, as_json: Json = False) -> None:
     states = [state for state in TaskState if any(node.tasks.get(state) for node in found)]
     columns = {"job": "job", "type": "type", "needs": "needs"} | {state.value: state.value for state in states}
     rows = [
-        {"job": node.name, "type": node.type, "needs": ", ".join(node.depends_on)}
+        {"job": node.name, "type": node.type, "needs": told_needs(node)}
         | {state.value: node.tasks.get(state, 0) for state in states}
         for node in found
     ]

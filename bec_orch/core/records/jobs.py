@@ -1,6 +1,6 @@
 """The port of jobs: looked up by everybody, changed by operators."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
 from bec_orch.core.names import printable
@@ -43,13 +43,12 @@ class Jobs(JobLookup, Protocol):
         """
         ...
 
-    def change(self, name: str, decide: Callable[[Job], Job], depends_on: Sequence[str] | None = None) -> Job:
-        """Change a job's config and policies, and what it needs where that is given; return it as it stands then.
+    def change(self, name: str, decide: Callable[[Job], Job]) -> Job:
+        """Change a job's config, its policies, and what it needs; return it as it stands then.
 
         Args:
             name: the job.
             decide: returns the job as it is to be; called with the job as it is, while nobody else changes it.
-            depends_on: the jobs that it needs from now on.
 
         Raises:
             ConfigError: there is no such job, one that it needs is unknown, or it would need itself (E_JOB_CIRCLE).

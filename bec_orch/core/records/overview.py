@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from bec_orch.core.records.jobs import JobLookup
-from bec_orch.core.tasks import Job, TaskState
+from bec_orch.core.tasks import IfMissing, Job, TaskState
 from bec_orch.core.volumes import PageCounts, VolumeRef
 
 # Four heartbeats of 15 s: one that is late, or lost with a connection, does not count yet.
@@ -112,11 +112,12 @@ class DoneVolume:
 
 @dataclass(frozen=True, slots=True)
 class GraphNode:
-    """One job, the jobs it needs, and its tasks by state."""
+    """One job, the jobs it needs (`if_missing` as in `Job`), and its tasks by state."""
 
     name: str
     type: str
     depends_on: tuple[str, ...]
+    if_missing: Mapping[str, IfMissing]
     tasks: Mapping[TaskState, int]
 
 

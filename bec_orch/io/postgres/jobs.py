@@ -3,7 +3,7 @@
 A deleted job keeps its row and its tasks' history, and frees its name.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from psycopg.types.json import Jsonb
@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from bec_orch.core.names import printable
 from bec_orch.core.records.jobs import JobLookup, Jobs, unknown_job
-from bec_orch.core.tasks import Job
+from bec_orch.core.tasks import IfMissing, Job
 from bec_orch.errors import ConfigError, UsageError
 from bec_orch.io.postgres.advisory_locks import AdvisoryLock, take
 from bec_orch.io.postgres.database import Database
@@ -66,17 +66,18 @@ class PgJobs(PgJobLookup, Jobs):
                     code="E_JOB_EXISTS",
                     hint=f"`bec jobs show {job.name}` shows it; `bec jobs update {job.name}` changes it.",
                 )
-            _set_dependencies(connection, added["id"], job.name, job.depends_on)
+            _set_dependencies(connection, added["id"], job)
             return job_named(connection, job.name)
 
     @override
-    def change(self, name: str, decide: Callable[[Job], Job], depends_on: Sequence[str] | None = None) -> Job:
+    def change(self, name: str, decide: Callable[[Job], Job]) -> Job:
         with self._database.transaction(f"change the job {printable(name)}", long=True) as connection:
             take(connection, AdvisoryLock.JOBS)
-            changed = decide(job_named(connection, name))
+            job = job_named(connection, name)
+            changed = decide(job)
             connection.execute(statements("jobs")["change"], {"job_id": changed.id, **_values(changed)})
-            if depends_on is not None:
-                _set_dependencies(connection, changed.id, name, depends_on)
+            if (changed.depends_on, changed.if_missing) != (job.depends_on, job.if_missing):
+                _set_dependencies(connection, changed.id, changed)
                 connection.execute(statements("upkeep")["release_waiting"], {"job_id": changed.id})
             return job_named(connection, name)
 
@@ -109,14 +110,17 @@ def _values(job: Job) -> dict[str, Any]:
     }
 
 
-def _set_dependencies(connection: Connection, job_id: int, name: str, depends_on: Sequence[str]) -> None:
+def _set_dependencies(connection: Connection, job_id: int, job: Job) -> None:
     sql = statements("jobs")
-    ids = {row["name"]: row["id"] for row in rows(connection, sql["ids"], {"names": list(depends_on)})}
-    unknown = [needed for needed in depends_on if needed not in ids]
+    ids = {row["name"]: row["id"] for row in rows(connection, sql["ids"], {"names": list(job.depends_on)})}
+    unknown = [needed for needed in job.depends_on if needed not in ids]
     if unknown:
         raise unknown_job(unknown[0])
-    parameters = {"job_id": job_id, "from_ids": list(ids.values())}
+    if_missing = [job.if_missing.get(needed, IfMissing.WAIT).value for needed in ids]
+    parameters = {"job_id": job_id, "from_ids": list(ids.values()), "if_missing": if_missing}
     if one(connection, sql["reaches"], parameters)["circle"]:
-        raise ConfigError(f"The job '{name}' would need itself through: {', '.join(depends_on)}.", code="E_JOB_CIRCLE")
+        raise ConfigError(
+            f"The job '{job.name}' would need itself through: {', '.join(job.depends_on)}.", code="E_JOB_CIRCLE"
+        )
     connection.execute(sql["forget_dependencies"], parameters)
     connection.execute(sql["add_dependencies"], parameters)

@@ -3,7 +3,11 @@
 SELECT j.*, ARRAY(
     SELECT d.name FROM job_dependencies jd JOIN jobs d ON d.id = jd.depends_on_id
     WHERE jd.job_id = j.id ORDER BY d.name
-) AS depends_on
+) AS depends_on, (
+    SELECT coalesce(jsonb_object_agg(d.name, jd.if_missing), '{}')
+    FROM job_dependencies jd JOIN jobs d ON d.id = jd.depends_on_id
+    WHERE jd.job_id = j.id AND jd.if_missing <> 'wait'
+) AS if_missing
 FROM jobs j
 WHERE j.deleted_at IS NULL AND (%(name)s::text IS NULL OR j.name = %(name)s)
 ORDER BY j.name
@@ -12,7 +16,11 @@ ORDER BY j.name
 SELECT j.*, ARRAY(
     SELECT d.name FROM job_dependencies jd JOIN jobs d ON d.id = jd.depends_on_id
     WHERE jd.job_id = j.id ORDER BY d.name
-) AS depends_on
+) AS depends_on, (
+    SELECT coalesce(jsonb_object_agg(d.name, jd.if_missing), '{}')
+    FROM job_dependencies jd JOIN jobs d ON d.id = jd.depends_on_id
+    WHERE jd.job_id = j.id AND jd.if_missing <> 'wait'
+) AS if_missing
 FROM jobs j
 WHERE j.id = %(job_id)s
 
@@ -44,8 +52,8 @@ SELECT EXISTS (SELECT 1 FROM needed WHERE id = %(job_id)s) AS circle
 DELETE FROM job_dependencies WHERE job_id = %(job_id)s
 
 -- name: add_dependencies
-INSERT INTO job_dependencies (job_id, depends_on_id)
-SELECT %(job_id)s, unnest(%(from_ids)s::bigint[])
+INSERT INTO job_dependencies (job_id, depends_on_id, if_missing)
+SELECT %(job_id)s, unnest(%(from_ids)s::bigint[]), unnest(%(if_missing)s::text[])
 
 -- name: dependants
 SELECT j.name FROM job_dependencies jd JOIN jobs j ON j.id = jd.job_id

@@ -28,7 +28,7 @@ from bec_orch.core.records.overview import (
 from bec_orch.core.tasks import Job, TaskState
 from bec_orch.core.volumes import PageCounts
 from bec_orch.io.postgres.jobs import PgJobLookup, job_named
-from bec_orch.io.postgres.rows import Row, one, pages_of, rows, volume_of
+from bec_orch.io.postgres.rows import Row, if_missing_of, one, pages_of, rows, volume_of
 from bec_orch.io.postgres.sql_files import statements
 
 _VOLUMES_A_QUERY = 1000
@@ -129,7 +129,7 @@ def _pace(row: Row) -> Pace | None:
 
 def _graph_node(row: Row) -> GraphNode:
     tasks = {TaskState(state): count for state, count in row["tasks"].items()}
-    return GraphNode(row["name"], row["type"], tuple(row["depends_on"]), tasks)
+    return GraphNode(row["name"], row["type"], tuple(row["depends_on"]), if_missing_of(row), tasks)
 
 
 def _task_view(row: Row) -> TaskView:

@@ -50,6 +50,9 @@ ORDER BY n.task_id
 SELECT j.name, j.type, ARRAY(
            SELECT d.name FROM job_dependencies jd JOIN jobs d ON d.id = jd.depends_on_id
            WHERE jd.job_id = j.id ORDER BY d.name) AS depends_on,
+       (SELECT coalesce(jsonb_object_agg(d.name, jd.if_missing), '{}')
+        FROM job_dependencies jd JOIN jobs d ON d.id = jd.depends_on_id
+        WHERE jd.job_id = j.id AND jd.if_missing <> 'wait') AS if_missing,
        coalesce((SELECT jsonb_object_agg(c.state, c.tasks) FROM (
            SELECT t.state, count(*) AS tasks FROM tasks t WHERE t.job_id = j.id GROUP BY t.state) c), '{}') AS tasks
 FROM jobs j

@@ -18,6 +18,7 @@ _NEEDED: Mapping[str, Mapping[str, str]] = {
     "jobs": {"SELECT": _ALL, "UPDATE": "models code_version"},
     "job_dependencies": {"SELECT": _ALL},
     "missing_dependencies": {"SELECT": _ALL},
+    "undone_dependencies": {"SELECT": _ALL},
     "volumes": {"SELECT": _ALL, "INSERT": "w_id i_id source", "UPDATE": "manifest_etag nb_pages manifest_seen_at"},
     "workers": {
         "SELECT": "id heartbeat_at heard_since stopped_at",

@@ -10,7 +10,7 @@ from psycopg.types.json import Jsonb
 
 from bec_orch.core.artefacts import ArtefactLocation
 from bec_orch.core.queue_ports import TaskMessage
-from bec_orch.core.tasks import Job, TaskResult
+from bec_orch.core.tasks import IfMissing, Job, TaskResult
 from bec_orch.core.volumes import PageCounts, VolumeRef, version_of
 from bec_orch.errors import DatabaseRefused
 
@@ -55,9 +55,15 @@ def job_of(row: Row) -> Job:
         max_attempts=row["max_attempts"],
         max_page_error_rate=row["max_page_error_rate"],
         depends_on=tuple(row["depends_on"]),
+        if_missing=if_missing_of(row),
         created_at=row["created_at"],
         updated_at=row["updated_at"],
     )
+
+
+def if_missing_of(row: Row) -> dict[str, IfMissing]:
+    """Read what is done, by a job's dependency, where that is missing; those that are waited for are not named."""
+    return {job: IfMissing(policy) for job, policy in row["if_missing"].items()}
 
 
 def volume_of(row: Row) -> VolumeRef:

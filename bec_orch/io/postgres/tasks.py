@@ -115,6 +115,12 @@ class PgTasks(Upkeep):
             return self._stamp_or_wait(connection, claim, task, manifest_etag)
 
     @override
+    def given_up_dependencies(self, claim: Claim) -> dict[str, str]:
+        with self._database.transaction(f"read what {claim.volume} goes without") as connection:
+            found = rows(connection, self._sql["given_up_dependencies"], {"task_id": claim.task_id})
+        return {row["job"]: row["reason"] for row in found}
+
+    @override
     def renew(self, claim: Claim, lease: float) -> bool:
         with self._database.transaction(f"renew the lease on {claim.volume}") as connection:
             return connection.execute(self._sql["renew"], {**_fencing(claim), "lease": lease}).rowcount == 1
@@ -150,6 +156,8 @@ class PgTasks(Upkeep):
             verdict = after_failure(failure, task["charged"], budget["max_attempts"], backoff)
             told = dataclasses.asdict(failure)
             failed = one(connection, self._sql["fail"], {**told, **dataclasses.asdict(verdict), **named})
+            if verdict.state is TaskState.TERMINAL_FAILED:
+                connection.execute(self._sql["release_dependants"], {"volume_id": task["volume_id"]})
             self._close_attempt(
                 connection, claim, AttemptOutcome(verdict.state.value), charged=failure.charged, failure=told
             )
@@ -270,16 +278,17 @@ class PgTasks(Upkeep):
     def _stamp_or_wait(self, connection: Connection, claim: Claim, task: Row, manifest_etag: str) -> bool:
         parameters = {"task_id": claim.task_id, "manifest_etag": manifest_etag}
         connection.execute(self._sql["stamp"], parameters)
+        self._add_outdated_dependencies(connection, task, manifest_etag)
         if not one(connection, self._sql["lacks_dependencies"], parameters)["lacks"]:
             return True
         connection.execute(self._sql["put_to_wait"], parameters)
         self._close_attempt(connection, claim, AttemptOutcome.SUPERSEDED)
-        self._add_outdated_dependencies(connection, task, manifest_etag)
         return False
 
     def _add_outdated_dependencies(self, connection: Connection, task: Row, manifest_etag: str) -> None:
         outdated = [row["job_id"] for row in rows(connection, self._sql["outdated_dependencies"], task)]
-        self._add_tasks(connection, outdated, task["volume_id"], manifest_etag=manifest_etag)
+        if outdated:
+            self._add_tasks(connection, outdated, task["volume_id"], manifest_etag=manifest_etag)
 
     def _close_attempt(
         self,

@@ -128,6 +128,10 @@ WHERE id = %(volume_id)s
 -- name: lacks_dependencies
 SELECT EXISTS (SELECT 1 FROM missing_dependencies WHERE task_id = %(task_id)s) AS lacks
 
+-- name: given_up_dependencies
+-- What a task needs, is not done, and is not waited for either, with the reason.
+SELECT job, reason FROM undone_dependencies WHERE task_id = %(task_id)s AND NOT awaited
+
 -- name: finish
 UPDATE tasks
 SET state = 'done', finished_at = clock_timestamp(), updated_at = clock_timestamp(), lease_expires_at = NULL,

@@ -7,9 +7,10 @@ an artefact has one row per page of its manifest, and the same version of the ma
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Generic
+from typing import Any, Generic
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from typing_extensions import TypeVar
 
@@ -19,9 +20,6 @@ from bec_orch.jobs.formats.header import ImageHeader
 from bec_orch.jobs.images import DEFAULT_MAX_PIXELS, probe, read
 from bec_orch.jobs.pipeline.skip_rules import SkipRule
 from bec_orch.jobs.shared.by_name import ByName
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 Image = NDArray[np.uint8]
 VolumeT = TypeVar("VolumeT", default=None)
@@ -35,11 +33,13 @@ class InputRow:
         job: the dependency's name.
         table: all rows of its artefact.
         place: the page's row in the table; None where there is none.
+        is_absent: the volume is done without an artefact of this dependency, which has no row for any page then.
     """
 
     job: str
-    table: "pa.Table"
+    table: pa.Table
     place: int | None
+    is_absent: bool = False
 
     def __getitem__(self, column: str) -> Any:
         """Return the value of a column; None where the artefact has no such column."""
@@ -135,18 +135,20 @@ class InputRows:
 
     Args:
         job: the dependency's name.
-        table: its artefact.
+        table: its artefact; an empty one where it is absent.
+        is_absent: the volume is done without it.
     """
 
-    def __init__(self, job: str, table: "pa.Table") -> None:
+    def __init__(self, job: str, table: pa.Table, *, is_absent: bool = False) -> None:
         self.job = job
+        self.is_absent = is_absent
         self.table = table.combine_chunks()
         names: list[Any] = table["img_file_name"].to_pylist() if "img_file_name" in table.column_names else []
         self._places = ByName({name: place for place, name in enumerate(names)})
 
     def of(self, page: Page) -> InputRow:
         """Return the row of a page."""
-        return InputRow(self.job, self.table, self._places.get(page.filename))
+        return InputRow(self.job, self.table, self._places.get(page.filename), self.is_absent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,10 +181,11 @@ class VolumeInputs(Generic[VolumeT]):
 
 
 def read_rows(context: JobContext) -> dict[str, InputRows]:
-    """Read the artefact of every dependency of a volume's job.
+    """Read the artefact of every dependency of a volume's job; those that it goes without have no row for any page.
 
     Raises:
         RetryableError: an artefact is gone, or its store away.
     """
     readers: Mapping[str, Callable[[], pa.Table]] = context.dependencies
-    return {job: InputRows(job, read()) for job, read in readers.items()}
+    absent = {job: InputRows(job, pa.table({}), is_absent=True) for job in context.absent}
+    return {job: InputRows(job, read()) for job, read in readers.items()} | absent

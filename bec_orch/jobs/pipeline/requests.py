@@ -27,11 +27,13 @@ class Throttle:
     Attributes:
         in_flight: requests that are out now.
         limit: how many may be.
+        answered: requests that the server answered so far, be it with a refusal.
     """
 
     def __init__(self, most: int) -> None:
         self.in_flight = 0
         self.limit = float(most)
+        self.answered = 0
         self._most = most
         self._changed = anyio.Event()
 
@@ -44,9 +46,14 @@ class Throttle:
         try:
             yield
         except ServerBusy:
+            self.answered += 1
             self.limit = max(1.0, min(self.limit, float(self.in_flight - 1)))
             raise
+        except PageError:
+            self.answered += 1
+            raise
         else:
+            self.answered += 1
             self.limit = min(float(self._most), self.limit + 1 / (_SUCCESSES_PER_STEP * self.limit))
         finally:
             self.in_flight -= 1
@@ -72,8 +79,10 @@ class InFlight(Generic[ItemT, OutputT]):
         """Return the server's answers for one page's items, in their order.
 
         Raises:
-            PageError: the server cannot do an item, or took too long for it each time (E_PAGE_TIMEOUT).
-            RetryableError: the server is away, fails, or is busy for longer than anybody waits.
+            PageError: the server cannot do an item, or took too long for it each time, and answered others meanwhile
+                (E_PAGE_TIMEOUT).
+            RetryableError: the server is away, fails, answers nobody (E_SERVER_SILENT), or is busy for longer than
+                anybody waits.
         """
         answers: dict[int, OutputT] = {}
 
@@ -91,10 +100,12 @@ class InFlight(Generic[ItemT, OutputT]):
 
     async def _answer(self, item: ItemT) -> OutputT:
         give_up = time.monotonic() + self._seat.patience
-        failures = 0
+        failures, answered = 0, 0
         while True:
             try:
                 async with self._throttle.one():
+                    if not failures:
+                        answered = self._throttle.answered
                     with anyio.fail_after(self._seat.timeout):
                         return await self._ask(item)
             except ServerBusy as busy:
@@ -104,17 +115,21 @@ class InFlight(Generic[ItemT, OutputT]):
             except (RetryableError, TimeoutError) as error:
                 failures += 1
                 if failures >= self._seat.tries:
-                    raise self._final(error) from error
+                    raise self._final(error, answered) from error
                 pause = _after_failure(failures)
             await anyio.sleep(pause)
 
-    def _final(self, error: RetryableError | TimeoutError) -> RetryableError | PageError:
+    def _final(self, error: RetryableError | TimeoutError, answered: int) -> RetryableError | PageError:
+        """Return the error of the last try; `answered` is how many the server had answered when the first one began."""
         if isinstance(error, RetryableError):
             return error
-        return PageError(
-            f"The server did not answer within {self._seat.timeout:g} s, {self._seat.tries} times.",
-            stage="infer",
-            code="E_PAGE_TIMEOUT",
+        told = f"The server did not answer within {self._seat.timeout:g} s, {self._seat.tries} times"
+        if self._throttle.answered > answered:
+            return PageError(f"{told}.", stage="infer", code="E_PAGE_TIMEOUT")
+        return RetryableError(
+            f"{told}, and nobody else in that time.",
+            code="E_SERVER_SILENT",
+            hint="Look whether the server hangs. If it is well, the page takes too long: raise `request_timeout`.",
         )
 
 
