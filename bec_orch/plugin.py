@@ -18,7 +18,7 @@ from bec_orch.core.job_worker import (
 )
 from bec_orch.core.metrics import Metrics, Stopwatch
 from bec_orch.core.transcripts import Line, PageContent
-from bec_orch.core.views import ContentOf, JobReport, ShownPage, Tally
+from bec_orch.core.views import ContentOf, JobReport, PageFigures, ShownPage, Tally
 from bec_orch.core.volumes import Manifest, Page, PageOutcome, PageState, VolumeRef
 from bec_orch.errors import ConfigError, Interrupted, LeaseLost, PageError, RetryableError, ServerBusy, TerminalError
 from bec_orch.jobs.base import PageJobWorker, RequestJobWorker
@@ -50,6 +50,7 @@ __all__ = [
     "PageBytes",
     "PageContent",
     "PageError",
+    "PageFigures",
     "PageInput",
     "PageJobConfig",
     "PageJobWorker",

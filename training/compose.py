@@ -57,7 +57,7 @@ TEXTLESS = ("plate", "blank")
 SIDEWAYS = 0.015
 TRIMMED = 0.3
 LEAST_RIM, MOST_RIM = 1.0, 12.0
-"""A trimmed page ends so many pixels outside of its outermost lines, at the network's scale."""
+"""A trimmed page ends this many pixels outside of its outermost lines, at the network's scale."""
 ON_GROUND = 0.25
 
 

@@ -30,7 +30,7 @@ UNSEEN = Path(__file__).with_name("unseen.tsv")
 """Pages that nothing was chosen or changed by: nobody looks at what a network does with them before it is done."""
 SAMPLES = Path(__file__).resolve().parents[1] / "samples"
 GUESSES = (6, 13, 28)
-"""Where the page shows no pitch, or none that holds, so many lines are tried in its height or in half its width."""
+"""Where the page shows no pitch, or no valid one, this many lines are tried in its height or in half its width."""
 MOST_OFF = 1.3
 """A pitch that is off by more than this factor is looked at again."""
 SURE = 0.9

@@ -1,7 +1,7 @@
 """What a line is on a page, and how the composed truth holds it.
 
-The kinds were decided before anything was trained, and the truth keeps all five. The network separates only `main`
-from the rest; which of the finer kinds a line is follows from where it stands, and is for whoever traces the lines.
+The kinds were decided before anything was trained, and the truth keeps all five. The network separates only `main` from
+the rest; which of the finer kinds a line is follows from where it stands, and is for whoever traces the lines.
 """
 
 from collections.abc import Callable

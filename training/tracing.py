@@ -27,23 +27,23 @@ SHORTEST_MAIN = 0.8
 LEAST_CHANCE, LEAST_CHANCE_MAIN = 0.6, 0.78
 """A line whose probability, the mean of its columns' best, is lower is dropped. A number is less sure than a line."""
 MEETING = 0.42
-"""Pieces are joined when the one's slope meets the other within so many pitches..."""
+"""Pieces are joined when the one's slope meets the other within this many pitches..."""
 WIDEST_GAP = 14.0
-"""... over a gap of at most so many."""
+"""... over a gap of at most this many."""
 OVERLAP = 1.0
 LEARN = 4.0
-"""A piece's slope is taken from its last so many pitches."""
+"""A piece's slope is taken over this many pitches at its end."""
 LARGEST_SLOPE = 0.12
 SHORTEST_GAP = 4.0
 """A gap between columns is so many pitches long; what is shorter is a string hole or a picture."""
 COLUMN_VIEW = 12.0
-"""A gap between columns is looked for within so many pitches..."""
+"""A gap between columns is looked for within this many pitches..."""
 COLUMN_ROWS = 8
-"""... in which at least so many rows stand on both sides of it..."""
+"""... in which at least this many rows stand on both sides of it..."""
 FREE_ROWS = 1
-"""... and at most so many reach into it."""
+"""... and at most this many reach into it."""
 BESIDE = 2.0
-"""Rows are counted so many pitches beside the gap."""
+"""Rows are counted this many pitches beside the gap."""
 
 
 @dataclass(frozen=True, slots=True)

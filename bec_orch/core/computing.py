@@ -142,7 +142,7 @@ def _check_pages(pinned: Pinned, files: AttemptFiles) -> None:
     summary = files.error_summary()
     if summary is None or pages.error_rate <= limit:
         return
-    # Who asks what became of the pages finds them there (`bec pages`); the volume has no artefact.
+    # The volume gets no artefact: what became of its pages is told by the part files alone (`bec pages`).
     files.rows.flush()
     code, example = summary
     raise TerminalError(

@@ -239,7 +239,7 @@ class WorkerResources:
     """What a job worker may use of its process: CPU threads, a memory budget in bytes for pages in flight, models.
 
     `model_path` is the line model of `BEC_LD_MODEL_PATH`, or None. `open_store` opens a store by its URL for reading;
-    it raises `ConfigError` for what is no store's URL, and `StorageError` when there is no such store.
+    it raises `ConfigError` for what is not a store's URL, and `StorageError` when there is no such store.
     """
 
     threads: int

@@ -17,7 +17,7 @@ class WorkerObserver(Protocol):
         ...
 
     def pages_done(self, claim: Claim, done: int, total: int) -> None:
-        """So many of the volume's pages have a row now."""
+        """This many of the volume's pages have a row now."""
         ...
 
     def task_ended(self, end: TaskEnd) -> None:

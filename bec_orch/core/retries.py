@@ -19,7 +19,7 @@ class RetryPolicy:
     cap: float = 600.0
 
     def backoff(self, retries: int) -> float:
-        """Return the seconds to wait when so many attempts have failed before. Half is jitter, so it keeps a floor."""
+        """Return the seconds to wait after this many failed attempts. Half is jitter, so it keeps a floor."""
         longest = min(self.cap, self.base * 2.0 ** min(retries, _MOST_DOUBLINGS))
         return longest * random.uniform(0.5, 1.0)  # nosec B311  # noqa: S311  (it spreads load, and is no secret)
 

@@ -110,6 +110,14 @@ class PageFigures(Protocol):
         """
         ...
 
+    def of_volume(self, pages: Sequence[Mapping[str, float | str | None]]) -> Mapping[str, float | None]:
+        """Return what the table of a run tells of a volume beside the counters, by heading; nothing where that is all.
+
+        Args:
+            pages: the figures of its pages that were done.
+        """
+        ...
+
 
 class ContentOf(Protocol):
     """Reads what a job type's rows say of each page (entry points `bec_orch.exports`)."""

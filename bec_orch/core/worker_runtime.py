@@ -80,7 +80,7 @@ class Tally:
     def black_hole(self) -> Failure | None:
         """Return the last failure when the last different tasks all failed for reasons that are not their own.
 
-        That nothing is where it should be is one of them, though it may have ended the tasks: not of so many at once.
+        That nothing is where it should be is one of them, though it may have ended the tasks: not of that many at once.
         """
         with self._lock:
             return self._last_failure if len(self._failing) >= self._limit else None

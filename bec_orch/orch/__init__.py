@@ -1,1 +1,1 @@
-"""For operators: jobs, enqueueing, discovery, checks; not needed on a worker machine."""
+"""For operators: jobs, enqueueing, reports, audits, checks, machines, and runs on this machine."""

@@ -38,7 +38,7 @@ def test_a_command_that_needs_the_current_folder_tells_that_it_is_gone(
     ended = bec(*(word.format(scans=scans) for word in line.split()))
     assert ended.code == 2
     assert ended.err.splitlines()[-2:] == [
-        f"error E_FOLDER_GONE: The current folder {gone} is no more.",
+        f"error E_FOLDER_GONE: The current folder {gone} no longer exists.",
         "hint: Change to a folder that is there (`cd`), and run the same command again.",
     ]
 

@@ -1,12 +1,14 @@
 """`bec pages` and `bec errors show`: every page of a volume is seen, of one that failed, too."""
 
+import json
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.acceptance.conftest import Bec, ok, write_scans
+from tests.acceptance.conftest import Bec, Start, ok, wait_for, write_scans
 
 pytestmark = pytest.mark.usefixtures("figures")
 
@@ -60,7 +62,7 @@ def test_the_rows_of_a_volume_that_failed_are_no_artefact(bec: Bec, tmp_path: Pa
     assert (found["partial"], states(found["pages"])) == (False, [(9, "error", "E_IMAGE_EMPTY")])
 
 
-def test_rows_of_another_config_are_not_told(bec: Bec, tmp_path: Path) -> None:
+def test_rows_of_the_newest_attempt_are_told(bec: Bec, tmp_path: Path) -> None:
     scans, out = write_scans(tmp_path / "scans", {"W1/I1": 8}, empty={"W1/I1": 1}), tmp_path / "out"
     assert bec("run", "toy", scans, "--out", out).code == 1
     ok(bec("--home", out, "queue", "redrive", "toy"))
@@ -102,3 +104,30 @@ def test_errors_alone_still_groups_failures(bec: Bec, tmp_path: Path) -> None:
     (group,) = ok(bec("--home", out, "errors", "--json")).json
     assert group["code"] == "E_IMAGE_EMPTY"
     assert "E_IMAGE_EMPTY" in ok(bec("--home", out, "errors", "--job", "toy")).out
+
+
+def test_pages_that_no_attempt_came_to_are_told(bec: Bec, start: Start, gate: Path, tmp_path: Path) -> None:
+    scans, out = write_scans(tmp_path / "scans", {"W1/I1": 4}), tmp_path / "out"
+    working = start("run", "gated", scans, "--out", out, "--config-text", json.dumps({"gate": str(gate)}))
+    wait_for(gate / "reached", working)
+    working.send_signal(signal.SIGINT)
+    working.communicate()
+    (found,) = ok(bec("--home", out, "pages", "W1/I1", "--json")).json
+    assert (found["partial"], found["note"]) == (True, "")
+    assert [page["state"] for page in found["pages"]] == ["ok", "ok", "ok", "no row"]
+    assert [page["img_file_name"] for page in found["pages"]] == ["0000.jpg", "0001.jpg", "0002.jpg", "0003.jpg"]
+
+    (scans / "W1" / "I1" / "0009.jpg").write_bytes(b"0123456789")
+    (changed,) = ok(bec("--home", out, "pages", "W1/I1", "--json")).json
+    assert [page["state"] for page in changed["pages"]] == ["ok", "ok", "ok"]
+    assert "the volume has changed since" in changed["note"]
+
+
+def test_the_table_of_a_run_has_the_figures_of_each_volume(bec: Bec, tmp_path: Path) -> None:
+    scans = write_scans(tmp_path / "scans", {"W1/I1": 20, "W1/I2": 3}, empty={"W1/I1": 1, "W1/I2": 1})
+    run = ("run", "toy", scans, "--out", tmp_path / "out")
+    told = bec(*run).out.splitlines()
+    assert told[0].split() == ["volume", "state", "pages", "bytes", "largest", "page", "errors"]
+    assert told[2].split() == ["W1/I1", "done", "21", "200", "10.00", "1"]
+    assert told[3].split() == ["W1/I2", "terminal_failed", "-", "-", "-", "-"]
+    assert bec(*run, "--json").json["figures"] == {"W1/I1": {"largest": 10.0}}

@@ -953,8 +953,8 @@ MUTANTS = (
         (
             Edit(
                 "io/artefacts/names.py",
-                "return found is not None and found[1] == owner.tag",
-                "return found is not None",
+                "if found is None or found[2] != owner.tag:",
+                "if found is None:",
             ),
         ),
         ("tests/conformance/test_stores.py",),

@@ -15,7 +15,42 @@ def _one(name: str, guard: str, file: str, old: str, new: str, *tests: str) -> M
 LISTS = "tests/unit/orch/test_volume_lists.py"
 ENQUEUED = "tests/acceptance/test_cli_operators.py::test_volumes_are_enqueued_from_a_list_and_told_why_not"
 
+SEEN = "tests/acceptance/test_cli_pages.py"
+LEFT = "tests/unit/test_part_rows.py"
+
 PAGES = (
+    _one(
+        "rows-of-every-making",
+        "rows that the newest attempt does not go by are not told",
+        "io/artefacts/part_rows.py",
+        "if made_with in {None, part.made_with} else None",
+        "if True else None",
+        LEFT,
+    ),
+    _one(
+        "oldest-row-of-a-page",
+        "of a page that several attempts came to, the newest row is told",
+        "io/artefacts/part_rows.py",
+        "if part and part.attempt <= attempt), reverse=True)",
+        "if part and part.attempt <= attempt))",
+        LEFT,
+    ),
+    _one(
+        "pages-without-a-row-left-out",
+        "pages that no attempt came to are told",
+        "orch/overview/volume_pages.py",
+        "[by_number.get(number) or PageView(number, name, NO_ROW) for number, name in every]",
+        "[by_number[number] for number, name in every if number in by_number]",
+        f"{SEEN}::test_pages_that_no_attempt_came_to_are_told",
+    ),
+    _one(
+        "rows-lost-with-the-volume",
+        "a volume fails for its pages only once their rows are stored",
+        "core/computing.py",
+        "    files.rows.flush()\n    code, example",
+        "    code, example",
+        f"{LEFT}::test_a_volume_fails_only_once_its_rows_are_stored",
+    ),
     _one(
         "lines-left-out-are-fine",
         "lines of a list that name no volume are no success",

@@ -41,7 +41,7 @@ def test_no_arguments_print_the_help(capsys: pytest.CaptureFixture[str]) -> None
     assert "Begin with: bec demo" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("group", sorted({name.split()[0] for name in COMMANDS if " " in name}))
+@pytest.mark.parametrize("group", sorted({name.split()[0] for name in COMMANDS if " " in name} - COMMANDS.keys()))
 def test_a_group_without_a_command_prints_its_help(group: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([group]) == 0
     assert f"Usage: bec {group}" in capsys.readouterr().out

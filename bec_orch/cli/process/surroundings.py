@@ -19,7 +19,7 @@ _THREADS_PER_CORE, _MOST_THREADS = 12, 64
 
 
 def require_address_space(least: int) -> None:
-    """See that this process may reserve so many bytes.
+    """See that this process may reserve this many bytes.
 
     Raises:
         ConfigError: it may not (E_ADDRESS_SPACE).

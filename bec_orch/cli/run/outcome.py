@@ -1,7 +1,7 @@
 """How the volumes of a run stand, as a table or as JSON, and as an exit code."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from bec_orch.io.sources.detect import DetectedSource
 from bec_orch.orch.overview.page_errors import PageFault
 from bec_orch.orch.runs.local_run import RunOutcome
 
-_ROWS = 30
+ROWS = 30
+"""How many volumes the table shows."""
 # More columns than this many counters and the others fit into no terminal.
 _COUNTERS = 4
 # What the counters of page errors begin with.
@@ -29,6 +30,7 @@ class RunResult:
 
     `pages_per_second` counts the pages that were computed now; None when there were none. `page_errors` are the first
     pages that are errors, also of the jobs that were run first, `needed`: the one that was asked for skipped them.
+    `figures` are what the job type tells of the first volumes, by task.
     """
 
     outcome: RunOutcome
@@ -39,6 +41,7 @@ class RunResult:
     needed: tuple[RunOutcome, ...] = ()
     detected: DetectedSource | None = None
     documents: ExportResult | None = None
+    figures: Mapping[int, Mapping[str, float | None]] = field(default_factory=dict)
 
     @property
     def nb_outside(self) -> int:
@@ -65,13 +68,13 @@ def _show(result: RunResult) -> None:
         say("Nothing to do: everything was done already.")
     counters = {name: value for name, value in outcome.counters.items() if not name.startswith(_ERROR)}
     in_table = counters if len(counters) <= _COUNTERS else {}
-    rows = [_row(task, in_table) for task in sorted(outcome.tasks, key=lambda task: str(task.volume))]
-    total = _total(outcome, in_table)
+    rows = [_row(task, in_table, result.figures) for task in in_order(outcome)]
+    total = _total(result, in_table)
     columns = {name: name for name in total}
     left_out = {**dict.fromkeys(total), "volume": "in no volume", "state": "left out", "pages": result.nb_outside}
-    print_rows([*rows[:_ROWS], *([left_out] if result.nb_outside else []), total], columns, empty="")
-    if len(rows) > _ROWS:
-        say(f"(The first {_ROWS} of {len(rows)} volumes are shown.)")
+    print_rows([*rows[:ROWS], *([left_out] if result.nb_outside else []), total], columns, empty="")
+    if len(rows) > ROWS:
+        say(f"(The first {ROWS} of {len(rows)} volumes are shown.)")
     if len(counters) > _COUNTERS:
         say()
         print_record({name: round(value) for name, value in counters.items()})
@@ -111,24 +114,37 @@ def exit_code(result: RunResult) -> int:
     return EXIT_PAGE_ERRORS if result.nb_page_errors or result.nb_outside else EXIT_DONE
 
 
-def _row(task: TaskView, counters: Mapping[str, float]) -> dict[str, Any]:
+def in_order(outcome: RunOutcome) -> list[TaskView]:
+    """Return the newest task of each volume, in the order of the table."""
+    return sorted(outcome.tasks, key=lambda task: str(task.volume))
+
+
+def _row(
+    task: TaskView, counters: Mapping[str, float], figures: Mapping[int, Mapping[str, float | None]]
+) -> dict[str, Any]:
     pages = task.pages
+    headings = dict.fromkeys(heading for each in figures.values() for heading in each)
     return {
         "volume": str(task.volume),
         "state": task.state.value,
         "pages": pages.total if pages else None,
         **{name: round(task.counters[name]) if name in task.counters else None for name in counters},
+        **{heading: figures.get(task.id, {}).get(heading) for heading in headings},
         "page errors": pages.error if pages else None,
     }
 
 
-def _total(outcome: RunOutcome, counters: Mapping[str, float]) -> dict[str, Any]:
+def _total(result: RunResult, counters: Mapping[str, float]) -> dict[str, Any]:
+    outcome = result.outcome
     volumes = len(outcome.tasks)
+    # Means cannot be added up.
+    headings = dict.fromkeys(heading for each in result.figures.values() for heading in each)
     return {
         "volume": counted(volumes, "volume"),
         "state": f"{outcome.count(TaskState.DONE)} done",
         "pages": outcome.pages.total,
         **{name: round(value) for name, value in counters.items()},
+        **dict.fromkeys(headings),
         "page errors": outcome.pages.error,
     }
 
@@ -156,5 +172,6 @@ def _as_json(result: RunResult) -> dict[str, Any]:
         "pictures": result.overlays,
         "documents": documents_json(result.documents) if result.documents else None,
         "page_errors": result.page_errors,
+        "figures": {str(task.volume): result.figures[task.id] for task in outcome.tasks if task.id in result.figures},
         "tasks": outcome.tasks,
     }

@@ -22,19 +22,20 @@ from bec_orch.cli.arguments.options import (
 from bec_orch.cli.composition import Parts, local_run, open_parts, require_loadable
 from bec_orch.cli.export.command import parse_formats
 from bec_orch.cli.export.volumes import ExportRequest, ExportResult, export, reader_of
-from bec_orch.cli.run.outcome import RunResult, exit_code, show
+from bec_orch.cli.run.outcome import ROWS, RunResult, exit_code, in_order, show
 from bec_orch.cli.run.overlays import require_overlays, write_overlays
 from bec_orch.cli.terminal.console import counted, note, program, say, warn
 from bec_orch.cli.terminal.progress import progress
 from bec_orch.cli.worker.working import work
 from bec_orch.config import LoadedSettings, Origin, Settings, variable
 from bec_orch.core.names import printable
-from bec_orch.core.registry import content_of, job_types
+from bec_orch.core.registry import content_of, job_types, page_figures
 from bec_orch.core.tasks import Job, TaskState
 from bec_orch.core.wording import clause
 from bec_orch.errors import Interrupted
 from bec_orch.io.sources.detect import DetectedSource, detect_source
 from bec_orch.io.workspace import WorkspaceLock
+from bec_orch.orch.overview.figures import volume_figures
 from bec_orch.orch.overview.page_errors import page_errors
 from bec_orch.orch.runs.local_run import LocalRun, RunOutcome
 
@@ -186,6 +187,7 @@ def run_volumes(detected: DetectedSource, request: RunRequest, settings: Setting
             tuple(needed),
             detected,
             documents,
+            volume_figures(parts.artefacts(), in_order(outcome)[:ROWS], page_figures(job.type)),
         )
 
 

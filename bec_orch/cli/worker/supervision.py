@@ -242,7 +242,7 @@ def _send(told: Connection, report: WorkerReport) -> None:
 
 
 def _end_with_parent(within: float) -> None:
-    """Stop as by SIGTERM when the parent is gone, and so many seconds later at the latest: nobody else sees to it."""
+    """Stop as by SIGTERM when the parent is gone, and this many seconds later at the latest: nobody else sees to it."""
     parent = multiprocessing.parent_process()
 
     def watch() -> None:

@@ -236,18 +236,18 @@ class StoredArtefacts(ArtefactStore):
             except BrokenParquet as error:
                 raise _unreadable(file, f"cannot be read ({said(error)})") from error
 
-    def part_rows(self, location: ArtefactLocation, config_hash: str | None, columns: Sequence[str]) -> pa.Table | None:
+    def part_rows(self, location: ArtefactLocation, attempt: int, columns: Sequence[str]) -> pa.Table | None:
         """Read what attempts left of pages whose volume is not done; None where that is nothing.
 
         Args:
             location: where its artefact would lie.
-            config_hash: the config that rows were made with; None stands for any.
+            attempt: the newest attempt that counts.
             columns: the columns that are wanted, as far as there are such; `page`, the index, stands before them.
 
         Raises:
             StorageError: the store is away.
         """
-        return part_rows(self._objects, self._owner, location, config_hash, columns)
+        return part_rows(self._objects, self._owner, location, attempt, columns)
 
     def _batches(self, entry: Entry, columns: Sequence[str] | None, batch_size: int) -> Iterator[pa.RecordBatch]:
         with self._objects.open(entry) as file:

@@ -43,7 +43,7 @@ def _from_array(array: Any, kind: pa.DataType) -> "pa.Array[Any]":
     """Turn an (n,) array into n values, or an (n, k) array into n structs of k fields or n lists of k values."""
     if pa.types.is_struct(kind):
         if array.ndim != 2 or array.shape[1] != kind.num_fields:  # noqa: PLR2004  (rows and fields)
-            raise ValueError(f"an array of shape {array.shape} is no list of {kind}")
+            raise ValueError(f"an array of shape {array.shape} is not a list of {kind}")
         fields = [kind.field(number) for number in range(kind.num_fields)]
         columns = [pa.array(array[:, number], type=field.type) for number, field in enumerate(fields)]
         return pa.StructArray.from_arrays(columns, fields=fields)

@@ -31,7 +31,7 @@ def reading() -> Iterator[None]:
 
 
 def opened(file: IO[bytes], size: int) -> pq.ParquetFile:
-    """Open a file of so many bytes, and read its footer. Within `reading`."""
+    """Open a file of this many bytes, and read its footer. Within `reading`."""
     check_footer(file, size)
     return pq.ParquetFile(file, thrift_string_size_limit=MOST_FOOTER_BYTES, thrift_container_size_limit=_MOST_ITEMS)
 

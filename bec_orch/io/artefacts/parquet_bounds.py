@@ -228,7 +228,7 @@ class _Thrift:
             number = number + (head >> 4) if head >> 4 else self._signed()
             kind = head & 15
             if (number, kind) in fields or not 0 <= number <= _MOST_FIELDS:
-                raise ValueError("a part of its footer, or the header of a page, is no struct of Parquet")
+                raise ValueError("a part of its footer, or the header of a page, is not a struct of Parquet")
             fields[number, kind] = self._value(kind)
         return fields
 

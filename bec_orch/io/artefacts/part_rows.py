@@ -16,29 +16,27 @@ from bec_orch.io.stores.objects import Objects
 
 MOST_PART_BYTES = 256 * 1024 * 1024
 """64 rows of OCR or contours take some 1 MB; a part of this size is not ours."""
-CONFIG_FIELD = b"bec_config"
-"""In the metadata of a part file, the hash of the config that its rows were made with."""
 
 log = logging.getLogger(__name__)
 
 
 def part_rows(
-    objects: Objects, owner: Owner, location: ArtefactLocation, config_hash: str | None, columns: Sequence[str]
+    objects: Objects, owner: Owner, location: ArtefactLocation, attempt: int, columns: Sequence[str]
 ) -> pa.Table | None:
     """Return the rows of our part files, each page once, in order; None where there are none.
 
-    Rows that were made with another config (than `config_hash`, None standing for any) are passed over. Of those that
-    other models or code made, the ones count that the newest attempt goes by; of a page that several attempts came to,
-    the row of the newest one.
+    Attempts are counted over all tasks of a volume. What attempts after `attempt` left is passed over. Of rows that
+    were made differently (config, models, code), those count that the newest attempt goes by; of a page that several
+    attempts came to, the row of the newest one.
     """
     listed = objects.list(f"{location.prefix}/parts").objects
     ours = ((part_of(entry.name, owner), entry.key) for entry in listed)
-    newest_first = sorted(((part, key) for part, key in ours if part is not None), reverse=True)
+    newest_first = sorted(((part, key) for part, key in ours if part and part.attempt <= attempt), reverse=True)
     made_with: str | None = None
     taken: set[int] = set()
     tables: list[pa.Table] = []
     for part, key in newest_first:
-        table = _read(objects, key, config_hash, columns) if made_with in {None, part.made_with} else None
+        table = _read(objects, key, columns) if made_with in {None, part.made_with} else None
         if table is not None:
             made_with = part.made_with
             tables.append(_others(table, taken))
@@ -53,7 +51,7 @@ def _others(table: pa.Table, taken: set[int]) -> pa.Table:
     return table.take(pa.array(places, pa.int64()))
 
 
-def _read(objects: Objects, key: str, config_hash: str | None, columns: Sequence[str]) -> pa.Table | None:
+def _read(objects: Objects, key: str, columns: Sequence[str]) -> pa.Table | None:
     wanted = ["page", *columns]
     try:
         blob = objects.read(key, limit=MOST_PART_BYTES)
@@ -65,6 +63,4 @@ def _read(objects: Objects, key: str, config_hash: str | None, columns: Sequence
     except (BrokenParquet, NotAFile) as error:
         log.warning("part_ignored", extra={"part": key, "reason": str(error)})
         return None
-    made_with = (table.schema.metadata or {}).get(CONFIG_FIELD, b"").decode(errors="replace")
-    is_wanted = config_hash is None or made_with == config_hash
-    return table.replace_schema_metadata() if is_wanted and {"page", "img_file_name"} <= {*table.column_names} else None
+    return table.replace_schema_metadata() if {"page", "img_file_name"} <= {*table.column_names} else None

@@ -34,7 +34,7 @@ from bec_orch.errors import BecError, NotAFile
 from bec_orch.io.artefacts.local_files import read_parquet, write_parquet
 from bec_orch.io.artefacts.names import is_our_part, part_name
 from bec_orch.io.artefacts.parquet import BrokenParquet, reading, to_be_read
-from bec_orch.io.artefacts.part_rows import CONFIG_FIELD, MOST_PART_BYTES
+from bec_orch.io.artefacts.part_rows import MOST_PART_BYTES
 from bec_orch.io.artefacts.removal import remove
 from bec_orch.io.artefacts.rows import artefact_schema, outcomes_table, part_schema, standing_rows
 from bec_orch.io.artefacts.sidecars import SidecarFiles
@@ -81,9 +81,7 @@ class PartFiles:
         self._attempt = attempt
         self._job_schema = job_schema
         self._key = key_digest(key, job_schema)
-        self._schema = part_schema(artefact_schema(job_schema)).with_metadata(
-            {_KEY_FIELD: self._key, CONFIG_FIELD: key.config_hash}
-        )
+        self._schema = part_schema(artefact_schema(job_schema)).with_metadata({_KEY_FIELD: self._key})
         self._folder = folder
         self._sidecars = sidecars
         self._local: dict[int, list[Path]] = defaultdict(list)

@@ -22,7 +22,7 @@ from bec_orch.io.artefacts.parts import PartFiles, range_start
 
 # Ranges that wait to be written; more would only take memory.
 _BEHIND = 2
-# Pages that are done are kept at the latest after so many seconds, full range or not.
+# Pages that are done are kept at the latest after this many seconds, full range or not.
 _FLUSH_EVERY = 30.0
 
 

@@ -162,7 +162,7 @@ class SidecarFiles(Sidecars):
         for one in content:
             page, file = int(one["page"]), StoredFile(str(one["key"]), int(one["size"]), str(one["sha256"]))
             if attempt_of(file.key, self._location, self._owner) is None:
-                raise ValueError(f"{file.key} is no sidecar file of ours")
+                raise ValueError(f"{file.key} is not a sidecar file of ours")
             yield page, PageSidecar(page, file)
 
     def _read(self, sidecars: Sequence[PageSidecar]) -> list[bytes] | None:

@@ -152,5 +152,5 @@ def _pages(found: Mapping[str, Any] | None) -> PageCounts | None:
 def _count(value: Any) -> int:
     number = int(value)
     if not 0 <= number <= _MOST:
-        raise ValueError(f"{number:.3g} is no number of anything")
+        raise ValueError(f"{number:.3g} is not a valid number")
     return number

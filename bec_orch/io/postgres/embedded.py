@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 _LOCK_WAIT = 120.0
 # A server that is ready answers at once; its children may outlive it for a moment.
 _REACH_WAIT = 8.0
-# A server that dies more often than this within so many seconds is not started again.
+# A server that dies more often than this within this many seconds is not started again.
 _MOST_DEATHS = 5
 _DEATHS_WITHIN = 600.0
 

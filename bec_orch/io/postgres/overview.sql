@@ -86,9 +86,7 @@ WITH listed AS MATERIALIZED (
     LIMIT %(limit)s
 )
 SELECT t.id, j.name AS job, v.w_id, v.i_id, v.source, t.state, t.attempt, t.charged, t.force, t.worker_id,
-       t.manifest_etag, coalesce(t.config_hash, (
-           SELECT a.config_hash FROM task_attempts a WHERE a.task_id = t.id AND a.attempt = t.attempt)) AS config_hash,
-       t.artefact_key, t.pages_ok, t.pages_skipped, t.pages_error, t.counters,
+       t.manifest_etag, t.config_hash, t.artefact_key, t.pages_ok, t.pages_skipped, t.pages_error, t.counters,
        t.failure_code, t.failure_stage, t.failure_message, t.failure_hint, t.failure_fingerprint,
        coalesce(t.cancel_reason, CASE WHEN t.state = 'waiting' THEN (
            SELECT string_agg(m.reason, '; ' ORDER BY m.job) FROM missing_dependencies m WHERE m.task_id = t.id) END) AS reason,

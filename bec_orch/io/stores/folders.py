@@ -39,7 +39,7 @@ _KINDS = {
     stat.S_IFBLK: "a device",
     stat.S_IFDIR: "a folder",
 }
-# By so many of its names a folder is known again.
+# By this many of its names a folder is known again.
 _NAMES = 50
 
 

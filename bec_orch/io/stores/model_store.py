@@ -104,7 +104,7 @@ def _listed(objects: Objects, key: str, url: str) -> list[Entry]:
         raise _nothing(url)
     if len(found) > _MAX_FILES:
         raise ConfigError(
-            f"The prefix {url} holds {len(found)} objects: that is no model.",
+            f"The prefix {url} holds {len(found)} objects: that is not a model.",
             code="E_MODEL_NOT_FOUND",
             hint="Name the model's own folder.",
         )

@@ -32,7 +32,7 @@ T = TypeVar("T")
 PROBE = ".bec-probe"
 """How the names of the objects begin that only show whether a store can be written."""
 
-# S3 lists so many objects at once.
+# S3 lists this many objects at once.
 _PAGE = 1000
 
 

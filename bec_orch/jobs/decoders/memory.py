@@ -21,7 +21,7 @@ from bec_orch.errors import RetryableError
 KEPT_BYTES = 64 * 2**20
 """This much is always kept: 64 MiB hold the pixels of a usual scan, 20 megapixels..."""
 KEPT_SHARE = 4
-"""... and more while pages need at least one part in so many of it."""
+"""... and more while pages need at least one part in this many of it."""
 
 
 class SharedPage:

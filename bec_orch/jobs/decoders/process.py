@@ -72,7 +72,7 @@ class DecoderProcess:
 
         Raises:
             PageError: what the decoder says of it.
-            DecoderLost: the process is no more.
+            DecoderLost: the process is gone.
             RetryableError: E_DECODER_START, it never got far enough to be asked; E_MEMORY.
         """
         self._wait_ready()

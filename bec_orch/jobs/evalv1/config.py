@@ -90,11 +90,11 @@ class Evalv1Config(PageJobConfig):
     @classmethod
     def _known_script(cls, script: str) -> str:
         if not script.replace("_", "").isalpha():
-            raise ValueError(f"'{script}' is no name of a script")
+            raise ValueError(f"'{script}' is not the name of a script")
         try:
             regex.compile(rf"\p{{Script={script}}}")
         except regex.error as error:
-            raise ValueError(f"'{script}' is no script that Unicode knows") from error
+            raise ValueError(f"'{script}' is not a script that Unicode knows") from error
         return script
 
     @field_validator("truth_folder")

@@ -13,7 +13,7 @@ from typing import Final
 import regex
 
 DEEPEST_STACK = 8
-"""Letters: the deepest one that is in use, the Kalachakra monogram h-k-sh-m-l-w-r-y, has so many."""
+"""Letters: the deepest one that is in use, the Kalachakra monogram h-k-sh-m-l-w-r-y, has this many."""
 _EXAMPLES = 5
 
 _BASE: Final = r"\u0f00\u0f40-\u0f47\u0f49-\u0f6c\u0f88-\u0f8c"

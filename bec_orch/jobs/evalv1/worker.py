@@ -48,7 +48,7 @@ class Evalv1Worker(PageJobWorker[Evalv1Config, NoReturn, NoReturn, Ink, Evaluate
     """Evaluates volumes; there is no model.
 
     Raises:
-        ConfigError: the URL of the ground truth is no store's.
+        ConfigError: the URL of the ground truth is not a store's.
         StorageError: there is no such store.
     """
 
@@ -68,7 +68,7 @@ class Evalv1Worker(PageJobWorker[Evalv1Config, NoReturn, NoReturn, Ink, Evaluate
         """Read the rows of the OCR jobs, and look up the volume's truth.
 
         Raises:
-            ConfigError: the job's dependencies are no OCR jobs, or the config leaves open which is meant.
+            ConfigError: the job's dependencies are not OCR jobs, or the config leaves open which is meant.
             RetryableError: an artefact or the truth is out of reach.
         """
         jobs = self.config.ocr_jobs(list(context.dependencies))

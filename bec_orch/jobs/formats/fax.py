@@ -1,8 +1,8 @@
 """Damage in Group 4 fax data (ITU-T T.6), found without decoding it.
 
 No chain of T.6 codes holds eleven zero bits in a row: that is what makes the end-of-block mark, two times 000000000001,
-plain to see. libtiff skips rows with codes that it does not know, and reports no error; so zeros that are no such
-mark are looked for here. Damage hits them soon: in random bytes, one in about 2,000 bits begins such a run.
+plain to see. libtiff skips rows with codes that it does not know, and reports no error; so zeros that are not such
+a mark are looked for here. Damage hits them soon: in random bytes, one in about 2,000 bits begins such a run.
 """
 
 import numpy as np

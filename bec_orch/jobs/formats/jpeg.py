@@ -13,7 +13,7 @@ from bec_orch.jobs.formats import exif
 from bec_orch.jobs.formats.header import Decoded, ImageFormat, ImageHeader, corrupt, image_error, truncated
 
 MAX_STEPS = 10_000
-"""A walk over so many markers takes 5 ms. Scans have some ten; colour profiles and previews add hundreds at most."""
+"""A walk over this many markers takes 5 ms. Scans have some ten; colour profiles and previews add hundreds at most."""
 
 _START_OF_SCAN = 0xDA
 _END_OF_IMAGE = b"\xff\xd9"

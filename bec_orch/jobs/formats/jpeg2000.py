@@ -22,7 +22,7 @@ from bec_orch.jobs.formats.header import ImageFormat, ImageHeader, corrupt, imag
 LEFT_OVER = 4
 """Bytes that a sound code block may leave over or lack: encoders cut them with some room; one or two were seen."""
 MAX_STEPS = 100_000
-"""A walk over so many markers and boxes takes 0.1 s. A picture has as many tile parts at most as T.800 has numbers."""
+"""Walking this many markers and boxes takes 0.1 s. A picture has as many tile parts at most as T.800 has numbers."""
 
 _JP2 = b"\x00\x00\x00\x0cjP  "
 _SOC, _SIZ, _COD, _COC = b"\xff\x4f", 0x51, 0x52, 0x53

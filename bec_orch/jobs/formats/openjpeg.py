@@ -85,7 +85,7 @@ class Decoded:
 
 
 def decode(data: bytes, kind: int, halvings: int) -> Decoded:
-    """Decode a file; its sides are halved so many times, at most as often as when it was encoded."""
+    """Decode a file; its sides are halved this many times, at most as often as when it was encoded."""
     library, result = _library(), Decoded()
     reader = _Reader(data)
     on_warning, on_error = _listener(result.warnings), _listener(result.errors)

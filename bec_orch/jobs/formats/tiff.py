@@ -20,7 +20,7 @@ from bec_orch.jobs.formats.fax import check_group4
 from bec_orch.jobs.formats.header import ImageFormat, ImageHeader, corrupt, image_error, truncated
 
 MAX_PAGES = 100
-"""Files of more pages than this are no page scans."""
+"""Files of more pages than this are not page scans."""
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = 256, 257, 258, 259, 262, 266
 _STRIP_OFFSETS, _SAMPLES, _ROWS_PER_STRIP, _STRIP_COUNTS, _PLANAR = 273, 277, 278, 279, 284

@@ -14,14 +14,20 @@ class RowFigures:
     Attributes:
         columns: the columns.
         tell: returns the figures of a row.
+        add_up: returns those of a volume.
     """
 
     columns: Sequence[str]
     tell: Callable[[Mapping[str, Any]], Figures]
+    add_up: Callable[[Sequence[Figures]], Mapping[str, float | None]] = lambda _: {}
 
     def __call__(self, row: Mapping[str, Any]) -> Figures:
         """Return the figures of a page."""
         return self.tell(row)
+
+    def of_volume(self, pages: Sequence[Figures]) -> Mapping[str, float | None]:
+        """Return the figures of a volume."""
+        return self.add_up(pages)
 
 
 def _found(row: Mapping[str, Any]) -> Figures:
@@ -40,6 +46,16 @@ def _read(row: Mapping[str, Any]) -> Figures:
     }
 
 
+def _read_volume(pages: Sequence[Mapping[str, Any]]) -> Mapping[str, float | None]:
+    """Add up characters; the mean confidence is that of lines, not of pages."""
+    weights = [(page["confidence"], page["lines"]) for page in pages if page["confidence"] is not None]
+    lines = sum(weight for _, weight in weights)
+    return {
+        "characters": sum(page["characters"] for page in pages),
+        "confidence": sum(value * weight for value, weight in weights) / lines if lines else None,
+    }
+
+
 def _evaluated(row: Mapping[str, Any]) -> Figures:
     return {
         "lines": row.get("nb_lines"),
@@ -51,5 +67,5 @@ def _evaluated(row: Mapping[str, Any]) -> Figures:
 
 
 LDV1 = RowFigures(("nb_lines", "nb_contours"), _found)
-READ = RowFigures(("line_texts", "line_confidences"), _read)
+READ = RowFigures(("line_texts", "line_confidences"), _read, _read_volume)
 EVALV1 = RowFigures(("nb_lines", "nb_chars", "mean_confidence", "cer", "suspicion"), _evaluated)

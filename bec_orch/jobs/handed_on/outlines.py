@@ -22,7 +22,7 @@ BASELINE = 0.75
 BRIDGE = 0.25
 """Two segments are joined by a bridge of this share of their height."""
 STEP = 64
-"""A curved baseline has a point for every so many pixels; a straight one has its two ends."""
+"""A curved baseline has a point at steps of this many pixels; a straight one has its two ends."""
 
 
 def outline(contours: Sequence[Contour]) -> tuple[Point, ...]:

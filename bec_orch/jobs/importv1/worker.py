@@ -78,7 +78,7 @@ class Importv1Worker(PageJobWorker[Importv1Config, NoReturn, NoReturn, ReadPage,
     """Takes over documents; there is no model.
 
     Raises:
-        ConfigError: the URL of the documents is no store's.
+        ConfigError: the URL of the documents is not a store's.
         StorageError: there is no such store.
     """
 

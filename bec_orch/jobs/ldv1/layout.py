@@ -26,7 +26,7 @@ GUTTER_WIDTH = 2.5
 COLUMN_WIDTH = 12.0
 """Narrowest column, in the same unit: narrower than that are initials, numbers and end marks."""
 OVERHANG = 2.0
-"""Below its first rows, a column's line may reach over the gutter by so many thicknesses."""
+"""Below its first rows, a column's line may reach over the gutter by this many thicknesses."""
 LONG_IN_BODY = 0.25
 """Segments at least this long, as a share of the body's width, show where the body begins and ends."""
 BODY_ROWS = 0.3
@@ -34,10 +34,10 @@ BODY_ROWS_PECHA = 0.5
 """The body is where this share of the rows has text: initials and verse numbers are in it, folio numbers are not."""
 FIRM_EDGE = 2.0
 FIRM_ROWS = 0.6
-"""The body's edge is firm when this share of the rows ends within so many thicknesses of it."""
+"""The body's edge is firm when this share of the rows ends within this many thicknesses of it."""
 OVERRUN = 6.0
 OVERRUN_INSIDE = 0.3
-"""A segment that runs over a firm edge by so many thicknesses, and fills this share of the body, is text and a note."""
+"""A segment that crosses a firm edge by this many thicknesses, and fills this share of the body, is text and a note."""
 MARGIN_ROWS = 4
 """On a page of fewer rows a body cannot be distinguished from a margin."""
 BODY_GRID = 400

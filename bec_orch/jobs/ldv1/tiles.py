@@ -154,7 +154,7 @@ def read_tile_config(path: Path) -> TileModelConfig:
     try:
         return TileModelConfig.read(path)
     except (OSError, ValueError) as error:
-        raise _invalid(f"is no config of a line model: {said(error)}", path) from error
+        raise _invalid(f"is not a config of a line model: {said(error)}", path) from error
 
 
 def _config_path(path: Path) -> Path:

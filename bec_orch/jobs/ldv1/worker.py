@@ -52,7 +52,7 @@ class Ldv1Worker(PageJobWorker[Ldv1Config, Item, Map, Prepared]):
     """Finds text lines with the line model of the job's config, else of the worker, else the default one.
 
     Raises:
-        ConfigError: there is no such model, or it is no line model.
+        ConfigError: there is no such model, or it is not a line model.
     """
 
     job_type = "ldv1"

@@ -46,13 +46,13 @@ def read_ctc_config(path: Path) -> tuple[CtcModelConfig, Path]:
         The config, and the path of its ONNX file.
 
     Raises:
-        ConfigError: nothing is there (E_MODEL_NOT_FOUND), or it is no such config (E_MODEL_INVALID).
+        ConfigError: nothing is there (E_MODEL_NOT_FOUND), or it is not such a config (E_MODEL_INVALID).
     """
     file = _config_file(path)
     try:
         config = CtcModelConfig.read(file)
     except (OSError, ValueError) as error:
-        raise invalid(file, f"is no config of a recogniser: {said(error)}") from error
+        raise invalid(file, f"is not a config of a recogniser: {said(error)}") from error
     if not config.file_name:
         raise invalid(file, "names no ONNX file (`onnx-model`)")
     return config, file.parent / config.file_name

@@ -15,7 +15,7 @@ from bec_orch.jobs.ldv1.page_lines import PageLines
 from bec_orch.jobs.shared.geometry import Affine, Points, compose, inverse, rotation, transform
 
 GRID_STEP = 16
-"""The spline is worked out at every so many pixels, and linear between them: pages bend slowly."""
+"""The spline is computed at steps of this many pixels, and linear between them: pages bend slowly."""
 TINY = 1e-30
 EDGE = 2
 """Pixels of the page taken beside what is wanted, for the interpolation."""

@@ -113,7 +113,7 @@ def load(config: Ocrv1Config, resources: WorkerResources) -> TesseractRecogniser
     path = resources.models.local_path(config.tessdata)
     folder, language = (path.parent, path.stem) if path.suffix == SUFFIX else (path, config.language)
     if not _LANGUAGE.fullmatch(language):
-        raise invalid_model(path, "has a name that is no language of Tesseract")
+        raise invalid_model(path, "has a name that is not a language of Tesseract")
     if not _has(folder, language):
         raise _not_installed(language, f"in {config.tessdata}")
     _check(folder, language)

@@ -29,7 +29,7 @@ _LANGUAGE = re.compile(r"~?[A-Za-z0-9_-]+")
 
 
 class BadTraineddata(Exception):  # noqa: N818  (it names a state of the file)
-    """A file is no `.traineddata`, or one that is made to do harm; the end of a sentence about it."""
+    """A file is not `.traineddata`, or one that is made to do harm; the end of a sentence about it."""
 
 
 def languages_named_in(data: bytes) -> tuple[str, ...]:
@@ -53,7 +53,7 @@ def _config(data: bytes) -> bytes:
     (count,) = _COUNT.unpack(data[: _COUNT.size]) if len(data) >= _COUNT.size else (0,)
     head = _COUNT.size + 8 * count
     if not 0 < count <= _MOST_COMPONENTS or len(data) <= head:
-        raise BadTraineddata("is no data of Tesseract 4 or 5")
+        raise BadTraineddata("is not data of Tesseract 4 or 5")
     offsets = struct.unpack(f"<{count}q", data[_COUNT.size : head])
     there = [offset for offset in offsets if offset >= 0]
     bounds = [head, *there, len(data)]

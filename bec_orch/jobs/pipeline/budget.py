@@ -29,7 +29,7 @@ class Budget:
         self._arrivals = itertools.count()
 
     async def take(self, units: int, *, rank: int = 0) -> "Share":
-        """Wait for so many units. The share is returned by leaving it as a context, or by its `release`."""
+        """Wait for this many units. The share is returned by leaving it as a context, or by its `release`."""
         share = Share(self, units)
         await self._ask(share, rank)
         return share
@@ -71,13 +71,13 @@ class Share:
         self._budget = budget
 
     def resize(self, units: int) -> None:
-        """Hold so many units from now on, more or fewer, without waiting."""
+        """Hold this many units from now on, more or fewer, without waiting."""
         self._budget._book(units - self.units)  # noqa: SLF001  (two halves of one thing)
         self.units = units
         self._budget._serve()  # noqa: SLF001
 
     def release(self) -> None:
-        """Return the units back."""
+        """Return the units."""
         self.wanted = False
         if self.granted.is_set():
             self.resize(0)
@@ -86,7 +86,7 @@ class Share:
 
     @asynccontextmanager
     async def lent(self, *, rank: int) -> AsyncIterator[None]:
-        """Return the units back for the time of the block, and wait for them again at its end, unless it fails."""
+        """Return the units for the time of the block, and wait for them again at its end, unless it fails."""
         units = self.units
         self.release()
         yield

@@ -22,7 +22,7 @@ from bec_orch.jobs.pipeline.threads import HungThreads
 from bec_orch.jobs.pipeline.volume_run import Shared, VolumeRun
 
 ENCODED_SHARE = 4
-"""One part in so many of the memory budget is for files as they were fetched; the rest is for what they become."""
+"""One part in this many of the memory budget is for files as they were fetched; the rest is for what they become."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ class HungThreads:
         return len(self._late)
 
     async def call(self, function: Callable[[], ResultT], timeout: float) -> ResultT:  # noqa: ASYNC109
-        """Run a function in a thread of its own, and wait for it, at most so many seconds.
+        """Run a function in a thread of its own, and wait for it, at most this many seconds.
 
         Raises:
             TimeoutError: it has not ended; its thread is left behind.

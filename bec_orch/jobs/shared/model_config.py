@@ -30,7 +30,7 @@ class PublishedModelConfig(BaseModel):
 
         Raises:
             OSError: the file cannot be read.
-            ValueError: it is no JSON, or a value is not allowed; the message says which.
+            ValueError: it is not JSON, or a value is not allowed; the message says which.
         """
         try:
             return cls.model_validate(json.loads(_text(file)))

@@ -13,7 +13,7 @@ def thumbnail(data: bytes, *, width: int = 480, max_pixels: int = DEFAULT_MAX_PI
     """Make a JPEG of a page image, at most `width` pixels wide and as many high; it is never enlarged.
 
     Raises:
-        PageError: the bytes are no image that is read.
+        PageError: the bytes are not an image that is read.
     """
     header = probe(data, max_pixels=max_pixels)
     image = decode(data, header, reduce=reduction(max(header.width, header.height), width))

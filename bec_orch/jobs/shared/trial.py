@@ -25,7 +25,7 @@ SECONDS = 600.0
 """For the same by the clock, on a machine that has much else to do."""
 SPARE_BYTES = 4 * 2**30
 TIMES_THE_FILE = 8
-"""Memory of a trial: so much, and so many times the largest file. The default line model takes up to 1 GiB."""
+"""Memory of a trial: this much, plus this many times the largest file. The default line model takes up to 1 GiB."""
 _KEPT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 

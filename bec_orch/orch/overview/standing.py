@@ -88,7 +88,7 @@ class QueueCheck:
 
     @property
     def is_full(self) -> bool:
-        """Whether so many messages are in flight that SQS hands out no more, which it tells no worker."""
+        """Whether this many messages are in flight that SQS hands out no more, which it tells no worker."""
         return self.queue.in_flight >= MOST_IN_FLIGHT
 
     @property

@@ -131,7 +131,7 @@ class PageLooker:
             if success:
                 rows = self._artefacts.read_rows(success, columns)
             else:
-                rows = self._artefacts.part_rows(location, task.config_hash, columns)
+                rows = self._artefacts.part_rows(location, task.attempt, columns)
         pages = [] if rows is None else [_page(row, place, figures) for place, row in enumerate(rows.to_pylist())]
         note = ""
         if success is None and task.state is TaskState.DONE:

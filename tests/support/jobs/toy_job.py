@@ -1,6 +1,6 @@
 """A job that is fast, has a known answer, and does what a test wants at each page."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import anyio
@@ -43,6 +43,9 @@ class ToyFigures:
 
     def __call__(self, row: Mapping[str, Any]) -> Mapping[str, float | str | None]:
         return {"bytes": row["length"]}
+
+    def of_volume(self, pages: Sequence[Mapping[str, float | str | None]]) -> Mapping[str, float | None]:
+        return {"largest": max((float(page["bytes"] or 0) for page in pages), default=None)}
 
 
 FIGURES = ToyFigures()

@@ -119,8 +119,8 @@ def test_a_config_whose_model_file_is_missing_is_refused(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("{", "no config"),
-        ("[1]", "no config"),
+        ("{", "not a config"),
+        ("[1]", "not a config"),
         ('{"patch_size": "many", "onnx-model": "lines.onnx"}', "patch_size"),
         ('{"patch_size": 64}', "names no ONNX file"),
         ('{"patch_size": 32, "onnx-model": "lines.onnx"}', "tiles of 64 pixels"),

@@ -127,7 +127,7 @@ def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
         opened(tmp_path)
     assert caught.value.code == "E_MODEL_NOT_FOUND"
     (tmp_path / "model_config.json").write_text("{")
-    with pytest.raises(ConfigError, match="no config of a recogniser"):
+    with pytest.raises(ConfigError, match="not a config of a recogniser"):
         opened(tmp_path)
 
 

@@ -107,7 +107,7 @@ def test_languages_are_found_where_this_machine_has_them(bod: Path, monkeypatch:
 
 def test_a_broken_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "bod.traineddata").write_bytes(b"no language")
-    with pytest.raises(ConfigError, match=r"bod\.traineddata' is no data of Tesseract") as caught:
+    with pytest.raises(ConfigError, match=r"bod\.traineddata' is not data of Tesseract") as caught:
         opened(tessdata=str(tmp_path))
     assert caught.value.code == "E_MODEL_INVALID"
 

@@ -52,13 +52,13 @@ def test_languages_beside_it_are_given() -> None:
 @pytest.mark.parametrize(
     ("data", "told"),
     [
-        (b"", "is no data of Tesseract"),
-        (b"\x18\0", "is no data of Tesseract"),
-        (b"hello\n" * 50, "is no data of Tesseract"),
-        (b"PK\x03\x04" + bytes(500), "is no data of Tesseract"),
-        (struct.pack("<i", -1) + bytes(500), "is no data of Tesseract"),
-        (struct.pack("<i", 1000) + bytes(500), "is no data of Tesseract"),
-        (traineddata(NETWORK)[:100], "is no data of Tesseract"),
+        (b"", "is not data of Tesseract"),
+        (b"\x18\0", "is not data of Tesseract"),
+        (b"hello\n" * 50, "is not data of Tesseract"),
+        (b"PK\x03\x04" + bytes(500), "is not data of Tesseract"),
+        (struct.pack("<i", -1) + bytes(500), "is not data of Tesseract"),
+        (struct.pack("<i", 1000) + bytes(500), "is not data of Tesseract"),
+        (traineddata(NETWORK)[:100], "is not data of Tesseract"),
         (traineddata({}) + b"x", "is damaged"),
         (traineddata({0: b"chop_enable 1", **NETWORK})[:-10], "is damaged"),
         (struct.pack("<i2q", 2, 2**62, -1) + b"xx", "is damaged"),
@@ -89,5 +89,5 @@ def test_the_languages_that_a_language_loads_are_looked_at_too(tmp_path: Path) -
 @pytest.mark.parametrize("name", ["a b", "~a", "a++b", "..a", "བོད"])
 def test_a_file_whose_name_means_something_else_to_tesseract_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / f"{name}.traineddata").write_bytes(traineddata(NETWORK))
-    with pytest.raises(ConfigError, match="no language of Tesseract"):
+    with pytest.raises(ConfigError, match="not a language of Tesseract"):
         opened(tmp_path / f"{name}.traineddata")
