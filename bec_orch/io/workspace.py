@@ -68,10 +68,6 @@ class WorkspaceLock:
                 raise self._busy(file)
             require_exclusion(self._folder / LOCK_FILE)
             self._refuse_foreign(file)
-            if os.geteuid() == 0:
-                # So that the folder's owner can take the lock again when root is gone.
-                owner = self._folder.stat()
-                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
             file.truncate(0)
             file.write(f"{os.getpid()}\n".encode())
 

@@ -520,7 +520,7 @@ MUTANTS = (
     Mutant(
         "env-file-expands",
         "nothing of the environment gets into a value of .env",
-        (Edit("env_file.py", "interpolate=False", "interpolate=True"),),
+        (Edit("env_file.py", "= line.value\n", "= os.path.expandvars(line.value or '')\n"),),
         (f"{ENV_FILE}::test_a_whole_group_may_come_from_the_file",),
     ),
     Mutant(

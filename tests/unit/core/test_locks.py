@@ -10,7 +10,7 @@ import pytest
 from bec_orch.core.flight import FlightRecorder, left_records
 from bec_orch.core.locks import is_locked, open_lock, require_exclusion, try_lock
 from bec_orch.core.standings import Standings
-from bec_orch.errors import ConfigError, UsageError
+from bec_orch.errors import BecError, ConfigError
 from bec_orch.io.workspace import WorkspaceLock
 
 MISSING = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
@@ -98,16 +98,13 @@ def test_a_flight_record_whose_lock_keeps_nobody_out_is_refused(
     assert list(left_records(tmp_path)) == []
 
 
-def test_other_faults_of_a_disk_are_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    without_locks(monkeypatch, errno.EIO)
-    with pytest.raises(UsageError) as caught, WorkspaceLock(tmp_path):
+@pytest.mark.parametrize(
+    ("number", "code"), [(errno.EPERM, "E_WORKSPACE"), (errno.EIO, "E_DISK_AWAY"), (errno.EMFILE, "E_OPEN_FILES")]
+)
+def test_other_faults_of_a_disk_are_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: str
+) -> None:
+    without_locks(monkeypatch, number)
+    with pytest.raises(BecError) as caught, WorkspaceLock(tmp_path):
         pass
-    assert caught.value.code == "E_WORKSPACE"
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
-def test_a_lock_that_root_takes_in_a_users_workspace_is_the_users(tmp_path: Path) -> None:
-    os.chown(tmp_path, 4242, 4242)
-    with WorkspaceLock(tmp_path):
-        pass
-    assert (tmp_path / "run.lock").stat().st_uid == 4242
+    assert caught.value.code == code
