@@ -26,9 +26,8 @@
     ├── LeaseLost           the attempt was superseded: nothing may be committed
     └── Interrupted         a stop was asked for: the finished pages are kept
 
-The class says whether to try again (`retryable`), and whether that costs the task one of its attempts
-(`charged`), never by the words of a message. Errors of drivers are
-wrapped once, at the edge (`bec_orch.io`), with the cause kept.
+The class says whether to try again (`retryable`), and whether that costs the task one of its attempts (`charged`),
+never the words of a message. Errors of drivers are wrapped once, at the edge (`bec_orch.io`), with the cause kept.
 """
 
 import errno

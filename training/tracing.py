@@ -79,12 +79,10 @@ class Guides:
     """What shows that two pieces are two lines.
 
     Attributes:
-        ends: probability of a line's end.
         gap: where there is a gap between columns.
         rows: number of rows of text in a column of pixels within half of `COLUMN_VIEW` above and below.
     """
 
-    ends: Floats
     gap: NDArray[np.bool_]
     rows: Floats
 
@@ -98,7 +96,7 @@ def traced(maps: Floats, *, main: bool) -> list[Core]:
     pieces = [piece for piece in _pieces(text, THRESHOLD, 0) if piece.length >= SHORTEST * MAP_PITCH]
     pieces = [piece for piece in pieces if (_along(piece, more_main) >= 0) == main]
     shortest, least = (SHORTEST_MAIN, LEAST_CHANCE_MAIN) if main else (SHORTEST, LEAST_CHANCE)
-    guides = Guides(maps[5], _long(maps[6] > THRESHOLD), _rows_about(text))
+    guides = Guides(_long(maps[6] > THRESHOLD), _rows_about(text))
     lines = [line for line in _joined(pieces, guides) if line.length >= shortest * MAP_PITCH]
     lines = [line for line in lines if line.chance >= least]
     return sorted(lines, key=lambda line: line.middle)
@@ -186,8 +184,6 @@ def _cost(end: tuple[float, float, float], start: tuple[float, float, float], gu
     row = int(np.clip((end[1] + start[1]) / 2, 0, len(guides.gap) - 1))
     if guides.gap[row, left:right].mean() > 0.4:
         return None
-    if away > MAP_PITCH and _marked(end, guides.ends) and _marked(start, guides.ends):
-        return None
     if away > 2 and _between_columns(left, right, row, guides.rows):
         return None
     return max(away, 0.0) + 4 * off
@@ -203,13 +199,6 @@ def _between_columns(left: int, right: int, row: int, rows: Floats) -> bool:
         and bool(rows[middle, sides].min() >= COLUMN_ROWS)
         for middle in views[(views >= 0) & (views < len(rows))]
     )
-
-
-def _marked(point: tuple[float, float, float], marks: Floats) -> bool:
-    """Return whether the network marks a line's end about here."""
-    x, y = round(point[0]), round(point[1])
-    near = marks[max(y - 2, 0) : y + 3, max(x - 4, 0) : x + 5]
-    return bool(near.size and near.max() > THRESHOLD)
 
 
 def _chain(pieces: list[Core], after: dict[int, int], first: int) -> Core:

@@ -1,6 +1,7 @@
 """The end of an attempt: recorded in the database, which alone counts."""
 
 import logging
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -37,15 +38,20 @@ class Endings:
         result = published.result
         released = self._patiently(lambda: self._store.commit(claim, result))
         reached(FaultPoint.TASK_COMMITTED)
-        for message in released:
-            hint("dispatch", partial(self._send, message, claim.job.name))
+        self._send(released, claim.job.name)
         outcome = AttemptOutcome.ADOPTED if result.adopted else AttemptOutcome.DONE
         logger.info("task.done", extra={**claim.named(), "pages": result.pages.total, "outcome": outcome})
         return TaskEnd(claim, outcome, result=result)
 
-    def _send(self, message: TaskMessage, job: str) -> None:
-        self._queues(message.job or job).send([message])
-        self._store.mark_dispatched([message])
+    def _send(self, messages: Sequence[TaskMessage], job: str) -> None:
+        """Send what others waited for; what cannot be sent now, maintenance sends."""
+
+        def send(message: TaskMessage) -> None:
+            self._queues(message.job or job).send([message])
+            self._store.mark_dispatched([message])
+
+        for message in messages:
+            hint("dispatch", partial(send, message))
 
     def release(self, claim: Claim, outcome: AttemptOutcome, message: str) -> TaskEnd:
         """Release the task, uncharged.
@@ -83,6 +89,7 @@ class Endings:
         except (LeaseLost, DatabaseError):
             # It is somebody else's; or the lease runs out, and the task is taken up again.
             return TaskEnd(claim, AttemptOutcome.LEASE_LOST, failure=failure)
+        self._send(failed.released, claim.job.name)
         terminal = failed.state is TaskState.TERMINAL_FAILED
         outcome = AttemptOutcome.TERMINAL_FAILED if terminal else AttemptOutcome.RETRYABLE_FAILED
         return TaskEnd(claim, outcome, failure=failure, retry_after=failed.retry_after)

@@ -110,7 +110,8 @@ class TaskStore(Protocol):
         """Close the attempt with its failure, and set the task to be tried again or to its end.
 
         A retryable failure counts against the job's `max_attempts` only where it says that it is charged; when they are
-        used up, the task becomes `terminal_failed` with the code `E_ATTEMPTS_EXHAUSTED`.
+        used up, the task becomes `terminal_failed` with the code `E_ATTEMPTS_EXHAUSTED`. Tasks that are to fail with it
+        are released; the caller sends and marks their messages as after `commit`.
 
         Raises:
             LeaseLost: the claim is no longer ours.

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from bec_orch.core.artefacts import ArtefactFile, ArtefactLocation, ModelInfo, StoredFile
+from bec_orch.core.queue_ports import TaskMessage
 from bec_orch.core.volumes import PageCounts, VolumeRef
 
 
@@ -187,10 +188,14 @@ class TaskResult:
 
 @dataclass(frozen=True, slots=True)
 class FailedTask:
-    """What became of a task whose attempt failed: its new state, and the seconds until it may be tried again."""
+    """What became of a task whose attempt failed: its new state, and the seconds until it may be tried again.
+
+    `released` are the messages of tasks that waited for it and are `queued` now, because they are to fail with it.
+    """
 
     state: TaskState
     retry_after: float = 0.0
+    released: tuple[TaskMessage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

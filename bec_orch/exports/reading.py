@@ -174,7 +174,7 @@ def _page_kind(custom: str, region_type: str) -> str:
 
 
 def _told(text: str, confidence: float | None) -> str | None:
-    """Return a line's text; empty text with zero confidence counts as none: ALTO has no other way to say so."""
+    """Return a line's text; None for empty text without a confidence: ALTO has no other way to say so."""
     return text if text or confidence is not None else None
 
 

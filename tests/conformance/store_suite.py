@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import pytest
 
 from bec_orch.core.artefact_store import ArtefactStore, AttemptFiles
 from bec_orch.core.artefacts import ArtefactFile, ArtefactLocation, AttemptKey, ModelInfo, StoredFile, Success
+from bec_orch.core.tasks import MISSING
 from bec_orch.core.volumes import Manifest, Page, PageCounts, PageOutcome, PageState, VolumeRef
 from bec_orch.errors import BecError, NameUnsafeError, StorageError, TerminalError
 from bec_orch.io.artefacts import sidecars
@@ -284,7 +285,7 @@ class StoreSuite:
         with opened(store, manifest_of(4, skipped=3), attempt=3) as files:
             assert files.rows.finished() == {0, 1, 3}
 
-    def test_another_config_model_or_code_shares_nothing(self, store: ArtefactStore) -> None:
+    def test_another_config_model_code_or_input_shares_nothing(self, store: ArtefactStore) -> None:
         manifest = manifest_of(3)
         with opened(store, manifest) as files:
             files.rows.add(ok(manifest.pages[0]))
@@ -293,6 +294,8 @@ class StoreSuite:
             AttemptKey("other", KEY.models, KEY.code_version),
             AttemptKey(KEY.config_hash, (ModelInfo("lines", "cd" * 32),), KEY.code_version),
             AttemptKey(KEY.config_hash, KEY.models, "toy-2"),
+            replace(KEY, inputs={"labels": "labels/W1/I1/abcdef/W1-I1-abcdef.a1.parquet"}),
+            replace(KEY, inputs={"labels": MISSING}),
         ]
         for attempt, key in enumerate(others, 2):
             with opened(store, manifest, attempt, key) as files:

@@ -129,6 +129,7 @@ def test_a_task_waits_for_what_may_still_come_and_fails_with_it(chain: Chain) ->
     assert [chain.states(job) for job in ("second", "third")] == [[TaskState.WAITING], [TaskState.WAITING]]
     assert chain.run_job("toy") == {AttemptOutcome.TERMINAL_FAILED: 1}
     assert [chain.states(job) for job in ("second", "third")] == [[TaskState.QUEUED], [TaskState.WAITING]]
+    assert chain.queues("second").stats().visible == 1, "its message is sent at once"
     assert chain.run_job("second") == {AttemptOutcome.TERMINAL_FAILED: 1}
     assert chain.run_job("third") == {AttemptOutcome.TERMINAL_FAILED: 1}
     told = [chain.overview.tasks(job)[0].failure_message or "" for job in ("second", "third")]

@@ -26,7 +26,7 @@ DEPENDENCIES = (
     Mutant(
         "failed-dependency-releases-nobody",
         "what fails with a dependency is released by the end of that",
-        (Edit("io/postgres/tasks.py", "if verdict.state is TaskState.TERMINAL_FAILED:", "if verdict is None:"),),
+        (Edit("io/postgres/tasks.py", "if verdict.state is not TaskState.TERMINAL_FAILED:", "if verdict:"),),
         (f"{OPTIONAL}::test_a_task_waits_for_what_may_still_come_and_fails_with_it",),
     ),
     Mutant(

@@ -119,7 +119,7 @@ def _same_pages(table: pa.Table, rows: pa.Table) -> bool:
 
 
 def _tables(artefacts: StoredArtefacts, success: Success) -> Iterator[pa.Table]:
-    """Read rows, this many at a time, however the file groups them."""
+    """Read rows in batches of equal size, however the file groups them."""
     left: list[pa.Table] = []
     for batch in artefacts.row_batches(success, batch_size=_ROWS):
         left.append(pa.Table.from_batches([batch]))

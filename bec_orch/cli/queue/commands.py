@@ -95,7 +95,7 @@ def redrive(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Try tasks again that failed for good: task and message together, their attempts counted from zero."""
+    """Try again the tasks that failed for good: task and message together, their attempts counted from zero."""
     wanted = RedriveFilter(code, fingerprint, parse_names(volume) if volume else None)
     with open_parts(invocation(ctx).settings) as parts:
         report = Redriver(parts.records.backlog, parts.queues).redrive(job, wanted, limit=limit, dry_run=dry_run)

@@ -86,7 +86,7 @@ def command(
     max_page_error_rate: ErrorRate = DEFAULT_ERROR_RATE,
     force: Annotated[bool, typer.Option("--force", help="Do again what is done.")] = False,
     adopt_foreign: AdoptForeign = False,
-    overlay: Annotated[bool, typer.Option("--overlay", help="Draw one picture per volume (ldv1).")] = False,
+    overlay: Annotated[bool, typer.Option("--overlay", help="Draw one picture per volume (ldv1, ocrv1).")] = False,
     follow_links: Annotated[
         bool, typer.Option("--follow-links", help="Follow symbolic links to images outside of PATH.")
     ] = False,

@@ -117,7 +117,7 @@ class Backlog(JobLookup, Protocol):
     ) -> tuple[Job, list[ResetTask]]:
         """Set `terminal_failed` tasks that the filter names back, each with a new budget; return the job and them.
 
-        `limit` takes only this many, the oldest first; `dry_run` only finds them.
+        `limit` takes at most that many, the oldest first; `dry_run` only finds them.
 
         Raises:
             ConfigError: there is no such job.

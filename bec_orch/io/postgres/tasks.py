@@ -156,12 +156,14 @@ class PgTasks(Upkeep):
             verdict = after_failure(failure, task["charged"], budget["max_attempts"], backoff)
             told = dataclasses.asdict(failure)
             failed = one(connection, self._sql["fail"], {**told, **dataclasses.asdict(verdict), **named})
-            if verdict.state is TaskState.TERMINAL_FAILED:
-                connection.execute(self._sql["release_dependants"], {"volume_id": task["volume_id"]})
             self._close_attempt(
                 connection, claim, AttemptOutcome(verdict.state.value), charged=failure.charged, failure=told
             )
-            return _failed(failed)
+            if verdict.state is not TaskState.TERMINAL_FAILED:
+                return _failed(failed)
+            connection.execute(self._sql["release_dependants"], {"volume_id": task["volume_id"]})
+            released = rows(connection, self._sql["dependants_to_dispatch"], task)
+            return dataclasses.replace(_failed(failed), released=tuple(message_of(row) for row in released))
 
     @override
     def release(self, claim: Claim, outcome: str, message: str) -> None:

@@ -96,7 +96,7 @@ class Retries:
 
 
 class Objects(BlobReader):
-    """One object store below one URL. Keys are relative to it, segments separated by `/`. Used by all threads."""
+    """One object store below one URL, for all threads. Keys are relative to it, segments separated by `/`."""
 
     def __init__(self, store: ObjectStore, url: str, retries: Retries | None = None) -> None:
         self._store = store

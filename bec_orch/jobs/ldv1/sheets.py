@@ -1,6 +1,7 @@
 """One picture per volume: its pages with the lines that were found drawn over them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +11,9 @@ from bec_orch.errors import PageError
 from bec_orch.jobs.images import decode, probe
 from bec_orch.jobs.ldv1.overlay import Picture, caption, contact_sheet, draw_page, encode_jpeg, spread
 from bec_orch.jobs.shared.geometry import reduction
+
+Row: TypeAlias = Mapping[str, Any]
+Size: TypeAlias = tuple[int, int]
 
 # More pages than this are shown by an even choice of them.
 _PAGES = 60
@@ -28,22 +32,46 @@ def volume_sheet(name: str, rows: pa.Table, read: Callable[[int], bytes]) -> byt
     Returns:
         A JPEG file.
     """
+    return sheet(name, rows, read, lambda row, _size: row)
+
+
+def sheet(
+    name: str, rows: pa.Table, read: Callable[[int], bytes], as_found: Callable[[Row, Size | None], Row]
+) -> bytes:
+    """Draw a volume of a job type whose rows are not those of `ldv1`.
+
+    Args:
+        name: the volume, for the title.
+        rows: its rows, in manifest order.
+        read: returns the bytes of the image of the page with that number, from 0.
+        as_found: returns a row as `ldv1` would have it; it is told the (width, height) of the stored bitmap, None where
+            the image cannot be had.
+
+    Returns:
+        A JPEG file.
+    """
     chosen = spread(rows.num_rows, _PAGES)
-    return encode_jpeg(contact_sheet(_cells(rows, chosen, read), name=name, total=rows.num_rows))
+    return encode_jpeg(contact_sheet(_cells(rows, chosen, read, as_found), name=name, total=rows.num_rows))
 
 
-def _cells(rows: pa.Table, chosen: list[int], read: Callable[[int], bytes]) -> Iterator[tuple[str, Picture]]:
+def _cells(
+    rows: pa.Table,
+    chosen: list[int],
+    read: Callable[[int], bytes],
+    as_found: Callable[[Row, Size | None], Row],
+) -> Iterator[tuple[str, Picture]]:
     for at in chosen:
         row = rows.slice(at, 1).to_pylist()[0]
-        image = _image(read, at) if row["ok"] and not row["skipped"] else None
-        yield caption(row), draw_page(image, row, max_width=_PAGE_WIDTH)
+        image, size = _image(read, at) if row["ok"] and not row["skipped"] else (None, None)
+        found = as_found(row, size)
+        yield caption(found), draw_page(image, found, max_width=_PAGE_WIDTH)
 
 
-def _image(read: Callable[[int], bytes], at: int) -> NDArray[np.uint8] | None:
-    """Return a page's image, shrunk while it is decoded; None when it cannot be had any more."""
+def _image(read: Callable[[int], bytes], at: int) -> tuple[NDArray[np.uint8] | None, Size | None]:
+    """Return a page's image, shrunk while it is decoded, and its own size; nothing when it cannot be had any more."""
     try:
         data = read(at)
         header = probe(data)
-        return decode(data, header, reduce=reduction(header.width, _PAGE_WIDTH))
+        return decode(data, header, reduce=reduction(header.width, _PAGE_WIDTH)), (header.width, header.height)
     except PageError:
-        return None
+        return None, None

@@ -44,7 +44,7 @@ class Redriver:
         Run twice, the second time resets nothing. Dead letters that never had a task are brought back too when they are
         what the filter names.
 
-        `limit` takes only this many, the oldest first, and no dead letter but theirs; `dry_run` only counts them.
+        `limit` takes at most that many, the oldest first, and no dead letter but theirs; `dry_run` only counts them.
 
         Raises:
             ConfigError: there is no such job.
