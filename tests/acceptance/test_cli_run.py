@@ -108,7 +108,7 @@ def test_one_bad_volume_stops_no_other(bec: Bec, tmp_path: Path) -> None:
     (scans / "W1" / "bad\nname").mkdir()
     (scans / "W1" / "bad\nname" / "1.jpg").write_bytes(b"x")
     ended = bec("run", "toy", scans, "--out", tmp_path / "out")
-    assert ended.code == 0
+    assert ended.code == 3
     assert "warning: The folder 'W1/empty' is left out: it has no images in it." in ended.err
     assert "warning: The folder 'W1/bad\\nname' is left out" in ended.err
     assert "2 volumes" in ended.out
