@@ -18,6 +18,7 @@
     │   ├── ManifestError       the volume's list of pages is missing, broken or hostile
     │   │   └── ManifestMissing     there is none: believed when the next attempt does not find it either
     │   ├── PlaceTaken          what lies where the artefact is to go is not to be replaced
+    │   ├── DependencyFailed    what it needs failed for good, or nobody makes it: it fails with it
     │   ├── NotAFile            where a file should be lies a pipe, a device, a socket or a folder
     │   └── NameUnsafeError     a name would leave its folder or prefix
     ├── PageError           one page cannot be done: becomes that page's row
@@ -201,6 +202,13 @@ class PlaceTaken(TerminalError):  # noqa: N818  (it tells what is there, and is 
     """What lies where an artefact is to go is somebody else's, or kept by the store: it is not replaced."""
 
     default_code = "E_ARTEFACT_FOREIGN"
+    charged = False
+
+
+class DependencyFailed(TerminalError):  # noqa: N818  (it tells what became of another task)
+    """What the task needs and may not go without is missing, and nobody is to make it."""
+
+    default_code = "E_DEPENDENCY_FAILED"
     charged = False
 
 

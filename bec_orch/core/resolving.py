@@ -14,7 +14,7 @@ from bec_orch.core.sources import ImageSource, SourceFactory
 from bec_orch.core.task_store import TaskStore
 from bec_orch.core.tasks import MISSING, Claim, IfMissing
 from bec_orch.core.volumes import Manifest
-from bec_orch.errors import ManifestMissing, RetryableError, Superseded, TerminalError
+from bec_orch.errors import DependencyFailed, ManifestMissing, RetryableError, Superseded
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class Resolver:
 
         Raises:
             RetryableError: an artefact that the task needs is gone (E_DEPENDENCY_MISSING), or a store is away.
-            TerminalError: one is not there, is not being made, and may not be missing (E_DEPENDENCY_FAILED).
+            DependencyFailed: one is not there, is not being made, and may not be missing.
         """
         inputs = self._inputs(resolved)
         job = resolved.claim.job
@@ -137,11 +137,10 @@ class Resolver:
         return {job: success for job, success in found.items() if success}
 
 
-def _failed(claim: Claim, dependency: str, reason: str) -> TerminalError:
+def _failed(claim: Claim, dependency: str, reason: str) -> DependencyFailed:
     job = claim.job.name
-    return TerminalError(
+    return DependencyFailed(
         f"{job} fails without the artefact of '{dependency}' for {claim.volume}: {reason}.",
-        code="E_DEPENDENCY_FAILED",
         hint=f"Have '{dependency}' done (`bec queue redrive {dependency}`, or enqueue it), then "
         f"`bec queue redrive {job} --reason E_DEPENDENCY_FAILED`. `--depends-on {dependency}:proceed` goes on without.",
     )

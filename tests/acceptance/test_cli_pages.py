@@ -104,6 +104,7 @@ def test_errors_alone_still_groups_failures(bec: Bec, tmp_path: Path) -> None:
     (group,) = ok(bec("--home", out, "errors", "--json")).json
     assert group["code"] == "E_IMAGE_EMPTY"
     assert "E_IMAGE_EMPTY" in ok(bec("--home", out, "errors", "--job", "toy")).out
+    assert bec("--home", out, "errors", "--job", "toy", "show", "W1/I1").code == 2
 
 
 def test_pages_that_no_attempt_came_to_are_told(bec: Bec, start: Start, gate: Path, tmp_path: Path) -> None:
@@ -127,7 +128,8 @@ def test_the_table_of_a_run_has_the_figures_of_each_volume(bec: Bec, tmp_path: P
     scans = write_scans(tmp_path / "scans", {"W1/I1": 20, "W1/I2": 3}, empty={"W1/I1": 1, "W1/I2": 1})
     run = ("run", "toy", scans, "--out", tmp_path / "out")
     told = bec(*run).out.splitlines()
-    assert told[0].split() == ["volume", "state", "pages", "bytes", "largest", "page", "errors"]
-    assert told[2].split() == ["W1/I1", "done", "21", "200", "10.00", "1"]
-    assert told[3].split() == ["W1/I2", "terminal_failed", "-", "-", "-", "-"]
-    assert bec(*run, "--json").json["figures"] == {"W1/I1": {"largest": 10.0}}
+    assert told[0].split() == ["volume", "state", "pages", "bytes", "mean", "size", "good", "page", "errors"]
+    assert told[2].split() == ["W1/I1", "done", "21", "200", "10.00", "20", "1"]
+    assert told[3].split() == ["W1/I2", "terminal_failed", "-", "-", "-", "-", "-"]
+    assert told[4].split() == ["2", "volumes", "1", "done", "21", "200", "-", "20", "1"]
+    assert bec(*run, "--json").json["figures"] == {"W1/I1": {"mean size": 10.0, "good": 20}}

@@ -110,7 +110,7 @@ def test_a_task_fails_at_once_where_nobody_makes_what_it_needs(chain: Chain) -> 
     assert chain.enqueuer.enqueue("second", [volume]).queued == 1
     assert chain.run_job("second") == {AttemptOutcome.TERMINAL_FAILED: 1}
     (task,) = chain.overview.tasks("second")
-    assert task.failure_code == "E_DEPENDENCY_FAILED"
+    assert (task.failure_code, task.charged) == ("E_DEPENDENCY_FAILED", 0)
     assert "needs toy, which is not enqueued" in (task.failure_message or "")
     chain.enqueuer.enqueue("toy", [volume])
     Redriver(PgBacklog(chain.database), chain.queues).redrive("second", RedriveFilter(code="E_DEPENDENCY_FAILED"))

@@ -11,7 +11,8 @@ _JOBS = b"""
 INSERT INTO jobs (name, type, config, config_hash)
 VALUES ('lines', 'ldv1', '{}', 'h1'), ('ocr', 'ocrv1', '{}', 'h1'), ('eval', 'evalv1', '{}', 'h1');
 INSERT INTO job_dependencies
-SELECT a.id, b.id FROM jobs a, jobs b WHERE (a.name, b.name) IN (('ocr', 'lines'), ('eval', 'ocr'))
+SELECT a.id, b.id, CASE a.name WHEN 'eval' THEN 'fail' ELSE 'wait' END FROM jobs a, jobs b
+WHERE (a.name, b.name) IN (('ocr', 'lines'), ('eval', 'ocr'))
 """
 _VOLUMES = b"""
 INSERT INTO volumes (w_id, i_id, source, manifest_etag, nb_pages)

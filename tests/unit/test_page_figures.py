@@ -17,7 +17,7 @@ def test_every_type_here_tells_figures_from_columns_that_it_has(name: str) -> No
 def test_text_that_was_read() -> None:
     read = page_figures("ocrv1")
     assert read is not None
-    row = {"line_texts": ["ཀཁ", None, "ག"], "line_confidences": [0.5, None, 1.0]}
+    row = {"line_texts": ["ཀཁ", None, "ག"], "line_confidences": [0.5, None, 1.0, float("nan")]}
     assert read(row) == {"lines": 3, "characters": 3, "confidence": 0.75}
     assert read({"line_texts": [], "line_confidences": []}) == {"lines": 0, "characters": 0, "confidence": None}
 

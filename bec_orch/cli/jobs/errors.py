@@ -10,6 +10,7 @@ from bec_orch.cli.composition import open_parts
 from bec_orch.cli.jobs.pages import VolumeName, print_pages
 from bec_orch.cli.terminal.console import as_text, print_json, print_record, say
 from bec_orch.core.records.overview import ErrorGroup
+from bec_orch.errors import UsageError
 
 app = typer.Typer(help="Show failures, and pages that are errors.")
 
@@ -24,6 +25,8 @@ def command(
 ) -> None:
     """Show failures grouped by fingerprint, the most common first, each with an example; or the pages of a volume."""
     if ctx.invoked_subcommand:
+        if job:
+            raise UsageError("--job stands before the command.", hint=f"Write `bec errors show W_ID/I_ID --job {job}`.")
         return
     with open_parts(invocation(ctx).settings) as parts:
         groups = parts.records.overview.errors(job, limit=limit)

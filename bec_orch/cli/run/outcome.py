@@ -137,15 +137,28 @@ def _row(
 def _total(result: RunResult, counters: Mapping[str, float]) -> dict[str, Any]:
     outcome = result.outcome
     volumes = len(outcome.tasks)
-    # Means cannot be added up.
-    headings = dict.fromkeys(heading for each in result.figures.values() for heading in each)
     return {
         "volume": counted(volumes, "volume"),
         "state": f"{outcome.count(TaskState.DONE)} done",
         "pages": outcome.pages.total,
         **{name: round(value) for name, value in counters.items()},
-        **dict.fromkeys(headings),
+        **_totals(result.figures, complete=volumes <= ROWS),
         "page errors": outcome.pages.error,
+    }
+
+
+def _totals(figures: Mapping[int, Mapping[str, float | None]], *, complete: bool) -> dict[str, int | None]:
+    """Add up the figures that are numbers of something, where those of all volumes are there; means are none."""
+    values: dict[str, list[Any]] = {}
+    for each in figures.values():
+        for heading, value in each.items():
+            values.setdefault(heading, []).append(value)
+    counts: dict[str, list[int]] = {
+        heading: [value for value in found if isinstance(value, int)] for heading, found in values.items()
+    }
+    return {
+        heading: sum(found) if complete and len(found) == len(values[heading]) else None
+        for heading, found in counts.items()
     }
 
 

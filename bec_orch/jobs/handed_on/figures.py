@@ -1,5 +1,6 @@
 """What `bec pages` shows of each page of the job types here: a few figures of its row."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -38,7 +39,7 @@ def _found(row: Mapping[str, Any]) -> Figures:
 
 def _read(row: Mapping[str, Any]) -> Figures:
     texts = row.get("line_texts") or ()
-    sure = [value for value in row.get("line_confidences") or () if value is not None]
+    sure = [value for value in row.get("line_confidences") or () if value is not None and math.isfinite(value)]
     return {
         "lines": len(texts),
         "characters": sum(len(text or "") for text in texts),

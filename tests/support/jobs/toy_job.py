@@ -45,7 +45,8 @@ class ToyFigures:
         return {"bytes": row["length"]}
 
     def of_volume(self, pages: Sequence[Mapping[str, float | str | None]]) -> Mapping[str, float | None]:
-        return {"largest": max((float(page["bytes"] or 0) for page in pages), default=None)}
+        sizes = [float(page["bytes"] or 0) for page in pages]
+        return {"mean size": sum(sizes) / len(sizes) if sizes else None, "good": len(sizes)}
 
 
 FIGURES = ToyFigures()
