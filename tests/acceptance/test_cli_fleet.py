@@ -112,7 +112,7 @@ def test_who_is_asked_may_say_no(bec: Bec, job: str, aws: Aws, monkeypatch: pyte
             "E_SCALE_SETTINGS",
             "lies in the bucket that they write artefacts to",
         ),
-        ({"BEC_SQL_PASSWORD": "canary"}, UP, "E_SCALE_SETTINGS", "database user bec_worker is not told"),
+        ({"BEC_SQL_PASSWORD": "canary"}, UP, "E_SCALE_SETTINGS", "database user bec_worker is not given"),
         ({"BEC_DEST_URL": "file:///tmp"}, UP, "E_SCALE_SETTINGS", "artefacts go to file:///tmp"),
         ({}, ("--spot",), "E_USAGE", "--spot was given without machine types"),
         ({}, (), "E_SCALE_MIX", "say of which type"),
