@@ -73,12 +73,14 @@ class Format:
         suffix: the ending of its files.
         writers: what writes it, for each level at which it can be had; the first one is the usual.
         wants_sizes: whether a page needs a size, also one that was not done.
+        text_alone: whether it holds nothing but the text of lines.
         wants: options of `Material` that change its files.
     """
 
     suffix: str
     writers: Mapping[Level, Writer]
     wants_sizes: bool = False
+    text_alone: bool = False
     wants: tuple[str, ...] = ()
 
 

@@ -65,5 +65,5 @@ def _json_line(value: object) -> bytes:
     return f"{text}\n".encode(errors="backslashreplace")
 
 
-TXT = Format(".txt", {Level.VOLUME: plain_text, Level.PAGE: plain_text})
+TXT = Format(".txt", {Level.VOLUME: plain_text, Level.PAGE: plain_text}, text_alone=True)
 JSONL = Format(".jsonl", {Level.VOLUME: json_lines, Level.PAGE: json_lines})

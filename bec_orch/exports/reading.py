@@ -46,7 +46,16 @@ _KINDS = {
 
 
 def read_document(data: bytes, name: str) -> PageContent:
-    """Read a document of a page.
+    """Return the content of a document of a page.
+
+    Raises:
+        NotReadable: see `read_page`.
+    """
+    return read_page(data, name)[0]
+
+
+def read_page(data: bytes, name: str) -> tuple[PageContent, str]:
+    """Return the content of a document of a page, and the image that it says it is of ("": it does not).
 
     Args:
         data: the file.
@@ -64,7 +73,14 @@ def read_document(data: bytes, name: str) -> PageContent:
         raise NotReadable("it is nested too deeply") from error
     if len(content.lines) > MOST_LINES:
         raise NotReadable(f"it has {len(content.lines)} lines, more than {MOST_LINES}")
-    return content
+    return content, _image(root)
+
+
+def _image(root: Element) -> str:
+    sources = descendants(root, "sourceImageInformation")
+    told = [name.text for source in sources for name in children(source, "fileName")]
+    told += [page.get("imageFilename") for page in children(root, "Page")]
+    return (told[0] if told else None) or ""
 
 
 def _alto(root: Element) -> PageContent:

@@ -1,6 +1,7 @@
 """`bec export` and `bec import`: documents out of a job's results, and back, as people type it."""
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -33,6 +34,7 @@ NOT_EXPORTED = (
     (("truth", "--format", "txt", "--volume", "W1BEC001/../x"), "error E_NAME_UNSAFE: "),
     (("truth", "--format", "txt", "--volume", "W8/I8"), "error E_EXPORT_VOLUME: "),
     (("truth", "--format", "txt", "--out", "ftp://x/y"), "error E_STORAGE_URL: "),
+    (("truth", "--format", "txt", "--out", ""), "error E_USAGE: An empty text is no folder."),
     (("toy", "--format", "txt"), "error E_EXPORT_TYPE: The job 'toy' is of type toy, which has no lines"),
     (("empty", "--format", "txt"), "error E_EXPORT_NOTHING: No volume is done by the job 'empty'."),
 )
@@ -43,6 +45,8 @@ NOT_IMPORTED = (
     (("new", "--format", "alto", "--from", "truth"), "error E_SOURCE_UNSET: "),
     (("toy", "--format", "alto", "--from", "truth", "--source", SAMPLES), "error E_IMPORT_JOB: "),
 )
+
+IMPORT = ("import", "truth", "--format", "alto", "--from")
 
 pytestmark = pytest.mark.usefixtures("fresh_database")
 
@@ -196,13 +200,51 @@ def test_a_job_that_is_half_done_exports_what_is_done(bec: Bec, imported: Path, 
     scans = write_scans(tmp_path / "scans", {"W9/I9": 1})
     ok(bec("queue", "enqueue", "truth", "--volume", "W9/I9", "--source", f"folder+{scans.as_uri()}"))
     ended = ok(bec("export", "truth", "--format", "txt"))
-    assert "1 task of the job is not done." in ended.err
+    assert "1 volume of the job is not done." in ended.err
     refused = bec("export", "truth", "--format", "txt", "--volume", "W9/I9")
     assert (refused.code, refused.out) == (2, "")
     assert refused.err.startswith("error E_EXPORT_VOLUME: The volume W9/I9 is not done by the job 'truth'.")
 
 
 @pytest.mark.timeout(180)
+def test_a_failure_that_a_newer_task_made_good_is_not_counted(
+    bec: Bec, home: Path, truth: Path, tmp_path: Path
+) -> None:
+    scans = Path(shutil.copytree(ROOT / "samples" / ONE, tmp_path / "scans" / ONE))
+    page = truth / ONE / "I1BEC00010003.xml"
+    whole = page.read_bytes()
+    page.write_bytes(b"<alto>")
+    source = f"folder+{(tmp_path / 'scans').as_uri()}"
+    assert bec(*IMPORT, truth, "--source", source, "--volume", ONE).code == 1
+    page.write_bytes(whole)
+    shutil.copy(scans / "I1BEC00010003.jpg", scans / "new.jpg")
+    ok(bec(*IMPORT, truth, "--volume", ONE))
+    states = [task["state"] for task in ok(bec("jobs", "tasks", "truth", "--json")).json]
+    assert sorted(states) == ["done", "terminal_failed"]
+    assert ok(bec("export", "truth", "--format", "jsonl", "--json")).json["unfinished"] == 0
+
+
+def test_a_thing_in_the_way_fails_its_volume_alone(bec: Bec, imported: Path, tmp_path: Path) -> None:
+    (tmp_path / "out" / "W1BEC001").mkdir(parents=True)
+    (tmp_path / "out" / ONE).write_text("a file in place of the volume's folder")
+    pipe = tmp_path / "pipes" / ONE / "alto" / "I1BEC00010003.xml"
+    pipe.parent.mkdir(parents=True)
+    os.mkfifo(pipe)
+    for out, code in ("out", "E_STORAGE_NO_FOLDER"), ("pipes", "E_NOT_A_FILE"):
+        ended = bec("export", "truth", "--format", "alto", "--out", tmp_path / out)
+        assert (ended.code, f"failed {ONE}: {code}: " in ended.err) == (1, True), ended.err
+        assert len(list((tmp_path / out / "W1BEC002").rglob("*.xml"))) == 9
+
+
+def test_text_of_lines_that_nobody_read_is_told_to_be_empty(bec: Bec, home: Path, truth: Path) -> None:
+    for page in truth.rglob("*.xml"):
+        page.write_text(re.sub("<String [^>]*>", "", page.read_text("utf-8")), "utf-8")
+    ok(bec(*IMPORT, truth, "--source", SAMPLES))
+    told = f"warning: {ONE}: nobody read its lines: the files of text are empty."
+    assert told in ok(bec("export", "truth", "--format", "txt")).err
+    assert told not in ok(bec("export", "truth", "--format", "jsonl")).err
+
+
 def test_what_cannot_be_exported_is_refused(bec: Bec, imported: Path, truth: Path) -> None:
     ok(bec("jobs", "create", "toy"))
     config = json.dumps({"format": "alto", "documents_url": truth.as_uri()})
@@ -263,6 +305,43 @@ def test_two_images_of_one_name_have_a_document_each(bec: Bec, home: Path, tmp_p
     assert {file.name: file.read_text() for file in out.iterdir()} == {"a.jpg.txt": "jpg\n", "a.png.txt": "png\n"}
 
 
+def test_a_document_that_names_another_image_of_the_volume_is_a_page_error(
+    bec: Bec, home: Path, truth: Path, tmp_path: Path
+) -> None:
+    folder = truth / ONE
+    (folder / "I1BEC00010003.xml").replace(folder / "I1BEC00010004.xml")
+    ended = bec(*IMPORT, truth, "--source", SAMPLES, "--volume", ONE, "--max-page-error-rate", "0.5")
+    assert ended.code == 3
+    assert "E_DOCUMENT_OTHER_PAGE" in ended.err
+
+
+def test_a_document_of_another_size_is_a_page_error(bec: Bec, home: Path, truth: Path) -> None:
+    page = truth / ONE / "I1BEC00010003.xml"
+    page.write_text(re.sub(r'(<Page [^>]*WIDTH=")\d+', r"\g<1>77", page.read_text("utf-8")), "utf-8")
+    ended = bec(*IMPORT, truth, "--source", SAMPLES, "--volume", ONE, "--max-page-error-rate", "0.5")
+    assert ended.code == 3
+    assert "E_PAGE_OTHER_SIZE: The image has " in ended.err
+
+
+def test_documents_of_no_page_are_told_and_counted(bec: Bec, home: Path, truth: Path) -> None:
+    folder = truth / ONE
+    wrong = [file.rename(folder / f"scan-{file.name}") for file in sorted(folder.glob("*.xml"))[:7]]
+    ended = ok(bec(*IMPORT, truth, "--source", SAMPLES, "--volume", ONE, "--json"))
+    assert ended.json["unmatched_documents"] == 7
+    assert "7 documents are named like no page" in ended.err
+    assert f"{ONE}/{wrong[0].name}" in ended.err
+    assert wrong[-1].name not in ended.err
+    assert "Documents of no page: 7\n" in ok(bec(*IMPORT, truth, "--volume", ONE)).out
+
+
+def test_documents_that_are_all_of_no_page_begin_nothing(bec: Bec, home: Path, truth: Path) -> None:
+    for file in list((truth / ONE).glob("*.xml")):
+        file.rename(file.with_name(f"scan-{file.name}"))
+    ended = bec(*IMPORT, truth, "--source", SAMPLES, "--volume", ONE)
+    assert (ended.code, "error E_IMPORT_NOTHING: No document " in ended.err) == (2, True)
+    assert ok(bec("jobs", "list", "--json")).json == []
+
+
 def test_a_destination_that_cannot_be_written_is_told(bec: Bec, imported: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     ended = bec("export", "truth", "--format", "txt", "--out", tmp_path / "file")
@@ -305,7 +384,7 @@ def test_a_run_of_ocr_writes_text_and_says_where(
     assert len(line.polygon) > 4
     assert len(line.baseline) == 2
     refused = bec("run", "toy", tmp_path / "scans", "--out", tmp_path / "toy", "--export", "txt")
-    assert (refused.code, "error E_EXPORT_TYPE:" in refused.err) == (2, True)
+    assert (refused.code, "error E_EXPORT_TYPE: " in refused.err) == (2, True), refused.err
     assert not (tmp_path / "toy").exists()
 
 

@@ -5,11 +5,37 @@ from tests.mutants.mutant import Edit, Mutant
 _DOCUMENTS = "cli/export/documents.py"
 _PAGES = "cli/export/pages.py"
 
+_NAMES = "exports/names.py"
+_NAMES_TESTS = "tests/unit/exports/test_names.py"
 _DOCUMENT_TESTS = "tests/unit/exports/test_documents.py"
 _READING_TESTS = "tests/unit/exports/test_reading.py"
 _PAGE_TESTS = "tests/unit/exports/test_pages.py"
 
 EXPORTS = (
+    Mutant(
+        "import-takes-another-page",
+        "a name that an export gives to one image is never another's",
+        (
+            Edit(
+                _NAMES,
+                "        for image, name in bases:\n            owners.setdefault(name + suffix, image)\n        for image in images:\n            owners.setdefault(image + suffix, image)\n",
+                "        for image, name in bases:\n            owners.setdefault(image + suffix, image)\n            owners.setdefault(name + suffix, image)\n",
+            ),
+        ),
+        (_NAMES_TESTS,),
+    ),
+    Mutant(
+        "export-forces-nothing",
+        "an edited document of the same artefact is written over where that is asked for",
+        (Edit(_DOCUMENTS, " and not (self.destination.force and self._changed(key))", ""),),
+        (_DOCUMENT_TESTS,),
+    ),
+    Mutant(
+        "export-takes-links-for-documents",
+        "a link that leads nowhere is no document",
+        (Edit(_DOCUMENTS, "if not objects.is_link(key) and not (", "if not ("),),
+        (_DOCUMENT_TESTS,),
+    ),
     Mutant(
         "export-writes-over",
         "a document that was changed, or is not ours, stays",

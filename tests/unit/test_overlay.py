@@ -1,6 +1,7 @@
 """The pictures with lines drawn over pages."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -8,6 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from bec_orch.cli.run.overlays import picture_file
+from bec_orch.core.volumes import VolumeRef
 from bec_orch.jobs.ldv1.overlay import caption, contact_sheet, draw_page, encode_jpeg, outcome, spread
 
 WIDTH, HEIGHT = 800, 200
@@ -208,3 +211,8 @@ def test_encoded_picture_is_a_jpeg_that_shows_the_same() -> None:
     assert data.startswith(b"\xff\xd8")
     assert np.abs(again - picture).mean() < 4
     assert len(encode_jpeg(picture, quality=20)) < len(data)
+
+
+def test_no_two_volumes_have_one_picture(tmp_path: Path) -> None:
+    volumes = [VolumeRef("W1", "a-b", "s"), VolumeRef("W1-a", "b", "s")]
+    assert len({picture_file(tmp_path, volume) for volume in volumes}) == 2

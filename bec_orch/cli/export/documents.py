@@ -61,12 +61,23 @@ class Documents:
         self._before = record or Record()
 
     def kept(self, keys: Iterable[str]) -> set[str]:
-        """Return those of these documents that need not be made: they are there, and made of the same."""
+        """Return those of these documents that need not be made: they are there, and made of the same.
+
+        Whether somebody changed one counts where it is to be written over.
+        """
         if self._before.key != self.key:
             return set()
         wanted = set(keys) & self._before.files.keys()
         folders = {key.rpartition("/")[0] for key in wanted}
-        return wanted & {entry.key for folder in folders for entry in self.destination.objects.list(folder).objects}
+        objects = self.destination.objects
+        there = wanted & {entry.key for folder in folders for entry in objects.list(folder).objects}
+        return {
+            key for key in there if not objects.is_link(key) and not (self.destination.force and self._changed(key))
+        }
+
+    def _changed(self, key: str) -> bool:
+        blob = self.destination.objects.read(key)
+        return blob is None or hashlib.sha256(blob.data).hexdigest() != self._before.files[key]
 
     def keep(self, key: str) -> None:
         """Note that a document stays as it is."""
@@ -114,6 +125,8 @@ class Documents:
         objects = self.destination.objects
         blob = objects.read(key)
         if blob is None:
+            if self.destination.force and objects.is_link(key):  # it leads nowhere
+                objects.delete([key])
             return objects.create(key, path)
         found = hashlib.sha256(blob.data).hexdigest()
         if found == digest:

@@ -22,7 +22,7 @@ def show(result: ExportResult, *, as_json: bool) -> None:
     if len(result.done) > _ROWS:
         say(f"(The first {_ROWS} of {len(result.done):,} volumes are shown.)")
     if result.unfinished:
-        note(f"{counted(result.unfinished, 'task')} of the job {'is' if result.unfinished == 1 else 'are'} not done.")
+        note(f"{counted(result.unfinished, 'volume')} of the job {'is' if result.unfinished == 1 else 'are'} not done.")
     say()
     show_documents(result)
 

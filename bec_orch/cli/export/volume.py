@@ -108,6 +108,7 @@ class _Export:
         self._origin = origin_of(success)
         self._inputs = readable_inputs(artefacts, success)
         self._report = VolumeReport(success.location.volume)
+        self._read = self._unread = False
 
     def run(self) -> VolumeReport:
         report = self._report
@@ -135,6 +136,8 @@ class _Export:
             self._write_pages(documents, found, name, lambda page: write([page], self._origin, material))
         else:
             self._write_whole(documents, found, lambda pages: write(pages, self._origin, material))
+        if found.text_alone and self._unread and not self._read:
+            self._report.notes.append(f"{self._report.volume}: nobody read its lines: the files of text are empty.")
         self._report.documents += documents.written
         self._report.skipped += documents.skipped
         documents.finish()
@@ -179,6 +182,8 @@ class _Export:
                     "The export was interrupted; what was written is whole.", hint="Run it again to go on there."
                 )
             self._note_lost(page)
+            texts = [line.text is not None for line in page.content.lines]
+            self._read, self._unread = self._read or any(texts), self._unread or not all(texts)
             yield self._sized(page) if found.wants_sizes and not page.content.size else page
 
     def _note_lost(self, page: PageRecord) -> None:

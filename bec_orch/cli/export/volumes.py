@@ -24,7 +24,9 @@ BASE_URL = "http://localhost:8000"
 IMAGE_URL = "http://localhost:8000/images/{w_id}/{i_id}/{file}"
 
 # What is wrong with one volume alone. A full disk, or a right that is missing, ends the export.
-_OF_A_VOLUME = frozenset({"E_ARTEFACT_GONE", "E_ARTEFACT_BROKEN", "E_FILE_FOREIGN", "E_NAME_UNSAFE"})
+_OF_A_VOLUME = frozenset(
+    {"E_ARTEFACT_GONE", "E_ARTEFACT_BROKEN", "E_FILE_FOREIGN", "E_NAME_UNSAFE", "E_NOT_A_FILE", "E_STORAGE_NO_FOLDER"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class ExportResult:
         destination: where the documents are.
         done: a report of each volume that was exported.
         failed: the volumes that could not be, and why.
-        unfinished: how many tasks of the job are not done, and so have nothing to export.
+        unfinished: how many volumes of the job are not done by their newest task.
     """
 
     destination: str
@@ -106,7 +108,13 @@ def export(parts: Parts, job: Job, request: ExportRequest) -> ExportResult:
 
 
 def destination_url(out: str | None) -> str | None:
-    """Return the URL of a destination that is given as a folder or a URL."""
+    """Return the URL of a place that is given as a folder or a URL.
+
+    Raises:
+        UsageError: it is empty, which would be the current folder.
+    """
+    if out is not None and not out.strip():
+        raise UsageError("An empty text is no folder.", hint="Give a folder or a URL; the current folder is `.`.")
     return out if out is None or "://" in out else Path(out).expanduser().resolve().as_uri()
 
 
@@ -169,6 +177,6 @@ def _require_all(job: Job, wanted: frozenset[tuple[str, str]], found: frozenset[
 
 
 def _unfinished(parts: Parts, job: Job) -> int:
-    nodes = (node for node in parts.records.overview.jobs_with_tasks() if node.name == job.name)
+    volumes = parts.records.overview.figures(job.name, ()).volumes
     done = {TaskState.DONE, TaskState.CANCELED}
-    return sum(count for node in nodes for state, count in node.tasks.items() if state not in done)
+    return sum(figures.volumes for state, figures in volumes.items() if state not in done)

@@ -1,7 +1,7 @@
 """`bec import`: ALTO and PAGE documents as lines and text of a job, with all that any other job has."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -13,20 +13,23 @@ from bec_orch.cli.composition import Parts, local_run, open_parts
 from bec_orch.cli.export.volumes import destination_url
 from bec_orch.cli.jobs.queues import create_job
 from bec_orch.cli.run.outcome import RunResult, exit_code, show
-from bec_orch.cli.terminal.console import warn
+from bec_orch.cli.terminal.console import counted, warn
 from bec_orch.cli.terminal.progress import progress
 from bec_orch.cli.worker.working import work
 from bec_orch.core.names import printable
 from bec_orch.core.records.overview import TaskFilter
 from bec_orch.core.tasks import Job
 from bec_orch.core.volumes import VolumeRef
-from bec_orch.errors import Interrupted, UsageError
+from bec_orch.errors import BecError, Interrupted, UsageError
+from bec_orch.exports.names import documents_of
 from bec_orch.io.stores.objects import Objects
 from bec_orch.orch.job_admin import JobAdmin
 from bec_orch.orch.overview.page_errors import page_errors
 
 _TYPE = "importv1"
 _PAGE_ERRORS = 20
+_SHOWN = 5
+_NAMED = "A document is named like its page's image, with .xml in place of the suffix or after it."
 
 
 class Given(StrEnum):
@@ -79,10 +82,11 @@ def command(
     with open_parts(asked.settings) as parts:
         found = find_documents(parts.stores.open(url), url, given, [parse_names(each) for each in volume or ()])
         volumes = [_volume(parts, names, source) for names in found.names]
+        unmatched = _unmatched(parts, parts.stores.open(url), found, volumes)
         config = {"format": given.value, "documents_url": found.url, "documents_folder": found.folder}
         made = _job(parts, job, config, max_page_error_rate)
         result = _take_over(parts, made, volumes, force=force, silent=as_json)
-    show(result, as_json=as_json)
+    show(replace(result, unmatched=unmatched), as_json=as_json)
     raise typer.Exit(exit_code(result))
 
 
@@ -94,15 +98,53 @@ def find_documents(store: Objects, url: str, given: Given, wanted: Sequence[tupl
         StorageError: the store is away.
     """
     for folder in (f"{{w_id}}/{{i_id}}/{given}", "{w_id}/{i_id}"):
-        names = [pair for pair in wanted or _folders(store) if _has_documents(store, _filled(folder, pair))]
+        names = [pair for pair in wanted or _folders(store) if _documents(store, _filled(folder, pair))]
         missing = [pair for pair in wanted if pair not in names]
         if names and missing:
             raise _nothing(f"for the volume {'/'.join(missing[0])} in {url}", given)
         if names:
             return Documents(url, folder, names)
-    if len(wanted) == 1 and _has_documents(store, ""):
+    if len(wanted) == 1 and _documents(store, ""):
         return Documents(url, "", wanted)
     raise _nothing(f"in {url}", given)
+
+
+def _unmatched(parts: Parts, store: Objects, found: Documents, volumes: Sequence[VolumeRef]) -> int:
+    """Warn of documents that are named like no page of their volume, and return how many there are.
+
+    A volume whose images are out of reach is left to the import, which reports it.
+
+    Raises:
+        UsageError: no document is named like a page (E_IMPORT_NOTHING).
+    """
+    keys: list[str] = []
+    matched = unknown = 0
+    for volume in volumes:
+        files = _documents(store, _filled(found.folder, (volume.w_id, volume.i_id)))
+        try:
+            pages = parts.sources(volume.source).read_manifest(volume).pages
+        except BecError:
+            unknown += 1
+            continue
+        taken = documents_of([page.filename for page in pages], files)
+        matched += len(taken)
+        keys += [files[name] for name in files.keys() - set(taken.values())]
+    keys.sort()
+    if not matched and not unknown:
+        raise UsageError(
+            f"No document in {found.url} is named like a page of its volume: {_listed(keys)}.",
+            code="E_IMPORT_NOTHING",
+            hint=_NAMED,
+        )
+    if keys:
+        count = counted(len(keys), "document")
+        warn(f"{count} {'is' if len(keys) == 1 else 'are'} named like no page, and left out: {_listed(keys)}.", _NAMED)
+    return len(keys)
+
+
+def _listed(keys: Sequence[str]) -> str:
+    more = f" and {len(keys) - _SHOWN:,} more" if len(keys) > _SHOWN else ""
+    return ", ".join(map(printable, keys[:_SHOWN])) + more
 
 
 def _folders(store: Objects) -> list[tuple[str, str]]:
@@ -114,8 +156,9 @@ def _filled(folder: str, pair: tuple[str, str]) -> str:
     return folder.replace("{w_id}", pair[0]).replace("{i_id}", pair[1])
 
 
-def _has_documents(store: Objects, folder: str) -> bool:
-    return any(entry.name.lower().endswith(".xml") for entry in store.list(folder).objects)
+def _documents(store: Objects, folder: str) -> dict[str, str]:
+    """Return the key of each document in a folder, by its name."""
+    return {entry.name: entry.key for entry in store.list(folder).objects if entry.name.lower().endswith(".xml")}
 
 
 def _nothing(where: str, given: Given) -> UsageError:

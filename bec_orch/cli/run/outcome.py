@@ -30,7 +30,8 @@ class RunResult:
 
     `pages_per_second` counts the pages that were computed now; None when there were none. `page_errors` are the first
     pages that are errors, also of the jobs that were run first, `needed`: the one that was asked for skipped them.
-    `figures` are what the job type tells of the first volumes, by task.
+    `figures` are what the job type tells of the first volumes, by task. `unmatched` is how many documents of an import
+    are named like no page; None where nothing was imported.
     """
 
     outcome: RunOutcome
@@ -42,6 +43,7 @@ class RunResult:
     detected: DetectedSource | None = None
     documents: ExportResult | None = None
     figures: Mapping[int, Mapping[str, float | None]] = field(default_factory=dict)
+    unmatched: int | None = None
 
     @property
     def nb_outside(self) -> int:
@@ -73,6 +75,8 @@ def _show(result: RunResult) -> None:
     columns = {name: name for name in total}
     left_out = {**dict.fromkeys(total), "volume": "in no volume", "state": "left out", "pages": result.nb_outside}
     print_rows([*rows[:ROWS], *([left_out] if result.nb_outside else []), total], columns, empty="")
+    if result.unmatched:
+        say(f"Documents of no page: {result.unmatched:,}")
     if len(rows) > ROWS:
         say(f"(The first {ROWS} of {len(rows)} volumes are shown.)")
     if len(counters) > _COUNTERS:
@@ -186,5 +190,6 @@ def _as_json(result: RunResult) -> dict[str, Any]:
         "documents": documents_json(result.documents) if result.documents else None,
         "page_errors": result.page_errors,
         "figures": {str(task.volume): result.figures[task.id] for task in outcome.tasks if task.id in result.figures},
+        "unmatched_documents": result.unmatched,
         "tasks": outcome.tasks,
     }

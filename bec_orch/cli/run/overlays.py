@@ -11,7 +11,7 @@ from bec_orch.core.artefacts import ArtefactLocation, Success
 from bec_orch.core.records.overview import TaskView
 from bec_orch.core.registry import types_with_pictures, volume_picture
 from bec_orch.core.views import VolumePicture
-from bec_orch.core.volumes import version_of
+from bec_orch.core.volumes import VolumeRef, version_of
 from bec_orch.errors import StorageError, UsageError
 from bec_orch.io.own_files import marked_jpeg, write_own
 
@@ -39,6 +39,11 @@ def write_overlays(parts: Parts, job_type: str, tasks: Sequence[TaskView], folde
     return [_write(parts, draw, task, folder) for task in tasks if draw and task.pages and task.manifest_etag]
 
 
+def picture_file(folder: Path, volume: VolumeRef) -> Path:
+    """Return the file of a volume's picture, which is no other volume's."""
+    return folder / volume.w_id / f"{volume.i_id}.jpg"
+
+
 def _write(parts: Parts, draw: VolumePicture, task: TaskView, folder: Path) -> Path:
     source = parts.sources(task.volume.source)
     manifest = source.read_manifest(task.volume)
@@ -46,7 +51,7 @@ def _write(parts: Parts, draw: VolumePicture, task: TaskView, folder: Path) -> P
     rows = parts.artefacts().read_rows(_success(parts, task))
     names: list[Any] = rows["img_file_name"].to_pylist()  # older artefacts may have the pages in another order
     picture = draw(str(task.volume), rows, lambda at: anyio.run(pages.read, page_of[names[at]]).data)
-    file = folder / f"{task.volume.w_id}-{task.volume.i_id}.jpg"
+    file = picture_file(folder, task.volume)
     write_own(file, marked_jpeg(picture), or_same=picture)
     return file
 

@@ -4,6 +4,7 @@
     no room (ENOSPC, EDQUOT, EFBIG)    DiskFullError
     no right (403, 401, EACCES, ...)   StorageError, E_STORAGE_DENIED
     no bucket, no root folder          StorageError, E_STORAGE_MISSING
+    a file in place of a folder        StorageError, E_STORAGE_NO_FOLDER
     nothing at all in it               StorageError, E_STORAGE_EMPTY (only where something is missed)
     credentials that ran out           StorageError, E_STORAGE_CREDENTIALS
     a bucket of another region         StorageError, E_STORAGE_REGION
@@ -33,7 +34,8 @@ _DURATION = re.compile(r" in [\d.]+(ns|µs|ms|s)\b")
 _S3_CODE = re.compile(r"<Code>(\w+)</Code>|\(code: (\w+)\)")
 _S3_MESSAGE = re.compile(r"<Message>([^<]*)</Message>")
 _S3_BODY = re.compile(r"<(?:\?xml|Error)\b.*", re.DOTALL)
-_LASTING = frozenset({DENIED, "E_STORAGE_MISSING", "E_STORAGE_EMPTY", "E_STORAGE_CREDENTIALS", "E_STORAGE_REGION"})
+_PLACES = ("E_STORAGE_MISSING", "E_STORAGE_EMPTY", "E_STORAGE_NO_FOLDER")
+_LASTING = frozenset({DENIED, *_PLACES, "E_STORAGE_CREDENTIALS", "E_STORAGE_REGION"})
 
 _CREDENTIALS = (
     "the credentials are not valid, or no longer",
@@ -41,6 +43,7 @@ _CREDENTIALS = (
     "Give this machine an instance role, or fresh values in AWS_ACCESS_KEY_ID and its like.",
 )
 _REGION = ("the bucket is in another region", "E_STORAGE_REGION", "Set BEC_REGION to the region of the bucket.")
+_NO_FOLDER = ("a file is in place of a folder", "E_STORAGE_NO_FOLDER", "Move it away, then run the same command again.")
 _BUSY = ("the store is asked too often", "E_STORAGE_BUSY", "Tried again with growing pauses; or run fewer workers.")
 _BY_S3_CODE = {
     "AuthorizationHeaderMalformed": _REGION,
@@ -83,7 +86,8 @@ def _translated(error: Exception, action: str, right: str) -> BecError:
     sentence = f"Could not {action}"
     if number in NO_ROOM:
         return DiskFullError(f"{sentence}: there is no room left.", hint=FREE_SPACE)
-    known = _CREDENTIALS if isinstance(error, UnauthenticatedError) else _BY_S3_CODE.get(s3_code(error))
+    refused = _CREDENTIALS if isinstance(error, UnauthenticatedError) else _BY_S3_CODE.get(s3_code(error))
+    known = _NO_FOLDER if number == errno.ENOTDIR else refused
     if known:
         return StorageError(f"{sentence}: {known[0]}.", code=known[1], hint=known[2])
     if number in _NO_RIGHT:

@@ -4,7 +4,8 @@ Its rows have the columns of both `ldv1` and `ocrv1`, so that its lines can be r
 evaluated, or be what another is evaluated against. A page without a document is skipped.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import ClassVar, NoReturn
@@ -15,12 +16,14 @@ from typing_extensions import override
 
 from bec_orch.core.job_config import JobConfig
 from bec_orch.core.job_worker import BlobReader, JobContext, WorkerResources
+from bec_orch.core.names import printable
 from bec_orch.core.transcripts import Line, PageContent, Point
-from bec_orch.core.volumes import Manifest, Page
+from bec_orch.core.volumes import Page
 from bec_orch.core.wording import clause
 from bec_orch.errors import PageError, StorageError
-from bec_orch.exports.names import page_names
-from bec_orch.exports.reading import read_document
+from bec_orch.exports.characters import writable
+from bec_orch.exports.names import documents_of
+from bec_orch.exports.reading import read_page
 from bec_orch.exports.xml_tree import NotReadable
 from bec_orch.jobs.base import PageJobWorker
 from bec_orch.jobs.importv1.config import Importv1Config
@@ -29,8 +32,8 @@ from bec_orch.jobs.pipeline.page_job import Round, Row
 from bec_orch.jobs.shared.geometry import bounding_box, on_pixels
 
 LARGEST_FILE = 32 * 2**20
-SUFFIXES = (".xml", ".alto.xml", ".page.xml")
 _DOCUMENT = "document"
+_SEPARATOR = re.compile(r"[/\\]")
 
 _POINT = pa.struct([("x", pa.int32()), ("y", pa.int32())])
 _BOX = pa.struct([("x", pa.int32()), ("y", pa.int32()), ("w", pa.int32()), ("h", pa.int32())])
@@ -59,17 +62,19 @@ SCHEMA = pa.schema(_COLUMNS)
 
 @dataclass(frozen=True, slots=True)
 class Documents:
-    """The documents of a volume: their store, and the key of each by the name of the page's image."""
+    """The documents of a volume: their store, and the key of each by the name of the page's image; all its images."""
 
     store: BlobReader
     keys: Mapping[str, str]
+    images: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
 class ReadPage:
-    """A document that was read: its content, key and version."""
+    """A document that was read: its content, key and version, and the size of its page's image where it is known."""
 
     content: PageContent
+    size: tuple[int, int] | None
     key: str
     etag: str
 
@@ -96,15 +101,18 @@ class Importv1Worker(PageJobWorker[Importv1Config, NoReturn, NoReturn, ReadPage,
     def open_volume(self, context: JobContext) -> VolumeInputs[Documents]:
         (folder,) = self.config.reference_folders(context.volume)
         listed = self._store.surely(lambda: self._store.list(folder.path))
-        keys = keys_of(context.manifest, {entry.name: entry.key for entry in listed.objects})
+        files = {entry.name: entry.key for entry in listed.objects}
+        images = [page.filename for page in context.manifest.pages]
+        keys = {image: files[name] for image, name in documents_of(images, files).items()}
         there = pa.table({"img_file_name": pa.array(list(keys), pa.string())})
         # A page without a document is skipped as one is whose row another job lacks.
         rows = {_DOCUMENT: InputRows(_DOCUMENT, there)}
-        return VolumeInputs(Documents(self._store, keys), rows, (_DOCUMENT,), self.config.skip_pages)
+        return VolumeInputs(Documents(self._store, keys, frozenset(images)), rows, (_DOCUMENT,), self.config.skip_pages)
 
     @override
     def wants_image(self, page: PageInput[Documents]) -> bool:
-        return False
+        # Manifests of folders have no sizes, which the image's header then states.
+        return _told_size(page.page) is None
 
     @override
     def measure(self, page: PageInput[Documents]) -> int:
@@ -112,7 +120,7 @@ class Importv1Worker(PageJobWorker[Importv1Config, NoReturn, NoReturn, ReadPage,
 
     @override
     def decode(self, page: PageInput[Documents]) -> Round[NoReturn, ReadPage]:
-        return Round((), self._read(page.volume.keys[page.page.filename]), 0)
+        return Round((), self._read(page), 0)
 
     @override
     def infer(self, items: Sequence[NoReturn]) -> Sequence[NoReturn]:
@@ -120,35 +128,29 @@ class Importv1Worker(PageJobWorker[Importv1Config, NoReturn, NoReturn, ReadPage,
 
     @override
     def finish(self, page: PageInput[Documents], state: ReadPage, outputs: Sequence[NoReturn]) -> Row:
-        row = row_of(state.content, _size(state.content, page.page))
+        row = row_of(state.content, _size(state.content, state.size))
         return {**row, "document_key": state.key, "document_etag": state.etag}
 
-    def _read(self, key: str) -> ReadPage:
+    def _read(self, page: PageInput[Documents]) -> ReadPage:
+        image, documents = page.page.filename, page.volume
+        key = documents.keys[image]
         blob = self._store.read(key, limit=LARGEST_FILE)
         if blob is None:
             raise StorageError(f"The document '{key}' was removed while the volume was imported.")
         if blob.size > LARGEST_FILE:
             raise _broken(key, f"it has {blob.size} bytes, more than {LARGEST_FILE}")
         try:
-            return ReadPage(read_document(blob.data, self.config.format), key, blob.etag)
+            content, named = read_page(blob.data, self.config.format)
         except NotReadable as error:
             raise _broken(key, str(error)) from error
-
-
-def keys_of(manifest: Manifest, keys: Mapping[str, str]) -> dict[str, str]:
-    """Return the key of each page's document, by the image's name; pages that have none are left out.
-
-    A document is named as an export names it, or like the whole file of the image. A name without the suffix counts
-    where it is that of one image alone.
-    """
-    images = [page.filename for page in manifest.pages]
-    found: dict[str, str] = {}
-    for image, name in zip(images, page_names(images), strict=True):
-        names = (f"{base}{suffix}" for suffix in SUFFIXES for base in (name, image))
-        there = next((each for each in names if each in keys), None)
-        if there:
-            found[image] = keys[there]
-    return found
+        if _is_another(named, image, documents.images):
+            raise PageError(
+                f"The document '{key}' names another image of the volume: {printable(named)}.",
+                stage="decode",
+                code="E_DOCUMENT_OTHER_PAGE",
+                hint="Name it like the image it is of, or mend the image's name in it.",
+            )
+        return ReadPage(content, _told_size(page.page) or _seen_size(page), key, blob.etag)
 
 
 def row_of(content: PageContent, told: tuple[int, int] | None) -> Row:
@@ -180,18 +182,32 @@ def row_of(content: PageContent, told: tuple[int, int] | None) -> Row:
     }
 
 
+def _is_another(named: str, image: str, images: Collection[str]) -> bool:
+    """Return whether the image that a document names, perhaps with a folder in front, is another one of the volume."""
+    base = _SEPARATOR.split(named)[-1]
+    return named != writable(image) and base != image and base in images
+
+
 def _baseline(line: Line, size: tuple[int, int]) -> list[dict[str, int]]:
     points: Sequence[Point] = line.baseline
     inside = on_pixels(np.array(points, np.float64).reshape(-1, 2), *size)
     return [{"x": int(x), "y": int(y)} for x, y in inside]
 
 
-def _size(content: PageContent, page: Page) -> tuple[int, int] | None:
-    """Return the size of a page: what the document says, which the manifest must not contradict.
+def _told_size(page: Page) -> tuple[int, int] | None:
+    return (page.width, page.height) if page.width and page.height else None
 
-    The image is not fetched for it: whoever reads the lines checks its size again.
-    """
-    known = (page.width, page.height) if page.width and page.height else None
+
+def _seen_size(page: PageInput[Documents]) -> tuple[int, int] | None:
+    """Return the size that the image's header states; None where it is broken: the document may be whole."""
+    try:
+        return page.header.width, page.header.height
+    except PageError:
+        return None
+
+
+def _size(content: PageContent, known: tuple[int, int] | None) -> tuple[int, int] | None:
+    """Return the size of a page: what the document says, which that of the image must not contradict."""
     if content.size and known and content.size != known:
         raise PageError(
             f"The image has {known[0]} x {known[1]} pixels, the document {content.size[0]} x {content.size[1]}.",

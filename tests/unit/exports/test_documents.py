@@ -79,6 +79,25 @@ def test_a_correction_stays_while_the_artefact_is_the_same(store: Objects, tmp_p
     assert content(store, KEY) == b"corrected"
 
 
+def test_a_correction_is_written_over_where_that_is_asked_for(store: Objects, tmp_path: Path) -> None:
+    export(store, tmp_path, "first", {KEY: b"1", OTHER: b"2"})
+    overwrite(store, KEY, b"corrected")
+    again = export(store, tmp_path, "first", {KEY: b"1", OTHER: b"2"}, force=True)
+    assert (again.written, again.skipped, content(store, KEY)) == (1, 1, b"1")
+
+
+def test_a_link_that_leads_nowhere_is_no_document(tmp_path: Path) -> None:
+    store = Stores().open((tmp_path / "out").as_uri(), create=True)
+    export(store, tmp_path, "first", {KEY: b"1"})
+    document = tmp_path / "out" / KEY
+    document.unlink()
+    document.symlink_to(tmp_path / "gone")
+    with pytest.raises(UsageError, match="is not as this program wrote it"):
+        export(store, tmp_path, "first", {KEY: b"1"})
+    assert export(store, tmp_path, "first", {KEY: b"1"}, force=True).written == 1
+    assert (content(store, KEY), document.is_symlink(), (tmp_path / "gone").exists()) == (b"1", False, False)
+
+
 def test_a_correction_stays_when_the_artefact_is_another_one_and_the_rest_is_replaced(
     store: Objects, tmp_path: Path
 ) -> None:

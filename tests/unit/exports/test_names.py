@@ -1,8 +1,11 @@
+import hashlib
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bec_orch.exports.names import page_names
+from bec_orch.exports.names import documents_of, page_names
 
 
 @pytest.mark.parametrize(
@@ -12,19 +15,33 @@ from bec_orch.exports.names import page_names
         (["a.jpg", "a.png"], ["a.jpg", "a.png"]),
         (["a.jpg", "A.png", "b.tif"], ["a.jpg", "A.png", "b"]),
         (["\u00e9.jpg", "e\u0301.png"], ["\u00e9.jpg", "e\u0301.png"]),
-        (["a.jpg", "A.JPG"], ["a.jpg~1", "A.JPG~2"]),
-        (["a.jpg", "a.png", "a.jpg.tif"], ["a.jpg~1", "a.png", "a.jpg~3"]),
+        (["a.jpg", "A.JPG"], ["a.jpg~509b0d46", "A.JPG~9b37d5fd"]),
+        (["a.jpg", "a.png", "a.jpg.tif"], ["a.jpg~509b0d46", "a.png", "a.jpg~c8254add"]),
         (["noend"], ["noend"]),
-        (["a.jpg", "A.JPG", "a.jpg~1.jpg"], ["a.jpg~1", "A.JPG~2", "a.jpg~1~3"]),
     ],
 )
 def test_names_are_base_names_that_do_not_meet(images: list[str], names: list[str]) -> None:
     assert page_names(images) == names
 
 
+def test_names_do_not_depend_on_the_pages_before() -> None:
+    images = ["a.jpg", "A.JPG"]
+    assert page_names(["0.jpg", *images])[1:] == page_names(images)
+
+
+def test_a_name_that_is_not_unicode_is_a_name() -> None:
+    assert page_names(["\udcff.jpg"]) == ["\udcff"]
+
+
+def test_an_image_that_is_named_like_a_marked_one_is_told_apart() -> None:
+    images = ["a.jpg", "A.JPG"]
+    images.append(f"{page_names(images)[0]}.tif")
+    assert page_names(images) == [hashlib.sha256(image.encode()).hexdigest() for image in images]
+
+
 def test_a_name_that_is_too_long_is_cut_within_a_letter() -> None:
     (name,) = page_names([f"{'ཀ' * 83}.jpg"])
-    assert name.endswith("~1")
+    assert re.fullmatch("ཀ+~[0-9a-f]{8}", name)
     assert len(f"{name}.xml".encode()) <= 255
 
 
@@ -32,3 +49,27 @@ def test_a_name_that_is_too_long_is_cut_within_a_letter() -> None:
 def test_no_two_names_meet(images: list[str]) -> None:
     names = [name.casefold() for name in page_names(images)]
     assert len(set(names)) == len(images)
+
+
+@pytest.mark.parametrize(
+    ("images", "files", "documents"),
+    [
+        (["a.jpg", "b.jpg"], ["a.xml"], {"a.jpg": "a.xml"}),
+        (["a.jpg"], ["a.jpg.xml"], {"a.jpg": "a.jpg.xml"}),
+        (["a.jpg"], ["a.page.xml", "a.txt"], {"a.jpg": "a.page.xml"}),
+        (["a.jpg"], ["a.alto.xml", "a.xml"], {"a.jpg": "a.xml"}),
+        (["a.jpg", "a.png"], ["a.xml"], {}),
+        (["a.jpg", "a.png"], ["a.jpg.xml", "a.png.xml"], {"a.jpg": "a.jpg.xml", "a.png": "a.png.xml"}),
+        (["a.jpg", "a.jpg.tif"], ["a.jpg.xml"], {"a.jpg.tif": "a.jpg.xml"}),
+        (["a.jpg", "a.alto.jpg"], ["a.alto.xml"], {"a.alto.jpg": "a.alto.xml"}),
+    ],
+)
+def test_a_document_is_named_like_its_page(images: list[str], files: list[str], documents: dict[str, str]) -> None:
+    assert documents_of(images, files) == documents
+
+
+@given(st.lists(st.text("aAb.", min_size=1, max_size=4).map(lambda stem: f"{stem}.jpg"), unique=True, max_size=8))
+def test_a_document_is_that_of_the_image_it_was_exported_for(images: list[str]) -> None:
+    exported = {image: f"{name}.xml" for image, name in zip(images, page_names(images), strict=True)}
+    for image, name in exported.items():
+        assert documents_of(images, [name]) == {image: name}

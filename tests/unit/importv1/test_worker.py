@@ -1,42 +1,19 @@
 """Job type `importv1`: which document is a page's, and what becomes of it."""
 
-from collections.abc import Mapping
-
 import pytest
 
 from bec_orch.core.registry import job_worker_class
-from bec_orch.core.volumes import Manifest, Page, VolumeRef
+from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import ConfigError
 from bec_orch.jobs.importv1.config import Importv1Config
-from bec_orch.jobs.importv1.worker import Importv1Worker, keys_of
+from bec_orch.jobs.importv1.worker import Importv1Worker
 
 VOLUME = VolumeRef("W1", "I1", "folder+file:///scans")
 CONFIG = {"format": "alto", "documents_url": "file:///documents"}
 
 
-def found(images: list[str], files: list[str]) -> Mapping[str, str]:
-    manifest = Manifest(VOLUME, "e", tuple(Page(index, name) for index, name in enumerate(images)))
-    return keys_of(manifest, {file: f"W1/I1/{file}" for file in files})
-
-
 def test_it_is_the_job_type_that_is_installed() -> None:
     assert job_worker_class("importv1") is Importv1Worker
-
-
-@pytest.mark.parametrize(
-    ("images", "files", "documents"),
-    [
-        (["a.jpg", "b.jpg"], ["a.xml"], {"a.jpg": "a.xml"}),
-        (["a.jpg"], ["a.jpg.xml"], {"a.jpg": "a.jpg.xml"}),
-        (["a.jpg"], ["a.page.xml", "a.txt"], {"a.jpg": "a.page.xml"}),
-        (["a.jpg"], ["a.alto.xml", "a.xml"], {"a.jpg": "a.xml"}),
-        (["a.jpg", "a.png"], ["a.xml"], {}),
-        (["a.jpg", "a.png"], ["a.jpg.xml", "a.png.xml"], {"a.jpg": "a.jpg.xml", "a.png": "a.png.xml"}),
-        (["a.jpg", "A.JPG"], ["a.jpg~1.xml", "A.JPG~2.xml"], {"a.jpg": "a.jpg~1.xml", "A.JPG": "A.JPG~2.xml"}),
-    ],
-)
-def test_a_document_is_named_like_its_page(images: list[str], files: list[str], documents: dict[str, str]) -> None:
-    assert found(images, files) == {image: f"W1/I1/{file}" for image, file in documents.items()}
 
 
 @pytest.mark.parametrize(
