@@ -22,7 +22,7 @@ from bec_orch.core.ownership import Owner
 from bec_orch.core.queue_ports import QueueBackend
 from bec_orch.core.records.checks import COMMAND
 from bec_orch.core.records.records import Records
-from bec_orch.core.registry import job_worker_class
+from bec_orch.core.registry import create_job_worker
 from bec_orch.core.retries import RetryPolicy
 from bec_orch.core.shortages import shortage_of
 from bec_orch.core.standings import Standings
@@ -359,7 +359,7 @@ def require_loadable(parts: Parts, job: Job) -> None:
     Raises:
         ConfigError: a package, an engine, a language or a model is missing or wrong.
     """
-    job_worker_class(job.type).create(job.config, worker_resources(parts.settings, parts.stores)).close()
+    create_job_worker(job.type, job.config, worker_resources(parts.settings, parts.stores)).close()
 
 
 def _outside(parts: Parts) -> Outside:

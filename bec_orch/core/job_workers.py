@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from bec_orch.core.job_worker import JobWorker, WorkerResources
-from bec_orch.core.registry import job_worker_class
+from bec_orch.core.registry import create_job_worker
 from bec_orch.core.tasks import Job
 
 
@@ -45,7 +45,7 @@ class JobWorkerCache:
     def _take(self, key: str, job: Job) -> JobWorker:
         with self._lock:
             if key not in self._workers:
-                self._workers[key] = job_worker_class(job.type).create(job.config, self._resources)
+                self._workers[key] = create_job_worker(job.type, job.config, self._resources)
                 self._users[key] = 0
             self._newest = key
             self._users[key] += 1

@@ -3,22 +3,28 @@
 Nothing is imported before it is asked for: what a type shows needs packages that other commands do without.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from bec_orch.core.extras import optional_packages
-from bec_orch.core.job_worker import JobWorker
+from bec_orch.core.job_config import JobConfig
+from bec_orch.core.job_worker import JobWorker, WorkerResources
 from bec_orch.core.views import ContentOf, PageFigures, TallyOf, VolumePicture
-from bec_orch.core.wording import said
-from bec_orch.errors import ConfigError, extra_hint
+from bec_orch.core.wording import named, said
+from bec_orch.errors import BecError, ConfigError, extra_hint
 
 GROUP = "bec_orch.jobs"
 _PICTURES = "bec_orch.pictures"
 _REPORTS = "bec_orch.reports"
 _EXPORTS = "bec_orch.exports"
 _PAGES = "bec_orch.pages"
+_GUIDE = "docs/writing-a-job-worker.md says what a job type must have."
+
+# What `JobWorker` wants, on the class and on an instance, which may set in `__init__` what depends on its config.
+_OF_A_CLASS = ("job_type", "needs", "config_type", "code_version", "create", "run", "close")
+_OF_AN_INSTANCE = ("models", "schema", "counted")
 
 
 def job_types() -> dict[str, EntryPoint]:
@@ -30,7 +36,8 @@ def job_worker_class(job_type: str) -> type[JobWorker]:
     """Import the class of a job type.
 
     Raises:
-        ConfigError: no installed package has this job type, or what it needs is not installed.
+        ConfigError: no installed package has this job type, or what it needs is not installed, or it is no class of
+            a job worker (E_PLUGIN_BROKEN).
     """
     point = job_types().get(job_type)
     if point is None:
@@ -39,6 +46,26 @@ def job_worker_class(job_type: str) -> type[JobWorker]:
             f"There is no job type '{job_type}'.", code="E_JOB_TYPE", hint=f"Installed job types: {known}."
         )
     worker: type[JobWorker] = _load(point)
+    abstract = sorted(getattr(worker, "__abstractmethods__", ()))
+    lacking = [name for name in _OF_A_CLASS if not hasattr(worker, name) and name not in abstract] + abstract
+    config_type = getattr(worker, "config_type", JobConfig)
+    if not (isinstance(config_type, type) and issubclass(config_type, JobConfig)):
+        lacking.append("config_type")
+    if lacking:
+        raise _broken(job_type, point.value, lacking)
+    return worker
+
+
+def create_job_worker(job_type: str, config: Mapping[str, Any], resources: WorkerResources) -> JobWorker:
+    """Make the worker of a job type: load what all volumes share.
+
+    Raises:
+        ConfigError: as `job_worker_class` raises it, or the config or a model is wrong.
+    """
+    worker = job_worker_class(job_type).create(config, resources)
+    lacking = [name for name in _OF_AN_INSTANCE if not hasattr(worker, name)]
+    if lacking:
+        raise _broken(job_type, type(worker).__qualname__, lacking)
     return worker
 
 
@@ -97,6 +124,15 @@ def types_with_reports() -> list[str]:
     return sorted(point.name for point in entry_points(group=_REPORTS))
 
 
+def _broken(job_type: str, named_class: str, lacking: Sequence[str]) -> ConfigError:
+    lacks = ", ".join(f"`{name}`" for name in lacking)
+    return ConfigError(
+        f"The job type '{job_type}' cannot be used: {named_class} lacks {lacks}, or has it of another kind.",
+        code="E_PLUGIN_BROKEN",
+        hint=_GUIDE,
+    )
+
+
 def _shown(group: str, job_type: str) -> Any:
     points = tuple(entry_points(group=group, name=job_type))
     return _load(points[0]) if points else None
@@ -110,16 +146,17 @@ def _how_to_install(point: EntryPoint) -> str:
 
 
 def _load(point: EntryPoint) -> Any:
-    with optional_packages(f"The job type '{point.name}'", _how_to_install(point)), _names_of_this_version(point):
+    with optional_packages(f"The job type '{point.name}'", _how_to_install(point)), _plugin_errors(point):
         return point.load()
 
 
 @contextmanager
-def _names_of_this_version(point: EntryPoint) -> Iterator[None]:
+def _plugin_errors(point: EntryPoint) -> Iterator[None]:
     """Load a job type of a package within the block.
 
     Raises:
-        ConfigError: it imports from this package what is not there, or no longer there (E_PLUGIN_OUTDATED).
+        ConfigError: it imports from this package what is not there, or no longer there (E_PLUGIN_OUTDATED); or it
+            cannot be loaded at all (E_PLUGIN_BROKEN).
     """
     try:
         yield
@@ -130,4 +167,12 @@ def _names_of_this_version(point: EntryPoint) -> Iterator[None]:
             f"The job type '{point.name}' imports what this version does not have: {said(error)}.",
             code="E_PLUGIN_OUTDATED",
             hint="A package with job types imports from `bec_orch.plugin` alone: docs/writing-a-job-worker.md.",
+        ) from error
+    except BecError:
+        raise
+    except Exception as error:  # a package of somebody else raises what it likes
+        raise ConfigError(
+            f"{point.value} of the job type '{point.name}' cannot be loaded: {named(error)}.",
+            code="E_PLUGIN_BROKEN",
+            hint=_GUIDE,
         ) from error

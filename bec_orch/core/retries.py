@@ -53,5 +53,6 @@ def after_loss(failure: Failure, charged_before: int, max_attempts: int) -> Verd
 
 
 def _given_up(failure: Failure, charged: int, how: str) -> Verdict:
-    message = f"Gave up after {charged} attempts; the last {how} with {failure.code}: {failure.message}"
+    attempts = f"{charged} attempt{'s' * (charged != 1)}"
+    message = f"Gave up after {attempts}; the last {how} with {failure.code}: {failure.message}"
     return Verdict(TaskState.TERMINAL_FAILED, charged, ATTEMPTS_EXHAUSTED, message)

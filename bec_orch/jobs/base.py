@@ -130,8 +130,8 @@ class PageWorker(ABC, Generic[ConfigT, ItemT, OutputT, StateT, VolumeT]):
         return True
 
     def measure(self, page: PageInput[VolumeT]) -> int:
-        """Estimate what the page will take of memory: what decoding the whole image takes."""
-        return page.header.decoding_bytes()
+        """Estimate what the page will take of memory: what decoding the whole image takes, if it is fetched."""
+        return page.header.decoding_bytes() if self.wants_image(page) else 0
 
     @abstractmethod
     def decode(self, page: PageInput[VolumeT]) -> Round[ItemT, StateT]:

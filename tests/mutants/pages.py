@@ -20,6 +20,22 @@ LEFT = "tests/unit/test_part_rows.py"
 
 PAGES = (
     _one(
+        "plugins-of-any-shape",
+        "a class that lacks what a job worker has is refused before it is used",
+        "core/registry.py",
+        "    if lacking:\n        raise _broken(job_type, point.value, lacking)\n",
+        "",
+        "tests/unit/core/test_registry.py::test_a_class_that_is_no_job_worker_is_told_with_what_it_lacks",
+    ),
+    _one(
+        "rules-on-no-column",
+        "a rule that skips pages by a column that is not there is refused",
+        "jobs/pipeline/page_input.py",
+        "if not rows.is_absent and rule.column not in rows.table.column_names:",
+        "if rows is None:",
+        "tests/unit/test_page_input.py::test_a_rule_on_a_column_that_is_not_there_is_refused_with_those_that_are",
+    ),
+    _one(
         "rows-of-every-making",
         "rows that the newest attempt does not go by are not told",
         "io/artefacts/part_rows.py",

@@ -10,7 +10,7 @@ from PIL import Image
 
 from bec_orch.core.job_worker import PageBytes
 from bec_orch.core.volumes import Page, PageState
-from bec_orch.errors import ConfigError, PageError
+from bec_orch.errors import ConfigError, PageError, TerminalError
 from bec_orch.jobs.images import probe
 from bec_orch.jobs.pipeline.config import PageJobConfig
 from bec_orch.jobs.pipeline.page_input import InputRow, InputRows, PageInput, VolumeInputs, read_rows
@@ -131,6 +131,14 @@ def test_pages_that_another_job_labelled_are_skipped_for_it_and_not_read() -> No
         0: "classes: label is cover",
         1: None,
     }
+
+
+def test_a_rule_on_a_column_that_is_not_there_is_refused_with_those_that_are() -> None:
+    with pytest.raises(TerminalError, match="column 'lable' of the job 'classes'") as refused:
+        skipped_by({"column": "lable", "values": ["cover"]}, labels(label=["text", "cover"]))
+    assert refused.value.code == "E_SKIP_COLUMN"
+    assert "img_file_name" in refused.value.hint
+    assert "label." in refused.value.hint
 
 
 def test_a_reason_of_the_manifest_comes_first() -> None:

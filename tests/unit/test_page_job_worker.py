@@ -40,6 +40,19 @@ class BrightnessWorker(PageJobWorker[BrightnessConfig, Image, float, None]):
         return {"brightness": outputs[0]}
 
 
+class NamesWorker(BrightnessWorker):
+    """Looks at no image at all."""
+
+    def wants_image(self, page: PageInput) -> bool:
+        return False
+
+    def decode(self, page: PageInput) -> Round[Image, None]:
+        return Round([], None, 0)
+
+    def finish(self, page: PageInput, state: None, outputs: Sequence[float]) -> Row:
+        return {"brightness": float(page.page.index)}
+
+
 def plain(light: int) -> bytes:
     return made.png(Pictures.new("L", (64, 48), light))
 
@@ -79,3 +92,9 @@ def test_a_stop_before_the_first_page_does_nothing() -> None:
     with pytest.raises(Interrupted):
         BrightnessWorker.create({}, resources()).run(context({"a.png": plain(0)}, rows, stop=FlagStop("shutdown")))
     assert rows.flushed == {}
+
+
+def test_a_job_that_wants_no_image_is_asked_for_no_estimate_of_its_memory() -> None:
+    rows = MemoryRows()
+    NamesWorker.create({}, resources()).run(context({"a.png": plain(1), "b.png": plain(2)}, rows))
+    assert [rows.flushed[index].row["brightness"] for index in (0, 1)] == [0.0, 1.0]

@@ -11,7 +11,7 @@ from bec_orch.cli.arguments.invocation import invocation
 from bec_orch.cli.arguments.options import DEFAULT_ERROR_RATE, ErrorRate, JobName, Json, parse_names
 from bec_orch.cli.composition import Parts, local_run, open_parts
 from bec_orch.cli.export.volumes import destination_url
-from bec_orch.cli.jobs.queues import create_job
+from bec_orch.cli.jobs.queues import EXISTS, create_job
 from bec_orch.cli.run.outcome import RunResult, exit_code, show
 from bec_orch.cli.terminal.console import counted, warn
 from bec_orch.cli.terminal.progress import progress
@@ -194,9 +194,15 @@ def _job(parts: Parts, name: str, config: Mapping[str, Any], error_rate: float) 
     Raises:
         UsageError: there is a job of that name which does something else (E_IMPORT_JOB).
     """
-    there = next((job for job in parts.records.jobs.every() if job.name == name), None)
-    if there is None:
-        return create_job(parts, name, lambda fresh: fresh.create(name, _TYPE, config, max_page_error_rate=error_rate))
+    if name not in {job.name for job in parts.records.jobs.every()}:
+        try:
+            return create_job(
+                parts, name, lambda fresh: fresh.create(name, _TYPE, config, max_page_error_rate=error_rate)
+            )
+        except UsageError as error:
+            if error.code != EXISTS:
+                raise  # else another import has made it since
+    there = parts.records.jobs.job(name)
     if there.type != _TYPE:
         raise UsageError(
             f"The job {printable(name)} is of type {there.type}, and takes over no documents.",

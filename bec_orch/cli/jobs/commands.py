@@ -147,7 +147,8 @@ def delete(ctx: typer.Context, name: JobName, *, yes: Yes = False, as_json: Json
     if as_json:
         print_json(deleted)
     else:
-        say(f"The job {deleted.name} is deleted; {deleted.canceled} unfinished tasks were canceled.")
+        were = "was" if deleted.canceled == 1 else "were"
+        say(f"The job {deleted.name} is deleted; {counted(deleted.canceled, 'unfinished task')} {were} canceled.")
     if left:
         say(left)
 

@@ -9,7 +9,7 @@ from bec_orch.core.tasks import Job
 from bec_orch.errors import UsageError
 from bec_orch.orch.job_admin import JobAdmin
 
-_EXISTS = "E_JOB_EXISTS"
+EXISTS = "E_JOB_EXISTS"
 
 
 def create_job(parts: Parts, name: str, make: Callable[[JobAdmin], Job]) -> Job:
@@ -28,7 +28,7 @@ def create_job(parts: Parts, name: str, make: Callable[[JobAdmin], Job]) -> Job:
     try:
         job = make(admin)
     except UsageError as error:
-        if error.code != _EXISTS or not _make_queues(parts, name):
+        if error.code != EXISTS or not _make_queues(parts, name):
             raise
         return admin.show(name)
     _make_queues(parts, name)

@@ -11,7 +11,7 @@ from bec_orch.cli.arguments.invocation import invocation
 from bec_orch.cli.arguments.options import DryRun, JobName, Json, Yes, parse_names
 from bec_orch.cli.composition import open_parts
 from bec_orch.cli.queue import enqueue, foreign
-from bec_orch.cli.terminal.console import note, print_json, print_record, print_rows, say
+from bec_orch.cli.terminal.console import counted, note, print_json, print_record, print_rows, say
 from bec_orch.core.names import printable
 from bec_orch.core.queue_ports import DeadLetter, QueueStats
 from bec_orch.core.records.backlog import RedriveFilter
@@ -141,7 +141,7 @@ def _tell_reasons(groups: list[ErrorGroup], job: str) -> None:
     tasks: Counter[str] = Counter()
     for group in groups:
         tasks[group.code] += group.terminal
-    there = ", ".join(f"{code} ({count:,} tasks)" for code, count in tasks.most_common() if count)
+    there = ", ".join(f"{code} ({counted(count, 'task')})" for code, count in tasks.most_common() if count)
     note(f"No task of {job} has failed for that reason. Tasks failed for good with: {there or 'nothing'}.")
 
 

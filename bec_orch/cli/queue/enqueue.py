@@ -11,7 +11,7 @@ from bec_orch.cli.arguments.invocation import invocation
 from bec_orch.cli.arguments.options import AdoptForeign, DryRun, JobName, Json
 from bec_orch.cli.composition import Parts, open_parts
 from bec_orch.cli.process.ending import EXIT_FAILED, EXIT_PAGE_ERRORS
-from bec_orch.cli.terminal.console import note, print_json, print_record, print_rows, say
+from bec_orch.cli.terminal.console import counted, note, print_json, print_record, print_rows, say
 from bec_orch.core.names import printable
 from bec_orch.core.records.backlog import EnqueueReport
 from bec_orch.core.volumes import VolumeRef
@@ -163,6 +163,10 @@ def _volumes(parts: Parts, asked: _Asked, listed: VolumeList | None) -> list[Vol
     return list(parts.sources(source).volumes())
 
 
+def _lines_name(number: int) -> str:
+    return f"{counted(number, 'line')} {'names' if number == 1 else 'name'}"
+
+
 def _of_file(file: Path, source: str) -> VolumeList:
     try:
         with file.open(encoding="utf-8", errors="surrogateescape") as lines:
@@ -170,9 +174,9 @@ def _of_file(file: Path, source: str) -> VolumeList:
     except OSError as error:
         raise UsageError(f"The list '{file}' cannot be read: {said(error)}.", hint="Check its path.") from error
     if found.repeated:
-        note(f"{found.repeated:,} lines name a volume again.")
+        note(f"{_lines_name(found.repeated)} a volume again.")
     if found.versions:
-        note(f"{found.versions:,} lines name a version, which is not heeded: a task is for the last known version.")
+        note(f"{_lines_name(found.versions)} a version, which is not heeded: a task is for the last known version.")
     return found
 
 
@@ -194,7 +198,7 @@ def _print(reports: Mapping[str, EnqueueReport], listed: VolumeList | None, *, d
 
 
 def _print_one(report: EnqueueReport) -> None:
-    counted = {
+    told = {
         "volumes": report.volumes,
         "queued": report.queued,
         "waiting for a job that they need": report.waiting,
@@ -206,7 +210,7 @@ def _print_one(report: EnqueueReport) -> None:
         "left out: no version could be read": len(report.faults),
         "messages sent": report.sent,
     }
-    print_record({what: count for what, count in counted.items() if count or what in {"volumes", "queued"}})
+    print_record({what: count for what, count in told.items() if count or what in {"volumes", "queued"}})
     for fault in report.faults[:10]:
         note(f"warning: {printable(str(fault.volume))}: {fault.code}: {fault.message}")
 

@@ -238,8 +238,10 @@ def _work(parts: Parts, job: Job, request: RunRequest, later: Sequence[Job] = ()
     with progress(job.name, unfinished, silent=request.as_json) as shown:
         done = work(parts, job, shown, until_empty=True, grace=0.0, word="Stopping at the next page.")
     if done.interrupted:
+        pages = shown.tally.pages_done
+        kept = f"{counted(pages, 'page')} of it {'is' if pages == 1 else 'are'} finished and kept"
         raise Interrupted(
-            f"The run was interrupted; {shown.tally.pages_done} pages of it are finished and kept.",
+            f"The run was interrupted; {kept}.",
             hint="Run the same command again to go on there.",
         )
     return shown.tally.pages_per_second

@@ -13,7 +13,7 @@ from bec_orch.cli.arguments.invocation import invocation, start_logging
 from bec_orch.cli.arguments.options import Json
 from bec_orch.cli.composition import Parts, open_parts, require_home, with_metrics
 from bec_orch.cli.process.ending import EXIT_DONE, EXIT_FAILED
-from bec_orch.cli.terminal.console import note, print_json
+from bec_orch.cli.terminal.console import counted, note, print_json
 from bec_orch.cli.terminal.progress import Unwatched
 from bec_orch.cli.worker.start import await_surroundings
 from bec_orch.cli.worker.supervision import Supervisor
@@ -67,7 +67,7 @@ def _tell_who_waits(parts: Parts, job: str) -> None:
     waiting = sum(states.waiting for states in parts.records.ledger.states() if states.job == job)
     if waiting:
         note(
-            f"{waiting} tasks of {job} wait for other jobs, and nothing was done for them: "
+            f"Other jobs come first for {counted(waiting, 'task')} of {job}, and nothing was done there: "
             f"`bec jobs tasks {job} --state waiting` tells why."
         )
 

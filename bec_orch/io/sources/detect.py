@@ -18,7 +18,10 @@ from bec_orch.io.sources.sources import parse_source, source_name
 from bec_orch.io.stores.folders import FolderObjects
 from bec_orch.io.stores.storage import path_of
 
-_HINT = "Give a folder WORK/VOLUME/*.jpg|png|tif, one volume's folder, or the library's layout (Works/...)."
+_HINT = (
+    "Give a folder WORK/VOLUME/*.jpg (or png, tif, jp2, webp, gif, bmp, avif), one volume's folder, or the library's "
+    "layout (Works/...)."
+)
 _SHOWN = 3
 
 

@@ -83,7 +83,9 @@ class StorePages:
         """
         key = f"{self.prefix}/{page.filename}" if self.prefix else page.filename
         if self.objects.is_link(key):
-            raise _fault(page, "is a symbolic link that leads out of its source", "E_PAGE_LINK", LINK_HINT)
+            raise _fault(
+                page, "is a symbolic link that leads out of its source, or to no file", "E_PAGE_LINK", LINK_HINT
+            )
         try:
             blob = await self._blob(key)
         except NotAFile as error:

@@ -113,6 +113,8 @@ def overrun_edges(boxes: Boxes) -> list[float]:
 def _overrun(starts: NDArray[np.float64], crossing: NDArray[np.float64], thickness: float) -> list[float]:
     """Return the firm left edge of rows that start at these places, if a segment of the body starts well before it."""
     edge = np.median(starts)
+    if not np.isfinite(edge):
+        return []  # most rows have nothing in the body
     near = np.abs(starts - edge) <= FIRM_EDGE * thickness
     if near.mean() < FIRM_ROWS or crossing.min(initial=np.inf) > edge - OVERRUN * thickness:
         return []

@@ -48,7 +48,8 @@ class PageJobConfig(JobConfig):
             raise ConfigError(
                 f"skip_pages reads what the job '{unknown[0]}' left, which the job does not depend on.",
                 code="E_SKIP_DEPENDENCY",
-                hint=f"Add --depends-on {unknown[0]}.",
+                hint=f"Give `bec jobs create` or `bec jobs update` --depends-on {unknown[0]}. `bec run` runs no jobs "
+                "but those that the type needs: leave the rule out there.",
             )
 
 

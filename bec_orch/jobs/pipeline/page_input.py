@@ -16,6 +16,7 @@ from typing_extensions import TypeVar
 
 from bec_orch.core.job_worker import JobContext, PageBytes
 from bec_orch.core.volumes import Page
+from bec_orch.errors import TerminalError
 from bec_orch.jobs.formats.header import ImageHeader
 from bec_orch.jobs.images import DEFAULT_MAX_PIXELS, probe, read
 from bec_orch.jobs.pipeline.skip_rules import SkipRule
@@ -160,12 +161,25 @@ class VolumeInputs(Generic[VolumeT]):
         rows: the rows of each dependency, by the job's name.
         required: the dependencies without whose row a page is skipped, for that row's reason.
         skip_rules: pages that another job labelled, and that are skipped for it.
+
+    Raises:
+        TerminalError: a rule reads a column that the artefact does not have (E_SKIP_COLUMN): it would skip nothing.
     """
 
     volume: VolumeT
     rows: Mapping[str, InputRows] = field(default_factory=dict)
     required: Sequence[str] = ()
     skip_rules: Sequence[SkipRule] = ()
+
+    def __post_init__(self) -> None:
+        for rule in self.skip_rules:
+            rows = self.rows[rule.job]
+            if not rows.is_absent and rule.column not in rows.table.column_names:
+                raise TerminalError(
+                    f"skip_pages reads the column '{rule.column}' of the job '{rule.job}', which has no such column.",
+                    code="E_SKIP_COLUMN",
+                    hint=f"Its columns are {', '.join(rows.table.column_names)}. Correct skip_pages in the config.",
+                )
 
     def of(self, page: Page, max_pixels: int) -> PageInput[VolumeT]:
         """Return a page with its inputs, its image not fetched."""

@@ -1,16 +1,21 @@
 """ONNX models run by onnxruntime: opened once, shared by threads, named by the digest of their file."""
 
+import os
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from bec_orch.core.wording import said
 from bec_orch.errors import ConfigError, TaskFault
 from bec_orch.jobs.shared.model_files import digest_of, invalid_model, read_model
+
+# From 1.29 on it writes an id of the machine below ~/.cache and reports to its maker, unless it is told so before it is
+# loaded (its Privacy.md, "Disabling Telemetry"). This is the one place that loads it.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import onnxruntime
 
 onnxruntime.set_default_logger_severity(4)  # fatal only: all else comes as an error, or is about graphs
 

@@ -16,7 +16,7 @@ from bec_orch.core.job_worker import WorkerResources
 from bec_orch.core.queue_ports import QueueBackend
 from bec_orch.core.records.checks import DatabaseChecks
 from bec_orch.core.records.ledger import JobStates, Ledger
-from bec_orch.core.registry import job_types, job_worker_class
+from bec_orch.core.registry import create_job_worker, job_types, job_worker_class
 from bec_orch.core.sources import ImageSource
 from bec_orch.core.tasks import Job
 from bec_orch.errors import BecError
@@ -145,11 +145,11 @@ def check_disk(folder: Path) -> Finding:
 
 
 def check_models(jobs: Sequence[Job], resources: WorkerResources) -> list[Finding]:
-    """Whether the models of all jobs can be loaded, and those of installed types under their default config.
+    """Whether the models of all jobs can be loaded, and those of installed types under their default config, if any.
 
     A type that no job uses and that cannot be used is only worth a warning: nobody asked this machine to do such work.
     """
-    unused = sorted(set(job_types()) - {job.type for job in jobs})
+    unused = sorted(name for name in set(job_types()) - {job.type for job in jobs} if _has_default_config(name))
     of_jobs = [
         examine(f"model of {job.name}", partial(_load, job.name, job.type, job.config, resources)) for job in jobs
     ]
@@ -158,8 +158,17 @@ def check_models(jobs: Sequence[Job], resources: WorkerResources) -> list[Findin
     ]
 
 
+def _has_default_config(job_type: str) -> bool:
+    """Return whether a config of nothing is one; where the type cannot be loaded, what loads it next tells why."""
+    try:
+        fields = job_worker_class(job_type).config_type.model_fields
+    except BecError:
+        return True
+    return not any(field.is_required() for field in fields.values())
+
+
 def _load(name: str, job_type: str, config: Mapping[str, Any], resources: WorkerResources) -> Finding:
-    worker = job_worker_class(job_type).create(config, resources)
+    worker = create_job_worker(job_type, config, resources)
     try:
         models = ", ".join(f"{model.name} ({model.digest[:12]})" for model in worker.models) or "needs no model"
     finally:

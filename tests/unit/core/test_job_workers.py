@@ -28,7 +28,7 @@ def job(**config: Any) -> Job:
 
 @pytest.fixture
 def cache(monkeypatch: pytest.MonkeyPatch) -> JobWorkerCache:
-    monkeypatch.setattr(job_workers, "job_worker_class", lambda _name: ToyJob)
+    monkeypatch.setattr(job_workers, "create_job_worker", lambda _name, *given: ToyJob.create(*given))
     return JobWorkerCache(RESOURCES)
 
 

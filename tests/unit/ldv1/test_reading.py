@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
+import pytest
 
 from bec_orch.jobs.ldv1.layout import level_boxes, overrun_edges
 from bec_orch.jobs.ldv1.reading import lines_in_order
@@ -141,3 +142,10 @@ def test_edges_are_not_cut_without_reason() -> None:
     assert edges((1200, 200), bars) == []
     assert edges((1200, 200), [*bars, (60, 185, 300, 185)]) == []
     assert edges((1200, 900), [(220, y, 800, y) for y in range(40, 800, 30)] + [(60, 840, 800, 840)]) == []
+
+
+@pytest.mark.filterwarnings("error")
+def test_rows_that_share_no_place_have_no_edge() -> None:
+    assert (
+        edges((1200, 200), [(60 + 220 * row, 40 + 30 * row, 200 + 220 * row, 40 + 30 * row) for row in range(5)]) == []
+    )
