@@ -29,9 +29,11 @@ GRANTS = [Path(__file__).resolve().parents[1] / "deploy" / f"worker-grants{of}.s
 
 @pytest.fixture(scope="session", autouse=True)
 def interrupts_heard() -> None:
-    """Let the programs that tests start hear Ctrl-C: a shell has what it runs in the background ignore it."""
+    """Let the programs that tests start hear Ctrl-C and SIGHUP, which a shell's background jobs and `nohup` ignore."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)

@@ -365,13 +365,11 @@ def test_an_interrupted_export_goes_on(start: Start, bec: Bec, imported: Path) -
 
 
 @pytest.mark.timeout(300)
-def test_a_run_of_ocr_writes_text_and_says_where(
-    bec: Bec, home: Path, shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TESSDATA_PREFIX", str(shared_data / "models" / "tessdata"))
+def test_a_run_of_ocr_writes_text_and_says_where(bec: Bec, home: Path, shared_data: Path, tmp_path: Path) -> None:
+    config = json.dumps({"tessdata": str(shared_data / "models" / "tessdata")})
     (tmp_path / "scans" / ONE).mkdir(parents=True)
     shutil.copy(ROOT / "samples" / ONE / "I1BEC00010003.jpg", tmp_path / "scans" / ONE)
-    run = ("run", "ocrv1", tmp_path / "scans", "--out", tmp_path / "out")
+    run = ("run", "ocrv1", tmp_path / "scans", "--out", tmp_path / "out", "--config-text", config)
     text = tmp_path / "out" / "exports" / "ocrv1" / ONE / SUFFIXES["txt"]
     assert ok(bec(*run, "--export", "none", "--json")).json["documents"] is None
     assert not text.exists()

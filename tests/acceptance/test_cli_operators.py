@@ -208,7 +208,7 @@ def test_the_doctor_finds_what_is_well_and_what_is_not(
     ok(bec("jobs", "create", "ldv1"))
     sick = bec("doctor")
     assert sick.code == 1
-    assert "fail destination: E_STORAGE: " in sick.out
+    assert "fail destination: E_STORAGE_NO_FOLDER: " in sick.out
     assert "fail source: E_STORAGE" in sick.out
     assert "fail model of ldv1: E_MODEL_NOT_FOUND: " in sick.out
     assert "     hint: " in sick.out

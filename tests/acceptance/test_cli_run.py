@@ -171,7 +171,7 @@ def test_a_destination_that_cannot_be_written_is_told(
     monkeypatch.setenv("BEC_DEST_URL", (tmp_path / "file" / "artefacts").as_uri())
     ended = bec("run", "toy", scans)
     assert ended.code == 1
-    assert ended.err.startswith("error E_STORAGE: ")
+    assert ended.err.startswith("error E_STORAGE_NO_FOLDER: ")
     assert str(tmp_path / "file" / "artefacts") in ended.err
 
     monkeypatch.setenv("BEC_DEST_URL", (tmp_path / "elsewhere").as_uri())
