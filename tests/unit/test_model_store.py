@@ -107,7 +107,7 @@ def test_a_model_that_changes_while_it_is_fetched_is_tried_again_later(
 def test_a_prefix_with_too_much_in_it_is_no_model(models: CachedModels, bucket: Objects) -> None:
     for number in range(40):
         bucket.create(f"archive/{number}.jpg", b"")
-    with pytest.raises(ConfigError, match="no model"):
+    with pytest.raises(ConfigError, match="not a model"):
         models.local_path("memory://models/archive")
 
 
