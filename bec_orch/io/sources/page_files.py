@@ -13,36 +13,9 @@ from enum import StrEnum
 _READ = "jpg jpeg jpe jfif png tif tiff jp2 j2k j2c jpc jpx jpf webp gif bmp dib avif heic heif"
 _NOT_READ = "pdf djvu djv psd jxl jxr wdp svg eps ai tga pcx pbm pgm ppm pnm mng dng cr2 cr3 nef arw orf rw2 raf"
 PAGE_SUFFIXES = frozenset(f"{_READ} {_NOT_READ}".split())
-_SIDECARS = frozenset(
-    [
-        "txt",
-        "json",
-        "jsonl",
-        "xml",
-        "md5",
-        "sha1",
-        "sha256",
-        "sha512",
-        "csv",
-        "tsv",
-        "htm",
-        "html",
-        "hocr",
-        "yml",
-        "yaml",
-        "toml",
-        "log",
-        "md",
-        "rtf",
-        "doc",
-        "docx",
-        "odt",
-        "xls",
-        "xlsx",
-        "xmp",
-        "parquet",
-    ]
-)
+_DATA = "txt json jsonl xml md5 sha1 sha256 sha512 csv tsv yml yaml toml log xmp parquet"
+_TEXTS = "htm html hocr md rtf doc docx odt xls xlsx"
+_SIDECARS = frozenset(f"{_DATA} {_TEXTS}".split())
 _OF_SYSTEMS = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "picasa.ini", "icon\r"})
 _NUMBER = re.compile(r"(\d+)")
 

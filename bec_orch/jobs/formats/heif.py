@@ -16,10 +16,8 @@ from numpy.typing import NDArray
 from PIL import AvifImagePlugin, ImageOps
 
 from bec_orch.jobs.formats import raster
-from bec_orch.jobs.formats.header import ImageFormat, ImageHeader, check_tail, corrupt, image_error, truncated
-
-MAX_BOXES = 10_000
-"""A walk over them takes 10 ms. A photograph of many tiles has some hundred."""
+from bec_orch.jobs.formats.boxes import MAX_BOXES, boxes
+from bec_orch.jobs.formats.header import ImageFormat, ImageHeader, check_tail, corrupt, image_error
 
 _AVIF = frozenset({b"avif", b"avis"})
 _HEIC = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
@@ -50,8 +48,8 @@ def probe(data: bytes) -> ImageHeader:
     Raises:
         PageError: E_IMAGE_FORMAT (a video, or the extra is not installed), E_IMAGE_TRUNCATED, E_IMAGE_CORRUPT.
     """
-    boxes = {kind: (start, end) for kind, start, end in _boxes(data, 0, len(data))}
-    start, end = boxes.get(b"ftyp", (0, 0))
+    outer = {kind: (start, end) for kind, start, end in boxes(data, 0, len(data))}
+    start, end = outer.get(b"ftyp", (0, 0))
     brands = {data[at : at + 4] for at in (start, *range(start + 8, end - 3, 4))}
     kind = ImageFormat.AVIF if brands & _AVIF else ImageFormat.HEIF
     if kind is ImageFormat.HEIF and not brands & _HEIC:
@@ -62,9 +60,9 @@ def probe(data: bytes) -> ImageHeader:
             "The file is HEIC, and the package that reads it, pillow-heif, is not installed.",
             hint="Install bec-orch with its extra `heif`, or convert the image to JPEG, PNG or TIFF.",
         )
-    if b"meta" not in boxes:
+    if b"meta" not in outer:
         raise corrupt(f"The {kind.value.upper()} file names no picture.")
-    found = _picture(data, *boxes[b"meta"], cropped=kind is ImageFormat.HEIF)
+    found = _picture(data, *outer[b"meta"], cropped=kind is ImageFormat.HEIF)
     width, height = (found.height, found.width) if found.turns % 2 else (found.width, found.height)
     if not width or not height:
         raise corrupt(f"The {kind.value.upper()} file's header says {width} x {height} pixels.")
@@ -77,7 +75,7 @@ def decode(data: bytes, header: ImageHeader, reduce: int) -> NDArray[np.uint8]:
     Raises:
         PageError: E_IMAGE_CORRUPT, E_IMAGE_TRUNCATED (it is filled up with zeros).
     """
-    for kind, start, end in _boxes(data, 0, len(data)):
+    for kind, start, end in boxes(data, 0, len(data)):
         if kind == b"mdat":
             check_tail(data[start:end], header.format.value.upper())
     if header.format is ImageFormat.HEIF:
@@ -105,13 +103,13 @@ def _threads_allowed() -> Iterator[None]:
 
 def _picture(data: bytes, start: int, end: int, *, cropped: bool) -> _Picture:
     """Read the properties of the primary item; its clean aperture, too, where the decoder cuts it out."""
-    meta = {kind: (first, last) for kind, first, last in _boxes(data, start + _FULL, end)}
+    meta = {kind: (first, last) for kind, first, last in boxes(data, start + _FULL, end)}
     first, last = meta.get(b"iprp", (0, 0))
-    inner = {kind: place for kind, *place in _boxes(data, first, last)}
+    inner = {kind: place for kind, *place in boxes(data, first, last)}
     if b"ipco" not in inner or b"ipma" not in inner or b"pitm" not in meta:
         raise corrupt("The file does not say which picture is the one to show, or how large it is.")
     primary = _number(data, *meta[b"pitm"])
-    properties = [(kind, data[at:after]) for kind, at, after in _boxes(data, *inner[b"ipco"])]
+    properties = [(kind, data[at:after]) for kind, at, after in boxes(data, *inner[b"ipco"])]
     own = [properties[index - 1] for index in _associated(data[slice(*inner[b"ipma"])], primary, len(properties))]
     named = dict(reversed(own))
     if len(named.get(b"ispe", b"")) < 12:  # noqa: PLR2004
@@ -149,22 +147,3 @@ def _associated(content: bytes, item: int, count: int) -> list[int]:
             return [index for index in found if 0 < index <= count]
         at += many * size
     return []
-
-
-def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Yield (type, start, end) of the content of each box between two offsets."""
-    for _ in range(MAX_BOXES):
-        if at + 8 > end:
-            return
-        size, kind = struct.unpack_from(">I4s", data, at)
-        head = 8
-        if size == 1 and at + 16 <= end:
-            size, head = int.from_bytes(data[at + 8 : at + 16]), 16
-        after = at + size if size else end
-        if size and size < head:
-            raise corrupt(f"The file has a box of {size} bytes.")
-        if after > end:
-            raise truncated("The file is cut: a box ends past its end.")
-        yield kind, at + head, after
-        at = after
-    raise corrupt(f"The file has more than {MAX_BOXES} boxes.")

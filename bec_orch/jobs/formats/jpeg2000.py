@@ -9,7 +9,6 @@ eleven files, 82 % were found like this, and 2 % without it; of as many stretche
 import math
 import re
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,12 +16,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bec_orch.jobs.formats import openjpeg, raster
+from bec_orch.jobs.formats.boxes import boxes
 from bec_orch.jobs.formats.header import ImageFormat, ImageHeader, corrupt, image_error, truncated
 
 LEFT_OVER = 4
 """Bytes that a sound code block may leave over or lack: encoders cut them with some room; one or two were seen."""
 MAX_STEPS = 100_000
-"""Walking this many markers and boxes takes 0.1 s. A picture has as many tile parts at most as T.800 has numbers."""
+"""Walking this many markers takes 0.1 s. A picture has as many tile parts at most as T.800 has numbers."""
 
 _JP2 = b"\x00\x00\x00\x0cjP  "
 _SOC, _SIZ, _COD, _COC = b"\xff\x4f", 0x51, 0x52, 0x53
@@ -149,32 +149,14 @@ def _codestream(data: bytes) -> tuple[_Codestream, int]:
 def _place(data: bytes) -> tuple[int, int, int]:
     """Find the codestream in a JP2 file: where it begins and ends, and how many columns the palette has."""
     columns = 0
-    for kind, start, end in _boxes(data, 0, len(data)):
+    for kind, start, end in boxes(data, 0, len(data)):
         if kind == b"jp2h":
-            inner = {name: data[first:last] for name, first, last in _boxes(data, start, end)}
+            inner = {name: data[first:last] for name, first, last in boxes(data, start, end)}
             palette = inner.get(b"pclr", b"")
             columns = palette[2] if len(palette) > 2 else 0  # noqa: PLR2004  (behind the number of entries)
         if kind == b"jp2c":
             return start, end, columns
     raise truncated("The JPEG 2000 file is cut before its codestream.")
-
-
-def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Yield (type, start, end) of the content of each box between two offsets."""
-    for _ in range(MAX_STEPS):
-        if at + 8 > end:
-            return
-        size, kind = struct.unpack_from(">I4s", data, at)
-        head = 8
-        if size == 1 and at + 16 <= end:
-            size, head = int.from_bytes(data[at + 8 : at + 16]), 16
-        after = at + size if size else end
-        if size and size < head:
-            raise corrupt(f"The JPEG 2000 file has a box of {size} bytes.")
-        if after > end:
-            raise truncated("The JPEG 2000 file is cut: a box ends past the end of the file.")
-        yield kind, at + head, after
-        at = after
 
 
 def _main_header(data: bytes, start: int, end: int) -> tuple[_Codestream, int]:
