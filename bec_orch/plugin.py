@@ -6,7 +6,8 @@ version; all other modules may change at any time.
 
 from bec_orch.core.artefacts import ModelInfo
 from bec_orch.core.job_config import JobConfig, ReferenceFolder
-from bec_orch.core.job_worker import (
+from bec_orch.core.metrics import Metrics, Stopwatch
+from bec_orch.core.ports.job_worker import (
     JobContext,
     JobWorker,
     ModelStore,
@@ -16,9 +17,8 @@ from bec_orch.core.job_worker import (
     Sidecars,
     WorkerResources,
 )
-from bec_orch.core.metrics import Metrics, Stopwatch
+from bec_orch.core.ports.views import ContentOf, JobReport, PageFigures, ShownPage, Tally
 from bec_orch.core.transcripts import Line, PageContent
-from bec_orch.core.views import ContentOf, JobReport, PageFigures, ShownPage, Tally
 from bec_orch.core.volumes import Manifest, Page, PageOutcome, PageState, VolumeRef
 from bec_orch.errors import ConfigError, Interrupted, LeaseLost, PageError, RetryableError, ServerBusy, TerminalError
 from bec_orch.jobs.base import PageJobWorker, RequestJobWorker

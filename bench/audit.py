@@ -28,7 +28,7 @@ from bec_orch.core.volumes import PageOutcome, PageState, VolumeRef
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.postgres.backlog import PgBacklog
 from bec_orch.io.postgres.database import Database
-from bec_orch.io.postgres.embedded import EmbeddedPostgres
+from bec_orch.io.postgres.embedded.embedded import EmbeddedPostgres
 from bec_orch.io.postgres.identity import owner_of
 from bec_orch.io.postgres.jobs import PgJobs
 from bec_orch.io.postgres.ledger import PgLedger

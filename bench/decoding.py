@@ -21,8 +21,8 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from bec_orch.core.job_worker import PageBytes, WorkerResources
 from bec_orch.core.metrics import Stopwatch
+from bec_orch.core.ports.job_worker import PageBytes, WorkerResources
 from bec_orch.core.volumes import Page
 from bec_orch.errors import PageError
 from bec_orch.jobs import images

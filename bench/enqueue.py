@@ -17,7 +17,7 @@ from typing import TypeVar
 from bec_orch.core.volumes import VolumeRef
 from bec_orch.io.postgres.backlog import PgBacklog
 from bec_orch.io.postgres.database import Database
-from bec_orch.io.postgres.embedded import EmbeddedPostgres
+from bec_orch.io.postgres.embedded.embedded import EmbeddedPostgres
 from bec_orch.io.postgres.jobs import PgJobs
 from bec_orch.io.postgres.migrate import migrate
 from bec_orch.io.postgres.overview import PgOverview

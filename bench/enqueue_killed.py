@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bec_orch.io.postgres.database import Database
-from bec_orch.io.postgres.embedded import EmbeddedPostgres
+from bec_orch.io.postgres.embedded.embedded import EmbeddedPostgres
 
 JOB = "lines"
 # A second enqueueing waits behind what a killed one left running in the server; nobody waits longer for it than this.

@@ -19,7 +19,7 @@ import pyarrow as pa
 import tesserocr
 from PIL import Image
 
-from bec_orch.core.job_worker import WorkerResources
+from bec_orch.core.ports.job_worker import WorkerResources
 from bec_orch.jobs.ldv1.worker import Ldv1Worker
 from bec_orch.jobs.ocrv1 import line_images
 from bec_orch.jobs.ocrv1.worker import Ocrv1Worker

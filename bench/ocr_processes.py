@@ -28,7 +28,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from bec_orch.core.job_worker import WorkerResources
+from bec_orch.core.ports.job_worker import WorkerResources
 from bec_orch.jobs.ldv1.worker import Ldv1Worker
 from bec_orch.jobs.ocrv1.config import Ocrv1Config
 from bec_orch.jobs.ocrv1.recogniser import LineText

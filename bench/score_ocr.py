@@ -26,7 +26,7 @@ import pyarrow as pa
 from rapidfuzz.distance import Levenshtein
 from typing_extensions import override
 
-from bec_orch.core.job_worker import JobContext, JobWorker, PageBytes, PageReader, RowStore, WorkerResources
+from bec_orch.core.ports.job_worker import JobContext, JobWorker, PageBytes, PageReader, RowStore, WorkerResources
 from bec_orch.core.volumes import Manifest, Page, PageCounts, PageOutcome, PageState, VolumeRef
 from bec_orch.io.artefacts.rows import outcomes_table
 from bec_orch.jobs.ldv1.worker import Ldv1Worker

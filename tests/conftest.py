@@ -15,7 +15,7 @@ from psycopg import sql
 
 from bec_orch.core.records.checks import WORKER
 from bec_orch.io.postgres.database import Database
-from bec_orch.io.postgres.embedded import EmbeddedPostgres
+from bec_orch.io.postgres.embedded.embedded import EmbeddedPostgres
 from bec_orch.io.postgres.migrate import migrate
 
 pytest_plugins = ["tests.support.servers.aws"]

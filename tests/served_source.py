@@ -15,8 +15,8 @@ from typing import Any
 import httpx
 from typing_extensions import override
 
-from bec_orch.core.job_worker import PageBytes, PageReader
-from bec_orch.core.sources import ImageSource
+from bec_orch.core.ports.job_worker import PageBytes, PageReader
+from bec_orch.core.ports.sources import ImageSource
 from bec_orch.core.volumes import Manifest, Page, VolumeRef
 from bec_orch.errors import ManifestMissing, PageError, StorageError
 from bec_orch.io.sources.pages import check_pages, with_intro_skipped

@@ -12,24 +12,24 @@ from pathlib import Path
 from bec_orch import __version__
 from bec_orch.cli.process.interrupts import INTERRUPTS
 from bec_orch.config import QueueName, Settings, variable
-from bec_orch.core.flight import FlightRecorder
-from bec_orch.core.job_worker import WorkerResources
-from bec_orch.core.job_workers import JobWorkerCache
+from bec_orch.core.life.flight import FlightRecorder
+from bec_orch.core.life.job_workers import JobWorkerCache
+from bec_orch.core.life.observing import Observed, WorkerObserver
+from bec_orch.core.life.standings import Standings
+from bec_orch.core.life.worker_options import Outside, WorkerOptions
+from bec_orch.core.life.worker_runtime import BECWorker
 from bec_orch.core.names import printable
-from bec_orch.core.observing import Observed, WorkerObserver
 from bec_orch.core.own_home import require_own_home
 from bec_orch.core.ownership import Owner
-from bec_orch.core.queue_ports import QueueBackend
+from bec_orch.core.ports.job_worker import WorkerResources
+from bec_orch.core.ports.queues import QueueBackend
 from bec_orch.core.records.checks import COMMAND
 from bec_orch.core.records.records import Records
 from bec_orch.core.registry import create_job_worker
 from bec_orch.core.retries import RetryPolicy
 from bec_orch.core.shortages import shortage_of
-from bec_orch.core.standings import Standings
 from bec_orch.core.tasks import Job, WorkerInfo
 from bec_orch.core.wording import said
-from bec_orch.core.worker_options import Outside, WorkerOptions
-from bec_orch.core.worker_runtime import BECWorker
 from bec_orch.errors import ConfigError
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.aws.clients import AwsOptions
@@ -42,7 +42,7 @@ from bec_orch.io.postgres.checks import PgChecks
 from bec_orch.io.postgres.connection import conninfo_of
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.deaths import PgDeaths
-from bec_orch.io.postgres.embedded import EmbeddedPostgres
+from bec_orch.io.postgres.embedded.embedded import EmbeddedPostgres
 from bec_orch.io.postgres.identity import keep_identity, owner_of
 from bec_orch.io.postgres.jobs import PgJobs
 from bec_orch.io.postgres.ledger import PgLedger

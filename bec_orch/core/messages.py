@@ -1,15 +1,30 @@
-"""Reading queue messages: anybody may have sent them by hand, so nothing in them is trusted."""
+"""The messages of a queue. Anybody may have sent one by hand, so nothing that is read from them is trusted."""
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from bec_orch.core.names import is_plain, printable
-from bec_orch.core.queue_ports import TaskMessage
 from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import TerminalError
 
 # SQS takes 256 KiB; ours are about 150 bytes.
 _LONGEST_BODY = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class TaskMessage:
+    """Announces that the task of this job for this volume may be ready. Never the truth."""
+
+    w_id: str
+    i_id: str
+    job: str | None = None
+    source: str | None = None
+
+    def to_json(self) -> dict[str, str]:
+        """Return the stored form; what is unknown is left out."""
+        every = {"job": self.job, "w_id": self.w_id, "i_id": self.i_id, "source": self.source}
+        return {key: value for key, value in every.items() if value is not None}
 
 
 def parse_message(body: str, job: str, default_source: str) -> VolumeRef:

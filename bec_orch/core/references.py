@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Iterable
 
 from bec_orch.core.job_config import ReferenceFolder
-from bec_orch.core.job_worker import BlobReader
+from bec_orch.core.ports.job_worker import BlobReader
 
 
 def versions(folders: Iterable[ReferenceFolder], open_store: Callable[[str], BlobReader]) -> dict[str, str]:

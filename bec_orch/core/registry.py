@@ -10,8 +10,8 @@ from typing import Any
 
 from bec_orch.core.extras import optional_packages
 from bec_orch.core.job_config import JobConfig
-from bec_orch.core.job_worker import JobWorker, WorkerResources
-from bec_orch.core.views import ContentOf, PageFigures, TallyOf, VolumePicture
+from bec_orch.core.ports.job_worker import JobWorker, WorkerResources
+from bec_orch.core.ports.views import ContentOf, PageFigures, TallyOf, VolumePicture
 from bec_orch.core.wording import named, said
 from bec_orch.errors import BecError, ConfigError, extra_hint
 

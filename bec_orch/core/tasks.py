@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from bec_orch.core.artefacts import ArtefactFile, ArtefactLocation, ModelInfo, StoredFile
-from bec_orch.core.queue_ports import TaskMessage
+from bec_orch.core.messages import TaskMessage
 from bec_orch.core.volumes import PageCounts, VolumeRef
 
 

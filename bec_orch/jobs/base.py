@@ -36,8 +36,8 @@ from typing_extensions import override
 
 from bec_orch.core.artefacts import ModelInfo
 from bec_orch.core.job_config import JobConfig
-from bec_orch.core.job_worker import JobContext, WorkerResources
 from bec_orch.core.metrics import Metrics
+from bec_orch.core.ports.job_worker import JobContext, WorkerResources
 from bec_orch.errors import ConfigError
 from bec_orch.jobs.pipeline.config import PageJobConfig, RequestJobConfig
 from bec_orch.jobs.pipeline.page_input import PageInput, VolumeInputs, VolumeT, read_rows

@@ -11,15 +11,8 @@ from typing import ClassVar, Protocol
 
 import pytest
 
-from bec_orch.core.queue_ports import (
-    DeadLetter,
-    QueueAdmin,
-    QueueCondition,
-    QueueSetup,
-    ReceivedMessage,
-    TaskMessage,
-    TaskQueue,
-)
+from bec_orch.core.messages import TaskMessage
+from bec_orch.core.ports.queues import DeadLetter, QueueAdmin, QueueCondition, QueueSetup, ReceivedMessage, TaskQueue
 from bec_orch.errors import ReceiptExpired
 
 

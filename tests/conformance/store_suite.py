@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bec_orch.core.artefact_store import ArtefactStore, AttemptFiles
 from bec_orch.core.artefacts import ArtefactFile, ArtefactLocation, AttemptKey, ModelInfo, StoredFile, Success
+from bec_orch.core.ports.artefact_store import ArtefactStore, AttemptFiles
 from bec_orch.core.tasks import MISSING
 from bec_orch.core.volumes import Manifest, Page, PageCounts, PageOutcome, PageState, VolumeRef
 from bec_orch.errors import BecError, NameUnsafeError, StorageError, TerminalError

@@ -9,7 +9,7 @@ import anyio
 from pydantic import Field
 
 from bec_orch.core.job_config import JobConfig
-from bec_orch.core.job_worker import JobContext, WorkerResources
+from bec_orch.core.ports.job_worker import JobContext, WorkerResources
 from bec_orch.core.volumes import Page
 from bec_orch.errors import TaskFault
 from tests.support.jobs.toy_job import ToyConfig, ToyJob, keep_answer

@@ -14,8 +14,8 @@ from psycopg.conninfo import make_conninfo
 
 from bec_orch.errors import DatabaseError
 from bec_orch.io.postgres.database import Database
+from bec_orch.io.postgres.embedded.programs import PgPrograms
 from bec_orch.io.postgres.migrate import migrate
-from bec_orch.io.postgres.programs import PgPrograms
 
 _TEMPLATE = "bec_template"
 _SETTINGS = "-c listen_addresses= -c max_connections=120 -c fsync=off -c wal_level=replica -c hot_standby=on"

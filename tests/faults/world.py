@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from bec_orch.core.fault_points import FaultPoint
-from bec_orch.core.queue_ports import TaskMessage
+from bec_orch.core.messages import TaskMessage
 from tests.faults.fault import Fault, add
 from tests.faults.scene import PAGES, WORK, Expected, Scene
 from tests.support.owners import THEIRS

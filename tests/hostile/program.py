@@ -13,7 +13,7 @@ from typing import IO, Any
 import psycopg
 from psycopg.rows import dict_row
 
-from bec_orch.io.postgres.embedded import EmbeddedPostgres
+from bec_orch.io.postgres.embedded.embedded import EmbeddedPostgres
 
 MOST_MEMORY = 700 * 2**20
 """What the worker may take with a budget of 256 MiB. It takes 510 MiB at most; a bomb that goes off takes 1.2 GiB."""

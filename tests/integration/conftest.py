@@ -15,7 +15,7 @@ import pytest
 from bec_orch.core.retries import RetryPolicy
 from bec_orch.core.tasks import Job
 from bec_orch.io.postgres.database import Database
-from bec_orch.io.postgres.embedded import EmbeddedPostgres
+from bec_orch.io.postgres.embedded.embedded import EmbeddedPostgres
 from bec_orch.io.postgres.tasks import PgTasks
 from tests.support.servers.postmasters import servers
 

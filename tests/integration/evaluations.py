@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from bec_orch.core.artefacts import ArtefactLocation, AttemptKey, Success
-from bec_orch.core.job_worker import JobContext, JobWorker, PageReader, RowStore, WorkerResources
+from bec_orch.core.ports.job_worker import JobContext, JobWorker, PageReader, RowStore, WorkerResources
 from bec_orch.core.volumes import Manifest, PageOutcome, PageState
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.stores.storage import Stores

@@ -18,9 +18,9 @@ import psycopg
 import pytest
 
 from bec_orch.errors import BecError, ConfigError, DatabaseError, DatabaseRefused
-from bec_orch.io.postgres import embedded as embedded_module
-from bec_orch.io.postgres.embedded import EmbeddedPostgres
-from bec_orch.io.postgres.interlock import Interlock, Whereabouts
+from bec_orch.io.postgres.embedded import embedded as embedded_module
+from bec_orch.io.postgres.embedded.embedded import EmbeddedPostgres
+from bec_orch.io.postgres.embedded.interlock import Interlock, Whereabouts
 from tests.support.servers.postmasters import (
     USER_PROCESS,
     answers,

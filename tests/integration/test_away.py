@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from bec_orch.core.artefacts import ArtefactLocation
-from bec_orch.core.job_worker import JobContext
+from bec_orch.core.life.standings import TaskEnd
+from bec_orch.core.life.stop import StopReason
+from bec_orch.core.ports.job_worker import JobContext
 from bec_orch.core.records.backlog import RedriveFilter
-from bec_orch.core.standings import TaskEnd
-from bec_orch.core.stop import StopReason
 from bec_orch.core.tasks import AttemptOutcome
 from bec_orch.core.volumes import Page, VolumeRef, version_of
 from bec_orch.errors import StorageError

@@ -10,12 +10,12 @@ import psycopg.conninfo
 import pytest
 from psycopg.types.json import Jsonb
 
-from bec_orch.core.patience import Patience
+from bec_orch.core.life.patience import Patience
 from bec_orch.errors import ConfigError, DatabaseError, DatabaseRefused
 from bec_orch.io.postgres import migrate as migrate_module
 from bec_orch.io.postgres.adapters import clean_json, clean_text
 from bec_orch.io.postgres.database import Database
-from bec_orch.io.postgres.embedded import EmbeddedPostgres
+from bec_orch.io.postgres.embedded.embedded import EmbeddedPostgres
 from bec_orch.io.postgres.errors import translated
 from bec_orch.io.postgres.migrate import Migration, migrate, require_schema, schema_status
 from bec_orch.io.postgres.rows import one

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from bec_orch.core.artefacts import ArtefactFile, ModelInfo
-from bec_orch.core.queue_ports import TaskMessage
+from bec_orch.core.messages import TaskMessage
 from bec_orch.core.tasks import (
     Claim,
     ClaimRefused,

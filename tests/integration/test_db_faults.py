@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from bec_orch.core.job_worker import JobContext
+from bec_orch.core.ports.job_worker import JobContext
 from bec_orch.core.tasks import AttemptOutcome
 from bec_orch.core.volumes import Page, VolumeRef
 from bec_orch.errors import DatabaseError
@@ -53,7 +53,7 @@ CREATE TRIGGER fault BEFORE {point} FOR EACH ROW EXECUTE FUNCTION fault();
 
 @pytest.fixture
 def world(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    monkeypatch.setattr("bec_orch.core.worker_runtime._OUTAGE_PAUSE", 0.1)
+    monkeypatch.setattr("bec_orch.core.life.worker_runtime._OUTAGE_PAUSE", 0.1)
     world = World(tmp_path, database, options={"outage_patience": 30.0})
     world.create_job()
     yield world

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from bec_orch.core.patience import Patience
+from bec_orch.core.life.patience import Patience
 from bec_orch.errors import DatabaseError, DatabaseRefused
 from bec_orch.io.postgres import connection as connection_module
 from bec_orch.io.postgres import database as database_module

@@ -10,8 +10,8 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from bec_orch.core.job_worker import JobContext
-from bec_orch.core.stop import StopReason
+from bec_orch.core.life.stop import StopReason
+from bec_orch.core.ports.job_worker import JobContext
 from bec_orch.core.tasks import AttemptOutcome, Claim, WorkerInfo
 from bec_orch.core.volumes import Page, VolumeRef
 from bec_orch.errors import DatabaseError
@@ -47,7 +47,7 @@ def remote(network: TcpFaults, conninfo: str) -> Iterator[Database]:
 
 @pytest.fixture
 def world(remote: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    monkeypatch.setattr("bec_orch.core.worker_runtime._OUTAGE_PAUSE", 0.5)
+    monkeypatch.setattr("bec_orch.core.life.worker_runtime._OUTAGE_PAUSE", 0.5)
     world = World(tmp_path, remote, options={"outage_patience": 30.0})
     world.create_job()
     yield world
@@ -269,7 +269,7 @@ class Fleet:
 def fleet(
     world: World, network: TcpFaults, conninfo: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Fleet]:
-    monkeypatch.setattr("bec_orch.core.worker_runtime._OUTAGE_PAUSE", 0.2)
+    monkeypatch.setattr("bec_orch.core.life.worker_runtime._OUTAGE_PAUSE", 0.2)
     folder = psycopg.conninfo.conninfo_to_dict(conninfo)["host"]
     (tmp_path / "there").mkdir()
     with tcp_faults(f"{folder}/.s.PGSQL.5432") as other:

@@ -8,8 +8,8 @@ from uuid import uuid4
 
 import pytest
 
-from bec_orch.core.flight import FlightRecorder
-from bec_orch.core.standings import Standings
+from bec_orch.core.life.flight import FlightRecorder
+from bec_orch.core.life.standings import Standings
 from bec_orch.core.tasks import Claim, Job
 from bec_orch.core.volumes import Page, VolumeRef
 from bec_orch.errors import DatabaseRefused

@@ -17,12 +17,12 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from bec_orch.errors import BecError, ConfigError, DatabaseError, DatabaseRefused, DiskFullError
-from bec_orch.io.postgres import address as address_module
-from bec_orch.io.postgres import embedded as embedded_module
-from bec_orch.io.postgres import programs as pg_programs
 from bec_orch.io.postgres.database import Database
-from bec_orch.io.postgres.embedded import EmbeddedPostgres
-from bec_orch.io.postgres.programs import PgPrograms
+from bec_orch.io.postgres.embedded import address as address_module
+from bec_orch.io.postgres.embedded import embedded as embedded_module
+from bec_orch.io.postgres.embedded import programs as pg_programs
+from bec_orch.io.postgres.embedded.embedded import EmbeddedPostgres
+from bec_orch.io.postgres.embedded.programs import PgPrograms
 from tests.support.servers.postmasters import (
     answers,
     ask,

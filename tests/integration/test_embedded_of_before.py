@@ -10,8 +10,8 @@ import psycopg
 import pytest
 
 from bec_orch.errors import DatabaseError, DatabaseRefused
-from bec_orch.io.postgres.embedded import EmbeddedPostgres
-from bec_orch.io.postgres.programs import PgPrograms
+from bec_orch.io.postgres.embedded.embedded import EmbeddedPostgres
+from bec_orch.io.postgres.embedded.programs import PgPrograms
 from tests.support.servers.postmasters import answers, ask, kill, postmaster, servers, until
 
 

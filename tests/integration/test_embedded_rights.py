@@ -13,11 +13,11 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from bec_orch.errors import BecError, ConfigError
-from bec_orch.io.postgres import cluster as cluster_module
-from bec_orch.io.postgres import programs as programs_module
-from bec_orch.io.postgres.cluster import Cluster
-from bec_orch.io.postgres.embedded import EmbeddedPostgres
-from bec_orch.io.postgres.programs import PgPrograms
+from bec_orch.io.postgres.embedded import cluster as cluster_module
+from bec_orch.io.postgres.embedded import programs as programs_module
+from bec_orch.io.postgres.embedded.cluster import Cluster
+from bec_orch.io.postgres.embedded.embedded import EmbeddedPostgres
+from bec_orch.io.postgres.embedded.programs import PgPrograms
 from tests.support.servers.postmasters import ask, servers
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has more than one user")

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from bec_orch.core.queue_ports import TaskMessage
+from bec_orch.core.messages import TaskMessage
 from bec_orch.core.records.backlog import EnqueueReport
 from bec_orch.core.tasks import Claim, Failure, Job, TaskResult
 from bec_orch.core.volumes import PageCounts, VolumeRef

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from bec_orch.core.artefacts import ArtefactLocation
+from bec_orch.core.ports.views import ShownPage
 from bec_orch.core.tasks import Claim, Job, TaskResult
-from bec_orch.core.views import ShownPage
 from bec_orch.core.volumes import Manifest, Page, PageCounts, PageOutcome, PageState, VolumeRef
 from bec_orch.errors import StorageError, UsageError
 from bec_orch.io.artefacts.artefacts import StoredArtefacts

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bec_orch.io.postgres.embedded import EmbeddedPostgres
+from bec_orch.io.postgres.embedded.embedded import EmbeddedPostgres
 from tests.support.servers.postmasters import (
     USER_PROCESS,
     answers,

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bec_orch.core.job_worker import JobContext
-from bec_orch.core.stop import StopReason
+from bec_orch.core.life.stop import StopReason
+from bec_orch.core.ports.job_worker import JobContext
 from bec_orch.core.tasks import AttemptOutcome
 from bec_orch.core.volumes import Page
 from bec_orch.io.aws.imds import InstanceMetadata, NoticeWatcher

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bec_orch.core.job_worker import WorkerResources
+from bec_orch.core.ports.job_worker import WorkerResources
 from bec_orch.jobs.ldv1.worker import Ldv1Worker
 from bec_orch.jobs.ocrv1.worker import Ocrv1Worker
 from bench.score_ocr import main, rows_of, scores

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from bec_orch.core.queue_ports import TaskMessage
+from bec_orch.core.messages import TaskMessage
 from bec_orch.errors import QueueError
 from bec_orch.io.postgres.connection import BoundedConnection
 from bec_orch.io.postgres.database import Database

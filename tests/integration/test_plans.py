@@ -219,7 +219,7 @@ WITHOUT_PLAN = {
     "migrate": ("has_table", "create_table", "applied", "record", "analyze"),
     "connection": ("limit",),
     "advisory_locks": ("take", "try_take"),
-    "access": ("look",),
+    "embedded/access": ("look",),
     "checks": ("encryption",),
     "database": ("now",),
     "rights": ("owner", "connected", "powers", "rights", "columns"),

@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from bec_orch.core.artefacts import ArtefactFile
-from bec_orch.core.job_worker import JobContext
+from bec_orch.core.ports.job_worker import JobContext
 from bec_orch.core.tasks import AttemptOutcome
 from bec_orch.core.volumes import Page, VolumeRef
 from bec_orch.errors import StorageError

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from bec_orch.core.queue_ports import QueueDifference, QueueSetup, TaskMessage
+from bec_orch.core.messages import TaskMessage
+from bec_orch.core.ports.queues import QueueDifference, QueueSetup
 from bec_orch.errors import ConfigError, NameUnsafeError, PartlySent, QueueError, ReceiptExpired, extra_hint
 from bec_orch.io.aws.clients import AwsOptions, Patience, aws_client
 from bec_orch.io.sqs.deliveries import Deliveries

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from bec_orch.core.life.stop import StopReason
 from bec_orch.core.records.backlog import RedriveFilter
-from bec_orch.core.stop import StopReason
 from bec_orch.core.tasks import AttemptOutcome
 from bec_orch.core.volumes import Page
 from bec_orch.io.aws.clients import AwsOptions
@@ -172,7 +172,7 @@ def test_a_purge_in_the_middle_loses_nothing(world: World, sqs: FakeSqs) -> None
 def test_a_queue_that_goes_away_under_a_worker_is_waited_for(
     world: World, sqs: FakeSqs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bec_orch.core.worker_runtime._OUTAGE_PAUSE", 0.1)
+    monkeypatch.setattr("bec_orch.core.life.worker_runtime._OUTAGE_PAUSE", 0.1)
     world.send(world.volume())
     queue = sqs.queues.pop(TASKS)
     worker = world.worker()

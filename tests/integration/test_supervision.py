@@ -17,9 +17,9 @@ from bec_orch.cli.process.ending import EXIT_DATABASE
 from bec_orch.cli.worker import supervision
 from bec_orch.cli.worker.supervision import Supervisor
 from bec_orch.config import Settings
-from bec_orch.core.flight import FlightRecorder
-from bec_orch.core.standings import Standings
-from bec_orch.core.worker_runtime import WorkerReport
+from bec_orch.core.life.flight import FlightRecorder
+from bec_orch.core.life.standings import Standings
+from bec_orch.core.life.worker_runtime import WorkerReport
 from bec_orch.errors import DatabaseRefused
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.deaths import PgDeaths

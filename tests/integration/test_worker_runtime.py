@@ -14,18 +14,18 @@ import pytest
 
 from bec_orch.core.artefacts import ArtefactLocation, Success
 from bec_orch.core.failures import failure_of
-from bec_orch.core.flight import Flight, FlightRecorder
-from bec_orch.core.job_worker import JobContext, JobWorker
+from bec_orch.core.life.flight import Flight, FlightRecorder
+from bec_orch.core.life.observing import Observed
+from bec_orch.core.life.standings import Standings, TaskEnd
+from bec_orch.core.life.stop import StopReason
+from bec_orch.core.life.worker_options import Outside, WorkerOptions
+from bec_orch.core.life.worker_runtime import BECWorker, WorkerReport
+from bec_orch.core.messages import TaskMessage
 from bec_orch.core.metrics import Metrics
-from bec_orch.core.observing import Observed
-from bec_orch.core.queue_ports import TaskMessage
+from bec_orch.core.ports.job_worker import JobContext, JobWorker
 from bec_orch.core.retries import RetryPolicy
-from bec_orch.core.standings import Standings, TaskEnd
-from bec_orch.core.stop import StopReason
 from bec_orch.core.tasks import AttemptOutcome, Claim, Job, TaskResult, WorkerInfo
 from bec_orch.core.volumes import Manifest, Page, VolumeRef
-from bec_orch.core.worker_options import Outside, WorkerOptions
-from bec_orch.core.worker_runtime import BECWorker, WorkerReport
 from bec_orch.errors import DatabaseRefused, LeaseLost, StorageError, TaskFault, VolumeStalled
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.postgres.backlog import PgBacklog

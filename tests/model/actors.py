@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from bec_orch.errors import BecError, TaskFault, TerminalError
 
 if TYPE_CHECKING:
-    from bec_orch.core.lease import Lease
+    from bec_orch.core.life.lease import Lease
 
 
 class Fate(StrEnum):

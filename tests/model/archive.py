@@ -18,17 +18,17 @@ import pytest
 from psycopg.rows import dict_row
 
 from bec_orch.core.artefacts import ArtefactLocation, Success
-from bec_orch.core.flight import FlightRecorder
-from bec_orch.core.housekeeping import maintenance
-from bec_orch.core.job_worker import JobContext, JobWorker
-from bec_orch.core.lease import Lease
+from bec_orch.core.life.flight import FlightRecorder
+from bec_orch.core.life.housekeeping import maintenance
+from bec_orch.core.life.lease import Lease
+from bec_orch.core.life.standings import Standings
+from bec_orch.core.life.stop import StopReason, WorkerStop
+from bec_orch.core.life.task_run import task_runner
+from bec_orch.core.life.worker_options import Outside, WorkerOptions
+from bec_orch.core.ports.job_worker import JobContext, JobWorker
 from bec_orch.core.retries import RetryPolicy
-from bec_orch.core.standings import Standings
-from bec_orch.core.stop import StopReason, WorkerStop
-from bec_orch.core.task_run import task_runner
 from bec_orch.core.tasks import Job
 from bec_orch.core.volumes import Page, VolumeRef, version_of
-from bec_orch.core.worker_options import Outside, WorkerOptions
 from bec_orch.errors import DatabaseError, QueueError, StorageError
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.artefacts.names import attempt_key, part_name
@@ -111,8 +111,8 @@ class Archive:
         self.database = Database(conninfo, connections=12)
         self.admin = JobAdmin(PgJobs(self.database))
         monkeypatch.syspath_prepend(str(plugins))
-        monkeypatch.setattr("bec_orch.core.task_run.Lease", self._lease)
-        monkeypatch.setattr("bec_orch.core.claiming.time", SimpleNamespace(monotonic=self.clock))
+        monkeypatch.setattr("bec_orch.core.life.task_run.Lease", self._lease)
+        monkeypatch.setattr("bec_orch.core.life.claiming.time", SimpleNamespace(monotonic=self.clock))
         # Who finds a row held by a fence that stands still waits in vain.
         monkeypatch.setattr("bec_orch.io.postgres.tasks._CLAIM_LOCK_WAIT", "5ms")
 

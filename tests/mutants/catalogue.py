@@ -63,7 +63,7 @@ MUTANTS = (
         "a message is deleted only on a final state, not because another worker seems to be at it",
         (
             Edit(
-                "core/acknowledging.py",
+                "core/life/acknowledging.py",
                 "if refused.refusal is Refusal.FINAL:",
                 "if refused.refusal in {Refusal.FINAL, Refusal.BUSY}:",
             ),
@@ -169,7 +169,7 @@ MUTANTS = (
         "the lease is renewed while the task runs",
         (
             Edit(
-                "core/lease.py",
+                "core/life/lease.py",
                 "while not self._superseded and not self._closed.wait(wait):",
                 "while not self._superseded and not self._closed.wait():",
             ),
@@ -181,7 +181,7 @@ MUTANTS = (
         "work that is published is adopted, not done again",
         (
             Edit(
-                "core/publishing.py",
+                "core/life/publishing.py",
                 "if found is None or not self._is_good(found, pinned):",
                 "if found is None or pinned:",
             ),
@@ -238,7 +238,7 @@ MUTANTS = (
     Mutant(
         "no-margin",
         "a worker gives its lease up a quarter before the database does",
-        (Edit("core/lease.py", "_MARGIN = 0.25", "_MARGIN = -0.25"),),
+        (Edit("core/life/lease.py", "_MARGIN = 0.25", "_MARGIN = -0.25"),),
         (LEASE, MODEL),
     ),
     Mutant(
@@ -246,7 +246,7 @@ MUTANTS = (
         "the lease's deadline is counted from before the renewal was sent",
         (
             Edit(
-                "core/lease.py",
+                "core/life/lease.py",
                 "self._deadline = sent_at + self._seconds * (1 - _MARGIN)",
                 "self._deadline = self._clock() + self._seconds * (1 - _MARGIN)",
             ),
@@ -256,7 +256,7 @@ MUTANTS = (
     Mutant(
         "lost-lease-goes-on",
         "who lost the lease stops at the next page",
-        (Edit("core/stop.py", "        if self._lease.lost:\n            return StopReason.LEASE_LOST\n", ""),),
+        (Edit("core/life/stop.py", "        if self._lease.lost:\n            return StopReason.LEASE_LOST\n", ""),),
         (LEASE,),
     ),
     Mutant(
@@ -301,7 +301,7 @@ MUTANTS = (
         "pages-not-counted",
         "an artefact has one row per page of its manifest",
         (
-            Edit("core/computing.py", "if pages.total != len(manifest.pages):", "if False:"),
+            Edit("core/life/computing.py", "if pages.total != len(manifest.pages):", "if False:"),
             Edit(
                 "io/artefacts/parts.py", 'if rows.column("page").to_pylist() != list(range(start, end)):', "if False:"
             ),
@@ -337,7 +337,7 @@ MUTANTS = (
         "what ran on a manifest that was replaced meanwhile is not published as today's",
         (
             Edit(
-                "core/computing.py",
+                "core/life/computing.py",
                 "resolved.source.manifest_etag(resolved.claim.volume) or manifest.etag",
                 "manifest.etag",
             ),
@@ -398,7 +398,7 @@ MUTANTS = (
         "a task counts as dispatched only when its message is sent",
         (
             Edit(
-                "core/housekeeping.py",
+                "core/life/housekeeping.py",
                 "            self._queue.send(messages)\n            self._store.mark_dispatched(messages)\n",
                 "            self._store.mark_dispatched(messages)\n",
             ),
@@ -408,7 +408,7 @@ MUTANTS = (
     Mutant(
         "artefacts-not-looked-at",
         "a finished task whose artefact is gone is queued again",
-        (Edit("core/housekeeping.py", "        if fault:\n", "        if fault and False:\n"),),
+        (Edit("core/life/housekeeping.py", "        if fault:\n", "        if fault and False:\n"),),
         (f"{RUNTIME}::test_maintenance_makes_a_lost_artefact_again",),
     ),
     Mutant(
@@ -438,7 +438,7 @@ MUTANTS = (
         "an attempt whose end the database refused stays on the flight record",
         (
             Edit(
-                "core/standings.py",
+                "core/life/standings.py",
                 "            self._set(claim.token, Standing(claim, self._clock(), unrecorded=True))\n",
                 "            self._set(claim.token, None)\n",
             ),
@@ -450,7 +450,7 @@ MUTANTS = (
         "a stop ends the waiting for a database",
         (
             Edit(
-                "core/patience.py",
+                "core/life/patience.py",
                 "not isinstance(error, DatabaseRefused) and not self.in_vain()",
                 "not isinstance(error, DatabaseRefused)",
             ),
@@ -594,7 +594,7 @@ MUTANTS = (
         "a task that is at its end is only counted",
         (
             Edit(
-                "core/worker_runtime.py",
+                "core/life/worker_runtime.py",
                 "if end.failure is None or end.outcome is AttemptOutcome.TERMINAL_FAILED:",
                 "if end.failure is None:",
             ),
@@ -634,13 +634,17 @@ MUTANTS = (
     Mutant(
         "server-hears-ctrl-c",
         "Ctrl-C at a terminal does not reach what stops the embedded server",
-        (Edit("io/postgres/programs.py", "            start_new_session=True,\n", ""),),
+        (Edit("io/postgres/embedded/programs.py", "            start_new_session=True,\n", ""),),
         ("tests/acceptance/test_cli_signals.py::test_no_number_of_signals_changes_how_a_run_ends",),
     ),
     Mutant(
         "stop-forgotten",
         "a task that began to stop has stopped, whatever is renewed then",
-        (Edit("core/stop.py", "self._told = self._told or self._reason_now()", "self._told = self._reason_now()"),),
+        (
+            Edit(
+                "core/life/stop.py", "self._told = self._told or self._reason_now()", "self._told = self._reason_now()"
+            ),
+        ),
         (LEASE,),
     ),
     Mutant(
@@ -796,7 +800,7 @@ MUTANTS = (
     Mutant(
         "missing-at-the-first-look",
         "a volume that is missing is looked for by a second attempt before it fails for good",
-        (Edit("core/resolving.py", "if claim.last_failure == error.code:", "if error.code:"),),
+        (Edit("core/life/resolving.py", "if claim.last_failure == error.code:", "if error.code:"),),
         (f"{AWAY}::TestVolume",),
     ),
     Mutant(
@@ -810,7 +814,7 @@ MUTANTS = (
         "pages are missing only in a volume that is still there",
         (
             Edit(
-                "core/computing.py",
+                "core/life/computing.py",
                 "        etag = source.manifest_etag(claim.volume)\n",
                 "        etag = source.manifest_etag(claim.volume) or resolved.manifest.etag\n",
             ),
@@ -820,7 +824,7 @@ MUTANTS = (
     Mutant(
         "missing-page-at-the-first-look",
         "a page that could not be found is missing only when the folder does not list it either",
-        (Edit("core/missing_pages.py", "        if back:\n", "        if not names:\n"),),
+        (Edit("core/life/missing_pages.py", "        if back:\n", "        if not names:\n"),),
         ("tests/unit/core/test_missing_pages.py",),
     ),
     Mutant(
@@ -868,7 +872,7 @@ MUTANTS = (
         "a worker that misses many volumes stops itself, though that ended their tasks",
         (
             Edit(
-                "core/worker_runtime.py",
+                "core/life/worker_runtime.py",
                 "if end.failure and end.failure.code in NOT_THERE:",
                 "if end.failure and not end.failure.code:",
             ),
@@ -880,7 +884,7 @@ MUTANTS = (
         "maintenance redoes nothing before the destination was seen to be there",
         (
             Edit(
-                "core/housekeeping.py",
+                "core/life/housekeeping.py",
                 "        self._artefacts.check_there()\n        # As for tasks",
                 "        # As for tasks",
             ),
@@ -890,13 +894,19 @@ MUTANTS = (
     Mutant(
         "redo-of-everything",
         "maintenance redoes nothing when all artefacts of a round are gone",
-        (Edit("core/housekeeping.py", "if len(faulty) == len(looked_at) >= ", "if len(faulty) < len(looked_at) >= "),),
+        (
+            Edit(
+                "core/life/housekeeping.py",
+                "if len(faulty) == len(looked_at) >= ",
+                "if len(faulty) < len(looked_at) >= ",
+            ),
+        ),
         (f"{AWAY}::TestDestination",),
     ),
     Mutant(
         "work-into-an-empty-store",
         "a worker does not begin where all that was finished is gone",
-        (Edit("core/worker_runtime.py", "            self._maintenance.check_destination()\n", ""),),
+        (Edit("core/life/worker_runtime.py", "            self._maintenance.check_destination()\n", ""),),
         (f"{AWAY}::TestDestination",),
     ),
     Mutant(
@@ -976,7 +986,7 @@ MUTANTS = (
         "an artefact of others is adopted only when that is asked for",
         (
             Edit(
-                "core/publishing.py",
+                "core/life/publishing.py",
                 "return pinned.claim.adopt_foreign and self._is_as_wanted(found, pinned)",
                 "return pinned.claim.task_id > 0 and self._is_as_wanted(found, pinned)",
             ),
@@ -988,7 +998,7 @@ MUTANTS = (
         "an artefact of others is not replaced by a redo",
         (
             Edit(
-                "core/publishing.py",
+                "core/life/publishing.py",
                 "        if not self._is_taken_over(found, pinned):\n"
                 "            raise foreign_artefact(found, pinned.claim)\n        return True",
                 "        return self._is_taken_over(found, pinned)",
@@ -1001,7 +1011,7 @@ MUTANTS = (
         "a foreign success.json is replaced only while it is the one that was shown",
         (
             Edit(
-                "core/publishing.py",
+                "core/life/publishing.py",
                 "if found.etag == pinned.claim.replace_foreign:",
                 "if pinned.claim.replace_foreign:",
             ),
@@ -1013,7 +1023,7 @@ MUTANTS = (
         "who finds another's success.json at the commit does not call it his",
         (
             Edit(
-                "core/publishing.py",
+                "core/life/publishing.py",
                 "if not self._artefacts.owns(held) and not self._is_taken_over(held, pinned):",
                 "if False:",
             ),
@@ -1071,7 +1081,7 @@ MUTANTS = (
     Mutant(
         "server-without-lock",
         "all processes of an embedded server hold its lock",
-        (Edit("io/postgres/server.py", "(*opened, lock.fileno()))", "(*opened,))"),),
+        (Edit("io/postgres/embedded/server.py", "(*opened, lock.fileno()))", "(*opened,))"),),
         (f"{ALONE}::TestLock",),
     ),
     Mutant(
@@ -1079,7 +1089,7 @@ MUTANTS = (
         "PostgreSQL's own interlock is removed only where its server is known to be dead",
         (
             Edit(
-                "io/postgres/interlock.py",
+                "io/postgres/embedded/interlock.py",
                 "        if self.may_be_unseen():\n            return\n        sockets",
                 "        sockets",
             ),
@@ -1089,7 +1099,7 @@ MUTANTS = (
     Mutant(
         "another-host-taken-over",
         "a network folder that another machine did not close is refused",
-        (Edit("io/postgres/interlock.py", " and not self._is_on_local_disk():", " and not self._data:"),),
+        (Edit("io/postgres/embedded/interlock.py", " and not self._is_on_local_disk():", " and not self._data:"),),
         (f"{ALONE}::TestHosts",),
     ),
     Mutant(
@@ -1097,7 +1107,7 @@ MUTANTS = (
         "a copy of data in use is refused",
         (
             Edit(
-                "io/postgres/interlock.py",
+                "io/postgres/embedded/interlock.py",
                 'if left and left.pop("data") != self._identity():',
                 'if left and not left.pop("data"):',
             ),
@@ -1107,7 +1117,7 @@ MUTANTS = (
     Mutant(
         "hard-links-taken",
         "a folder that shares its files with another is refused",
-        (Edit("io/postgres/cluster.py", "st_nlink > 1", "st_nlink < 1"),),
+        (Edit("io/postgres/embedded/cluster.py", "st_nlink > 1", "st_nlink < 1"),),
         (f"{ALONE}::TestCopies",),
     ),
     Mutant(
@@ -1115,7 +1125,7 @@ MUTANTS = (
         "a server at the socket has to work on the data of this folder",
         (
             Edit(
-                "io/postgres/access.py",
+                "io/postgres/embedded/access.py",
                 'if found["record"].splitlines()[:3] != self',
                 'if not found["record"] and self',
             ),
@@ -1125,7 +1135,13 @@ MUTANTS = (
     Mutant(
         "unseen-server-started-over",
         "where others are in and no server is reached, none is started",
-        (Edit("io/postgres/embedded.py", "            if not alone:\n", "            if not alone and mending:\n"),),
+        (
+            Edit(
+                "io/postgres/embedded/embedded.py",
+                "            if not alone:\n",
+                "            if not alone and mending:\n",
+            ),
+        ),
         ("tests/integration/test_embedded_of_before.py",),
     ),
     Mutant(
@@ -1137,25 +1153,31 @@ MUTANTS = (
     Mutant(
         "server-outlives-its-users",
         "an embedded server is stopped when its last user is gone, also by a kill",
-        (Edit("io/postgres/keeper.py", "    _thread.start_new_thread(_stop_when_unused, (users, server))\n", ""),),
+        (
+            Edit(
+                "io/postgres/embedded/keeper.py",
+                "    _thread.start_new_thread(_stop_when_unused, (users, server))\n",
+                "",
+            ),
+        ),
         ("tests/integration/test_keeper.py",),
     ),
     Mutant(
         "others-data-touched",
         "a database of another user is refused, for root too",
-        (Edit("io/postgres/cluster.py", "        self._refuse_foreign()\n", ""),),
+        (Edit("io/postgres/embedded/cluster.py", "        self._refuse_foreign()\n", ""),),
         ("tests/integration/test_embedded_rights.py::TestOwner",),
     ),
     Mutant(
         "everybody-logs-in",
         "the system tells who logs in to an embedded server",
-        (Edit("io/postgres/cluster.py", '"peer map=bec" if name else "trust"', '"trust"'),),
+        (Edit("io/postgres/embedded/cluster.py", '"peer map=bec" if name else "trust"', '"trust"'),),
         ("tests/integration/test_embedded_rights.py::TestLogin",),
     ),
     Mutant(
         "any-server-believed",
         "the server at a socket has to be run by the owner of the data",
-        (Edit("io/postgres/access.py", ", **self._peer()}", "}"),),
+        (Edit("io/postgres/embedded/access.py", ", **self._peer()}", "}"),),
         ("tests/integration/test_embedded_rights.py::TestLogin",),
     ),
     Mutant(
@@ -1283,7 +1305,7 @@ MUTANTS = (
         "an attempt that ends takes only itself from the record, not a newer one at its task",
         (
             Edit(
-                "core/standings.py",
+                "core/life/standings.py",
                 "before = self._by_token.pop(token, None)",
                 "before = self._by_token.popitem()[1] if self._by_token else None",
             ),

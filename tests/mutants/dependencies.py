@@ -32,7 +32,7 @@ DEPENDENCIES = (
     Mutant(
         "gone-passes-for-missing",
         "an artefact that is done and gone is waited for, and not gone without",
-        (Edit("core/resolving.py", "if job not in given_up]", "if job not in claim.job.if_missing]"),),
+        (Edit("core/life/resolving.py", "if job not in given_up]", "if job not in claim.job.if_missing]"),),
         (f"{OPTIONAL}::test_an_artefact_that_is_done_and_gone_is_waited_for_whatever_the_policy",),
     ),
     Mutant(
@@ -40,7 +40,7 @@ DEPENDENCIES = (
         "what was gone without stands among the inputs",
         (
             Edit(
-                "core/resolving.py",
+                "core/life/resolving.py",
                 "{name: inputs[name].files[0].key if name in inputs else MISSING for name in job.depends_on}",
                 "{name: success.files[0].key for name, success in inputs.items()}",
             ),

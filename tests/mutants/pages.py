@@ -62,7 +62,7 @@ PAGES = (
     _one(
         "rows-lost-with-the-volume",
         "a volume fails for its pages only once their rows are stored",
-        "core/computing.py",
+        "core/life/computing.py",
         "    files.rows.flush()\n    code, example",
         "    code, example",
         f"{LEFT}::test_a_volume_fails_only_once_its_rows_are_stored",

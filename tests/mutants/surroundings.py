@@ -234,7 +234,7 @@ SURROUNDINGS = (
     Mutant(
         "shortages-are-faults-of-the-home",
         "what the machine lacks is told as that, not as a fault of the folder",
-        (Edit("io/postgres/embedded.py", "            if lacking:\n", "            if lacking is error:\n"),),
+        (Edit("io/postgres/embedded/embedded.py", "            if lacking:\n", "            if lacking is error:\n"),),
         ("tests/integration/test_embedded_rights.py::test_what_the_machine_lacks_is_no_fault_of_the_folder",),
     ),
 )

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bec_orch.core.job_worker import JobContext, PageBytes, WorkerResources
+from bec_orch.core.ports.job_worker import JobContext, PageBytes, WorkerResources
 from bec_orch.core.volumes import Manifest, Page, PageCounts, PageOutcome, PageState, VolumeRef
 from bec_orch.errors import Interrupted, PageError
 from bec_orch.jobs.pipeline.page_input import PageInput, VolumeInputs

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from bec_orch.cli.imports import command
-from bec_orch.core.queue_ports import QueueSetup
+from bec_orch.core.ports.queues import QueueSetup
 from bec_orch.core.tasks import Job
 from bec_orch.errors import UsageError
 

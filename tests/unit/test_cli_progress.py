@@ -9,7 +9,7 @@ from rich.console import Console
 
 from bec_orch.cli.terminal import progress as module
 from bec_orch.cli.terminal.progress import BarProgress, LineProgress, PageTally, SilentProgress, ending, progress
-from bec_orch.core.standings import TaskEnd
+from bec_orch.core.life.standings import TaskEnd
 from bec_orch.core.tasks import AttemptOutcome, Claim, Failure, Job, TaskResult
 from bec_orch.core.volumes import Manifest, PageCounts, VolumeRef
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from bec_orch.core.standings import TaskEnd
+from bec_orch.core.life.standings import TaskEnd
 from bec_orch.core.tasks import AttemptOutcome, Claim, Failure, Job, TaskResult
 from bec_orch.core.volumes import Manifest, PageCounts, VolumeRef
 from bec_orch.io.aws.emf import EmfObserver, emf_fields

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from bec_orch.core.job_worker import PageBytes
+from bec_orch.core.ports.job_worker import PageBytes
 from bec_orch.core.registry import job_worker_class
 from bec_orch.core.volumes import Page, PageState
 from bec_orch.errors import ConfigError
@@ -21,7 +21,7 @@ from tests.unit.fakes import MemoryRows, context, resources
 from tests.unit.ldv1.drawn import model_folder, page
 
 if TYPE_CHECKING:
-    from bec_orch.core.job_worker import JobWorker
+    from bec_orch.core.ports.job_worker import JobWorker
 
 LINES = 4
 

@@ -12,7 +12,7 @@ from bec_orch.core.names import check_name, is_utf8, printable
 from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import ConfigError, ManifestError, NameUnsafeError, UsageError
 from bec_orch.io.postgres.adapters import clean_text
-from bec_orch.io.postgres.embedded import EmbeddedPostgres
+from bec_orch.io.postgres.embedded.embedded import EmbeddedPostgres
 from bec_orch.io.sources.bdrc_manifest import parse_dimensions
 from bec_orch.io.sources.detect import detect_source
 from bec_orch.io.sources.sources import Sources, parse_source

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from bec_orch.core.job_worker import PageBytes
+from bec_orch.core.ports.job_worker import PageBytes
 from bec_orch.core.volumes import Page, PageState
 from bec_orch.errors import ConfigError, PageError, TerminalError
 from bec_orch.jobs.images import probe

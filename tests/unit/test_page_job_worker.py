@@ -16,7 +16,7 @@ from tests.unit import image_bytes as made
 from tests.unit.fakes import FlagStop, MemoryRows, context, resources
 
 if TYPE_CHECKING:
-    from bec_orch.core.job_worker import JobWorker
+    from bec_orch.core.ports.job_worker import JobWorker
 
 
 class BrightnessConfig(PageJobConfig):

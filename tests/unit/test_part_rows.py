@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from bec_orch.core.artefacts import ArtefactLocation, AttemptKey
-from bec_orch.core.computing import _check_pages
+from bec_orch.core.life.computing import _check_pages
 from bec_orch.core.volumes import Manifest, Page, PageCounts, PageOutcome, PageState, VolumeRef
 from bec_orch.errors import StorageError
 from bec_orch.io.artefacts.artefacts import StoredArtefacts

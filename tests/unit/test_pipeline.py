@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 import anyio
 import pytest
 
-from bec_orch.core.job_worker import PageBytes
 from bec_orch.core.metrics import Metrics
+from bec_orch.core.ports.job_worker import PageBytes
 from bec_orch.core.volumes import Page, PageState
 from bec_orch.errors import BecError, Interrupted, PageError, RetryableError, StorageError, TerminalError
 from bec_orch.jobs.pipeline import volume_run

@@ -9,8 +9,8 @@ import anyio
 import pytest
 
 from bec_orch.core.artefacts import ArtefactLocation
-from bec_orch.core.job_worker import PageBytes, PageReader
-from bec_orch.core.sources import ImageSource
+from bec_orch.core.ports.job_worker import PageBytes, PageReader
+from bec_orch.core.ports.sources import ImageSource
 from bec_orch.core.volumes import Page, VolumeRef
 from bec_orch.errors import ManifestError, ManifestMissing, PageError, StorageError, UsageError
 from bec_orch.io.sources.bdrc import volume_prefix

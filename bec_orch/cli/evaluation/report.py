@@ -12,7 +12,7 @@ from bec_orch.cli.arguments.invocation import invocation
 from bec_orch.cli.arguments.options import JobName, Json
 from bec_orch.cli.composition import Parts, open_parts
 from bec_orch.cli.terminal.console import note, print_json, print_record, print_rows, say
-from bec_orch.core.views import JobReport, ShownPage
+from bec_orch.core.ports.views import JobReport, ShownPage
 from bec_orch.errors import PageError, TerminalError
 from bec_orch.io.own_files import write_own
 from bec_orch.orch.overview import reports

@@ -7,7 +7,7 @@ import anyio
 import cv2
 import numpy as np
 
-from bec_orch.core.sources import SourceFactory
+from bec_orch.core.ports.sources import SourceFactory
 from bec_orch.core.volumes import Manifest, Page, VolumeRef
 from bec_orch.core.wording import said
 from bec_orch.errors import BecError, PageError

@@ -8,8 +8,8 @@ import pyarrow as pa
 
 from bec_orch.core.artefacts import ArtefactFile, Success
 from bec_orch.core.names import check_name
+from bec_orch.core.ports.views import ContentOf
 from bec_orch.core.transcripts import Origin, PageContent, PageRecord, state_note
-from bec_orch.core.views import ContentOf
 from bec_orch.errors import StorageError
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 

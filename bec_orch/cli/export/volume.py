@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from bec_orch.cli.export.documents import Destination, Documents
 from bec_orch.cli.export.pages import image_names, origin_of, pages_of, readable_inputs
 from bec_orch.core.artefacts import ArtefactLocation, Success
-from bec_orch.core.sources import SourceFactory
+from bec_orch.core.ports.sources import SourceFactory
+from bec_orch.core.ports.views import ContentOf
 from bec_orch.core.transcripts import PageRecord
-from bec_orch.core.views import ContentOf
 from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import Interrupted, StorageError
 from bec_orch.exports.characters import lost_characters

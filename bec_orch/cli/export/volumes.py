@@ -12,9 +12,9 @@ from bec_orch.cli.export.volume import VolumeReport, Wanted, export_volume
 from bec_orch.cli.process.ending import EXIT_DONE, EXIT_PAGE_ERRORS, exit_code_of
 from bec_orch.cli.process.signals import stopping
 from bec_orch.core.artefacts import ArtefactLocation
+from bec_orch.core.ports.views import ContentOf
 from bec_orch.core.registry import content_of, types_with_exports
 from bec_orch.core.tasks import Job, TaskState
-from bec_orch.core.views import ContentOf
 from bec_orch.core.volumes import VolumeRef, version_of
 from bec_orch.errors import BecError, UsageError
 from bec_orch.exports.formats import Level, Material, format_of

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from bec_orch.cli.composition import Parts
 from bec_orch.cli.terminal.console import note
-from bec_orch.core.queue_ports import QueueSetup
+from bec_orch.core.ports.queues import QueueSetup
 from bec_orch.core.tasks import Job
 from bec_orch.errors import UsageError
 from bec_orch.orch.job_admin import JobAdmin

@@ -8,7 +8,7 @@ from types import FrameType
 
 from bec_orch.cli.process import interrupts
 from bec_orch.cli.terminal.console import note
-from bec_orch.core.stop import StopReason
+from bec_orch.core.life.stop import StopReason
 
 
 @dataclass

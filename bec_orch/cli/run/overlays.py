@@ -8,9 +8,9 @@ import anyio
 
 from bec_orch.cli.composition import Parts
 from bec_orch.core.artefacts import ArtefactLocation, Success
+from bec_orch.core.ports.views import VolumePicture
 from bec_orch.core.records.overview import TaskView
 from bec_orch.core.registry import types_with_pictures, volume_picture
-from bec_orch.core.views import VolumePicture
 from bec_orch.core.volumes import VolumeRef, version_of
 from bec_orch.errors import StorageError, UsageError
 from bec_orch.io.own_files import marked_jpeg, write_own

@@ -14,8 +14,8 @@ from rich.segment import ControlType
 from typing_extensions import override
 
 from bec_orch.cli.terminal.console import as_text, console, counted, note
-from bec_orch.core.observing import WorkerObserver
-from bec_orch.core.standings import TaskEnd
+from bec_orch.core.life.observing import WorkerObserver
+from bec_orch.core.life.standings import TaskEnd
 from bec_orch.core.tasks import AttemptOutcome, Claim
 from bec_orch.core.volumes import Manifest
 

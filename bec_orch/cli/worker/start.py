@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 from bec_orch.cli.composition import open_parts, open_stores
 from bec_orch.config import Settings
-from bec_orch.core.patience import Patience
+from bec_orch.core.life.patience import Patience
+from bec_orch.core.ports.sources import ImageSource
 from bec_orch.core.records.checks import GRANTS, WORKER, require_worker_rights
-from bec_orch.core.sources import ImageSource
 from bec_orch.errors import DatabaseError, DatabaseRefused, StorageError
 from bec_orch.io.sources.sources import Sources
 from bec_orch.io.stores.errors import is_passing

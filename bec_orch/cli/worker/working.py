@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from bec_orch.cli.composition import Parts, this_machine, work_dir, worker, worker_info
 from bec_orch.cli.process.signals import stopping
-from bec_orch.core.observing import WorkerObserver
-from bec_orch.core.stop import StopReason
+from bec_orch.core.life.observing import WorkerObserver
+from bec_orch.core.life.stop import StopReason
+from bec_orch.core.life.worker_runtime import WorkerReport
 from bec_orch.core.tasks import Job
-from bec_orch.core.worker_runtime import WorkerReport
 from bec_orch.errors import BecError
 from bec_orch.io.aws.imds import NoticeWatcher, known_machine
 from bec_orch.logging_setup import tell_always

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from bec_orch.core.queue_ports import TaskMessage
+from bec_orch.core.messages import TaskMessage
 from bec_orch.core.records.jobs import JobLookup
 from bec_orch.core.tasks import Job, TaskState
 from bec_orch.core.volumes import VolumeRef

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from bec_orch.core.flight import Flight
+from bec_orch.core.life.flight import Flight
 from bec_orch.core.tasks import Failure
 
 

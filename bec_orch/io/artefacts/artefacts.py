@@ -12,10 +12,10 @@ from typing import Any
 import pyarrow as pa
 from typing_extensions import override
 
-from bec_orch.core.artefact_store import ArtefactStore
 from bec_orch.core.artefacts import ArtefactFile, ArtefactLocation, AttemptKey, StoredFile, Success
 from bec_orch.core.fault_points import FaultPoint, reached
 from bec_orch.core.ownership import FORMAT, Owner
+from bec_orch.core.ports.artefact_store import ArtefactStore
 from bec_orch.core.volumes import Manifest
 from bec_orch.core.wording import said
 from bec_orch.errors import NotAFile, PlaceTaken, StorageError, TerminalError

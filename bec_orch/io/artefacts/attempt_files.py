@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from typing_extensions import override
 
-from bec_orch.core.artefact_store import AttemptFiles
 from bec_orch.core.artefacts import ArtefactFile, ArtefactLocation, AttemptKey, StoredFile
 from bec_orch.core.fault_points import FaultPoint, reached
 from bec_orch.core.ownership import Owner
+from bec_orch.core.ports.artefact_store import AttemptFiles
 from bec_orch.core.volumes import Manifest, PageOutcome
 from bec_orch.errors import BecError, StorageError
 from bec_orch.io.artefacts.local_files import ScratchFolder, read_parquet, write_parquet
@@ -28,7 +28,7 @@ from bec_orch.io.stores.objects import Objects
 # Larger row groups read faster; this many pages with contours take some 25 MB of memory.
 ROW_GROUP = 8 * RANGE
 if TYPE_CHECKING:
-    from bec_orch.core.job_worker import RowStore, Sidecars
+    from bec_orch.core.ports.job_worker import RowStore, Sidecars
 
 METADATA_KEY = b"bec_orch"
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from typing_extensions import override
 
-from bec_orch.core.job_worker import RowStore
+from bec_orch.core.ports.job_worker import RowStore
 from bec_orch.core.volumes import Manifest, PageCounts, PageOutcome, PageState
 from bec_orch.errors import BecError
 from bec_orch.io.artefacts.backlog import Backlog

@@ -22,9 +22,9 @@ from typing_extensions import override
 
 from bec_orch.core.artefacts import ArtefactLocation, StoredFile
 from bec_orch.core.fault_points import FaultPoint, reached
-from bec_orch.core.job_worker import Sidecars
 from bec_orch.core.names import check_name
 from bec_orch.core.ownership import Owner
+from bec_orch.core.ports.job_worker import Sidecars
 from bec_orch.core.volumes import Page
 from bec_orch.errors import NameUnsafeError, NotAFile, StorageError, TerminalError
 from bec_orch.io.artefacts.backlog import Backlog

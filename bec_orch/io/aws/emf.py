@@ -13,8 +13,8 @@ from typing import Any
 
 from typing_extensions import override
 
-from bec_orch.core.observing import WorkerObserver
-from bec_orch.core.standings import TaskEnd
+from bec_orch.core.life.observing import WorkerObserver
+from bec_orch.core.life.standings import TaskEnd
 from bec_orch.core.tasks import AttemptOutcome, Claim
 from bec_orch.core.volumes import Manifest
 

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-from bec_orch.core.stop import StopReason
+from bec_orch.core.life.stop import StopReason
 from bec_orch.core.wording import named
 from bec_orch.errors import RetryableError
 

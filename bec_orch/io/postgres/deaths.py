@@ -4,7 +4,7 @@ import dataclasses
 
 from typing_extensions import override
 
-from bec_orch.core.flight import Flight
+from bec_orch.core.life.flight import Flight
 from bec_orch.core.records.deaths import Deaths
 from bec_orch.core.retries import Verdict, after_loss
 from bec_orch.core.tasks import Failure, TaskState

@@ -16,7 +16,8 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 from typing_extensions import override
 
-from bec_orch.core.queue_ports import (
+from bec_orch.core.messages import TaskMessage
+from bec_orch.core.ports.queues import (
     DeadLetter,
     Purged,
     QueueAdmin,
@@ -25,7 +26,6 @@ from bec_orch.core.queue_ports import (
     QueueSetup,
     QueueStats,
     ReceivedMessage,
-    TaskMessage,
     TaskQueue,
 )
 from bec_orch.errors import DatabaseError, DatabaseRefused, QueueError, ReceiptExpired

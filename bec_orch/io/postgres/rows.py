@@ -9,7 +9,7 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from bec_orch.core.artefacts import ArtefactLocation
-from bec_orch.core.queue_ports import TaskMessage
+from bec_orch.core.messages import TaskMessage
 from bec_orch.core.tasks import IfMissing, Job, TaskResult
 from bec_orch.core.volumes import PageCounts, VolumeRef, version_of
 from bec_orch.errors import DatabaseRefused

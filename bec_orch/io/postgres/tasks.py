@@ -16,7 +16,7 @@ from psycopg.types.json import Jsonb
 from typing_extensions import override
 
 from bec_orch.core.fault_points import FaultPoint, reached
-from bec_orch.core.queue_ports import TaskMessage
+from bec_orch.core.messages import TaskMessage
 from bec_orch.core.retries import RetryPolicy, after_failure
 from bec_orch.core.tasks import (
     AttemptOutcome,

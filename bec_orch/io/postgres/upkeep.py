@@ -8,9 +8,9 @@ from typing import Any
 from psycopg.types.json import Jsonb
 from typing_extensions import override
 
-from bec_orch.core.queue_ports import TaskMessage
+from bec_orch.core.messages import TaskMessage
+from bec_orch.core.ports.task_store import TaskStore
 from bec_orch.core.retries import Verdict, after_loss
-from bec_orch.core.task_store import TaskStore
 from bec_orch.core.tasks import Claim, DoneTask, Failure, GivenUpTask, Job, TaskActivity, WorkerInfo
 from bec_orch.errors import fingerprint
 from bec_orch.io.postgres.advisory_locks import AdvisoryLock, try_take

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from typing_extensions import override
 
-from bec_orch.core.sources import ImageSource
+from bec_orch.core.ports.sources import ImageSource
 from bec_orch.core.volumes import Manifest, Page, VolumeRef
 from bec_orch.errors import ManifestError, ManifestMissing, NameUnsafeError, StorageError
 from bec_orch.io.sources.bdrc_manifest import MAX_BYTES, parse_dimensions

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import anyio.to_thread
 
-from bec_orch.core.job_worker import PageBytes
 from bec_orch.core.names import check_name, printable
+from bec_orch.core.ports.job_worker import PageBytes
 from bec_orch.core.volumes import SKIP_INTRO, Page
 from bec_orch.core.wording import clause
 from bec_orch.errors import ManifestError, NameUnsafeError, NotAFile, PageError

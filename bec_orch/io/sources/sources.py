@@ -9,7 +9,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from bec_orch.core.names import is_utf8, printable
-from bec_orch.core.sources import ImageSource
+from bec_orch.core.ports.sources import ImageSource
 from bec_orch.errors import UsageError
 from bec_orch.io.sources.bdrc import open_bdrc
 from bec_orch.io.sources.folder import open_flat, open_folder

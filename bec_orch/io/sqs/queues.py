@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
-from bec_orch.core.queue_ports import (
+from bec_orch.core.messages import TaskMessage
+from bec_orch.core.ports.queues import (
     DeadLetter,
     Purged,
     QueueAdmin,
@@ -23,7 +24,6 @@ from bec_orch.core.queue_ports import (
     QueueSetup,
     QueueStats,
     ReceivedMessage,
-    TaskMessage,
     TaskQueue,
 )
 from bec_orch.io.aws.clients import AwsFault, AwsOptions, Patience, aws_client, aws_faults

@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from bec_orch.core.queue_ports import DeadLetter, ReceivedMessage
+from bec_orch.core.ports.queues import DeadLetter, ReceivedMessage
 from bec_orch.io.sqs.errors import queue_errors
 from bec_orch.io.sqs.send import BATCH
 

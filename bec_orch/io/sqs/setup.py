@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bec_orch.core.names import check_name
-from bec_orch.core.queue_ports import QueueDifference, QueueSetup
+from bec_orch.core.ports.queues import QueueDifference, QueueSetup
 from bec_orch.errors import QueueError, QueueRefused
 from bec_orch.io.sqs.errors import queue_errors
 

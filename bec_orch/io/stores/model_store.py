@@ -19,8 +19,8 @@ from urllib.parse import unquote, urlsplit
 
 from typing_extensions import override
 
-from bec_orch.core.job_worker import ModelStore
 from bec_orch.core.names import check_name
+from bec_orch.core.ports.job_worker import ModelStore
 from bec_orch.errors import ConfigError, StorageError
 from bec_orch.io.stores.checksums import sha256_of
 from bec_orch.io.stores.errors import file_errors

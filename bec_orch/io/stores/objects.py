@@ -20,7 +20,7 @@ from obstore.exceptions import AlreadyExistsError, PreconditionError
 from obstore.store import ObjectStore
 from typing_extensions import override
 
-from bec_orch.core.job_worker import BlobReader
+from bec_orch.core.ports.job_worker import BlobReader
 from bec_orch.errors import StorageError
 from bec_orch.io.stores.errors import DENIED, empty_store, is_passing, missing_store, s3_code, store_errors
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from bec_orch.core.job_worker import BlobReader
+from bec_orch.core.ports.job_worker import BlobReader
 from bec_orch.core.volumes import Page, VolumeRef
 from bec_orch.core.wording import clause
 from bec_orch.errors import NotAFile, PageError, StorageError

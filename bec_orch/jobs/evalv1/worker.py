@@ -11,7 +11,7 @@ from typing import ClassVar, NoReturn
 from typing_extensions import override
 
 from bec_orch.core.job_config import JobConfig
-from bec_orch.core.job_worker import JobContext, WorkerResources
+from bec_orch.core.ports.job_worker import JobContext, WorkerResources
 from bec_orch.jobs.base import PageJobWorker
 from bec_orch.jobs.evalv1.config import Evalv1Config
 from bec_orch.jobs.evalv1.ink import WIDTH, ink_share

@@ -15,8 +15,8 @@ import pyarrow as pa
 from typing_extensions import override
 
 from bec_orch.core.job_config import JobConfig
-from bec_orch.core.job_worker import BlobReader, JobContext, WorkerResources
 from bec_orch.core.names import printable
+from bec_orch.core.ports.job_worker import BlobReader, JobContext, WorkerResources
 from bec_orch.core.transcripts import Line, PageContent, Point
 from bec_orch.core.volumes import Page
 from bec_orch.core.wording import clause

@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from bec_orch.core.artefacts import ModelInfo
 from bec_orch.core.job_config import JobConfig
-from bec_orch.core.job_worker import WorkerResources
+from bec_orch.core.ports.job_worker import WorkerResources
 from bec_orch.jobs.base import PageJobWorker
 from bec_orch.jobs.ldv1.config import DEFAULT_MODEL, Ldv1Config
 from bec_orch.jobs.ldv1.detector import LineDetector, Prepared

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from bec_orch.core.artefacts import ModelInfo
-from bec_orch.core.job_worker import WorkerResources
+from bec_orch.core.ports.job_worker import WorkerResources
 from bec_orch.errors import ConfigError
 from bec_orch.jobs.ocrv1.config import Ocrv1Config
 from bec_orch.jobs.ocrv1.ctc_config import CtcModelConfig, invalid, read_ctc_config

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bec_orch.core.artefacts import ModelInfo
 from bec_orch.core.extras import optional_packages
-from bec_orch.core.job_worker import WorkerResources
+from bec_orch.core.ports.job_worker import WorkerResources
 from bec_orch.errors import extra_hint
 from bec_orch.jobs.ocrv1.config import Ocrv1Config
 

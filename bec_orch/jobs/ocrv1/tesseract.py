@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from bec_orch.core.artefacts import ModelInfo
-from bec_orch.core.job_worker import WorkerResources
+from bec_orch.core.ports.job_worker import WorkerResources
 from bec_orch.core.wording import said
 from bec_orch.errors import ConfigError
 from bec_orch.jobs.ocrv1.config import LANGUAGE_PATTERN, Ocrv1Config

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bec_orch.core.job_worker import WorkerResources
+from bec_orch.core.ports.job_worker import WorkerResources
 from bec_orch.jobs.ocrv1.config import Ocrv1Config
 from bec_orch.jobs.ocrv1.recogniser import load_recogniser
 from bec_orch.jobs.shared.trial_child import serve

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from bec_orch.core.job_config import JobConfig
-from bec_orch.core.job_worker import JobContext, WorkerResources
+from bec_orch.core.ports.job_worker import JobContext, WorkerResources
 from bec_orch.errors import PageError
 from bec_orch.jobs.base import PageJobWorker
 from bec_orch.jobs.ldv1.page_lines import PageLines

@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from typing_extensions import TypeVar
 
-from bec_orch.core.job_worker import JobContext, PageBytes
+from bec_orch.core.ports.job_worker import JobContext, PageBytes
 from bec_orch.core.volumes import Page
 from bec_orch.errors import TerminalError
 from bec_orch.jobs.formats.header import ImageHeader

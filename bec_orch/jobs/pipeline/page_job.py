@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from bec_orch.core.job_worker import JobContext
+from bec_orch.core.ports.job_worker import JobContext
 from bec_orch.jobs.pipeline.page_input import PageInput, VolumeInputs, VolumeT
 from bec_orch.jobs.pipeline.seats import ItemT, OutputT, Seat
 

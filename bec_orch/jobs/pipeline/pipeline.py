@@ -11,8 +11,8 @@ from typing import Generic
 import cv2
 from anyio.from_thread import BlockingPortalProvider
 
-from bec_orch.core.job_worker import JobContext
 from bec_orch.core.metrics import Metrics, Stopwatch
+from bec_orch.core.ports.job_worker import JobContext
 from bec_orch.jobs.pipeline.budget import Budget
 from bec_orch.jobs.pipeline.page_input import VolumeT
 from bec_orch.jobs.pipeline.page_job import PageJob, StateT

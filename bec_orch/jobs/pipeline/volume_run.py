@@ -11,8 +11,8 @@ import anyio
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from bec_orch.core.job_worker import JobContext
 from bec_orch.core.metrics import Metrics, Stopwatch
+from bec_orch.core.ports.job_worker import JobContext
 from bec_orch.core.volumes import Page, PageOutcome, PageState
 from bec_orch.errors import PageError, RetryableError
 from bec_orch.jobs.pipeline.budget import Budget, Share

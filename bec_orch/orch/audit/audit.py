@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from bec_orch.core.artefacts import ArtefactLocation
-from bec_orch.core.queue_ports import QueueBackend
+from bec_orch.core.ports.queues import QueueBackend
+from bec_orch.core.ports.sources import SourceFactory
 from bec_orch.core.records.ledger import DoneEntry, Ledger, TaskRow
-from bec_orch.core.sources import SourceFactory
 from bec_orch.core.tasks import Job
 from bec_orch.core.volumes import VolumeRef, version_of
 from bec_orch.io.artefacts.artefacts import StoredArtefacts

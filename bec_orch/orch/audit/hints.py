@@ -4,8 +4,8 @@ import datetime as dt
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
-from bec_orch.core.messages import parse_message
-from bec_orch.core.queue_ports import QueueAdmin, TaskMessage
+from bec_orch.core.messages import TaskMessage, parse_message
+from bec_orch.core.ports.queues import QueueAdmin
 from bec_orch.core.records.ledger import Ledger
 from bec_orch.core.tasks import Job
 from bec_orch.core.volumes import VolumeRef

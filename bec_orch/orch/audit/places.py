@@ -6,8 +6,8 @@ from typing import Any
 
 from bec_orch.core.artefacts import ArtefactFile, ArtefactLocation, Success
 from bec_orch.core.names import printable
+from bec_orch.core.ports.sources import SourceFactory
 from bec_orch.core.records.ledger import TaskRow
-from bec_orch.core.sources import SourceFactory
 from bec_orch.core.tasks import Job
 from bec_orch.core.volumes import Manifest, VolumeRef, version_of
 from bec_orch.errors import ConfigError, TerminalError

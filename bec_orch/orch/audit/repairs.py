@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
-from bec_orch.core.queue_ports import QueueBackend, TaskMessage
+from bec_orch.core.messages import TaskMessage
+from bec_orch.core.ports.queues import QueueBackend
+from bec_orch.core.ports.task_store import TaskStore
 from bec_orch.core.records.backlog import Backlog, RedriveFilter
 from bec_orch.core.records.ledger import Ledger
-from bec_orch.core.task_store import TaskStore
 from bec_orch.core.tasks import Job
 from bec_orch.core.volumes import VolumeRef
 from bec_orch.io.artefacts.artefacts import StoredArtefacts

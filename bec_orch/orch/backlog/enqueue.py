@@ -12,9 +12,9 @@ from functools import partial
 from graphlib import TopologicalSorter
 
 from bec_orch.core.fault_points import FaultPoint, reached
-from bec_orch.core.queue_ports import QueueFactory
+from bec_orch.core.ports.queues import QueueFactory
+from bec_orch.core.ports.sources import SourceFactory
 from bec_orch.core.records.backlog import Backlog, EnqueueOrder, EnqueueReport, VolumeFault
-from bec_orch.core.sources import SourceFactory
 from bec_orch.core.tasks import Job
 from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import PartlySent, RetryableError, TerminalError, UsageError

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bec_orch.core.artefacts import ArtefactLocation, Success
-from bec_orch.core.sources import SourceFactory
+from bec_orch.core.ports.sources import SourceFactory
 from bec_orch.core.volumes import VolumeRef, version_of
 from bec_orch.errors import UsageError
 from bec_orch.io.artefacts.artefacts import StoredArtefacts

@@ -7,7 +7,7 @@ a message for each.
 import json
 from dataclasses import dataclass
 
-from bec_orch.core.queue_ports import DeadLetter, QueueBackend
+from bec_orch.core.ports.queues import DeadLetter, QueueBackend
 from bec_orch.core.records.backlog import Backlog, RedriveFilter, VolumeStanding
 from bec_orch.core.tasks import TaskState
 from bec_orch.orch.ahead import batches

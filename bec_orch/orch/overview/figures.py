@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 
-from bec_orch.core.artefact_store import ArtefactStore
 from bec_orch.core.artefacts import ArtefactLocation
+from bec_orch.core.ports.artefact_store import ArtefactStore
+from bec_orch.core.ports.views import PageFigures
 from bec_orch.core.records.overview import TaskView
 from bec_orch.core.tasks import TaskState
-from bec_orch.core.views import PageFigures
 from bec_orch.core.volumes import version_of
 
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from bec_orch.core.artefact_store import ArtefactStore
 from bec_orch.core.artefacts import ArtefactLocation
+from bec_orch.core.ports.artefact_store import ArtefactStore
 from bec_orch.core.records.overview import TaskView
 from bec_orch.core.volumes import VolumeRef, version_of
 

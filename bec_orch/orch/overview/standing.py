@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 
-from bec_orch.core.queue_ports import QueueBackend, QueueStats
+from bec_orch.core.ports.queues import QueueBackend, QueueStats
 from bec_orch.core.records.overview import ExpectedMessages, GraphNode, Overview, Pace, VolumeFigures
 from bec_orch.core.tasks import Job, TaskState
 from bec_orch.core.volumes import PageCounts

@@ -6,10 +6,10 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from bec_orch.core.artefacts import ArtefactLocation
+from bec_orch.core.ports.sources import SourceFactory
+from bec_orch.core.ports.views import PageFigures
 from bec_orch.core.records.overview import Overview, TaskFilter, TaskView
-from bec_orch.core.sources import SourceFactory
 from bec_orch.core.tasks import TaskState
-from bec_orch.core.views import PageFigures
 from bec_orch.core.volumes import VolumeRef, version_of
 from bec_orch.errors import RetryableError, TerminalError
 from bec_orch.io.artefacts.artefacts import StoredArtefacts

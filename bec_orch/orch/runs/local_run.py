@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from bec_orch.core.job_worker import BlobReader
-from bec_orch.core.queue_ports import QueueBackend
+from bec_orch.core.ports.job_worker import BlobReader
+from bec_orch.core.ports.queues import QueueBackend
+from bec_orch.core.ports.sources import SourceFactory
 from bec_orch.core.records.backlog import Backlog, EnqueueReport, RedriveFilter
 from bec_orch.core.records.jobs import Jobs
 from bec_orch.core.records.overview import Overview, TaskView
 from bec_orch.core.registry import job_worker_class
-from bec_orch.core.sources import SourceFactory
 from bec_orch.core.tasks import Job, TaskState
 from bec_orch.core.volumes import PageCounts, VolumeRef
 from bec_orch.errors import ConfigError

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bec_orch.core.failures import failure_of
-from bec_orch.core.flight import Flight, LeftRecord, left_records
+from bec_orch.core.life.flight import Flight, LeftRecord, left_records
 from bec_orch.core.records.deaths import Deaths
 from bec_orch.core.tasks import Failure
 from bec_orch.errors import BecError, RetryableError, TaskFault

@@ -3,14 +3,15 @@
 from dataclasses import replace
 from uuid import uuid4
 
-from bec_orch.core.housekeeping import housekeeper, maintenance
-from bec_orch.core.queue_ports import QueueBackend, TaskMessage
-from bec_orch.core.standings import Standings, TaskEnd
-from bec_orch.core.stop import StopReason, WorkerStop
-from bec_orch.core.task_run import task_runner
+from bec_orch.core.life.housekeeping import housekeeper, maintenance
+from bec_orch.core.life.standings import Standings, TaskEnd
+from bec_orch.core.life.stop import StopReason, WorkerStop
+from bec_orch.core.life.task_run import task_runner
+from bec_orch.core.life.worker_options import JobWorkers, Outside, WorkerOptions
+from bec_orch.core.messages import TaskMessage
+from bec_orch.core.ports.queues import QueueBackend
 from bec_orch.core.tasks import Job, WorkerInfo
 from bec_orch.core.volumes import VolumeRef
-from bec_orch.core.worker_options import JobWorkers, Outside, WorkerOptions
 
 _RECEIVE_WAIT = 5.0
 

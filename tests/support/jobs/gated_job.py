@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 from pydantic import Field
 
 from bec_orch.core.job_config import JobConfig
-from bec_orch.core.job_worker import JobContext, WorkerResources
+from bec_orch.core.ports.job_worker import JobContext, WorkerResources
 from bec_orch.core.volumes import Page
 from tests.support.jobs.toy_job import ToyConfig, ToyJob
 

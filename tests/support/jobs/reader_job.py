@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 from bec_orch.core.job_config import JobConfig
-from bec_orch.core.job_worker import JobContext, WorkerResources
+from bec_orch.core.ports.job_worker import JobContext, WorkerResources
 from bec_orch.core.volumes import Page
 from bec_orch.errors import ConfigError
 from tests.support.jobs.toy_job import ToyConfig, ToyJob

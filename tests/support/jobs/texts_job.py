@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import pyarrow as pa
 
-from bec_orch.core.job_worker import JobContext
+from bec_orch.core.ports.job_worker import JobContext
 from bec_orch.core.volumes import Page, PageOutcome, PageState
 from bec_orch.jobs.ocrv1.worker import SCHEMA
 from tests.support.jobs.toy_job import ToyJob

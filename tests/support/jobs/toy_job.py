@@ -9,8 +9,8 @@ from pydantic import Field
 
 from bec_orch.core.artefacts import ModelInfo
 from bec_orch.core.job_config import JobConfig
-from bec_orch.core.job_worker import JobContext, WorkerResources
 from bec_orch.core.metrics import Metrics, Stopwatch
+from bec_orch.core.ports.job_worker import JobContext, WorkerResources
 from bec_orch.core.volumes import Page, PageOutcome, PageState
 from bec_orch.errors import Interrupted, LeaseLost, PageError
 

@@ -11,12 +11,12 @@ import psutil
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from bec_orch.io.postgres.interlock import Interlock
+from bec_orch.io.postgres.embedded.interlock import Interlock
 
 USER_PROCESS = """
 import sys
 from pathlib import Path
-from bec_orch.io.postgres.embedded import EmbeddedPostgres
+from bec_orch.io.postgres.embedded.embedded import EmbeddedPostgres
 with EmbeddedPostgres(Path(sys.argv[1])) as server:
     print(server.conninfo, flush=True)
     sys.stdin.readline()

@@ -11,9 +11,9 @@ from uuid import UUID
 
 import pytest
 
-from bec_orch.core import flight
-from bec_orch.core.flight import Flight, FlightRecorder, left_records
-from bec_orch.core.standings import Standings
+from bec_orch.core.life import flight
+from bec_orch.core.life.flight import Flight, FlightRecorder, left_records
+from bec_orch.core.life.standings import Standings
 from bec_orch.core.tasks import Claim, Job
 from bec_orch.core.volumes import Page, VolumeRef
 from bec_orch.errors import ConfigError, DatabaseRefused
@@ -33,9 +33,9 @@ CLAIM = Claim(
 DIES = """
 import os, signal, sys
 from pathlib import Path
-from bec_orch.core.flight import FlightRecorder
+from bec_orch.core.life.flight import FlightRecorder
 from bec_orch.core.volumes import Page
-from bec_orch.core.standings import Standings
+from bec_orch.core.life.standings import Standings
 from tests.unit.core.test_flight import CLAIM
 standings = Standings()
 recorder = FlightRecorder(Path(sys.argv[1]), standings)

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from bec_orch.core import job_workers
-from bec_orch.core.job_worker import WorkerResources
-from bec_orch.core.job_workers import JobWorkerCache
-from bec_orch.core.patience import Patience
+from bec_orch.core.life import job_workers
+from bec_orch.core.life.job_workers import JobWorkerCache
+from bec_orch.core.life.patience import Patience
+from bec_orch.core.ports.job_worker import WorkerResources
 from bec_orch.core.tasks import Job
 from bec_orch.errors import DatabaseError, DatabaseRefused
 from tests.support.jobs.toy_job import ToyJob

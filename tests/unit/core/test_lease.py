@@ -9,16 +9,16 @@ from uuid import uuid4
 
 import pytest
 
-from bec_orch.core.lease import Lease
-from bec_orch.core.standings import Standings
-from bec_orch.core.stop import StopReason, TaskStop, WorkerStop
+from bec_orch.core.life.lease import Lease
+from bec_orch.core.life.standings import Standings
+from bec_orch.core.life.stop import StopReason, TaskStop, WorkerStop
 from bec_orch.core.tasks import Claim, Job
 from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import DatabaseError, Interrupted, LeaseLost, QueueError, ReceiptExpired
 
 if TYPE_CHECKING:
-    from bec_orch.core.queue_ports import TaskQueue
-    from bec_orch.core.task_store import TaskStore
+    from bec_orch.core.ports.queues import TaskQueue
+    from bec_orch.core.ports.task_store import TaskStore
 
 CLAIM = Claim(
     task_id=7,

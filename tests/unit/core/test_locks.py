@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bec_orch.core.flight import FlightRecorder, left_records
+from bec_orch.core.life.flight import FlightRecorder, left_records
+from bec_orch.core.life.standings import Standings
 from bec_orch.core.locks import is_locked, open_lock, require_exclusion, try_lock
-from bec_orch.core.standings import Standings
 from bec_orch.errors import BecError, ConfigError
 from bec_orch.io.workspace import WorkspaceLock
 

@@ -5,8 +5,8 @@ from uuid import uuid4
 
 import pytest
 
-from bec_orch.core.job_worker import PageReader
-from bec_orch.core.missing_pages import PAGE_MISSING, DoubtedRows
+from bec_orch.core.life.missing_pages import PAGE_MISSING, DoubtedRows
+from bec_orch.core.ports.job_worker import PageReader
 from bec_orch.core.tasks import Claim, Job
 from bec_orch.core.volumes import Manifest, Page, PageCounts, PageOutcome, PageState, VolumeRef
 from bec_orch.errors import RetryableError, TaskFault

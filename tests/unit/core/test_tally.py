@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from bec_orch.core.standings import TaskEnd
+from bec_orch.core.life.standings import TaskEnd
+from bec_orch.core.life.worker_runtime import Tally
 from bec_orch.core.tasks import AttemptOutcome, Failure
-from bec_orch.core.worker_runtime import Tally
 from tests.unit.core.test_flight import CLAIM
 
 WHY = Failure("E_MANIFEST_MISSING", "resolve", "The volume has no manifest.", "0" * 12, retryable=False, charged=True)

@@ -116,7 +116,7 @@ def test_the_rule_tells_raw_words_from_clean_ones(code: str, *, raw: bool) -> No
 
 
 # Run by itself beside the server, with nothing of the package; what it prints is cleaned by who reads it.
-ALONE = {PACKAGE / "io" / "postgres" / "keeper.py"}
+ALONE = {PACKAGE / "io" / "postgres" / "embedded" / "keeper.py"}
 
 
 def test_every_error_of_others_that_is_put_into_a_sentence_is_cleaned() -> None:

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from bec_orch.core.job_worker import WorkerResources
+from bec_orch.core.ports.job_worker import WorkerResources
 from bec_orch.core.volumes import PageOutcome, PageState
 from bec_orch.errors import ConfigError, Interrupted, StorageError
 from bec_orch.io.artefacts.columns import column
@@ -21,7 +21,7 @@ from tests.unit.fakes import FlagStop, MemoryPages, MemoryRows, resources
 from tests.unit.ldv1.drawn import page
 
 if TYPE_CHECKING:
-    from bec_orch.core.job_worker import JobWorker
+    from bec_orch.core.ports.job_worker import JobWorker
 
 GOOD = "བཀྲ་ཤིས་བདེ་ལེགས།\nཕུན་སུམ་ཚོགས།"
 BLANK = made.png(Image.new("L", (1200, 400), "white"))

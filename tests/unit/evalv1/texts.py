@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from bec_orch.core.job_worker import JobContext
+from bec_orch.core.ports.job_worker import JobContext
 from bec_orch.jobs.evalv1.ocr_rows import OcrPage
 from tests.unit.fakes import MemoryRows, context
 

@@ -17,7 +17,7 @@ from tests.unit.fakes import MemoryRows, context, resources
 from tests.unit.ocrv1.made import box_contour, line_rows, lines_at, model_folder, page_of, png, spelled, wylie_bands
 
 if TYPE_CHECKING:
-    from bec_orch.core.job_worker import JobWorker
+    from bec_orch.core.ports.job_worker import JobWorker
 
 
 @pytest.fixture(scope="module")

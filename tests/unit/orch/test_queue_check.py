@@ -1,6 +1,6 @@
 """What a job's queue beside its tasks tells."""
 
-from bec_orch.core.queue_ports import QueueStats
+from bec_orch.core.ports.queues import QueueStats
 from bec_orch.core.records.overview import ExpectedMessages
 from bec_orch.orch.overview.standing import MOST_IN_FLIGHT, QueueCheck
 

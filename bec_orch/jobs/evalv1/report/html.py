@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bec_orch.core.names import escaped
-from bec_orch.core.views import ShownPage
+from bec_orch.core.ports.views import ShownPage
 from bec_orch.jobs.evalv1.report.plot import histogram
 from bec_orch.jobs.evalv1.report.values import Report, WorkScore
 

@@ -3,15 +3,15 @@
 import contextlib
 from dataclasses import dataclass
 
-from bec_orch.core.artefact_store import ArtefactStore, AttemptFiles
 from bec_orch.core.artefacts import Success
-from bec_orch.core.computing import Computed
 from bec_orch.core.fault_points import FaultPoint, reached
-from bec_orch.core.patience import Patience
-from bec_orch.core.resolving import Pinned
-from bec_orch.core.standings import Stage, Standings
+from bec_orch.core.life.computing import Computed
+from bec_orch.core.life.patience import Patience
+from bec_orch.core.life.resolving import Pinned
+from bec_orch.core.life.standings import Stage, Standings
+from bec_orch.core.ports.artefact_store import ArtefactStore, AttemptFiles
+from bec_orch.core.ports.task_store import TaskStore
 from bec_orch.core.success import adopted_result, foreign_artefact, is_wanted, success_content
-from bec_orch.core.task_store import TaskStore
 from bec_orch.core.tasks import TaskResult
 from bec_orch.errors import RetryableError
 

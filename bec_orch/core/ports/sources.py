@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Protocol
 
-from bec_orch.core.job_worker import PageReader
+from bec_orch.core.ports.job_worker import PageReader
 from bec_orch.core.volumes import Manifest, VolumeRef
 
 

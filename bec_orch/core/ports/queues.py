@@ -8,20 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-
-@dataclass(frozen=True, slots=True)
-class TaskMessage:
-    """Announces that the task of this job for this volume may be ready. Never the truth."""
-
-    w_id: str
-    i_id: str
-    job: str | None = None
-    source: str | None = None
-
-    def to_json(self) -> dict[str, str]:
-        """Return the stored form; what is unknown is left out."""
-        every = {"job": self.job, "w_id": self.w_id, "i_id": self.i_id, "source": self.source}
-        return {key: value for key, value in every.items() if value is not None}
+from bec_orch.core.messages import TaskMessage
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ import psutil
 
 from bec_orch.core.locks import is_locked, open_lock, require_exclusion, try_lock
 from bec_orch.errors import ConfigError, DatabaseRefused
-from bec_orch.io.postgres.address import SOCKET
+from bec_orch.io.postgres.embedded.address import SOCKET
 
 SOCKET_FOLDER = "../run"
 """Where the server makes its socket, seen from its data: so it stays in its folder, whatever the folder is called."""

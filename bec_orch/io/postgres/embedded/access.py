@@ -17,11 +17,11 @@ from psycopg.rows import dict_row
 
 from bec_orch.core.wording import clause, said
 from bec_orch.errors import DatabaseRefused
-from bec_orch.io.postgres.address import SOCKET, Address
 from bec_orch.io.postgres.connection import conninfo_of
+from bec_orch.io.postgres.embedded.address import SOCKET, Address
+from bec_orch.io.postgres.embedded.server import Server
 from bec_orch.io.postgres.errors import database_errors
 from bec_orch.io.postgres.rows import one
-from bec_orch.io.postgres.server import Server
 from bec_orch.io.postgres.sql_files import statements
 
 DATABASE = "bec"
@@ -86,7 +86,7 @@ class Access:
             self._why = clause("".join(str(error).strip().splitlines()[-1:])) or said(error)
             return None
         with database_errors("open the embedded database"), connection:
-            found = one(connection, statements("access")["look"], {"database": DATABASE})
+            found = one(connection, statements("embedded/access")["look"], {"database": DATABASE})
             if found["record"].splitlines()[:3] != self._server.interlock.lines()[:3]:
                 self._why = "what answers works on other data"
                 return None

@@ -5,11 +5,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bec_orch.core.artefact_store import ArtefactStore
-from bec_orch.core.job_worker import BlobReader, JobWorker, no_stores
-from bec_orch.core.queue_ports import QueueFactory
-from bec_orch.core.sources import SourceFactory
-from bec_orch.core.task_store import TaskStore
+from bec_orch.core.ports.artefact_store import ArtefactStore
+from bec_orch.core.ports.job_worker import BlobReader, JobWorker, no_stores
+from bec_orch.core.ports.queues import QueueFactory
+from bec_orch.core.ports.sources import SourceFactory
+from bec_orch.core.ports.task_store import TaskStore
 from bec_orch.core.tasks import Job
 
 JobWorkers = Callable[[Job], AbstractContextManager[JobWorker]]

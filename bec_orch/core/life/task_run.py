@@ -3,23 +3,23 @@
 import logging
 from contextlib import closing
 
-from bec_orch.core.acknowledging import Acknowledger
-from bec_orch.core.claiming import Claimed, Claiming
-from bec_orch.core.computing import Computer
-from bec_orch.core.ending import Endings
 from bec_orch.core.failures import failure_of
 from bec_orch.core.fault_points import FaultPoint, reached
-from bec_orch.core.job_worker import StopSignal
-from bec_orch.core.lease import Lease
-from bec_orch.core.patience import Patience
-from bec_orch.core.publishing import Published, Publisher
-from bec_orch.core.queue_ports import ReceivedMessage, TaskQueue
-from bec_orch.core.resolving import Resolver
-from bec_orch.core.standings import Stage, Standings, TaskEnd
-from bec_orch.core.stop import TaskStop, WorkerStop
-from bec_orch.core.task_store import TaskStore
+from bec_orch.core.life.acknowledging import Acknowledger
+from bec_orch.core.life.claiming import Claimed, Claiming
+from bec_orch.core.life.computing import Computer
+from bec_orch.core.life.ending import Endings
+from bec_orch.core.life.lease import Lease
+from bec_orch.core.life.patience import Patience
+from bec_orch.core.life.publishing import Published, Publisher
+from bec_orch.core.life.resolving import Resolver
+from bec_orch.core.life.standings import Stage, Standings, TaskEnd
+from bec_orch.core.life.stop import TaskStop, WorkerStop
+from bec_orch.core.life.worker_options import JobWorkers, Outside, WorkerOptions
+from bec_orch.core.ports.job_worker import StopSignal
+from bec_orch.core.ports.queues import ReceivedMessage, TaskQueue
+from bec_orch.core.ports.task_store import TaskStore
 from bec_orch.core.tasks import AttemptOutcome, Claim, ClaimRefused, Job
-from bec_orch.core.worker_options import JobWorkers, Outside, WorkerOptions
 from bec_orch.errors import DatabaseError, Interrupted, LeaseLost, Superseded, TerminalError
 
 logger = logging.getLogger(__name__)

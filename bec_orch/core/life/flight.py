@@ -16,8 +16,8 @@ from typing import Any, Self
 
 from typing_extensions import override
 
+from bec_orch.core.life.standings import Standing, Standings, Subscriber, TaskEnd
 from bec_orch.core.locks import for_its_owner, require_exclusion, try_lock
-from bec_orch.core.standings import Standing, Standings, Subscriber, TaskEnd
 
 _NAME = "flight-*.json"
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from bec_orch.core.artefact_store import ArtefactStore, AttemptFiles
 from bec_orch.core.fault_points import FaultPoint, reached
-from bec_orch.core.job_worker import JobContext, StopSignal
+from bec_orch.core.life.missing_pages import DoubtedRows
+from bec_orch.core.life.resolving import Pinned, Resolved, Resolver
+from bec_orch.core.life.standings import Stage, Standings
 from bec_orch.core.metrics import Metrics
-from bec_orch.core.missing_pages import DoubtedRows
-from bec_orch.core.resolving import Pinned, Resolved, Resolver
-from bec_orch.core.standings import Stage, Standings
+from bec_orch.core.ports.artefact_store import ArtefactStore, AttemptFiles
+from bec_orch.core.ports.job_worker import JobContext, StopSignal
 from bec_orch.core.success import fresh_result
 from bec_orch.core.tasks import TaskResult
 from bec_orch.core.volumes import PageOutcome, PageState

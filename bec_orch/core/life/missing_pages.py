@@ -8,8 +8,8 @@ import threading
 
 from typing_extensions import override
 
-from bec_orch.core.job_worker import RowStore
-from bec_orch.core.sources import ImageSource
+from bec_orch.core.ports.job_worker import RowStore
+from bec_orch.core.ports.sources import ImageSource
 from bec_orch.core.tasks import Claim
 from bec_orch.core.volumes import Manifest, PageCounts, PageOutcome
 from bec_orch.errors import RetryableError, TaskFault

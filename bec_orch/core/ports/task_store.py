@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 from uuid import UUID
 
-from bec_orch.core.queue_ports import TaskMessage
+from bec_orch.core.messages import TaskMessage
 from bec_orch.core.tasks import (
     Claim,
     ClaimRefused,

@@ -22,11 +22,11 @@ import psutil
 from bec_orch.core.locks import open_lock
 from bec_orch.core.wording import clause
 from bec_orch.errors import BecError, DatabaseError
-from bec_orch.io.postgres import keeper
-from bec_orch.io.postgres.address import SOCKET
-from bec_orch.io.postgres.cluster import SEGMENT_BYTES, Cluster
-from bec_orch.io.postgres.interlock import SOCKET_FOLDER, Interlock
-from bec_orch.io.postgres.programs import ENVIRONMENT, PgPrograms
+from bec_orch.io.postgres.embedded import keeper
+from bec_orch.io.postgres.embedded.address import SOCKET
+from bec_orch.io.postgres.embedded.cluster import SEGMENT_BYTES, Cluster
+from bec_orch.io.postgres.embedded.interlock import SOCKET_FOLDER, Interlock
+from bec_orch.io.postgres.embedded.programs import ENVIRONMENT, PgPrograms
 
 START_WAIT = 60.0
 STOP_WAIT = 60.0

@@ -1,4 +1,4 @@
-"""The worker: polls the queue of one job, and takes each message through the life of a task (core/task_run.py)."""
+"""The worker: polls the queue of one job, and takes each message through the life of a task (core/life/task_run.py)."""
 
 import logging
 import threading
@@ -6,13 +6,13 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
-from bec_orch.core.housekeeping import housekeeper, maintenance
-from bec_orch.core.patience import Patience
-from bec_orch.core.standings import Standing, Standings, TaskEnd
-from bec_orch.core.stop import StopReason, WorkerStop
-from bec_orch.core.task_run import task_runner
+from bec_orch.core.life.housekeeping import housekeeper, maintenance
+from bec_orch.core.life.patience import Patience
+from bec_orch.core.life.standings import Standing, Standings, TaskEnd
+from bec_orch.core.life.stop import StopReason, WorkerStop
+from bec_orch.core.life.task_run import task_runner
+from bec_orch.core.life.worker_options import JobWorkers, Outside, WorkerOptions
 from bec_orch.core.tasks import AttemptOutcome, Failure, Job, WorkerInfo
-from bec_orch.core.worker_options import JobWorkers, Outside, WorkerOptions
 from bec_orch.errors import NOT_THERE, BecError, DatabaseRefused, QueueRefused, RetryableError, VolumeStalled
 
 logger = logging.getLogger(__name__)

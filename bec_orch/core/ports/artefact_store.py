@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bec_orch.core.artefacts import ArtefactFile, ArtefactLocation, AttemptKey, StoredFile, Success
-from bec_orch.core.job_worker import RowStore, Sidecars
+from bec_orch.core.ports.job_worker import RowStore, Sidecars
 from bec_orch.core.volumes import Manifest, PageOutcome
 
 if TYPE_CHECKING:

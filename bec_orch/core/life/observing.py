@@ -4,7 +4,7 @@ from typing import Protocol
 
 from typing_extensions import override
 
-from bec_orch.core.standings import Standing, Subscriber, TaskEnd
+from bec_orch.core.life.standings import Standing, Subscriber, TaskEnd
 from bec_orch.core.tasks import Claim
 from bec_orch.core.volumes import Manifest
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from bec_orch.core.queue_ports import TaskQueue
-from bec_orch.core.task_store import TaskStore
+from bec_orch.core.ports.queues import TaskQueue
+from bec_orch.core.ports.task_store import TaskStore
 from bec_orch.core.tasks import Claim
 from bec_orch.errors import ReceiptExpired, RetryableError
 

@@ -7,9 +7,9 @@ from enum import StrEnum
 
 from typing_extensions import override
 
-from bec_orch.core.job_worker import StopSignal
-from bec_orch.core.lease import Lease
-from bec_orch.core.standings import Standings
+from bec_orch.core.life.lease import Lease
+from bec_orch.core.life.standings import Standings
+from bec_orch.core.ports.job_worker import StopSignal
 from bec_orch.core.tasks import Claim
 from bec_orch.errors import Interrupted, LeaseLost
 

@@ -7,15 +7,15 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from bec_orch.core.artefact_store import ArtefactStore
 from bec_orch.core.failures import failure_of
 from bec_orch.core.fault_points import FaultPoint, reached
-from bec_orch.core.queue_ports import TaskQueue
-from bec_orch.core.standings import Stage, Standing, Standings
+from bec_orch.core.life.standings import Stage, Standing, Standings
+from bec_orch.core.life.worker_options import Outside, WorkerOptions
+from bec_orch.core.ports.artefact_store import ArtefactStore
+from bec_orch.core.ports.queues import TaskQueue
+from bec_orch.core.ports.task_store import TaskStore
 from bec_orch.core.success import adopted_result
-from bec_orch.core.task_store import TaskStore
 from bec_orch.core.tasks import DoneTask, GivenUpTask, Job, TaskActivity, TaskResult
-from bec_orch.core.worker_options import Outside, WorkerOptions
 from bec_orch.errors import NOT_THERE, RetryableError, StorageError, TerminalError
 
 logger = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bec_orch.core.own_home import name_of
 from bec_orch.errors import FREE_SPACE, BecError, ConfigError, DatabaseError, DiskFullError
-from bec_orch.io.postgres.programs import MAJOR_VERSION, SYSTEM_USER, PgPrograms
+from bec_orch.io.postgres.embedded.programs import MAJOR_VERSION, SYSTEM_USER, PgPrograms
 
 # What a new cluster takes, and what a server may want at its start: one segment of the write-ahead log.
 _CLUSTER_BYTES = 64 * 1024 * 1024

@@ -6,8 +6,8 @@ A message only announces a task: the truth is in the database, and maintenance s
 import logging
 from collections.abc import Callable
 
-from bec_orch.core.queue_ports import ReceivedMessage, TaskQueue
-from bec_orch.core.standings import TaskEnd
+from bec_orch.core.life.standings import TaskEnd
+from bec_orch.core.ports.queues import ReceivedMessage, TaskQueue
 from bec_orch.core.tasks import AttemptOutcome, ClaimRefused, Failure, Refusal
 from bec_orch.errors import DatabaseError, QueueError, ReceiptExpired
 

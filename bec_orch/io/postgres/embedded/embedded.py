@@ -20,9 +20,9 @@ from bec_orch.core.names import is_utf8, printable
 from bec_orch.core.shortages import shortage_of
 from bec_orch.core.wording import said
 from bec_orch.errors import FREE_SPACE, NO_ROOM, BecError, ConfigError, DatabaseError, DatabaseRefused, DiskFullError
-from bec_orch.io.postgres.access import Access
+from bec_orch.io.postgres.embedded.access import Access
+from bec_orch.io.postgres.embedded.server import PAUSE, START_WAIT, STOP_WAIT, Server
 from bec_orch.io.postgres.errors import AWAY, DISK_FULL
-from bec_orch.io.postgres.server import PAUSE, START_WAIT, STOP_WAIT, Server
 
 logger = logging.getLogger(__name__)
 

@@ -5,14 +5,15 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from bec_orch.core.acknowledging import hint
 from bec_orch.core.failures import failure_of
 from bec_orch.core.fault_points import FaultPoint, reached
-from bec_orch.core.patience import Patience
-from bec_orch.core.publishing import Published
-from bec_orch.core.queue_ports import QueueFactory, TaskMessage
-from bec_orch.core.standings import Stage, Standings, TaskEnd
-from bec_orch.core.task_store import TaskStore
+from bec_orch.core.life.acknowledging import hint
+from bec_orch.core.life.patience import Patience
+from bec_orch.core.life.publishing import Published
+from bec_orch.core.life.standings import Stage, Standings, TaskEnd
+from bec_orch.core.messages import TaskMessage
+from bec_orch.core.ports.queues import QueueFactory
+from bec_orch.core.ports.task_store import TaskStore
 from bec_orch.core.tasks import AttemptOutcome, Claim, TaskState
 from bec_orch.errors import DatabaseError, DatabaseRefused, LeaseLost
 

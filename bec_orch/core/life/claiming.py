@@ -5,10 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
+from bec_orch.core.life.patience import Patience
 from bec_orch.core.messages import parse_message
-from bec_orch.core.patience import Patience
-from bec_orch.core.queue_ports import ReceivedMessage
-from bec_orch.core.task_store import TaskStore
+from bec_orch.core.ports.queues import ReceivedMessage
+from bec_orch.core.ports.task_store import TaskStore
 from bec_orch.core.tasks import Claim, ClaimRefused, Failure, Job, Refusal
 from bec_orch.core.volumes import VolumeRef
 
