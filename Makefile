@@ -29,7 +29,7 @@ demo: $(VENV)/.run  ## install what a run needs, and run the sample volumes
 	$(BIN)/bec demo
 
 test: $(VENV)/.dev  ## run all tests on this checkout
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist worksteal
 
 faults: $(VENV)/.dev  ## inject every fault on both back-ends and print what was lost; ARGS='--minutes 30' adds random pairs
 	$(BIN)/python -m tests.faults $(ARGS)

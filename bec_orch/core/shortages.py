@@ -5,6 +5,7 @@ Nothing of it is the fault of a task or of the program: it passes, or somebody r
 
 import errno
 from dataclasses import dataclass
+from pathlib import Path
 
 from bec_orch.core.wording import clause, said
 from bec_orch.errors import AWAY, FREE_SPACE, NO_ROOM, DiskFullError, RetryableError
@@ -57,12 +58,18 @@ _DISK = _Shortage(
 )
 
 
-def shortage_of(error: BaseException) -> RetryableError | None:
-    """Return what an error says of something that ran out; None: it says nothing of that."""
+def shortage_of(error: BaseException, folder: Path | None = None) -> RetryableError | None:
+    """Return what an error says of something that ran out; None: it says nothing of that.
+
+    Args:
+        error: the error of the system or of a library.
+        folder: where it came up, for an error that names no file.
+    """
     if isinstance(error, MemoryError):
         return _told(_MEMORY, "no more was given")
     if isinstance(error, OSError) and error.errno in NO_ROOM:
-        return DiskFullError(f"The disk is full: {said(error)}.", hint=FREE_SPACE)
+        told = f"There is no room in {folder}" if folder else f"The disk is full: {said(error)}"
+        return DiskFullError(f"{told}.", hint=FREE_SPACE)
     # A panic in a Rust library is not an Exception.
     if isinstance(error, Exception) and not isinstance(error, OSError | RuntimeError | ImportError):
         return None

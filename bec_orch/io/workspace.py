@@ -12,7 +12,7 @@ from bec_orch.core.locks import open_lock, require_exclusion, try_lock
 from bec_orch.core.own_home import require_own_home
 from bec_orch.core.shortages import shortage_of
 from bec_orch.core.wording import said
-from bec_orch.errors import FREE_SPACE, NO_ROOM, ConfigError, DiskFullError, UsageError
+from bec_orch.errors import ConfigError, UsageError
 from bec_orch.io.own_files import write_whole
 from bec_orch.io.stores.errors import file_errors
 
@@ -76,9 +76,7 @@ class WorkspaceLock:
         try:
             yield
         except OSError as error:
-            if error.errno in NO_ROOM:
-                raise DiskFullError(f"There is no room in {self._folder}.", hint=FREE_SPACE) from error
-            lacking = shortage_of(error)
+            lacking = shortage_of(error, self._folder)
             if lacking:
                 raise lacking from error
             raise UsageError(

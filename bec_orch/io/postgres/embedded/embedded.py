@@ -19,7 +19,7 @@ from bec_orch.core.locks import open_lock, try_lock
 from bec_orch.core.names import is_utf8, printable
 from bec_orch.core.shortages import shortage_of
 from bec_orch.core.wording import said
-from bec_orch.errors import FREE_SPACE, NO_ROOM, BecError, ConfigError, DatabaseError, DatabaseRefused, DiskFullError
+from bec_orch.errors import FREE_SPACE, BecError, ConfigError, DatabaseError, DatabaseRefused, DiskFullError
 from bec_orch.io.postgres.embedded.access import Access
 from bec_orch.io.postgres.embedded.server import PAUSE, START_WAIT, STOP_WAIT, Server
 from bec_orch.io.postgres.errors import AWAY, DISK_FULL
@@ -207,9 +207,7 @@ class EmbeddedPostgres:
         try:
             yield
         except OSError as error:
-            if error.errno in NO_ROOM:
-                raise DiskFullError(f"There is no room in {self._root}.", hint=FREE_SPACE) from error
-            lacking = shortage_of(error)
+            lacking = shortage_of(error, self._root)
             if lacking:
                 raise lacking from error
             raise ConfigError(
