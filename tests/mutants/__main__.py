@@ -24,6 +24,8 @@ ROOT = Path(__file__).resolve().parents[2]
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "build", "__pycache__", "*_cache", ".hypothesis", ".ci")
 # Longer than all named tests of a mutant take on a busy machine: one that hangs is one that they notice.
 _SECONDS = 600
+# The named tests of all mutants, one after the other.
+_SECONDS_OF_ALL = 3600
 
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.MULTILINE)
 _PASSED, _FAILURES = 0, 1
@@ -50,7 +52,8 @@ def main() -> int:
         Path(folder).chmod(0o755)
         checkout = copied(Path(folder))
         begun = time.monotonic()
-        word, by = tested(checkout, sorted({test for mutant in chosen for test in mutant.tests}))
+        every = sorted({test for mutant in chosen for test in mutant.tests})
+        word, by = tested(checkout, every, _SECONDS_OF_ALL)
         print(
             f"{'passed' if word == 'survived' else word:8} without any edit: {time.monotonic() - begun:.0f} s {by}",
             flush=True,
@@ -78,7 +81,7 @@ def run(checkout: Path, mutant: Mutant) -> Outcome:
     """Test one mutant, and print its line."""
     begun = time.monotonic()
     with edited(checkout / "bec_orch", mutant.edits):
-        word, by = tested(checkout, mutant.tests)
+        word, by = tested(checkout, mutant.tests, _SECONDS)
     outcome = Outcome(mutant, word, by, time.monotonic() - begun)
     print(f"{outcome.word:8} {mutant.name:38} {outcome.seconds:4.0f} s  {outcome.by}", flush=True)
     return outcome
@@ -111,16 +114,16 @@ def applied(texts: dict[str, str], edits: Sequence[Edit]) -> dict[str, str]:
     return after
 
 
-def tested(checkout: Path, tests: Sequence[str]) -> tuple[str, str]:
-    """Run tests up to the first that fails; gives what that says of a mutant, and the test."""
+def tested(checkout: Path, tests: Sequence[str], seconds: float) -> tuple[str, str]:
+    """Run tests up to the first that fails; return what that says of a mutant, and the test."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
     environment = {**os.environ, "PYTHONPATH": str(checkout), "PYTHONDONTWRITEBYTECODE": "1"}
     try:
         ended = subprocess.run(
-            command, cwd=checkout, env=environment, capture_output=True, text=True, timeout=_SECONDS, check=False
+            command, cwd=checkout, env=environment, capture_output=True, text=True, timeout=seconds, check=False
         )
     except subprocess.TimeoutExpired:
-        return "killed", f"by {_SECONDS} s of silence"
+        return "killed", f"by {seconds:.0f} s of silence"
     failed = _FAILED.search(ended.stdout)
     if ended.returncode == _FAILURES and failed:
         return "killed", failed[1]
