@@ -6,15 +6,16 @@ for the job.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
 from bec_orch.core.artefacts import ModelInfo
 from bec_orch.core.volumes import VolumeRef
 
 Point = tuple[int, int]
 
-MAIN = "main"
-KINDS = (MAIN, "running", "margin", "note", "other")
+Kind = Literal["main", "running", "margin", "note", "other"]
+MAIN: Kind = "main"
+KINDS: tuple[Kind, ...] = get_args(Kind)
 """The kinds of lines (docs/decisions.md, 70)."""
 
 
@@ -122,6 +123,11 @@ class Origin:
             ("artefact sha256", self.digest),
         )
         return tuple((name, value) for name, value in every if value)
+
+
+def known(kind: Any) -> str:
+    """Return a kind of lines, `other` for one that nobody knows."""
+    return kind if kind in KINDS else KINDS[-1]
 
 
 def state_note(row: Mapping[str, Any]) -> str:

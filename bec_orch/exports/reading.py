@@ -33,7 +33,7 @@ _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
 _STRUCTURE = re.compile(r"structure\s*\{[^}]*type:\s*([^;}\s]+)")
 _TWO = 2
 # What others call the kinds, `main` being all else: types of PAGE, and zones of SegmOnto (https://segmonto.github.io).
-_KINDS = {
+_KINDS: dict[str, str] = {
     **{name: kind for kind, name in TYPES.items() if kind != MAIN},
     **dict.fromkeys(("footer", "page-number", "signature-mark", "catch-word"), "running"),
     **dict.fromkeys(("caption", "credit", "drop-capital"), "other"),

@@ -110,8 +110,15 @@ def test_lines_of_ldv1_have_places_and_no_text() -> None:
 
 def test_kinds_are_those_of_each_line_and_unknown_ones_are_other() -> None:
     kinds = pa.array([["margin", "margin", "unheard-of"]], pa.list_(pa.string()))
-    (page,) = LDV1(found().append_column("line_kinds", kinds), {})
+    (page,) = LDV1(found().drop_columns("line_kinds").append_column("line_kinds", kinds), {})
     assert [line.kind for line in page.lines] == ["margin", "other"]
+
+
+def test_baselines_are_those_of_the_job_where_it_tells_them() -> None:
+    told = [[{"x": 10, "y": 30}, {"x": 90, "y": 31}], [{"x": 95, "y": 31}, {"x": 220, "y": 33}], [{"x": 10, "y": 80}]]
+    (page,) = LDV1(found(line_baselines=told), {})
+    assert page.lines[0].baseline == ((10, 30), (90, 31), (95, 31), (220, 33))
+    assert page.lines[1].baseline == ((10, 80),)
 
 
 def test_text_of_ocrv1_has_the_outlines_of_the_job_that_found_its_lines() -> None:

@@ -75,7 +75,15 @@ def test_the_columns_are_those_of_the_stored_format() -> None:
         "contours_bboxes: list<item: struct<x: int32, y: int32, w: int32, h: int32>>",
         "line_ids: list<item: int32>",
         "scores: list<item: float>",
+        "line_kinds: list<item: string>",
+        "line_baselines: list<item: list<item: struct<x: int32, y: int32>>>",
+        "line_model: string",
         "nb_lines: int32",
+        "nb_main_lines: int32",
+        "nb_running_lines: int32",
+        "nb_margin_lines: int32",
+        "nb_note_lines: int32",
+        "nb_other_lines: int32",
         "orientation: int32",
         "nb_unread_frames: int32",
         "colour_assumed: string",
@@ -96,6 +104,9 @@ def test_rows_fit_their_columns() -> None:
         bboxes=((0, 0, 5, 3), (5, 5, 5, 1), (9, 9, 5, 3)),
         line_ids=(0, 0, 1),
         scores=(0.5, 0.75, 1.0),
+        kinds=("main", "main", "note"),
+        baselines=(square[:2], square[:2] + 5, square[1:]),
+        model="bec-lines",
     )
     rows = [row_of(full), row_of(PageLines(8, 9))]
     table = pa.table({field.name: column([row.get(field.name) for row in rows], field.type) for field in SCHEMA})
@@ -104,9 +115,25 @@ def test_rows_fit_their_columns() -> None:
     assert first["contours_bboxes"][2] == {"x": 9, "y": 9, "w": 5, "h": 3}
     assert (first["nb_contours"], first["nb_lines"]) == (3, 2)
     assert first["tps_points"] == [[1, 2, 3, 4]]
+    assert first["line_kinds"] == ["main", "main", "note"]
+    assert first["line_baselines"][0] == [{"x": 0, "y": 0}, {"x": 4, "y": 0}]
+    assert (first["nb_main_lines"], first["nb_note_lines"], first["nb_other_lines"]) == (1, 1, 0)
+    assert first["line_model"] == "bec-lines"
     assert blank["contours"] == blank["line_ids"] == blank["contours_bboxes"] == []
     assert blank["tps_points"] is blank["rotation_angle"] is None
-    assert (blank["nb_contours"], blank["nb_lines"]) == (0, 0)
+    assert (blank["nb_contours"], blank["nb_lines"], blank["nb_main_lines"]) == (0, 0, 0)
+    assert (blank["line_kinds"], blank["line_baselines"]) == ([], None)
+
+
+def test_lines_of_models_that_tell_no_kinds_are_main_text_of_that_model(folder: Path) -> None:
+    rows = MemoryRows()
+    worker = Ldv1Worker.create({"model": str(folder)}, resources())
+    worker.run(context({"a.png": made.png(written())}, rows))
+    row = rows.flushed[0].row
+    assert list(row["line_kinds"]) == ["main"] * LINES
+    assert row["line_model"] == worker.models[0].name
+    assert row["line_baselines"] is None
+    assert [row[worker.counted[f"{kind}_lines"]] for kind in ("main", "note")] == [LINES, 0]
 
 
 def test_what_the_file_tells_stands_in_the_row(folder: Path) -> None:

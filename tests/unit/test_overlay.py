@@ -43,6 +43,8 @@ def changed(picture: NDArray[np.uint8], x: int, y: int) -> bool:
         ({}, "2 lines"),
         ({"line_ids": [0, 0, 0]}, "1 line"),
         ({"line_ids": None}, "3 lines"),
+        ({"line_kinds": ["main", "main", "running"]}, "1 line, 1 running"),
+        ({"line_kinds": ["note", "note", "unheard-of"]}, "0 lines, 1 note, 1 other"),
         ({"contours": [], "line_ids": []}, "blank"),
         ({"ok": False, "error_type": "E_IMAGE_TRUNCATED", "contours": None}, "error: E_IMAGE_TRUNCATED"),
         ({"ok": False, "skipped": True, "skip_reason": "intro page"}, "skipped: intro page"),
@@ -68,6 +70,18 @@ def test_pieces_of_a_line_share_a_colour_and_lines_differ() -> None:
     assert (picture[40, 250] != picture[120, 250]).any()
     assert not changed(picture, 425, 40), "the gap between the pieces is left as it is"
     assert not changed(picture, 400, 80), "between the lines the page is left as it is"
+
+
+def test_a_line_that_is_no_main_text_has_the_colour_of_its_kind_and_tells_it() -> None:
+    kinds = ["running", "running", "main"]
+    picture = draw_page(paper(), page_row(line_kinds=kinds))
+    other = draw_page(paper(), page_row(line_kinds=kinds, line_ids=[1, 1, 0]))
+    assert (picture[40, 250] == other[40, 250]).all(), "whatever its number is"
+    assert (picture[40, 250] != draw_page(paper(), page_row())[40, 250]).any()
+    beside = [
+        int((drawn[30:50, :95] != PAPER).any(axis=(0, 2)).sum()) for drawn in (draw_page(paper(), page_row()), picture)
+    ]
+    assert beside[1] > 2 * beside[0], "its kind stands beside its number"
 
 
 def test_text_stays_readable_under_the_fill() -> None:

@@ -12,13 +12,12 @@ import pyclipper
 from numpy.typing import NDArray
 
 from bec_orch.core.transcripts import Point
+from bec_orch.jobs.ldv1.page_lines import BASELINE
 from bec_orch.jobs.ocrv1.straighten import Straightening
 from bec_orch.jobs.shared.geometry import CLIPPER_UNITS, Points, inverse, on_pixels, transform
 
 Contour = NDArray[np.int32]
 
-BASELINE = 0.75
-"""A baseline lies this far down its line: below the heads that Tibetan letters hang from, above the lowest stacks."""
 BRIDGE = 0.25
 """Two segments are joined by a bridge of this share of their height."""
 STEP = 64

@@ -3,11 +3,10 @@
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 
-from bec_orch.core.transcripts import KINDS, MAIN, Line, PageContent, Point
+from bec_orch.core.transcripts import MAIN, Line, PageContent, Point, known
 from bec_orch.jobs.handed_on.outlines import baseline, outline
 from bec_orch.jobs.ldv1.page_lines import PageLines
 from bec_orch.jobs.ocrv1.found_lines import NEEDED, lines_of
@@ -111,23 +110,19 @@ def _read_page(row: InputRow, found: InputRow | None) -> PageContent:
 def _shapes(row: InputRow, lines: PageLines) -> list[Shape]:
     frame = straightening(lines)
     size = (lines.width, lines.height)
-    kinds = row["line_kinds"] or [MAIN] * len(lines.contours)
+    told = row["line_baselines"]
     shapes = []
-    for number in sorted(set(lines.line_ids)):
+    for number, kind in lines.kinds_by_line.items():
         own = [place for place, line in enumerate(lines.line_ids) if line == number]
         contours = [lines.contours[place] for place in own]
-        shapes.append(Shape(outline(contours), baseline(contours, frame, size), known(kinds[own[0]])))
+        along = tuple((point["x"], point["y"]) for place in own for point in told[place]) if told else ()
+        shapes.append(Shape(outline(contours), along or baseline(contours, frame, size), kind))
     return shapes
 
 
 def sure(confidence: float | None) -> float | None:
     """Return a confidence that documents can hold: 0 to 1, or None."""
     return None if confidence is None or not math.isfinite(confidence) else min(max(confidence, 0.0), 1.0)
-
-
-def known(kind: Any) -> str:
-    """Return a kind of lines, `other` for one that nobody knows."""
-    return kind if kind in KINDS else KINDS[-1]
 
 
 def _corners(box: Mapping[str, int]) -> tuple[Point, ...]:

@@ -4,7 +4,9 @@ from pydantic import Field
 
 from bec_orch.jobs.pipeline.config import PageJobConfig
 
-DEFAULT_MODEL = "ppocr"
+PPOCR, BEC, AUTO = "ppocr", "bec", "auto"
+"""Models that need no folder."""
+DEFAULT_MODEL = PPOCR
 
 
 class Ldv1Config(PageJobConfig):
@@ -13,13 +15,15 @@ class Ldv1Config(PageJobConfig):
     model: str | None = Field(
         default=None,
         min_length=1,
-        description="`ppocr`: the PP-OCRv6 detection model of the installed `rapidocr` wheel; or the path or URL of a "
-        "folder with a line model: an ONNX file and its JSON config. None: that of BEC_LD_MODEL_PATH, else `ppocr`.",
+        description="`bec`: the package's own line network, which tells kinds of lines, too; `ppocr`: the PP-OCRv6 "
+        "detection model of the installed `rapidocr` wheel; `auto`: `bec`, and `ppocr` for pages that it is unsure of; "
+        "or the path or URL of a folder with a line model: an ONNX file and its JSON config. None: that of "
+        "BEC_LD_MODEL_PATH, else `ppocr`.",
     )
     model_sha256: str | None = Field(
         default=None,
         pattern="^[0-9a-f]{64}$",
-        description="SHA-256 that the model's ONNX file must have; empty: any.",
+        description="SHA-256 that the model's ONNX file must have (for `auto`, that of `bec`); empty: any.",
         json_schema_extra={"affects_output": False},
     )
     line_pitch: float = Field(

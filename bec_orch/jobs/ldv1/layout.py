@@ -77,7 +77,7 @@ def groups_of(boxes: Boxes) -> NDArray[np.int_]:
     groups: left of its body, the body, right of it.
     """
     groups = np.zeros(len(boxes.y), np.int_)
-    for number, members in enumerate(_columns(boxes)):
+    for number, members in enumerate(columns_of(boxes)):
         groups[members] = 3 * number + _sides(boxes.of(members))
     return groups
 
@@ -157,8 +157,8 @@ def _where_rows_have_text(boxes: Boxes) -> Span:
     return float(places[0]), float(places[-1])
 
 
-def _columns(boxes: Boxes) -> list[NDArray[np.int_]]:
-    """Split the page into columns, in reading order."""
+def columns_of(boxes: Boxes) -> list[NDArray[np.int_]]:
+    """Split the page into columns, in reading order, and return the numbers of the segments in each."""
     rows = rows_of(boxes)
     needed = GUTTER_ROWS_PECHA if _is_pecha(boxes) else GUTTER_ROWS
     columns = []

@@ -1,17 +1,44 @@
-"""Open the line model that a config names."""
+"""Open what a config names: a detector with its line model."""
 
 from pathlib import Path
+from typing import Any
 
 from bec_orch.errors import ConfigError
-from bec_orch.jobs.ldv1.config import DEFAULT_MODEL, Ldv1Config
-from bec_orch.jobs.ldv1.line_model import LineModel
+from bec_orch.jobs.ldv1.auto import AutoDetector
+from bec_orch.jobs.ldv1.bec.detector import NetworkDetector
+from bec_orch.jobs.ldv1.bec.network import bundled_network
+from bec_orch.jobs.ldv1.config import AUTO, BEC, DEFAULT_MODEL, PPOCR, Ldv1Config
+from bec_orch.jobs.ldv1.detector import LineDetector
+from bec_orch.jobs.ldv1.line_model import Detector, LineModel
 from bec_orch.jobs.ldv1.ppocr import PpocrModel, bundled_model_path
 from bec_orch.jobs.ldv1.tiles import load_tile_model
 from bec_orch.jobs.shared.model_session import ModelSession
 
+NAMED = (PPOCR, BEC, AUTO)
+
+
+def load_detector(config: Ldv1Config, wanted: str | None = None, folder: Path | None = None) -> Detector[Any]:
+    """Open the detector of a job.
+
+    Args:
+        config: the job's config.
+        wanted: the model, by one of `NAMED` or by its folder; by default that of the config.
+        folder: where the model lies on this machine, when it is wanted by URL.
+
+    Raises:
+        ConfigError: see `load_line_model`.
+    """
+    wanted = wanted or config.model or DEFAULT_MODEL
+    if wanted not in {BEC, AUTO}:
+        return LineDetector(load_line_model(config, folder), config)
+    network = bundled_network(config.intra_op_threads)
+    _require_digest(config, network.name, network.digest)
+    ours = NetworkDetector(network, config)
+    return ours if wanted == BEC else AutoDetector(ours, LineDetector(_ppocr(config), config))
+
 
 def load_line_model(config: Ldv1Config, folder: Path | None = None) -> LineModel:
-    """Open the line model of a job.
+    """Open the line model of a job whose lines come from a map of where lines are.
 
     Args:
         config: the job's config.
@@ -21,19 +48,21 @@ def load_line_model(config: Ldv1Config, folder: Path | None = None) -> LineModel
     Raises:
         ConfigError: E_MODEL_NOT_FOUND, E_MODEL_INVALID, or E_MODEL_DIGEST when it is not the file that is wanted.
     """
-    model = _open(config, folder)
-    if config.model_sha256 and model.digest != config.model_sha256:
-        raise ConfigError(
-            f"The line model '{model.name}' has the SHA-256 {model.digest}, the config wants {config.model_sha256}.",
-            code="E_MODEL_DIGEST",
-            hint="Fetch the model again, or correct `model_sha256`.",
-        )
+    named = Path(config.model) if config.model and config.model not in NAMED else None
+    path = folder or named
+    model = load_tile_model(path, config.intra_op_threads) if path else _ppocr(config)
+    _require_digest(config, model.name, model.digest)
     return model
 
 
-def _open(config: Ldv1Config, folder: Path | None) -> LineModel:
-    named = Path(config.model) if config.model and config.model != DEFAULT_MODEL else None
-    wanted = folder or named
-    if wanted is None:
-        return PpocrModel(ModelSession(bundled_model_path(), config.intra_op_threads), config.line_pitch)
-    return load_tile_model(wanted, config.intra_op_threads)
+def _ppocr(config: Ldv1Config) -> PpocrModel:
+    return PpocrModel(ModelSession(bundled_model_path(), config.intra_op_threads), config.line_pitch)
+
+
+def _require_digest(config: Ldv1Config, name: str, digest: str) -> None:
+    if config.model_sha256 and digest != config.model_sha256:
+        raise ConfigError(
+            f"The line model '{name}' has the SHA-256 {digest}, the config wants {config.model_sha256}.",
+            code="E_MODEL_DIGEST",
+            hint="Fetch the model again, or correct `model_sha256`.",
+        )

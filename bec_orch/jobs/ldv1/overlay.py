@@ -10,12 +10,15 @@ holds more than its small pictures.
 
 import colorsys
 import textwrap
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from bec_orch.core.transcripts import KINDS, MAIN, known
 
 Picture: TypeAlias = NDArray[np.uint8]  # height x width x 3, blue green red
 Colour: TypeAlias = tuple[int, int, int]
@@ -30,6 +33,13 @@ TEXT_SHARE = 70
 WHITE: Colour = (255, 255, 255)
 DARK: Colour = (40, 40, 40)
 GREY: Colour = (208, 208, 208)
+KIND_COLOURS: dict[str, Colour] = {
+    "running": (160, 90, 0),
+    "margin": (90, 90, 90),
+    "note": (150, 0, 150),
+    "other": (0, 90, 150),
+}
+"""Of lines that are no main text, blue green red."""
 
 FILL_SHARE = 0.35
 """How much of the page's colour a line's fill takes away."""
@@ -48,13 +58,14 @@ WIDE_PAGE = 1.6
 
 
 def outcome(row: Mapping[str, Any]) -> str:
-    """Return what became of the page: `6 lines`, `blank`, `skipped: <reason>` or `error: <type>`."""
+    """Return what became of the page: `6 lines, 1 running`, `blank`, `skipped: <reason>` or `error: <type>`."""
     if row["skipped"]:
         return f"skipped: {row['skip_reason']}"
     if not row["ok"]:
         return f"error: {row['error_type']}"
-    count = len(set(_line_ids(row)))
-    return f"{count} line{'s' * (count != 1)}" if count else "blank"
+    counts = Counter(_kinds_by_line(row).values())
+    main = f"{counts[MAIN]} line{'s' * (counts[MAIN] != 1)}"
+    return ", ".join([main, *(f"{counts[kind]} {kind}" for kind in KINDS[1:] if counts[kind])]) if counts else "blank"
 
 
 def caption(row: Mapping[str, Any]) -> str:
@@ -70,7 +81,9 @@ def spread(count: int, limit: int) -> list[int]:
 
 
 def draw_page(image: NDArray[np.uint8] | None, row: Mapping[str, Any], *, max_width: int = 1600) -> Picture:
-    """Draw a page's lines over its picture: each filled in a colour of its own, with its number (from 1) at its start.
+    """Draw a page's lines over its picture: each filled, with its number (from 1) at its start.
+
+    Each line of main text has a colour of its own; every other has that of its kind, and its kind beside its number.
 
     Args:
         image: The stored bitmap, at any scale, grey or blue green red; None when it cannot be had.
@@ -85,14 +98,17 @@ def draw_page(image: NDArray[np.uint8] | None, row: Mapping[str, Any], *, max_wi
     coloured = image if image.ndim == 3 else np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), np.uint8)  # noqa: PLR2004
     page = _shrunk(coloured, max_width).copy()
     lines = _outlines_by_line(row, page.shape[1], page.shape[0])
-    _fill(page, lines)
+    kinds = _kinds_by_line(row)
+    colours = {line: _colour(line) if kinds[line] == MAIN else KIND_COLOURS[kinds[line]] for line in lines}
+    _fill(page, lines, colours)
     for line, outlines in lines.items():
-        cv2.polylines(page, outlines, True, _colour(line), max(1, page.shape[1] // 1200), cv2.LINE_AA)  # noqa: FBT003
+        cv2.polylines(page, outlines, True, colours[line], max(1, page.shape[1] // 1200), cv2.LINE_AA)  # noqa: FBT003
     size = _text_size(page)
     for line, outlines in lines.items():
+        label = str(line + 1) if kinds[line] == MAIN else f"{line + 1} {kinds[line]}"
         left, middle = _start(outlines)
-        left -= _text_width(str(line + 1), size) + 2
-        _write(page, str(line + 1), (max(left, 0), middle + size // 2), size, _colour(line))
+        left -= _text_width(label, size) + 2
+        _write(page, label, (max(left, 0), middle + size // 2), size, colours[line])
     _write(page, _notes(row), (size // 2, size + size // 2), size, DARK)
     return page
 
@@ -130,6 +146,12 @@ def _line_ids(row: Mapping[str, Any]) -> Sequence[int]:
     return range(len(row["contours"] or ())) if ids is None else ids
 
 
+def _kinds_by_line(row: Mapping[str, Any]) -> dict[int, str]:
+    """Return the kind of each line; files without the column have main text alone."""
+    ids = _line_ids(row)
+    return dict(zip(ids, map(known, row.get("line_kinds") or [MAIN] * len(ids)), strict=True))
+
+
 def _outlines_by_line(row: Mapping[str, Any], width: int, height: int) -> dict[int, list[Outline]]:
     """Return the contours of each line, scaled to a picture of this size."""
     scale = np.array([width / row["width"], height / row["height"]])
@@ -140,12 +162,12 @@ def _outlines_by_line(row: Mapping[str, Any], width: int, height: int) -> dict[i
     return outlines
 
 
-def _fill(page: Picture, lines: Mapping[int, Sequence[Outline]]) -> None:
+def _fill(page: Picture, lines: Mapping[int, Sequence[Outline]], colours: Mapping[int, Colour]) -> None:
     """Tint the page within each line's contours."""
     tint = page.copy()
     for line, outlines in lines.items():
         for outline in outlines:
-            cv2.fillPoly(tint, [outline], _colour(line))
+            cv2.fillPoly(tint, [outline], colours[line])
     cv2.addWeighted(tint, FILL_SHARE, page, 1 - FILL_SHARE, 0, dst=page)
 
 

@@ -5,6 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bec_orch.core.transcripts import MAIN
+
+BASELINE = 0.75
+"""A baseline lies this far down its line: below the heads that Tibetan letters hang from, above the lowest stacks."""
+
 
 @dataclass(frozen=True, slots=True)
 class PageLines:
@@ -22,6 +27,9 @@ class PageLines:
         bboxes: (x, y, width, height) of each contour.
         line_ids: the line of each contour, counted from 0 in reading order.
         scores: mean probability of each contour, 0 to 1.
+        kinds: the kind of each contour's line; empty from models that do not tell them: then all are main text.
+        baselines: the baseline (n, 2) of each contour, from left to right; empty from models that do not tell them.
+        model: the name of the model that found them.
     """
 
     width: int
@@ -33,8 +41,17 @@ class PageLines:
     bboxes: tuple[tuple[int, int, int, int], ...] = ()
     line_ids: tuple[int, ...] = ()
     scores: tuple[float, ...] = ()
+    kinds: tuple[str, ...] = ()
+    baselines: tuple[NDArray[np.int32], ...] = ()
+    model: str = ""
 
     @property
     def line_count(self) -> int:
         """Number of lines."""
         return max(self.line_ids, default=-1) + 1
+
+    @property
+    def kinds_by_line(self) -> dict[int, str]:
+        """The kind of each line, by its number, in reading order."""
+        kinds = self.kinds or (MAIN,) * len(self.line_ids)
+        return dict(sorted(zip(self.line_ids, kinds, strict=True)))

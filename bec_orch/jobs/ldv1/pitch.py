@@ -54,6 +54,12 @@ def line_pitch(image: NDArray[np.uint8]) -> float | None:
     return lag / scale if lag else None
 
 
+def lines_run_down(image: NDArray[np.uint8]) -> bool:
+    """Return whether lines show more clearly across the page than down: it may lie on its side."""
+    ink, _ = _ink(image)
+    return _first_peak(ink.T)[1] > SIDEWAYS_GAIN * _first_peak(ink)[1]
+
+
 def _ink(image: NDArray[np.uint8]) -> tuple[Grey, float]:
     """Shrink the page and subtract it from its own background; what is left is ink."""
     height, width = image.shape[:2]

@@ -1,23 +1,22 @@
 """Job type `ldv1`: finds the text lines of every page of a volume."""
 
+from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from bec_orch.core.artefacts import ModelInfo
 from bec_orch.core.job_config import JobConfig
 from bec_orch.core.ports.job_worker import WorkerResources
+from bec_orch.core.transcripts import KINDS, MAIN
 from bec_orch.jobs.base import PageJobWorker
 from bec_orch.jobs.ldv1.config import DEFAULT_MODEL, Ldv1Config
-from bec_orch.jobs.ldv1.detector import LineDetector, Prepared
-from bec_orch.jobs.ldv1.line_model import Item
-from bec_orch.jobs.ldv1.loading import load_line_model
+from bec_orch.jobs.ldv1.line_model import Underway
+from bec_orch.jobs.ldv1.loading import NAMED, load_detector
 from bec_orch.jobs.ldv1.page_lines import PageLines
 from bec_orch.jobs.pipeline.page_input import PageInput
 from bec_orch.jobs.pipeline.page_job import Round, Row
@@ -39,7 +38,11 @@ _COLUMNS: dict[str, pa.DataType] = {
     "contours_bboxes": pa.list_(_BOX),
     "line_ids": pa.list_(pa.int32()),
     "scores": pa.list_(pa.float32()),
+    "line_kinds": pa.list_(pa.string()),
+    "line_baselines": pa.list_(pa.list_(_POINT)),
+    "line_model": pa.string(),
     "nb_lines": pa.int32(),
+    **{f"nb_{kind}_lines": pa.int32() for kind in KINDS},
     "orientation": pa.int32(),
     "nb_unread_frames": pa.int32(),
     "colour_assumed": pa.string(),
@@ -48,7 +51,7 @@ _COLUMNS: dict[str, pa.DataType] = {
 SCHEMA = pa.schema(_COLUMNS)
 
 
-class Ldv1Worker(PageJobWorker[Ldv1Config, Item, Map, Prepared]):
+class Ldv1Worker(PageJobWorker[Ldv1Config, Any, Map, Underway, None]):
     """Finds text lines with the line model of the job's config, else of the worker, else the default one.
 
     Raises:
@@ -57,11 +60,12 @@ class Ldv1Worker(PageJobWorker[Ldv1Config, Item, Map, Prepared]):
 
     job_type = "ldv1"
     config_type: ClassVar[type[JobConfig]] = Ldv1Config
-    code_version = "2"
+    code_version = "3"
     schema = SCHEMA
     counted = MappingProxyType(
         {
             "lines": "nb_lines",
+            **{f"{kind}_lines": f"nb_{kind}_lines" for kind in KINDS},
             "contours": "nb_contours",
             "unread_frames": "nb_unread_frames",
             "assumed": "nb_assumed",
@@ -70,13 +74,13 @@ class Ldv1Worker(PageJobWorker[Ldv1Config, Item, Map, Prepared]):
 
     def __init__(self, config: Ldv1Config, resources: WorkerResources) -> None:
         super().__init__(config, resources)
-        folder = _model_folder(config, resources)
+        wanted = config.model or resources.model_path or DEFAULT_MODEL
+        folder = None if wanted in NAMED else resources.models.local_path(wanted)
         if folder:
             request = {"config": config.model_dump(mode="json"), "folder": str(folder.absolute())}
             try_model(TRIAL, f"The line model '{folder}'", folder, request)
-        model = load_line_model(config, folder)
-        self.models = (ModelInfo(model.name, model.digest),)
-        self._detector = LineDetector(model, config)
+        self._detector = load_detector(config, wanted, folder)
+        self.models = self._detector.models
 
     @override
     def measure(self, page: PageInput) -> int:
@@ -86,23 +90,24 @@ class Ldv1Worker(PageJobWorker[Ldv1Config, Item, Map, Prepared]):
         return header.decoding_bytes(reduce) + 2 * 3 * header.pixels // reduce**2
 
     @override
-    def decode(self, page: PageInput) -> Round[Item, Prepared]:
+    def decode(self, page: PageInput) -> Round[Any, Underway]:
         header = page.header
         image = page.image(reduce=self._detector.reduce_factor(header.width, header.height))
         return _round(self._detector.prepare(image, header.width, header.height, header.orientation))
 
     @override
-    def infer(self, items: Sequence[Item]) -> Sequence[Map]:
-        return self._detector.model.infer(items)
+    def infer(self, items: Sequence[Any]) -> Sequence[Map]:
+        return self._detector.infer(items)
 
     @override
-    def finish(self, page: PageInput, state: Prepared, outputs: Sequence[Map]) -> Row | Round[Item, Prepared]:
+    def finish(self, page: PageInput, state: Underway, outputs: Sequence[Map]) -> Row | Round[Any, Underway]:
         found = self._detector.finish(state, outputs)
-        return _round(found) if isinstance(found, Prepared) else {**row_of(found), **_told(page)}
+        return {**row_of(found), **_told(page)} if isinstance(found, PageLines) else _round(found)
 
 
 def row_of(lines: PageLines) -> Row:
     """Return a page's lines as the columns of `SCHEMA`; lists of points and boxes as arrays."""
+    counts = Counter(lines.kinds_by_line.values())
     return {
         "width": lines.width,
         "height": lines.height,
@@ -114,7 +119,11 @@ def row_of(lines: PageLines) -> Row:
         "contours_bboxes": np.array(lines.bboxes, np.int32).reshape(-1, 4),
         "line_ids": lines.line_ids,
         "scores": lines.scores,
+        "line_kinds": lines.kinds or (MAIN,) * len(lines.contours),
+        "line_baselines": lines.baselines or None,
+        "line_model": lines.model,
         "nb_lines": lines.line_count,
+        **{f"nb_{kind}_lines": counts[kind] for kind in KINDS},
     }
 
 
@@ -128,11 +137,5 @@ def _told(page: PageInput) -> Row:
     }
 
 
-def _round(prepared: Prepared) -> Round[Item, Prepared]:
-    return Round(prepared.items, prepared, prepared.nbytes)
-
-
-def _model_folder(config: Ldv1Config, resources: WorkerResources) -> Path | None:
-    """Return the folder of the wanted model, or None for the default one."""
-    wanted = config.model or resources.model_path or DEFAULT_MODEL
-    return None if wanted == DEFAULT_MODEL else resources.models.local_path(wanted)
+def _round(state: Underway) -> Round[Any, Underway]:
+    return Round(state.items, state, state.nbytes)

@@ -2,8 +2,9 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from bec_orch.core.transcripts import KINDS, MAIN, Kind
 from bec_orch.jobs.pipeline.config import PageJobConfig, batch_size
 
 Engine = Literal["tesseract", "ctc", "ppocr"]
@@ -54,6 +55,13 @@ class Ocrv1Config(PageJobConfig):
         description="`greedy`: the likeliest symbol at each step; `beam`: the likeliest text, by prefix beam search.",
     )
     beam_width: int = Field(default=10, ge=1, le=1000, description="Texts that a beam search holds at once.")
+    page_text_kinds: tuple[Kind, ...] = Field(
+        default=(MAIN,),
+        min_length=1,
+        description="Kinds of lines whose text makes up `page_text`, in reading order: `main`, `running`, `margin`, "
+        "`note`, `other`. All kinds are read and stored.",
+        json_schema_extra={"affects_output": "when set"},
+    )
     batch_size: int = batch_size(0, "Lines that the engine is given at once, at most. 0: as many as suit it.")
     intra_op_threads: int = Field(
         default=1,
@@ -62,6 +70,12 @@ class Ocrv1Config(PageJobConfig):
         description="Threads of one run of an ONNX model. 1 is fastest when every core has a caller of its own.",
         json_schema_extra={"affects_output": False},
     )
+
+    @field_validator("page_text_kinds")
+    @classmethod
+    def _each_kind_once(cls, kinds: tuple[Kind, ...]) -> tuple[Kind, ...]:
+        # In one order, so that the same choice has the same config hash.
+        return tuple(kind for kind in KINDS if kind in kinds)
 
     @model_validator(mode="after")
     def _fields_are_of_the_engine(self) -> Self:

@@ -1,7 +1,7 @@
 """The rows of a line-detection job, as a job that reads those lines wants them.
 
 Read are the columns of `ldv1`. The library's older artefacts have no `line_ids`: there every contour is a line, in the
-order in which they stand; and no columns for skipped pages.
+order in which they stand; no kinds, there every line is main text; and no columns for skipped pages.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from bec_orch.core.transcripts import known
 from bec_orch.errors import TerminalError
 from bec_orch.jobs.ldv1.page_lines import PageLines
 from bec_orch.jobs.pipeline.page_input import InputRow, InputRows
@@ -50,6 +51,7 @@ def lines_of(row: InputRow) -> PageLines:
         contours=contours,
         bboxes=tuple(bounding_box(contour) for contour in contours),
         line_ids=tuple(range(len(contours)) if line_ids is None else line_ids),
+        kinds=tuple(known(kind) for kind in row["line_kinds"] or ()),
     )
 
 

@@ -38,6 +38,7 @@ _COLUMNS: dict[str, pa.DataType] = {
     "tps_alpha": pa.float32(),
     "line_bboxes": pa.list_(_BOX),
     "line_texts": pa.list_(pa.string()),
+    "line_kinds": pa.list_(pa.string()),
     "nb_lines": pa.int32(),
     "line_confidences": pa.list_(pa.float32()),
     "page_text": pa.string(),
@@ -70,7 +71,7 @@ class Ocrv1Worker(PageJobWorker[Ocrv1Config, Grey, LineText, CutPage, str]):
     job_type = "ocrv1"
     needs: ClassVar[tuple[str, ...]] = ("ldv1",)
     config_type: ClassVar[type[JobConfig]] = Ocrv1Config
-    code_version = "1"
+    code_version = "2"
     schema = SCHEMA
     counted = MappingProxyType({"lines": "nb_lines"})
 
@@ -121,7 +122,8 @@ class Ocrv1Worker(PageJobWorker[Ocrv1Config, Grey, LineText, CutPage, str]):
     @override
     def finish(self, page: PageInput[str], state: CutPage, outputs: Sequence[LineText]) -> Row:
         read = iter(outputs)
-        return row_of(state, [next(read) if inked else EMPTY for inked in state.inked])
+        texts = [next(read) if inked else EMPTY for inked in state.inked]
+        return row_of(state, texts, self.config.page_text_kinds)
 
     @override
     def close(self) -> None:
@@ -140,18 +142,20 @@ def _try(config: Ocrv1Config, resources: WorkerResources) -> None:
     try_model(TRIAL, f"The OCR model '{named}'", path, request)
 
 
-def row_of(page: CutPage, read: Sequence[LineText]) -> Row:
-    """Return a page's texts as the columns of `SCHEMA`."""
+def row_of(page: CutPage, read: Sequence[LineText], page_text_kinds: Sequence[str]) -> Row:
+    """Return a page's texts as the columns of `SCHEMA`; `page_text` has the lines of some kinds."""
     texts = [normalised(line.text) for line in read]
+    kinds = list(page.lines.kinds_by_line.values())
     return {
         "rotation_angle": page.lines.rotation_angle,
         "tps_points": page.lines.tps_points,
         "tps_alpha": page.lines.tps_alpha,
         "line_bboxes": np.array(page.boxes, np.int32).reshape(-1, 4),
         "line_texts": texts,
+        "line_kinds": kinds,
         "nb_lines": len(texts),
         "line_confidences": [line.confidence for line in read],
-        "page_text": "\n".join(texts),
+        "page_text": "\n".join(text for text, kind in zip(texts, kinds, strict=True) if kind in page_text_kinds),
     }
 
 

@@ -19,6 +19,7 @@ FOUND = PageLines(
     bboxes=((10, 10, 50, 9), (70, 11, 50, 9), (10, 40, 50, 9)),
     line_ids=(0, 0, 1),
     scores=(1.0, 1.0, 1.0),
+    kinds=("main", "main", "note"),
 )
 
 
@@ -34,11 +35,14 @@ def test_lines_come_back_as_they_were_stored() -> None:
     assert all(np.array_equal(one, other) for one, other in zip(found.contours, FOUND.contours, strict=True))
     assert found.line_ids == (0, 0, 1)
     assert found.bboxes == FOUND.bboxes
+    assert found.kinds == FOUND.kinds
+    assert found.kinds_by_line == {0: "main", 1: "note"}
 
 
 def test_in_older_artefacts_every_contour_is_a_line() -> None:
     older = line_rows({"a": FOUND}).drop_columns(["line_ids", "scores", "nb_lines", "skipped", "skip_reason"])
     assert lines_of(row_of(older, "a")).line_ids == (0, 1, 2)
+    assert lines_of(row_of(older.drop_columns("line_kinds"), "a")).kinds_by_line == dict.fromkeys(range(3), "main")
     assert row_of(older, "a").skip_reason is None
 
 

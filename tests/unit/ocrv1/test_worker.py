@@ -12,6 +12,7 @@ from bec_orch.core.volumes import PageOutcome, PageState
 from bec_orch.errors import ConfigError, TerminalError
 from bec_orch.io.artefacts.rows import outcomes_table
 from bec_orch.jobs.ldv1.page_lines import PageLines
+from bec_orch.jobs.ocrv1.config import Ocrv1Config
 from bec_orch.jobs.ocrv1.worker import SCHEMA, Ocrv1Worker
 from tests.unit.fakes import MemoryRows, context, resources
 from tests.unit.ocrv1.made import box_contour, line_rows, lines_at, model_folder, page_of, png, spelled, wylie_bands
@@ -70,6 +71,38 @@ def test_lines_become_text_in_reading_order(folder: Path, batch_size: int | None
     assert set(row) == set(SCHEMA.names)
 
 
+def test_all_kinds_are_read_and_the_text_of_the_page_has_those_of_the_config(folder: Path) -> None:
+    data, lines = written("kha", "ka", "ha")
+    page = {"a.png": (data, replace(lines, kinds=("main", "running", "note")))}
+    row = run(folder, page)[0].row
+    assert row["line_texts"] == ["ཁ", "ཀ", "ཧ"]
+    assert row["line_kinds"] == ["main", "running", "note"]
+    assert row["page_text"] == "ཁ"
+    wider = run(folder, page, page_text_kinds=["note", "main"])[0].row
+    assert wider["page_text"] == "ཁ\nཧ"
+    assert wider["line_texts"] == row["line_texts"]
+
+
+def test_lines_of_artefacts_without_kinds_are_main_text(folder: Path) -> None:
+    data, lines = written("kha", "ka")
+    rows = MemoryRows()
+    older = line_rows({"a.png": lines}).drop_columns(["line_kinds", "line_baselines", "line_model"])
+    volume = replace(context({"a.png": data}, rows), dependencies={"ldv1": lambda: older})
+    Ocrv1Worker.create({"engine": "ctc", "model": str(folder)}, resources()).run(volume)
+    assert rows.flushed[0].row["line_kinds"] == ["main", "main"]
+    assert rows.flushed[0].row["page_text"] == "ཁ\nཀ"
+
+
+def test_the_kinds_of_a_pages_text_count_for_the_config_where_they_are_not_the_usual_ones() -> None:
+    usual, both = Ocrv1Config(), Ocrv1Config.parse({"page_text_kinds": ["note", "main"]})
+    assert "page_text_kinds" not in usual.hashed()
+    assert both.hashed()["page_text_kinds"] == ["main", "note"]
+    assert both.output_hash() == Ocrv1Config.parse({"page_text_kinds": ["main", "note"]}).output_hash()
+    for wrong in ([], ["title"]):
+        with pytest.raises(ConfigError):
+            Ocrv1Config.parse({"page_text_kinds": wrong})
+
+
 def test_pages_without_lines_are_carried_on(folder: Path) -> None:
     data, lines = written("ka")
     found = run(
@@ -120,6 +153,7 @@ def test_the_columns_are_those_of_the_stored_format() -> None:
         "tps_alpha: float",
         "line_bboxes: list<item: struct<x: int32, y: int32, w: int32, h: int32>>",
         "line_texts: list<item: string>",
+        "line_kinds: list<item: string>",
         "nb_lines: int32",
         "line_confidences: list<item: float>",
         "page_text: string",

@@ -1,0 +1,239 @@
+"""The network's detector: a decoded page -> views at the scale of its lines -> the page's lines with their kinds.
+
+The first view is made at the line pitch that the page shows. Where what was found stands at another pitch, or is not
+sure, the page is seen again at other scales, and lying on its side; the view in which most was found, most surely,
+wins.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from functools import cached_property
+from itertools import pairwise
+from math import atan, degrees
+
+import numpy as np
+
+from bec_orch.core.artefacts import ModelInfo
+from bec_orch.jobs.ldv1.bec.lines import as_page_lines, usual_slope
+from bec_orch.jobs.ldv1.bec.network import Network, View
+from bec_orch.jobs.ldv1.bec.network_input import Bytes, Floats
+from bec_orch.jobs.ldv1.bec.pieces import MAP_PITCH
+from bec_orch.jobs.ldv1.bec.tracing import Traced, trace
+from bec_orch.jobs.ldv1.config import Ldv1Config
+from bec_orch.jobs.ldv1.page_lines import PageLines
+from bec_orch.jobs.ldv1.pitch import line_pitch, lines_run_down
+from bec_orch.jobs.ldv1.placing import rotated, upright
+from bec_orch.jobs.ldv1.ppocr import reduce_factor
+from bec_orch.jobs.shared.geometry import Affine, compose, inverse
+
+GUESSES = (6, 13, 28)
+"""Where a page shows no pitch, or no valid one, this many lines are tried in its height or in half its width."""
+MOST_OFF = 1.3
+"""A pitch that is off by more than this factor is looked at again."""
+SURE = 0.9
+"""What was found with this mean probability is sure."""
+SCALES = (0.5, 0.71, 1.41)
+"""Scales at which a page is seen again, as shares of the best one, where that is not sure."""
+SURENESS = 8
+"""What is found is worth its length times its probability to this power."""
+SMALLEST_GAIN = 1.5
+"""A page lies on its side when it is worth this much more so than upright."""
+
+
+class Round(Enum):
+    """What the views of a round are made for."""
+
+    FIRST = 1
+    PITCH = 2
+    UNSURE = 3
+    ROTATED = 4
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was found in one view of a page.
+
+    Attributes:
+        view: the view.
+        to_stored: affine transform from its maps to the stored bitmap.
+        turned: degrees by which the page was rotated for it.
+        lines: the traced lines.
+    """
+
+    view: View
+    to_stored: Affine
+    turned: float
+    lines: tuple[Traced, ...]
+
+    @cached_property
+    def main(self) -> list[Traced]:
+        """The lines of main text."""
+        return [line for line in self.lines if line.is_main]
+
+    @cached_property
+    def worth(self) -> float:
+        """Length of the main text that was found, on the page, times how sure it is."""
+        return sum(line.length * line.chance**SURENESS for line in self.main) / self.view.scale
+
+    @cached_property
+    def chance(self) -> float:
+        """Mean probability of the main text; 0 where there is none."""
+        if not self.main:
+            return 0.0
+        return float(np.average([line.chance for line in self.main], weights=[line.length for line in self.main]))
+
+    @cached_property
+    def pitch(self) -> float | None:
+        """The usual distance between main lines one above the other, in pixels of the maps; None where none are."""
+        steps = [
+            lower.middle - upper.middle
+            for upper, lower in pairwise(self.main)
+            if min(upper.x[-1], lower.x[-1]) - max(upper.x[0], lower.x[0]) > 2 * MAP_PITCH
+        ]
+        return float(np.median(steps)) if len(steps) > 1 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Turned:
+    """A page rotated by some degrees, with the affine transform from there to the stored bitmap."""
+
+    image: Bytes
+    to_stored: Affine
+    angle: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A page on its way through the network.
+
+    Attributes:
+        page: the decoded page, rotated upright where its file says how.
+        size: width and height of the stored bitmap.
+        pitch: the line pitch that it shows, pixels of `page`, or None.
+        views: what the network is to see, each with the page that it is of.
+        round: what they are for.
+        best: the best look so far.
+    """
+
+    page: Turned
+    size: tuple[int, int]
+    pitch: float | None
+    views: tuple[tuple[Turned, View], ...]
+    round: Round = Round.FIRST
+    best: Look | None = None
+
+    @property
+    def items(self) -> tuple[Bytes, ...]:
+        """The network's inputs."""
+        return tuple(view.pixels for _, view in self.views)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the page takes."""
+        return self.page.image.nbytes + sum(item.nbytes for item in self.items)
+
+
+class NetworkDetector:
+    """Finds the lines of pages with the network. Holds no state between pages; any thread may call it.
+
+    Args:
+        network: the network.
+        config: the job's config.
+    """
+
+    def __init__(self, network: Network, config: Ldv1Config) -> None:
+        self.models = (ModelInfo(network.name, network.digest),)
+        self._network = network
+        self._config = config
+
+    def reduce_factor(self, width: int, height: int) -> int:
+        """Return by how much (1, 2, 4 or 8) a page of that size may be shrunk while it is decoded."""
+        return reduce_factor(width, height)
+
+    def infer(self, items: Sequence[Bytes]) -> list[Floats]:
+        """Run the network on inputs of any number of pages; one output per input, in their order."""
+        return self._network.infer(items)
+
+    def detect(self, image: Bytes, width: int, height: int, orientation: int = 1) -> PageLines:
+        """Find the lines of one page, with no other page beside it. Takes what `prepare` takes."""
+        found: PageLines | Seen = self.prepare(image, width, height, orientation)
+        while isinstance(found, Seen):
+            found = self.finish(found, self.infer(found.items))
+        return found
+
+    def prepare(self, image: Bytes, width: int, height: int, orientation: int = 1) -> Seen:
+        """Make the network's first inputs for a page; see `LineDetector.prepare`."""
+        page = Turned(*upright(image, width, height, orientation))
+        pitch = line_pitch(page.image)
+        views = self._views(page, [pitch] if pitch else _guesses(page.image))
+        return Seen(page, (width, height), pitch, views)
+
+    def finish(self, seen: Seen, outputs: Sequence[Floats]) -> PageLines | Seen:
+        """Read the lines from the network's outputs, or ask for another round.
+
+        Args:
+            seen: what `prepare` or an earlier `finish` returned.
+            outputs: the network's outputs for `seen.items`, in their order.
+        """
+        found = self.look(seen, outputs)
+        return found if isinstance(found, Seen) else self.lines(found, seen.size)
+
+    def look(self, seen: Seen, outputs: Sequence[Floats]) -> Look | Seen:
+        """Return the look that is worth most, of this round and those before, or ask for another round."""
+        looks = [self._look(*of, output) for of, output in zip(seen.views, outputs, strict=True)]
+        best = max([*([seen.best] if seen.best else []), *looks], key=lambda look: look.worth)
+        return self._again(seen, best) or best
+
+    def lines(self, look: Look, size: tuple[int, int]) -> PageLines:
+        """Return what a look shows as the lines of the stored bitmap of that (width, height)."""
+        return replace(as_page_lines(look.lines, look.to_stored, size), model=self.models[0].name)
+
+    def _look(self, page: Turned, view: View, output: Floats) -> Look:
+        width, height = view.shown
+        lines = trace(self._network.maps(view, output), view.pixels[:height, :width])
+        return Look(view, compose(page.to_stored, view.to_image), page.angle, tuple(lines))
+
+    def _views(self, page: Turned, pitches: Sequence[float]) -> tuple[tuple[Turned, View], ...]:
+        return tuple((page, self._network.view(page.image, pitch)) for pitch in pitches)
+
+    def _again(self, seen: Seen, best: Look) -> Seen | None:
+        """Return the next round's inputs, or None when what was found is good."""
+        if seen.round is Round.ROTATED:
+            return None
+        seen = replace(seen, best=best)
+        factor = MAP_PITCH / best.pitch if best.pitch else 1.0
+        if seen.round is Round.FIRST and not 1 / MOST_OFF < factor < MOST_OFF:
+            views = self._views(seen.page, [_pitch_of(best) / factor])
+            return replace(seen, views=views, round=Round.PITCH)
+        if seen.round is not Round.UNSURE and best.chance < SURE:
+            pitches = [_pitch_of(best) / scale for scale in SCALES]
+            views = self._views(seen.page, pitches + (_guesses(seen.page.image) if seen.pitch else []))
+            return replace(seen, views=views, round=Round.UNSURE)
+        return self._rotated(seen, best)
+
+    def _rotated(self, seen: Seen, best: Look) -> Seen | None:
+        """Return the inputs of a page that is skewed, or that may lie on its side."""
+        angle = degrees(atan(usual_slope(best.main)))
+        if abs(angle) > self._config.second_pass_min_angle:
+            pitch = _pitch_of(best)
+            return replace(seen, views=self._views(_turned(seen.page, angle), [pitch]), round=Round.ROTATED, best=None)
+        if best.chance < SURE and lines_run_down(seen.page.image):
+            views = [self._views(_turned(seen.page, quarter), [seen.pitch or 1]) for quarter in (90.0, -90.0)]
+            return replace(seen, views=views[0] + views[1], round=Round.ROTATED)
+        return None
+
+
+def _turned(page: Turned, angle: float) -> Turned:
+    image, affine = rotated(page.image, angle)
+    return Turned(image, compose(page.to_stored, inverse(affine)), page.angle + angle)
+
+
+def _pitch_of(look: Look) -> float:
+    """Return the pitch, in pixels of the page, that a look was made for."""
+    return MAP_PITCH / (look.view.scale / 2)
+
+
+def _guesses(image: Bytes) -> list[float]:
+    height, width = image.shape[:2]
+    return [min(height, width / 2) / lines for lines in GUESSES]

@@ -1,0 +1,45 @@
+"""The network's contract: what it is given, and what it returns.
+
+It is given a grey page at `PITCH` pixels from line to line, each pixel measured against its surroundings. Who trains
+the network and who runs it make its input by the functions here.
+"""
+
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Bytes: TypeAlias = NDArray[np.uint8]
+Floats: TypeAlias = NDArray[np.float32]
+
+PITCH = 24.0
+"""Distance between lines, in pixels, at which the network reads a page."""
+BOX = 61
+"""Width of the box around a pixel whose mean and deviation it is measured by: some 2.5 lines."""
+SMALLEST_DEVIATION = 6.0
+"""Deviation, in grey levels, that is taken at least: empty paper is not to become noise."""
+MULTIPLE = 32
+"""The input's sides are multiples of this."""
+STRIDE = 2
+"""The maps have a pixel for so many of the input along each side."""
+OUTPUTS = ("background", "main", "other", "top", "bottom", "gap")
+"""The network's maps, in their order."""
+
+
+def normalised(grey: Bytes) -> Floats:
+    """Return each pixel measured against its surroundings: (value - mean) / deviation, at most 3 in size."""
+    values = grey.astype(np.float32)
+    box = (BOX, BOX)
+    mean = cv2.blur(values, box, borderType=cv2.BORDER_REPLICATE)
+    square = cv2.blur(values * values, box, borderType=cv2.BORDER_REPLICATE)
+    deviation = np.sqrt(np.maximum(square - mean * mean, 0))
+    return np.asarray(np.clip((values - mean) / np.maximum(deviation, SMALLEST_DEVIATION), -3, 3), np.float32)
+
+
+def padded(grey: Bytes) -> Bytes:
+    """Repeat the page's last row and column until its sides are multiples of `MULTIPLE`."""
+    height, width = grey.shape
+    return np.asarray(
+        cv2.copyMakeBorder(grey, 0, -height % MULTIPLE, 0, -width % MULTIPLE, cv2.BORDER_REPLICATE), np.uint8
+    )

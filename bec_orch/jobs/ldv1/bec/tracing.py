@@ -1,0 +1,234 @@
+"""Pieces of lines -> traced lines: each piece looks along its own slope for the next one to its right.
+
+Pieces are joined across spaces, string holes and pictures, never across a gap between columns: where the network marks
+one, or where rows on both sides stop at one place.
+
+Coordinates are pixels of the network's maps.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from bec_orch.jobs.ldv1.bec.network_input import Bytes, Floats
+from bec_orch.jobs.ldv1.bec.pieces import MAP_PITCH, THRESHOLD, Piece, find_pieces
+
+SHORTEST_MAIN = 0.8
+"""Main lines are longer than this many pitches."""
+LEAST_CHANCE, LEAST_CHANCE_MAIN = 0.6, 0.78
+"""A line whose probability, the mean of its columns' best, is lower is dropped. A number is less sure than a line."""
+MEETING = 0.42
+"""Pieces are joined when the one's slope meets the other within this many pitches..."""
+WIDEST_GAP = 14.0
+"""... over a gap of at most this many."""
+OVERLAP = 1.0
+LEARN = 4.0
+"""A piece's slope is taken over this many pitches at its end."""
+LARGEST_SLOPE = 0.12
+OFF_COST = 4.0
+"""Being off the slope by a pixel costs as much as a gap of this many."""
+SHORTEST_GAP = 4.0
+"""A gap between columns is so many pitches long; what is shorter is a string hole or a picture."""
+GAP_SHARE = 0.4
+"""Pieces are of two columns where this share of the way between them is marked as a gap."""
+COLUMN_VIEW = 12.0
+"""A gap between columns is looked for within this many pitches..."""
+COLUMN_ROWS = 8
+"""... in which at least this many rows stand on both sides of it..."""
+FREE_ROWS = 1
+"""... and at most this many reach into it."""
+BESIDE = 2.0
+"""Rows are counted this many pitches beside the gap."""
+VIEWS = 0.9 * COLUMN_VIEW * MAP_PITCH / 2 * np.linspace(-1, 1, 5)
+BLEED = 0.15
+"""A line is drawn this many pitches longer than its core at both ends."""
+THINNEST = 0.3
+"""A line is drawn at least this many pitches high."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Traced:
+    """A line.
+
+    Attributes:
+        x: its columns, rising, without a gap.
+        y: the row of its centre in each.
+        top: the row of its upper edge.
+        bottom: the row of its lower edge.
+        chance: the mean probability that it is text.
+        is_main: it is main text.
+    """
+
+    x: Floats
+    y: Floats
+    top: Floats
+    bottom: Floats
+    chance: float
+    is_main: bool
+
+    @property
+    def length(self) -> float:
+        """Its length along x."""
+        return float(self.x[-1] - self.x[0])
+
+    @property
+    def middle(self) -> float:
+        """Its mean row."""
+        return float(self.y.mean())
+
+    @property
+    def height(self) -> float:
+        """Its usual height."""
+        return float(np.median(self.bottom - self.top))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Guides:
+    """What shows that two pieces are two lines.
+
+    Attributes:
+        gap: where there is a gap between columns.
+        rows: number of rows of text within half of `COLUMN_VIEW` above and below each pixel.
+    """
+
+    gap: NDArray[np.bool_]
+    rows: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ends:
+    """One end of each piece: its column and row, and the slope there."""
+
+    x: Floats
+    y: Floats
+    slope: Floats
+
+
+def trace(maps: Floats, grey: Bytes) -> list[Traced]:
+    """Trace the level lines of a page, from above to below.
+
+    Whether there is text, and of which kind, are two questions: text that may be either is still text.
+
+    Args:
+        maps: the network's maps (6, H, W), in the order of `OUTPUTS`.
+        grey: the picture that they are of.
+    """
+    guides = _guides(maps)
+    found = find_pieces(maps, grey, guides.gap)
+    lines = []
+    for main, shortest, least in ((True, SHORTEST_MAIN, LEAST_CHANCE_MAIN), (False, 0.0, LEAST_CHANCE)):
+        chains = _joined([piece for piece in found if piece.is_main == main], guides)
+        traced = [_line(chain) for chain in chains if sum(piece.length for piece in chain) >= shortest * MAP_PITCH]
+        lines += [line for line in traced if line.chance >= least]
+    return sorted(lines, key=lambda line: line.middle)
+
+
+def _guides(maps: Floats) -> _Guides:
+    text = maps[1] + maps[2]
+    gap = maps[-1] > THRESHOLD
+    rows = _rows_about(text)
+    return _Guides(_long(gap) if gap.any() else gap, rows)
+
+
+def _long(gap: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return what is at least `SHORTEST_GAP` long from above to below."""
+    lean, length = np.ones((1, 5), np.uint8), np.ones((round(SHORTEST_GAP * MAP_PITCH), 1), np.uint8)
+    wide = cv2.dilate(gap.astype(np.uint8), lean)
+    return np.asarray(cv2.morphologyEx(wide, cv2.MORPH_OPEN, length) > 0) & gap
+
+
+def _rows_about(text: Floats) -> Floats:
+    """Count at each pixel the rows of text above and below it."""
+    mask = np.pad(text > THRESHOLD, ((1, 0), (0, 0)))
+    starts = (mask[1:] & ~mask[:-1]).astype(np.float32)
+    view = 1, round(COLUMN_VIEW * MAP_PITCH)
+    return np.asarray(cv2.boxFilter(starts, -1, view, normalize=False, borderType=cv2.BORDER_CONSTANT), np.float32)
+
+
+def _joined(pieces: Sequence[Piece], guides: _Guides) -> list[list[Piece]]:
+    """Join each end to the nearest start that its slope meets; the nearest pairs first."""
+    after: dict[int, int] = {}
+    followed: set[int] = set()
+    for end, start, way in _pairs(pieces):
+        if end not in after and start not in followed and not _is_parted(way, guides):
+            after[end] = start
+            followed.add(start)
+    return [_chain(pieces, after, first) for first in range(len(pieces)) if first not in followed]
+
+
+def _pairs(pieces: Sequence[Piece]) -> list[tuple[int, int, tuple[int, int, int]]]:
+    """Return which ends and starts may meet, the likeliest first, and the way between them: left, right and row."""
+    if len(pieces) < 2:  # noqa: PLR2004
+        return []
+    ends, starts = _ends(pieces, right=True), _ends(pieces, right=False)
+    away = starts.x[None, :] - ends.x[:, None]
+    possible = (
+        (away >= -OVERLAP * MAP_PITCH) & (away <= WIDEST_GAP * MAP_PITCH) & (starts.x[None, :] > starts.x[:, None])
+    )
+    one, other = np.nonzero(possible)
+    gap = away[one, other]
+    off = np.abs(starts.y[other] - ends.y[one] - (ends.slope[one] + starts.slope[other]) / 2 * gap)
+    good = off <= MEETING * MAP_PITCH
+    one, other, gap, off = one[good], other[good], gap[good], off[good]
+    order = np.argsort(np.maximum(gap, 0) + OFF_COST * off, kind="stable")
+    left, right = np.minimum(ends.x[one], starts.x[other]), np.maximum(ends.x[one], starts.x[other])
+    rows = (ends.y[one] + starts.y[other]) / 2
+    return [(int(one[at]), int(other[at]), (int(left[at]), int(right[at]), int(rows[at]))) for at in order]
+
+
+def _ends(pieces: Sequence[Piece], *, right: bool) -> _Ends:
+    reach = int(LEARN * MAP_PITCH)
+    found = np.zeros((3, len(pieces)), np.float32)
+    for number, piece in enumerate(pieces):
+        x, y = (piece.x[-reach:], piece.y[-reach:]) if right else (piece.x[:reach], piece.y[:reach])
+        around = x - x.mean()
+        spread = float(around @ around)
+        slope = float(around @ y) / spread if len(x) > MAP_PITCH else 0.0
+        slope *= min(1.0, len(x) / reach)
+        row = float((y[-3:] if right else y[:3]).mean())
+        found[:, number] = x[-1] if right else x[0], row, np.clip(slope, -LARGEST_SLOPE, LARGEST_SLOPE)
+    return _Ends(*found)
+
+
+def _is_parted(way: tuple[int, int, int], guides: _Guides) -> bool:
+    """Return whether there is a gap between columns on the way from one piece to another."""
+    left, right, row = way
+    row = min(max(row, 0), len(guides.gap) - 1)
+    if guides.gap[row, left : right + 1].mean() > GAP_SHARE:
+        return True
+    return right - left > 2 and _between_columns(left, right, row, guides.rows)  # noqa: PLR2004
+
+
+def _between_columns(left: int, right: int, row: int, rows: Floats) -> bool:
+    """Return whether rows on both sides stop at one gap: in some view that holds this row, nearly none crosses it."""
+    beside = round(BESIDE * MAP_PITCH)
+    sides = [max(left - beside, 0), min(right + beside, rows.shape[1] - 1)]
+    views = np.round(row + VIEWS).astype(int)
+    views = views[(views >= 0) & (views < len(rows))]
+    free = rows[views, left + 1 : right].min(axis=1, initial=np.inf) <= FREE_ROWS
+    return bool((free & (rows[views][:, sides].min(axis=1) >= COLUMN_ROWS)).any())
+
+
+def _chain(pieces: Sequence[Piece], after: dict[int, int], first: int) -> list[Piece]:
+    chain = [first]
+    while chain[-1] in after:
+        chain.append(after[chain[-1]])
+    return [pieces[index] for index in chain]
+
+
+def _line(chain: Sequence[Piece]) -> Traced:
+    """Return pieces as one line; in gaps it runs straight from one to the next."""
+    columns = np.concatenate([piece.x for piece in chain])
+    order = np.argsort(columns, kind="stable")
+    known = columns[order].astype(np.float32)
+    x = np.arange(known[0], known[-1] + 1, dtype=np.float32)
+    y, top, bottom = (
+        np.interp(x, known, np.concatenate([getattr(piece, name) for piece in chain])[order]).astype(np.float32)
+        for name in ("y", "top", "bottom")
+    )
+    sure = float(np.concatenate([piece.chance for piece in chain]).mean())
+    half = np.float32(THINNEST * MAP_PITCH / 2)
+    return Traced(x, y, np.minimum(top, y - half), np.maximum(bottom, y + half), sure, chain[0].is_main)

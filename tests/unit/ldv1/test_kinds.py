@@ -1,0 +1,116 @@
+"""What kind a line is, by where it stands; and the order of reading."""
+
+import numpy as np
+import pytest
+
+from bec_orch.jobs.ldv1.bec.kinds import kinds_of
+from bec_orch.jobs.ldv1.bec.lines import as_page_lines
+from bec_orch.jobs.ldv1.bec.pieces import MAP_PITCH
+from bec_orch.jobs.ldv1.bec.tracing import Traced
+
+SAME = np.array([[1.0, 0, 0], [0, 1.0, 0]])
+
+
+def line(left: float, right: float, row: float, *, main: bool = True, height: float = 10, slope: float = 0) -> Traced:
+    x = np.arange(left, right, dtype=np.float32)
+    y = (row + slope * (x - left)).astype(np.float32)
+    return Traced(x, y, y - height / 2, y + height / 2, 0.9, main)
+
+
+def other(left: float, right: float, row: float) -> Traced:
+    return line(left, right, row, main=False, height=6)
+
+
+BOOK = [line(50, 350, 60 + MAP_PITCH * row) for row in range(30)]
+PECHA = [line(50, 650, 60 + MAP_PITCH * row) for row in range(6)]
+BELOW = 60 + MAP_PITCH * 30
+
+
+def kind(found: Traced, main: list[Traced]) -> str:
+    ordered = sorted([*main, found], key=lambda line: line.middle)
+    return kinds_of(ordered)[ordered.index(found)]
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (other(50, 200, 30), "running"),
+        (other(190, 200, BELOW + 20), "running"),
+        (other(10, 45, 120), "margin"),
+        (other(360, 372, 120), "margin"),
+        (other(100, 160, 60 + 6.5 * MAP_PITCH), "note"),
+        (other(100, 160, 60 - 0.6 * MAP_PITCH), "note"),
+    ],
+)
+def test_on_the_page_of_a_book(found: Traced, expected: str) -> None:
+    assert kind(found, BOOK) == expected
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (other(50, 200, 20), "other"),
+        (other(300, 312, 170), "running"),
+        (other(10, 20, 90), "running"),
+        (other(5, 45, 90), "margin"),
+        (other(300, 360, 60 + 2.5 * MAP_PITCH), "note"),
+    ],
+)
+def test_on_a_pecha(found: Traced, expected: str) -> None:
+    assert kind(found, PECHA) == expected
+
+
+def test_a_caption_far_from_all_lines_is_no_note() -> None:
+    apart = [line(50, 350, 60 + MAP_PITCH * row) for row in (0, 1, 2, 12, 13, 14, 24, 25, 26)]
+    assert kind(other(100, 200, 60 + 7 * MAP_PITCH), apart) == "other"
+
+
+def test_without_main_text_all_is_other() -> None:
+    assert kinds_of([other(10, 40, 20), other(10, 40, 60)]) == ["other", "other"]
+    assert kinds_of([]) == []
+
+
+def test_one_short_line_does_not_widen_the_body() -> None:
+    astray = [*BOOK, line(0, 40, BELOW)]
+    assert kind(other(5, 40, 120), astray) == "margin"
+
+
+def middles(lines: list[Traced]) -> list[tuple[str, int, int]]:
+    """The kind, left end and row of each line, in the order of reading."""
+    found = as_page_lines(lines, SAME, (800, 600))
+    return [
+        (kind, round(x, -1), round(y + height / 2))
+        for kind, (x, y, _, height) in zip(found.kinds, found.bboxes, strict=True)
+    ]
+
+
+def test_main_text_comes_first_column_by_column_and_the_others_after_it() -> None:
+    rows = [60 + 12 * row for row in range(32)]
+    columns = [line(at, at + 250, row) for row in rows for at in (50, 350)]
+    head, number, note = other(50, 200, 30), other(320, 330, 470), other(600, 640, 90)
+    found = middles(sorted([*columns, head, number, note], key=lambda line: line.middle))
+    assert found[:64] == [("main", at, row) for at in (50, 350) for row in rows]
+    assert [kind for kind, *_ in found[64:]] == ["running", "running", "margin"]
+
+
+def test_two_lines_of_one_row_are_read_from_left_to_right() -> None:
+    found = middles([line(400, 700, 59), line(50, 300, 60), line(50, 700, 80)])
+    assert [left for _, left, _ in found] == [50, 400, 50]
+
+
+def test_a_line_has_one_outline_and_one_baseline() -> None:
+    sloping = line(50, 650, 100, height=20, slope=0.05)
+    found = as_page_lines([sloping], SAME, (800, 600))
+    assert len(found.contours) == len(found.baselines) == len(found.line_ids) == 1
+    outline, baseline = found.contours[0], found.baselines[0]
+    middle = 100 + 0.05 * 300
+    near = outline[np.abs(outline[:, 0] - 350) < 4][:, 1]
+    assert near.min() == pytest.approx(middle - 10, abs=1)
+    assert near.max() == pytest.approx(middle + 10, abs=1)
+    assert baseline[np.argmin(np.abs(baseline[:, 0] - 350)), 1] == pytest.approx(middle + 5, abs=1)
+    assert found.rotation_angle == pytest.approx(np.rad2deg(np.arctan(0.05)), abs=0.1)
+
+
+def test_no_lines_no_rotation() -> None:
+    found = as_page_lines([], SAME, (800, 600))
+    assert (found.contours, found.kinds, found.rotation_angle) == ((), (), None)

@@ -1,0 +1,122 @@
+"""The network's maps -> lines: joined along their slope, parted where they must be, drawn as high as they are."""
+
+import numpy as np
+import pytest
+
+from bec_orch.jobs.ldv1.bec.pieces import MAP_PITCH
+from bec_orch.jobs.ldv1.bec.tracing import Traced, trace
+from tests.unit.ldv1.drawn_maps import BOTTOM, GAP, MAIN, OTHER, REACH, TOP, Floats, draw, inked, maps_with
+
+
+def traced(maps: Floats, *, main: bool = True) -> list[Traced]:
+    return [line for line in trace(maps, inked(maps)) if line.is_main == main]
+
+
+def test_pieces_are_joined_along_their_slope() -> None:
+    maps = maps_with((10, 380, 20), (10, 380, 40), slope=0.05)
+    maps[MAIN, :, 150:200] = 0
+    lines = traced(maps)
+    assert len(lines) == 2
+    assert all(line.x[0] == 10 and line.x[-1] == 379 for line in lines)
+    assert all(len(line.x) == 370 for line in lines), "a line has no gap"
+    assert lines[0].y[165] == pytest.approx(20 + 0.05 * 165, abs=0.6), "in a gap it runs straight on"
+
+
+def test_a_line_is_as_high_as_its_edges_are_away() -> None:
+    (line,) = traced(maps_with((10, 380, 50)))
+    assert line.y == pytest.approx(50, abs=0.01)
+    assert line.top == pytest.approx(50 - REACH / 2, abs=0.3)
+    assert line.bottom == pytest.approx(50 + REACH / 2, abs=0.3)
+    maps = maps_with((10, 380, 50))
+    maps[TOP : BOTTOM + 1] = 0
+    (flat,) = traced(maps)
+    assert flat.height > 0.25 * MAP_PITCH, "a line is never a mere stroke"
+
+
+def test_lines_are_not_joined_over_a_gap_between_columns() -> None:
+    maps = maps_with((10, 180, 20), (220, 390, 20))
+    assert len(traced(maps)) == 1
+    maps[GAP, 5:40, 182:218] = 0.9
+    assert len(traced(maps)) == 1, "a string hole is no gap between columns"
+    maps[GAP, :, 182:218] = 0.9
+    assert len(traced(maps)) == 2
+
+
+def test_a_core_that_runs_on_over_a_gap_between_columns_is_cut_there() -> None:
+    maps = maps_with(*((10, 390, 12 * row) for row in range(1, 9)))
+    maps[GAP, :, 195:205] = 0.9
+    assert [(line.x[0], line.x[-1]) for line in traced(maps)] == [(10, 194), (205, 389)] * 8
+
+
+@pytest.mark.parametrize(("rows", "expected"), [(9, 18), (5, 5)])
+def test_rows_that_all_stop_at_one_gap_stand_in_two_columns(rows: int, expected: int) -> None:
+    lines = [(10 + row % 3, 180 - row % 2, 5 + 12 * row) for row in range(rows)]
+    maps = maps_with(*lines, *((200 + row % 3, 390, 5 + 12 * row) for row in range(rows)))
+    assert len(traced(maps)) == expected
+
+
+def test_a_wide_space_within_one_row_parts_nothing() -> None:
+    maps = maps_with(*((10, 390, 5 + 12 * row) for row in range(9)))
+    maps[:, 5 + 12 * 4 - 2 : 17 + 12 * 4 - 2, 150:230] = 0
+    assert len(traced(maps)) == 9
+
+
+def test_a_gap_that_is_wider_than_any_space_parts_a_line() -> None:
+    assert len(traced(maps_with((10, 60, 20), (250, 390, 20)))) == 2
+
+
+def test_text_of_either_kind_is_text_and_short_only_where_it_is_other() -> None:
+    maps = maps_with((10, 380, 20))
+    maps[MAIN, 60:63, 100:106], maps[OTHER, 60:63, 100:106] = 0.4, 0.5
+    maps[MAIN, 90:93, 100:106], maps[OTHER, 90:93, 100:106] = 0.5, 0.4
+    assert len(traced(maps)) == 1
+    assert len(traced(maps, main=False)) == 1
+
+
+def test_a_title_in_the_margin_that_touches_its_line_is_a_line_of_its_own() -> None:
+    maps = maps_with((80, 390, 20))
+    draw(maps, (10, 80, 20), OTHER)
+    main, other = traced(maps)[0], traced(maps, main=False)[0]
+    assert other.x[-1] < main.x[0]
+    assert main.x[0] == pytest.approx(80, abs=4)
+
+
+def test_neighbours_that_touch_are_cut_apart() -> None:
+    maps = maps_with((10, 380, 20), (10, 380, 32))
+    maps[MAIN, 20:34, 200:204] = 0.6
+    assert len(traced(maps)) == 1 + 1
+    maps[MAIN, 20:34, 100:204] = 0.6
+    assert len(traced(maps)) == 2
+
+
+def test_specks_and_doubtful_pieces_are_no_lines() -> None:
+    maps = maps_with((10, 380, 20), (30, 34, 60))
+    maps[MAIN, 90:93, 50:300] = 0.55
+    assert len(traced(maps)) == 1
+
+
+def test_script_that_runs_down_the_page_is_no_level_line() -> None:
+    maps = maps_with((60, 380, 20))
+    maps[OTHER, 10:110, 20:24] = 0.95
+    assert len(trace(maps, inked(maps))) == 1
+
+
+def test_a_line_does_not_run_on_over_blank_paper() -> None:
+    maps = maps_with((10, 380, 20), (10, 380, 40), (10, 380, 80))
+    page = inked(maps)
+    page[15:25, 200:] = 255
+    page[35:45, :200] = 255
+    page[75:85] = 255
+    upper, lower = trace(maps, page)
+    assert upper.x[-1] == pytest.approx(200, abs=5)
+    assert lower.x[0] == pytest.approx(200, abs=5)
+
+
+def test_faint_script_is_no_blank_paper() -> None:
+    maps = maps_with((10, 380, 20), (10, 380, 40))
+    page = (250 - (255 - inked(maps).astype(np.int64)) // 30).astype(np.uint8)
+    assert [(line.x[0], line.x[-1]) for line in trace(maps, page)] == [(10, 379)] * 2
+
+
+def test_blank_maps_have_no_lines() -> None:
+    assert trace(maps_with(), np.full((120, 400), 255, np.uint8)) == []
