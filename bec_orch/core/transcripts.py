@@ -125,6 +125,11 @@ class Origin:
         return tuple((name, value) for name, value in every if value)
 
 
+def each_once(kinds: tuple[Kind, ...]) -> tuple[Kind, ...]:
+    """Return some kinds in one order, so that the same choice of a config has the same hash."""
+    return tuple(kind for kind in KINDS if kind in kinds)
+
+
 def known(kind: Any) -> str:
     """Return a kind of lines, `other` for one that nobody knows."""
     return kind if kind in KINDS else KINDS[-1]

@@ -76,6 +76,25 @@ def read_page(data: bytes, name: str) -> tuple[PageContent, str]:
     return content, _image(root)
 
 
+def kinds_in(root: Element) -> frozenset[str]:
+    """Return the kinds of the lines of a document, and of what has text and no lines; `main` is what has no label."""
+    if kind_of(root) == "alto":
+        labels = _labels(root)
+        blocks = descendants(root, "TextBlock")
+        return frozenset(_alto_kind((line, block), labels) for block in blocks for line in children(block, "TextLine"))
+    kinds: set[str] = set()
+    for region in descendants(root, "TextRegion"):
+        lines = [line for line in children(region, "TextLine") if page_text_of(line)]
+        kinds.update(_page_kind(line.get("custom", ""), region.get("type", "")) for line in lines)
+        if not lines and page_text_of(region) and not any(children(region, "TextRegion")):
+            kinds.add(_page_kind("", region.get("type", "")))
+    return frozenset(kinds)
+
+
+def _labels(root: Element) -> dict[str, str]:
+    return {tag.get("ID", ""): tag.get("LABEL", "") for tags in children(root, "Tags") for tag in tags}
+
+
 def _image(root: Element) -> str:
     sources = descendants(root, "sourceImageInformation")
     told = [name.text for source in sources for name in children(source, "fileName")]
@@ -88,7 +107,7 @@ def _alto(root: Element) -> PageContent:
     if unit != "pixel":
         raise NotReadable(f"it measures in {printable(unit)}, not in pixels")
     page = _only_page(descendants(root, "Page"))
-    labels = {tag.get("ID", ""): tag.get("LABEL", "") for tags in children(root, "Tags") for tag in tags}
+    labels = _labels(root)
     blocks = list(descendants(page, "TextBlock"))
     kinds = {id(line): _alto_kind((line, block), labels) for block in blocks for line in children(block, "TextLine")}
     ordered = _in_order(root, blocks)

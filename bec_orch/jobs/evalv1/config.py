@@ -8,6 +8,7 @@ import regex
 from pydantic import Field, field_validator, model_validator
 
 from bec_orch.core.job_config import ReferenceFolder
+from bec_orch.core.transcripts import MAIN, Kind, each_once
 from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import ConfigError
 from bec_orch.jobs.pipeline.config import PageJobConfig
@@ -43,6 +44,13 @@ class Evalv1Config(PageJobConfig):
         ge=0,
         le=1000,
         description="Lines at the beginning of each plain-text file of truth that are not text of the page.",
+    )
+    kinds: tuple[Kind, ...] = Field(
+        default=(MAIN,),
+        min_length=1,
+        description="Kinds of lines whose text is evaluated: `main`, `running`, `margin`, `note`, `other`. Where a "
+        "file of truth tells the kinds of its lines, those that it has are evaluated instead.",
+        json_schema_extra={"affects_output": "when set"},
     )
     script: str = Field(
         default=TIBETAN,
@@ -85,6 +93,8 @@ class Evalv1Config(PageJobConfig):
             if name not in depends_on:
                 raise wrong_dependency(f"The config names the OCR job '{name}', which the job does not depend on.")
         return names
+
+    _each_kind_once = field_validator("kinds")(each_once)
 
     @field_validator("script")
     @classmethod

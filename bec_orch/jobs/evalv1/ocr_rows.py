@@ -1,8 +1,9 @@
 """What an OCR job left for a page: the row of a dependency's artefact."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from bec_orch.core.transcripts import MAIN
 from bec_orch.jobs.evalv1.config import wrong_dependency
 from bec_orch.jobs.pipeline.page_input import InputRow, InputRows
 
@@ -21,9 +22,21 @@ class OcrPage:
     confidences: Sequence[float]
 
 
-def ocr_page(row: InputRow) -> OcrPage:
-    """Return what was read on a page."""
-    return OcrPage(row["page_text"] or "", row["line_texts"] or (), row["line_confidences"] or ())
+def ocr_page(row: InputRow, kinds: Collection[str] = (MAIN,)) -> OcrPage:
+    """Return what was read on a page, in the lines of some kinds.
+
+    Lines of other kinds than main text that stand above it come first, as in transcriptions of whole pages, and the
+    rest after it. An artefact that tells no kinds has main text alone.
+    """
+    texts, confidences = row["line_texts"] or (), row["line_confidences"] or ()
+    told, boxes = row["line_kinds"], row["line_bboxes"] or ()
+    if told is None:
+        return OcrPage(row["page_text"] or "", texts, confidences)
+    picked = [place for place, kind in enumerate(told) if kind in kinds]
+    top = min((box["y"] for box, kind in zip(boxes, told, strict=True) if kind == MAIN), default=0)
+    picked.sort(key=lambda place: told[place] == MAIN or boxes[place]["y"] >= top)
+    lines = [texts[place] for place in picked]
+    return OcrPage("\n".join(lines), lines, [confidences[place] for place in picked])
 
 
 def require_ocr(rows: Mapping[str, InputRows], jobs: Sequence[str]) -> None:

@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from bec_orch.core.ports.job_worker import BlobReader
+from bec_orch.core.transcripts import MAIN
 from bec_orch.core.volumes import Page, VolumeRef
 from bec_orch.core.wording import clause
 from bec_orch.errors import NotAFile, PageError, StorageError
 from bec_orch.jobs.evalv1.config import Evalv1Config
-from bec_orch.jobs.evalv1.xml_text import NotTruthError, xml_text
+from bec_orch.jobs.evalv1.xml_text import NotTruthError, xml_kinds, xml_text
 from bec_orch.jobs.shared.by_name import ByName
 
 SUFFIXES = (".gt.txt", ".txt", ".page.xml", ".alto.xml", ".xml")
@@ -20,11 +21,15 @@ _BYTE_ORDER_MARKS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """The true text of a page, with the key and version of the file that it was read from."""
+    """The true text of a page, with the key and version of the file that it was read from.
+
+    `kinds` are the kinds of its lines, where the file tells any but main text.
+    """
 
     text: str
     key: str
     etag: str
+    kinds: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ class VolumeTruth:
             raise StorageError(f"The ground truth '{key}' was removed while the volume was evaluated.")
         if blob.size > LARGEST_FILE:
             raise _broken(key, f"it has {blob.size} bytes, more than {LARGEST_FILE}")
-        return Truth(self._text(key, blob.data), key, blob.etag)
+        return Truth(self._text(key, blob.data), key, blob.etag, _kinds(key, blob.data))
 
     def without_page(self, pages: Iterable[Page]) -> list[str]:
         """List the keys of the truth that belongs to none of these pages."""
@@ -70,7 +75,7 @@ class VolumeTruth:
 
     def _text(self, key: str, data: bytes) -> str:
         try:
-            if key.lower().endswith(".xml"):
+            if _is_xml(key):
                 return xml_text(data)
             return "".join(_decoded(data).splitlines(keepends=True)[self.skip_lines :])
         except (NotTruthError, UnicodeError) as error:
@@ -106,6 +111,15 @@ def _by_stem(keys: Mapping[str, str]) -> dict[str, str]:
             if name.lower().endswith(suffix):
                 found.setdefault(name[: -len(suffix)], key)
     return found
+
+
+def _is_xml(key: str) -> bool:
+    return key.lower().endswith(".xml")
+
+
+def _kinds(key: str, data: bytes) -> frozenset[str]:
+    kinds = xml_kinds(data) if _is_xml(key) else frozenset()
+    return kinds if kinds - {MAIN} else frozenset()
 
 
 def _decoded(data: bytes) -> str:

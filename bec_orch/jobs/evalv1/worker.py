@@ -4,7 +4,7 @@ It fetches the images of pages without any text alone, to see whether there is i
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NoReturn
 
@@ -55,7 +55,7 @@ class Evalv1Worker(PageJobWorker[Evalv1Config, NoReturn, NoReturn, Ink, Evaluate
     job_type = "evalv1"
     needs: ClassVar[tuple[str, ...]] = ("ocrv1",)
     config_type: ClassVar[type[JobConfig]] = Evalv1Config
-    code_version = "3"
+    code_version = "4"
     schema = SCHEMA
     counted = COUNTED
 
@@ -105,15 +105,16 @@ class Evalv1Worker(PageJobWorker[Evalv1Config, NoReturn, NoReturn, Ink, Evaluate
 
     @override
     def finish(self, page: PageInput[EvaluatedVolume], state: Ink, outputs: Sequence[NoReturn]) -> Row:
-        read = ocr_page(page.rows[page.volume.first])
         truth = page.volume.truth.of(page.page)
-        row = row_of(read, self.config, truth=truth, second=_second(page), ink=state)
+        kinds = truth.kinds if truth and truth.kinds else self.config.kinds
+        read = ocr_page(page.rows[page.volume.first], kinds)
+        row = row_of(read, self.config, truth=truth, second=_second(page, kinds), ink=state)
         # What is the volume's own stands in one row, so that it counts once.
         unmatched = page.volume.unmatched if page.page.index == 0 else ()
         return {**row, "unmatched_truth": unmatched[:MOST_NAMED], "nb_unmatched_truth": len(unmatched)}
 
 
-def _second(page: PageInput[EvaluatedVolume]) -> OcrPage | None:
+def _second(page: PageInput[EvaluatedVolume], kinds: Collection[str]) -> OcrPage | None:
     """Return what the second OCR job read; pages that it did not read are not compared."""
     row = page.rows[page.volume.second] if page.volume.second else None
-    return ocr_page(row) if row and row.skip_reason is None else None
+    return ocr_page(row, kinds) if row and row.skip_reason is None else None

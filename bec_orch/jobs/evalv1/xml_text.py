@@ -2,6 +2,7 @@
 
 from xml.etree.ElementTree import Element  # nosec B405  # (a type: defusedxml parses)
 
+from bec_orch.exports.reading import kinds_in
 from bec_orch.exports.xml_tree import (
     NotReadable,
     alto_line_text,
@@ -36,6 +37,11 @@ def xml_text(data: bytes) -> str:
     except RecursionError as error:
         raise NotTruthError("it is nested too deeply") from error
     raise NotTruthError(f"its root is <{kind}>, neither <alto> nor <PcGts>")
+
+
+def xml_kinds(data: bytes) -> frozenset[str]:
+    """Return the kinds of lines in a document that `xml_text` reads."""
+    return kinds_in(parse(data))
 
 
 def _page_text(root: Element) -> str:

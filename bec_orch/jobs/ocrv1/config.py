@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from bec_orch.core.transcripts import KINDS, MAIN, Kind
+from bec_orch.core.transcripts import MAIN, Kind, each_once
 from bec_orch.jobs.pipeline.config import PageJobConfig, batch_size
 
 Engine = Literal["tesseract", "ctc", "ppocr"]
@@ -71,11 +71,7 @@ class Ocrv1Config(PageJobConfig):
         json_schema_extra={"affects_output": False},
     )
 
-    @field_validator("page_text_kinds")
-    @classmethod
-    def _each_kind_once(cls, kinds: tuple[Kind, ...]) -> tuple[Kind, ...]:
-        # In one order, so that the same choice has the same config hash.
-        return tuple(kind for kind in KINDS if kind in kinds)
+    _each_kind_once = field_validator("page_text_kinds")(each_once)
 
     @model_validator(mode="after")
     def _fields_are_of_the_engine(self) -> Self:

@@ -68,6 +68,46 @@ def test_pages_with_truth_have_rates(tmp_path: Path) -> None:
     assert "cer" not in untold
 
 
+def with_kinds(name: str = "a.jpg") -> dict[str, Any]:
+    """A page with a head, two lines of text, a number below them, and a note."""
+    lines = {
+        "ཀཀཀ": ("main", 60),
+        "ཁཁཁ": ("main", 90),
+        "མགོ": ("running", 20),
+        "༡༢": ("running", 140),
+        "གག": ("note", 75),
+    }
+    boxes = [{"x": 10, "y": y, "w": 90, "h": 20} for _, y in lines.values()]
+    kinds = [kind for kind, _ in lines.values()]
+    row = ocr_row(name, "\n".join(lines))
+    return {**row, "page_text": "ཀཀཀ\nཁཁཁ", "line_kinds": kinds, "line_bboxes": boxes}
+
+
+@pytest.mark.parametrize(
+    ("kinds", "truth"),
+    [(None, "ཀཀཀ\nཁཁཁ"), (["running", "main"], "མགོ\nཀཀཀ\nཁཁཁ\n༡༢"), (["note", "main"], "ཀཀཀ\nཁཁཁ\nགག")],
+)
+def test_lines_of_the_kinds_of_the_config_are_compared_in_the_order_of_a_transcription(
+    tmp_path: Path, kinds: list[str] | None, truth: str
+) -> None:
+    (tmp_path / "a.txt").write_text(truth, encoding="utf-8")
+    job = worker(tmp_path, truth_folder="", **({"kinds": kinds} if kinds else {}))
+    row = run([with_kinds()], job).flushed[0].row
+    assert (row["cer"], row["nb_lines"]) == (0.0, truth.count("\n") + 1)
+
+
+def test_a_truth_that_tells_kinds_is_compared_with_those(tmp_path: Path) -> None:
+    lines = [("main", "ཀཀཀ"), ("main", "ཁཁཁ"), ("note", "གག")]
+    tags = '<Tags><OtherTag ID="main" LABEL="main"/><OtherTag ID="note" LABEL="note"/></Tags>'
+    told = "".join(f'<TextLine TAGREFS="{kind}"><String CONTENT="{text}"/></TextLine>' for kind, text in lines)
+    (tmp_path / "a.xml").write_text(f"<alto>{tags}<TextBlock>{told}</TextBlock></alto>", encoding="utf-8")
+    untold = "".join(f'<TextLine><String CONTENT="{text}"/></TextLine>' for _, text in lines[:2])
+    (tmp_path / "b.xml").write_text(f"<alto><TextBlock>{untold}</TextBlock></alto>", encoding="utf-8")
+    rows = run([with_kinds(), with_kinds("b.jpg")], worker(tmp_path, truth_folder="")).flushed
+    assert [rows[index].row["cer"] for index in range(2)] == [0.0, 0.0]
+    assert [rows[index].row["nb_lines"] for index in range(2)] == [3, 2]
+
+
 def test_white_space_counts_only_where_it_is_said(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("ཀ་ ཁ་\nག", encoding="utf-8")
     row = run([ocr_row("a.jpg", "ཀ་ཁ་\n\nག")], worker(tmp_path, truth_folder="")).flushed[0].row

@@ -4,7 +4,7 @@ import pytest
 
 from bec_orch.jobs.evalv1.normalise import normalise
 from bec_orch.jobs.evalv1.rates import grapheme_edits
-from bec_orch.jobs.evalv1.xml_text import NotTruthError, xml_text
+from bec_orch.jobs.evalv1.xml_text import NotTruthError, xml_kinds, xml_text
 
 
 def page(body: str, order: str = "") -> bytes:
@@ -36,6 +36,16 @@ def test_two_page_documents_differ_in_two_characters(fixtures: Path) -> None:
         for name in ("test-gt.page2018.xml", "test-fake-ocr.page2018.xml")
     )
     assert grapheme_edits(truth, ocr).errors == 2
+
+
+def test_kinds_are_those_of_lines_and_of_regions_without_lines() -> None:
+    header = f'<TextRegion type="header">{unicode("head")}</TextRegion>'
+    margin = f'<TextRegion><TextLine custom="structure {{type:margin;}}">{unicode("note")}</TextLine></TextRegion>'
+    empty = '<TextRegion type="footnote"><TextLine/></TextRegion>'
+    assert xml_kinds(page(header + margin + empty)) == {"running", "margin"}
+    assert xml_kinds(page(region("a", "text"))) == {"main"}
+    assert xml_kinds(page(f'<TextRegion type="header">{region("a", "text")}</TextRegion>')) == {"main"}
+    assert xml_kinds(alto("")) == frozenset()
 
 
 @pytest.mark.parametrize(("name", "errors"), [("lorem-ipsum-scan", 0), ("lorem-ipsum-scan-bad", 8)])

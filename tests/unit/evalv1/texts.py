@@ -16,6 +16,8 @@ OCR_SCHEMA = pa.schema(
         ("source_etag", pa.string()),
         ("line_texts", pa.list_(pa.string())),
         ("line_confidences", pa.list_(pa.float32())),
+        ("line_kinds", pa.list_(pa.string())),
+        ("line_bboxes", pa.list_(pa.struct([(name, pa.int32()) for name in "xywh"]))),
         ("page_text", pa.string()),
         ("ok", pa.bool_()),
         ("error_type", pa.string()),

@@ -32,13 +32,15 @@ GUESSES = (6, 13, 28)
 MOST_OFF = 1.3
 """A pitch that is off by more than this factor is looked at again."""
 SURE = 0.9
-"""What was found with this mean probability is sure."""
+"""What was found with this mean probability is sure..."""
 SCALES = (0.5, 0.71, 1.41)
 """Scales at which a page is seen again, as shares of the best one, where that is not sure."""
+MUCH_OTHER = 0.5
+"""... unless there is so much other text, as a share of the main text: at a wrong scale lines look like notes."""
+HEIGHT_SHARE = 0.8
+"""Height of a line as a share of the pitch, where there are too few lines to show one."""
 SURENESS = 8
 """What is found is worth its length times its probability to this power."""
-SMALLEST_GAIN = 1.5
-"""A page lies on its side when it is worth this much more so than upright."""
 
 
 class Round(Enum):
@@ -73,8 +75,22 @@ class Look:
 
     @cached_property
     def worth(self) -> float:
-        """Length of the main text that was found, on the page, times how sure it is."""
-        return sum(line.length * line.chance**SURENESS for line in self.main) / self.view.scale
+        """Length of the main text that was found, on the page, times how sure it is and how well the scale fits it."""
+        return self.fit * sum(line.length * line.chance**SURENESS for line in self.main) / self.view.scale
+
+    @cached_property
+    def fit(self) -> float:
+        """How near the lines are to the pitch that the network reads at: 1 where at it, 0.5 where at twice or half."""
+        if not self.main:
+            return 0.0
+        pitch = self.pitch or float(np.median([line.height for line in self.main])) / HEIGHT_SHARE
+        return min(pitch / MAP_PITCH, MAP_PITCH / pitch)
+
+    @cached_property
+    def is_sure(self) -> bool:
+        """Whether main text was found, surely, and more of it than of other text."""
+        other = sum(line.length for line in self.lines if not line.is_main)
+        return self.chance >= SURE and other < MUCH_OTHER * sum(line.length for line in self.main)
 
     @cached_property
     def chance(self) -> float:
@@ -206,7 +222,7 @@ class NetworkDetector:
         if seen.round is Round.FIRST and not 1 / MOST_OFF < factor < MOST_OFF:
             views = self._views(seen.page, [_pitch_of(best) / factor])
             return replace(seen, views=views, round=Round.PITCH)
-        if seen.round is not Round.UNSURE and best.chance < SURE:
+        if seen.round is not Round.UNSURE and not best.is_sure:
             pitches = [_pitch_of(best) / scale for scale in SCALES]
             views = self._views(seen.page, pitches + (_guesses(seen.page.image) if seen.pitch else []))
             return replace(seen, views=views, round=Round.UNSURE)
@@ -218,7 +234,7 @@ class NetworkDetector:
         if abs(angle) > self._config.second_pass_min_angle:
             pitch = _pitch_of(best)
             return replace(seen, views=self._views(_turned(seen.page, angle), [pitch]), round=Round.ROTATED, best=None)
-        if best.chance < SURE and lines_run_down(seen.page.image):
+        if not best.is_sure and lines_run_down(seen.page.image):
             views = [self._views(_turned(seen.page, quarter), [seen.pitch or 1]) for quarter in (90.0, -90.0)]
             return replace(seen, views=views[0] + views[1], round=Round.ROTATED)
         return None
