@@ -81,8 +81,8 @@ def detect(detector: LineDetector, path: Path) -> PageLines | None:
 
 def score_page(name: str, truth: list[TrueLine], lines: PageLines) -> Score:
     """Score the detected lines of a page against its truth."""
-    masks = [_mask(lines, number) for number in range(lines.line_count)]
-    inside = np.array([[_share_inside(line.centre, mask) for mask in masks] for line in truth])
+    masks = [line_mask(lines, number) for number in range(lines.line_count)]
+    inside = np.array([[share_inside(line.centre, mask) for mask in masks] for line in truth])
     inside = inside.reshape(len(truth), len(masks))
     wanted = np.array([not line.optional for line in truth], bool)
     holds = (inside >= HELD).sum(axis=0)
@@ -92,7 +92,8 @@ def score_page(name: str, truth: list[TrueLine], lines: PageLines) -> Score:
     return Score(name, int(wanted.sum()), len(masks) - spare, found)
 
 
-def _mask(lines: PageLines, number: int) -> NDArray[np.uint8]:
+def line_mask(lines: PageLines, number: int) -> NDArray[np.uint8]:
+    """Mark (1) what a detected line covers of its page, the gaps between its segments included."""
     mask = np.zeros((lines.height, lines.width), np.uint8)
     own = [contour for contour, line in zip(lines.contours, lines.line_ids, strict=True) if line == number]
     for contour in own:
@@ -116,7 +117,8 @@ def _last_part(contour: NDArray[np.int32], *, after: bool) -> NDArray[np.int32]:
     return contour[near] if near.any() else contour
 
 
-def _share_inside(centre: NDArray[np.float64], mask: NDArray[np.uint8]) -> float:
+def share_inside(centre: NDArray[np.float64], mask: NDArray[np.uint8]) -> float:
+    """Return the share of a line's points (n, 2) that lie in a mask."""
     points = np.rint(_resampled(centre)).astype(int)
     height, width = mask.shape
     points = np.clip(points, 0, (width - 1, height - 1))
