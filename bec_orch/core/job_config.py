@@ -88,10 +88,19 @@ class JobConfig(BaseModel):
             ConfigError: they do not fit together.
         """
 
+    @classmethod
+    def of_the_chain(cls) -> tuple[str, ...]:
+        """Return the keys that `bec run` sets for the jobs that one needs, too: their pages are the same."""
+        return tuple(name for name in cls.model_fields if cls._marked(name, "of_the_chain", default=False))
+
+    @classmethod
+    def _marked(cls, name: str, mark: str, *, default: Any) -> Any:
+        extra = cls.model_fields[name].json_schema_extra
+        return extra.get(mark, default) if isinstance(extra, dict) else default
+
     def _affects_output(self, name: str) -> bool:
         field = type(self).model_fields[name]
-        extra = field.json_schema_extra
-        affects = extra.get("affects_output", True) if isinstance(extra, dict) else True
+        affects = self._marked(name, "affects_output", default=True)
         return getattr(self, name) != field.default if affects == "when set" else bool(affects)
 
 

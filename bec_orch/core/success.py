@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from bec_orch.core.artefacts import ArtefactFile, AttemptKey, StoredFile, Success
+from bec_orch.core.frames import COUNTER
 from bec_orch.core.metrics import Metrics
 from bec_orch.core.tasks import Claim, TaskResult
 from bec_orch.core.volumes import Manifest, PageCounts
@@ -79,6 +80,13 @@ def foreign_artefact(found: Success, claim: Claim) -> PlaceTaken:
         hint="Take it as it is (`--adopt-foreign` of `bec run` and `bec queue enqueue`), replace its success.json "
         f"(`{replace}`), or give the job another name: its artefacts lie under that.",
     )
+
+
+def further_rows(found: Success) -> int:
+    """Return how many rows an artefact has for pictures after a file's first, as it says."""
+    counters = (found.content or {}).get("counters")
+    further = counters.get(COUNTER) if isinstance(counters, Mapping) else None
+    return further if isinstance(further, int) and further > 0 else 0
 
 
 def adopted_result(found: Success, manifest_etag: str, nb_pages: int, *, own: bool) -> TaskResult:

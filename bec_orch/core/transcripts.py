@@ -97,6 +97,7 @@ class Origin:
         config_hash: the hash of what in its config can change the output.
         finished_at: when it was done, ISO 8601.
         digest: the SHA-256 of the artefact's file, or what else identifies it.
+        is_partial: the volume is not done: these are rows that its attempts left.
     """
 
     volume: VolumeRef
@@ -108,12 +109,14 @@ class Origin:
     config_hash: str = ""
     finished_at: str = ""
     digest: str = ""
+    is_partial: bool = False
 
     def facts(self) -> tuple[tuple[str, str], ...]:
         """Return what is known, in order, each with its name."""
         every = (
             ("program", "bec_orch"),
             ("job", self.job),
+            ("partial", "the volume is not done" if self.is_partial else ""),
             ("job type", self.job_type),
             ("engine", self.engine),
             *(("model", f"{model.name} sha256:{model.digest}") for model in self.models),

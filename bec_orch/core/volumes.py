@@ -113,6 +113,7 @@ class PageOutcome:
 
     `row` holds the job's own columns (empty unless `OK`); the error fields are set only when the state is `ERROR`,
     `skip_reason` only when it is `SKIPPED`. `error_hint` is not a column: it is shown with a volume that fails.
+    `frame` says which picture of the page's file it is of; `further` has the outcomes of those after the first.
     """
 
     index: int
@@ -124,3 +125,10 @@ class PageOutcome:
     error_message: str | None = None
     skip_reason: str | None = None
     error_hint: str = ""
+    frame: int = 1
+    further: tuple["PageOutcome", ...] = ()
+
+    @property
+    def every(self) -> tuple["PageOutcome", ...]:
+        """The outcomes of all pictures of the page's file, this one first."""
+        return (self, *self.further)

@@ -30,6 +30,7 @@ class Picture:
         bits: of each sample.
         samples: of each pixel: 1 (grey), 3 (red, green, blue).
         is_jpeg: whether it is a JPEG file.
+        rotation: degrees, clockwise, by which its page is rotated to be shown: 0, 90, 180 or 270.
     """
 
     data: bytes
@@ -38,6 +39,7 @@ class Picture:
     bits: int
     samples: int
     is_jpeg: bool
+    rotation: int = 0
 
 
 @dataclass(frozen=True, slots=True)

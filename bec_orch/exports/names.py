@@ -4,7 +4,8 @@ import hashlib
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Sequence
-from pathlib import PurePosixPath
+
+from bec_orch.core.frames import stem
 
 _MOST_BYTES = 200
 """File systems hold names of 255 bytes, and suffixes are appended to these."""
@@ -21,7 +22,7 @@ def page_names(images: Sequence[str]) -> list[str]:
     another Unicode form, each keeps its suffix; where this is not enough, or a name is too long, a digest of the
     image's name is appended, which stays the same when pages are added.
     """
-    stems = [PurePosixPath(image).stem for image in images]
+    stems = [stem(image) for image in images]
     shared = Counter(map(_folded, stems))
     names = [stem if shared[_folded(stem)] == 1 else image for stem, image in zip(stems, images, strict=True)]
     shared = Counter(map(_folded, names))

@@ -89,7 +89,11 @@ def _add_page(
     drawn += (_shown(line, height, codes) for line in page.content.lines if line.text)
     drawn.append("ET Q")
     content = document.make_stream("\n".join(drawn).encode())
-    document.pages.append(pikepdf.Page(Dictionary(Type=Name.Page, MediaBox=box, Resources=resources, Contents=content)))
+    shown = Dictionary(Type=Name.Page, MediaBox=box, Resources=resources, Contents=content)
+    if picture and picture.rotation:
+        # Viewers rotate picture and text together: both stay where they are in the stored bitmap.
+        shown.Rotate = picture.rotation
+    document.pages.append(pikepdf.Page(shown))
 
 
 def _image(document: pikepdf.Pdf, picture: Picture) -> Stream:

@@ -116,6 +116,11 @@ class PageWorker(ABC, Generic[ConfigT, ItemT, OutputT, StateT, VolumeT]):
         """Images of more pixels are refused."""
         return self.resources.max_image_pixels
 
+    @property
+    def all_frames(self) -> bool:
+        """Every picture of a file gets a row, not the first alone."""
+        return self.config.frames == "all"
+
     def open_volume(self, context: JobContext) -> VolumeInputs[VolumeT]:
         """Read the rows of all dependencies; a page that one of those that are there skipped or failed on is skipped.
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bec_orch.errors import PageError
 from bec_orch.jobs.decoders.pool import DecoderPool
 from bec_orch.jobs.formats import bmp, gif, heif, jpeg, jpeg2000, png, tiff, webp
-from bec_orch.jobs.formats.header import Decoded, ImageFormat, ImageHeader, image_error
+from bec_orch.jobs.formats.header import Decoded, ImageFormat, ImageHeader, image_error, no_such_frame
 
 REDUCTIONS = (1, 2, 4, 8)
 DEFAULT_MAX_PIXELS = 200_000_000
@@ -29,6 +29,7 @@ _PARSERS = {
     ImageFormat.BMP: bmp.probe,
     ImageFormat.HEIF: heif.probe,
 }
+_FRAME_PARSERS = {ImageFormat.TIFF: tiff.probe, ImageFormat.GIF: gif.probe, ImageFormat.WEBP: webp.probe}
 _pool = DecoderPool()
 
 _ALLOWED = (
@@ -54,14 +55,15 @@ _SNIFFED = 1024
 _PDF = b"%pdf-"
 
 
-def probe(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageHeader:
-    """Read an image's headers; no pixel is decoded.
+def probe(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, frame: int = 1) -> ImageHeader:
+    """Read an image's headers; no pixel is decoded. Of a file of several pictures, `frame` says which, from 1.
 
     Raises:
         PageError: stage `decode`; E_IMAGE_EMPTY, E_IMAGE_NOT_IMAGE, E_IMAGE_FORMAT (a kind of image that is not
-            read), E_IMAGE_TOO_LARGE (more than `max_pixels`), E_IMAGE_MULTIPAGE, E_IMAGE_TRUNCATED, E_IMAGE_CORRUPT.
+            read), E_IMAGE_TOO_LARGE (more than `max_pixels`), E_IMAGE_MULTIPAGE, E_IMAGE_FRAME, E_IMAGE_TRUNCATED,
+            E_IMAGE_CORRUPT.
     """
-    header = _PARSERS[_format_of(data)](data)
+    header = _probe(data, frame)
     if header.pixels > max_pixels:
         raise image_error(
             "E_IMAGE_TOO_LARGE",
@@ -69,6 +71,15 @@ def probe(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageHeader:
             hint="Shrink the image, or raise max_image_pixels.",
         )
     return header
+
+
+def _probe(data: bytes, frame: int) -> ImageHeader:
+    image_format = _format_of(data)
+    if frame == 1:
+        return _PARSERS[image_format](data)
+    if image_format not in _FRAME_PARSERS:
+        raise no_such_frame(frame, 1)
+    return _FRAME_PARSERS[image_format](data, frame)
 
 
 def decode(data: bytes, header: ImageHeader, *, reduce: int = 1) -> NDArray[np.uint8]:

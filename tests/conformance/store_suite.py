@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bec_orch.core.artefacts import ArtefactFile, ArtefactLocation, AttemptKey, ModelInfo, StoredFile, Success
+from bec_orch.core.frames import are_rows_of
 from bec_orch.core.ports.artefact_store import ArtefactStore, AttemptFiles
 from bec_orch.core.tasks import MISSING
 from bec_orch.core.volumes import Manifest, Page, PageCounts, PageOutcome, PageState, VolumeRef
@@ -49,6 +50,12 @@ def location_of(manifest: Manifest) -> ArtefactLocation:
 
 def ok(page: Page, lines: int = 2) -> PageOutcome:
     return PageOutcome(page.index, PageState.OK, page.etag, row={"width": page.index, "nb_lines": lines})
+
+
+def pictures(page: Page, count: int) -> PageOutcome:
+    """What came of a page whose file has several pictures."""
+    further = (replace(ok(page), frame=frame) for frame in range(2, count + 1))
+    return replace(ok(page), further=tuple(further))
 
 
 def skipped(page: Page, reason: str = "intro") -> PageOutcome:
@@ -178,6 +185,43 @@ class StoreSuite:
             with pytest.raises(BecError, match="no page with the index"):
                 files.rows.add(ok(Page(3, "x.jpg")))
             assert files.rows.counts() == PageCounts(ok=1)
+
+    def test_pictures_of_one_file_follow_each_other(self, store: ArtefactStore) -> None:
+        manifest = manifest_of(70)
+        with opened(store, manifest) as files:
+            for page in reversed(manifest.pages):
+                files.rows.add(pictures(page, 3) if page.index in {1, 65} else ok(page))
+            assert (len(files.rows.finished()), files.rows.counts()) == (70, PageCounts(ok=74))
+            assert files.counters() == {"lines": 148, "further_frames": 4}
+            file = files.assemble()
+        assert file.rows == 74
+        held = store.commit(location_of(manifest), content_of(file), replaces=None)
+        names: list[Any] = store.read_rows(held)["img_file_name"].to_pylist()
+        one, other = manifest.pages[1].filename, manifest.pages[65].filename
+        assert names[1:4] == [one, f"{one}#2", f"{one}#3"]
+        assert names[67:70] == [other, f"{other}#2", f"{other}#3"]
+        assert are_rows_of(names, [page.filename for page in manifest.pages])
+        assert store.verify(held, 74)
+        assert not store.verify(held, 70)
+
+    def test_pictures_of_one_file_are_kept_together_or_done_again(self, store: ArtefactStore) -> None:
+        manifest = manifest_of(3)
+        with opened(store, manifest) as files:
+            files.rows.add(pictures(manifest.pages[0], 3))
+            broken = replace(failed(manifest.pages[1]), frame=2)
+            files.rows.add(replace(ok(manifest.pages[1]), further=(broken,)))
+            assert files.rows.counts() == PageCounts(ok=4, error=1)
+            summary = files.error_summary()
+            assert summary is not None
+            assert (summary[1].index, summary[1].frame) == (1, 2)
+            files.rows.flush()
+        with opened(store, manifest, attempt=2) as files:
+            assert files.rows.finished() == {0}
+            assert files.rows.counts() == PageCounts(ok=3)
+            for page in manifest.pages[1:]:
+                files.rows.add(ok(page))
+            assert files.counters() == {"lines": 10, "further_frames": 2}
+            assert files.assemble().rows == 5
 
     def test_rows_come_from_many_threads(self, store: ArtefactStore) -> None:
         manifest = manifest_of(500)

@@ -25,7 +25,7 @@ from bec_orch.io.postgres.tasks import PgTasks
 from bec_orch.io.stores.storage import Stores
 from bec_orch.jobs.evalv1.report.html import EvaluationReport
 from bec_orch.jobs.evalv1.report.tally import WORST_PAGES, EvaluationTally
-from bec_orch.jobs.evalv1.report.values import BINS
+from bec_orch.jobs.evalv1.report.values import BINS, Sums
 from bec_orch.jobs.evalv1.worker import Evalv1Worker
 from bec_orch.jobs.shared.thumbnail import thumbnail
 from bec_orch.orch.overview import reports
@@ -82,6 +82,41 @@ def done(artefacts: StoredArtefacts, job_worker: Evalv1Worker, manifest: Manifes
     ]
     publish_ocr(artefacts, manifest, outcomes)
     return evaluate(artefacts, job_worker, manifest).location
+
+
+def test_truth_and_text_stand_side_by_side(artefacts: StoredArtefacts, evaluation: Evalv1Worker) -> None:
+    found = gather("eval", [done(artefacts, evaluation, manifest_of("W1", "I1"))], artefacts)
+    assert found.hints() == []
+    page = found.html(no_picture, MADE)
+    assert "བཀྲ་<del>ཤི</del>ས་བདེ་ལེགས།" in page
+    assert "བཀྲ་<ins>ཤེ</ins>ས་བདེ་ལེགས།" in page
+    assert f"<ins>{'ཀ' * 60}</ins>" in page
+
+
+def test_what_is_wrong_with_the_truth_itself_is_told(
+    artefacts: StoredArtefacts, evaluation: Evalv1Worker, tmp_path: Path
+) -> None:
+    for number in range(3):
+        (tmp_path / "truth" / f"{number}.txt").write_text(f"Plate {number} verso\n{TRUTH}\n", encoding="utf-8")
+    for name in ("9", "<b>"):
+        (tmp_path / "truth" / f"{name}.txt").write_text(TRUTH, encoding="utf-8")
+    found = gather("eval", [done(artefacts, evaluation, manifest_of("W1", "I1"))], artefacts)
+    first, second = found.hints()
+    assert first.startswith("On 2 of 3 pages the first line of the truth is not in the text")
+    assert "`truth_skip_lines`" in first
+    assert (
+        second
+        == "2 files of truth belong to no page, such as '9.txt', '<b>.txt': name them like the images of the pages."
+    )
+    assert ("Pages whose first line of truth was not read", "2") in found.summary()
+    assert found.to_json()["unmatched_truth"] == ["9.txt", "<b>.txt"]
+    page = found.html(no_picture, MADE)
+    assert page.count('<p class="hint">') == 2
+    assert "<li><bdi>9.txt</bdi></li>" in page
+    assert "<b>.txt" not in page
+
+    once = replace(found, sums=Sums({**found.sums.columns, "first_line_off": 1, "nb_unmatched_truth": 0}))
+    assert once.hints() == []
 
 
 def test_volumes_add_up(artefacts: StoredArtefacts, evaluation: Evalv1Worker) -> None:

@@ -152,8 +152,8 @@ PAGES = (
         "frames-without-a-word",
         "pictures of a file that are not read are counted",
         "jobs/ldv1/worker.py",
-        "page.header.frames - 1",
-        "page.header.frames * 0",
+        "page.unread_frames,",
+        "0,",
         "tests/unit/test_ldv1_worker.py::test_what_the_file_tells_stands_in_the_row",
     ),
     _one(

@@ -77,6 +77,7 @@ class PlainPages:
     """A page job that reads images and nothing else: what the pipeline asks of it beside its functions."""
 
     max_image_pixels = 200_000_000
+    all_frames = False
 
     def open_volume(self, _context: JobContext) -> VolumeInputs:
         return VolumeInputs(None)

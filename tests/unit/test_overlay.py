@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bec_orch.cli.run.overlays import picture_file
+from bec_orch.cli.run.overlays import sheets, single_pages
 from bec_orch.core.volumes import VolumeRef
-from bec_orch.jobs.ldv1.overlay import caption, contact_sheet, draw_page, encode_jpeg, outcome, spread
+from bec_orch.jobs.ldv1.overlay import caption, contact_sheet, draw_page, encode_jpeg, outcome
 
 WIDTH, HEIGHT = 800, 200
 PAPER, BLANK_CARD = 230, 208
@@ -155,11 +155,28 @@ def test_card_of_a_page_of_unknown_size() -> None:
     assert card.shape == (300, 400, 3)
 
 
-@pytest.mark.parametrize(
-    ("count", "limit", "chosen"), [(3, 60, [0, 1, 2]), (600, 4, [0, 200, 399, 599]), (0, 5, []), (9, 1, [0])]
-)
-def test_spread_chooses_evenly_from_first_to_last(count: int, limit: int, chosen: list[int]) -> None:
-    assert spread(count, limit) == chosen
+def test_every_page_is_on_a_sheet_and_no_sheet_holds_more_than_60() -> None:
+    names = [f"{number}.jpg" for number in range(130)]
+    drawn = list(sheets(Path("o"), VolumeRef("W1", "I1", "s"), names))
+    assert [sheet.file.as_posix() for sheet in drawn] == ["o/W1/I1.jpg", "o/W1/I1/sheets/2.jpg", "o/W1/I1/sheets/3.jpg"]
+    assert [row for sheet in drawn for row in sheet.rows] == list(range(130))
+    assert max(len(sheet.rows) for sheet in drawn) == 60
+    assert drawn[2].title == "W1/I1, 121 to 130 of 130"
+    (alone,) = sheets(Path("o"), VolumeRef("W1", "I1", "s"), names[:60])
+    assert alone.title == "W1/I1"
+    assert list(sheets(Path("o"), VolumeRef("W1", "I1", "s"), [])) == []
+
+
+def test_a_picture_a_page_is_named_like_the_page() -> None:
+    drawn = list(single_pages(Path("o"), VolumeRef("W1", "I1", "s"), ["a.jpg", "b.tif", "b.tif#2"]))
+    assert [sheet.file.name for sheet in drawn] == ["a.jpg", "b.jpg", "b#2.jpg"]
+    assert {sheet.file.parent.as_posix() for sheet in drawn} == {"o/W1/I1/pages"}
+    assert [list(sheet.rows) for sheet in drawn] == [[0], [1], [2]]
+
+
+def test_a_page_alone_is_as_wide_as_the_sheet() -> None:
+    sheet = contact_sheet([("a", paper(300, 400))], name="W1/I1", total=1, width=400)
+    assert (sheet[100, 30:300] == PAPER).all()
 
 
 def test_sheet_sets_wide_pages_in_two_columns_and_high_ones_in_four() -> None:
@@ -206,7 +223,7 @@ def test_sheet_of_no_pages_is_a_title() -> None:
 
 def test_very_high_page_does_not_stretch_the_sheet() -> None:
     sheet = contact_sheet([("slip", paper(20, 4000))], name="W1/I1", total=1, width=1000)
-    assert sheet.shape[0] < 600
+    assert sheet.shape[0] < 1600
 
 
 @pytest.mark.parametrize("name", ["དཔེ་ཆ།.jpg", "new\nline\x00.jpg", "é" * 400, ""])
@@ -229,4 +246,5 @@ def test_encoded_picture_is_a_jpeg_that_shows_the_same() -> None:
 
 def test_no_two_volumes_have_one_picture(tmp_path: Path) -> None:
     volumes = [VolumeRef("W1", "a-b", "s"), VolumeRef("W1-a", "b", "s")]
-    assert len({picture_file(tmp_path, volume) for volume in volumes}) == 2
+    every = [sheet.file for volume in volumes for sheet in sheets(tmp_path, volume, ["a.jpg"])]
+    assert len(set(every)) == 2

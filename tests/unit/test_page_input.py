@@ -55,9 +55,9 @@ def test_why_a_row_has_nothing_to_read(columns: dict[str, list[Any]], reason: st
 def test_headers_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     probed: list[int] = []
 
-    def counting(data: bytes, *, max_pixels: int) -> object:
+    def counting(data: bytes, *, max_pixels: int, frame: int) -> object:
         probed.append(max_pixels)
-        return probe(data, max_pixels=max_pixels)
+        return probe(data, max_pixels=max_pixels, frame=frame)
 
     monkeypatch.setattr("bec_orch.jobs.pipeline.page_input.probe", counting)
     page = PageInput(PAGE, {}, None, 4000).fetched(PageBytes(made.png(Image.new("L", (64, 48))), "etag"))

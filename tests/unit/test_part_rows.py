@@ -91,7 +91,8 @@ def test_a_volume_fails_only_once_its_rows_are_stored() -> None:
     def away() -> None:
         raise StorageError("The store is away.")
 
-    rows = SimpleNamespace(counts=lambda: PageCounts(error=70), flush=away)
+    every = frozenset(range(len(MANIFEST.pages)))
+    rows = SimpleNamespace(counts=lambda: PageCounts(error=70), finished=lambda: every, flush=away)
     files = SimpleNamespace(rows=rows, error_summary=lambda: ("E_X", error(0)))
     job = SimpleNamespace(max_page_error_rate=0.05, name="toy")
     pinned = SimpleNamespace(manifest=MANIFEST, claim=SimpleNamespace(job=job, volume=MANIFEST.volume))

@@ -22,6 +22,7 @@ JobName = Annotated[
 OnlyJob = Annotated[
     str | None, typer.Option("--job", metavar="JOB", help="Only for this job.", autocompletion=completion.jobs)
 ]
+Partial = Annotated[bool, typer.Option("--partial", help="Take what attempts left of volumes that are not done, too.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and stop there.")]
 ConfigFile = Annotated[

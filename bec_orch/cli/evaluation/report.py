@@ -9,9 +9,10 @@ import anyio
 import typer
 
 from bec_orch.cli.arguments.invocation import invocation
-from bec_orch.cli.arguments.options import JobName, Json
+from bec_orch.cli.arguments.options import JobName, Json, Partial
 from bec_orch.cli.composition import Parts, open_parts
 from bec_orch.cli.terminal.console import note, print_json, print_record, print_rows, say
+from bec_orch.core.frames import picture_of
 from bec_orch.core.ports.views import JobReport, ShownPage
 from bec_orch.errors import PageError, TerminalError
 from bec_orch.io.own_files import write_own
@@ -41,11 +42,12 @@ def report(
             "--html", metavar="FILE", help="Also write a page with plots and the worst pages.", show_default=False
         ),
     ] = None,
+    partial: Partial = False,
     as_json: Json = False,
 ) -> None:
     """Add up an evaluation job over all of its volumes that are done."""
     with open_parts(invocation(ctx).settings) as parts:
-        found = reports.report(parts.store.job(job), parts.records.overview, parts.artefacts())
+        found = reports.report(parts.store.job(job), parts.records.overview, parts.artefacts(), partial=partial)
         if html:
             write_own(html, found.html(_Thumbnails(parts), dt.datetime.now(dt.UTC)).encode())
     if as_json:
@@ -56,6 +58,8 @@ def report(
 
 def _print(found: JobReport, html: Path | None) -> None:
     print_record(dict(found.summary()))
+    for hint in found.hints():
+        note(f"hint: {hint}")
     say()
     works = found.table()
     rows = [_work_row(work) for work in works[:_WORKS]]
@@ -90,19 +94,21 @@ class _Thumbnails:
         from bec_orch.jobs.shared.thumbnail import thumbnail  # noqa: PLC0415
 
         try:
-            return thumbnail(self._read(page))
+            data, frame = self._read(page)
+            return thumbnail(data, frame=frame)
         except (PageError, TerminalError) as error:
             note(f"warning: {page.volume}, page {page.index + 1} has no picture: {error.message}")
             return None
 
-    def _read(self, page: ShownPage) -> bytes:
+    def _read(self, page: ShownPage) -> tuple[bytes, int]:
         source = self._parts.sources(page.volume.source)
         if page.volume not in self._manifests:
             self._manifests[page.volume] = source.read_manifest(page.volume)
         manifest = self._manifests[page.volume]
-        at = next((p for p in manifest.pages if p.filename == page.img_file_name), None)
-        if at is None:
+        found = picture_of(page.img_file_name, {one.filename: one for one in manifest.pages})
+        if found is None:
             raise PageError(
                 f"The image {page.img_file_name} is no longer in its volume.", stage="fetch", code="E_IMAGE_MISSING"
             )
-        return anyio.run(source.pages(manifest).read, at).data
+        at, frame = found
+        return anyio.run(source.pages(manifest).read, at).data, frame

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bec_orch.cli.arguments.invocation import invocation
-from bec_orch.cli.arguments.options import JobName, Json, parse_names
+from bec_orch.cli.arguments.options import JobName, Json, Partial, parse_names
 from bec_orch.cli.composition import open_parts
 from bec_orch.cli.export.outcome import show
 from bec_orch.cli.export.volumes import BASE_URL, IMAGE_URL, ExportRequest, export
@@ -47,6 +47,7 @@ def command(
     force: Annotated[
         bool, typer.Option("--force", help="Write over files that are not ours, or that were changed.")
     ] = False,
+    partial: Partial = False,
     as_json: Json = False,
 ) -> None:
     """Write the lines and texts of a job's finished volumes as documents.
@@ -54,7 +55,7 @@ def command(
     Documents that are there, and of the same artefact, are left as they are: the same command goes on after a stop.
     """
     names = frozenset(parse_names(each) for each in volume or ())
-    request = ExportRequest(parse_formats(formats), level, names, out, base_url, image_url, force, as_json)
+    request = ExportRequest(parse_formats(formats), level, names, out, base_url, image_url, force, partial, as_json)
     with open_parts(invocation(ctx).settings) as parts:
         result = export(parts, parts.store.job(job), request)
     show(result, as_json=as_json)

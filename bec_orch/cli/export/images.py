@@ -2,23 +2,27 @@
 
 import threading
 import zlib
+from dataclasses import replace
 
 import anyio
 import cv2
 import numpy as np
 
+from bec_orch.core.frames import picture_of
 from bec_orch.core.ports.sources import SourceFactory
 from bec_orch.core.volumes import Manifest, Page, VolumeRef
 from bec_orch.core.wording import said
 from bec_orch.errors import BecError, PageError
 from bec_orch.exports.formats import Picture
-from bec_orch.jobs.formats.header import ImageFormat
+from bec_orch.jobs.formats.header import ImageFormat, ImageHeader
 from bec_orch.jobs.images import decode, probe
 
 _QUALITY = 80
 _COLOURS = 3
 # A JPEG is taken as it is unless it has four channels, which would need more entries in a PDF.
 _JPEG_SAMPLES = (1, _COLOURS)
+# Degrees, clockwise, by EXIF's numbers. Mirrored pictures are shown as they are stored: no page of a PDF is mirrored.
+_ROTATIONS = {3: 180, 6: 90, 8: 270}
 # Ink on paper, in two colours.
 _BITONAL_BITS = 1
 
@@ -41,11 +45,12 @@ class VolumeImages:
 
     def size(self, image: str) -> tuple[int, int] | None:
         """Return the size of an image's stored bitmap; None where it cannot be had."""
-        page = self._page(image)
-        if page and page.width and page.height:
-            return page.width, page.height
+        found = self._page(image)
+        if found and found[1] == 1 and found[0].width and found[0].height:
+            return found[0].width, found[0].height
         try:
-            header = probe(self._data(image))
+            data, frame = self._data(image)
+            header = probe(data, frame=frame)
         except BecError as error:
             self._note(image, error)
             return None
@@ -54,7 +59,7 @@ class VolumeImages:
     def picture(self, image: str) -> Picture | None:
         """Return the picture of a page; None where it cannot be had."""
         try:
-            return _picture(self._data(image))
+            return _picture(*self._data(image))
         except BecError as error:
             self._note(image, error)
             return None
@@ -62,7 +67,7 @@ class VolumeImages:
     def _note(self, image: str, error: BecError) -> None:
         self.faults.append(f"{self._volume}, '{image}' has no picture: {said(error)}.")
 
-    def _page(self, image: str) -> Page | None:
+    def _page(self, image: str) -> tuple[Page, int] | None:
         with self._lock:
             if self._manifest is None:
                 try:
@@ -71,18 +76,25 @@ class VolumeImages:
                     self.faults.append(f"The images of {self._volume} are out of reach: {said(error)}.")
                     self._manifest = Manifest(self._volume, "", ())
                 self._pages = {page.filename: page for page in self._manifest.pages}
-            return self._pages.get(image)
+            return picture_of(image, self._pages)
 
-    def _data(self, image: str) -> bytes:
-        page = self._page(image)
-        if page is None or self._manifest is None:
+    def _data(self, image: str) -> tuple[bytes, int]:
+        """Return the bytes of an image's file, and which picture of the file it is."""
+        found = self._page(image)
+        if found is None or self._manifest is None:
             raise PageError("it is no longer in its volume", stage="fetch", code="E_IMAGE_MISSING")
-        return anyio.run(self._sources(self._volume.source).pages(self._manifest).read, page).data
+        page, frame = found
+        return anyio.run(self._sources(self._volume.source).pages(self._manifest).read, page).data, frame
 
 
-def _picture(data: bytes) -> Picture:
+def _picture(data: bytes, frame: int) -> Picture:
+    """Return a picture with the rotation in which its file says that it is to be shown."""
+    header = probe(data, frame=frame)
+    return replace(_stored(data, header), rotation=_ROTATIONS.get(header.orientation, 0))
+
+
+def _stored(data: bytes, header: ImageHeader) -> Picture:
     """Take a JPEG as it is, once it was seen to be whole; anything else is decoded and compressed anew."""
-    header = probe(data)
     pixels = decode(data, header)
     height, width = pixels.shape[:2]
     if header.format is ImageFormat.JPEG and header.samples in _JPEG_SAMPLES:

@@ -1,15 +1,20 @@
 """The pages of a volume, read from its artefact and those it was made from, a few rows at a time."""
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
-from typing import Any
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from bec_orch.core.artefacts import ArtefactFile, Success
+from bec_orch.core.artefacts import ArtefactFile, ArtefactLocation, Success
 from bec_orch.core.names import check_name
 from bec_orch.core.ports.views import ContentOf
+from bec_orch.core.tasks import Job
 from bec_orch.core.transcripts import Origin, PageContent, PageRecord, state_note
+from bec_orch.core.volumes import PageCounts
 from bec_orch.errors import StorageError
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 
@@ -17,6 +22,66 @@ _ROWS = 32
 # File systems hold names of up to 255 bytes.
 _MOST_NAME_BYTES = 255
 _STATE = ("img_file_name", "ok", "skipped", "skip_reason", "error_type")
+
+
+class BatchReader(Protocol):
+    """Reads the rows of a volume in batches."""
+
+    def row_batches(
+        self, success: Success, columns: Sequence[str] | None = None, batch_size: int = 512
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the rows, with all columns by default."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRows:
+    """The rows that attempts left of a volume that is not done (a `BatchReader`): they stand for its artefact.
+
+    Attributes:
+        success: what a `success.json` would say of them.
+        table: the rows.
+        origin: how they were made.
+    """
+
+    success: Success
+    table: pa.Table
+    origin: Origin
+
+    def row_batches(
+        self, _success: Success, columns: Sequence[str] | None = None, batch_size: int = 512
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the rows, with all columns by default."""
+        wanted = self.table if columns is None else self.table.select(list(columns))
+        yield from wanted.to_batches(max_chunksize=batch_size)
+
+
+def kept_rows(artefacts: StoredArtefacts, location: ArtefactLocation, attempt: int, job: Job) -> KeptRows:
+    """Return the rows that attempts up to one left of a volume.
+
+    Raises:
+        StorageError: there are none (E_ARTEFACT_GONE), or the store is away.
+    """
+    found = artefacts.part_rows(location, attempt)
+    if found is None:
+        raise StorageError(
+            f"No attempt at {location.volume} left any pages.",
+            code="E_ARTEFACT_GONE",
+            hint=f"`bec jobs tasks {job.name} --volume {location.volume}` shows where it stands.",
+        )
+    table = found.drop_columns(["page"]).combine_chunks()
+    ok, skipped = (int(pc.sum(table[name]).as_py() or 0) for name in ("ok", "skipped"))
+    pages = PageCounts(ok, skipped, table.num_rows - ok - skipped)
+    success = Success(location, _digest(table), (), pages=pages)
+    engine = _text(job.config.get("engine"))
+    return KeptRows(success, table, Origin(location.volume, job.name, job.type, engine, is_partial=True))
+
+
+def _digest(table: pa.Table) -> str:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    return hashlib.sha256(sink.getvalue()).hexdigest()
 
 
 def origin_of(success: Success) -> Origin:
@@ -48,7 +113,7 @@ def _time(value: Any) -> str:
         return ""
 
 
-def image_names(artefacts: StoredArtefacts, success: Success) -> list[str]:
+def image_names(artefacts: BatchReader, success: Success) -> list[str]:
     """Return the names of the images of all pages, which become names of documents.
 
     Raises:
@@ -66,7 +131,7 @@ def image_names(artefacts: StoredArtefacts, success: Success) -> list[str]:
     return [check_name("page", name, max_bytes=_MOST_NAME_BYTES) for name in names]
 
 
-def readable_inputs(artefacts: StoredArtefacts, success: Success) -> dict[str, Success]:
+def readable_inputs(artefacts: BatchReader, success: Success) -> dict[str, Success]:
     """Return the artefacts that this one was made from, by job, as far as they are still there.
 
     Raises:
@@ -77,7 +142,7 @@ def readable_inputs(artefacts: StoredArtefacts, success: Success) -> dict[str, S
     return {job: one for job, one in every.items() if _is_readable(artefacts, one)}
 
 
-def _is_readable(artefacts: StoredArtefacts, success: Success) -> bool:
+def _is_readable(artefacts: BatchReader, success: Success) -> bool:
     try:
         next(artefacts.row_batches(success, ["img_file_name"]), None)
     except StorageError as error:
@@ -88,7 +153,7 @@ def _is_readable(artefacts: StoredArtefacts, success: Success) -> bool:
 
 
 def pages_of(
-    artefacts: StoredArtefacts, success: Success, inputs: Mapping[str, Success], read: ContentOf
+    artefacts: BatchReader, success: Success, inputs: Mapping[str, Success], read: ContentOf
 ) -> Iterator[PageRecord]:
     """Read the pages of a volume in order.
 
@@ -118,7 +183,7 @@ def _same_pages(table: pa.Table, rows: pa.Table) -> bool:
     return name in table.column_names and bool(table[name].to_pylist() == rows[name].to_pylist())
 
 
-def _tables(artefacts: StoredArtefacts, success: Success) -> Iterator[pa.Table]:
+def _tables(artefacts: BatchReader, success: Success) -> Iterator[pa.Table]:
     """Read rows in batches of equal size, however the file groups them."""
     left: list[pa.Table] = []
     for batch in artefacts.row_batches(success, batch_size=_ROWS):

@@ -5,11 +5,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from bec_orch.cli.export.documents import Destination, Documents
-from bec_orch.cli.export.pages import image_names, origin_of, pages_of, readable_inputs
+from bec_orch.cli.export.pages import BatchReader, KeptRows, image_names, origin_of, pages_of, readable_inputs
+from bec_orch.cli.terminal.console import counted
 from bec_orch.core.artefacts import ArtefactLocation, Success
 from bec_orch.core.ports.sources import SourceFactory
 from bec_orch.core.ports.views import ContentOf
-from bec_orch.core.transcripts import PageRecord
+from bec_orch.core.transcripts import Origin, PageRecord
 from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import Interrupted, StorageError
 from bec_orch.exports.characters import lost_characters
@@ -20,7 +21,7 @@ from bec_orch.io.artefacts.artefacts import StoredArtefacts
 if TYPE_CHECKING:
     from bec_orch.cli.export.images import VolumeImages
 
-VERSION = 1
+VERSION = 2
 """Of how documents are written: documents of another one are made anew."""
 
 
@@ -50,6 +51,7 @@ class VolumeReport:
         skipped: how many were there already.
         pages: how many pages it has.
         page_errors: how many of them are errors.
+        partial: whether it is not done, and its pages are those that its attempts left.
         notes: what is not as it could be, a sentence each.
         places: the keys of its documents, those of one page by their folder.
     """
@@ -59,6 +61,7 @@ class VolumeReport:
     skipped: int = 0
     pages: int = 0
     page_errors: int = 0
+    partial: bool = False
     notes: list[str] = field(default_factory=list)
     places: list[str] = field(default_factory=list)
 
@@ -85,18 +88,36 @@ def export_volume(
             code="E_ARTEFACT_GONE",
             hint="`bec audit` shows what else is missing; a new run of the job makes it again.",
         )
+    images = _images(location.volume, sources)
+    return _Export(success, origin_of(success), wanted, artefacts, destination, images).run()
+
+
+def export_kept(kept: KeptRows, wanted: Wanted, sources: SourceFactory, destination: Destination) -> VolumeReport:
+    """Write the documents of a volume that is not done, of what its attempts left.
+
+    Raises:
+        StorageError: a store is away.
+        UsageError: files that are not ours are in the way (E_FILE_FOREIGN).
+        Interrupted: a stop was asked for; what was written is whole.
+    """
+    images = _images(kept.success.location.volume, sources)
+    return _Export(kept.success, kept.origin, wanted, kept, destination, images).run()
+
+
+def _images(volume: VolumeRef, sources: SourceFactory) -> "VolumeImages":
     # Reading images needs the packages of the extra `ldv1`, without which the command can say so.
     from bec_orch.cli.export.images import VolumeImages  # noqa: PLC0415
 
-    return _Export(success, wanted, artefacts, destination, VolumeImages(location.volume, sources)).run()
+    return VolumeImages(volume, sources)
 
 
 class _Export:
     def __init__(
         self,
         success: Success,
+        origin: Origin,
         wanted: Wanted,
-        artefacts: StoredArtefacts,
+        artefacts: BatchReader,
         destination: Destination,
         images: "VolumeImages",
     ) -> None:
@@ -105,9 +126,9 @@ class _Export:
         self._artefacts = artefacts
         self._destination = destination
         self._images = images
-        self._origin = origin_of(success)
+        self._origin = origin
         self._inputs = readable_inputs(artefacts, success)
-        self._report = VolumeReport(success.location.volume)
+        self._report = VolumeReport(success.location.volume, partial=origin.is_partial)
         self._read = self._unread = False
 
     def run(self) -> VolumeReport:
@@ -115,6 +136,10 @@ class _Export:
         self._names = page_names(image_names(self._artefacts, self._success))
         report.pages = len(self._names)
         report.page_errors = self._success.pages.error if self._success.pages else 0
+        if report.partial:
+            report.notes.append(
+                f"{report.volume} is not done: its documents hold what attempts left, {counted(report.pages, 'page')}."
+            )
         for job in sorted(self._success.inputs.keys() - self._inputs.keys()):
             if self._success.inputs[job].endswith(".parquet"):
                 report.notes.append(

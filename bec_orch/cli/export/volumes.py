@@ -7,8 +7,9 @@ from pathlib import Path
 
 from bec_orch.cli.composition import Parts, work_dir
 from bec_orch.cli.export.documents import Destination
+from bec_orch.cli.export.pages import kept_rows
 from bec_orch.cli.export.showing import showing
-from bec_orch.cli.export.volume import VolumeReport, Wanted, export_volume
+from bec_orch.cli.export.volume import VolumeReport, Wanted, export_kept, export_volume
 from bec_orch.cli.process.ending import EXIT_DONE, EXIT_PAGE_ERRORS, exit_code_of
 from bec_orch.cli.process.signals import stopping
 from bec_orch.core.artefacts import ArtefactLocation
@@ -19,6 +20,7 @@ from bec_orch.core.volumes import VolumeRef, version_of
 from bec_orch.errors import BecError, UsageError
 from bec_orch.exports.formats import Level, Material, format_of
 from bec_orch.orch.ahead import ahead
+from bec_orch.orch.overview.kept import kept_volumes
 
 BASE_URL = "http://localhost:8000"
 IMAGE_URL = "http://localhost:8000/images/{w_id}/{i_id}/{file}"
@@ -40,6 +42,7 @@ class ExportRequest:
     base_url: str = BASE_URL
     image_url: str = IMAGE_URL
     force: bool = False
+    partial: bool = False
     silent: bool = False
 
 
@@ -64,11 +67,12 @@ class ExportResult:
         """The exit code that says how it went."""
         if self.failed:
             return max(exit_code_of(error) for _, error in self.failed)
-        return EXIT_PAGE_ERRORS if any(report.page_errors for report in self.done) else EXIT_DONE
+        errors = any(report.page_errors or report.partial for report in self.done)
+        return EXIT_PAGE_ERRORS if errors else EXIT_DONE
 
 
 def export(parts: Parts, job: Job, request: ExportRequest) -> ExportResult:
-    """Export the volumes of a job that are done.
+    """Export the volumes of a job that are done; where asked for, also what attempts left of others.
 
     Raises:
         UsageError: jobs of its type have nothing to hand on, a format has no such level, or a volume is not done.
@@ -79,15 +83,18 @@ def export(parts: Parts, job: Job, request: ExportRequest) -> ExportResult:
     formats = [(name, _level(name, request.level)) for name in request.formats]
     material = Material(request.base_url.rstrip("/"), request.image_url)
     wanted = Wanted(formats, material, reader_of(job.type, job.name), stop.is_set)
-    locations = _locations(parts, job, request.volumes)
+    places = _places(parts, job, request)
     result = ExportResult(destination_url(request.out) or (parts.settings.home / "exports" / job.name).as_uri())
     result.unfinished = _unfinished(parts, job)
     store = parts.stores.open(result.destination, create=True)
     destination, artefacts = Destination(store, work_dir(parts.settings), request.force), parts.artefacts()
 
-    def one(location: ArtefactLocation) -> VolumeReport | BecError:
+    def one(place: _Place) -> VolumeReport | BecError:
         try:
-            return export_volume(location, wanted, artefacts, parts.sources, destination)
+            if place.attempt is not None:
+                kept = kept_rows(artefacts, place.location, place.attempt, job)
+                return export_kept(kept, wanted, parts.sources, destination)
+            return export_volume(place.location, wanted, artefacts, parts.sources, destination)
         except BecError as error:
             if error.code not in _OF_A_VOLUME:
                 stop.set()
@@ -96,14 +103,15 @@ def export(parts: Parts, job: Job, request: ExportRequest) -> ExportResult:
 
     with (
         stopping(lambda _reason: stop.set(), "Stopping at the next page."),
-        showing(len(locations), silent=request.silent) as shown,
+        showing(len(places), silent=request.silent) as shown,
     ):
-        for location, end in zip(locations, ahead(one, locations, threads=parts.settings.threads), strict=True):
+        for place, end in zip(places, ahead(one, places, threads=parts.settings.threads), strict=True):
+            volume = place.location.volume
             if isinstance(end, BecError):
-                result.failed.append((location.volume, end))
+                result.failed.append((volume, end))
             else:
                 result.done.append(end)
-            shown.ended(location.volume, end)
+            shown.ended(volume, end)
     return result
 
 
@@ -146,17 +154,29 @@ def _level(name: str, wanted: Level | None) -> Level:
     return wanted or levels[0]
 
 
-def _locations(parts: Parts, job: Job, wanted: frozenset[tuple[str, str]]) -> list[ArtefactLocation]:
-    """Return where the artefacts of the volumes lie; a volume that two sources have is taken from its newest task."""
-    newest: dict[tuple[str, str], tuple[int, ArtefactLocation]] = {}
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the artefact of a volume lies; of one that is not done, where it would lie, and its newest attempt."""
+
+    location: ArtefactLocation
+    attempt: int | None = None
+
+
+def _places(parts: Parts, job: Job, request: ExportRequest) -> list[_Place]:
+    """Return what is to be exported; a volume that two sources have is taken from its newest task."""
+    newest: dict[tuple[str, str], tuple[int, _Place]] = {}
     for done in parts.records.overview.done_volumes(job):
         for one in done:
             name = (one.volume.w_id, one.volume.i_id)
-            if (not wanted or name in wanted) and one.task_id > newest.get(name, (0,))[0]:
+            if (not request.volumes or name in request.volumes) and one.task_id > newest.get(name, (0,))[0]:
                 location = ArtefactLocation(job.name, one.volume, version_of(one.manifest_etag))
-                newest[name] = (one.task_id, location)
-    _require_all(job, wanted, frozenset(newest))
-    return [location for _, location in newest.values()]
+                newest[name] = (one.task_id, _Place(location))
+    places = {name: place for name, (_, place) in newest.items()}
+    if request.partial:
+        for task, location in kept_volumes(parts.records.overview, job, frozenset(places), request.volumes):
+            places[task.volume.w_id, task.volume.i_id] = _Place(location, task.attempt)
+    _require_all(job, request.volumes, frozenset(places))
+    return list(places.values())
 
 
 def _require_all(job: Job, wanted: frozenset[tuple[str, str]], found: frozenset[tuple[str, str]]) -> None:
@@ -166,13 +186,14 @@ def _require_all(job: Job, wanted: frozenset[tuple[str, str]], found: frozenset[
         raise UsageError(
             f"The volume {'/'.join(missing[0])}{others} is not done by the job '{job.name}'.",
             code="E_EXPORT_VOLUME",
-            hint=f"`bec jobs tasks {job.name} --volume {'/'.join(missing[0])}` shows where it stands.",
+            hint=f"`bec jobs tasks {job.name} --volume {'/'.join(missing[0])}` shows where it stands; --partial takes "
+            "what attempts left of it.",
         )
     if not found:
         raise UsageError(
             f"No volume is done by the job '{job.name}'.",
             code="E_EXPORT_NOTHING",
-            hint=f"`bec jobs stats {job.name}` shows how far it is.",
+            hint=f"`bec jobs stats {job.name}` shows how far it is; --partial takes what attempts left.",
         )
 
 

@@ -10,6 +10,7 @@ from bec_orch.cli.arguments.invocation import invocation
 from bec_orch.cli.arguments.options import Json
 from bec_orch.cli.process.ending import EXIT_DONE, EXIT_FAILED
 from bec_orch.cli.run.outcome import show
+from bec_orch.cli.run.overlays import Overlay
 from bec_orch.cli.run.path import RunRequest, run_volumes, workspace
 from bec_orch.cli.terminal.console import program, say
 from bec_orch.errors import UsageError
@@ -32,7 +33,7 @@ def command(
     samples = _samples()
     if not as_json:
         say(f"Two sample volumes of {samples}: text lines by ldv1. One page is cut off on purpose.")
-    request = RunRequest("ldv1", max_page_error_rate=_ERROR_RATE, overlay=True, as_json=as_json)
+    request = RunRequest("ldv1", max_page_error_rate=_ERROR_RATE, overlay=Overlay.SHEETS, as_json=as_json)
     settings = workspace(invocation(ctx), out)
     result = run_volumes(detect_source(samples), request, settings)
     show(result, as_json=as_json)

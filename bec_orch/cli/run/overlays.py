@@ -1,6 +1,13 @@
-"""Pictures of finished volumes, into a folder of this machine."""
+"""Pictures of finished volumes, into a folder of this machine: sheets of many pages, or one picture a page.
 
-from collections.abc import Sequence
+overlays/W_ID/I_ID.jpg              the first 60 pages
+overlays/W_ID/I_ID/sheets/2.jpg     the next 60
+overlays/W_ID/I_ID/pages/PAGE.jpg   a page
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +15,17 @@ import anyio
 
 from bec_orch.cli.composition import Parts
 from bec_orch.core.artefacts import ArtefactLocation, Success
+from bec_orch.core.frames import picture_of
 from bec_orch.core.ports.views import VolumePicture
 from bec_orch.core.records.overview import TaskView
 from bec_orch.core.registry import types_with_pictures, volume_picture
 from bec_orch.core.volumes import VolumeRef, version_of
-from bec_orch.errors import StorageError, UsageError
+from bec_orch.errors import PageError, StorageError, UsageError
+from bec_orch.exports.names import page_names
 from bec_orch.io.own_files import marked_jpeg, write_own
+
+PAGES = 60
+"""Pages of a sheet: so many are still small enough for a JPEG, and large enough to be looked at."""
 
 
 def require_overlays(job_type: str) -> None:
@@ -27,33 +39,82 @@ def require_overlays(job_type: str) -> None:
         raise UsageError(f"There are no pictures of '{job_type}'.", hint=f"--overlay draws {', '.join(drawn)}.")
 
 
-def write_overlays(parts: Parts, job_type: str, tasks: Sequence[TaskView], folder: Path) -> list[Path]:
-    """Draw each volume that is done, and return the files; none where nothing draws volumes of this job type.
+class Overlay(Enum):
+    """What is drawn: sheets of many pages, or a picture of each page."""
+
+    SHEETS = "sheets"
+    PAGES = "pages"
+
+
+def write_overlays(
+    parts: Parts, job_type: str, tasks: Sequence[TaskView], folder: Path, wanted: Overlay | None
+) -> list[Path]:
+    """Draw every page of each volume that is done, and return the files; none where none are wanted.
 
     Raises:
         ConfigError: what draws them needs a package that is not installed.
         StorageError: an artefact or the folder cannot be read or written.
         UsageError: a file of somebody else has a picture's name.
     """
-    draw = volume_picture(job_type)
-    return [_write(parts, draw, task, folder) for task in tasks if draw and task.pages and task.manifest_etag]
+    draw = volume_picture(job_type) if wanted else None
+    if draw is None:
+        return []
+    done = (task for task in tasks if task.pages and task.manifest_etag)
+    layout = single_pages if wanted is Overlay.PAGES else sheets
+    return [file for task in done for file in _write(parts, draw, task, folder, layout)]
 
 
-def picture_file(folder: Path, volume: VolumeRef) -> Path:
-    """Return the file of a volume's picture, which is no other volume's."""
-    return folder / volume.w_id / f"{volume.i_id}.jpg"
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """One picture: its file, its title, and the rows of the pages on it."""
+
+    file: Path
+    title: str
+    rows: range
 
 
-def _write(parts: Parts, draw: VolumePicture, task: TaskView, folder: Path) -> Path:
+Layout = Callable[[Path, VolumeRef, Sequence[str]], Iterator[Sheet]]
+
+
+def sheets(folder: Path, volume: VolumeRef, names: Sequence[str]) -> Iterator[Sheet]:
+    """Yield the sheets of a volume, whose files are no other volume's."""
+    own = folder / volume.w_id
+    for number, start in enumerate(range(0, len(names), PAGES), start=1):
+        rows = range(start, min(start + PAGES, len(names)))
+        file = own / f"{volume.i_id}.jpg" if number == 1 else own / volume.i_id / "sheets" / f"{number}.jpg"
+        title = f"{volume}, {rows.start + 1} to {rows.stop} of {len(names)}" if len(names) > PAGES else str(volume)
+        yield Sheet(file, title, rows)
+
+
+def single_pages(folder: Path, volume: VolumeRef, names: Sequence[str]) -> Iterator[Sheet]:
+    """Yield a picture for each page of a volume."""
+    own = folder / volume.w_id / volume.i_id / "pages"
+    for place, name in enumerate(page_names(names)):
+        yield Sheet(own / f"{name}.jpg", str(volume), range(place, place + 1))
+
+
+def _write(parts: Parts, draw: VolumePicture, task: TaskView, folder: Path, layout: Layout) -> Iterator[Path]:
     source = parts.sources(task.volume.source)
     manifest = source.read_manifest(task.volume)
     pages, page_of = source.pages(manifest), {page.filename: page for page in manifest.pages}
     rows = parts.artefacts().read_rows(_success(parts, task))
     names: list[Any] = rows["img_file_name"].to_pylist()  # older artefacts may have the pages in another order
-    picture = draw(str(task.volume), rows, lambda at: anyio.run(pages.read, page_of[names[at]]).data)
-    file = picture_file(folder, task.volume)
-    write_own(file, marked_jpeg(picture), or_same=picture)
-    return file
+
+    def read(at: int) -> bytes:
+        found = picture_of(names[at], page_of)
+        if found is None:
+            raise PageError(f"The image {names[at]} is no longer in its volume.", stage="fetch", code="E_IMAGE_MISSING")
+        return anyio.run(pages.read, found[0]).data
+
+    for sheet in layout(folder, task.volume, names):
+        shown = rows.slice(sheet.rows.start, len(sheet.rows))
+        picture = draw(sheet.title, shown, _from(sheet.rows.start, read))
+        write_own(sheet.file, marked_jpeg(picture), or_same=picture)
+        yield sheet.file
+
+
+def _from(start: int, read: Callable[[int], bytes]) -> Callable[[int], bytes]:
+    return lambda at: read(start + at)
 
 
 def _success(parts: Parts, task: TaskView) -> Success:

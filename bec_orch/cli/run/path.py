@@ -23,7 +23,7 @@ from bec_orch.cli.composition import Parts, local_run, open_parts, require_loada
 from bec_orch.cli.export.command import parse_formats
 from bec_orch.cli.export.volumes import ExportRequest, ExportResult, export, reader_of
 from bec_orch.cli.run.outcome import ROWS, RunResult, exit_code, in_order, show
-from bec_orch.cli.run.overlays import require_overlays, write_overlays
+from bec_orch.cli.run.overlays import PAGES, Overlay, require_overlays, write_overlays
 from bec_orch.cli.terminal.console import counted, note, program, say, warn
 from bec_orch.cli.terminal.progress import progress
 from bec_orch.cli.worker.working import work
@@ -52,7 +52,7 @@ class RunRequest:
     config: Mapping[str, Any] = field(default_factory=dict)
     max_page_error_rate: float = DEFAULT_ERROR_RATE
     force: bool = False
-    overlay: bool = False
+    overlay: Overlay | None = None
     as_json: bool = False
     adopt_foreign: bool = False
     exports: tuple[str, ...] | None = None
@@ -86,7 +86,12 @@ def command(
     max_page_error_rate: ErrorRate = DEFAULT_ERROR_RATE,
     force: Annotated[bool, typer.Option("--force", help="Do again what is done.")] = False,
     adopt_foreign: AdoptForeign = False,
-    overlay: Annotated[bool, typer.Option("--overlay", help="Draw one picture per volume (ldv1, ocrv1).")] = False,
+    overlay: Annotated[
+        bool, typer.Option("--overlay", help=f"Draw every page, {PAGES} on a picture (ldv1, ocrv1).")
+    ] = False,
+    overlay_pages: Annotated[
+        bool, typer.Option("--overlay-pages", help="Draw each page as a picture of its own (ldv1, ocrv1).")
+    ] = False,
     follow_links: Annotated[
         bool, typer.Option("--follow-links", help="Follow symbolic links to images outside of PATH.")
     ] = False,
@@ -107,7 +112,8 @@ def command(
     asked = invocation(ctx)
     config = read_config(config_file, config_text) or {}
     formats = None if exports is None else () if exports == _NO_EXPORT else parse_formats([exports])
-    request = RunRequest(job_type, config, max_page_error_rate, force, overlay, as_json, adopt_foreign, formats)
+    drawn = Overlay.PAGES if overlay_pages else Overlay.SHEETS if overlay else None
+    request = RunRequest(job_type, config, max_page_error_rate, force, drawn, as_json, adopt_foreign, formats)
     settings = workspace(asked, out)
     if follow_links:
         settings = settings.model_copy(update={"follow_links": True})
@@ -174,7 +180,7 @@ def run_volumes(detected: DetectedSource, request: RunRequest, settings: Setting
         if outcome.count(TaskState.DONE):
             # Where nothing was left to do, nobody looked: an unmounted destination has nothing of what counts as done.
             parts.artefacts().check_there()
-        overlays = write_overlays(parts, job.type, outcome.tasks, settings.home / "overlays") if request.overlay else []
+        overlays = write_overlays(parts, job.type, outcome.tasks, settings.home / "overlays", request.overlay)
         tasks = (task for ran in (*needed, outcome) for task in ran.tasks)
         faults = page_errors(parts.artefacts(), tasks, limit=_PAGE_ERRORS)
         documents = _export(parts, job, request, outcome)

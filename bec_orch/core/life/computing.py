@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from bec_orch.core.fault_points import FaultPoint, reached
+from bec_orch.core.frames import frame_name
 from bec_orch.core.life.missing_pages import DoubtedRows
 from bec_orch.core.life.resolving import Pinned, Resolved, Resolver
 from bec_orch.core.life.standings import Stage, Standings
@@ -69,7 +70,7 @@ class Computer:
     def _run(self, pinned: Pinned, files: AttemptFiles, stop: StopSignal) -> Metrics:
         claim, manifest = pinned.claim, pinned.manifest
         rows = DoubtedRows(files.rows)
-        self._progress(pinned, files.rows.counts().total)
+        self._progress(pinned, len(files.rows.finished()))
         with tempfile.TemporaryDirectory(prefix="job-", dir=self._work_dir) as work_dir:
             context = JobContext(
                 job=claim.job.name,
@@ -133,9 +134,10 @@ def _leave_out(pinned: Pinned, files: AttemptFiles) -> None:
 def _check_pages(pinned: Pinned, files: AttemptFiles) -> None:
     """See that each page has a row, and that not too many of these are errors."""
     pages, manifest = files.rows.counts(), pinned.manifest
-    if pages.total != len(manifest.pages):
+    left = len(manifest.pages) - len(files.rows.finished())
+    if left:
         raise TaskFault(
-            f"The job left {len(manifest.pages) - pages.total} of {len(manifest.pages)} pages without a row.",
+            f"The job left {left} of {len(manifest.pages)} pages without a row.",
             code="E_PAGES_UNACCOUNTED",
         )
     limit = pinned.claim.job.max_page_error_rate
@@ -145,9 +147,10 @@ def _check_pages(pinned: Pinned, files: AttemptFiles) -> None:
     # The volume gets no artefact: what became of its pages is told by the part files alone (`bec pages`).
     files.rows.flush()
     code, example = summary
+    name = frame_name(manifest.pages[example.index].filename, example.frame)
     raise TerminalError(
         f"{pages.error} of {pages.ok + pages.error} pages failed, more than {limit:.0%}; "
-        f"for example page {example.index + 1} '{manifest.pages[example.index].filename}': {example.error_message}",
+        f"for example page {example.index + 1} '{name}': {example.error_message}",
         code=code,
         hint=f"{example.error_hint or 'Mend the images.'} More are allowed with `--max-page-error-rate`. "
         f"`bec errors show {pinned.claim.volume} --job {pinned.claim.job.name}` lists them.",

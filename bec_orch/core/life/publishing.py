@@ -11,7 +11,7 @@ from bec_orch.core.life.resolving import Pinned
 from bec_orch.core.life.standings import Stage, Standings
 from bec_orch.core.ports.artefact_store import ArtefactStore, AttemptFiles
 from bec_orch.core.ports.task_store import TaskStore
-from bec_orch.core.success import adopted_result, foreign_artefact, is_wanted, success_content
+from bec_orch.core.success import adopted_result, foreign_artefact, further_rows, is_wanted, success_content
 from bec_orch.core.tasks import TaskResult
 from bec_orch.errors import RetryableError
 
@@ -112,7 +112,7 @@ class Publisher:
 
     def _is_as_wanted(self, found: Success, pinned: Pinned) -> bool:
         wanted = is_wanted(found, pinned.claim, pinned.manifest, pinned.key)
-        return wanted and self._artefacts.verify(found, len(pinned.manifest.pages))
+        return wanted and self._artefacts.verify(found, len(pinned.manifest.pages) + further_rows(found))
 
 
 def _adopted(found: Success, pinned: Pinned, *, own: bool) -> Published:

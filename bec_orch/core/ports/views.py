@@ -37,6 +37,10 @@ class JobReport(Protocol):
         """Return the figures of the whole job as a table of two columns."""
         ...
 
+    def hints(self) -> Sequence[str]:
+        """Return what to look at before the figures are believed, a sentence or two each."""
+        ...
+
     def table(self) -> Sequence[Mapping[str, Any]]:
         """Return one row for each work."""
         ...
@@ -63,8 +67,14 @@ class Tally(Protocol):
         """The columns of the rows that it wants."""
         ...
 
-    def add(self, volume: VolumeRef, table: "pa.Table | None") -> None:
-        """Count a volume's rows; None stands for an artefact that cannot be read."""
+    def add(self, volume: VolumeRef, table: "pa.Table | None", *, partial: bool = False) -> None:
+        """Count a volume's rows; None stands for an artefact that cannot be read.
+
+        Args:
+            volume: the volume.
+            table: its rows.
+            partial: it is not done: these are rows that its attempts left.
+        """
         ...
 
     def report(self) -> JobReport:

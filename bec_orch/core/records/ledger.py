@@ -35,7 +35,8 @@ class JobStates:
 class TaskRow:
     """What the database says of one task. `seen_etag` is the version of its volume that was last seen.
 
-    `nb_pages` is that of the manifest, where it is known for this task's version.
+    `nb_pages` is that of the manifest, where it is known for this task's version, and of the further pictures that the
+    artefact has rows of.
     """
 
     id: int

@@ -236,13 +236,16 @@ class StoredArtefacts(ArtefactStore):
             except BrokenParquet as error:
                 raise _unreadable(file, f"cannot be read ({said(error)})") from error
 
-    def part_rows(self, location: ArtefactLocation, attempt: int, columns: Sequence[str]) -> pa.Table | None:
+    def part_rows(
+        self, location: ArtefactLocation, attempt: int, columns: Sequence[str] | None = None
+    ) -> pa.Table | None:
         """Read what attempts left of pages whose volume is not done; None where that is nothing.
 
         Args:
             location: where its artefact would lie.
             attempt: the newest attempt that counts.
-            columns: the columns that are wanted, as far as there are such; `page`, the index, stands before them.
+            columns: the columns that are wanted (default: all), as far as there are such; `page`, the index, stands
+                before them.
 
         Raises:
             StorageError: the store is away.

@@ -5,13 +5,14 @@ import importlib.metadata
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from typing_extensions import override
 
 from bec_orch.core.artefacts import ArtefactFile, ArtefactLocation, AttemptKey, StoredFile
 from bec_orch.core.fault_points import FaultPoint, reached
+from bec_orch.core.frames import are_rows_of
 from bec_orch.core.ownership import Owner
 from bec_orch.core.ports.artefact_store import AttemptFiles
 from bec_orch.core.volumes import Manifest, PageOutcome
@@ -81,9 +82,9 @@ class StoredAttempt(AttemptFiles):
         self._sidecars.settle()
         path = self._folder.path / "artefact.parquet"
         write_parquet(path, self._schema, self._row_groups())
-        self._check(path)
+        rows = self._check(path)
         reached(FaultPoint.PARQUET_CLOSED)
-        file = ArtefactFile(self._file_key, path.stat().st_size, sha256_of(path), len(self._manifest.pages))
+        file = ArtefactFile(self._file_key, path.stat().st_size, sha256_of(path), rows)
         if not self._objects.create(self._file_key, path):
             self._check_ours(file)
         reached(FaultPoint.PARQUET_UPLOADED)
@@ -100,11 +101,13 @@ class StoredAttempt(AttemptFiles):
             yield pa.concat_tables(tables)
         reached(FaultPoint.PARQUET_WRITING)
 
-    def _check(self, path: Path) -> None:
-        """Reopen the file and hold its rows against the manifest."""
-        names = read_parquet(path, ["img_file_name"]).column(0).to_pylist()
-        if names != [page.filename for page in self._manifest.pages]:
+    def _check(self, path: Path) -> int:
+        """Reopen the file, hold its rows against the manifest, and return their number."""
+        names: list[Any] = read_parquet(path, ["img_file_name"]).column(0).to_pylist()
+        whole = len(names) == self._rows.counts().total
+        if not whole or not are_rows_of(names, [page.filename for page in self._manifest.pages]):
             raise StorageError(f"The file {path} does not hold the pages that were written.", code="E_ARTEFACT_BROKEN")
+        return len(names)
 
     def _check_ours(self, file: ArtefactFile) -> None:
         blob = self._objects.read(file.key)

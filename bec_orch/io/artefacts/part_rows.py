@@ -21,9 +21,9 @@ log = logging.getLogger(__name__)
 
 
 def part_rows(
-    objects: Objects, owner: Owner, location: ArtefactLocation, attempt: int, columns: Sequence[str]
+    objects: Objects, owner: Owner, location: ArtefactLocation, attempt: int, columns: Sequence[str] | None
 ) -> pa.Table | None:
-    """Return the rows of our part files, each page once, in order; None where there are none.
+    """Return the rows of our part files, each page once, in order; None where there are none. All columns by default.
 
     Attempts are counted over all tasks of a volume. What attempts after `attempt` left is passed over. Of rows that
     were made differently (config, models, code), those count that the newest attempt goes by; of a page that several
@@ -51,8 +51,8 @@ def _others(table: pa.Table, taken: set[int]) -> pa.Table:
     return table.take(pa.array(places, pa.int64()))
 
 
-def _read(objects: Objects, key: str, columns: Sequence[str]) -> pa.Table | None:
-    wanted = ["page", *columns]
+def _read(objects: Objects, key: str, columns: Sequence[str] | None) -> pa.Table | None:
+    wanted = None if columns is None else ["page", *columns]
     try:
         blob = objects.read(key, limit=MOST_PART_BYTES)
         if blob is None:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from typing_extensions import override
 
+from bec_orch.core.frames import COUNTER
 from bec_orch.core.ports.job_worker import RowStore
 from bec_orch.core.volumes import Manifest, PageCounts, PageOutcome, PageState
 from bec_orch.errors import BecError
@@ -42,7 +43,8 @@ class PartRows(RowStore):
         self._counted = counted
         self._clock = clock
         self._lock = threading.Lock()
-        self._states: list[PageState | None] = [None] * len(manifest.pages)
+        self._finished: set[int] = set()
+        self._counts: Counter[PageState] = Counter()
         self._waiting: dict[int, list[PageOutcome]] = defaultdict(list)
         self._left = Counter(range_start(page.index) for page in manifest.pages)
         self._sums: dict[str, float] = dict.fromkeys(counted, 0)
@@ -53,31 +55,33 @@ class PartRows(RowStore):
         self._resume()
 
     def _resume(self) -> None:
-        for rows in self._parts.load(lambda page: self._states[page] is not None):
+        for rows in self._parts.load(self._finished.__contains__):
             pages: list[Any] = rows.column("page").to_pylist()
-            for page, ok in zip(pages, rows.column("ok").to_pylist(), strict=True):
-                self._note(page, PageState.OK if ok else PageState.SKIPPED)
+            for page in dict.fromkeys(pages):
+                self._note(page)
+            self._counts += Counter(PageState.OK if ok else PageState.SKIPPED for ok in rows.column("ok").to_pylist())
             self._add_sums(rows.filter(pc.field("ok")))
 
     def _add_sums(self, rows: pa.Table) -> None:
         for name, column in self._counted.items():
             self._sums[name] += pc.sum(rows.column(column)).as_py() or 0
 
-    def _note(self, page: int, state: PageState) -> None:
-        self._states[page] = state
+    def _note(self, page: int) -> None:
+        self._finished.add(page)
         self._left[range_start(page)] -= 1
 
     @override
     def finished(self) -> frozenset[int]:
         with self._lock:
-            return frozenset(page for page, state in enumerate(self._states) if state is not None)
+            return frozenset(self._finished)
 
     @override
     def add(self, outcome: PageOutcome) -> None:
         with self._lock:
             self._check_new(outcome.index)
-            self._note(outcome.index, outcome.state)
-            self._count(outcome)
+            self._note(outcome.index)
+            for each in outcome.every:
+                self._count(each)
             start = range_start(outcome.index)
             self._waiting[start].append(outcome)
             if self._left[start] == 0:
@@ -87,12 +91,13 @@ class PartRows(RowStore):
         self._writing.settle(_BEHIND)
 
     def _check_new(self, page: int) -> None:
-        if not 0 <= page < len(self._states):
+        if not 0 <= page < len(self._manifest.pages):
             raise BecError(f"The volume {self._manifest.volume} has no page with the index {page}.")
-        if self._states[page] is not None:
+        if page in self._finished:
             raise BecError(f"The page '{self._manifest.pages[page].filename}' has a row already.")
 
     def _count(self, outcome: PageOutcome) -> None:
+        self._counts[outcome.state] += 1
         if outcome.state is PageState.OK:
             for name, column in self._counted.items():
                 self._sums[name] += outcome.row.get(column) or 0
@@ -118,13 +123,17 @@ class PartRows(RowStore):
     @override
     def counts(self) -> PageCounts:
         with self._lock:
-            found = Counter(self._states)
-        return PageCounts(found[PageState.OK], found[PageState.SKIPPED], found[PageState.ERROR])
+            found = self._counts
+            return PageCounts(found[PageState.OK], found[PageState.SKIPPED], found[PageState.ERROR])
 
     def counters(self) -> dict[str, float]:
-        """Return the sums of the counted columns over all rows that are ok, and how many pages have each error."""
+        """Return the sums of the counted columns over all rows that are ok, and how many pages have each error.
+
+        Where files have several pictures, also how many rows are those of pictures after a file's first.
+        """
         with self._lock:
-            return {**self._sums, **self._errors}
+            further = self._counts.total() - len(self._finished)
+            return {**self._sums, **self._errors, **({COUNTER: further} if further else {})}
 
     def error_summary(self) -> tuple[str, PageOutcome] | None:
         """Return the commonest page error's code and the first page that had it."""

@@ -4,11 +4,13 @@ The file begins with `img_file_name, source_etag`, has the job's own columns bet
 `ok, error_stage, error_type, error_message, skipped, skip_reason`. Part files have `page`, the index, before all.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
+from bec_orch.core.frames import frame_name
 from bec_orch.core.names import escaped
 from bec_orch.core.volumes import SKIP_INTRO, Manifest, Page, PageOutcome, PageState
 from bec_orch.core.wording import said
@@ -47,12 +49,12 @@ def part_schema(schema: pa.Schema) -> pa.Schema:
 
 
 def outcomes_table(outcomes: Sequence[PageOutcome], manifest: Manifest, job_schema: pa.Schema) -> pa.Table:
-    """Turn outcomes of pages into rows of a part file, in the order of the manifest.
+    """Turn outcomes of pages into rows of a part file, in the order of the manifest; pictures of a file are neighbours.
 
     Raises:
         TerminalError: a row does not fit the job's columns (E_ROW_SCHEMA): trying again cannot help.
     """
-    ordered = sorted(outcomes, key=lambda outcome: outcome.index)
+    ordered = [each for outcome in sorted(outcomes, key=lambda outcome: outcome.index) for each in outcome.every]
     schema = part_schema(artefact_schema(job_schema))
     own = set(job_schema.names)
     _check_names(ordered, own, manifest)
@@ -65,9 +67,14 @@ def outcomes_table(outcomes: Sequence[PageOutcome], manifest: Manifest, job_sche
     return pa.Table.from_arrays(columns, schema=schema)
 
 
+def _row_name(outcome: PageOutcome, manifest: Manifest) -> str:
+    """Return the name of a row: that of the page's file, or of a further picture in it."""
+    return frame_name(manifest.pages[outcome.index].filename, outcome.frame)
+
+
 _COMMON: Mapping[str, Callable[[PageOutcome, Manifest], Any]] = {
     "page": lambda outcome, _: outcome.index,
-    "img_file_name": lambda outcome, manifest: manifest.pages[outcome.index].filename,
+    "img_file_name": _row_name,
     "source_etag": lambda outcome, _: outcome.source_etag,
     "ok": lambda outcome, _: outcome.state is PageState.OK,
     "error_stage": lambda outcome, _: outcome.error_stage,
@@ -87,7 +94,7 @@ def _check_names(outcomes: Sequence[PageOutcome], own: set[str], manifest: Manif
     for outcome in outcomes:
         unknown = outcome.row.keys() - own
         if unknown:
-            page = manifest.pages[outcome.index].filename
+            page = _row_name(outcome, manifest)
             raise TerminalError(
                 f"The job gave the page '{page}' columns that its schema has not: {', '.join(sorted(unknown))}.",
                 code="E_ROW_SCHEMA",
@@ -108,20 +115,24 @@ def standing_rows(table: pa.Table, manifest: Manifest, taken: Callable[[int], bo
     """Return the positions of the rows of an earlier attempt that stand for a manifest's pages.
 
     Those are rows of pages that are not `taken` yet, of the same file name and image ETag, and `ok`, or skipped for a
-    reason that still holds. Errors are tried again.
+    reason that still holds. Errors are tried again. The pictures of a file stand or fall together.
     """
     columns = table.select(["page", "img_file_name", "source_etag", "ok", "skipped", "skip_reason"])
-    return [
+    places: dict[int, list[int]] = defaultdict(list)
+    rows = columns.to_pylist()
+    for position, row in enumerate(rows):
+        if 0 <= row["page"] < len(manifest.pages) and not taken(row["page"]):
+            places[row["page"]].append(position)
+    return sorted(
         position
-        for position, row in enumerate(columns.to_pylist())
-        if 0 <= row["page"] < len(manifest.pages)
-        and not taken(row["page"])
-        and _stands(row, manifest.pages[row["page"]])
-    ]
+        for page, own in places.items()
+        if all(_stands(rows[place], manifest.pages[page], frame) for frame, place in enumerate(own, start=1))
+        for position in own
+    )
 
 
-def _stands(row: Mapping[str, Any], page: Page) -> bool:
-    if row["img_file_name"] != page.filename or row["source_etag"] != page.etag:
+def _stands(row: Mapping[str, Any], page: Page, frame: int) -> bool:
+    if row["img_file_name"] != frame_name(page.filename, frame) or row["source_etag"] != page.etag:
         return False
     if row["ok"]:
         return page.skip_reason is None and page.etag is not None

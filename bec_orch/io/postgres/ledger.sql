@@ -73,7 +73,9 @@ LIMIT %(limit)s
 -- Every task of the job for these volumes, the newest first.
 SELECT t.id, t.volume_id, t.state, t.finished_at IS NULL AS unfinished, t.attempt, t.manifest_etag, t.config_hash,
        t.artefact_key, t.pages_ok, t.pages_skipped, t.pages_error, v.w_id, v.i_id, v.source,
-       v.manifest_etag AS seen_etag, CASE WHEN v.manifest_etag = t.manifest_etag THEN v.nb_pages END AS nb_pages
+       v.manifest_etag AS seen_etag, CASE WHEN v.manifest_etag = t.manifest_etag THEN v.nb_pages + CASE
+           WHEN jsonb_typeof(t.counters -> 'further_frames') = 'number'
+           THEN least((t.counters ->> 'further_frames')::numeric, 1000000)::integer ELSE 0 END END AS nb_pages
 FROM (SELECT DISTINCT w_id, i_id FROM unnest(%(w_ids)s::text[], %(i_ids)s::text[]) AS m (w_id, i_id)) m
 JOIN volumes v ON v.w_id = m.w_id AND v.i_id = m.i_id
 CROSS JOIN LATERAL tasks_of_volume(v.id) t

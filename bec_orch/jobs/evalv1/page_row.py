@@ -14,6 +14,10 @@ from bec_orch.jobs.evalv1.truth import Truth
 
 MOST_CONFUSIONS = 50
 """Different confusions that a row keeps; a page of some quality has fewer."""
+MOST_TEXT = 20_000
+"""Code points of a text that a row keeps; a page of print has some 4,000."""
+_FIRST_LINE_OFF, _REST_READ = 0.8, 0.5
+"""A first line is no text of the page where so much of it was not read, and so much of the rest was."""
 
 _CONFUSION = pa.struct([("truth", pa.string()), ("ocr", pa.string()), ("count", pa.int32())])
 _COLUMNS: dict[str, pa.DataType] = {
@@ -36,6 +40,9 @@ _COLUMNS: dict[str, pa.DataType] = {
     "word_errors": pa.int32(),
     "wer": pa.float64(),
     "confusions": pa.list_(_CONFUSION),
+    "first_line_off": pa.bool_(),
+    "truth_text": pa.string(),
+    "ocr_text": pa.string(),
     "nb_chars": pa.int32(),
     "nb_lines": pa.int32(),
     "low_confidence_lines": pa.int32(),
@@ -112,7 +119,8 @@ def row_of(
 def _against(truth: Truth, read: str, clusters: Sequence[str], config: Evalv1Config) -> Row:
     """Compare with the truth: normalised, except for the two rates meant for comparison with published ones."""
     true_text, ocr_text = normalise(truth.text), normalise(read)
-    chars, confusions = rates.compare(graphemes(without_whitespace(true_text)), clusters)
+    true_clusters = graphemes(without_whitespace(true_text))
+    chars, confusions = rates.compare(true_clusters, clusters)
     spaced = rates.edits_between(*(graphemes(single_spaced(text)) for text in (true_text, ocr_text)))
     by_word = rates.edits_between(words(true_text), words(ocr_text))
     return {
@@ -135,7 +143,20 @@ def _against(truth: Truth, read: str, clusters: Sequence[str], config: Evalv1Con
             {"truth": confusion.truth, "ocr": confusion.ocr, "count": confusion.count}
             for confusion in confusions[:MOST_CONFUSIONS]
         ],
+        "first_line_off": _first_line_is_off(true_text, chars.errors, clusters),
+        "truth_text": true_text[:MOST_TEXT],
+        "ocr_text": ocr_text[:MOST_TEXT],
     }
+
+
+def _first_line_is_off(true_text: str, errors: int, clusters: Sequence[str]) -> bool:
+    """Return whether the truth's first line was not read, though the others were: a label of the file, for example."""
+    first, _, others = true_text.strip().partition("\n")
+    line, rest = (graphemes(without_whitespace(text)) for text in (first, others))
+    if not line or not rest:
+        return False
+    without = rates.edits_between(rest, clusters).errors
+    return errors - without >= _FIRST_LINE_OFF * len(line) and without <= _REST_READ * len(rest)
 
 
 def _by_syllable(true_text: str, ocr_text: str) -> Row:

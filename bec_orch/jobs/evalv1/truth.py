@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from bec_orch.core.frames import file_and_frame, frame_name
 from bec_orch.core.ports.job_worker import BlobReader
 from bec_orch.core.transcripts import MAIN
 from bec_orch.core.volumes import Page, VolumeRef
@@ -47,7 +48,7 @@ class VolumeTruth:
             PageError: E_TRUTH_BROKEN, the file is there but cannot be read; stage `decode`.
             StorageError: the store is away.
         """
-        stem = self._stem_of(page)
+        stem = self._stem_of(page.filename)
         key = None if stem is None else self.keys[stem]
         if self.store is None or key is None:
             return None
@@ -61,13 +62,14 @@ class VolumeTruth:
             raise _broken(key, f"it has {blob.size} bytes, more than {LARGEST_FILE}")
         return Truth(self._text(key, blob.data), key, blob.etag, _kinds(key, blob.data))
 
-    def without_page(self, pages: Iterable[Page]) -> list[str]:
-        """List the keys of the truth that belongs to none of these pages."""
-        matched = {self._stem_of(page) for page in pages}
+    def without_page(self, names: Iterable[str]) -> list[str]:
+        """List the keys of the truth that belongs to no page of these names."""
+        matched = {self._stem_of(name) for name in names}
         return sorted(key for stem, key in self.keys.items() if stem not in matched)
 
-    def _stem_of(self, page: Page) -> str | None:
-        return self._stems.name_of(page.filename) or self._stems.name_of(page.filename.rpartition(".")[0])
+    def _stem_of(self, name: str) -> str | None:
+        file, frame = file_and_frame(name)
+        return self._stems.name_of(name) or self._stems.name_of(frame_name(file.rpartition(".")[0], frame))
 
     @cached_property
     def _stems(self) -> ByName[str]:

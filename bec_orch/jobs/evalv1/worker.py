@@ -6,7 +6,7 @@ It fetches the images of pages without any text alone, to see whether there is i
 import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from typing_extensions import override
 
@@ -75,7 +75,8 @@ class Evalv1Worker(PageJobWorker[Evalv1Config, NoReturn, NoReturn, Ink, Evaluate
         rows = read_rows(context)
         require_ocr(rows, jobs)
         truth = self._truth.volume(context.volume)
-        unmatched = truth.without_page(context.manifest.pages)
+        evaluated: list[Any] = rows[jobs[0]].table["img_file_name"].to_pylist()
+        unmatched = truth.without_page([*(page.filename for page in context.manifest.pages), *evaluated])
         if unmatched:
             log.warning(
                 "truth_unmatched",
@@ -110,7 +111,7 @@ class Evalv1Worker(PageJobWorker[Evalv1Config, NoReturn, NoReturn, Ink, Evaluate
         read = ocr_page(page.rows[page.volume.first], kinds)
         row = row_of(read, self.config, truth=truth, second=_second(page, kinds), ink=state)
         # What is the volume's own stands in one row, so that it counts once.
-        unmatched = page.volume.unmatched if page.page.index == 0 else ()
+        unmatched = page.volume.unmatched if (page.page.index, page.frame) == (0, 1) else ()
         return {**row, "unmatched_truth": unmatched[:MOST_NAMED], "nb_unmatched_truth": len(unmatched)}
 
 

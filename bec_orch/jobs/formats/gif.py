@@ -1,4 +1,4 @@
-"""GIF 89a: blocks walked here, the first frame's pixels by Pillow."""
+"""GIF 89a: blocks walked here, the pixels of its frames by Pillow."""
 
 import struct
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from bec_orch.errors import PageError
 from bec_orch.jobs.formats import raster
-from bec_orch.jobs.formats.header import ImageFormat, ImageHeader, corrupt, truncated
+from bec_orch.jobs.formats.header import ImageFormat, ImageHeader, corrupt, no_such_frame, truncated
 
 MAX_BLOCKS = 1_000_000
 """A walk over them takes 0.3 s. Blocks have 255 bytes as a rule, so that files of 255 MB stay below."""
@@ -19,7 +19,9 @@ _HEAD, _DESCRIPTOR = 13, 9
 
 @dataclass(frozen=True, slots=True)
 class _Facts:
-    """What the blocks say: the size of screen and first frame together, the number of frames, and what ended the walk.
+    """What the blocks say: the size of screen and frames together, the number of frames, and what ended the walk.
+
+    Frames after the one that is asked for do not count for the size.
 
     A file that is cut is reported when it is decoded, so that an absurd size is reported first.
     """
@@ -71,36 +73,38 @@ class _Walk:
         return None
 
 
-def probe(data: bytes) -> ImageHeader:
-    """Read the size of the screen and of the first frame, and count the frames.
+def probe(data: bytes, frame: int = 1) -> ImageHeader:
+    """Read the size of the screen and of the frames up to one, the first by default, and count the frames.
 
     Raises:
-        PageError: E_IMAGE_TRUNCATED, E_IMAGE_CORRUPT.
+        PageError: E_IMAGE_TRUNCATED, E_IMAGE_CORRUPT, E_IMAGE_FRAME.
     """
-    facts = _facts(data)
+    facts = _facts(data, frame)
     if not facts.width or not facts.height:
         raise facts.fault or corrupt(f"The GIF's header says {facts.width} x {facts.height} pixels.")
-    return ImageHeader(ImageFormat.GIF, facts.width, facts.height, 4, 8, frames=max(1, facts.frames))
+    if frame > max(1, facts.frames):
+        raise no_such_frame(frame, facts.frames)
+    return ImageHeader(ImageFormat.GIF, facts.width, facts.height, 4, 8, frames=max(1, facts.frames), frame=frame)
 
 
 def decode(data: bytes, header: ImageHeader, reduce: int) -> NDArray[np.uint8]:
-    """Decode the first frame, and shrink it to 1/`reduce`: grey (H, W) or BGR (H, W, 3).
+    """Decode a frame, drawn over those before it, and shrink it to 1/`reduce`: grey (H, W) or BGR (H, W, 3).
 
     Raises:
         PageError: E_IMAGE_TRUNCATED (it has no trailer), E_IMAGE_CORRUPT.
     """
-    if fault := _facts(data).fault:
+    if fault := _facts(data, header.frame).fault:
         raise fault
     return raster.decode(data, header, reduce)
 
 
-def _facts(data: bytes) -> _Facts:
+def _facts(data: bytes, wanted: int) -> _Facts:
     width, height, frames = int.from_bytes(data[6:8], "little"), int.from_bytes(data[8:10], "little"), 0
     walk = _Walk(data)
     try:
         walk.pass_table(walk.take(_HEAD)[10])
         while frame := walk.next_frame():
-            if not frames:
+            if frames < wanted:
                 left, top, wide, high = struct.unpack_from("<HHHH", frame)
                 width, height = max(width, left + wide), max(height, top + high)
             frames += 1

@@ -52,7 +52,8 @@ class ImageHeader:
         bits: bits of one sample.
         progressive: a JPEG whose coefficients are held in memory as a whole while it is decoded.
         orientation: how the picture is meant to be shown, by EXIF's numbers (1 to 8; 1: as stored).
-        frames: pictures in the file, of which the first is read.
+        frames: pictures in the file.
+        frame: which of them this header is of, from 1.
     """
 
     format: ImageFormat
@@ -63,6 +64,7 @@ class ImageHeader:
     progressive: bool = False
     orientation: int = 1
     frames: int = 1
+    frame: int = 1
 
     @property
     def pixels(self) -> int:
@@ -117,6 +119,15 @@ def check_tail(content: bytes, what: str) -> None:
 def image_error(code: str, message: str, *, hint: str = "") -> PageError:
     """Return the error of an image that cannot be decoded."""
     return PageError(message, stage="decode", code=code, hint=hint)
+
+
+def no_such_frame(frame: int, frames: int) -> PageError:
+    """Return the error of a picture that a file does not have."""
+    return image_error(
+        "E_IMAGE_FRAME",
+        f"The file has no picture {frame}: it has {frames}.",
+        hint="It was changed: do the volume again.",
+    )
 
 
 def truncated(message: str) -> PageError:

@@ -14,13 +14,15 @@ from PIL import Image, UnidentifiedImageError
 
 from bec_orch.core.wording import said
 from bec_orch.errors import PageError
-from bec_orch.jobs.formats.header import ImageHeader, corrupt, image_error
+from bec_orch.jobs.formats.header import ImageFormat, ImageHeader, corrupt, image_error
 
 # Pixels were counted when the header was read, against this program's own limit.
 Image.MAX_IMAGE_PIXELS = None
 # Pillow warns of odd metadata, which says nothing about the pixels.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
+# A page of a TIFF is handed over as the only one.
+_ANIMATED = frozenset({ImageFormat.GIF, ImageFormat.WEBP})
 _DEEP_GREY_MODES = frozenset({"I;16", "I;16B", "I;16L", "I;16N", "I"})
 # Pillow's plug-ins have no common error for bad data: these are what they raise for it.
 _PILLOW_ERRORS = (
@@ -35,7 +37,7 @@ def decode(data: bytes, header: ImageHeader, reduce: int, *, inverted: bool = Fa
     """Decode a file of one of the formats that Pillow knows, shrunk to 1/`reduce`: grey (H, W) or BGR (H, W, 3).
 
     Args:
-        data: the file; its first page is taken.
+        data: the file.
         header: what was read from its headers, already found allowed.
         reduce: 1, 2, 4 or 8.
         inverted: 16-bit grey is stored as ink, not light.
@@ -65,13 +67,15 @@ def shrunk(image: Image.Image, reduce: int) -> NDArray[np.uint8]:
 
 
 def opened(data: bytes, header: ImageHeader) -> Image.Image:
-    """Open a file, and decode its first picture.
+    """Open a file, and decode the picture that the header is of.
 
     Raises:
         PageError: E_IMAGE_CORRUPT.
     """
     try:
         image = Image.open(io.BytesIO(data), formats=(header.format.value,))
+        if header.format in _ANIMATED:
+            image.seek(header.frame - 1)
         image.load()
     except UnidentifiedImageError as error:
         raise corrupt(f"The {header.format.value.upper()} is damaged: its header cannot be read.") from error

@@ -1,4 +1,4 @@
-"""TIFF 6.0 and BigTIFF: the first page's tags are read here, its pixels by Pillow.
+"""TIFF 6.0 and BigTIFF: a page's tags are read here, its pixels by Pillow.
 
 Tags decide whether a file is decoded at all: sizes, counts and offsets are checked against the file, so that nothing
 that is hostile or cut reaches a decoder. Damage that no decoder reports is looked for here as well.
@@ -17,7 +17,7 @@ from bec_orch.core.wording import said
 from bec_orch.errors import PageError
 from bec_orch.jobs.formats import exif, jpeg, raster
 from bec_orch.jobs.formats.fax import check_group4
-from bec_orch.jobs.formats.header import ImageFormat, ImageHeader, corrupt, image_error, truncated
+from bec_orch.jobs.formats.header import ImageFormat, ImageHeader, corrupt, image_error, no_such_frame, truncated
 
 MAX_PAGES = 100
 """Files of more pages than this are not page scans."""
@@ -53,6 +53,11 @@ class _Layout:
     offset_code: str
 
     @property
+    def begin(self) -> int:
+        """Where the offset of the first page's tags stands."""
+        return self.offset_size
+
+    @property
     def entry(self) -> int:
         return 4 + 2 * self.offset_size
 
@@ -66,33 +71,34 @@ _Tags = Mapping[int, _Values]
 _NONE = np.empty(0, np.uint64)
 
 
-def probe(data: bytes) -> ImageHeader:
-    """Read the first page's tags, and see that its pixels lie inside of the file.
+def probe(data: bytes, frame: int = 1) -> ImageHeader:
+    """Read the tags of a page, the first by default, and see that its pixels lie inside of the file.
 
     Raises:
-        PageError: E_IMAGE_TRUNCATED, E_IMAGE_CORRUPT, E_IMAGE_FORMAT, E_IMAGE_MULTIPAGE.
+        PageError: E_IMAGE_TRUNCATED, E_IMAGE_CORRUPT, E_IMAGE_FORMAT, E_IMAGE_MULTIPAGE, E_IMAGE_FRAME.
     """
     layout, first = _layout(data)
-    tags = _tags(data, layout, first)
+    tags = _tags(data, layout, _place(data, layout, first, frame))
     header = _header(tags)
     _refuse_odd(tags)
     _most_in_one_piece(tags, header)
-    frames = _count_pages(data, layout, first)
+    frames = len(_places(data, layout, first))
     _check_extents(data, tags, header)
-    return replace(header, orientation=_orientation(tags), frames=frames)
+    return replace(header, orientation=_orientation(tags), frames=frames, frame=frame)
 
 
 def decode(data: bytes, header: ImageHeader, reduce: int) -> NDArray[np.uint8]:
-    """Decode the first page, and shrink it to 1/`reduce`: grey (H, W) or BGR (H, W, 3).
+    """Decode the page that the header is of, and shrink it to 1/`reduce`: grey (H, W) or BGR (H, W, 3).
 
     Raises:
         PageError: E_IMAGE_TRUNCATED, E_IMAGE_CORRUPT.
     """
     layout, first = _layout(data)
-    tags = _tags(data, layout, first)
+    at = _place(data, layout, first, header.frame)
+    tags = _tags(data, layout, at)
     _check_content(data, tags, _most_in_one_piece(tags, header))
     inverted = _one(tags, _PHOTOMETRIC, 1) == _WHITE_IS_ZERO
-    return raster.decode(_one_page_as_stored(data, layout, first), header, reduce, inverted=inverted)
+    return raster.decode(_one_page_as_stored(data, layout, at), header, reduce, inverted=inverted)
 
 
 def _layout(data: bytes) -> tuple[_Layout, int]:
@@ -100,8 +106,7 @@ def _layout(data: bytes) -> tuple[_Layout, int]:
     order = "<" if data[:2] == b"II" else ">"
     big = data[2:4] in {b"+\0", b"\0+"}
     layout = _Layout(order, "Q", "Q") if big else _Layout(order, "H", "I")
-    at = 8 if big else 4
-    return layout, _number(data, order + layout.offset_code, at)
+    return layout, _number(data, order + layout.offset_code, layout.begin)
 
 
 def _tags(data: bytes, layout: _Layout, at: int) -> _Tags:
@@ -190,12 +195,22 @@ def _orientation(tags: _Tags) -> int:
     return told if told in exif.ORIENTATIONS else exif.UPRIGHT
 
 
-def _count_pages(data: bytes, layout: _Layout, first: int) -> int:
-    """Follow the chain of pages, and count those that are no smaller version of another one.
+def _place(data: bytes, layout: _Layout, first: int, frame: int) -> int:
+    """Return the offset of the tags of a page, from 1. The first may be read where the others are damaged."""
+    if frame == 1:
+        return first
+    places = _places(data, layout, first)
+    if frame > len(places):
+        raise no_such_frame(frame, len(places))
+    return places[frame - 1]
+
+
+def _places(data: bytes, layout: _Layout, first: int) -> list[int]:
+    """Follow the chain of pages to the tags of those that are no smaller version of another one.
 
     A chain that leads out of the file ends there.
     """
-    count = 0
+    places: list[int] = []
     seen: set[int] = set()
     at = first
     while 0 < at <= len(data) - layout.offset_size:
@@ -204,9 +219,10 @@ def _count_pages(data: bytes, layout: _Layout, first: int) -> int:
         seen.add(at)
         if len(seen) > MAX_PAGES:
             raise image_error("E_IMAGE_MULTIPAGE", f"The TIFF has more than {MAX_PAGES} pages.", hint="Split the file.")
-        count += at == first or not _is_reduced(data, layout, at)
+        if at == first or not _is_reduced(data, layout, at):
+            places.append(at)
         at = _next_page(data, layout, at)
-    return count
+    return places
 
 
 def _is_reduced(data: bytes, layout: _Layout, at: int) -> bool:
@@ -302,7 +318,7 @@ def _check_deflate(piece: bytes) -> None:
 
 
 def _one_page_as_stored(data: bytes, layout: _Layout, at: int) -> bytes:
-    """Hide the orientation and the pages that follow: Pillow turns pictures, and walks over all pages.
+    """Make a page the first, and hide its orientation and what follows: Pillow turns pictures, and walks all pages.
 
     A hidden tag gets the number after its own, which means nothing to anybody; the tags stay in order.
     """
@@ -313,4 +329,5 @@ def _one_page_as_stored(data: bytes, layout: _Layout, at: int) -> bytes:
         if tag in _HIDDEN:
             struct.pack_into(layout.order + "H", plain, entry, tag + 1)
     plain[entries.stop : entries.stop + layout.offset_size] = bytes(layout.offset_size)
+    struct.pack_into(layout.order + layout.offset_code, plain, layout.begin, at)
     return bytes(plain)

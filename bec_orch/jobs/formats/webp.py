@@ -1,4 +1,4 @@
-"""WebP (RFC 9649): chunks walked here, pixels by Pillow's libwebp. Of an animation the first frame is taken."""
+"""WebP (RFC 9649): chunks walked here, pixels by Pillow's libwebp. Frames of an animation are as they are shown."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bec_orch.jobs.formats import exif, raster
-from bec_orch.jobs.formats.header import ImageFormat, ImageHeader, check_tail, corrupt, truncated
+from bec_orch.jobs.formats.header import ImageFormat, ImageHeader, check_tail, corrupt, no_such_frame, truncated
 
 MAX_CHUNKS = 100_000
 """A walk over them takes 50 ms. A still picture has five at most; each frame of an animation is one."""
@@ -18,11 +18,11 @@ _LOSSY_MARK = b"\x9d\x01\x2a"
 _LOSSLESS_MARK = 0x2F
 
 
-def probe(data: bytes) -> ImageHeader:
-    """Read the size, and see that every chunk lies inside of the file.
+def probe(data: bytes, frame: int = 1) -> ImageHeader:
+    """Read the size, which all frames share, and see that every chunk lies inside of the file.
 
     Raises:
-        PageError: E_IMAGE_TRUNCATED, E_IMAGE_CORRUPT.
+        PageError: E_IMAGE_TRUNCATED, E_IMAGE_CORRUPT, E_IMAGE_FRAME.
     """
     end = 8 + int.from_bytes(data[4:8], "little")
     if end > len(data):
@@ -35,7 +35,9 @@ def probe(data: bytes) -> ImageHeader:
             turned = exif.orientation(data[start:after])
     if not size or not frames:
         raise corrupt("The WebP holds no picture.")
-    return ImageHeader(ImageFormat.WEBP, *size, 4, 8, orientation=turned, frames=frames)
+    if frame > frames:
+        raise no_such_frame(frame, frames)
+    return ImageHeader(ImageFormat.WEBP, *size, 4, 8, orientation=turned, frames=frames, frame=frame)
 
 
 def decode(data: bytes, header: ImageHeader, reduce: int) -> NDArray[np.uint8]:

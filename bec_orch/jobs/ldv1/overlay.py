@@ -1,7 +1,6 @@
 """Pictures for people: the lines that were found, drawn over their page, and a volume's pages on one sheet.
 
-    chosen = spread(len(rows), 60)
-    cells = ((caption(rows[at]), draw_page(decoded(at), rows[at], max_width=1000)) for at in chosen)
+    cells = ((caption(row), draw_page(decoded(at), row, max_width=1000)) for at, row in enumerate(rows))
     jpeg = encode_jpeg(contact_sheet(cells, name="W1/I1", total=len(rows)))
 
 A row is one of the `ldv1` Parquet file, as a mapping. Pages are taken one by one and shrunk at once: a sheet never
@@ -73,13 +72,6 @@ def caption(row: Mapping[str, Any]) -> str:
     return f"{row['img_file_name']}: {outcome(row)}"
 
 
-def spread(count: int, limit: int) -> list[int]:
-    """Choose at most `limit` of `count` pages, evenly from the first to the last: their numbers, from 0."""
-    if count <= limit:
-        return list(range(count))
-    return [round(at) for at in np.linspace(0, count - 1, limit)]
-
-
 def draw_page(image: NDArray[np.uint8] | None, row: Mapping[str, Any], *, max_width: int = 1600) -> Picture:
     """Draw a page's lines over its picture: each filled, with its number (from 1) at its start.
 
@@ -119,14 +111,14 @@ def contact_sheet(pages: Iterable[tuple[str, Picture]], *, name: str, total: int
     Args:
         pages: Caption and picture of each page; taken one by one. The first one's shape decides the columns.
         name: The volume's name.
-        total: How many pages the volume has.
+        total: How many pages are meant to be on it.
         width: Width of the sheet, pixels.
     """
     cells: list[Picture] = []
     columns = 1
     for text, picture in pages:
         if not cells:
-            columns = 2 if picture.shape[1] > WIDE_PAGE * picture.shape[0] else 4
+            columns = min(total, 2 if picture.shape[1] > WIDE_PAGE * picture.shape[0] else 4)
         cells.append(_cell(text, picture, (width - GAP) // columns))
     shown = f"{len(cells)} of {total}" if len(cells) != total else f"{total}"
     title = _blank(TITLE_HEIGHT, width)

@@ -131,7 +131,7 @@ def _told(page: PageInput) -> Row:
     """Return what the image's file says besides its pixels, and what had to be assumed about it."""
     return {
         "orientation": page.header.orientation,
-        "nb_unread_frames": page.header.frames - 1,
+        "nb_unread_frames": page.unread_frames,
         "colour_assumed": page.assumed or None,
         "nb_assumed": int(bool(page.assumed)),
     }

@@ -1,7 +1,7 @@
 """What every page job's config has, whichever seat its model has (`seats.py`)."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -29,6 +29,13 @@ class PageJobConfig(JobConfig):
         le=DAY,
         description="Seconds that the work on one page may take; a page that takes longer is an error.",
         json_schema_extra={"affects_output": False},
+    )
+    frames: Literal["first", "all"] = Field(
+        default="first",
+        description="Which pictures of a file with several are done (pages of a TIFF, frames of a GIF or WebP): the "
+        "first, the rest counted; or all, with rows `name`, `name#2`, `name#3`. A job that reads another's rows does "
+        "those that the other has.",
+        json_schema_extra={"affects_output": "when set", "of_the_chain": True},
     )
     skip_pages: tuple[SkipRule, ...] = Field(
         default=(),

@@ -5,7 +5,7 @@ an artefact has one row per page of its manifest, and the same version of the ma
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Generic
 
@@ -14,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from typing_extensions import TypeVar
 
+from bec_orch.core.frames import frame_name
 from bec_orch.core.ports.job_worker import JobContext, PageBytes
 from bec_orch.core.volumes import Page
 from bec_orch.errors import TerminalError
@@ -74,6 +75,8 @@ class PageInput(Generic[VolumeT]):
         rows: the row of each dependency, by the job's name.
         volume: what the job made ready for the whole volume.
         max_pixels: images of more are refused.
+        frame: which picture of the file it is, from 1; the name of its page is that of its row (`core/frames.py`).
+        all_frames: the other pictures of the file are done, too.
         assumed: what had to be assumed to decode the image, once it was; "": nothing.
     """
 
@@ -82,11 +85,13 @@ class PageInput(Generic[VolumeT]):
     volume: VolumeT
     max_pixels: int = DEFAULT_MAX_PIXELS
     _source: PageBytes | None = field(default=None, repr=False)
+    frame: int = 1
+    all_frames: bool = False
     assumed: str = field(default="", init=False)
 
-    def fetched(self, source: PageBytes) -> "PageInput[VolumeT]":
-        """Return the same page with its image's bytes."""
-        return PageInput(self.page, self.rows, self.volume, self.max_pixels, source)
+    def fetched(self, source: PageBytes | None) -> "PageInput[VolumeT]":
+        """Return the same page with its image's bytes, if there are any."""
+        return replace(self, _source=source)
 
     @property
     def data(self) -> bytes:
@@ -118,7 +123,16 @@ class PageInput(Generic[VolumeT]):
         Raises:
             PageError: see `images.probe`.
         """
-        return probe(self.data, max_pixels=self.max_pixels)
+        return probe(self.data, max_pixels=self.max_pixels, frame=self.frame)
+
+    @property
+    def unread_frames(self) -> int:
+        """How many pictures of the file are not done.
+
+        Raises:
+            PageError: see `images.probe`.
+        """
+        return 0 if self.all_frames else self.header.frames - 1
 
     def image(self, *, reduce: int = 1) -> Image:
         """Decode the image at 1/`reduce` of its size: grey (H, W) or BGR (H, W, 3), 8 bits.
@@ -151,6 +165,13 @@ class InputRows:
         """Return the row of a page."""
         return InputRow(self.job, self.table, self._places.get(page.filename), self.is_absent)
 
+    def frames(self, page: Page) -> int:
+        """Return how many pictures of a page's file have rows, one after the other; 1 where none has."""
+        frame = 1
+        while self._places.get(frame_name(page.filename, frame + 1)) is not None:
+            frame += 1
+        return frame
+
 
 @dataclass(frozen=True, slots=True)
 class VolumeInputs(Generic[VolumeT]):
@@ -181,9 +202,15 @@ class VolumeInputs(Generic[VolumeT]):
                     hint=f"Its columns are {', '.join(rows.table.column_names)}. Correct skip_pages in the config.",
                 )
 
-    def of(self, page: Page, max_pixels: int) -> PageInput[VolumeT]:
-        """Return a page with its inputs, its image not fetched."""
-        return PageInput(page, {job: rows.of(page) for job, rows in self.rows.items()}, self.volume, max_pixels)
+    def of(self, page: Page, max_pixels: int, frame: int = 1, *, all_frames: bool = False) -> PageInput[VolumeT]:
+        """Return a page, or a further picture of its file, with its inputs, its image not fetched."""
+        one = page if frame == 1 else replace(page, filename=frame_name(page.filename, frame), width=None, height=None)
+        rows = {job: rows.of(one) for job, rows in self.rows.items()}
+        return PageInput(one, rows, self.volume, max_pixels, frame=frame, all_frames=all_frames)
+
+    def frames(self, page: Page) -> int:
+        """Return how many pictures of a page's file the dependencies have rows of, 1 at least."""
+        return max((rows.frames(page) for rows in self.rows.values()), default=1)
 
     def skip_reason(self, page: PageInput[VolumeT]) -> str | None:
         """Return why a page is to be skipped; None where it is to be done."""

@@ -46,6 +46,11 @@ class PageJob(Protocol[ItemT, OutputT, StateT, VolumeT]):
         """Images of more pixels are refused."""
         ...
 
+    @property
+    def all_frames(self) -> bool:
+        """Every picture of a file gets a row, not the first alone."""
+        ...
+
     def open_volume(self, context: JobContext) -> VolumeInputs[VolumeT]:
         """Read what all pages of a volume need, before the first of them.
 

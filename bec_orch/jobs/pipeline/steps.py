@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Generic
 
+from bec_orch.core.frames import MOST_FRAMES
 from bec_orch.core.metrics import Stopwatch
 from bec_orch.core.shortages import shortage_of
 from bec_orch.core.wording import named
@@ -27,6 +28,22 @@ class Steps(Generic[ItemT, OutputT, StateT, VolumeT]):
     def wants_image(self, page: PageInput[VolumeT]) -> bool:
         """See `PageJob.wants_image`."""
         return isolated("fetch", partial(self._job.wants_image, page))
+
+    def frames(self, page: PageInput[VolumeT]) -> int:
+        """Return how many pictures the page's file has.
+
+        Raises:
+            PageError: more than are read one by one (E_IMAGE_MULTIPAGE), or the file is no image that is read.
+        """
+        frames = isolated("decode", lambda: page.header.frames)
+        if frames > MOST_FRAMES:
+            raise PageError(
+                f"The file has {frames} pictures, and at most {MOST_FRAMES} of a file are done.",
+                stage="decode",
+                code="E_IMAGE_MULTIPAGE",
+                hint="Split the file, or leave `frames` at `first`.",
+            )
+        return frames
 
     def measure(self, page: PageInput[VolumeT]) -> int:
         """See `PageJob.measure`."""

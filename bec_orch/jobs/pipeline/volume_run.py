@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import partial
 from typing import Generic
@@ -11,10 +11,12 @@ import anyio
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from bec_orch.core.frames import colliding
 from bec_orch.core.metrics import Metrics, Stopwatch
-from bec_orch.core.ports.job_worker import JobContext
+from bec_orch.core.names import printable
+from bec_orch.core.ports.job_worker import JobContext, PageBytes
 from bec_orch.core.volumes import Page, PageOutcome, PageState
-from bec_orch.errors import PageError, RetryableError
+from bec_orch.errors import PageError, RetryableError, TerminalError
 from bec_orch.jobs.pipeline.budget import Budget, Share
 from bec_orch.jobs.pipeline.in_time import InTime
 from bec_orch.jobs.pipeline.models import LocalModel, Model, ServedModel
@@ -88,6 +90,7 @@ class VolumeRun(Generic[ItemT, OutputT, StateT, VolumeT]):
         return ServedModel(seat, self._shared.throttle, self._run.watch)
 
     async def _do_all(self) -> None:
+        self._check_names()
         finished = await _in_thread(self._context.rows.finished)
         self._rows = len(finished)
         todo = [page for page in self._context.manifest.pages if page.index not in finished]
@@ -98,6 +101,21 @@ class VolumeRun(Generic[ItemT, OutputT, StateT, VolumeT]):
         except RetryableError as error:
             self._failure = self._failure or error
         await self._end()
+
+    def _check_names(self) -> None:
+        """See that no file is named like a further picture of another one.
+
+        Raises:
+            TerminalError: one is (E_FRAME_NAMES).
+        """
+        other = colliding([page.filename for page in self._context.manifest.pages]) if self._job.all_frames else None
+        if other:
+            raise TerminalError(
+                f"The volume {self._context.volume} has a file {printable(other)}, which is what a further picture of "
+                "another file of it would be called.",
+                code="E_FRAME_NAMES",
+                hint="Rename the file, or leave `frames` at `first`.",
+            )
 
     async def _do_alone(self, pages: Sequence[Page]) -> None:
         """Do pages at which a worker died, each by itself and with all others safe, so that it is known which it is."""
@@ -138,39 +156,58 @@ class VolumeRun(Generic[ItemT, OutputT, StateT, VolumeT]):
         group.cancel_scope.cancel()
 
     async def _do_page(self, page: Page) -> None:
-        """Take one page from the source to its row. Cancelling it drops the page until it has begun to be decoded.
+        """Take one page from the source to its row, or its rows. Cancelling it drops the page.
 
-        Where the model may take long, it drops the page until it has its row.
+        What has begun to be decoded gets its row all the same, unless the model may take long; of a file of several
+        pictures, all of them have to.
         """
-        given = self._given(page)
         size = page.size or USUAL_FILE_BYTES
         with await self._shared.encoded.take(size) as encoded:
             try:
-                given = await self._fetched(given)
-                encoded.resize(given.nbytes)
-                memory = await self._run.call(partial(self._steps.measure, given))
+                source = await self._fetched(page)
+                encoded.resize(len(source.data) if source else 0)
+                first = self._given(page).fetched(source)
+                frames = await self._frames(first)
             except PageError as error:
                 await self._add(error_outcome(page, page.etag, error))
                 return
-            with await self._shared.decoded.take(memory) as decoded:
-                core = await self._shared.cores.take(1, rank=_Rank.DECODE)
-                with anyio.CancelScope(shield=self._model.prompt):
-                    outcome = await self._outcome(given, core, decoded)
-                    with anyio.CancelScope(shield=True):
-                        await self._add(outcome)
+            others = (self._given(page, frame).fetched(source) for frame in range(2, frames + 1))
+            outcomes = [await self._do_frame(given) for given in (first, *others)]
+            with anyio.CancelScope(shield=True):
+                await self._add(replace(outcomes[0], further=tuple(outcomes[1:])))
 
-    async def _fetched(self, given: PageInput[VolumeT]) -> PageInput[VolumeT]:
-        if not self._steps.wants_image(given):
-            return given
+    async def _fetched(self, page: Page) -> PageBytes | None:
+        every = (self._given(page, frame) for frame in range(1, self._inputs.frames(page) + 1))
+        if not self._job.all_frames and not any(self._steps.wants_image(given) for given in every):
+            return None
         with self._run.watch.stage("fetch"):
-            return given.fetched(await self._context.pages.read(given.page))
+            return await self._context.pages.read(page)
+
+    async def _frames(self, given: PageInput[VolumeT]) -> int:
+        """Return how many pictures of a page's file are done: those that have rows already, or all."""
+        known = self._inputs.frames(given.page)
+        return max(known, await self._run.call(partial(self._steps.frames, given))) if self._job.all_frames else known
+
+    async def _do_frame(self, given: PageInput[VolumeT]) -> PageOutcome:
+        reason = self._inputs.skip_reason(given)
+        if reason:
+            return _skipped(given, reason)
+        try:
+            memory = await self._run.call(partial(self._steps.measure, given))
+        except PageError as error:
+            return error_outcome(given.page, given.page.etag, error, frame=given.frame)
+        with await self._shared.decoded.take(memory) as decoded:
+            core = await self._shared.cores.take(1, rank=_Rank.DECODE)
+            with anyio.CancelScope(shield=self._model.prompt):
+                outcome = await self._outcome(given, core, decoded)
+            return outcome  # noqa: RET504  (to the type checker, the scope may swallow what it raises)
 
     async def _outcome(self, given: PageInput[VolumeT], core: Share, decoded: Share) -> PageOutcome:
         try:
             row = await self._row(given, core, decoded)
         except PageError as error:
-            return error_outcome(given.page, given.etag, error)
-        return PageOutcome(given.page.index, PageState.OK, given.etag, row)
+            return error_outcome(given.page, given.etag, error, frame=given.frame)
+        return PageOutcome(given.page.index, PageState.OK, given.etag, row, frame=given.frame)
 
     async def _row(self, given: PageInput[VolumeT], core: Share, decoded: Share) -> Row:
         with core, self._context.working(given.page):
@@ -204,22 +241,24 @@ class VolumeRun(Generic[ItemT, OutputT, StateT, VolumeT]):
     async def _add(self, outcome: PageOutcome) -> None:
         await _in_thread(partial(self._context.rows.add, outcome))
         self._rows += 1
-        self._run.watch.count("pages")
+        self._run.watch.count("pages", len(outcome.every))
         self._context.progress(self._rows)
 
     async def _without_skipped(self, pages: Sequence[Page]) -> list[Page]:
         """Add the rows of the pages that are skipped, and return the others."""
         wanted = []
         for page in pages:
-            reason = self._inputs.skip_reason(self._given(page))
-            if reason:
-                await self._add(PageOutcome(page.index, PageState.SKIPPED, page.etag, skip_reason=reason))
+            given = self._given(page)
+            reason = self._inputs.skip_reason(given)
+            # Of a file of several pictures, each has its own reason.
+            if reason and (page.skip_reason or not (self._job.all_frames or self._inputs.frames(page) > 1)):
+                await self._add(_skipped(given, reason))
             else:
                 wanted.append(page)
         return wanted
 
-    def _given(self, page: Page) -> PageInput[VolumeT]:
-        return self._inputs.of(page, self._job.max_image_pixels)
+    def _given(self, page: Page, frame: int = 1) -> PageInput[VolumeT]:
+        return self._inputs.of(page, self._job.max_image_pixels, frame, all_frames=self._job.all_frames)
 
     async def _end(self) -> None:
         """Flush what is done, and raise what ended the volume early."""
@@ -244,8 +283,13 @@ async def _feed(pages: Sequence[Page], send: MemoryObjectSendStream[Page]) -> No
             await send.send(page)
 
 
-def error_outcome(page: Page, etag: str | None, error: PageError) -> PageOutcome:
-    """Make the row of a page that cannot be done."""
+def _skipped(given: PageInput[VolumeT], reason: str) -> PageOutcome:
+    page = given.page
+    return PageOutcome(page.index, PageState.SKIPPED, page.etag, skip_reason=reason, frame=given.frame)
+
+
+def error_outcome(page: Page, etag: str | None, error: PageError, *, frame: int = 1) -> PageOutcome:
+    """Make the row of a page, or of a further picture of its file, that cannot be done."""
     return PageOutcome(
         page.index,
         PageState.ERROR,
@@ -254,4 +298,5 @@ def error_outcome(page: Page, etag: str | None, error: PageError) -> PageOutcome
         error_type=error.code,
         error_message=error.message,
         error_hint=error.hint,
+        frame=frame,
     )

@@ -9,13 +9,13 @@ from bec_orch.jobs.shared.geometry import reduction
 _QUALITY = 70
 
 
-def thumbnail(data: bytes, *, width: int = 480, max_pixels: int = DEFAULT_MAX_PIXELS) -> bytes:
-    """Make a JPEG of a page image, at most `width` pixels wide and as many high; it is never enlarged.
+def thumbnail(data: bytes, *, width: int = 480, max_pixels: int = DEFAULT_MAX_PIXELS, frame: int = 1) -> bytes:
+    """Make a JPEG of a picture of a file, at most `width` pixels wide and as many high; it is never enlarged.
 
     Raises:
         PageError: the bytes are not an image that is read.
     """
-    header = probe(data, max_pixels=max_pixels)
+    header = probe(data, max_pixels=max_pixels, frame=frame)
     image = decode(data, header, reduce=reduction(max(header.width, header.height), width))
     scale = min(1.0, width / max(image.shape[:2]))
     size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bec_orch.core.artefacts import ArtefactFile, ArtefactLocation, Success
+from bec_orch.core.frames import are_rows_of
 from bec_orch.core.names import printable
 from bec_orch.core.ports.sources import SourceFactory
 from bec_orch.core.records.ledger import TaskRow
@@ -232,6 +233,10 @@ def _of_record(task: TaskRow, success: Success) -> Iterator[tuple[Invariant, str
             yield must.RECORD, f"the {what} of task {task.id} is not that of {success.location.prefix}/success.json"
 
 
+def _fits(names: tuple[str | None, ...], manifest: Manifest) -> bool:
+    return are_rows_of(names, [page.filename for page in manifest.pages])
+
+
 def _of_file(
     place: Place, success: Success, file: ArtefactFile, facts: FileFacts | None, manifest: Manifest | None
 ) -> Iterator[tuple[Invariant, str]]:
@@ -244,7 +249,7 @@ def _of_file(
     expected = success.pages or next((task.pages for task in place.done), None)
     if expected and facts.rows != expected.total:
         yield must.ROWS, f"{file.key} has {facts.rows} rows for {expected.total} pages"
-    elif manifest and facts.names is not None and facts.names != tuple(page.filename for page in manifest.pages):
+    elif manifest and facts.names is not None and not _fits(facts.names, manifest):
         yield must.NAMES, f"the rows of {file.key} are not the {len(manifest.pages)} pages of the manifest, in order"
     if success.pages and facts.pages and facts.pages != success.pages:
         yield must.LEDGER, f"{file.key} has other numbers of ok, skipped and error pages than success.json"

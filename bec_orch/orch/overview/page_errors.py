@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from bec_orch.core.artefacts import ArtefactLocation
+from bec_orch.core.frames import page_numbers
 from bec_orch.core.ports.artefact_store import ArtefactStore
 from bec_orch.core.records.overview import TaskView
 from bec_orch.core.volumes import VolumeRef, version_of
@@ -40,7 +41,8 @@ def _errors_of(artefacts: ArtefactStore, task: TaskView) -> Iterator[PageFault]:
     found = artefacts.success(ArtefactLocation(task.job, task.volume, version_of(task.manifest_etag or "")))
     if found is None:
         return
-    for index, row in enumerate(artefacts.read_rows(found, _COLUMNS).to_pylist()):
+    rows = artefacts.read_rows(found, _COLUMNS).to_pylist()
+    for number, row in zip(page_numbers([row["img_file_name"] for row in rows]), rows, strict=True):
         if not row["ok"] and not row["skipped"]:
             why = row["error_type"], row["error_message"]
-            yield PageFault(task.job, task.volume, index + 1, row["img_file_name"], *why)
+            yield PageFault(task.job, task.volume, number, row["img_file_name"], *why)

@@ -13,14 +13,16 @@ from bec_orch.core.registry import tally_of, types_with_reports
 from bec_orch.core.tasks import Job
 from bec_orch.core.volumes import VolumeRef, version_of
 from bec_orch.errors import BecError, UsageError
+from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.orch.ahead import ahead
+from bec_orch.orch.overview.kept import kept_volumes
 
 READERS = 16
 """Artefacts that are read at once: reading one takes a few requests to a distant store, and little work."""
 
 
-def report(job: Job, overview: Overview, artefacts: ArtefactStore) -> JobReport:
-    """Add up all volumes of a job that are done.
+def report(job: Job, overview: Overview, artefacts: StoredArtefacts, *, partial: bool = False) -> JobReport:
+    """Add up all volumes of a job that are done; where asked for, also what attempts left of others.
 
     Raises:
         UsageError: jobs of its type have no report (E_EVAL_TYPE).
@@ -36,7 +38,18 @@ def report(job: Job, overview: Overview, artefacts: ArtefactStore) -> JobReport:
         )
     tally = begin(job.name)
     add_up(tally, _locations(job, overview), artefacts)
+    if partial:
+        _add_kept(tally, job, overview, artefacts)
     return tally.report()
+
+
+def _add_kept(tally: Tally, job: Job, overview: Overview, artefacts: StoredArtefacts) -> None:
+    """Add what attempts left of volumes that are not done."""
+    done = {(one.volume.w_id, one.volume.i_id) for some in overview.done_volumes(job) for one in some}
+    for task, location in kept_volumes(overview, job, done):
+        table = artefacts.part_rows(location, task.attempt, tally.columns)
+        if table is not None:
+            tally.add(task.volume, table.drop_columns(["page"]), partial=True)
 
 
 def add_up(tally: Tally, locations: Iterable[ArtefactLocation], artefacts: ArtefactStore) -> None:

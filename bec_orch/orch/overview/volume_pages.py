@@ -1,11 +1,13 @@
 """Every page of a volume as a job left it: of a finished one from its artefact, else from the part files."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from bec_orch.core.artefacts import ArtefactLocation
+from bec_orch.core.frames import page_numbers
 from bec_orch.core.ports.sources import SourceFactory
 from bec_orch.core.ports.views import PageFigures
 from bec_orch.core.records.overview import Overview, TaskFilter, TaskView
@@ -132,7 +134,7 @@ class PageLooker:
                 rows = self._artefacts.read_rows(success, columns)
             else:
                 rows = self._artefacts.part_rows(location, task.attempt, columns)
-        pages = [] if rows is None else [_page(row, place, figures) for place, row in enumerate(rows.to_pylist())]
+        pages = [] if rows is None else _pages(rows.to_pylist(), figures)
         note = ""
         if success is None and task.state is TaskState.DONE:
             note = f"Its artefact is gone: `bec audit {task.job}` tells what else is missing."
@@ -150,13 +152,21 @@ class PageLooker:
             return pages, f"Pages without a row are not known: {error.message}"
         if manifest.etag != task.manifest_etag:
             return pages, "Pages without a row are not known: the volume has changed since."
-        by_number = {page.page: page for page in pages}
+        by_number: dict[int, list[PageView]] = defaultdict(list)
+        for page in pages:
+            by_number[page.page].append(page)
         every = ((page.index + 1, page.filename) for page in manifest.pages)
-        return [by_number.get(number) or PageView(number, name, NO_ROW) for number, name in every], ""
+        found = (by_number.get(number) or [PageView(number, name, NO_ROW)] for number, name in every)
+        return [page for pictures in found for page in pictures], ""
 
 
-def _page(row: Mapping[str, Any], place: int, figures: PageFigures | None) -> PageView:
-    number = row.get("page", place) + 1
+def _pages(rows: Sequence[Mapping[str, Any]], figures: PageFigures | None) -> list[PageView]:
+    numbers = page_numbers([row["img_file_name"] for row in rows])
+    # Part files have some of the pages, and say which.
+    return [_page(row, row.get("page", number - 1) + 1, figures) for row, number in zip(rows, numbers, strict=True)]
+
+
+def _page(row: Mapping[str, Any], number: int, figures: PageFigures | None) -> PageView:
     name = row["img_file_name"]
     if row.get("skipped"):
         return PageView(number, name, "skipped", message=row.get("skip_reason"))

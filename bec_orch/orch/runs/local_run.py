@@ -84,16 +84,18 @@ class LocalRun:
 
         The job is made at the first run, and set to what this run asks for: what an earlier run in the workspace asked
         for does not linger, so the same command means the same each time. Those that it needs keep the config that the
-        workspace has for them; they are made with their defaults where it has none.
+        workspace has for them, but for what the config says of the whole chain; they are made with their defaults where
+        it has none.
 
         Raises:
             ConfigError: a type is unknown, or the schema does not allow the config.
         """
-        config_of_type = {job_type: job_worker_class(job_type).config_type.parse(config).model_dump(mode="json")}
-        return [
-            self._prepare(name, needs, config_of_type.get(name), max_page_error_rate)
-            for name, needs in local_chain(job_type).items()
-        ]
+        chain = local_chain(job_type)
+        parsed = job_worker_class(job_type).config_type.parse(config)
+        shared = {name: config[name] for name in parsed.of_the_chain() if name in config}
+        configs = {name: _fitting(name, shared) or None for name in chain}
+        configs[job_type] = parsed.model_dump(mode="json")
+        return [self._prepare(name, needs, configs[name], max_page_error_rate) for name, needs in chain.items()]
 
     def _prepare(
         self, name: str, needs: Sequence[str], config: Mapping[str, Any] | None, max_page_error_rate: float
@@ -139,6 +141,12 @@ class LocalRun:
     def _newest(self, job: Job) -> dict[VolumeRef, TaskView]:
         tasks = self._overview.tasks(job.name, limit=_EVERY)
         return {task.volume: task for task in sorted(tasks, key=lambda task: task.id)}
+
+
+def _fitting(job_type: str, shared: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of some keys that the config of a job type has, too."""
+    keys = job_worker_class(job_type).config_type.model_fields
+    return {name: value for name, value in shared.items() if name in keys}
 
 
 def local_chain(job_type: str) -> Mapping[str, tuple[str, ...]]:

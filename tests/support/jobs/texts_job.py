@@ -10,10 +10,11 @@ from bec_orch.jobs.ocrv1.worker import SCHEMA
 from tests.support.jobs.toy_job import ToyJob
 
 READ = "བཀྲ་ཤིས།"
+_BOX = {"x": 0, "y": 0, "w": 9, "h": 9}
 
 
 class TextsJob(ToyJob):
-    """Reads no images."""
+    """Reads no images; a page of 0 bytes is an error."""
 
     job_type: ClassVar[str] = "texts"
 
@@ -26,5 +27,7 @@ class TextsJob(ToyJob):
         return {"lines": "nb_lines"}
 
     def _outcome(self, context: JobContext, page: Page) -> PageOutcome:
-        row = {"nb_lines": 1, "line_texts": [READ], "line_confidences": [0.9], "page_text": READ}
+        if page.size == 0:
+            return super()._outcome(context, page)
+        row = {"nb_lines": 1, "line_texts": [READ], "line_confidences": [0.9], "page_text": READ, "line_bboxes": [_BOX]}
         return PageOutcome(page.index, PageState.OK, page.etag, row)

@@ -111,6 +111,6 @@ def test_names_are_compared_by_nfc(tmp_path: Path, folder: Path) -> None:
 def test_truth_without_a_page_is_listed(tmp_path: Path, folder: Path) -> None:
     for name in ("a.txt", "b.xml", "c.jpg.txt", "Cafe\u0301.txt", "notes.pdf"):
         (folder / name).write_text("x", encoding="utf-8")
-    pages = [Page(0, "a.tif"), Page(1, "c.jpg"), Page(2, "Caf\u00e9.jpg"), Page(3, "d.jpg")]
+    pages = ["a.tif", "c.jpg", "Caf\u00e9.jpg", "d.jpg"]
     assert opened(tmp_path).without_page(pages) == ["W1/I1/b.xml"]
     assert VolumeTruth().without_page(pages) == []

@@ -108,6 +108,31 @@ def test_a_truth_that_tells_kinds_is_compared_with_those(tmp_path: Path) -> None
     assert [rows[index].row["nb_lines"] for index in range(2)] == [3, 2]
 
 
+@pytest.mark.parametrize(
+    ("truth", "read", "off"),
+    [
+        (f"Plate 7, verso\n{GOOD}", GOOD, True),
+        (f"Plate 7, verso\n{GOOD}", f"Plate 7, verso\n{GOOD}", False),
+        (f"Plate 7, verso\n{GOOD}", "", False),
+        (GOOD, GOOD, False),
+        ("one line", GOOD, False),
+        ("", GOOD, False),
+    ],
+)
+def test_a_first_line_of_truth_that_is_no_text_of_the_page(tmp_path: Path, truth: str, read: str, off: bool) -> None:  # noqa: FBT001
+    (tmp_path / "a.txt").write_text(truth, encoding="utf-8")
+    row = run([ocr_row("a.jpg", read)], worker(tmp_path, truth_folder="")).flushed[0].row
+    assert row["first_line_off"] is off
+    assert (row["truth_text"], row["ocr_text"]) == (truth, read)
+
+
+def test_long_texts_are_kept_in_part(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("ཀ" * 30_000, encoding="utf-8")
+    row = run([ocr_row("a.jpg", "ཀ" * 30_000)], worker(tmp_path, truth_folder="")).flushed[0].row
+    assert {len(row["truth_text"]), len(row["ocr_text"])} == {page_row.MOST_TEXT}
+    assert row["cer"] == 0
+
+
 def test_white_space_counts_only_where_it_is_said(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("ཀ་ ཁ་\nག", encoding="utf-8")
     row = run([ocr_row("a.jpg", "ཀ་ཁ་\n\nག")], worker(tmp_path, truth_folder="")).flushed[0].row

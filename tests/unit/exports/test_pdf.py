@@ -93,3 +93,21 @@ def test_many_different_letters_have_a_code_each(tmp_path: Path) -> None:
     letters = "".join(chr(code) for code in range(0x4E00, 0x4E00 + 700))
     data = written([page_of((letters[:350], letters[350:]))], tmp_path)
     assert "".join(lines_of(data)) == letters
+
+
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+def test_a_page_is_shown_as_its_file_says_with_the_text_where_it_was(tmp_path: Path, rotation: int) -> None:
+    data = written([page_of(TIBETAN)], tmp_path, replace(black(2000, 1000), rotation=rotation))
+    page = pdfium.PdfDocument(data)[0]
+    assert page.get_rotation() == rotation
+    size = (480, 240) if rotation % 180 == 0 else (240, 480)
+    assert page.get_size() == pytest.approx(size)
+    assert sorted(lines_of(data)) == sorted(TIBETAN)  # PDFium reads a page as it is shown
+    assert extent_of(data) == pytest.approx(extent_of(written([page_of(TIBETAN)], tmp_path)))
+
+
+def extent_of(data: bytes) -> tuple[float, float]:
+    """Where the text of a page begins at the left, and at the top."""
+    text = pdfium.PdfDocument(data)[0].get_textpage()
+    boxes = [text.get_charbox(place) for place in range(text.count_chars()) if text.get_text_range(place, 1).strip()]
+    return min(box[0] for box in boxes), max(box[3] for box in boxes)

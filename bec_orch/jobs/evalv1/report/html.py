@@ -97,6 +97,7 @@ def _extent(report: Report, made: dt.datetime) -> str:
         f"{report.pages.skipped:,} skipped",
         f"{report.pages.error:,} failed" if report.pages.error else "",
         f"{_many(len(report.unreadable), 'volume')} unreadable" if report.unreadable else "",
+        f"{_many(report.partial, 'volume')} not done, and partly counted" if report.partial else "",
     ]
     return f"{', '.join(count for count in counts if count)}. {made:%d %B %Y, %H:%M} UTC."
 

@@ -9,13 +9,25 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from bec_orch.core.frames import page_numbers
 from bec_orch.core.volumes import PageCounts, VolumeRef
 from bec_orch.jobs.evalv1.report.html import EvaluationReport
-from bec_orch.jobs.evalv1.report.values import BINS, UNMATCHED, Confusion, Distribution, PageScore, Sums, WorkScore
+from bec_orch.jobs.evalv1.report.values import (
+    BINS,
+    FIRST_LINE_OFF,
+    UNMATCHED,
+    UNMATCHED_NAMES,
+    Confusion,
+    Distribution,
+    PageScore,
+    Sums,
+    WorkScore,
+)
 
 WORST_PAGES = 24
 CONFUSIONS = 50
 _KEPT_CONFUSIONS = 100_000
+_KEPT_UNMATCHED = 50
 _SUMMED = (
     *("has_truth", "truth_chars", "char_errors", "char_insertions", "char_deletions", "char_substitutions"),
     *("truth_syllables", "syllable_errors", "truth_words", "word_errors"),
@@ -23,6 +35,8 @@ _SUMMED = (
     *("stacks", "illegal_stacks", "foreign_stacks", "repeated_chars", "empty_with_ink"),
 )
 _SCORED = ("index", "img_file_name", "cer", "suspicion", "nb_chars", "truth_chars")
+_TEXTS = ("truth_text", "ocr_text")
+"""Artefacts of before have none, and none of the other columns that came later."""
 _Key = Callable[[PageScore], tuple[float, str, str, int]]
 _COLUMNS = ("img_file_name", "ok", "skipped", *_SUMMED, "cer", "agreement", "suspicion", "confusions")
 
@@ -45,11 +59,12 @@ class EvaluationTally:
         job: the job's name.
     """
 
-    columns = (*_COLUMNS, UNMATCHED)
+    columns = (*_COLUMNS, UNMATCHED, UNMATCHED_NAMES, FIRST_LINE_OFF, *_TEXTS)
 
     def __init__(self, job: str) -> None:
         self._job = job
         self._volumes = 0
+        self._partial = 0
         self._unreadable: list[VolumeRef] = []
         self._pages = PageCounts()
         self._works: dict[str, _WorkTally] = {}
@@ -60,20 +75,21 @@ class EvaluationTally:
         self._confusions: Counter[tuple[str, str]] = Counter()
         self._worst: list[PageScore] = []
         self._suspects: list[PageScore] = []
+        self._unmatched: list[str] = []
 
-    def add(self, volume: VolumeRef, table: pa.Table | None) -> None:
+    def add(self, volume: VolumeRef, table: pa.Table | None, *, partial: bool = False) -> None:
         """Count a volume's rows; None stands for an artefact that cannot be read."""
         self._volumes += 1
+        self._partial += partial
         if table is None or set(_COLUMNS) - set(table.column_names):
             self._unreadable.append(volume)
             return
         self._pages += _page_counts(table)
-        numbered = table.append_column("index", pa.array(range(table.num_rows), pa.int32()))
+        names: list[Any] = table.column("img_file_name").to_pylist()
+        numbered = table.append_column("index", pa.array([number - 1 for number in page_numbers(names)], pa.int32()))
         evaluated = numbered.filter(pc.field("ok"))
         self._add_to_work(volume, evaluated)
-        if UNMATCHED in table.column_names:  # artefacts of before have none
-            unmatched = int(pc.sum(table.column(UNMATCHED)).as_py() or 0)
-            self._works[volume.w_id].sums += Sums({UNMATCHED: unmatched})
+        self._add_later_columns(volume, table)
         self._agreement += pc.sum(evaluated.column("agreement")).as_py() or 0.0
         self._agreeing += pc.count(evaluated.column("agreement")).as_py()
         self._cer += _binned(evaluated.column("cer"))
@@ -98,6 +114,8 @@ class EvaluationTally:
             confusions=tuple(Confusion(*pair, count) for pair, count in self._confusions.most_common(CONFUSIONS)),
             worst=tuple(self._worst),
             suspects=tuple(self._suspects),
+            partial=self._partial,
+            unmatched=tuple(self._unmatched),
         )
 
     def _add_to_work(self, volume: VolumeRef, evaluated: pa.Table) -> None:
@@ -106,6 +124,14 @@ class EvaluationTally:
         work.pages += evaluated.num_rows
         work.sums += Sums({name: int(pc.sum(evaluated.column(name)).as_py() or 0) for name in _SUMMED})
         work.suspicion += pc.sum(evaluated.column("suspicion")).as_py() or 0.0
+
+    def _add_later_columns(self, volume: VolumeRef, table: pa.Table) -> None:
+        """Count what artefacts of before do not have."""
+        for name in {UNMATCHED, FIRST_LINE_OFF} & set(table.column_names):
+            self._works[volume.w_id].sums += Sums({name: int(pc.sum(table.column(name)).as_py() or 0)})
+        if UNMATCHED_NAMES in table.column_names and len(self._unmatched) < _KEPT_UNMATCHED:
+            names: list[Any] = pc.list_flatten(table.column(UNMATCHED_NAMES)).to_pylist()
+            self._unmatched += names[: _KEPT_UNMATCHED - len(self._unmatched)]
 
     def _add_confusions(self, column: "pa.ChunkedArray[Any]") -> None:
         for confusion in _grouped(pc.list_flatten(column)).to_pylist():
@@ -144,7 +170,7 @@ def _top(volume: VolumeRef, evaluated: pa.Table, column: str) -> list[PageScore]
     """Return the volume's pages with the highest values above 0 of a column."""
     some = (
         evaluated.filter(pc.field(column) > 0)
-        .select(list(_SCORED))
+        .select([*_SCORED, *(name for name in _TEXTS if name in evaluated.column_names)])
         .sort_by([(column, "descending"), ("index", "ascending")])
     )
     return [PageScore(volume=volume, **row) for row in some.slice(0, WORST_PAGES).to_pylist()]

@@ -2,12 +2,21 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
+from bec_orch.core.names import printable
 from bec_orch.core.volumes import PageCounts, VolumeRef
+from bec_orch.jobs.evalv1.report.differences import Comparison, compared
 
 UNMATCHED = "nb_unmatched_truth"
 """The column that counts a volume's files of truth without a page."""
+UNMATCHED_NAMES = "unmatched_truth"
+"""The column that names the first of them."""
+FIRST_LINE_OFF = "first_line_off"
+"""The column that says that the first line of a page's truth was not read, and the others were."""
+_USUAL = 0.5
+"""From this share of the pages on, a first line that was not read is taken for no text of the page."""
 BINS = 1000
 """Of a distribution from 0 to 1; what is 1 or above lies in one more."""
 
@@ -69,7 +78,7 @@ class Distribution:
         return {f"{place / BINS:.3f}": count for place, count in enumerate(self.counts) if count}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PageScore:
     """One page and how it did. `index` is its place in the manifest, from 0."""
 
@@ -80,6 +89,13 @@ class PageScore:
     suspicion: float
     nb_chars: int
     truth_chars: int | None
+    truth_text: str | None = None
+    ocr_text: str | None = None
+
+    @cached_property
+    def comparison(self) -> Comparison | None:
+        """Its truth beside what was read; None where there is no truth, or the evaluation is of an older version."""
+        return None if self.truth_text is None else compared(self.truth_text, self.ocr_text or "")
 
     def to_json(self) -> dict[str, Any]:
         """Return the form of `--json`."""
@@ -127,7 +143,9 @@ class Report:
 
     `unreadable` are volumes whose artefact is gone or broken. `agreement` is the mean over the pages that a second OCR
     job read too. `worst` are the pages with the highest character error rates, `suspects` those with the highest
-    suspicion, which needs no truth; both are short lists. `works` are all works, the worst first.
+    suspicion, which needs no truth; both are short lists. `works` are all works, the worst first. `partial` is how many
+    of the volumes are not done: what their attempts left stands for them. `unmatched` are the first files of truth that
+    belong to no page.
     """
 
     job: str
@@ -142,16 +160,36 @@ class Report:
     confusions: tuple[Confusion, ...]
     worst: tuple[PageScore, ...]
     suspects: tuple[PageScore, ...]
+    partial: int = 0
+    unmatched: tuple[str, ...] = ()
 
     def summary(self) -> list[tuple[str, str]]:
         """Return the figures of the whole job as a table of two columns; what is not known is left out."""
         return [(label, _in_words(value)) for label, value in self._figures() if value is not None]
+
+    def hints(self) -> list[str]:
+        """Return what to look at before the figures are believed, a sentence or two each."""
+        off, pages, alone = self.sums[FIRST_LINE_OFF], self.sums["has_truth"], self.sums[UNMATCHED]
+        found = []
+        if off > 1 and off >= _USUAL * pages:
+            found.append(
+                f"On {off:,} of {pages:,} pages the first line of the truth is not in the text, and the others are. If "
+                "it is no text of the page (a name, a number), raise `truth_skip_lines` of the job's config by one."
+            )
+        if alone:
+            files = "file of truth belongs" if alone == 1 else "files of truth belong"
+            names = ", ".join(map(printable, self.unmatched[:3]))
+            found.append(f"{alone:,} {files} to no page, such as {names}: name them like the images of the pages.")
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """Return the form of `--json`: everything, numbers as they are."""
         return {
             "job": self.job,
             "volumes": self.volumes,
+            "partial": self.partial,
+            "hints": self.hints(),
+            "unmatched_truth": list(self.unmatched),
             "unreadable": [str(volume) for volume in self.unreadable],
             "pages": {"ok": self.pages.ok, "skipped": self.pages.skipped, "error": self.pages.error},
             "cer": self.sums.cer,
@@ -175,12 +213,14 @@ class Report:
         sums = self.sums
         return [
             ("Volumes", self.volumes),
+            ("Volumes that are not done, and partly counted", self.partial or None),
             ("Volumes whose artefact cannot be read", len(self.unreadable) or None),
             ("Pages evaluated", self.pages.ok),
             ("Pages skipped", self.pages.skipped),
             ("Pages with errors", self.pages.error),
             ("Pages with ground truth", sums["has_truth"]),
             ("Files of ground truth without a page", sums[UNMATCHED] or None),
+            ("Pages whose first line of truth was not read", sums[FIRST_LINE_OFF] or None),
             ("Character error rate", sums.cer),
             ("Character error rate, median page", self.cer.quantile(0.5)),
             ("Character error rate, 90th percentile of pages", self.cer.quantile(0.9)),

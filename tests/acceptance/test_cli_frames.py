@@ -1,0 +1,99 @@
+"""Files of several pictures, from their scans to their documents: `frames` of `bec run`."""
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from tests.acceptance.conftest import ROOT, Bec, ok
+
+PAGES = ROOT / "samples" / "W1BEC001" / "I1BEC0001"
+NAMES = ["a.jpg", "b.tif", "b.tif#2", "c.jpg"]
+
+
+def page(number: int) -> Image.Image:
+    with Image.open(PAGES / f"I1BEC0001000{number}.jpg") as image:
+        return image.convert("L").reduce(2)
+
+
+@pytest.fixture
+def scans(tmp_path: Path) -> Path:
+    folder = tmp_path / "scans" / "W1" / "I1"
+    folder.mkdir(parents=True)
+    page(1).save(folder / "a.jpg")
+    page(2).save(folder / "b.tif", save_all=True, append_images=[page(3)], compression="tiff_lzw")
+    page(4).save(folder / "c.jpg")
+    return tmp_path / "scans"
+
+
+def test_every_picture_of_a_file_is_a_row_to_be_seen_drawn_and_exported(bec: Bec, scans: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    frames = ("--config-text", json.dumps({"frames": "all"}))
+    run = ok(bec("run", "ldv1", scans, "--out", out, "--overlay", "--json", *frames)).json
+    assert (run["pages"]["ok"], run["counters"]["further_frames"], run["counters"]["unread_frames"]) == (4, 1, 0)
+    (file,) = out.rglob("W1-I1-*.parquet")
+    rows = pq.read_table(file).to_pylist()
+    assert [row["img_file_name"] for row in rows] == NAMES
+    assert [(row["width"], row["height"]) for row in rows[1:3]] == [page(2).size, page(3).size]
+    assert rows[1]["contours"] != rows[2]["contours"]
+
+    at_home = ("--home", out)
+    (found,) = ok(bec(*at_home, "pages", "W1/I1", "--json")).json
+    assert [(one["page"], one["img_file_name"]) for one in found["pages"]] == [
+        (1, "a.jpg"),
+        (2, "b.tif"),
+        (2, "b.tif#2"),
+        (3, "c.jpg"),
+    ]
+    ok(bec(*at_home, "audit", "--deep"))
+    documents = tmp_path / "documents"
+    ok(bec(*at_home, "export", "ldv1", "--format", "page,pdf", "--out", documents))
+    assert sorted(path.name for path in documents.rglob("*.xml")) == ["a.xml", "b#2.xml", "b.xml", "c.xml"]
+    assert (documents / "W1" / "I1" / "W1-I1.pdf").read_bytes().count(b"/MediaBox") == 4
+
+    # The same command finds all of it done; asked for the first alone, it is other work.
+    assert ok(bec("run", "ldv1", scans, "--out", out, "--json", *frames)).json["pages_per_second"] is None
+    again = ok(bec("run", "ldv1", scans, "--out", out, "--json")).json
+    assert (again["pages"]["ok"], again["counters"]["unread_frames"]) == (3, 1)
+    ok(bec(*at_home, "audit", "--deep"))
+
+
+def test_what_the_config_says_of_pictures_holds_for_the_jobs_before(
+    bec: Bec, scans: Path, shared_data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    config = json.dumps({"frames": "all", "tessdata": str(shared_data / "models" / "tessdata")})
+    run = ok(bec("run", "ocrv1", scans, "--out", out, "--overlay", "--json", "--config-text", config)).json
+    assert (run["pages"]["ok"], run["counters"]["further_frames"]) == (4, 1)
+    jobs = {job["name"]: job["config"]["frames"] for job in ok(bec("--home", out, "jobs", "list", "--json")).json}
+    assert jobs == {"ldv1": "all", "ocrv1": "all"}
+    # Later jobs do the pictures that there are, whatever their own config says.
+    truth = tmp_path / "truth" / "W1" / "I1"
+    truth.mkdir(parents=True)
+    for name in ("a", "b", "b#2", "d#2"):
+        (truth / f"{name}.txt").write_text("བཀྲ་ཤིས།", "utf-8")
+    ok(
+        bec(
+            "--home",
+            out,
+            "jobs",
+            "create",
+            "eval",
+            "--type",
+            "evalv1",
+            "--depends-on",
+            "ocrv1",
+            "--config-text",
+            json.dumps({"truth_url": (tmp_path / "truth").as_uri()}),
+        )
+    )
+    ok(bec("--home", out, "queue", "enqueue", "eval", "--volume", "W1/I1", "--source", f"folder+{scans.as_uri()}"))
+    ok(bec("--home", out, "worker", "--job", "eval", "--until-empty"))
+    report = ok(bec("--home", out, "eval", "report", "eval", "--html", tmp_path / "report.html", "--json")).json
+    assert (report["pages"]["ok"], report["sums"]["has_truth"], report["sums"]["nb_unmatched_truth"]) == (4, 3, 1)
+    page = (tmp_path / "report.html").read_text("utf-8")
+    assert page.count("<img ") >= 3
+    assert "no picture" not in page
+    assert "b.tif#2" in page

@@ -1,0 +1,55 @@
+"""What an export reads of page images: their sizes, and pictures for a PDF."""
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from PIL import Image
+
+from bec_orch.cli.export.images import VolumeImages
+from bec_orch.core.volumes import Manifest, Page
+from tests.unit import image_bytes as made
+from tests.unit.fakes import VOLUME, MemoryPages
+
+if TYPE_CHECKING:
+    from bec_orch.core.ports.sources import SourceFactory
+
+
+def images_of(files: dict[str, bytes | Exception], width: int | None = None, height: int | None = None) -> VolumeImages:
+    pages = tuple(Page(place, name, width=width, height=height) for place, name in enumerate(files))
+    source: Any = SimpleNamespace(
+        read_manifest=lambda volume: Manifest(volume, "e", pages), pages=lambda _manifest: MemoryPages(files)
+    )
+    return VolumeImages(VOLUME, cast("SourceFactory", lambda _name: source))
+
+
+@pytest.mark.parametrize(
+    ("orientation", "rotation"), [(1, 0), (2, 0), (3, 180), (4, 0), (5, 0), (6, 90), (7, 0), (8, 270)]
+)
+def test_a_picture_has_the_rotation_that_its_file_states(orientation: int, rotation: int) -> None:
+    image = made.colour_image()
+    exif = made.exif_block(orientation)
+    files: dict[str, bytes | Exception] = {
+        "a.jpg": made.jpeg(exif=exif),
+        "b.png": made.png(image, exif=exif),
+        "c.tif": made.tiff(tiffinfo={274: orientation}),
+    }
+    for name in files:
+        picture = images_of(files).picture(name)
+        assert picture
+        assert (picture.width, picture.height, picture.rotation) == (made.WIDTH, made.HEIGHT, rotation)
+
+
+def test_further_pictures_of_a_file_have_their_own_size() -> None:
+    data = made.tiff(Image.new("L", (40, 30)), save_all=True, append_images=[Image.new("L", (20, 50), 255)])
+    images = images_of({"a.tif": data}, width=40, height=30)
+    assert (images.size("a.tif"), images.size("a.tif#2")) == ((40, 30), (20, 50))
+    second = images.picture("a.tif#2")
+    assert second
+    assert (second.width, second.height) == (20, 50)
+    assert images.picture("a.tif#3") is None
+    assert images.size("b.tif") is None
+    assert images.faults == [
+        "W1/I1, 'a.tif#3' has no picture: The file has no picture 3: it has 2.",
+        "W1/I1, 'b.tif' has no picture: it is no longer in its volume.",
+    ]
