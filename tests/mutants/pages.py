@@ -15,6 +15,8 @@ def _one(name: str, guard: str, file: str, old: str, new: str, *tests: str) -> M
 LISTS = "tests/unit/orch/test_volume_lists.py"
 ENQUEUED = "tests/acceptance/test_cli_operators.py::test_volumes_are_enqueued_from_a_list_and_told_why_not"
 
+FRAMES = "tests/unit/test_frames_of_files.py"
+PARTIAL = "tests/acceptance/test_cli_partial.py::test_a_volume_that_failed_is_exported_where_it_is_asked_for"
 SEEN = "tests/acceptance/test_cli_pages.py"
 LEFT = "tests/unit/test_part_rows.py"
 
@@ -55,8 +57,8 @@ PAGES = (
         "pages-without-a-row-left-out",
         "pages that no attempt came to are told",
         "orch/overview/volume_pages.py",
-        "[by_number.get(number) or PageView(number, name, NO_ROW) for number, name in every]",
-        "[by_number[number] for number, name in every if number in by_number]",
+        "(by_number.get(number) or [PageView(number, name, NO_ROW)] for number, name in every)",
+        "(by_number[number] for number, name in every if number in by_number)",
         f"{SEEN}::test_pages_that_no_attempt_came_to_are_told",
     ),
     _one(
@@ -111,8 +113,8 @@ PAGES = (
         "gif-without-its-end",
         "a GIF without its trailer is cut",
         "jobs/formats/gif.py",
-        "if fault := _facts(data).fault:",
-        "if (fault := _facts(data).fault) and not data:",
+        "if fault := _facts(data, header.frame).fault:",
+        "if (fault := _facts(data, header.frame).fault) and not data:",
         f"{FORMATS}::test_a_cut_page_is_refused",
     ),
     _one(
@@ -147,6 +149,54 @@ PAGES = (
         "    quarters = round(angle / 90)\n",
         "    quarters = round(angle / 900)\n",
         "tests/unit/ocrv1/test_straighten.py",
+    ),
+    _one(
+        "pictures-without-end",
+        "a file of more pictures than a hundred is not done picture by picture",
+        "jobs/pipeline/steps.py",
+        "if frames > MOST_FRAMES:",
+        "if False:",
+        f"{FRAMES}::test_a_hostile_number_of_pictures_is_refused",
+    ),
+    _one(
+        "pictures-of-two-files-by-one-name",
+        "no file is named like a further picture of another one",
+        "jobs/pipeline/volume_run.py",
+        "        if other:\n",
+        "        if other and not other:\n",
+        f"{FRAMES}::test_no_file_may_be_named_like_a_picture_of_another",
+    ),
+    _one(
+        "pictures-of-a-file-kept-in-part",
+        "the pictures of a file are taken over together or done again",
+        "io/artefacts/rows.py",
+        "        if all(_stands(",
+        "        if any(_stands(",
+        "tests/conformance/test_stores.py",
+    ),
+    _one(
+        "other-pictures-adopted",
+        "an artefact is adopted only with the rows that it says it has beyond its manifest",
+        "core/life/publishing.py",
+        "len(pinned.manifest.pages) + further_rows(found)",
+        "len(pinned.manifest.pages)",
+        "tests/acceptance/test_cli_frames.py::test_every_picture_of_a_file_is_a_row_to_be_seen_drawn_and_exported",
+    ),
+    _one(
+        "partial-rows-unasked",
+        "what attempts left of a volume that is not done is exported only where it is asked for",
+        "cli/export/volumes.py",
+        "    if request.partial:\n",
+        "    if True:\n",
+        PARTIAL,
+    ),
+    _one(
+        "partial-rows-unmarked",
+        "documents of a volume that is not done say so",
+        "cli/export/pages.py",
+        "engine, is_partial=True)",
+        "engine)",
+        PARTIAL,
     ),
     _one(
         "frames-without-a-word",
