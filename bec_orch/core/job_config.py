@@ -4,14 +4,13 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from bec_orch.core.volumes import VolumeRef
-from bec_orch.core.wording import clause
+from bec_orch.core.wording import clause, meant
 from bec_orch.errors import ConfigError
 
 
@@ -112,5 +111,4 @@ def _fault(place: tuple[int | str, ...], kind: str, message: str, keys: Sequence
     name = ".".join(str(part) for part in place) or "value"
     if kind != "extra_forbidden":
         return f"{name}: {clause(message)}"
-    meant = get_close_matches(name, keys, n=1)
-    return f"there is no key '{name}'" + (f" (did you mean '{meant[0]}'?)" if meant else "")
+    return f"there is no key '{name}'{meant(name, keys)}"

@@ -12,7 +12,7 @@ from bec_orch.core.extras import optional_packages
 from bec_orch.core.job_config import JobConfig
 from bec_orch.core.ports.job_worker import JobWorker, WorkerResources
 from bec_orch.core.ports.views import ContentOf, PageFigures, TallyOf, VolumePicture
-from bec_orch.core.wording import named, said
+from bec_orch.core.wording import meant, named, said
 from bec_orch.errors import BecError, ConfigError, extra_hint
 
 GROUP = "bec_orch.jobs"
@@ -43,7 +43,9 @@ def job_worker_class(job_type: str) -> type[JobWorker]:
     if point is None:
         known = ", ".join(job_types()) or "none"
         raise ConfigError(
-            f"There is no job type '{job_type}'.", code="E_JOB_TYPE", hint=f"Installed job types: {known}."
+            f"There is no job type '{job_type}'{meant(job_type, job_types())}.",
+            code="E_JOB_TYPE",
+            hint=f"Installed job types: {known}.",
         )
     worker: type[JobWorker] = _load(point)
     abstract = sorted(getattr(worker, "__abstractmethods__", ()))

@@ -7,6 +7,8 @@ their own, or be of any length. They are cleaned here, and nowhere else.
 """
 
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 from bec_orch.core.names import escaped
 
@@ -23,6 +25,12 @@ def said(error: BaseException) -> str:
     """
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return clause(text) or type(error).__name__
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """Return, to follow a name that is not known, the one that was probably meant; nothing where none is like it."""
+    like = get_close_matches(name, list(known), n=1)
+    return f" (did you mean '{like[0]}'?)" if like else ""
 
 
 def named(error: BaseException) -> str:

@@ -142,6 +142,13 @@ class TestUpdate:
                 use(name)
             assert caught.value.code == "E_JOB_UNKNOWN"
 
+    def test_a_job_of_nearly_that_name_is_proposed(self, admin: JobAdmin) -> None:
+        admin.create("ocr-uchen", "toy", {})
+        with pytest.raises(ConfigError, match="no job 'ocr-uchan' \\(did you mean 'ocr-uchen'\\?\\)"):
+            admin.show("ocr-uchan")
+        with pytest.raises(ConfigError, match="did you mean 'ocr-uchen'"):
+            admin.create("eval", "toy", {}, depends_on=["ocr-uche"])
+
 
 class TestDelete:
     def test_cancels_what_is_unfinished_and_frees_the_name(self, admin: JobAdmin, store: PgTasks, sql: Sql) -> None:

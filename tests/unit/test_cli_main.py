@@ -87,7 +87,14 @@ def test_the_homes_that_are_there_are_told(
 
 def test_a_shell_completes_types_and_no_jobs_where_there_is_no_home(tmp_path: Path) -> None:
     line = {"_BEC_COMPLETE": "complete_bash", "COMP_CWORD": "2"}
-    for words, completed in (("bec run ld", "ldv1"), ("bec errors --job ", "")):
+    expected = (
+        ("bec run ld", "ldv1"),
+        ("bec errors --job ", ""),
+        ("bec export j --format p", "page\npdf"),
+        ("bec run ldv1 . --export txt,al", "txt,alto"),
+        ("bec export j --format page,p", "page,pdf"),
+    )
+    for words, completed in expected:
         done = subprocess.run(
             [sys.executable, "-m", "bec_orch.cli.main"],
             env={**os.environ, **line, "COMP_WORDS": words, "COMP_CWORD": str(len(words.split(" ")) - 1)},

@@ -1,4 +1,4 @@
-"""What a shell completes: the names of jobs and of job types. It never makes anything, and never fails."""
+"""What a shell completes: the names of jobs, of job types and of formats. It never makes anything, and never fails."""
 
 import logging
 
@@ -8,11 +8,19 @@ from bec_orch.cli.composition import open_database, records_in
 from bec_orch.config import load_settings
 from bec_orch.core.registry import job_types
 from bec_orch.errors import BecError
+from bec_orch.exports.formats import NAMES
 
 
 def types(incomplete: str) -> list[str]:
     """Return the installed job types that begin so."""
     return [name for name in job_types() if name.startswith(incomplete)]
+
+
+def formats(incomplete: str) -> list[str]:
+    """Return the formats of documents that go on a list, which commas separate."""
+    given, comma, begun = incomplete.rpartition(",")
+    taken = given.split(",")
+    return [f"{given}{comma}{name}" for name in NAMES if name.startswith(begun) and name not in taken]
 
 
 def jobs(ctx: typer.Context, incomplete: str) -> list[str]:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from bec_orch.cli.arguments import completion
 from bec_orch.cli.arguments.invocation import invocation
 from bec_orch.cli.arguments.options import JobName, Json, Partial, parse_names
 from bec_orch.cli.composition import open_parts
@@ -25,6 +26,7 @@ def command(
             metavar="FORMAT[,FORMAT]",
             help=f"{', '.join(NAMES)}; may be given again.",
             show_default=False,
+            autocompletion=completion.formats,
         ),
     ],
     volume: Annotated[

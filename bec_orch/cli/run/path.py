@@ -98,7 +98,10 @@ def command(
     exports: Annotated[
         str | None,
         typer.Option(
-            "--export", metavar="FORMAT[,FORMAT]", help="Also write documents, or none (default: as the type has it)."
+            "--export",
+            metavar="FORMAT[,FORMAT]",
+            help="Also write documents, or none (default: as the type has it).",
+            autocompletion=completion.formats,
         ),
     ] = None,
     as_json: Json = False,

@@ -1,17 +1,20 @@
 """The port of jobs: looked up by everybody, changed by operators."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from bec_orch.core.names import printable
 from bec_orch.core.tasks import Job
+from bec_orch.core.wording import meant
 from bec_orch.errors import ConfigError
 
 
-def unknown_job(name: str) -> ConfigError:
-    """Return the error for a job that is not there."""
+def unknown_job(name: str, known: Iterable[str]) -> ConfigError:
+    """Return the error for a job that is not there; `known` are those that are."""
     return ConfigError(
-        f"There is no job {printable(name)}.", code="E_JOB_UNKNOWN", hint="`bec jobs list` shows the jobs."
+        f"There is no job {printable(name)}{meant(name, known)}.",
+        code="E_JOB_UNKNOWN",
+        hint="`bec jobs list` shows the jobs.",
     )
 
 

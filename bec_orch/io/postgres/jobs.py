@@ -30,8 +30,12 @@ def job_named(connection: Connection, name: str) -> Job:
     """
     row = first(connection, statements("jobs")["live"], {"name": name})
     if row is None:
-        raise unknown_job(name)
+        raise unknown_job(name, _names(connection))
     return job_of(row)
+
+
+def _names(connection: Connection) -> list[str]:
+    return [row["name"] for row in rows(connection, statements("jobs")["live"], {"name": None})]
 
 
 class PgJobLookup(JobLookup):
@@ -115,7 +119,7 @@ def _set_dependencies(connection: Connection, job_id: int, job: Job) -> None:
     ids = {row["name"]: row["id"] for row in rows(connection, sql["ids"], {"names": list(job.depends_on)})}
     unknown = [needed for needed in job.depends_on if needed not in ids]
     if unknown:
-        raise unknown_job(unknown[0])
+        raise unknown_job(unknown[0], _names(connection))
     if_missing = [job.if_missing.get(needed, IfMissing.WAIT).value for needed in ids]
     parameters = {"job_id": job_id, "from_ids": list(ids.values()), "if_missing": if_missing}
     if one(connection, sql["reaches"], parameters)["circle"]:

@@ -10,7 +10,7 @@ import pytest
 
 import bec_orch
 from bec_orch.core.failures import failure_of
-from bec_orch.core.wording import clause, named, said
+from bec_orch.core.wording import clause, meant, named, said
 from bec_orch.errors import BecError, fingerprint
 from tests.support.commands import COMMANDS
 
@@ -153,3 +153,8 @@ def test_every_command_that_a_message_or_hint_names_exists_with_its_options() ->
         if " " in name or (words and words[0] not in groups | {"X", "COMMAND"}):
             assert name in COMMANDS, found
             assert {word for word in words if word.startswith("--")} <= COMMANDS[name].options | {"--help"}, found
+
+
+def test_what_was_probably_meant_is_proposed() -> None:
+    assert meant("ldv2", ["ldv1", "ocrv1"]) == " (did you mean 'ldv1'?)"
+    assert meant("banana", ["ldv1", "ocrv1"]) == meant("x", []) == ""
