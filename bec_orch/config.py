@@ -92,10 +92,15 @@ def _authorities(sslrootcert: str | None) -> str | None:
     return sslrootcert or (str(own) if own.is_file() else None)
 
 
-def _default_sslmode(values: Mapping[str, Any]) -> SslMode:
-    if _is_this_machine(values["sql_host"]):
+def sslmode_for(host: str | None, sslrootcert: str | None) -> SslMode:
+    """Return how a connection to a PostgreSQL server is protected where nobody says so."""
+    if _is_this_machine(host):
         return "prefer"
-    return "verify-full" if _authorities(values["sql_sslrootcert"]) else "require"
+    return "verify-full" if _authorities(sslrootcert) else "require"
+
+
+def _default_sslmode(values: Mapping[str, Any]) -> SslMode:
+    return sslmode_for(values["sql_host"], values["sql_sslrootcert"])
 
 
 def _default_destination(values: Mapping[str, Any]) -> str:

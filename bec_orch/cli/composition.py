@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bec_orch import __version__
 from bec_orch.cli.process.interrupts import INTERRUPTS
-from bec_orch.config import QueueName, Settings, variable
+from bec_orch.config import QueueName, Settings, sslmode_for, variable
 from bec_orch.core.life.flight import FlightRecorder
 from bec_orch.core.life.job_workers import JobWorkerCache
 from bec_orch.core.life.observing import Observed, WorkerObserver
@@ -24,13 +24,14 @@ from bec_orch.core.ownership import Owner
 from bec_orch.core.ports.job_worker import WorkerResources
 from bec_orch.core.ports.queues import QueueBackend
 from bec_orch.core.records.checks import COMMAND
+from bec_orch.core.records.earlier import EARLIER_DATABASE, EarlierSystem
 from bec_orch.core.records.records import Records
 from bec_orch.core.registry import create_job_worker
 from bec_orch.core.retries import RetryPolicy
 from bec_orch.core.shortages import shortage_of
 from bec_orch.core.tasks import Job, WorkerInfo
 from bec_orch.core.wording import said
-from bec_orch.errors import ConfigError
+from bec_orch.errors import ConfigError, UsageError
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.aws.clients import AwsOptions
 from bec_orch.io.aws.ec2 import Ec2Fleet, MachineSpec
@@ -42,6 +43,7 @@ from bec_orch.io.postgres.checks import PgChecks
 from bec_orch.io.postgres.connection import conninfo_of
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.deaths import PgDeaths
+from bec_orch.io.postgres.earlier import PgEarlierSystem, parse_dsn, tell_of_earlier
 from bec_orch.io.postgres.embedded.embedded import EmbeddedPostgres
 from bec_orch.io.postgres.identity import keep_identity, owner_of
 from bec_orch.io.postgres.jobs import PgJobs
@@ -49,6 +51,7 @@ from bec_orch.io.postgres.ledger import PgLedger
 from bec_orch.io.postgres.migrate import migrate, require_schema
 from bec_orch.io.postgres.overview import PgOverview
 from bec_orch.io.postgres.queue import PgQueues
+from bec_orch.io.postgres.taking_over import PgTakingOver
 from bec_orch.io.postgres.tasks import PgTasks
 from bec_orch.io.sources.sources import Sources
 from bec_orch.io.sqs.queues import SqsOptions, SqsQueues
@@ -57,6 +60,8 @@ from bec_orch.io.stores.model_store import CachedModels
 from bec_orch.io.stores.storage import S3Options, Stores
 from bec_orch.io.workspace import note_destination, require_destination
 from bec_orch.logging_setup import hide
+from bec_orch.orch.earlier.taking_over import EarlierImport
+from bec_orch.orch.job_admin import JobAdmin
 from bec_orch.orch.machines.local import LocalScaling
 from bec_orch.orch.machines.prices import PriceTable, read_prices
 from bec_orch.orch.machines.scaling import STOP_MARGIN_SECONDS, FleetScaling
@@ -114,11 +119,12 @@ def open_database(settings: Settings, application: str = COMMAND, *, make_home: 
         require_home(settings)
     with ExitStack() as stack:
         own = stack.enter_context(EmbeddedPostgres(settings.home)) if settings.sql_host is None else None
+        conninfo = own.conninfo if own else sql_conninfo(settings)
         database = Database(
-            own.conninfo if own else sql_conninfo(settings),
+            conninfo,
             # What a stopped worker locked is free again when its lease is over, too.
             idle_within=settings.lease_seconds,
-            on_fault=own.mend if own else None,
+            on_fault=own.mend if own else tell_of_earlier(conninfo),
             application=application,
         )
         yield stack.enter_context(database)
@@ -294,6 +300,52 @@ def sql_conninfo(settings: Settings) -> str:
         sslmode=settings.sql_sslmode,
         sslrootcert=settings.sql_sslrootcert,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierAccess:
+    """Where the earlier system's database is, as libpq says it, and where its password is, if it is not ours."""
+
+    dsn: str
+    password_file: Path | None = None
+    password_secret: str | None = None
+
+
+def earlier_system(settings: Settings, access: EarlierAccess) -> EarlierSystem:
+    """Return the earlier system's database: what its connection string leaves out is as for our own server.
+
+    Raises:
+        UsageError: the connection string is none, or holds a password (E_EARLIER_DSN), or two passwords are named.
+        ConfigError, RetryableError: the password cannot be read.
+    """
+    named = parse_dsn(access.dsn)
+    ours = {"host": settings.sql_host, "port": str(settings.sql_port), "user": settings.sql_user}
+    at = {"dbname": EARLIER_DATABASE, **({} if "host" in named else ours), **named}
+    host, rootcert = at.get("host"), at.get("sslrootcert", settings.sql_sslrootcert)
+    # Our own password goes to our own server and user alone.
+    is_ours = {name: at.get(name) for name in ours} == ours
+    password = _earlier_password(settings, access) or (_password(settings) if is_ours else None)
+    sslmode = settings.sql_sslmode if is_ours else sslmode_for(host, rootcert)
+    return PgEarlierSystem(conninfo_of(**{"sslmode": sslmode, **at, "sslrootcert": rootcert, "password": password}))
+
+
+def _earlier_password(settings: Settings, access: EarlierAccess) -> str | None:
+    if access.password_file and access.password_secret:
+        raise UsageError("--password-file and --password-secret were both given.", hint="Give one of them.")
+    if access.password_file:
+        password = password_of_file(access.password_file)
+    elif access.password_secret:
+        password = password_of_secret(access.password_secret, aws_options(settings))
+    else:
+        return None
+    hide(password)
+    return password
+
+
+def earlier_import(parts: Parts, earlier: EarlierSystem, source: str, *, dry_run: bool) -> EarlierImport:
+    """Return what takes over the earlier system's records."""
+    admin, ours = JobAdmin(parts.records.jobs), PgTakingOver(parts.database)
+    return EarlierImport(earlier, admin, ours, parts.artefacts(), source, dry_run=dry_run)
 
 
 def worker_resources(settings: Settings, stores: Stores) -> WorkerResources:

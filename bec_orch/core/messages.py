@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bec_orch.core.names import is_plain, printable
-from bec_orch.core.volumes import VolumeRef
+from bec_orch.core.volumes import VolumeRef, source_of
 from bec_orch.errors import TerminalError
 
 # SQS takes 256 KiB; ours are about 150 bytes.
@@ -40,7 +40,7 @@ def parse_message(body: str, job: str, default_source: str) -> VolumeRef:
         )
     if message.source and not is_plain(message.source):
         raise TerminalError("The message's source holds a control character.", code="E_MESSAGE_FIELDS")
-    return VolumeRef(message.w_id, message.i_id, message.source or default_source)
+    return VolumeRef(message.w_id, message.i_id, source_of(message.source, default_source))
 
 
 def _json_object(body: str) -> dict[str, Any]:

@@ -32,6 +32,11 @@ def job_types() -> dict[str, EntryPoint]:
     return {point.name: point for point in sorted(entry_points(group=GROUP))}
 
 
+def type_of_name(name: str) -> str | None:
+    """Return the longest installed job type that a job's name begins with, as the earlier system tells types."""
+    return max((known for known in job_types() if name.startswith(known)), key=len, default=None)
+
+
 def job_worker_class(job_type: str) -> type[JobWorker]:
     """Import the class of a job type.
 

@@ -38,6 +38,11 @@ class VolumeRef:
         return f"{self.w_id}/{self.i_id}"
 
 
+def source_of(named: str | None, default: str) -> str:
+    """Return the source that is named, or the default one: where none is, or its layout alone (`bdrc`)."""
+    return default if not named or named == default.partition("+")[0] else named
+
+
 # The `skip_reason` of the pages that the library's scanners put in front of a volume.
 SKIP_INTRO = "intro"
 

@@ -45,6 +45,7 @@ class JobAdmin:
         if_missing: Mapping[str, IfMissing] | None = None,
         max_attempts: int = 5,
         max_page_error_rate: float = 0.05,
+        dry_run: bool = False,
     ) -> Job:
         """Make a job.
 
@@ -56,6 +57,7 @@ class JobAdmin:
             if_missing: what is done, for those of them that are not waited for.
             max_attempts: charged attempts after which a task has failed.
             max_page_error_rate: the share of a volume's pages that may be errors.
+            dry_run: check what is asked for, and make nothing.
 
         Raises:
             ConfigError: the type is unknown, its schema does not allow the config, a job that it needs is unknown, or
@@ -78,7 +80,7 @@ class JobAdmin:
             depends_on=tuple(depends_on),
             if_missing=policies,
         )
-        return self._jobs.add(job)
+        return job if dry_run else self._jobs.add(job)
 
     def list(self) -> list[Job]:
         """Return every job, by name."""

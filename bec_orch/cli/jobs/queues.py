@@ -28,14 +28,14 @@ def create_job(parts: Parts, name: str, make: Callable[[JobAdmin], Job]) -> Job:
     try:
         job = make(admin)
     except UsageError as error:
-        if error.code != EXISTS or not _make_queues(parts, name):
+        if error.code != EXISTS or not make_queues(parts, name):
             raise
         return admin.show(name)
-    _make_queues(parts, name)
+    make_queues(parts, name)
     return job
 
 
-def _make_queues(parts: Parts, job: str) -> bool:
+def make_queues(parts: Parts, job: str) -> bool:
     """Make what is missing, and return whether something was."""
     setup = parts.queues.admin(job).create()
     _tell(setup)

@@ -22,8 +22,10 @@ EXIT_INTERRUPTED = interrupts.EXIT_INTERRUPTED
 # What waiting does not cure, by what somebody has to see to. All other refusals of the database are of the first kind.
 _EXIT_BY_CODE = {
     "E_DISK_FULL": EXIT_FAILED,
+    "E_DB_EARLIER": EXIT_DATABASE,
     "E_DB_NEWER": EXIT_DATABASE,
     "E_DB_SCHEMA": EXIT_DATABASE,
+    "E_DB_TAKEN": EXIT_DATABASE,
     "E_AWS_CREDENTIALS": EXIT_RIGHTS,
     "E_AWS_DENIED": EXIT_RIGHTS,
     "E_QUEUE_CREDENTIALS": EXIT_RIGHTS,

@@ -8,6 +8,7 @@ import typer
 from bec_orch.cli.arguments.invocation import invocation
 from bec_orch.cli.arguments.options import Json
 from bec_orch.cli.composition import IDENTITY, open_database
+from bec_orch.cli.setup import moving_in
 from bec_orch.cli.terminal.console import print_json, print_record, say
 from bec_orch.io.postgres.identity import identity_of, note_identity, take_identity
 from bec_orch.io.postgres.migrate import migrate, renew_statistics, schema_status
@@ -58,3 +59,8 @@ def status(ctx: typer.Context, *, as_json: Json = False) -> None:
         print_record(record)
     if not found.is_current:
         raise typer.Exit(1)
+
+
+app.command("import", epilog="Example: bec db import --from 'host=db.example.org dbname=pipeline_v1' --dry-run")(
+    moving_in.command
+)

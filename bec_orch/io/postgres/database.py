@@ -110,7 +110,7 @@ class Database:
             with self._lent(doing, _LONG if long else self._answer_within) as connection:
                 yield connection
 
-    def connect(self, doing: str) -> psycopg.Connection[DictRow]:
+    def connect(self, doing: str) -> BoundedConnection:
         """Open a connection outside of the pool, in autocommit; the caller closes it.
 
         Raises:

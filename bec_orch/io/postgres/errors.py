@@ -16,9 +16,10 @@ from bec_orch.errors import DatabaseError, DatabaseRefused
 AWAY = "E_DB_AWAY"
 SLOW = "E_DB_SLOW"
 DISK_FULL = "E_DB_DISK_FULL"
+MISSING = "E_DB_MISSING"
 
 _AUTH = ("E_DB_AUTH", "Check BEC_SQL_USER, BEC_SQL_PASSWORD and the server's pg_hba.conf.")
-_MISSING = ("E_DB_MISSING", "Create the database, or check BEC_SQL_DATABASE.")
+_MISSING = (MISSING, "Create the database, or check BEC_SQL_DATABASE.")
 _RIGHTS = (
     "E_DB_RIGHTS",
     "Give the database user its rights; deploy/worker-grants.sql and worker-grants-queue.sql have those of workers.",
@@ -57,7 +58,7 @@ _AT_START: tuple[tuple[str, str, str], ...] = (
     (r"No space left on device|Disk quota exceeded", DISK_FULL, "Free space on the database's disk."),
     (r"certificate verify failed|does not match host name|does not support SSL|root certificate file", *_TLS),
 )
-_LASTING = frozenset({"E_DB_AUTH", "E_DB_MISSING", "E_DB_RIGHTS", "E_DB_SCHEMA", "E_DB_TLS"})
+_LASTING = frozenset({"E_DB_AUTH", MISSING, "E_DB_RIGHTS", "E_DB_SCHEMA", "E_DB_TLS"})
 
 
 @contextmanager

@@ -1,15 +1,21 @@
 """Brings a database's schema up to this code: numbered migrations, each in a transaction of its own."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from shlex import quote
 
 from bec_orch.core.fault_points import FaultPoint, reached
+from bec_orch.core.names import printable
 from bec_orch.core.records.checks import SchemaStatus
 from bec_orch.errors import ConfigError
 from bec_orch.io.postgres.advisory_locks import AdvisoryLock, take
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.rows import Connection, one, rows
 from bec_orch.io.postgres.sql_files import sql_folder, statements
+
+EARLIER_TABLES = frozenset({"jobs", "volumes", "workers", "task_executions"})
+"""The tables of the earlier system."""
 
 _FILE = re.compile(r"([0-9]{4})_(\w+)\.sql")
 
@@ -32,11 +38,19 @@ def migrations() -> list[Migration]:
 
 
 def schema_status(database: Database) -> SchemaStatus:
-    """Compare the database's schema with the code, changing nothing."""
-    needed = migrations()[-1].version
+    """Compare the database's schema with the code, changing nothing.
+
+    Raises:
+        ConfigError: it has none of our tables, and the earlier system's (E_DB_EARLIER) or other ones of the same names
+            (E_DB_TAKEN).
+    """
+    sql, needed = statements("migrate"), migrations()[-1].version
     with database.transaction("read the version of its schema") as connection:
-        present = one(connection, statements("migrate")["has_table"], {})["present"]
-        applied = rows(connection, statements("migrate")["applied"], {}) if present else []
+        present = one(connection, sql["has_table"], {})["present"]
+        applied = rows(connection, sql["applied"], {}) if present else []
+        strangers = [] if present else rows(connection, sql["strangers"], {})
+    if strangers:
+        raise _taken(strangers[0]["database"], [row["name"] for row in strangers])
     return SchemaStatus(max((row["version"] for row in applied), default=0), needed)
 
 
@@ -89,6 +103,22 @@ def _apply(connection: Connection, migration: Migration) -> bool:
     reached(FaultPoint.MIGRATION_APPLIED)
     connection.execute(sql["record"], {"version": migration.version, "name": migration.name})
     return True
+
+
+def _taken(database: str, tables: Sequence[str]) -> ConfigError:
+    where, told = printable(database), ", ".join(tables)
+    if set(tables) >= EARLIER_TABLES:
+        return ConfigError(
+            f"The database {where} is the earlier system's: it has its tables {told}.",
+            code="E_DB_EARLIER",
+            hint="Nothing in it was changed. Make a database for this program beside it, name it in BEC_SQL_DATABASE, "
+            f"run `bec db init`, then `bec db import --from {quote(f'dbname={database}')}`: docs/operating.md.",
+        )
+    return ConfigError(
+        f"The database {where} has tables of others with names that ours would have: {told}.",
+        code="E_DB_TAKEN",
+        hint="Nothing in it was changed. Make a database for this program alone, and name it in BEC_SQL_DATABASE.",
+    )
 
 
 def _refuse_newer(status: SchemaStatus) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from bec_orch.core.names import is_utf8, printable
-from bec_orch.core.volumes import VolumeRef
+from bec_orch.core.volumes import VolumeRef, source_of
 from bec_orch.errors import NameUnsafeError, UsageError
 
 
@@ -151,7 +151,8 @@ def _volume(fields: Sequence[str], text: str, default_source: str) -> VolumeRef:
     source, version = (*fields[2:], "", "")[:2]
     if version and not _VERSION.fullmatch(version):
         raise UsageError(f"{printable(version)} is no version; a source that has a comma is to be quoted.")
-    layout, plus, url = (source or default_source).partition("+")
+    source = source_of(source, default_source)
+    layout, plus, url = source.partition("+")
     if not (layout and plus and url):
-        raise UsageError(f"{printable(source or default_source)} is not a source.")
-    return VolumeRef(fields[0], fields[1], source or default_source)
+        raise UsageError(f"{printable(source)} is not a source.")
+    return VolumeRef(fields[0], fields[1], source)

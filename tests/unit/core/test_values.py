@@ -84,6 +84,12 @@ def test_messages_by_hand_and_full_ones_name_the_volume() -> None:
     assert parse_message('{"w_id": "W1", "i_id": "I1"}', "ldv1", SOURCE) == VolumeRef("W1", "I1", SOURCE)
 
 
+def test_a_message_of_the_earlier_system_names_the_volume() -> None:
+    layout = SOURCE.partition("+")[0]
+    body = json.dumps({"w_id": "W1", "i_id": "I1", "source": layout, "i_version": "c746ca"})
+    assert parse_message(body, "ldv1", SOURCE) == VolumeRef("W1", "I1", SOURCE)
+
+
 @pytest.mark.parametrize(
     ("body", "code"),
     [

@@ -38,6 +38,7 @@ def test_reads_lines_comments_and_blanks() -> None:
         "W22084,I0887\r\n",
         "\ufeffW22084,I0887",
         "W22084,I0887,,,",
+        "W22084,I0887,bdrc",
     ],
 )
 def test_forms_of_a_line(line: str) -> None:
