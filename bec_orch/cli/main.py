@@ -8,12 +8,10 @@ from collections.abc import Sequence
 
 try:
     from bec_orch.cli.process import interrupts
+    from bec_orch.cli.process.words import command_at
     from bec_orch.cli.terminal import outlets
 except KeyboardInterrupt:
     sys.exit(130)
-
-OPTIONS_WITH_VALUE = frozenset({"--home", "--log-format", "--log-level"})
-"""Those that may stand before the command."""
 
 
 def main() -> None:
@@ -35,13 +33,7 @@ def main() -> None:
 
 def code_if_interrupted(arguments: Sequence[str]) -> int:
     """Return the exit code of a command line that a signal ends: a worker that is told to stop has done its duty."""
-    words = iter(arguments)
-    for word in words:
-        if word in OPTIONS_WITH_VALUE:
-            next(words, None)
-        elif not word.startswith("-"):
-            return 0 if word == "worker" else interrupts.EXIT_INTERRUPTED
-    return interrupts.EXIT_INTERRUPTED
+    return 0 if arguments[command_at(arguments) :][:1] == ["worker"] else interrupts.EXIT_INTERRUPTED
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import typer
 from typer.exceptions import TyperException
 
 from bec_orch import __version__
+from bec_orch.cli import earlier
 from bec_orch.cli.arguments.invocation import Invocation, invocation
 from bec_orch.cli.commands import Commands
 from bec_orch.cli.process.ending import EXIT_DONE, EXIT_INTERRUPTED, print_error
@@ -52,16 +53,19 @@ def options(
     """Run page jobs (text lines, OCR) over scanned volumes, and account for every page."""
     asked = invocation(ctx)
     asked.debug = debug
-    asked.flags = {"home": home, "log_format": log_format, "log_level": log_level}
+    given = {"home": home, "log_format": log_format, "log_level": log_level}
+    asked.flags = {**asked.flags, **{name: value for name, value in given.items() if value is not None}}
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line, and return its exit code. Errors are printed, never raised."""
     asked = Invocation(debug="--debug" in arguments)
     try:
-        ended = typer.main.get_command(app).main(
-            _debug_first(arguments), prog_name="bec", standalone_mode=False, obj=asked
-        )
+        reading = earlier.read(_debug_first(arguments))
+        asked.flags = reading.settings
+        for told in reading.notes:
+            note(f"note: {told}")
+        ended = typer.main.get_command(app).main(reading.arguments, prog_name="bec", standalone_mode=False, obj=asked)
         sys.stdout.flush()
     except TyperException as error:
         return print_error(_usage_error(error), debug=asked.debug)

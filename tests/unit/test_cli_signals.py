@@ -11,9 +11,10 @@ from collections.abc import Iterator
 import pytest
 import typer
 
-from bec_orch.cli.main import OPTIONS_WITH_VALUE, code_if_interrupted
+from bec_orch.cli.main import code_if_interrupted
 from bec_orch.cli.process import interrupts
 from bec_orch.cli.process.signals import stopping
+from bec_orch.cli.process.words import OPTIONS_WITH_VALUE
 from bec_orch.cli.program import app
 
 

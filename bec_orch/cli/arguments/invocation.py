@@ -7,6 +7,7 @@ from typing import Any
 
 import typer
 
+from bec_orch.cli.earlier import VARIABLES
 from bec_orch.cli.process.interrupts import INTERRUPTS
 from bec_orch.cli.terminal.console import warn
 from bec_orch.config import LoadedSettings, Settings, closest, known_secrets, load_settings
@@ -27,7 +28,8 @@ class Invocation:
         loaded = load_settings(self.flags)
         for name in loaded.unknown:
             meant = closest(name)
-            warn(f"{name} is set, but not a setting.", f"Did you mean {meant}?" if meant else "See `bec config show`.")
+            hint = VARIABLES.get(name) or (f"Did you mean {meant}?" if meant else "See `bec config show`.")
+            warn(f"{name} is set, but not a setting.", hint)
         prepare(loaded.settings, "error")
         return loaded
 
