@@ -137,9 +137,9 @@ PAGES = (
     _one(
         "orientation-passed-over",
         "the orientation in its file decides which edge of a page is the upper one",
-        "jobs/ldv1/detector.py",
-        "if orientation in _UPRIGHT:",
-        "if orientation in ():",
+        "jobs/ldv1/placing.py",
+        "    if orientation not in _UPRIGHT:\n",
+        "    if orientation:\n",
         "tests/unit/test_orientation.py",
     ),
     _one(

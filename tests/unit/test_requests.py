@@ -115,7 +115,7 @@ def test_a_request_that_hangs_is_the_pages_error_and_leaves_no_thread(server: Mo
     worker(server, request_timeout=0.5).run(context(volume(30), rows))
     assert (rows.flushed[1].error_type, rows.flushed[1].error_stage) == ("E_PAGE_TIMEOUT", "infer")
     assert [rows.flushed[index].row["length"] for index in (0, *range(2, 30))] == [1, *range(3, 31)]
-    until(lambda: server.cut_off == 3)
+    until(lambda: server.cut_off >= 3)
     until(lambda: threading.active_count() <= before + 1)
 
 
@@ -188,4 +188,4 @@ def test_a_stop_cancels_what_is_in_flight_and_keeps_what_is_done(server: ModelSe
     assert not thread.is_alive()
     assert len(ended) == 1
     assert lengths(rows) == [1, 2, 3]
-    until(lambda: server.cut_off == 8)
+    until(lambda: server.cut_off >= 8)
