@@ -1,4 +1,6 @@
-"""Layouts of books, and of what holds no text: pages of many short lines, contents, columns, title pages, blanks."""
+"""Layouts of books, and of what holds no text: pages of many short lines, spreads, contents, columns, poems, blanks."""
+
+from dataclasses import replace
 
 import numpy as np
 
@@ -8,6 +10,11 @@ from training.material import Hand, Material
 from training.pecha import Leaf, chance, number, stamp
 from training.sheet import Sheet
 from training.strips import Strip
+
+HEADING = 0.06, 0.11
+"""Below the first share of the rows stand empty ones, up to the second headings in the middle."""
+LEAST_OF_A_PAGE = 0.45
+"""Of a neighbour page that is cut off, what is narrower than this share of it is no main text."""
 
 
 def modern(rng: np.random.Generator, material: Material) -> Sheet:
@@ -29,7 +36,7 @@ def columns(rng: np.random.Generator, material: Material) -> Sheet:
     """A page in two columns, or two pages beside each other."""
     hand = material.western(rng) if chance(rng, 0.4) else material.print(rng)
     lines, pitch = int(rng.integers(8, 26)), _pitch(rng) * (0.85 if chance(rng, 0.3) else 1.0)
-    wide, gap = rng.uniform(250, 520), float(np.exp(rng.uniform(*np.log([0.8, 5.0])))) * BODY
+    wide, gap = rng.uniform(250, 520), float(np.exp(rng.uniform(*np.log([0.6, 5.0])))) * BODY
     margins = rng.uniform(20, 110, 2)
     sheet = Sheet(int(margins[0] + 2 * wide + gap + margins[1]), int(pitch * lines + rng.uniform(90, 260)))
     top = rng.uniform(30, 100)
@@ -41,10 +48,50 @@ def columns(rng: np.random.Generator, material: Material) -> Sheet:
         leaves.append(Leaf(float(left), float(top + column * shift), float(left + wide), max(rows, 1), float(pitch)))
         _body(rng, material, sheet, leaves[-1], hand)
     sheet.gap(leaves[0].right + 3, top, leaves[1].left - 3, leaves[1].bottom)
-    if chance(rng, 0.4):
+    if chance(rng, 0.7 if gap < 1.5 * BODY else 0.4):
         middle = leaves[0].right + gap / 2
-        sheet.rule((middle, top), (middle, top + lines * pitch), int(rng.integers(1, 4)))
+        sheet.rule((middle, top), (middle, top + lines * pitch), int(rng.integers(1, 3 if gap < 1.5 * BODY else 4)))
     _heads(rng, material, sheet, Leaf(leaves[0].left, float(top), leaves[1].right, lines, float(pitch)), hand)
+    return sheet
+
+
+def spread(rng: np.random.Generator, material: Material) -> Sheet:
+    """Two pages of an open book, one of them whole or cut off: lines end at the spine."""
+    hand = material.western(rng) if chance(rng, 0.4) else material.print(rng)
+    leaf, first = _leaf(rng, int(rng.integers(6, 27)), 0.85 if chance(rng, 0.3) else 1.0)
+    pages = [_filled(rng, material, sheet, leaf, hand) for sheet in (first, Sheet(first.width, first.height))]
+    shown, cut = 1.0 if chance(rng, 0.4) else float(rng.uniform(0, 1)), int(rng.integers(2))
+    if shown < LEAST_OF_A_PAGE:
+        pages[cut].lines[:] = [replace(line, kind=Kind.OTHER) for line in pages[cut].lines]
+    inner = first.width - leaf.right + leaf.left
+    away = first.width - int(rng.uniform(0, 1) * max(0.0, inner - 1.6 * BODY))
+    whole = Sheet(away + first.width, first.height, spine=(leaf.right + leaf.left + away) / 2)
+    for place, page in enumerate(pages):
+        whole.add(page, place * away, 0)
+    if shown * first.width > leaf.pitch:
+        whole.gap(leaf.right + 3, leaf.top, leaf.left + away - 3, leaf.bottom)
+    if cut == 0:
+        return whole.cut(int(leaf.right * (1 - shown)), whole.width)
+    return whole.cut(0, away + int(leaf.left + shown * (first.width - leaf.left)))
+
+
+def poem(rng: np.random.Generator, material: Material) -> Sheet:
+    """Verses and their translation below or above them, in another script and size: all of it is main text."""
+    width, top = rng.uniform(420, 950), rng.uniform(50, 160)
+    hands: list[Hand] = [material.print(rng), material.eastern(rng) if chance(rng, 0.6) else material.western(rng)]
+    hands = hands * int(rng.integers(1, 3)) if chance(rng, 0.7) else hands[::-1]
+    sheet, y = Sheet(int(width), int(top + len(hands) * 11 * 2.3 * BODY + 140)), top
+    left, leading = rng.uniform(0.05, 0.3) * width, rng.uniform(1.6, 2.2)
+    for hand in hands:
+        size, centred = float(rng.uniform(0.75, 1.25)), chance(rng, 0.5)
+        for _ in range(int(rng.integers(2, 9))):
+            strip = hand.line(rng, int((width - 2 * left) * rng.uniform(0.4, 1.0) / size)).resized(size)
+            sheet.write(Kind.MAIN, [((width - strip.width) / 2 if centred else left, strip)], y)
+            y += leading * BODY * size
+        y += rng.uniform(0.3, 3.0) * BODY
+    sheet.ink = sheet.ink[: int(y + rng.uniform(60, 200))].copy()
+    sheet.height = len(sheet.ink)
+    _heads(rng, material, sheet, Leaf(float(left), float(top), float(width - left), 1, float(y - top)), hands[0])
     return sheet
 
 
@@ -166,6 +213,13 @@ def _leaf(rng: np.random.Generator, lines: int, tight: float) -> tuple[Leaf, She
 
 def _page(rng: np.random.Generator, material: Material, hand: Hand, *, tight: float = 1.0) -> Sheet:
     leaf, sheet = _leaf(rng, int(rng.integers(6, 27)), tight)
+    return _filled(rng, material, sheet, leaf, hand, notes=0.2)
+
+
+def _filled(
+    rng: np.random.Generator, material: Material, sheet: Sheet, leaf: Leaf, hand: Hand, *, notes: float = 0.0
+) -> Sheet:
+    """Fill a page: a picture or none, text, footnotes, notes beside it in a share of the cases, a frame."""
     if chance(rng, 0.15):
         rows = max(2, leaf.lines // 3)
         high = leaf.lines * leaf.pitch - rows * leaf.pitch
@@ -177,7 +231,7 @@ def _page(rng: np.random.Generator, material: Material, hand: Hand, *, tight: fl
         leaf = Leaf(leaf.left, leaf.top + high, leaf.right, rows, leaf.pitch)
     body = _footnotes(rng, sheet, leaf, hand) if chance(rng, 0.2) else leaf
     _body(rng, material, sheet, body, hand)
-    if chance(rng, 0.2):
+    if chance(rng, notes):
         _side_notes(rng, sheet, body, hand)
     _heads(rng, material, sheet, leaf, hand)
     if chance(rng, 0.12):
@@ -188,11 +242,16 @@ def _page(rng: np.random.Generator, material: Material, hand: Hand, *, tight: fl
 def _body(rng: np.random.Generator, material: Material, sheet: Sheet, leaf: Leaf, hand: Hand) -> None:
     """Write the rows: running text, paragraphs, verse, headings, empty rows."""
     verse, ragged, mixed = chance(rng, 0.2), chance(rng, 0.3), chance(rng, 0.1)
+    free = False
     for row in range(leaf.lines):
-        how = rng.random()
-        if how < 0.06:
+        how = float(rng.random())
+        if row in (0, leaf.lines - 1) and chance(rng, 0.2):
+            how = HEADING[0]
+        if free or how < HEADING[0]:
+            free = False
             continue
-        left, right, size = _row(rng, leaf, float(how), verse=verse, ragged=ragged)
+        free = how < HEADING[1] and chance(rng, 0.5)
+        left, right, size = _row(rng, leaf, how, verse=verse, ragged=ragged)
         writer = hand
         if mixed and chance(rng, 0.4):
             writer = material.western(rng) if chance(rng, 0.6) else material.eastern(rng)
@@ -209,9 +268,9 @@ def _body(rng: np.random.Generator, material: Material, sheet: Sheet, leaf: Leaf
 def _row(rng: np.random.Generator, leaf: Leaf, how: float, *, verse: bool, ragged: bool) -> tuple[float, float, float]:
     """Return a row's left and right edge and its size: a heading, verse, the begin or end of a paragraph, or full."""
     wide, left, right = leaf.right - leaf.left, leaf.left, leaf.right
-    if how < 0.11:
-        size = float(rng.uniform(1.0, 1.35))
-        left += rng.uniform(0.1, 0.35) * wide
+    if how < HEADING[1]:
+        size = float(rng.uniform(0.85, 1.35))
+        left += rng.uniform(0.1, 0.46) * wide
         return left, leaf.right - (left - leaf.left), size
     if verse:
         left += rng.choice([0.1, 0.15, 0.2]) * wide

@@ -13,14 +13,14 @@ import cv2
 import numpy as np
 
 from training import book, pecha
-from training.kinds import Bytes, Kind, Page
+from training.kinds import Bytes, Floats, Kind, Page
 from training.material import Material
 from training.network_input import PITCH
 from training.seen import contrast, still_seen
 from training.sheet import Sheet
 from training.targets import STRIDE, Targets, targets
 from training.warping import Warp, on_its_side, shrunk
-from training.wear import Medium, inked, kept, laid, on_ground, paper, scanned
+from training.wear import Medium, bound, inked, kept, laid, on_ground, paper, scanned
 
 PITCH_SPREAD = 0.17
 TEXTLESS_SPREAD = 0.6
@@ -46,7 +46,9 @@ LAYOUTS: dict[str, tuple[float, Layout]] = {
     "modern": (0.2, book.modern),
     "western": (0.06, book.western),
     "eastern": (0.03, book.eastern),
+    "poem": (0.03, book.poem),
     "columns": (0.14, book.columns),
+    "spread": (0.07, book.spread),
     "contents": (0.03, book.contents),
     "title page": (0.03, book.title_page),
     "plate": (0.03, book.plate),
@@ -54,6 +56,10 @@ LAYOUTS: dict[str, tuple[float, Layout]] = {
     "upright columns": (0.01, book.upright_columns),
 }
 TEXTLESS = ("plate", "blank")
+FEW_LINES = (*TEXTLESS, "title leaf", "title page")
+BEHIND = 0.08
+BEHIND_FEW_LINES = 0.35
+"""Share of the pages through which quite another page shines. It shows most where little is written."""
 SIDEWAYS = 0.015
 TRIMMED = 0.3
 LEAST_RIM, MOST_RIM = 1.0, 12.0
@@ -64,12 +70,10 @@ ON_GROUND = 0.25
 def composed(seed: int, number: int, material: Material) -> Page:
     """Compose a page."""
     rng = np.random.default_rng((seed, number))
-    names = list(LAYOUTS)
-    weights = np.array([LAYOUTS[name][0] for name in names])
-    name = names[int(rng.choice(len(names), p=weights / weights.sum()))]
-    sheet = LAYOUTS[name][1](rng, material)
+    name, sheet = _sheet(rng, material)
     pitch = pitch_of(sheet)
-    page = worn(rng, sheet, name, pitch)
+    shines = rng.random() < (BEHIND_FEW_LINES if name in FEW_LINES else BEHIND)
+    page = worn(rng, sheet, name, pitch, _sheet(rng, material)[1] if shines else None)
     spread = TEXTLESS_SPREAD if name in TEXTLESS else PITCH_SPREAD
     page = shrunk(page, PITCH / pitch * float(np.exp(rng.normal(0, spread))))
     if rng.random() < TRIMMED:
@@ -77,6 +81,13 @@ def composed(seed: int, number: int, material: Material) -> Page:
     if rng.random() < SIDEWAYS:
         page = on_its_side(page, clockwise=bool(rng.random() < 0.5))
     return page
+
+
+def _sheet(rng: np.random.Generator, material: Material) -> tuple[str, Sheet]:
+    names = list(LAYOUTS)
+    weights = np.array([LAYOUTS[name][0] for name in names])
+    name = names[int(rng.choice(len(names), p=weights / weights.sum()))]
+    return name, LAYOUTS[name][1](rng, material)
 
 
 def pitch_of(sheet: Sheet) -> float:
@@ -96,11 +107,14 @@ def pitch_of(sheet: Sheet) -> float:
     return float(np.median(steps))
 
 
-def worn(rng: np.random.Generator, sheet: Sheet, name: str, pitch: float) -> Page:
-    """Make a scan of a sheet: its wear, and the bend of the page with its lines."""
+def worn(rng: np.random.Generator, sheet: Sheet, name: str, pitch: float, behind: Sheet | None = None) -> Page:
+    """Make a scan of a sheet: its wear, what shines through, and the bend of the page with its lines."""
     medium = Medium.drawn(rng)
     ink = inked(rng, sheet.ink, medium.worn)
-    grey = scanned(rng, ink, paper(rng, sheet.height, sheet.width, medium), medium)
+    base = paper(rng, sheet.height, sheet.width, medium)
+    if sheet.spine is not None:
+        base = bound(rng, base, sheet.spine)
+    grey = scanned(rng, ink, base, medium, None if behind is None else repeated(behind.ink, sheet.height, sheet.width))
     grey, right, down = laid(rng, grey, medium), 0, 0
     if not medium.bitonal and rng.random() < ON_GROUND:
         grey, right, down = on_ground(rng, grey, medium)
@@ -114,6 +128,12 @@ def worn(rng: np.random.Generator, sheet: Sheet, name: str, pitch: float) -> Pag
     lines = [still_seen(line.changed(lambda points: warp.moved(points + shift)), seen) for line in sheet.lines]
     gaps = tuple(warp.moved(gap + shift) for gap in sheet.gaps)
     return Page(grey, tuple(line for line in lines if line), gaps, pitch, name)
+
+
+def repeated(ink: Bytes, height: int, width: int) -> Floats:
+    """Return ink, 0 to 1, cut or repeated to a size."""
+    rows, columns = np.arange(height) % ink.shape[0], np.arange(width) % ink.shape[1]
+    return np.asarray(ink[np.ix_(rows, columns)] / np.float32(255), np.float32)
 
 
 def trimmed(rng: np.random.Generator, page: Page) -> Page:
@@ -157,7 +177,7 @@ def _start(rng: np.random.Generator, most: int, side: int) -> int:
 
 def maps_of(drawn: Targets) -> tuple[Bytes, ...]:
     """Return the maps in their order."""
-    return drawn.core, drawn.top, drawn.bottom, drawn.ends, drawn.gap
+    return drawn.core, drawn.top, drawn.bottom, drawn.gap
 
 
 def _cut(image: Bytes, y: int, x: int, height: int, width: int) -> Bytes:
@@ -168,8 +188,8 @@ def _cut(image: Bytes, y: int, x: int, height: int, width: int) -> Bytes:
 
 
 def packed(drawn: Targets) -> Bytes:
-    """Put the maps into three bytes a pixel: core with ends and gap as flags, top, bottom."""
-    return np.stack([drawn.core | drawn.ends << 2 | drawn.gap << 3, drawn.top, drawn.bottom])
+    """Put the maps into three bytes a pixel: core with the gap as a flag, top, bottom."""
+    return np.stack([drawn.core | drawn.gap << 2, drawn.top, drawn.bottom])
 
 
 def write_shards(out: Path, seed: int, pages: int, material: Material) -> None:

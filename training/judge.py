@@ -192,10 +192,10 @@ def opened(path: Path) -> Bytes:
 
 
 def drawn(look: Look) -> Bytes:
-    """Draw the maps and the traced lines over a page: main red, other blue, ends green, gaps violet."""
+    """Draw the maps and the traced lines over a page: main red, other blue, gaps violet."""
     picture = cv2.cvtColor(look.grey, cv2.COLOR_GRAY2BGR)
     large = [cv2.resize(each, look.grey.shape[::-1]) for each in look.maps]
-    for channel, colour in ((1, (60, 60, 255)), (2, (255, 120, 40)), (5, (60, 200, 60)), (6, (200, 60, 200))):
+    for channel, colour in ((1, (60, 60, 255)), (2, (255, 120, 40)), (5, (200, 60, 200))):
         strength = np.clip(large[channel], 0, 1)[..., None] * 0.6
         picture = (picture * (1 - strength) + np.array(colour) * strength).astype(np.uint8)
     for lines, colour in ((look.main, (0, 0, 160)), (look.other, (160, 60, 0))):

@@ -1,7 +1,9 @@
 """The network: a residual U-Net of 0.8 M parameters with a long view along the lines.
 
-Input: (N, 1, H, W), made by `network_input`; sides are multiples of 32. Output at half the size, 7 channels: `OUTPUTS`.
+Input: (N, 1, H, W), made by `network_input`; sides are multiples of 32. Output at half the size, 6 channels: `OUTPUTS`.
 """
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +17,7 @@ CLASSES = 3
 GAIN = 4.0
 """The head's outputs are multiplied by this. Adam moves a weight by at most the rate: without the gain, a head of 16
 features took hundreds of steps to be sure of anything, and never came to be sure of what is rare."""
-START = (0.0, -2.0, -2.0, 0.8, 0.8, -3.0, -3.0)
+START = (0.0, -2.0, -2.0, 0.8, 0.8, -3.0)
 """What the head returns before it has learned anything: about how often each is (Lin et al. 2017, "Focal Loss for Dense
 Object Detection", section 4.1)."""
 OFFSET_UNIT = 12.0
@@ -44,11 +46,12 @@ class Block(nn.Module):
 
 
 class LineNetwork(nn.Module):
-    """Maps of cores, offsets, ends and gaps of a page."""
+    """Maps of cores, offsets and gaps of a page."""
 
-    def __init__(self) -> None:
+    def __init__(self, widths: Sequence[int] = WIDTHS) -> None:
         super().__init__()
-        first, second, third, last = WIDTHS
+        self.widths = tuple(widths)
+        first, second, third, last = widths
         self.stem = unit(1, first, size=5, stride=2)
         self.at_2 = unit(first, first)
         self.to_4 = unit(first, second, stride=2)
@@ -69,7 +72,7 @@ class LineNetwork(nn.Module):
             self.head.bias.copy_(torch.tensor(START) / GAIN)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return logits of the three classes, both offsets in `OFFSET_UNIT`, and logits of ends and gap."""
+        """Return logits of the three classes, both offsets in `OFFSET_UNIT`, and the logit of a gap."""
         at_2 = self.at_2(self.stem(x))
         at_4 = self.at_4(self.to_4(at_2))
         at_8 = self.at_8(self.to_8(at_4))
@@ -92,8 +95,13 @@ class Served(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the maps in the order of `OUTPUTS`."""
         out = self.network(x)
-        classes, offsets, flags = out.split((CLASSES, 2, 2), dim=1)
-        return torch.cat([classes.softmax(1), offsets.relu() * OFFSET_UNIT, flags.sigmoid()], dim=1)
+        classes, offsets, gap = out.split((CLASSES, 2, 1), dim=1)
+        return torch.cat([classes.softmax(1), offsets.relu() * OFFSET_UNIT, gap.sigmoid()], dim=1)
+
+
+def widened(factor: float) -> list[int]:
+    """Return the widths of a network that is wider by a factor, in multiples of 8."""
+    return [8 * max(1, round(width * factor / 8)) for width in WIDTHS]
 
 
 def parameters(network: nn.Module) -> int:

@@ -16,7 +16,7 @@ SMALLEST_DEVIATION = 6.0
 """Deviation, in grey levels, that is taken at least: empty paper is not to become noise."""
 MULTIPLE = 32
 """The input's sides are multiples of this."""
-OUTPUTS = ("background", "main", "other", "top", "bottom", "ends", "gap")
+OUTPUTS = ("background", "main", "other", "top", "bottom", "gap")
 """The network's maps, in their order."""
 
 

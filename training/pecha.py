@@ -1,7 +1,6 @@
 """Layouts of pechas: long leaves with a few long lines, printed from blocks, reprinted, or written by hand."""
 
 from dataclasses import dataclass
-from functools import partial
 
 import cv2
 import numpy as np
@@ -73,24 +72,25 @@ def stacked(rng: np.random.Generator, material: Material) -> Sheet:
     whole = Sheet(max(sheet.width for sheet in sheets), sum(sheet.height + space for sheet in sheets))
     y = 0
     for sheet in sheets:
-        whole.paste(sheet.ink, 0, y)
-        whole.lines += [line.changed(partial(np.add, np.array([0, y], np.float32))) for line in sheet.lines]
+        whole.add(sheet, 0, y)
         y += sheet.height + space
     return whole
 
 
 def title_leaf(rng: np.random.Generator, material: Material) -> Sheet:
-    """A title page: one to three short lines in the middle of a leaf or a page, in frames."""
+    """A title page: one to four short lines in the middle of a leaf or a page, in frames; some differ in size."""
     hand = material.block_print(rng) if chance(rng, 0.7) else material.script(rng)
-    lines = int(rng.integers(1, 4))
+    lines = int(rng.integers(1, 5))
     factor = float(rng.uniform(0.8, 1.5))
+    sizes = factor * (rng.uniform(0.55, 1.3, lines) if chance(rng, 0.5) else np.ones(lines))
     pitch = 44 * factor * rng.uniform(1.0, 1.6)
     width, height = int(rng.uniform(900, 2200)), int(lines * pitch + rng.uniform(120, 420))
     sheet = Sheet(width, height)
     top = height / 2 - lines * pitch / 2 + rng.normal(0, 12)
     longest, left = 0.0, float(width)
     for row in range(lines):
-        strip = hand.line(rng, int(width * rng.uniform(0.15, 0.6))).resized(factor)
+        size = float(sizes[row])
+        strip = hand.line(rng, int(width * rng.uniform(0.08, 0.6) / size)).resized(size)
         x = (width - strip.width) / 2 + rng.normal(0, 6)
         sheet.write(Kind.MAIN, [(x, strip)], top + (row + 0.5) * pitch)
         longest, left = max(longest, strip.width), min(left, x)
@@ -132,9 +132,9 @@ def _pecha(
         above, below = above + 70, below + 70
     leaf = Leaf(float(sides[0]), float(above), float(sides[0] + wide), lines, float(pitch))
     sheet = Sheet(int(sides[0] + wide + sides[1]), int(leaf.bottom + below))
-    blocked = _pictures(rng, material, sheet, leaf) if chance(rng, 0.18) else []
-    if (written and chance(rng, 0.3)) or chance(rng, 0.08):
-        blocked.append(_hole(rng, sheet, leaf))
+    blocked = _pictures(rng, material, sheet, leaf) if chance(rng, 0.22) else []
+    if not blocked and chance(rng, 0.4 if written else 0.18):
+        blocked = holes(rng, sheet, leaf)
     _text(rng, sheet, leaf, hand, blocked, written=written)
     if written or chance(rng, 0.1):
         _notes(rng, material, sheet, leaf, hand)
@@ -226,15 +226,21 @@ def _pictures(rng: np.random.Generator, material: Material, sheet: Sheet, leaf: 
     return blocked
 
 
-def _hole(rng: np.random.Generator, sheet: Sheet, leaf: Leaf) -> tuple[Span, Span]:
-    """Leave room for a string hole, and draw a ring around it or not."""
-    x = leaf.left + (leaf.right - leaf.left) * rng.choice([0.25, 0.33, 0.5, 0.66])
-    y, size = (leaf.top + leaf.bottom) / 2, leaf.pitch * rng.uniform(0.5, 1.1)
-    if chance(rng, 0.6):
-        cv2.circle(sheet.ink, (int(x), int(y)), int(size * 0.8), 255, int(rng.integers(1, 4)))
-    if chance(rng, 0.4):
-        cv2.circle(sheet.ink, (int(x), int(y)), int(size * 0.3), 230, cv2.FILLED)
-    return (x - size * 1.2, x + size * 1.2), (y - size, y + size)
+def holes(rng: np.random.Generator, sheet: Sheet, leaf: Leaf) -> list[tuple[Span, Span]]:
+    """Leave room for one or two string holes, which may part all rows, and draw rings around them or not."""
+    places = [0.25, 0.75] if chance(rng, 0.35) else [float(rng.choice([0.25, 0.33, 0.5, 0.66]))]
+    y, size = (leaf.top + leaf.bottom) / 2, leaf.pitch * rng.uniform(0.5, 2.0)
+    tall = (leaf.bottom - leaf.top) / 2 if chance(rng, 0.3) else size
+    ring, hole = (int(rng.integers(1, 4)) if chance(rng, share) else 0 for share in (0.6, 0.4))
+    blocked = []
+    for place in places:
+        x = leaf.left + (leaf.right - leaf.left) * place
+        if ring:
+            cv2.circle(sheet.ink, (int(x), int(y)), int(size * 0.8), 255, ring)
+        if hole:
+            cv2.circle(sheet.ink, (int(x), int(y)), int(size * 0.3), 230, cv2.FILLED)
+        blocked.append(((x - size * 1.2, x + size * 1.2), (y - tall, y + tall)))
+    return blocked
 
 
 def _notes(rng: np.random.Generator, material: Material, sheet: Sheet, leaf: Leaf, hand: Hand) -> None:

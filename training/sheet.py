@@ -3,7 +3,7 @@
 Coordinates are pixels; a usual line's body is `BODY` high. Ink is darkness, 0 to 255, and has no colour.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -24,6 +24,7 @@ class Sheet:
         ink: darkness of what is written and drawn.
         lines: the lines written so far.
         gaps: corners of the gaps between columns.
+        spine: column at which two pages of an open book meet, if they do.
     """
 
     width: int
@@ -31,6 +32,7 @@ class Sheet:
     ink: Bytes = field(init=False)
     lines: list[TrueLine] = field(default_factory=list)
     gaps: list[Floats] = field(default_factory=list)
+    spine: float | None = None
 
     def __post_init__(self) -> None:
         self.ink = np.zeros((self.height, self.width), np.uint8)
@@ -111,3 +113,30 @@ class Sheet:
             np.column_stack([np.full_like(down, right), down])[::-1],
         ]
         self.gaps.append(np.concatenate(ups).astype(np.float32))
+
+    def add(self, other: "Sheet", left: int, top: int) -> None:
+        """Lay another sheet's ink, lines and gaps on this one."""
+        shift = np.array([left, top], np.float32)
+        self.paste(other.ink, left, top)
+        self.lines += [line.changed(lambda points: points + shift) for line in other.lines]
+        self.gaps += [gap + shift for gap in other.gaps]
+
+    def cut(self, left: int, right: int) -> "Sheet":
+        """Return the columns from `left` to `right`: lines end where they are cut, those outside are gone."""
+        part = Sheet(right - left, self.height, spine=None if self.spine is None else self.spine - left)
+        part.ink = np.ascontiguousarray(self.ink[:, left:right])
+        shift = np.array([left, 0], np.float32)
+        for line in self.lines:
+            pieces = tuple(short for piece in line.pieces if (short := _between(piece, left, right)))
+            if pieces:
+                part.lines.append(replace(line, pieces=pieces).changed(lambda points: points - shift))
+        part.gaps = [gap - shift for gap in self.gaps]
+        return part
+
+
+def _between(piece: Piece, left: float, right: float) -> Piece | None:
+    """Return what lies between two columns of a level piece of a line; None where it is less than two points."""
+    inside = (piece.centre[:, 0] >= left) & (piece.centre[:, 0] < right)
+    if inside.sum() < 2:
+        return None
+    return Piece(piece.centre[inside], piece.top[inside], piece.bottom[inside])

@@ -1,7 +1,7 @@
 """What the network is to return for a composed page: maps of half the page's size.
 
 Offsets are distances from a pixel of a core to its line's top and bottom, in pixels of the page. Upright lines have a
-core, but neither offsets nor ends: those are about level script.
+core, but no offsets: those are about level script.
 """
 
 from dataclasses import dataclass
@@ -10,13 +10,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.kinds import Bytes, Kind, Page, Piece, TrueLine
+from training.kinds import Bytes, Kind, Page, Piece
 
 STRIDE = 2
 CORE = 0.42
 """Thickness of a line's core, as a share of its body."""
 THINNEST_CORE = 2
-END_RADIUS = 2
 LARGEST_OFFSET = 63.0
 QUARTERS = 4
 """Offsets are kept in quarters of a pixel, in bytes."""
@@ -32,21 +31,19 @@ class Targets:
         core: 0 background, 1 main text, 2 other text.
         top: quarters of a pixel from here to the line's top plus one, 0 where no offset is known.
         bottom: the same to its bottom.
-        ends: 1 around both ends of each line.
         gap: 1 between columns.
     """
 
     core: Bytes
     top: Bytes
     bottom: Bytes
-    ends: Bytes
     gap: Bytes
 
 
 def targets(page: Page) -> Targets:
     """Draw the maps of a page; main lines are drawn last, so that nothing hides them."""
     size = tuple((side + STRIDE - 1) // STRIDE for side in page.grey.shape)
-    core, top, bottom, ends, gap = (np.zeros(size, np.uint8) for _ in range(5))
+    core, top, bottom, gap = (np.zeros(size, np.uint8) for _ in range(4))
     for corners in page.gaps:
         cv2.fillPoly(gap, [np.round(corners / STRIDE).astype(np.int32)], 1)
     for line in sorted(page.lines, key=lambda line: line.kind is Kind.MAIN):
@@ -58,9 +55,7 @@ def targets(page: Page) -> Targets:
                 cv2.polylines(core, [points], isClosed=False, color=label, thickness=thick)
             else:
                 _draw(piece, thick, label, core, top, bottom)
-        if not line.upright:
-            _mark_ends(line, ends)
-    return Targets(core, top, bottom, ends, gap)
+    return Targets(core, top, bottom, gap)
 
 
 def _draw(piece: Piece, thick: int, label: int, core: Bytes, top: Bytes, bottom: Bytes) -> None:
@@ -83,8 +78,3 @@ def _draw(piece: Piece, thick: int, label: int, core: Bytes, top: Bytes, bottom:
 
 def _quarters(distance: NDArray[np.float64]) -> Bytes:
     return np.asarray(1 + np.clip(np.round(distance * QUARTERS), 0, LARGEST_OFFSET * QUARTERS), np.uint8)
-
-
-def _mark_ends(line: TrueLine, ends: Bytes) -> None:
-    for x, y in (line.pieces[0].centre[0], line.pieces[-1].centre[-1]):
-        cv2.circle(ends, (round(float(x) / STRIDE), round(float(y) / STRIDE)), END_RADIUS, 1, cv2.FILLED)

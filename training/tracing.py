@@ -96,7 +96,7 @@ def traced(maps: Floats, *, main: bool) -> list[Core]:
     pieces = [piece for piece in _pieces(text, THRESHOLD, 0) if piece.length >= SHORTEST * MAP_PITCH]
     pieces = [piece for piece in pieces if (_along(piece, more_main) >= 0) == main]
     shortest, least = (SHORTEST_MAIN, LEAST_CHANCE_MAIN) if main else (SHORTEST, LEAST_CHANCE)
-    guides = Guides(_long(maps[6] > THRESHOLD), _rows_about(text))
+    guides = Guides(_long(maps[5] > THRESHOLD), _rows_about(text))
     lines = [line for line in _joined(pieces, guides) if line.length >= shortest * MAP_PITCH]
     lines = [line for line in lines if line.chance >= least]
     return sorted(lines, key=lambda line: line.middle)

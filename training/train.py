@@ -1,6 +1,7 @@
 """Train the network on composed crops.
 
-    python -m training.train --data DIR --out DIR --steps 6000 --seed 1 [--resume] [--minutes 60]
+    python -m training.train --data DIR --out DIR --steps 6000 --seed 1 [--resume] [--minutes 60] [--wide 1.5]
+        [--batch 32] [--device cuda]
 
 Writes `last.pt` every 50 steps, from which `--resume` goes on, and `log.tsv`. The weights that count are the running
 mean (`mean` in the file).
@@ -9,7 +10,7 @@ mean (`mean` in the file).
 import argparse
 import copy
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
 from training.kinds import Bytes
-from training.network import CLASSES, OFFSET_UNIT, LineNetwork, parameters
+from training.network import CLASSES, OFFSET_UNIT, WIDTHS, LineNetwork, parameters, widened
 from training.network_input import normalised
 from training.targets import QUARTERS
 
@@ -32,14 +33,14 @@ CLASS_WEIGHTS = (1.0, 2.0, 8.0)
 """Weights of pixels without text, of main text, of other text. Other text is one pixel of 700, main text one of 17."""
 DICE = 0.5
 KIND, OTHER_WEIGHT = 0.3, 8.0
-OFFSETS, ENDS, GAP = 0.4, 0.3, 0.5
-END_WEIGHT, GAP_WEIGHT = 6.0, 3.0
+OFFSETS, GAP = 0.4, 0.5
+GAP_WEIGHT = 3.0
 MEAN_SHARE = 0.998
 SAVED_EVERY = 50
 TOLD_EVERY = 50
 
 
-def batches(data: Path, part: int, seed: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
+def batches(data: Path, part: int, seed: int, start: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield batches without end of every third shard: in a new order each time, changed a little each time.
 
     Shards that were composed meanwhile are taken in with the next time round.
@@ -51,15 +52,15 @@ def batches(data: Path, part: int, seed: int, start: int) -> Iterator[tuple[Tens
             with np.load(shards[index]) as shard:
                 grey, maps = shard["grey"], shard["maps"]
             order = rng.permutation(len(grey))
-            for at in range(0, len(order) - BATCH + 1, BATCH):
-                picked = order[at : at + BATCH]
+            for at in range(0, len(order) - size + 1, size):
+                picked = order[at : at + size]
                 inputs = np.stack([normalised(changed(rng, each)) for each in grey[picked]])
                 yield torch.from_numpy(inputs[:, None]), torch.from_numpy(maps[picked])
 
 
-def mixed(data: Path, seed: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
+def mixed(data: Path, seed: int, start: int, size: int = BATCH) -> Iterator[tuple[Tensor, Tensor]]:
     """Take batches from three shards in turn, so that neighbours in time are of several shapes and pages."""
-    sources = [batches(data, part, seed, start) for part in range(PARTS)]
+    sources = [batches(data, part, seed, start, size) for part in range(PARTS)]
     while True:
         for source in sources:
             yield next(source)
@@ -75,38 +76,38 @@ def changed(rng: np.random.Generator, grey: Bytes) -> Bytes:
     if how < 0.15:
         out = np.asarray(cv2.GaussianBlur(out, (0, 0), rng.uniform(0.4, 1.2)), np.uint8)
     elif how < 0.3:
-        out = np.clip(out + rng.normal(0, rng.uniform(2, 20), out.shape), 0, 255).astype(np.uint8)
+        noise = rng.standard_normal(out.shape, dtype=np.float32) * np.float32(rng.uniform(2, 20))
+        out = np.clip(out + noise, 0, 255).astype(np.uint8)
     if rng.random() < 0.06:
         out = 255 - out
     return out
 
 
 def loss_of(out: Tensor, maps: Tensor) -> tuple[Tensor, list[float]]:
-    """Return the loss of a batch, and its parts: text, its dice, kind, offsets, ends, gap.
+    """Return the loss of a batch, and its parts: text, its dice, kind, offsets, gap.
 
     Whether there is text, and of which kind, are two questions. As one of three classes, other text is too seldom: the
     network never finds it, because it has learned by then that it is not main text.
     """
     flags = maps[:, 0].long()
-    classes, ends, gap = flags & 3, (flags >> 2 & 1).float(), (flags >> 3 & 1).float()
-    logits, offsets, points = out.float().split((CLASSES, 2, 2), dim=1)
+    classes, gap = flags & 3, (flags >> 2 & 1).float()
+    logits, offsets, between = out.float().split((CLASSES, 2, 1), dim=1)
     text, dice = _text_loss(logits.log_softmax(1), classes)
     kind = F.cross_entropy(
-        logits[:, 1:], (classes - 1).where(classes > 0, -1), torch.tensor((1.0, OTHER_WEIGHT)), ignore_index=-1
+        logits[:, 1:], (classes - 1).where(classes > 0, -1), logits.new_tensor((1.0, OTHER_WEIGHT)), ignore_index=-1
     )
-    kind = kind if (classes > 0).any() else torch.zeros(())
+    kind = kind if (classes > 0).any() else logits.new_zeros(())
     known = (maps[:, 1:] > 0).float()
     distances = (maps[:, 1:].float() - 1) / (QUARTERS * OFFSET_UNIT)
     away = (F.smooth_l1_loss(offsets, distances, reduction="none", beta=0.1) * known).sum() / known.sum().clamp(min=1)
-    at_ends = F.binary_cross_entropy_with_logits(points[:, 0], ends, pos_weight=torch.tensor(END_WEIGHT))
-    in_gap = F.binary_cross_entropy_with_logits(points[:, 1], gap, pos_weight=torch.tensor(GAP_WEIGHT))
-    total = text + DICE * dice + KIND * kind + OFFSETS * away + ENDS * at_ends + GAP * in_gap
-    return total, [part.item() for part in (text, dice, kind, away, at_ends, in_gap)]
+    in_gap = F.binary_cross_entropy_with_logits(between[:, 0], gap, pos_weight=logits.new_tensor(GAP_WEIGHT))
+    total = text + DICE * dice + KIND * kind + OFFSETS * away + GAP * in_gap
+    return total, [part.item() for part in (text, dice, kind, away, in_gap)]
 
 
 def _text_loss(chances: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
     """Return cross entropy and dice of text against none, from logarithms of the three probabilities."""
-    weight = torch.tensor(CLASS_WEIGHTS)[classes]
+    weight = chances.new_tensor(CLASS_WEIGHTS)[classes]
     is_text = (classes > 0).float()
     text = chances[:, 1:].logsumexp(1)
     right = torch.where(classes > 0, text, chances[:, 0])
@@ -122,12 +123,21 @@ def rate_at(step: int, steps: int) -> float:
 
 
 class Run:
-    """A training run: the network, its mean, the optimiser and the step it is at."""
+    """A training run: the network, its mean, the optimiser and the step it is at.
 
-    def __init__(self, out: Path, seed: int, steps: int) -> None:
+    Args:
+        out: where it is kept.
+        seed: of the weights and of the order of the crops.
+        steps: at which the rate is down to nothing.
+        widths: of the network.
+        device: torch's name of what it is trained on.
+    """
+
+    def __init__(self, out: Path, seed: int, steps: int, widths: Sequence[int] = WIDTHS, device: str = "cpu") -> None:
         torch.manual_seed(seed)
         self.out, self.seed, self.steps, self.step = out, seed, steps, 0
-        self.network = LineNetwork().to(memory_format=torch.channels_last)
+        self.device = torch.device(device)
+        self.network = LineNetwork(widths).to(self.device, memory_format=torch.channels_last)
         self.mean = copy.deepcopy(self.network).eval()
         self.optimiser = torch.optim.AdamW(self.network.parameters(), lr=RATE, weight_decay=DECAY)
         out.mkdir(parents=True, exist_ok=True)
@@ -135,13 +145,14 @@ class Run:
     def save(self) -> None:
         """Write all that is needed to go on."""
         partial = self.out / "last.partial"
-        state = {"step": self.step, "steps": self.steps, "seed": self.seed, "optimiser": self.optimiser.state_dict()}
+        stood = {"step": self.step, "steps": self.steps, "seed": self.seed, "widths": list(self.network.widths)}
+        state = {**stood, "optimiser": self.optimiser.state_dict()}
         torch.save({**state, "network": self.network.state_dict(), "mean": self.mean.state_dict()}, partial)
         partial.rename(self.out / "last.pt")
 
     def resume(self) -> None:
         """Go on from what was written."""
-        state = torch.load(self.out / "last.pt", weights_only=True)
+        state = torch.load(self.out / "last.pt", map_location=self.device, weights_only=True)
         self.network.load_state_dict(state["network"])
         self.mean.load_state_dict(state["mean"])
         self.optimiser.load_state_dict(state["optimiser"])
@@ -152,9 +163,9 @@ class Run:
         for group in self.optimiser.param_groups:
             group["lr"] = rate_at(self.step, self.steps)
         self.network.train()
-        with torch.autocast("cpu", torch.bfloat16):
-            out = self.network(inputs.to(memory_format=torch.channels_last))
-        total, parts = loss_of(out, maps)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            out = self.network(inputs.to(self.device, memory_format=torch.channels_last))
+        total, parts = loss_of(out, maps.to(self.device))
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 2.0)
@@ -173,9 +184,9 @@ class Run:
                     mean.copy_(new)
 
 
-def train(run: Run, data: Path, minutes: float) -> None:
+def train(run: Run, data: Path, minutes: float, size: int = BATCH) -> None:
     """Train until the steps or the minutes are over."""
-    source = mixed(data, run.seed, run.step)
+    source = mixed(data, run.seed, run.step, size)
     started, since = time.monotonic(), []
     while run.step < run.steps and time.monotonic() - started < 60 * minutes:
         since.append(run.take(*next(source)))
@@ -200,14 +211,17 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=1e9, help="stop after this many minutes, to go on later")
     parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--wide", type=float, default=1.0, help="factor of the network's widths")
+    parser.add_argument("--batch", type=int, default=BATCH, help="crops a step")
+    parser.add_argument("--device", default="cpu", help="cpu, or cuda")
     options = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    run = Run(options.out, options.seed, options.steps)
+    run = Run(options.out, options.seed, options.steps, widened(options.wide), options.device)
     print(f"{parameters(run.network):,} parameters", flush=True)
     if options.resume and (options.out / "last.pt").exists():
         run.resume()
-    train(run, options.data, options.minutes)
+    train(run, options.data, options.minutes, options.batch)
 
 
 if __name__ == "__main__":

@@ -148,18 +148,44 @@ def _folds(rng: np.random.Generator, base: Floats) -> None:
         base -= rng.normal(0, 0.25) * cv2.GaussianBlur(mark, (0, 0), rng.uniform(0.8, 3))
 
 
-def scanned(rng: np.random.Generator, ink: Floats, sheet: Floats, medium: Medium) -> Bytes:
-    """Lay ink on paper, with what shines through from the other side: grey, 0 to 255."""
+def bound(rng: np.random.Generator, base: Floats, spine: float) -> Floats:
+    """Darken paper towards the spine of an open book, with the cleft between the pages or without."""
+    away = np.abs(np.arange(base.shape[1], dtype=np.float32) - np.float32(spine))
+    shade = 1 - rng.uniform(0.05, 0.8) * np.exp(-away / rng.uniform(6, 60))
+    if rng.random() < 0.4:
+        shade = np.where(away < rng.uniform(0.5, 3.5), shade * rng.uniform(0.1, 0.7), shade)
+    return np.asarray(np.clip(base * shade[None], 0.05, 1.0), np.float32)
+
+
+def scanned(rng: np.random.Generator, ink: Floats, sheet: Floats, medium: Medium, behind: Floats | None) -> Bytes:
+    """Lay ink on paper, with what shines through of the ink `behind`, or of its own: grey, 0 to 255."""
     seen = sheet
-    if rng.random() < 0.25 + 0.3 * medium.worn:
-        other = np.roll(ink[:, ::-1], (int(rng.integers(-40, 40)), int(rng.integers(-60, 60))), (0, 1))
-        other = np.asarray(cv2.GaussianBlur(other, (0, 0), rng.uniform(1.3, 3.0)), np.float32)
-        seen = seen * (1 - rng.uniform(0.03, 0.28) * other)
     depth = rng.uniform(0.75, 1.0) if rng.random() < 0.75 else rng.uniform(0.18, 0.75)
+    if behind is not None or rng.random() < 0.25 + 0.3 * medium.worn:
+        seen = seen * (1 - _through(rng, ink if behind is None else behind, depth, medium))
     grey = seen * (1 - depth * ink)
     if rng.random() < 0.03:
         grey = 1 - grey
     return np.asarray(np.clip(255 * grey, 0, 255), np.uint8)
+
+
+def _through(rng: np.random.Generator, other: Floats, depth: float, medium: Medium) -> Floats:
+    """Return by how much the ink of the other side, or of the next leaf, darkens the paper, wherever it stands.
+
+    It is paler than the ink before it, and blurred: by this alone an unmirrored one can be told from text.
+    """
+    height, width = other.shape
+    mirrored = medium.bitonal or rng.random() < 0.7
+    near = mirrored and rng.random() < 0.5
+    reach = (40, 60) if near else (height // 2 + 1, width // 2 + 1)
+    shift = [int(rng.integers(-most, most)) for most in reach]
+    other = np.roll(other[:, ::-1] if mirrored else other, shift, (0, 1))
+    other = np.asarray(cv2.GaussianBlur(other, (0, 0), rng.uniform(1.1 if mirrored else 1.6, 3.2)), np.float32)
+    if rng.random() < 0.4:
+        other *= np.clip(0.6 + 0.5 * clouds(rng, height, width, rng.uniform(80, 400)), 0, 1)
+    most = depth * (0.3 if medium.bitonal else 0.6 if mirrored else 0.4)
+    strength = rng.uniform(0.03, 0.28) if rng.random() < 0.6 else rng.uniform(0.2, 0.5)
+    return np.asarray(min(strength, most) * other, np.float32)
 
 
 def laid(rng: np.random.Generator, grey: Bytes, medium: Medium) -> Bytes:

@@ -8,15 +8,17 @@ import cv2
 import numpy as np
 import pytest
 
-from training.compose import CROPS, DATA, Layout, composed, crops, packed, trimmed, worn
+from training.book import LEAST_OF_A_PAGE, poem, spread
+from training.compose import CROPS, DATA, Layout, composed, crops, packed, repeated, trimmed, worn
 from training.kinds import BODY, Bytes, Kind, Page, TrueLine
 from training.material import FontHand, Material, PictureHand
-from training.pecha import block_print, stacked
+from training.pecha import Leaf, block_print, holes, stacked
 from training.seen import contrast, still_seen
 from training.sheet import Sheet
 from training.strips import Strip, joined, measured
 from training.targets import MAIN, OTHER, QUARTERS, STRIDE, targets
 from training.warping import Warp, on_its_side, shrunk
+from training.wear import Medium, bound, scanned
 
 LABELS = {Kind.MAIN: MAIN, Kind.RUNNING: OTHER, Kind.MARGIN: OTHER, Kind.NOTE: OTHER, Kind.OTHER: OTHER}
 
@@ -154,14 +156,10 @@ def test_offsets_reach_the_top_and_the_bottom_of_the_line() -> None:
     assert not maps.top[maps.core == 0].any()
 
 
-def test_ends_and_gaps_are_marked_where_they_are() -> None:
+def test_gaps_are_marked_where_they_are() -> None:
     sheet = sheet_of((Kind.MAIN, 100, 100))
     sheet.gap(550, 50, 600, 250)
     maps = targets(page_of(sheet))
-    rows, columns = np.nonzero(maps.ends)
-    first, last = sheet.lines[0].pieces[0].centre[[0, -1], 0] / STRIDE
-    assert set(np.abs(columns[:, None] - np.array([first, last])[None]).min(axis=1) <= 3) == {True}
-    assert np.ptp(rows) <= 5
     assert maps.gap[60, 575 // STRIDE]
     assert not maps.gap[60, 500 // STRIDE]
 
@@ -174,7 +172,6 @@ def test_upright_lines_have_a_core_and_no_offsets() -> None:
     assert np.ptp(rows) > 120
     assert np.ptp(columns) < 8
     assert not maps.top.any()
-    assert not maps.ends.any()
 
 
 def test_main_text_is_not_hidden_by_other_text() -> None:
@@ -289,3 +286,95 @@ def test_crops_reach_the_edges_of_a_page_often() -> None:
     cut = [grey for grey, _ in crops(np.random.default_rng(1), page, CROPS["wide"], 600)]
     for edge in (np.s_[0, 100:-100], np.s_[-1, 100:-100], np.s_[100:-100, 0], np.s_[100:-100, -1]):
         assert np.mean([grey[edge].all() for grey in cut]) > 0.1
+
+
+def test_a_sheet_is_laid_on_another_with_its_lines_and_gaps() -> None:
+    whole, part = Sheet(900, 500), sheet_of((Kind.MAIN, 100, 100))
+    part.gap(550, 50, 600, 250)
+    whole.add(part, 150, 200)
+    assert (whole.ink[200:, 150:850] == part.ink).all()
+    assert whole.lines[0].pieces[0].centre[0] == pytest.approx(part.lines[0].pieces[0].centre[0] + (150, 200))
+    assert whole.gaps[0][0] == pytest.approx(part.gaps[0][0] + (150, 200))
+
+
+def test_lines_end_where_a_sheet_is_cut() -> None:
+    sheet = sheet_of((Kind.MAIN, 100, 100), (Kind.NOTE, 280, 200))
+    sheet.spine = 300.0
+    part = sheet.cut(80, 250)
+    assert part.ink.shape == (300, 170)
+    assert (part.ink == sheet.ink[:, 80:250]).all()
+    assert [line.kind for line in part.lines] == [Kind.MAIN]
+    columns = part.lines[0].pieces[0].centre[:, 0]
+    assert columns[0] == pytest.approx(20, abs=3)
+    assert 150 < columns[-1] < 170
+    assert part.spine == 220.0
+
+
+def test_no_line_of_an_open_book_crosses_the_spine_and_slivers_are_no_main_text() -> None:
+    material, cut_off, both = real_material(), 0, 0
+    for seed in range(12):
+        sheet = spread(np.random.default_rng(seed), material)
+        assert sheet.spine is not None
+        starts = [float(line.pieces[0].centre[0, 0]) for line in sheet.lines]
+        stops = [float(line.pieces[-1].centre[-1, 0]) for line in sheet.lines]
+        assert all((start < sheet.spine) == (stop < sheet.spine) for start, stop in zip(starts, stops, strict=True))
+        sides = {start < sheet.spine for start, line in zip(starts, sheet.lines, strict=True) if line.kind is Kind.MAIN}
+        whole = max(sheet.spine, sheet.width - sheet.spine)
+        shown = min(sheet.spine, sheet.width - sheet.spine) / whole
+        cut_off += len(sides) == 1
+        both += len(sides) == 2
+        assert len(sides) == 2 or shown < LEAST_OF_A_PAGE + 0.25
+        assert len(sheet.gaps) == 1 or len(sides) == 1
+    assert cut_off > 1
+    assert both > 1
+
+
+def test_all_blocks_of_a_poem_are_main_text() -> None:
+    sheet = poem(np.random.default_rng(3), real_material())
+    inside = [line.kind for line in sheet.lines if line.kind is not Kind.RUNNING]
+    assert len(inside) >= 4
+    assert set(inside) == {Kind.MAIN}
+    assert sheet.ink.shape == (sheet.height, sheet.width)
+
+
+def test_string_holes_stand_in_the_way_of_rows() -> None:
+    leaf = Leaf(100.0, 50.0, 1100.0, 6, 36.0)
+    counts = set()
+    for seed in range(12):
+        blocked = holes(np.random.default_rng(seed), Sheet(1200, 320), leaf)
+        counts.add(len(blocked))
+        for (left, right), (top, bottom) in blocked:
+            assert leaf.left < left < right < leaf.right
+            assert top < (leaf.top + leaf.bottom) / 2 < bottom
+    assert counts == {1, 2}
+
+
+@pytest.mark.parametrize("bitonal", [False, True])
+def test_what_shines_through_is_paler_than_the_ink_and_no_line(bitonal: bool) -> None:  # noqa: FBT001
+    front, back = sheet_of((Kind.MAIN, 100, 60)), sheet_of((Kind.MAIN, 100, 200))
+    medium = Medium(bitonal=bitonal, worn=0.0, photo=False, ground=255)
+    paper = np.full(front.ink.shape, 0.9, np.float32)
+    ink = (front.ink / 255).astype(np.float32)
+    shown = 0
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        grey = scanned(rng, ink, paper, medium, repeated(back.ink, *front.ink.shape)).astype(np.float32)
+        grey = 255 - grey if grey[0, 0] < 128 else grey
+        text, blank = float(grey[ink > 0.9].min()), grey[ink == 0]
+        assert blank.min() > text
+        shown += blank.min() < 0.9 * 255 - 8
+    assert shown > 15
+
+
+def test_another_page_is_repeated_or_cut_to_the_size_of_this_one() -> None:
+    ink = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    assert repeated(ink, 5, 3).shape == (5, 3)
+    assert repeated(ink, 5, 3)[4, 2] == pytest.approx(6 / 255)
+
+
+def test_paper_is_darkest_at_the_spine() -> None:
+    base = np.full((20, 400), 0.8, np.float32)
+    for seed in range(5):
+        dark_at = bound(np.random.default_rng(seed), base, 150.0).mean(axis=0)
+        assert int(dark_at.argmin()) == pytest.approx(150, abs=4)
+        assert dark_at[399] > 0.75

@@ -9,7 +9,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is installed by training/requirements.txt alone")
 
 from training.compose import packed  # noqa: E402 - after the skip
-from training.network import LineNetwork, Served, parameters  # noqa: E402
+from training.export import served  # noqa: E402
+from training.held_out import measured  # noqa: E402
+from training.network import OFFSET_UNIT, LineNetwork, Served, parameters, widened  # noqa: E402
 from training.network_input import OUTPUTS  # noqa: E402
 from training.targets import Targets  # noqa: E402
 from training.train import Run, loss_of, mixed, rate_at, train  # noqa: E402
@@ -32,7 +34,7 @@ def shards(tmp_path: Path) -> Path:
         core = np.zeros((8, 16, 32), np.uint8)
         core[:, 4:6] = 1
         reach = np.where(core > 0, 21, 0).astype(np.uint8)
-        maps = [packed(Targets(each, far, far, each * 0, each * 0)) for each, far in zip(core, reach, strict=True)]
+        maps = [packed(Targets(each, far, far, each * 0)) for each, far in zip(core, reach, strict=True)]
         grey = rng.integers(0, 255, (8, 32, 64)).astype(np.uint8)
         np.savez(tmp_path / f"{number}.npz", grey=grey, maps=np.stack(maps))
     return tmp_path
@@ -51,7 +53,7 @@ def test_the_network_is_small_and_gives_all_maps_at_half_the_size() -> None:
 def test_the_loss_falls_for_what_is_right() -> None:
     maps = torch.zeros(1, 3, 16, 32, dtype=torch.uint8)
     maps[:, 0, 4:6] = 1
-    right = torch.zeros(1, 7, 16, 32)
+    right = torch.zeros(1, 6, 16, 32)
     right[:, 0], right[:, 1], right[:, 5:] = 5.0, -5.0, -5.0
     right[:, 0, 4:6], right[:, 1, 4:6] = -5.0, 5.0
     wrong = -right
@@ -63,7 +65,7 @@ def test_text_of_the_wrong_kind_is_still_found() -> None:
     maps[:, 0, 4:6, 3:9] = 2
 
     def parts(kind: int) -> list[float]:
-        out = torch.zeros(1, 7, 16, 32)
+        out = torch.zeros(1, 6, 16, 32)
         out[:, 0] = 5.0
         out[:, :3, 4:6, 3:9] = -5.0
         out[:, kind, 4:6, 3:9] = 5.0
@@ -76,7 +78,7 @@ def test_text_of_the_wrong_kind_is_still_found() -> None:
 
 
 def test_a_batch_without_text_has_a_loss() -> None:
-    out = torch.zeros(1, 7, 16, 32, requires_grad=True)
+    out = torch.zeros(1, 6, 16, 32, requires_grad=True)
     loss_of(out, torch.zeros(1, 3, 16, 32, dtype=torch.uint8))[0].backward()
     assert out.grad is not None
     assert out.grad.isfinite().all()
@@ -110,3 +112,26 @@ def test_the_same_seed_gives_the_same_batches(shards: Path) -> None:
     first, again = next(mixed(shards, 5, 0)), next(mixed(shards, 5, 0))
     assert torch.equal(first[0], again[0])
     assert torch.equal(first[1], again[1])
+
+
+def test_a_wider_network_is_read_back_as_it_was(tmp_path: Path, shards: Path) -> None:
+    run = Run(tmp_path, 1, 2, widened(1.5))
+    train(run, shards, minutes=60, size=4)
+    assert parameters(run.network) > 2 * parameters(LineNetwork())
+    network, stood = served(tmp_path / "last.pt")
+    assert network.network.widths == tuple(widened(1.5))
+    assert stood == {"step": 2, "steps": 2, "seed": 1}
+
+
+def test_what_is_held_out_tells_a_network_that_knows_from_one_that_does_not(shards: Path) -> None:
+    class Knowing(LineNetwork):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            out = torch.zeros(len(x), len(OUTPUTS), 16, 32)
+            out[:, 0], out[:, 1:3], out[:, 3:5], out[:, 5] = 9.0, -9.0, 5.0 / OFFSET_UNIT, -9.0
+            out[:, 0, 4:6], out[:, 1, 4:6] = -9.0, 9.0
+            return out
+
+    best, fresh = measured(Knowing(), shards), measured(LineNetwork(), shards)
+    assert best["found"] == best["true"] == best["main"] == 1.0
+    assert best["offset"] == pytest.approx(0.0, abs=0.01)
+    assert best["loss"] < 0.2 * fresh["loss"]
