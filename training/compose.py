@@ -1,12 +1,14 @@
 """Compose pages with known lines: from a seed and the number of the page, always the same.
 
-python -m training.compose --out DIR --pages 6000 --seed 1 [--data DIR] [--sheet FILE]
+python -m training.compose --out DIR --pages 2400 --seed 1 [--data DIR] [--processes 16]
 """
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -192,11 +194,11 @@ def packed(drawn: Targets) -> Bytes:
     return np.stack([drawn.core | drawn.gap << 2, drawn.top, drawn.bottom])
 
 
-def write_shards(out: Path, seed: int, pages: int, material: Material) -> None:
+def write_shards(out: Path, seed: int, shards: Iterable[int], material: Material) -> None:
     """Compose pages into files of crops of one shape each; what is there already is left."""
     out.mkdir(parents=True, exist_ok=True)
     per_shard = SHARD // CROPS_A_PAGE
-    for shard in range((pages + per_shard - 1) // per_shard):
+    for shard in shards:
         shape = "high" if shard % 3 == 2 else "wide"
         path = out / f"{seed:02d}-{shard:04d}-{shape}.npz"
         if path.exists():
@@ -213,18 +215,31 @@ def write_shards(out: Path, seed: int, pages: int, material: Material) -> None:
         print(f"{path.name}: {len(cut)} crops, {(time.monotonic() - started) / per_shard:.3f} s a page", flush=True)
 
 
+def write_part(out: Path, seed: int, pages: int, data: Path, parts: int, part: int) -> None:
+    """Compose every `parts`-th file, with material of its own: what one process of several does."""
+    cv2.setNumThreads(1)
+    material = Material.of(data)
+    if part == 0:
+        print(material.found(), flush=True)
+    write_shards(out, seed, range(part, -(-pages * CROPS_A_PAGE // SHARD), parts), material)
+
+
 def main() -> None:
     """Compose as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder for the crops, outside of the checkout")
-    parser.add_argument("--pages", type=int, default=6000)
+    parser.add_argument("--pages", type=int, default=2400)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--data", type=Path, default=DATA, help="folder with line_images and fonts_text")
+    parser.add_argument("--processes", type=int, default=1)
     options = parser.parse_args()
-    cv2.setNumThreads(1)
-    material = Material.of(options.data)
-    print(material.found(), flush=True)
-    write_shards(options.out, options.seed, options.pages, material)
+    parts = options.processes
+    write = partial(write_part, options.out, options.seed, options.pages, options.data, parts)
+    if parts == 1:
+        write(0)
+        return
+    with ProcessPoolExecutor(parts) as pool:
+        list(pool.map(write, range(parts)))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Draw composed pages beside real ones, at the same size of script, to see what tells them apart.
 
     python -m training.contact_sheet --out FILE.jpg [--seed 1] [--pages 12] [--real DIR ...] [--layout NAME ...]
+        [--scale 0.5]
 
 The real pages are only looked at; the composer takes nothing from them.
 """
@@ -24,6 +25,7 @@ CELL = (640, 300)
 COLUMNS = 4
 SUFFIXES = {".jpg", ".png", ".tif"}
 GROUND = 90
+QUALITY = 80
 
 
 def composed_pages(material: Material, seed: int, layouts: Sequence[str]) -> Iterator[Bytes]:
@@ -40,7 +42,11 @@ def real_pages(folders: Iterable[Path], seed: int) -> Iterator[Bytes]:
     """Yield real pages in a random order, at the scale that the network sees them at."""
     paths = sorted(path for folder in folders for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     for index in np.random.default_rng(seed).permutation(len(paths)):
-        grey = opened(paths[index])
+        try:
+            grey = opened(paths[index])
+        except OSError as error:
+            print(f"left out: {paths[index]}: {error}")
+            continue
         pitch = line_pitch(grey)
         if pitch:
             scale = PITCH / pitch
@@ -62,14 +68,17 @@ def sheet(pages: Iterable[Bytes]) -> Bytes:
 
 
 def main() -> None:
-    """Draw as the command line says: composed pages in the upper half, real ones in the lower."""
+    """Draw as the command line says: composed pages in the upper half, others in the lower."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--pages", type=int, default=12)
     parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--real", type=Path, nargs="*", help="folders of real pages (default: those under the data)")
+    parser.add_argument(
+        "--real", type=Path, nargs="*", help="folders of other pages (default: the real ones of the data)"
+    )
     parser.add_argument("--layout", nargs="*", default=[], choices=[*LAYOUTS])
+    parser.add_argument("--scale", type=float, default=1.0, help="factor of the picture's size")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     folders = options.real or [options.data / name for name in ("pages_gt", "pages_more", "volumes")]
@@ -77,8 +86,11 @@ def main() -> None:
     real = islice(real_pages(folders, options.seed), options.pages)
     upper, lower = sheet(drawn), sheet(real)
     band = np.full((24, upper.shape[1]), 255, np.uint8)
-    cv2.putText(band, "composed above, real below", (8, 17), cv2.FONT_HERSHEY_SIMPLEX, 0.5, 0, 1)
-    cv2.imwrite(str(options.out), np.vstack([upper, band, lower]))
+    cv2.putText(band, "composed above, other pages below", (8, 17), cv2.FONT_HERSHEY_SIMPLEX, 0.5, 0, 1)
+    whole = cv2.resize(
+        np.vstack([upper, band, lower]), None, fx=options.scale, fy=options.scale, interpolation=cv2.INTER_AREA
+    )
+    cv2.imwrite(str(options.out), whole, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
 
 
 if __name__ == "__main__":

@@ -10,8 +10,11 @@ mean (`mean` in the file).
 import argparse
 import copy
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -25,6 +28,7 @@ from training.network_input import normalised
 from training.targets import QUARTERS
 
 BATCH = 8
+T = TypeVar("T")
 PARTS = 3
 RATE = 2.5e-3
 WARM_STEPS = 150
@@ -37,6 +41,8 @@ OFFSETS, GAP = 0.4, 0.5
 GAP_WEIGHT = 3.0
 MEAN_SHARE = 0.998
 SAVED_EVERY = 50
+DEPTH = 6
+"""Batches that each of the three threads is ahead of a GPU."""
 TOLD_EVERY = 50
 
 
@@ -58,12 +64,25 @@ def batches(data: Path, part: int, seed: int, start: int, size: int) -> Iterator
                 yield torch.from_numpy(inputs[:, None]), torch.from_numpy(maps[picked])
 
 
-def mixed(data: Path, seed: int, start: int, size: int = BATCH) -> Iterator[tuple[Tensor, Tensor]]:
-    """Take batches from three shards in turn, so that neighbours in time are of several shapes and pages."""
+def mixed(data: Path, seed: int, start: int, size: int = BATCH, depth: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+    """Take batches from three shards in turn, so that neighbours in time are of several shapes and pages.
+
+    With a `depth` they are made ahead, in a thread for each of the three: a GPU would wait for them otherwise.
+    """
     sources = [batches(data, part, seed, start, size) for part in range(PARTS)]
+    sources = [ahead(source, depth) for source in sources] if depth else sources
     while True:
         for source in sources:
             yield next(source)
+
+
+def ahead(source: Iterator[T], depth: int) -> Iterator[T]:
+    """Draw from an endless source in a thread of its own, `depth` ahead of what is asked for."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting = deque(pool.submit(next, source) for _ in range(depth))
+        while True:
+            yield waiting.popleft().result()
+            waiting.append(pool.submit(next, source))
 
 
 def changed(rng: np.random.Generator, grey: Bytes) -> Bytes:
@@ -186,7 +205,7 @@ class Run:
 
 def train(run: Run, data: Path, minutes: float, size: int = BATCH) -> None:
     """Train until the steps or the minutes are over."""
-    source = mixed(data, run.seed, run.step, size)
+    source = mixed(data, run.seed, run.step, size, DEPTH if run.device.type == "cuda" else 0)
     started, since = time.monotonic(), []
     while run.step < run.steps and time.monotonic() - started < 60 * minutes:
         since.append(run.take(*next(source)))

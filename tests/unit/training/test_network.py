@@ -8,13 +8,15 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is installed by training/requirements.txt alone")
 
-from training.compose import packed  # noqa: E402 - after the skip
+from torch import Tensor  # noqa: E402 - after the skip
+
+from training.compose import packed  # noqa: E402
 from training.export import served  # noqa: E402
 from training.held_out import measured  # noqa: E402
 from training.network import OFFSET_UNIT, LineNetwork, Served, parameters, widened  # noqa: E402
 from training.network_input import OUTPUTS  # noqa: E402
 from training.targets import Targets  # noqa: E402
-from training.train import Run, loss_of, mixed, rate_at, train  # noqa: E402
+from training.train import Run, ahead, loss_of, mixed, rate_at, train  # noqa: E402
 
 MOST_PARAMETERS = 3_000_000
 
@@ -125,7 +127,7 @@ def test_a_wider_network_is_read_back_as_it_was(tmp_path: Path, shards: Path) ->
 
 def test_what_is_held_out_tells_a_network_that_knows_from_one_that_does_not(shards: Path) -> None:
     class Knowing(LineNetwork):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
+        def forward(self, x: Tensor) -> Tensor:
             out = torch.zeros(len(x), len(OUTPUTS), 16, 32)
             out[:, 0], out[:, 1:3], out[:, 3:5], out[:, 5] = 9.0, -9.0, 5.0 / OFFSET_UNIT, -9.0
             out[:, 0, 4:6], out[:, 1, 4:6] = -9.0, 9.0
@@ -135,3 +137,8 @@ def test_what_is_held_out_tells_a_network_that_knows_from_one_that_does_not(shar
     assert best["found"] == best["true"] == best["main"] == 1.0
     assert best["offset"] == pytest.approx(0.0, abs=0.01)
     assert best["loss"] < 0.2 * fresh["loss"]
+
+
+def test_what_is_drawn_ahead_comes_in_its_order() -> None:
+    drawn = ahead(iter(range(50)), depth=4)
+    assert [next(drawn) for _ in range(40)] == list(range(40))

@@ -1,8 +1,11 @@
 """The plain tracer that networks are judged by, and the counts that it is judged against."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from training.contact_sheet import real_pages
 from training.judge import Look, may_be
 from training.kinds import Floats
 from training.network_input import MULTIPLE, OUTPUTS, normalised, padded
@@ -106,3 +109,9 @@ def test_the_input_is_measured_against_its_surroundings() -> None:
     assert np.abs(normalised(np.full((80, 80), 180, np.uint8))).max() == 0
     wide = padded(rng.integers(0, 255, (33, 65)).astype(np.uint8))
     assert wide.shape == (2 * MULTIPLE, 3 * MULTIPLE)
+
+
+def test_a_picture_that_cannot_be_read_is_told_and_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "torn.jpg").write_bytes(b"\xff\xd8\xff\xe0 no picture")
+    assert list(real_pages([tmp_path], 1)) == []
+    assert "left out" in capsys.readouterr().out
