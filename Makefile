@@ -7,8 +7,8 @@ WHEEL_TEST := build/wheel-test
 # Where `make line-model` works: 1.5 GB for its packages, and 50 MB for each 80 pages.
 LINE_WORK ?= $(HOME)/.cache/bec-line-model
 LINE_PYTHON = $(LINE_WORK)/venv/bin/python
-LINE_PAGES ?= 1440
-LINE_STEPS ?= 1200
+LINE_PAGES ?= 2400
+LINE_STEPS ?= 1000
 LINE_SEED ?= 1
 
 # Any of these that is 3.11 or newer; `make PYTHON=/path/to/python demo` names another one.
@@ -45,9 +45,11 @@ line-model: $(VENV)/.dev  ## compose pages, train the line network on them, expo
 	$(PYTHON) -m venv $(LINE_WORK)/venv
 	$(LINE_PYTHON) -m pip install --quiet --disable-pip-version-check --requirement training/requirements.txt
 	$(BIN)/python -m training.compose --out $(LINE_WORK)/crops --pages $(LINE_PAGES)
+	$(BIN)/python -m training.compose --out $(LINE_WORK)/held-out --pages 240 --seed 1000
 	$(LINE_PYTHON) -m training.train --data $(LINE_WORK)/crops --out $(LINE_WORK)/run-$(LINE_SEED) \
 		--steps $(LINE_STEPS) --seed $(LINE_SEED) --resume
-	$(LINE_PYTHON) -m training.export $(LINE_WORK)/run-$(LINE_SEED)/last.pt --out $(LINE_WORK)/lines-$(LINE_SEED).onnx
+	$(LINE_PYTHON) -m training.export $(LINE_WORK)/run-$(LINE_SEED)/last.pt --out $(LINE_WORK)/lines-$(LINE_SEED).onnx \
+		--held-out $(LINE_WORK)/held-out
 	$(BIN)/python -m training.judge $(LINE_WORK)/lines-$(LINE_SEED).onnx --out $(LINE_WORK)/judged-$(LINE_SEED)
 
 mutants: $(VENV)/.dev  ## take each guard of the program away, and see that a test notices
