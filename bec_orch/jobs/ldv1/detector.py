@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bec_orch.core.artefacts import ModelInfo
 from bec_orch.jobs.ldv1.config import Ldv1Config
-from bec_orch.jobs.ldv1.layout import level_boxes, overrun_edges
+from bec_orch.jobs.ldv1.layout import Gutter, crossing, gutters_of, level_boxes, overrun_edges
 from bec_orch.jobs.ldv1.line_model import Item, LineModel, PageView
 from bec_orch.jobs.ldv1.page_lines import PageLines
 from bec_orch.jobs.ldv1.pitch import line_pitch
@@ -29,6 +29,8 @@ FINE_SHARE = 0.1
 """... and where they make up this share of the script, the page is viewed larger..."""
 COMFORTABLE = 7.0
 """... so that they become this thick."""
+SURELY_ONE = 0.9
+"""Lines of two columns ran into each other where the probability in the gutter between them is lower than this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,7 @@ class LineDetector:
             if again:
                 return again
         level = [part for part in segments if not part.upright]
-        cut = self._without_overruns(probability, level, slope)
+        cut = self._cut(probability, level, slope)
         lines = lines_in_order(cut, slope)
         outlines = [part.outline() for line in lines for part in line]
         found = placed(lines, outlines, slope, prepared.to_stored, (prepared.width, prepared.height))
@@ -139,16 +141,20 @@ class LineDetector:
             unclip_ratio=self.model.unclip_ratio,
         )
 
-    def _without_overruns(
-        self, probability: NDArray[np.float32], level: Sequence[Segment], slope: float
-    ) -> Sequence[Segment]:
-        """Cut the segments that run over an edge of the body into a margin."""
-        edges = overrun_edges(level_boxes(level, slope, usual_thickness(level))) if level else []
-        if not edges:
+    def _cut(self, probability: NDArray[np.float32], level: Sequence[Segment], slope: float) -> Sequence[Segment]:
+        """Cut the segments that run over an edge of the body into a margin, or over a gutter into the next column."""
+        if not level:
+            return level
+        boxes = level_boxes(level, slope, usual_thickness(level))
+        edges, gutters = overrun_edges(boxes), [each for each in gutters_of(boxes) if len(crossing(boxes, each))]
+        if not edges and not gutters:
             return level
         probability = probability.copy()
         for edge in edges:
-            probability[:, max(0, round(edge) - 1) : round(edge) + 1] = 0
+            _clear(probability, edge, slope, 0, len(probability))
+        for gutter in gutters:
+            for index in crossing(boxes, gutter):
+                _part(probability, level[index], gutter, slope)
         return [part for part in self._segments(probability) if not part.upright]
 
     def _again(self, prepared: Prepared, segments: Sequence[Segment], slope: float) -> Prepared | None:
@@ -178,3 +184,21 @@ class LineDetector:
         if view.shown == prepared.view.shown:
             return None
         return replace(prepared, view=view, to_stored=compose(prepared.base, view.to_image), final=True)
+
+
+def _clear(probability: NDArray[np.float32], x: float, slope: float, top: int, bottom: int) -> None:
+    """Take out of a map what lies at a place along the lines, from one row to another; `x` is that without the skew."""
+    rows = np.arange(max(0, top), min(bottom, len(probability)))
+    columns = np.round(x - slope * rows).astype(int)[:, None] + np.array([-1, 0])
+    probability[rows[:, None], np.clip(columns, 0, probability.shape[1] - 1)] = 0
+
+
+def _part(probability: NDArray[np.float32], part: Segment, gutter: Gutter, slope: float) -> None:
+    """Cut a segment in a gutter where it is not sure; one that is as sure there as elsewhere stays whole."""
+    x = (gutter.left + gutter.right) / 2 - slope * part.middle[1]
+    y, half = float(np.interp(x, part.xs, part.ys)), (gutter.right - gutter.left) / 2
+    rows = slice(max(0, round(y - part.thickness)), round(y + part.thickness) + 1)
+    columns = slice(max(0, round(x - half)), round(x + half) + 1)
+    unsure = np.flatnonzero(probability[rows, columns].max(axis=0, initial=0) < SURELY_ONE)
+    if len(unsure):
+        probability[rows, columns.start + unsure[0] : columns.start + unsure[-1] + 1] = 0

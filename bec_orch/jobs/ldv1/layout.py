@@ -38,11 +38,27 @@ FIRM_ROWS = 0.6
 OVERRUN = 6.0
 OVERRUN_INSIDE = 0.3
 """A segment that crosses a firm edge by this many thicknesses, and fills this share of the body, is text and a note."""
+WIDE_ROWS = 1
+"""So many rows in succession may cross a gutter without ending it: a heading, or lines that ran into each other."""
+SPREAD_ROWS = 2
+"""Rows beyond such a row are in columns when so many have text on both sides of the gutter."""
+CROSSING_REACH = 18.0
+"""Lines that ran into each other over a gutter are looked for so many thicknesses above and below its block."""
 MARGIN_ROWS = 4
 """On a page of fewer rows a body cannot be distinguished from a margin."""
 BODY_GRID = 400
 
 Span: TypeAlias = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Gutter:
+    """A gutter between columns, the skew removed: from `left` to `right`, between the rows `top` and `bottom`."""
+
+    left: float
+    right: float
+    top: float
+    bottom: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +76,12 @@ class Boxes:
 
 
 def level_boxes(segments: Sequence[Segment], slope: float, thickness: float) -> Boxes:
-    """Return the segments' boxes with the page's skew removed."""
+    """Return the segments' boxes with the page's skew removed, by shearing both ways."""
     middles = np.array([part.middle for part in segments]).reshape(-1, 2)
+    aside = slope * middles[:, 1]
     return Boxes(
-        np.array([part.left for part in segments]),
-        np.array([part.right for part in segments]),
+        np.array([part.left for part in segments]) + aside,
+        np.array([part.right for part in segments]) + aside,
         middles[:, 1] - slope * middles[:, 0],
         thickness,
     )
@@ -160,13 +177,36 @@ def _where_rows_have_text(boxes: Boxes) -> Span:
 def columns_of(boxes: Boxes) -> list[NDArray[np.int_]]:
     """Split the page into columns, in reading order, and return the numbers of the segments in each."""
     rows = rows_of(boxes)
-    needed = GUTTER_ROWS_PECHA if _is_pecha(boxes) else GUTTER_ROWS
     columns = []
     start = 0
-    for end, gutters in _blocks(boxes, rows, needed):
+    for end, gutters in _blocks_of_page(boxes, rows):
         columns += _split(boxes, np.concatenate(rows[start:end]), gutters)
         start = end
     return columns
+
+
+def gutters_of(boxes: Boxes) -> list[Gutter]:
+    """Return the gutters between columns, block by block."""
+    rows = rows_of(boxes)
+    found: list[Gutter] = []
+    start = 0
+    for end, gutters in _blocks_of_page(boxes, rows):
+        levels = boxes.y[np.concatenate(rows[start:end])]
+        found += [Gutter(*span, float(levels.min()), float(levels.max())) for span in gutters]
+        start = end
+    return found
+
+
+def crossing(boxes: Boxes, gutter: Gutter) -> NDArray[np.int_]:
+    """Return the numbers of the segments that stand on both sides of a gutter, in its block or near it."""
+    aside, away = OVERHANG * boxes.thickness, CROSSING_REACH * boxes.thickness
+    over = (boxes.left < gutter.left - aside) & (boxes.right > gutter.right + aside)
+    return np.flatnonzero(over & (boxes.y >= gutter.top - away) & (boxes.y <= gutter.bottom + away))
+
+
+def _blocks_of_page(boxes: Boxes, rows: Sequence[NDArray[np.int_]]) -> list[tuple[int, list[Span]]]:
+    needed = GUTTER_ROWS_PECHA if _is_pecha(boxes) else GUTTER_ROWS
+    return _spread(boxes, rows, _blocks(boxes, rows, needed))
 
 
 def _is_pecha(boxes: Boxes) -> bool:
@@ -194,6 +234,57 @@ def _blocks(boxes: Boxes, rows: Sequence[NDArray[np.int_]], needed: int) -> list
         blocks.append((end, gutters))
         start = end
     return blocks
+
+
+def _spread(
+    boxes: Boxes, rows: Sequence[NDArray[np.int_]], blocks: Sequence[tuple[int, list[Span]]]
+) -> list[tuple[int, list[Span]]]:
+    """Give rows near a block with gutters the same gutters where they keep to them: one wide row does not decide."""
+    gutters: list[list[Span]] = []
+    for end, spans in blocks:
+        gutters += [spans] * (end - len(gutters))
+    for order in (range(len(rows)), range(len(rows) - 1, -1, -1)):
+        _spread_along(boxes, rows, gutters, order)
+    last = [at for at in range(len(rows)) if at + 1 == len(rows) or gutters[at + 1] is not gutters[at]]
+    return [(at + 1, gutters[at]) for at in last]
+
+
+def _spread_along(
+    boxes: Boxes, rows: Sequence[NDArray[np.int_]], gutters: list[list[Span]], order: Sequence[int]
+) -> None:
+    """Carry the gutters of each block on to the rows that come after it in this order."""
+    carried: list[Span] = []
+    wide, run = 0, list[int]()
+    for at in order:
+        if gutters[at]:
+            _take(boxes, rows, gutters, run, carried)
+            carried, wide, run = gutters[at], 0, []
+        elif carried and _stays_in_columns(boxes, rows[at], carried):
+            run.append(at)
+        else:
+            wide = 1 if _take(boxes, rows, gutters, run, carried) else wide + 1
+            run = []
+            carried = carried if wide <= WIDE_ROWS else []
+    _take(boxes, rows, gutters, run, carried)
+
+
+def _take(
+    boxes: Boxes,
+    rows: Sequence[NDArray[np.int_]],
+    gutters: list[list[Span]],
+    run: Sequence[int],
+    carried: list[Span],
+) -> bool:
+    """Give a run of rows the gutters, if enough of them have text on both sides; return whether they have."""
+    taken = sum(_has_both_sides(boxes, rows[at], carried) for at in run) >= SPREAD_ROWS
+    for at in run if taken else ():
+        gutters[at] = carried
+    return taken
+
+
+def _has_both_sides(boxes: Boxes, row: NDArray[np.int_], gutters: Sequence[Span]) -> bool:
+    left, right = boxes.left[row], boxes.right[row]
+    return all(bool((right <= start).any() and (left >= end).any()) for start, end in gutters)
 
 
 def _block_with_gutter(

@@ -33,7 +33,7 @@ def draw(maps: Floats, line: tuple[int, int, float], kind: int = MAIN, slope: fl
     for x in range(left, right):
         centre = row + slope * (x - left)
         y = round(centre) + np.arange(-(THICK // 2), THICK // 2 + 1)
-        maps[kind, y, x] = 0.95
+        maps[kind, y, x] = 0.99
         maps[TOP, y, x] = REACH + STRIDE * (y - centre)
         maps[BOTTOM, y, x] = REACH + STRIDE * (centre - y)
 

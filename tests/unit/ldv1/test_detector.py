@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from bec_orch.jobs.ldv1.detector import LineDetector, Prepared
 from bec_orch.jobs.ldv1.line_model import PageView
 from bec_orch.jobs.ldv1.page_lines import PageLines
 from bec_orch.jobs.ldv1.tiles import TileModel, load_tile_model
-from tests.unit.ldv1.drawn import model_folder, page
+from tests.unit.ldv1.drawn import marked, model_folder, page
 
 Bar = tuple[float, float, float, float]
 ROWS = (60, 110, 160, 210, 260)
@@ -130,6 +131,30 @@ def test_a_line_that_runs_on_into_the_margin_is_cut_at_the_edge(detector: LineDe
     assert lines.line_count == 6
     assert min(x for x, *_ in lines.bboxes) < 30
     assert sum(x > 190 for x, *_ in lines.bboxes) == 5
+
+
+COLUMNS = [(x, y, end, y) for y in range(60, 360, 30) for x, end in ((50, 250), (300, 500))]
+
+
+def in_columns(through: float) -> NDArray[np.float32]:
+    """A map of two columns, and two rows whose lines run into each other with this probability between them."""
+    probability = marked((550, 420), COLUMNS)
+    for row in (120, 330):
+        probability[row - 4 : row + 5, 250:301] = through
+    return probability
+
+
+@pytest.mark.parametrize(("through", "count"), [(0.5, 20), (0.95, 18)])
+def test_lines_that_ran_into_each_other_over_a_gutter_are_cut_there(through: float, count: int) -> None:
+    """A row that is as sure in the gutter as elsewhere is one line."""
+    model = Zoomable()
+    detector = LineDetector(model, Ldv1Config())
+    prepared = replace(detector.prepare(page((550, 420), COLUMNS), 550, 420), final=True)
+    lines = detector.finish(prepared, [in_columns(through)])
+    assert isinstance(lines, PageLines)
+    assert lines.line_count == count
+    if count == len(COLUMNS):
+        assert [x for x, *_ in lines.bboxes] == [pytest.approx(50, abs=6)] * 10 + [pytest.approx(300, abs=6)] * 10
 
 
 class Zoomable:

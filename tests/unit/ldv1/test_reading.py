@@ -99,6 +99,40 @@ def test_columns_are_read_one_after_the_other() -> None:
     assert lines[17] == [(260, 350)]
 
 
+def in_columns(rows: Sequence[int], *wide: Bar, slope: float = 0.0) -> list[Bar]:
+    """Two columns of bars, skewed, and some bars beside them."""
+    return [
+        (x - slope * y, y + slope * x, end - slope * y, y + slope * end)
+        for y in rows
+        for x, end in ((50, 250), (300, 500))
+    ] + list(wide)
+
+
+def test_one_wide_row_does_not_decide_about_columns() -> None:
+    """Three rows alone would be read across; below them is a heading, then enough rows to show the gutter."""
+    upper, lower = [40, 70, 100], list(range(160, 340, 30))
+    lines = read((550, 400), in_columns([*upper, *lower], (50, 130, 500, 130)))
+    assert lines[:3] == [[(50, y)] for y in upper]
+    assert lines[3:6] == [[(300, y)] for y in upper]
+    assert lines[6] == [(50, 130)]
+    assert [line[0][0] for line in lines[7:]] == [50] * 6 + [300] * 6
+
+
+def test_rows_of_single_text_beside_columns_stay_whole() -> None:
+    wide: list[Bar] = [(50, y, 500, y) for y in (340, 370)]
+    lines = read((550, 440), in_columns(list(range(40, 280, 30)), *wide, (50, 400, 200, 400), (320, 400, 500, 400)))
+    assert lines[-1] == [(50, 400), (320, 400)], "beyond two wide rows the columns are forgotten"
+
+
+def test_a_gutter_leans_with_the_page() -> None:
+    """Over the height of the page the gutter moves by more than its width."""
+    rows = list(range(60, 1000, 30))
+    lines = read((600, 1080), in_columns(rows, slope=0.06))
+    assert len(lines) == 2 * len(rows)
+    assert [len(line) for line in lines] == [1] * len(lines)
+    assert all(line[0][0] > 180 for line in lines[len(rows) :])
+
+
 def test_a_column_line_may_stand_in_the_gutter_below_the_first_rows() -> None:
     rows = list(range(40, 280, 30))
     bars: list[Bar] = [(50, y, 230, y) for y in rows]

@@ -48,6 +48,18 @@ def test_a_core_that_runs_on_over_a_gap_between_columns_is_cut_there() -> None:
     assert [(line.x[0], line.x[-1]) for line in traced(maps)] == [(10, 194), (205, 389)] * 8
 
 
+@pytest.mark.parametrize(("through", "expected"), [(0.7, 36), (0.98, 34)])
+def test_cores_that_ran_into_each_other_over_a_gutter_are_cut_there(through: float, expected: int) -> None:
+    """A row that is as sure in the gutter as elsewhere is one line. The page is no pecha: it is high."""
+    rows = [10 + 12 * row for row in range(18)]
+    maps = maps_with(*((left, right, row) for row in rows for left, right in ((10, 180), (200, 370))), size=(240, 400))
+    for row in (46, 142):
+        maps[MAIN, row - 1 : row + 2, 180:200] = through
+    lines = traced(maps)
+    assert len(lines) == expected
+    assert sum(line.x[0] > 190 for line in lines) == expected - 18
+
+
 @pytest.mark.parametrize(("rows", "expected"), [(9, 18), (5, 5)])
 def test_rows_that_all_stop_at_one_gap_stand_in_two_columns(rows: int, expected: int) -> None:
     lines = [(10 + row % 3, 180 - row % 2, 5 + 12 * row) for row in range(rows)]

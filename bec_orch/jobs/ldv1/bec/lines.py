@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bec_orch.core.transcripts import KINDS, MAIN
 from bec_orch.jobs.ldv1.bec.kinds import kinds_of
 from bec_orch.jobs.ldv1.bec.pieces import MAP_PITCH
-from bec_orch.jobs.ldv1.bec.tracing import BLEED, Traced
+from bec_orch.jobs.ldv1.bec.tracing import BLEED, CORE_SHARE, Traced
 from bec_orch.jobs.ldv1.layout import columns_of, level_boxes, rows_of
 from bec_orch.jobs.ldv1.page_lines import BASELINE, PageLines
 from bec_orch.jobs.ldv1.placing import on_bitmap, placed
@@ -23,8 +23,6 @@ from bec_orch.jobs.shared.geometry import Affine, Points
 
 STEP = 6
 """An outline has a point at steps of this many pixels of the maps: half a pitch."""
-CORE_SHARE = 1 / 3
-"""Thickness that lines are taken to have where it decides about columns and curves, as a share of their pitch."""
 
 
 def as_page_lines(lines: Sequence[Traced], to_stored: Affine, size: tuple[int, int]) -> PageLines:

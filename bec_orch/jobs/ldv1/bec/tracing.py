@@ -6,8 +6,8 @@ one, or where rows on both sides stop at one place.
 Coordinates are pixels of the network's maps.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 from bec_orch.jobs.ldv1.bec.network_input import Bytes, Floats
 from bec_orch.jobs.ldv1.bec.pieces import MAP_PITCH, THRESHOLD, Piece, find_pieces
+from bec_orch.jobs.ldv1.layout import Boxes, Gutter, crossing, gutters_of
+from bec_orch.jobs.ldv1.segments import weighted_quantile
+from bec_orch.jobs.ldv1.skew import own_slope
 
 SHORTEST_MAIN = 0.8
 """Main lines are longer than this many pitches."""
@@ -32,6 +35,8 @@ OFF_COST = 4.0
 """Being off the slope by a pixel costs as much as a gap of this many."""
 SHORTEST_GAP = 4.0
 """A gap between columns is so many pitches long; what is shorter is a string hole or a picture."""
+BRIDGE = 8.0
+"""A gap goes on over rows that hide it for at most this many pitches."""
 GAP_SHARE = 0.4
 """Pieces are of two columns where this share of the way between them is marked as a gap."""
 COLUMN_VIEW = 12.0
@@ -43,6 +48,14 @@ FREE_ROWS = 1
 BESIDE = 2.0
 """Rows are counted this many pitches beside the gap."""
 VIEWS = 0.9 * COLUMN_VIEW * MAP_PITCH / 2 * np.linspace(-1, 1, 5)
+SURELY_ONE = 0.97
+"""Lines of two columns ran into each other where the probability in the gutter between them is lower than this."""
+CROSSING = 0.5
+"""A gutter reaches this many pitches above and below the rows that show it."""
+LONG = 4.0
+"""Pieces longer than this many pitches show the skew."""
+CORE_SHARE = 1 / 3
+"""Thickness that lines are taken to have where it decides about columns and curves, as a share of their pitch."""
 BLEED = 0.15
 """A line is drawn this many pitches longer than its core at both ends."""
 THINNEST = 0.3
@@ -92,10 +105,24 @@ class _Guides:
     Attributes:
         gap: where there is a gap between columns.
         rows: number of rows of text within half of `COLUMN_VIEW` above and below each pixel.
+        gutters: gutters between columns as many pieces show them.
+        slope: slope of the page's lines.
     """
 
     gap: NDArray[np.bool_]
     rows: Floats
+    gutters: Sequence[Gutter] = ()
+    slope: float = 0.0
+
+    def in_gutter(self, left: float, right: float, row: float) -> bool:
+        """Return whether a gutter lies on the way from one column of pixels to another."""
+        level, aside = row - self.slope * (left + right) / 2, self.slope * row
+        return any(
+            gutter.top - CROSSING * MAP_PITCH <= level <= gutter.bottom + CROSSING * MAP_PITCH
+            and left + aside < gutter.right
+            and right + aside > gutter.left
+            for gutter in self.gutters
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,6 +145,14 @@ def trace(maps: Floats, grey: Bytes) -> list[Traced]:
     """
     guides = _guides(maps)
     found = find_pieces(maps, grey, guides.gap)
+    if not found:
+        return []
+    slope = _slope(found)
+    gutters = gutters_of(_boxes(found, slope))
+    if gutters:
+        found = [part for piece in found for part in _cut(piece, gutters, slope)]
+        # Rows that ran into each other hid where the gutter goes on.
+        guides = replace(guides, gutters=gutters_of(_boxes(found, slope)), slope=slope)
     lines = []
     for main, shortest, least in ((True, SHORTEST_MAIN, LEAST_CHANCE_MAIN), (False, 0.0, LEAST_CHANCE)):
         chains = _joined([piece for piece in found if piece.is_main == main], guides)
@@ -129,15 +164,50 @@ def trace(maps: Floats, grey: Bytes) -> list[Traced]:
 def _guides(maps: Floats) -> _Guides:
     text = maps[1] + maps[2]
     gap = maps[-1] > THRESHOLD
-    rows = _rows_about(text)
-    return _Guides(_long(gap) if gap.any() else gap, rows)
+    return _Guides(_long(gap, text) if gap.any() else gap, _rows_about(text))
 
 
-def _long(gap: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return what is at least `SHORTEST_GAP` long from above to below."""
-    lean, length = np.ones((1, 5), np.uint8), np.ones((round(SHORTEST_GAP * MAP_PITCH), 1), np.uint8)
-    wide = cv2.dilate(gap.astype(np.uint8), lean)
-    return np.asarray(cv2.morphologyEx(wide, cv2.MORPH_OPEN, length) > 0) & gap
+def _long(gap: NDArray[np.bool_], text: Floats) -> NDArray[np.bool_]:
+    """Return the gaps that are long enough, carried on over rows that hide them because they ran into each other."""
+    lean, bridge, length = (np.ones(size, np.uint8) for size in ((1, 5), (_px(BRIDGE), 1), (_px(SHORTEST_GAP), 1)))
+    wide = np.pad(cv2.dilate(gap.astype(np.uint8), lean), ((len(bridge), len(bridge)), (0, 0)))  # edges end gaps
+    closed = cv2.morphologyEx(wide, cv2.MORPH_CLOSE, bridge)[len(bridge) : -len(bridge)]
+    return np.asarray(cv2.morphologyEx(closed, cv2.MORPH_OPEN, length) > 0) & (gap | (text < SURELY_ONE))
+
+
+def _px(pitches: float) -> int:
+    return round(pitches * MAP_PITCH)
+
+
+def _slope(pieces: Sequence[Piece]) -> float:
+    """Return the slope of the page's lines: the median over long pieces, weighted by length."""
+    long = [piece for piece in pieces if piece.length > LONG * MAP_PITCH]
+    slopes = [own_slope(piece.x.astype(np.float64), piece.y.astype(np.float64)) for piece in long]
+    return weighted_quantile(slopes, [float(piece.length) for piece in long], 0.5) if long else 0.0
+
+
+def _boxes(pieces: Sequence[Piece], slope: float) -> Boxes:
+    """Return the boxes of pieces of main text, the skew removed; see `level_boxes`."""
+    main = [piece for piece in pieces if piece.is_main] or pieces
+    left, right, y = (
+        np.array([float(value) for value in values])
+        for values in zip(*((piece.x[0], piece.x[-1], piece.y.mean()) for piece in main), strict=True)
+    )
+    return Boxes(left + slope * y, right + slope * y, y - slope * (left + right) / 2, CORE_SHARE * MAP_PITCH)
+
+
+def _cut(piece: Piece, gutters: Sequence[Gutter], slope: float) -> Iterator[Piece]:
+    """Yield the parts of a piece that runs over gutters, cut where it is not sure in them."""
+    aside = slope * float(piece.y.mean())
+    for gutter in gutters:
+        if not len(crossing(_boxes([piece], slope), gutter)):
+            continue
+        within = (piece.x + aside >= gutter.left) & (piece.x + aside <= gutter.right)
+        unsure = np.flatnonzero(within & (piece.chance < SURELY_ONE))
+        if len(unsure):
+            yield piece.part(slice(0, int(unsure[0])))
+            piece = piece.part(slice(int(unsure[-1]) + 1, None))
+    yield piece
 
 
 def _rows_about(text: Floats) -> Floats:
@@ -197,7 +267,7 @@ def _is_parted(way: tuple[int, int, int], guides: _Guides) -> bool:
     """Return whether there is a gap between columns on the way from one piece to another."""
     left, right, row = way
     row = min(max(row, 0), len(guides.gap) - 1)
-    if guides.gap[row, left : right + 1].mean() > GAP_SHARE:
+    if guides.gap[row, left : right + 1].mean() > GAP_SHARE or guides.in_gutter(left, right, row):
         return True
     return right - left > 2 and _between_columns(left, right, row, guides.rows)  # noqa: PLR2004
 
