@@ -14,6 +14,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from bec_orch.core.records.earlier import EARLIER_DATABASE
 from tests.acceptance.conftest import Bec, Ended, ok
 from tests.support.earlier_system import EarlierSystem, etag_of
+from tests.support.servers.postmasters import hba_file
 
 _numbers = itertools.count(1)
 
@@ -107,6 +108,16 @@ class TestTakingOver:
         assert (task["state"], task["manifest_etag"]) == ("done", f'"{etag_of("W1/I1").hex()}"')
         assert task["finished_at"].startswith("2025-03-01T12:00:00")
         assert (task["pages"], task["attempt"]) == ({"ok": 2, "skipped": 0, "error": 0}, 1)
+
+    def test_a_dry_run_changes_nothing(self, bec: Bec, earlier: EarlierSystem, conninfo: str) -> None:
+        ok(bec("jobs", "create", "toy"))
+        earlier.done(earlier.job("toy"), "toy", "W1/I1")
+        earlier.job("toy-more")
+        before = our_rows(conninfo)
+        for _ in range(2):
+            report = ok(moved(bec, earlier, "--dry-run")).json
+            assert (counts(report, "toy"), report["volumes"]["intake"]["taken"]) == ((1, 0, 0, {}), 1)
+        assert our_rows(conninfo) == before
 
     def test_what_is_taken_is_done_for_everybody_else(self, bec: Bec, earlier: EarlierSystem) -> None:
         earlier.done(earlier.job("toy"), "toy", "W1/I1")
@@ -329,6 +340,34 @@ class TestTheOtherSide:
         assert "hint: " in ended.err
         assert "canary" not in ended.err + ended.out
         assert "BEC_SQL" not in ended.err.splitlines()[-1], "the hint is about --from"
+
+    def test_its_password_comes_from_a_file_and_is_printed_nowhere(
+        self, bec: Bec, earlier: EarlierSystem, server: str, tmp_path: Path
+    ) -> None:
+        earlier.done(earlier.job("toy"), "toy", "W1/I1")
+        earlier.connection.execute(
+            b"SET password_encryption = 'scram-sha-256'; CREATE ROLE its_reader LOGIN PASSWORD 'canary-9f3a'; "
+            b"GRANT SELECT ON jobs, volumes, task_executions TO its_reader"
+        )
+        hba = hba_file(server)
+        before = hba.read_text()
+        hba.write_text(f"local all its_reader scram-sha-256\n{before}")
+        earlier.connection.execute(b"SELECT pg_reload_conf()")
+        try:
+            file = tmp_path / "password"
+            line = ("--debug", "db", "import", "--from", f"{dsn(earlier)} user=its_reader")
+            file.write_text("canary-wrong\n")
+            for ended in (bec(*line), bec(*line, "--password-file", file)):
+                assert (ended.code, "error E_DB_AUTH" in ended.err) == (4, True)
+                assert "canary" not in ended.out + ended.err
+                assert "hint: Check the user in --from, and its password: --password-file" in ended.err
+            file.write_text("canary-9f3a\n")
+            taken = ok(bec(*line, "--password-file", file, "--json"))
+            assert counts(taken.json, "toy") == (1, 0, 0, {})
+            assert "canary" not in taken.out + taken.err
+        finally:
+            hba.write_text(before)
+            earlier.connection.execute(b"SELECT pg_reload_conf(); DROP OWNED BY its_reader; DROP ROLE its_reader")
 
     def test_encodings_of_that_database_end_nothing(self, bec: Bec, earlier: EarlierSystem) -> None:
         toy = earlier.job("toy")

@@ -6,6 +6,7 @@ The first twelve are the guards without which a queue of tasks is not safe; the 
 from tests.mutants.dependencies import DEPENDENCIES
 from tests.mutants.exports import EXPORTS
 from tests.mutants.limits import LIMITS
+from tests.mutants.moving_in import MOVING_IN
 from tests.mutants.mutant import Edit, Mutant
 from tests.mutants.pages import PAGES
 from tests.mutants.surroundings import SURROUNDINGS
@@ -1073,6 +1074,7 @@ MUTANTS = (
     ),
     *DEPENDENCIES,
     *LIMITS,
+    *MOVING_IN,
     *WORDS,
     *PAGES,
     *EXPORTS,
