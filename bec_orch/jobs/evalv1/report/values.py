@@ -179,7 +179,8 @@ class Report:
         if alone:
             files = "file of truth belongs" if alone == 1 else "files of truth belong"
             names = ", ".join(map(printable, self.unmatched[:3]))
-            found.append(f"{alone:,} {files} to no page, such as {names}: name them like the images of the pages.")
+            more = ", ..." if alone > len(self.unmatched[:3]) else ""
+            found.append(f"{alone:,} {files} to no page ({names}{more}): truth is named like the image of its page.")
         return found
 
     def to_json(self) -> dict[str, Any]:
