@@ -14,6 +14,8 @@ MOST_FRAMES = 100
 """A file of more pictures than this is not read picture by picture."""
 COUNTER = "further_frames"
 """The counter of `success.json` that says how many rows are those of pictures after a file's first."""
+UNREAD = "unread_frames"
+"""The counter that says how many pictures of files were not done."""
 
 _NAME = re.compile(r"(.+)#([1-9][0-9]{0,2})", re.DOTALL)
 

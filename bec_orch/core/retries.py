@@ -4,6 +4,7 @@ import random
 from dataclasses import dataclass
 
 from bec_orch.core.tasks import Failure, TaskState
+from bec_orch.core.wording import counted
 
 ATTEMPTS_EXHAUSTED = "E_ATTEMPTS_EXHAUSTED"
 """The code of a task whose last attempt failed; that attempt has the code of its own failure."""
@@ -53,6 +54,6 @@ def after_loss(failure: Failure, charged_before: int, max_attempts: int) -> Verd
 
 
 def _given_up(failure: Failure, charged: int, how: str) -> Verdict:
-    attempts = f"{charged} attempt{'s' * (charged != 1)}"
+    attempts = counted(charged, "attempt")
     message = f"Gave up after {attempts}; the last {how} with {failure.code}: {failure.message}"
     return Verdict(TaskState.TERMINAL_FAILED, charged, ATTEMPTS_EXHAUSTED, message)

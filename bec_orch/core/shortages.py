@@ -66,7 +66,7 @@ def shortage_of(error: BaseException, folder: Path | None = None) -> RetryableEr
         folder: where it came up, for an error that names no file.
     """
     if isinstance(error, MemoryError):
-        return _told(_MEMORY, "no more was given")
+        return _shortage_error(_MEMORY, "no more was given")
     if isinstance(error, OSError) and error.errno in NO_ROOM:
         told = f"There is no room in {folder}" if folder else f"The disk is full: {said(error)}"
         return DiskFullError(f"{told}.", hint=FREE_SPACE)
@@ -74,8 +74,8 @@ def shortage_of(error: BaseException, folder: Path | None = None) -> RetryableEr
     if isinstance(error, Exception) and not isinstance(error, OSError | RuntimeError | ImportError):
         return None
     found = next((one for one in (_MEMORY, _FILES, _PROCESSES, _DISK) if one.explains(error)), None)
-    return _told(found, said(error)) if found else None
+    return _shortage_error(found, said(error)) if found else None
 
 
-def _told(shortage: _Shortage, why: str) -> RetryableError:
+def _shortage_error(shortage: _Shortage, why: str) -> RetryableError:
     return RetryableError(f"{shortage.what}: {clause(why)}.", code=shortage.code, hint=shortage.hint)

@@ -33,6 +33,11 @@ def meant(name: str, known: Iterable[str]) -> str:
     return f" (did you mean '{like[0]}'?)" if like else ""
 
 
+def counted(number: int, thing: str) -> str:
+    """Say how many there are of something, in the singular or the plural."""
+    return f"{number:,} {thing}{'s' * (number != 1)}"
+
+
 def named(error: BaseException) -> str:
     """Return class and words of an error that nobody foresaw, to end a sentence with."""
     name, text = type(error).__name__, said(error)

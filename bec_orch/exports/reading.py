@@ -154,7 +154,7 @@ def _alto_line(line: Element, kind: str) -> Line:
     strings = list(children(line, "String"))
     confidences = [value for string in strings if (value := _share(string.get("WC"))) is not None]
     confidence = sum(confidences) / len(confidences) if confidences else None
-    return Line(polygon, _alto_baseline(line, box), _told(alto_line_text(line), confidence), confidence, kind)
+    return Line(polygon, _alto_baseline(line, box), _text_or_none(alto_line_text(line), confidence), confidence, kind)
 
 
 def _alto_baseline(line: Element, box: list[float | None]) -> tuple[Point, ...]:
@@ -198,7 +198,7 @@ def _page_line(line: Element, region_type: str) -> Line:
         raise NotReadable(f"its line {printable(line.get('id', ''))} has no place")
     confidence = next((_share(reading.get("conf")) for reading in page_reading(line)), None)
     has_text = bool(page_reading(line)) or bool(page_text_of(line))
-    text = _told(page_text_of(line), confidence) if has_text else None
+    text = _text_or_none(page_text_of(line), confidence) if has_text else None
     baseline = next((_points(found.get("points", "")) for found in children(line, "Baseline")), ())
     return Line(polygon, baseline, text, confidence, _page_kind(line.get("custom", ""), region_type))
 
@@ -208,7 +208,7 @@ def _page_kind(custom: str, region_type: str) -> str:
     return _KINDS.get(told[1].lower() if told else "", _KINDS.get(region_type, MAIN))
 
 
-def _told(text: str, confidence: float | None) -> str | None:
+def _text_or_none(text: str, confidence: float | None) -> str | None:
     """Return a line's text; None for empty text without a confidence: ALTO has no other way to say so."""
     return text if text or confidence is not None else None
 

@@ -58,6 +58,9 @@ def test_every_picture_of_a_file_is_a_row_to_be_seen_drawn_and_exported(bec: Bec
     again = ok(bec("run", "ldv1", scans, "--out", out, "--json")).json
     assert (again["pages"]["ok"], again["counters"]["unread_frames"]) == (3, 1)
     ok(bec(*at_home, "audit", "--deep"))
+    plain = ok(bec("run", "ldv1", scans, "--out", out)).err
+    assert "pictures after a file's first are not done: 1." in plain
+    assert """`--config-text '{"frames": "all"}'`""" in plain
 
 
 def test_what_the_config_says_of_pictures_holds_for_the_jobs_before(

@@ -151,6 +151,22 @@ PAGES = (
         "tests/unit/ocrv1/test_straighten.py",
     ),
     _one(
+        "folders-read-twice",
+        "a link to a volume is no second volume",
+        "io/sources/folder.py",
+        'elif real and real != prefix and (real.count("/") == 1 or real in names):',
+        "elif not each:",
+        f"{SOURCES}::test_a_folder_that_links_lead_to_is_one_volume",
+    ),
+    _one(
+        "links-out-of-the-source",
+        "a volume's folder is no link that leads out of its source, unless that is asked for",
+        "io/sources/folder.py",
+        "        if self._objects.real_prefix(self._prefix(volume)) is None:\n",
+        "        if self._objects is None:\n",
+        f"{SOURCES}::test_a_volume_that_a_link_out_of_the_source_stands_for_is_refused",
+    ),
+    _one(
         "pictures-without-end",
         "a file of more pictures than a hundred is not done picture by picture",
         "jobs/pipeline/steps.py",

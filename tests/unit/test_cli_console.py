@@ -11,8 +11,9 @@ import pytest
 
 from bec_orch.cli.process.ending import print_error
 from bec_orch.cli.terminal import console as console_module
-from bec_orch.cli.terminal.console import as_text, counted, print_json, print_record, print_rows, program, say
+from bec_orch.cli.terminal.console import as_text, print_json, print_record, print_rows, program, say
 from bec_orch.core.volumes import PageCounts
+from bec_orch.core.wording import counted
 from bec_orch.errors import BecError, ConfigError, DatabaseRefused, Interrupted, StorageError, UsageError
 
 

@@ -73,6 +73,42 @@ class TestFolder:
             digest.update(f'{name}\0{stat.st_size}\0"{stat.st_mtime_ns // 1000:x}-{stat.st_size:x}"\n'.encode())
         assert folder_source(tmp_path).read_manifest(volume()).etag == digest.hexdigest()
 
+    def test_a_folder_that_links_lead_to_is_one_volume(self, tmp_path: Path) -> None:
+        root = tmp_path / "scans"
+        put(tmp_path, "scans/W2/I1/1.jpg", "scans/apart/deep/I7/1.jpg", "elsewhere/1.jpg", "elsewhere/2.jpg")
+        for link, target in (
+            ("W3", "W2"),
+            ("W2/I0", "I1"),
+            ("W2/I7", "../apart/deep/I7"),
+            ("W2/I8", "../apart/deep/I7"),
+            ("W2/out", tmp_path / "elsewhere"),
+            ("W2/two", tmp_path / "elsewhere"),
+        ):
+            (root / link).symlink_to(target)
+        for follow, more in ((False, []), (True, ["W2/out"])):
+            found = detect_source(root, follow_links=follow)
+            assert [str(one) for one in found.volumes] == ["W2/I1", "W2/I7", *more]
+            assert found.images == 2 + 2 * len(more)
+            reasons = {one.name: one.reason for one in found.rejected}
+            for link in ("W2/I0", "W3/I0", "W3/I1"):
+                assert reasons[link] == "is a link to W2/I1, which is a volume already"
+            for link in ("W2/I8", "W3/I7", "W3/I8"):
+                assert reasons[link] == "is a link to W2/I7, which is a volume already"
+            assert ("outside of its source" in reasons.get("W2/out", "")) is not follow
+        assert {"W2/out", "W2/two"} <= {one.name for one in detect_source(root).rejected}
+
+    def test_a_volume_that_a_link_out_of_the_source_stands_for_is_refused(self, tmp_path: Path) -> None:
+        put(tmp_path, "elsewhere/1.jpg")
+        (tmp_path / "scans" / "W1").mkdir(parents=True)
+        (tmp_path / "scans" / "W1" / "I1").symlink_to(tmp_path / "elsewhere")
+        name = source_name("folder", (tmp_path / "scans").as_uri())
+        with pytest.raises(ManifestError, match="link that leads out of its source") as caught:
+            Sources(Stores())(name).read_manifest(volume())
+        assert caught.value.code == "E_VOLUME_LINK"
+        allowed = Sources(Stores(follow_links=True))(name)
+        manifest = allowed.read_manifest(volume())
+        assert read(allowed.pages(manifest), manifest.pages[0]).data == b"image"
+
     def test_links_are_followed_below_the_source_and_elsewhere_where_it_is_asked_for(self, tmp_path: Path) -> None:
         put(tmp_path, "elsewhere/1.jpg", "scans/all/2.jpg")
         root = tmp_path / "scans" / "W1" / "I1"

@@ -5,7 +5,8 @@ from typing import Any
 
 from bec_orch.cli.export.volume import VolumeReport
 from bec_orch.cli.export.volumes import ExportResult
-from bec_orch.cli.terminal.console import counted, note, print_json, print_rows, say
+from bec_orch.cli.terminal.console import note, print_json, print_rows, say
+from bec_orch.core.wording import counted
 
 _ROWS = 30
 _NOTES = 20

@@ -7,9 +7,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from typing_extensions import override
 
 from bec_orch.cli.export.volume import VolumeReport
-from bec_orch.cli.terminal.console import as_text, console, counted, note
+from bec_orch.cli.terminal.console import as_text, console, note
 from bec_orch.core.volumes import VolumeRef
-from bec_orch.core.wording import clause
+from bec_orch.core.wording import clause, counted
 from bec_orch.errors import BecError
 
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from bec_orch.cli.export.documents import Destination, Documents
 from bec_orch.cli.export.pages import BatchReader, KeptRows, image_names, origin_of, pages_of, readable_inputs
-from bec_orch.cli.terminal.console import counted
 from bec_orch.core.artefacts import ArtefactLocation, Success
 from bec_orch.core.ports.sources import SourceFactory
 from bec_orch.core.ports.views import ContentOf
 from bec_orch.core.transcripts import Origin, PageRecord
 from bec_orch.core.volumes import VolumeRef
+from bec_orch.core.wording import counted
 from bec_orch.errors import Interrupted, StorageError
 from bec_orch.exports.characters import lost_characters
 from bec_orch.exports.formats import Format, Level, Material, format_of

@@ -13,13 +13,14 @@ from bec_orch.cli.composition import Parts, local_run, open_parts
 from bec_orch.cli.export.volumes import destination_url
 from bec_orch.cli.jobs.queues import EXISTS, create_job
 from bec_orch.cli.run.outcome import RunResult, exit_code, show
-from bec_orch.cli.terminal.console import counted, warn
+from bec_orch.cli.terminal.console import warn
 from bec_orch.cli.terminal.progress import progress
 from bec_orch.cli.worker.working import work
 from bec_orch.core.names import printable
 from bec_orch.core.records.overview import TaskFilter
 from bec_orch.core.tasks import Job
 from bec_orch.core.volumes import VolumeRef
+from bec_orch.core.wording import counted
 from bec_orch.errors import BecError, Interrupted, UsageError
 from bec_orch.exports.names import documents_of
 from bec_orch.io.stores.objects import Objects

@@ -4,7 +4,7 @@ import sys
 import traceback
 
 from bec_orch.cli.process import interrupts
-from bec_orch.cli.process.surroundings import told
+from bec_orch.cli.process.surroundings import known_error
 from bec_orch.cli.terminal.console import note
 from bec_orch.core.wording import named
 from bec_orch.errors import BecError, DatabaseRefused, Interrupted, UsageError
@@ -46,7 +46,7 @@ def print_error(error: BaseException, *, debug: bool) -> int:
     """Print an error as one line and its hint, with its traceback only when asked for, and return the exit code."""
     if debug:
         sys.stderr.write(redacted("".join(traceback.format_exception(error))))
-    known = told(error)
+    known = known_error(error)
     if known is None:
         note(f"error E_INTERNAL: {named(error)}")
         note("hint: This is a fault of the program. Run it again as `bec --debug ...` and report what it prints.")

@@ -48,7 +48,7 @@ def require_threads() -> None:
         go.set()
 
 
-def told(error: BaseException) -> BecError | None:
+def known_error(error: BaseException) -> BecError | None:
     """Return an error as one with a code, a sentence and a hint; None for one that is a fault of the program."""
     if isinstance(error, BecError):
         return error

@@ -11,11 +11,12 @@ from bec_orch.cli.arguments.invocation import invocation
 from bec_orch.cli.arguments.options import DryRun, JobName, Json, Yes, parse_names
 from bec_orch.cli.composition import open_parts
 from bec_orch.cli.queue import enqueue, foreign
-from bec_orch.cli.terminal.console import counted, note, print_json, print_record, print_rows, say
+from bec_orch.cli.terminal.console import note, print_json, print_record, print_rows, say
 from bec_orch.core.names import printable
 from bec_orch.core.ports.queues import DeadLetter, QueueStats
 from bec_orch.core.records.backlog import RedriveFilter
 from bec_orch.core.records.overview import ErrorGroup
+from bec_orch.core.wording import counted
 from bec_orch.orch.backlog.redrive import Redriver
 from bec_orch.orch.overview.standing import queue_check
 

@@ -11,11 +11,11 @@ from bec_orch.cli.arguments.invocation import invocation
 from bec_orch.cli.arguments.options import AdoptForeign, DryRun, JobName, Json
 from bec_orch.cli.composition import Parts, open_parts
 from bec_orch.cli.process.ending import EXIT_FAILED, EXIT_PAGE_ERRORS
-from bec_orch.cli.terminal.console import counted, note, print_json, print_record, print_rows, say
+from bec_orch.cli.terminal.console import note, print_json, print_record, print_rows, say
 from bec_orch.core.names import printable
 from bec_orch.core.records.backlog import EnqueueReport
 from bec_orch.core.volumes import VolumeRef
-from bec_orch.core.wording import said
+from bec_orch.core.wording import counted, said
 from bec_orch.errors import UsageError
 from bec_orch.orch.backlog.enqueue import Enqueuer
 from bec_orch.orch.backlog.volume_lists import VolumeList, choose, parse_volume, parse_volume_list

@@ -8,10 +8,11 @@ import typer
 from bec_orch.cli.arguments.invocation import invocation
 from bec_orch.cli.arguments.options import JobName, Json
 from bec_orch.cli.composition import Parts, open_parts
-from bec_orch.cli.terminal.console import counted, print_json, print_record, say
+from bec_orch.cli.terminal.console import print_json, print_record, say
 from bec_orch.core.names import escaped
 from bec_orch.core.records.backlog import EnqueueReport
 from bec_orch.core.volumes import VolumeRef
+from bec_orch.core.wording import counted
 from bec_orch.errors import UsageError
 from bec_orch.orch.backlog.enqueue import Enqueuer
 from bec_orch.orch.backlog.foreign import ForeignArtefact, find_foreign

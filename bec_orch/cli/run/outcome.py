@@ -8,10 +8,12 @@ from typing import Any
 from bec_orch.cli.export.outcome import documents_json, show_documents
 from bec_orch.cli.export.volumes import ExportResult
 from bec_orch.cli.process.ending import EXIT_DONE, EXIT_FAILED, EXIT_PAGE_ERRORS
-from bec_orch.cli.terminal.console import counted, note, print_json, print_record, print_rows, say
+from bec_orch.cli.terminal.console import note, print_json, print_record, print_rows, say
+from bec_orch.core.frames import UNREAD
 from bec_orch.core.names import escaped
 from bec_orch.core.records.overview import TaskView
 from bec_orch.core.tasks import TaskState
+from bec_orch.core.wording import counted
 from bec_orch.io.sources.detect import DetectedSource
 from bec_orch.orch.overview.page_errors import PageFault
 from bec_orch.orch.runs.local_run import RunOutcome
@@ -82,6 +84,7 @@ def _show(result: RunResult) -> None:
     if len(counters) > _COUNTERS:
         say()
         print_record({name: round(value) for name, value in counters.items()})
+    _note_unread(result)
     if result.pages_per_second:
         say(f"{result.pages_per_second:.1f} pages/s")
     _show_faults(result)
@@ -91,6 +94,13 @@ def _show(result: RunResult) -> None:
         say(f"Picture:   {picture}")
     if result.documents:
         show_documents(result.documents)
+
+
+def _note_unread(result: RunResult) -> None:
+    unread = round(sum(one.counters.get(UNREAD, 0) for one in (*result.needed, result.outcome)))
+    if unread:
+        note(f"warning: pictures after a file's first are not done: {unread:,}.")
+        note('hint: `--config-text \'{"frames": "all"}\'` does every picture of a file.')
 
 
 def _show_faults(result: RunResult) -> None:

@@ -24,14 +24,14 @@ from bec_orch.cli.export.command import parse_formats
 from bec_orch.cli.export.volumes import ExportRequest, ExportResult, export, reader_of
 from bec_orch.cli.run.outcome import ROWS, RunResult, exit_code, in_order, show
 from bec_orch.cli.run.overlays import PAGES, Overlay, require_overlays, write_overlays
-from bec_orch.cli.terminal.console import counted, note, program, say, warn
+from bec_orch.cli.terminal.console import note, program, say, warn
 from bec_orch.cli.terminal.progress import progress
 from bec_orch.cli.worker.working import work
 from bec_orch.config import LoadedSettings, Origin, Settings, variable
 from bec_orch.core.names import printable
 from bec_orch.core.registry import content_of, job_types, page_figures
 from bec_orch.core.tasks import Job, TaskState
-from bec_orch.core.wording import clause
+from bec_orch.core.wording import clause, counted
 from bec_orch.errors import Interrupted
 from bec_orch.io.sources.detect import DetectedSource, detect_source
 from bec_orch.io.workspace import WorkspaceLock
@@ -120,7 +120,7 @@ def command(
     settings = workspace(asked, out)
     if follow_links:
         settings = settings.model_copy(update={"follow_links": True})
-    result = run_volumes(detect_source(path), request, settings)
+    result = run_volumes(detect_source(path, follow_links=settings.follow_links), request, settings)
     show(result, as_json=as_json)
     if not as_json:
         say(f"Next: {program()} --home {shlex.quote(str(settings.home))} jobs stats {job_type}")

@@ -128,11 +128,6 @@ def program() -> str:
     return called if Path(called).name == "bec" and shutil.which("bec") is None else "bec"
 
 
-def counted(number: int, thing: str) -> str:
-    """Say how many there are of something, in the singular or the plural."""
-    return f"{number:,} {thing}{'s' * (number != 1)}"
-
-
 def as_text(value: Any) -> str:
     """Return a value as people read it: local times to the second, rates with two places, nothing as a dash."""
     match value:

@@ -13,11 +13,12 @@ from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeR
 from rich.segment import ControlType
 from typing_extensions import override
 
-from bec_orch.cli.terminal.console import as_text, console, counted, note
+from bec_orch.cli.terminal.console import as_text, console, note
 from bec_orch.core.life.observing import WorkerObserver
 from bec_orch.core.life.standings import TaskEnd
 from bec_orch.core.tasks import AttemptOutcome, Claim
 from bec_orch.core.volumes import Manifest
+from bec_orch.core.wording import counted
 
 _ENDS = frozenset({AttemptOutcome.DONE, AttemptOutcome.ADOPTED, AttemptOutcome.TERMINAL_FAILED})
 

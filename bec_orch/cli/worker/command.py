@@ -13,7 +13,7 @@ from bec_orch.cli.arguments.invocation import invocation, start_logging
 from bec_orch.cli.arguments.options import Json
 from bec_orch.cli.composition import Parts, open_parts, require_home, with_metrics
 from bec_orch.cli.process.ending import EXIT_DONE, EXIT_FAILED
-from bec_orch.cli.terminal.console import counted, note, print_json
+from bec_orch.cli.terminal.console import note, print_json
 from bec_orch.cli.terminal.progress import Unwatched
 from bec_orch.cli.worker.start import await_surroundings
 from bec_orch.cli.worker.supervision import Supervisor
@@ -21,6 +21,7 @@ from bec_orch.cli.worker.working import work
 from bec_orch.config import Settings
 from bec_orch.core.life.worker_runtime import WorkerReport
 from bec_orch.core.records.checks import WORKER
+from bec_orch.core.wording import counted
 from bec_orch.errors import UsageError
 from bec_orch.orch.job_admin import JobAdmin
 

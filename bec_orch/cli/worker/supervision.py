@@ -218,7 +218,7 @@ def _child(settings: Settings, work: Work, told: Connection) -> None:
     except KeyboardInterrupt:
         code = EXIT_DONE
     except Exception as error:
-        if surroundings.told(error) is None:
+        if surroundings.known_error(error) is None:
             raise
         code = print_error(error, debug=False)
     leave(code)

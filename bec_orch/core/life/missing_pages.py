@@ -12,6 +12,7 @@ from bec_orch.core.ports.job_worker import RowStore
 from bec_orch.core.ports.sources import ImageSource
 from bec_orch.core.tasks import Claim
 from bec_orch.core.volumes import Manifest, PageCounts, PageOutcome
+from bec_orch.core.wording import counted
 from bec_orch.errors import RetryableError, TaskFault
 
 PAGE_MISSING = "E_PAGE_MISSING"
@@ -74,7 +75,8 @@ def _came_back(claim: Claim, names: list[str]) -> RetryableError:
     """Return the error of pages that were missing for a moment. The second time in a row it is charged: so it ends."""
     kind = TaskFault if claim.last_failure == PAGE_MISSING else RetryableError
     return kind(
-        f"{len(names)} pages of {claim.volume} could not be found, '{names[0]}' for one, and are listed.",
+        f"{counted(len(names), 'page')} of {claim.volume} could not be found, '{names[0]}' for one, but the folder "
+        "lists what is missing.",
         code=PAGE_MISSING,
         hint="They are tried again. Where it happens often, look at the mount or the bucket.",
     )

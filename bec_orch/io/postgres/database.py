@@ -105,7 +105,7 @@ class Database:
         Raises:
             DatabaseError: the database is away or refused, or a statement took too long (E_DB_SLOW).
         """
-        with self._faults_told(), database_errors(doing):
+        with self._draining_after_an_outage(), database_errors(doing):
             self._reach(doing)
             with self._lent(doing, _LONG if long else self._answer_within) as connection:
                 yield connection
@@ -116,7 +116,7 @@ class Database:
         Raises:
             DatabaseError: the database is away or refused.
         """
-        with self._faults_told():
+        with self._draining_after_an_outage():
             return self._opened(doing)
 
     def _opened(self, doing: str) -> BoundedConnection:
@@ -137,7 +137,7 @@ class Database:
             self._reached = True
 
     @contextmanager
-    def _faults_told(self) -> Iterator[None]:
+    def _draining_after_an_outage(self) -> Iterator[None]:
         try:
             yield
         except DatabaseError as error:

@@ -95,8 +95,8 @@ def rights_of(database: Database, user: str, *, with_queue: bool) -> UserRights:
         user,
         exists=True,
         powers=tuple(found["powers"]),
-        missing=_told(needed - rights),
-        beyond=() if _ALMIGHTY & set(found["powers"]) else _told(rights - needed),
+        missing=_in_words(needed - rights),
+        beyond=() if _ALMIGHTY & set(found["powers"]) else _in_words(rights - needed),
     )
 
 
@@ -115,7 +115,7 @@ def _columns(words: str) -> list[str] | list[None]:
     return words.split() if words else [None]
 
 
-def _told(rights: Iterable[Right]) -> tuple[str, ...]:
+def _in_words(rights: Iterable[Right]) -> tuple[str, ...]:
     """Put rights into words, a table and privilege at a time."""
     columns: dict[tuple[str, str], list[str]] = {}
     for privilege, table, column in sorted(rights, key=str):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bec_orch.core.names import check_name, escaped, printable
 from bec_orch.core.volumes import VolumeRef
-from bec_orch.core.wording import clause
+from bec_orch.core.wording import clause, counted
 from bec_orch.errors import NameUnsafeError, UsageError
 from bec_orch.io.sources.bdrc import BdrcSource, volume_prefix
 from bec_orch.io.sources.folder import FolderSource, image_entries
@@ -69,15 +69,25 @@ class _Files:
     others: Mapping[str, int]
 
 
-def detect_source(path: Path) -> DetectedSource:
+def detect_source(path: Path, *, follow_links: bool = False) -> DetectedSource:
     """Find the source and the volumes of a folder of this machine: by the layout in which most images are pages.
+
+    Args:
+        path: the folder.
+        follow_links: links to folders outside of the source are volumes, too.
 
     Raises:
         UsageError: the folder is missing, empty, without images, or cannot be read; or in no layout more images are
             pages than are left out (E_PATH_LAYOUT).
     """
     root = _folder(path)
-    tries = [found for find in (_library, _tree, _work, _volume) if (found := find(root))]
+    found = (
+        _library(root),
+        _tree(root, follow_links=follow_links),
+        _work(root, follow_links=follow_links),
+        _volume(root),
+    )
+    tries = [one for one in found if one]
     files = _files_below(root)
     weighed = [_weighed(found, files, root) for found in tries if found.volumes]
     if not weighed:
@@ -105,7 +115,8 @@ def _files_below(root: Path) -> _Files:
 def _weighed(found: DetectedSource, files: _Files, root: Path) -> DetectedSource:
     """Count the images inside of a layout's volumes and outside of them."""
     volumes = {_folder_of(found.name, volume) for volume in found.volumes}
-    inside = {folder: count for folder, count in files.images.items() if folder in volumes}
+    # The walk does not follow links to folders: those that are volumes are counted here.
+    inside = {folder: files.images[folder] if folder in files.images else _images_in(folder) for folder in volumes}
     outside = [
         Outside(escaped(str(folder.relative_to(root))), count)
         for folder, count in files.images.items()
@@ -117,6 +128,10 @@ def _weighed(found: DetectedSource, files: _Files, root: Path) -> DetectedSource
         outside=tuple(sorted(outside, key=lambda each: each.folder)),
         passed_over=files.others,
     )
+
+
+def _images_in(folder: Path) -> int:
+    return sum(why_no_page(entry.name) is None for entry in folder.iterdir())
 
 
 def _folder_of(source: str, volume: VolumeRef) -> Path:
@@ -131,7 +146,7 @@ def _unclear(path: Path, best: DetectedSource) -> UsageError:
     most = sorted(best.outside, key=lambda each: -each.images)
     named = ", ".join(f"{printable(each.folder)} ({each.images})" for each in most[:_SHOWN])
     more = f" and {len(most) - _SHOWN} more folders" if len(most) > _SHOWN else ""
-    inside = f"{best.images} image{'s' * (best.images != 1)} in volumes ({best.layout})"
+    inside = f"{counted(best.images, 'image')} in volumes ({best.layout})"
     return UsageError(
         f"The folder {_shown(path)} holds {inside}, and {best.images_outside} elsewhere: {named}{more}.",
         code="E_PATH_LAYOUT",
@@ -191,13 +206,13 @@ def _overlaps(root: Path, volume: Path) -> bool:
     return volume == root or root in volume.parents
 
 
-def _tree(root: Path) -> DetectedSource:
+def _tree(root: Path, *, follow_links: bool) -> DetectedSource:
     name = source_name("folder", root.as_uri())
-    scan = FolderSource(name, FolderObjects(root)).scan()
+    scan = FolderSource(name, FolderObjects(root, follow_links=follow_links)).scan()
     return DetectedSource(name, scan.volumes, scan.rejected, layout="WORK/VOLUME/images")
 
 
-def _work(root: Path) -> DetectedSource | None:
+def _work(root: Path, *, follow_links: bool) -> DetectedSource | None:
     """The path is one work's folder: the images lie one level below it."""
     if image_entries(FolderObjects(root).list("")):
         return None
@@ -206,7 +221,8 @@ def _work(root: Path) -> DetectedSource | None:
             _badly_named(root) if any(image_entries(FolderObjects(below).list("")) for below in _below(root)) else None
         )
     name = source_name("folder", root.parent.as_uri())
-    found = tuple(FolderSource(name, FolderObjects(root.parent)).scan_work(root.name))
+    objects = FolderObjects(root.parent, follow_links=follow_links)
+    found = tuple(FolderSource(name, objects).scan_work(root.name))
     volumes = tuple(each for each in found if isinstance(each, VolumeRef))
     rejected = tuple(each for each in found if isinstance(each, Rejected))
     return DetectedSource(name, volumes, rejected, layout="VOLUME/images")

@@ -8,7 +8,7 @@ they were ordered by code point stays done.
 
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from typing_extensions import override
@@ -17,10 +17,11 @@ from bec_orch.core.ports.sources import ImageSource
 from bec_orch.core.volumes import Manifest, Page, VolumeRef
 from bec_orch.errors import ManifestMissing, NameUnsafeError, StorageError
 from bec_orch.io.sources.page_files import in_page_order, passed_over, why_no_page
-from bec_orch.io.sources.pages import Rejected, StorePages, check_pages, with_intro_skipped
+from bec_orch.io.sources.pages import LINK_HINT, Rejected, StorePages, check_pages, refused, with_intro_skipped
 from bec_orch.io.stores.objects import Entry, Listing, Objects
 from bec_orch.io.stores.storage import Stores
 
+_LINK_OUT = "is a link to a folder outside of its source, and such links are not followed (`--follow-links`)"
 _STRAY = "has images beside its folders; they belong in a folder for each volume"
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,9 @@ class FolderSource(ImageSource):
 
     @override
     def read_manifest(self, volume: VolumeRef, *, nb_images_intro: int = 0) -> Manifest:
+        if self._objects.real_prefix(self._prefix(volume)) is None:
+            what = "is a link that leads out of its source"
+            raise refused(f"The folder of {volume}", what, "E_VOLUME_LINK", LINK_HINT)
         listing = self._surely_listed(self._prefix(volume))
         if not listing.exists:
             raise ManifestMissing(
@@ -98,7 +102,7 @@ class FolderSource(ImageSource):
         """Look through the whole tree, two levels deep."""
         listing = self._objects.list("")
         works = [name for name in listing.folders if not name.startswith(".")]
-        found = [each for work in works for each in self.scan_work(work)]
+        found = list(self._each_once(each for work in works for each in self._scan_work(work)))
         if image_entries(listing):
             found.append(Rejected(".", _STRAY))
         return Scan(
@@ -108,6 +112,23 @@ class FolderSource(ImageSource):
 
     def scan_work(self, work: str) -> Iterator[VolumeRef | Rejected]:
         """Look through one work's folder."""
+        return self._each_once(self._scan_work(work))
+
+    def _each_once(self, found: Iterable[VolumeRef | Rejected]) -> Iterator[VolumeRef | Rejected]:
+        """Leave out links to folders that are volumes already, and those that lead out of the source."""
+        names: dict[str, str] = {}
+        for each in found:
+            prefix = str(each)
+            real = self._objects.real_prefix(prefix) if isinstance(each, VolumeRef) else ""
+            if real is None:
+                yield Rejected(prefix, _LINK_OUT)
+            elif real and real != prefix and (real.count("/") == 1 or real in names):
+                yield Rejected(prefix, f"is a link to {names.get(real, real)}, which is a volume already")
+            else:
+                names[real] = prefix
+                yield each
+
+    def _scan_work(self, work: str) -> Iterator[VolumeRef | Rejected]:
         listing = self._readable(work)
         if isinstance(listing, Rejected):
             yield listing

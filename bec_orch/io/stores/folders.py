@@ -157,6 +157,14 @@ class FolderObjects(Objects):
         return target.is_file() and (self._follow_links or target.is_relative_to(os.path.realpath(self._root.path)))
 
     @override
+    def real_prefix(self, prefix: str) -> str | None:
+        with file_errors(f"look at '{prefix}' in {self.url}"):
+            target, root = Path(os.path.realpath(self._path(prefix))), os.path.realpath(self._root.path)
+        if target.is_relative_to(root):
+            return "" if target == Path(root) else target.relative_to(root).as_posix()
+        return str(target) if self._follow_links else None
+
+    @override
     def check_there(self) -> None:
         with file_errors(f"look at {self.url}"):
             self._check_root()

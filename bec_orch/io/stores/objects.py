@@ -292,6 +292,13 @@ class Objects(BlobReader):
         """Return whether the key is a symbolic link, which may lead out of the folder."""
         return False
 
+    def real_prefix(self, prefix: str) -> str | None:
+        """Return the prefix under which a folder lies in truth: another one where links lead to it.
+
+        A folder outside of the store has its own path; None where links lead out and are not followed.
+        """
+        return prefix
+
     def check_writable(self) -> bool:
         """Write, read, list and delete a small object: all that is done with artefacts.
 

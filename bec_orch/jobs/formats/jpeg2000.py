@@ -168,7 +168,7 @@ def _main_header(data: bytes, start: int, end: int) -> tuple[_Codestream, int]:
         if at + 4 > end:
             break
         if data[at : at + 2] == _SOT:
-            return _told(start, siz, styles), at
+            return _codestream_of(start, siz, styles), at
         if data[at] != 0xFF:  # noqa: PLR2004
             raise corrupt(f"The JPEG 2000 file has no marker at byte {at}, where one must stand.")
         marker, after = data[at + 1], at + 2 + int.from_bytes(data[at + 2 : at + 4])
@@ -183,7 +183,7 @@ def _main_header(data: bytes, start: int, end: int) -> tuple[_Codestream, int]:
     raise truncated("The JPEG 2000 file is cut in its header.")
 
 
-def _told(start: int, siz: bytes, styles: list[_Style]) -> _Codestream:
+def _codestream_of(start: int, siz: bytes, styles: list[_Style]) -> _Codestream:
     if len(siz) < 36 or not styles:  # noqa: PLR2004  (SIZ without its components)
         raise corrupt("The JPEG 2000 file does not say how large it is, or how it is coded.")
     right, bottom, left, top = struct.unpack_from(">IIII", siz, 2)

@@ -25,7 +25,7 @@ _END = c_size_t(-1).value
 _Read = ctypes.CFUNCTYPE(c_size_t, c_void_p, c_size_t, c_void_p)
 _Skip = ctypes.CFUNCTYPE(c_int64, c_int64, c_void_p)
 _Seek = ctypes.CFUNCTYPE(c_int, c_int64, c_void_p)
-_Told = ctypes.CFUNCTYPE(None, c_char_p, c_void_p)
+_MessageCallback = ctypes.CFUNCTYPE(None, c_char_p, c_void_p)
 
 
 class _Component(ctypes.Structure):
@@ -154,7 +154,7 @@ class _Reader:
 
 
 def _listener(told: list[str]) -> Any:
-    return _Told(lambda message, _: told.append(message.decode("latin-1").strip()))
+    return _MessageCallback(lambda message, _: told.append(message.decode("latin-1").strip()))
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from typing_extensions import override
 
+from bec_orch.core.frames import UNREAD
 from bec_orch.core.job_config import JobConfig
 from bec_orch.core.ports.job_worker import WorkerResources
 from bec_orch.core.transcripts import KINDS, MAIN
@@ -67,7 +68,7 @@ class Ldv1Worker(PageJobWorker[Ldv1Config, Any, Map, Underway, None]):
             "lines": "nb_lines",
             **{f"{kind}_lines": f"nb_{kind}_lines" for kind in KINDS},
             "contours": "nb_contours",
-            "unread_frames": "nb_unread_frames",
+            UNREAD: "nb_unread_frames",
             "assumed": "nb_assumed",
         }
     )

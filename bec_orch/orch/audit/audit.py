@@ -17,7 +17,7 @@ from bec_orch.core.volumes import VolumeRef, version_of
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.artefacts.holdings import Holding
 from bec_orch.orch.ahead import ahead, batches
-from bec_orch.orch.audit.hints import HintAudit
+from bec_orch.orch.audit.hints import MessageCheck
 from bec_orch.orch.audit.places import Place, PlaceCheck, Seen
 from bec_orch.orch.audit.tables import of_tables
 from bec_orch.orch.audit.values import Report, Violation, unaccounted
@@ -95,7 +95,7 @@ class Auditor:
 
     def _violations(self, job: Job, report: Report, progress: Progress) -> Iterator[Violation]:
         yield from of_tables(job, self._ledger)
-        yield from HintAudit(job, self._ledger, self._queues.admin(job.name), self._default_source).violations()
+        yield from MessageCheck(job, self._ledger, self._queues.admin(job.name), self._default_source).violations()
         looked = report.looked.artefacts
         for seen in ahead(self._look, self._places(job), threads=READERS):
             report.looked += seen.looked

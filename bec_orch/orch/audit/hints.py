@@ -9,6 +9,7 @@ from bec_orch.core.ports.queues import QueueAdmin
 from bec_orch.core.records.ledger import Ledger
 from bec_orch.core.tasks import Job
 from bec_orch.core.volumes import VolumeRef
+from bec_orch.core.wording import counted
 from bec_orch.errors import TerminalError
 from bec_orch.orch.ahead import batches
 from bec_orch.orch.audit.values import HINTS, Repair, Violation
@@ -18,8 +19,8 @@ _ROWS_AT_ONCE = 2000
 _SETTLED = dt.timedelta(seconds=60)
 
 
-class HintAudit:
-    """Looks at the queue of one job beside its tasks."""
+class MessageCheck:
+    """Compares the messages in the queue of one job with its tasks."""
 
     def __init__(self, job: Job, ledger: Ledger, queue: QueueAdmin, default_source: str) -> None:
         self._job = job
@@ -59,7 +60,7 @@ class HintAudit:
         stats = self._queue.stats()
         there = stats.visible + stats.in_flight + stats.delayed
         if wanted > there:
-            message = f"{wanted} tasks should have a message each, and the queue has about {there}"
+            message = f"{counted(wanted, 'task')} should have a message each, and the queue has about {there:,}"
             yield Violation(HINTS, self._job.name, message, repair=Repair.HINT, count=wanted - there)
 
     def _named(self, bodies: Iterable[str]) -> Iterator[VolumeRef]:

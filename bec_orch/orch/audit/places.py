@@ -11,6 +11,7 @@ from bec_orch.core.ports.sources import SourceFactory
 from bec_orch.core.records.ledger import TaskRow
 from bec_orch.core.tasks import Job
 from bec_orch.core.volumes import Manifest, VolumeRef, version_of
+from bec_orch.core.wording import counted
 from bec_orch.errors import ConfigError, TerminalError
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.artefacts.holdings import Holding
@@ -203,7 +204,8 @@ def _of_pages(success: Success) -> Iterator[tuple[Invariant, str]]:
         )
     for file in success.files:
         if file.rows != success.pages.total:
-            yield must.PAGES, f"{file.key} is said to have {file.rows} rows for {success.pages.total} pages"
+            rows, pages = counted(file.rows, "row"), counted(success.pages.total, "page")
+            yield must.PAGES, f"{file.key} is said to have {rows} for {pages}"
 
 
 def _of_files(place: Place, success: Success) -> Iterator[tuple[Invariant, str]]:
@@ -219,7 +221,7 @@ def _of_files(place: Place, success: Success) -> Iterator[tuple[Invariant, str]]
 
 def _of_manifest(task: TaskRow) -> Iterator[tuple[Invariant, str]]:
     if task.nb_pages is not None and task.nb_pages != task.pages.total:
-        yield must.PAGES, f"task {task.id} has {task.pages.total} pages, its manifest {task.nb_pages}"
+        yield must.PAGES, f"task {task.id} has {counted(task.pages.total, 'page')}, its manifest {task.nb_pages}"
 
 
 def _of_record(task: TaskRow, success: Success) -> Iterator[tuple[Invariant, str]]:
@@ -248,8 +250,8 @@ def _of_file(
         yield must.DIGEST, f"{file.key} has another SHA-256 than success.json says"
     expected = success.pages or next((task.pages for task in place.done), None)
     if expected and facts.rows != expected.total:
-        yield must.ROWS, f"{file.key} has {facts.rows} rows for {expected.total} pages"
+        yield must.ROWS, f"{file.key} has {counted(facts.rows, 'row')} for {counted(expected.total, 'page')}"
     elif manifest and facts.names is not None and not _fits(facts.names, manifest):
-        yield must.NAMES, f"the rows of {file.key} are not the {len(manifest.pages)} pages of the manifest, in order"
+        yield must.NAMES, f"the rows of {file.key} are not the pages of the manifest ({len(manifest.pages)}), in order"
     if success.pages and facts.pages and facts.pages != success.pages:
         yield must.LEDGER, f"{file.key} has other numbers of ok, skipped and error pages than success.json"

@@ -20,7 +20,7 @@ from bec_orch.core.volumes import VolumeRef
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.orch.ahead import batches
 from bec_orch.orch.audit.audit import Repairs
-from bec_orch.orch.audit.hints import HintAudit
+from bec_orch.orch.audit.hints import MessageCheck
 from bec_orch.orch.audit.values import Repair, Violation
 from bec_orch.orch.backlog.enqueue import Enqueuer
 from bec_orch.orch.backlog.redrive import Redriver
@@ -90,7 +90,7 @@ class Repairer(Repairs):
             self._send(job, messages)
         if self._send_all_again:
             queue = self._queues.admin(job.name)
-            for messages in HintAudit(job, self._ledger, queue, self._default_source).messages():
+            for messages in MessageCheck(job, self._ledger, queue, self._default_source).messages():
                 self._send(job, messages)
         while unsent := self._store.undispatched(job, limit=_AT_ONCE, redispatch_after=_NEVER_LOST):
             self._send(job, unsent)

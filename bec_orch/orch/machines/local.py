@@ -17,7 +17,7 @@ import psutil
 
 from bec_orch.core.locks import open_lock, try_lock
 from bec_orch.core.records.overview import WorkerView
-from bec_orch.core.wording import said
+from bec_orch.core.wording import counted, said
 from bec_orch.errors import ConfigError, RetryableError, UsageError
 from bec_orch.io.own_files import write_whole
 from bec_orch.orch.machines.plans import Action, Plan
@@ -79,7 +79,7 @@ class LocalScaling:
         running = self._running()
         if len(running) > count:
             raise UsageError(
-                f"The job {self._job} has {len(running)} workers here already, more than {count}.",
+                f"The job {self._job} has {counted(len(running), 'worker')} here already, more than {count}.",
                 code="E_SCALE_SMALLER",
                 hint=f"`bec scale down {self._job} --local --to {count}` stops the others.",
             )
@@ -171,7 +171,7 @@ class LocalScaling:
         _, alive = psutil.wait_procs(processes, timeout=self._patience)
         if alive:
             raise RetryableError(
-                f"{len(alive)} workers of the job {self._job} have not ended yet.",
+                f"Not ended yet: {counted(len(alive), 'worker')} of the job {self._job}.",
                 code="E_SCALE_DRAINING",
                 hint="They are at their last page; `bec scale status` shows when they have ended.",
             )

@@ -81,7 +81,7 @@ def test_one_that_is_there_has_the_attempt_made_again_and_charged_from_the_secon
     doubted.add(PageOutcome(0, PageState.OK, "etag"))
     doubted.add(missing(1))
     doubted.add(missing(2))
-    with pytest.raises(RetryableError, match=r"1 pages .* '2.jpg' for one, and are listed") as caught:
+    with pytest.raises(RetryableError, match=r"1 page of .* could not be found, '2.jpg' for one") as caught:
         doubted.believe(Folder("0.jpg", "2.jpg"), MANIFEST, claim(last_failure))
     assert (caught.value.code, caught.value.charged) == (PAGE_MISSING, charged)
     assert isinstance(caught.value, TaskFault) == charged

@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bec_orch.core.names import escaped
 from bec_orch.core.ports.views import ShownPage
+from bec_orch.core.wording import counted
 from bec_orch.jobs.evalv1.report.plot import histogram
 from bec_orch.jobs.evalv1.report.values import Report, WorkScore
 
@@ -92,18 +93,14 @@ def templates() -> Environment:
 
 def _extent(report: Report, made: dt.datetime) -> str:
     counts = [
-        _many(report.volumes, "volume"),
-        f"{_many(report.pages.ok, 'page')} evaluated",
+        counted(report.volumes, "volume"),
+        f"{counted(report.pages.ok, 'page')} evaluated",
         f"{report.pages.skipped:,} skipped",
         f"{report.pages.error:,} failed" if report.pages.error else "",
-        f"{_many(len(report.unreadable), 'volume')} unreadable" if report.unreadable else "",
-        f"{_many(report.partial, 'volume')} not done, and partly counted" if report.partial else "",
+        f"{counted(len(report.unreadable), 'volume')} unreadable" if report.unreadable else "",
+        f"{counted(report.partial, 'volume')} not done, and partly counted" if report.partial else "",
     ]
     return f"{', '.join(count for count in counts if count)}. {made:%d %B %Y, %H:%M} UTC."
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 def _tiles(report: Report) -> list[Tile]:

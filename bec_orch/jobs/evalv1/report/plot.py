@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from bec_orch.core.wording import counted
 from bec_orch.jobs.evalv1.report.values import BINS, Distribution
 
 _WIDTH, _HEIGHT = 720, 240
@@ -138,7 +139,7 @@ def _bars(distribution: Distribution) -> _Bars:
 
 def _bar(bars: _Bars, place: int) -> Rect:
     count, low, high = bars.counts[place], place * bars.step / BINS, (place + 1) * bars.step / BINS
-    tip = f"{_percent(low)} to {_percent(high)}: {_pages(count)}"
+    tip = f"{_percent(low)} to {_percent(high)}: {counted(count, 'page')}"
     return _standing(bars, bars.across(low), count, tip, "bar")
 
 
@@ -146,7 +147,7 @@ def _beyond(bars: _Bars) -> tuple[Rect, Text]:
     left = bars.across(bars.end) + bars.width
     label = f"{_percent(bars.end)} and more"
     return (
-        _standing(bars, left, bars.beyond, f"{label}: {_pages(bars.beyond)}", "beyond"),
+        _standing(bars, left, bars.beyond, f"{label}: {counted(bars.beyond, 'page')}", "beyond"),
         Text(_WIDTH - _RIGHT, bars.top(bars.beyond) - 5, f"{label}: {bars.beyond:,}", "end"),
     )
 
@@ -179,7 +180,3 @@ def _mark(bars: _Bars, label: str, value: float, row: int) -> tuple[Line, Text]:
 
 def _percent(value: float) -> str:
     return f"{value * 100:g}%"
-
-
-def _pages(count: int) -> str:
-    return f"{count:,} page{'s' * (count != 1)}"
