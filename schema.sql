@@ -12,7 +12,8 @@
 -- database_identity   who this database is; its artefacts carry it
 -- schema_migrations   which migrations were applied
 --
--- All times are the database's own clock. ETags are text, because those of multipart uploads are no MD5.
+-- All times are the database's own clock. ETags are text, because those of multipart uploads are no MD5,
+-- and have no quotes.
 
 CREATE TABLE schema_migrations (
     version    integer PRIMARY KEY,
@@ -27,7 +28,8 @@ INSERT INTO schema_migrations (version, name) VALUES
     (5, 'deaths'),
     (6, 'identity'),
     (7, 'plans'),
-    (8, 'optional_dependencies');
+    (8, 'optional_dependencies'),
+    (9, 'artifact_prefix');
 
 CREATE TABLE database_identity (
     identity uuid NOT NULL DEFAULT gen_random_uuid(),
@@ -50,11 +52,14 @@ CREATE TABLE jobs (
     created_at          timestamptz NOT NULL DEFAULT clock_timestamp(),
     updated_at          timestamptz NOT NULL DEFAULT clock_timestamp(),
     deleted_at          timestamptz,
+    artifact_prefix     text,
     CONSTRAINT jobs_name_ck CHECK (name ~ '^[a-z0-9][a-z0-9_-]{0,59}$'),
+    CONSTRAINT jobs_artifact_prefix_ck CHECK (artifact_prefix ~ '^[a-z0-9][a-z0-9_-]{0,59}$'),
     CONSTRAINT jobs_max_attempts_ck CHECK (max_attempts >= 1),
     CONSTRAINT jobs_max_page_error_rate_ck CHECK (max_page_error_rate BETWEEN 0 AND 1)
 );
 CREATE UNIQUE INDEX jobs_name_uq ON jobs (name) WHERE deleted_at IS NULL;
+CREATE UNIQUE INDEX jobs_artifact_prefix_uq ON jobs (coalesce(artifact_prefix, name)) WHERE deleted_at IS NULL;
 CREATE INDEX jobs_every_name_ix ON jobs (name);
 
 CREATE TABLE job_dependencies (

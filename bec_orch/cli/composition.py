@@ -59,6 +59,7 @@ from bec_orch.io.stores.errors import file_errors
 from bec_orch.io.stores.model_store import CachedModels
 from bec_orch.io.stores.storage import S3Options, Stores
 from bec_orch.io.workspace import note_destination, require_destination
+from bec_orch.jobs.earlier.columns import in_our_columns
 from bec_orch.logging_setup import hide
 from bec_orch.orch.earlier.taking_over import EarlierImport
 from bec_orch.orch.job_admin import JobAdmin
@@ -97,7 +98,7 @@ class Parts:
         if self.settings.sql_host is None:
             require_destination(self.settings.home, self.settings.dest_url)
         objects = self.stores.open(self.settings.dest_url, create=True)
-        return StoredArtefacts(objects, work_dir(self.settings), self.owner)
+        return StoredArtefacts(objects, work_dir(self.settings), self.owner, in_our_columns)
 
     @property
     def default_source(self) -> str:

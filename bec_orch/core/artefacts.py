@@ -18,16 +18,19 @@ class ModelInfo:
 
 @dataclass(frozen=True, slots=True)
 class ArtefactLocation:
-    """Where the artefact of one job for one version of one volume lies in the destination store."""
+    """Where the artefact of one job for one version of one volume lies in the destination store.
 
-    job: str
+    `root` is the folder of the job's artefacts: its name, but where it has an `artifact_prefix`.
+    """
+
+    root: str
     volume: VolumeRef
     version: str
 
     @property
     def prefix(self) -> str:
         """The key prefix, without a slash at its end."""
-        return f"{self.job}/{self.volume.w_id}/{self.volume.i_id}/{self.version}"
+        return f"{self.root}/{self.volume.w_id}/{self.volume.i_id}/{self.version}"
 
     @property
     def stem(self) -> str:
@@ -80,7 +83,8 @@ class AttemptKey:
     """What a finished page is valid for: part files are shared by attempts that agree on it, page ETags beside it.
 
     `inputs` names, by job, the file of each dependency's artefact that the work is done on; where it goes without,
-    `tasks.MISSING`. `job_type` goes into the provenance of the file alone: the code version names the type's code.
+    `tasks.MISSING`. `job` and `job_type` go into the provenance of the file alone: the code version names the type's
+    code.
     """
 
     config_hash: str
@@ -88,3 +92,4 @@ class AttemptKey:
     code_version: str
     job_type: str = ""
     inputs: Mapping[str, str] = field(default_factory=dict)
+    job: str = ""

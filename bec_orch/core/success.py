@@ -9,7 +9,7 @@ from bec_orch.core.artefacts import ArtefactFile, AttemptKey, StoredFile, Succes
 from bec_orch.core.frames import COUNTER
 from bec_orch.core.metrics import Metrics
 from bec_orch.core.tasks import Claim, TaskResult
-from bec_orch.core.volumes import Manifest, PageCounts
+from bec_orch.core.volumes import Manifest, PageCounts, same_etag
 from bec_orch.errors import PlaceTaken, TerminalError
 
 
@@ -58,7 +58,7 @@ def is_wanted(found: Success, claim: Claim, manifest: Manifest, key: AttemptKey)
     """
     if found.manifest_etag is None:
         return not claim.force
-    if found.manifest_etag != manifest.etag:
+    if not same_etag(found.manifest_etag, manifest.etag):
         raise TerminalError(
             f"The artefact {found.location.prefix} is of the manifest {found.manifest_etag}, not {manifest.etag}.",
             code="E_VERSION_COLLISION",
@@ -89,10 +89,22 @@ def further_rows(found: Success) -> int:
     return further if isinstance(further, int) and further > 0 else 0
 
 
+def pages_of(found: Success, nb_pages: int) -> PageCounts:
+    """Return the page counts that the database records for an artefact that is there already.
+
+    The earlier system counts errors alone, over pages of its own choice: all others count as ok. So do all pages where
+    nothing is said.
+    """
+    if found.pages and found.manifest_etag is not None:
+        return found.pages
+    errors = min(found.pages.error, nb_pages) if found.pages else 0
+    return PageCounts(ok=nb_pages - errors, error=errors)
+
+
 def adopted_result(found: Success, manifest_etag: str, nb_pages: int, *, own: bool) -> TaskResult:
     """Return the result that the database records for an artefact that is there already.
 
-    What an older layout does not say stays empty; its pages count as ok. `own` says that this task made it.
+    What an older layout does not say stays empty. `own` says that this task made it.
     """
     content: Mapping[str, Any] = found.content or {}
     return TaskResult(
@@ -100,7 +112,7 @@ def adopted_result(found: Success, manifest_etag: str, nb_pages: int, *, own: bo
         config_hash=found.config_hash or "",
         code_version=found.code_version or "",
         models=found.models,
-        pages=found.pages or PageCounts(ok=nb_pages),
+        pages=pages_of(found, nb_pages),
         files=found.files,
         sidecars=found.sidecars,
         counters=content.get("counters", {}),

@@ -66,7 +66,8 @@ class Job:
 
     `max_attempts` counts charged attempts; `max_page_error_rate` is the share (0 to 1) of the pages that are not
     skipped which may end as errors in a volume that is done. `if_missing` names the jobs of `depends_on` that are not
-    waited for.
+    waited for. `artifact_prefix` is the folder of its artefacts in the destination, None where that has the job's name;
+    `needed_prefixes` are those of the jobs of `depends_on`, as far as they have one.
     """
 
     id: int
@@ -80,6 +81,17 @@ class Job:
     if_missing: Mapping[str, IfMissing] = field(default_factory=dict)
     created_at: dt.datetime | None = None
     updated_at: dt.datetime | None = None
+    artifact_prefix: str | None = None
+    needed_prefixes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def root(self) -> str:
+        """The folder of the destination in which its artefacts lie."""
+        return self.artifact_prefix or self.name
+
+    def root_of(self, needed: str) -> str:
+        """Return the folder in which the artefacts of a job lie that it needs."""
+        return self.needed_prefixes.get(needed, needed)
 
 
 @dataclass(frozen=True, slots=True)

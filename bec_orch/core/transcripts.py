@@ -24,7 +24,7 @@ class Line:
     """A text line.
 
     Attributes:
-        polygon: its outline.
+        polygon: its outline; empty where its place is not known.
         baseline: the line that its letters stand on, from its beginning to its end; empty where it is not known.
         text: what it says; None where nobody read it.
         confidence: how sure the reader is, 0 to 1; None where it does not say.
@@ -138,6 +138,12 @@ def known(kind: Any) -> str:
     return kind if kind in KINDS else KINDS[-1]
 
 
+def corners_of(size: tuple[int, int]) -> tuple[Point, ...]:
+    """Return the outline of a whole page of this (width, height)."""
+    right, bottom = size[0] - 1, size[1] - 1
+    return (0, 0), (right, 0), (right, bottom), (0, bottom)
+
+
 def state_note(row: Mapping[str, Any]) -> str:
     """Return why a page's row has nothing of the job's, empty where it has.
 
@@ -146,5 +152,4 @@ def state_note(row: Mapping[str, Any]) -> str:
     """
     if row.get("skipped"):
         return f"skipped: {row.get('skip_reason') or 'no reason told'}"
-    # Artefacts of the library's earlier system have no such column.
     return "" if row.get("ok") is not False else f"error: {row.get('error_type') or 'not told'}"

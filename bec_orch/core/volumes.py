@@ -79,13 +79,22 @@ class Manifest:
         return version_of(self.etag)
 
 
+def bare_etag(etag: str) -> str:
+    """Return an ETag without its quotes and its weak mark: the same one is handed on with and without them."""
+    return etag.removeprefix("W/").removeprefix("w/").strip('"')
+
+
+def same_etag(one: str | None, other: str | None) -> bool:
+    """Return whether two ETags are the same, with quotes or without."""
+    return one == other or (one is not None and other is not None and bare_etag(one) == bare_etag(other))
+
+
 def version_of(etag: str) -> str:
     """Shorten a manifest's ETag to its artefact version.
 
-    ETags are text: quotes and a weak mark are taken off, and what is not a hex digit (multipart ETags end in `-N`)
-    is passed over.
+    ETags are text: what is not a hex digit (multipart ETags end in `-N`) is passed over.
     """
-    digits = [c for c in etag.lower().removeprefix("w/") if c in "0123456789abcdef"]
+    digits = [c for c in bare_etag(etag).lower() if c in "0123456789abcdef"]
     return "".join(digits[:6]).ljust(6, "0")
 
 

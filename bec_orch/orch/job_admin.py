@@ -41,6 +41,7 @@ class JobAdmin:
         job_type: str,
         config: Mapping[str, Any],
         *,
+        artifact_prefix: str | None = None,
         depends_on: Sequence[str] = (),
         if_missing: Mapping[str, IfMissing] | None = None,
         max_attempts: int = 5,
@@ -53,6 +54,7 @@ class JobAdmin:
             name: its name.
             job_type: its type.
             config: its config, as far as it is not the default.
+            artifact_prefix: the folder of its artefacts in the destination; None: its name. It cannot be changed later.
             depends_on: the jobs that it needs.
             if_missing: what is done, for those of them that are not waited for.
             max_attempts: charged attempts after which a task has failed.
@@ -62,9 +64,12 @@ class JobAdmin:
         Raises:
             ConfigError: the type is unknown, its schema does not allow the config, a job that it needs is unknown, or
                 it reads what others leave, and depends on none or may go without (E_JOB_NEEDS).
-            UsageError: the name cannot be one (E_JOB_NAME), or is taken (E_JOB_EXISTS).
+            UsageError: the name or the prefix cannot be one (E_JOB_NAME), the name is taken (E_JOB_EXISTS), or
+                artefacts of another job lie in the folder (E_JOB_PREFIX).
         """
-        _check_name(name)
+        _check_name(name, "A job")
+        if artifact_prefix is not None:
+            _check_name(artifact_prefix, "A folder of artefacts")
         _check_policies(max_attempts, max_page_error_rate)
         parsed = _parsed(job_type, config)
         _check_dependencies(job_type, parsed, depends_on)
@@ -79,6 +84,7 @@ class JobAdmin:
             max_page_error_rate=max_page_error_rate,
             depends_on=tuple(depends_on),
             if_missing=policies,
+            artifact_prefix=None if artifact_prefix == name else artifact_prefix,
         )
         return job if dry_run else self._jobs.add(job)
 
@@ -151,10 +157,10 @@ class JobAdmin:
                 )
 
 
-def _check_name(name: str) -> None:
+def _check_name(name: str, what: str) -> None:
     if not _NAME.fullmatch(name):
         raise UsageError(
-            f"A job cannot be named {printable(name)}.",
+            f"{what} cannot be named {printable(name)}.",
             code="E_JOB_NAME",
             hint="Use up to 60 small letters, digits, '-' and '_', and begin with a letter or digit.",
         )

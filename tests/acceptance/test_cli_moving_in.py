@@ -105,7 +105,7 @@ class TestTakingOver:
 
         assert ok(bec("jobs", "show", "toy", "--json")).json["config"]["factor"] == 2
         (task, *_) = ok(bec("jobs", "tasks", "toy", "--volume", "W1/I1", "--json")).json
-        assert (task["state"], task["manifest_etag"]) == ("done", f'"{etag_of("W1/I1").hex()}"')
+        assert (task["state"], task["manifest_etag"]) == ("done", etag_of("W1/I1").hex())
         assert task["finished_at"].startswith("2025-03-01T12:00:00")
         assert (task["pages"], task["attempt"]) == ({"ok": 2, "skipped": 0, "error": 0}, 1)
 
@@ -118,6 +118,22 @@ class TestTakingOver:
             report = ok(moved(bec, earlier, "--dry-run")).json
             assert (counts(report, "toy"), report["volumes"]["intake"]["taken"]) == ((1, 0, 0, {}), 1)
         assert our_rows(conninfo) == before
+
+    def test_the_folder_of_its_artefacts_is_the_one_that_its_config_names(
+        self, bec: Bec, earlier: EarlierSystem
+    ) -> None:
+        vision = earlier.job("google_vision_v1", '{"artifact_prefix": "gv"}')
+        earlier.task(vision, earlier.volume("W1/I1"), etag_of("W1/I1"))
+        earlier.artefact("gv", "W1/I1", etag_of("W1/I1"))
+        earlier.job("toy", '{"artifact_prefix": "../toy"}')
+        for how in (("--dry-run",), (), ()):
+            report = moved(bec, earlier, *how).json
+            assert of_job(report, "google_vision_v1")["job"]["config_left_out"] == ""
+            assert of_job(report, "google_vision_v1")["done"]["left_out"] == {}
+            assert of_job(report, "toy")["job"]["code"] == "E_JOB_NAME"
+        shown = ok(bec("jobs", "show", "google_vision_v1", "--json")).json
+        assert (shown["type"], shown["artifact_prefix"], shown["config"]) == ("google_vision_v1", "gv", {})
+        assert ok(bec("audit", "google_vision_v1", "--json")).json["looked_at"]["foreign"] == 1
 
     def test_what_is_taken_is_done_for_everybody_else(self, bec: Bec, earlier: EarlierSystem) -> None:
         earlier.done(earlier.job("toy"), "toy", "W1/I1")

@@ -718,6 +718,121 @@ class StoreSuite:
             assert not store.retract(location, etag)
         assert contents(objects) == {f"{location.prefix}/success.json": data}
 
+    # The conventional name
+
+    def published(
+        self, store: StoredArtefacts, attempt: int, replaces: Success | None = None, lines: int = 2
+    ) -> Success:
+        manifest = manifest_of(3)
+        file = self.finished(store, manifest, attempt, lines)
+        return store.commit(location_of(manifest), content_of(file, attempt=attempt), replaces=replaces)
+
+    def test_the_conventional_name_holds_what_success_names(self, store: StoredArtefacts, objects: Objects) -> None:
+        held = self.published(store, 1)
+        assert not store.has_conventional_name(held)
+        assert store.name_conventionally(held)
+        key = f"{held.location.prefix}/{held.location.stem}.parquet"
+        assert _data(objects, key) == _data(objects, held.files[0].key)
+        before = objects.head(key)
+        assert store.name_conventionally(held)
+        assert store.has_conventional_name(held)
+        assert objects.head(key) == before
+        assert store.sweep(held, ended=9) >= 0
+        assert objects.head(key) == before
+
+        newer = self.published(store, 2, held, lines=3)
+        assert not store.has_conventional_name(newer)
+        # Whoever still holds the older one puts what is published now.
+        assert store.name_conventionally(held)
+        assert _data(objects, key) == _data(objects, newer.files[0].key)
+
+    def test_of_two_that_put_their_copies_the_newer_one_stays(
+        self, store: StoredArtefacts, objects: Objects, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """One stands still after it read `success.json`; meanwhile the work is done again, and its copy is put."""
+        held = self.published(store, 1)
+        key = f"{held.location.prefix}/{held.location.stem}.parquet"
+        read = objects.read
+        newer: list[Success] = []
+
+        def stand_still(wanted: str, **how: Any) -> Any:
+            blob = read(wanted, **how)
+            if wanted == held.files[0].key and not newer:
+                newer.append(self.published(store, 2, held, lines=3))
+                assert store.name_conventionally(newer[0])
+            return blob
+
+        monkeypatch.setattr(objects, "read", stand_still)
+        assert store.name_conventionally(held)
+        assert _data(objects, key) == _data(objects, newer[0].files[0].key)
+
+    def test_a_file_of_others_keeps_the_conventional_name(
+        self, store: StoredArtefacts, objects: Objects, work_dir: Path
+    ) -> None:
+        theirs = StoredArtefacts(objects, work_dir, owner(THEIRS))
+        other = self.finished(theirs, manifest_of(3), 7)
+        held = self.published(store, 1)
+        key = f"{held.location.prefix}/{held.location.stem}.parquet"
+        for data in (b"", b"an older file", _data(objects, other.key)):
+            objects.create(key, data)
+            assert not store.name_conventionally(held)
+            assert not store.has_conventional_name(held)
+            assert _data(objects, key) == data
+            objects.delete([key])
+        assert not theirs.name_conventionally(held)
+        assert objects.head(key) is None
+
+    def test_what_is_taken_back_goes_from_the_conventional_name_too(
+        self, store: StoredArtefacts, objects: Objects, work_dir: Path
+    ) -> None:
+        held = self.published(store, 1)
+        key = f"{held.location.prefix}/{held.location.stem}.parquet"
+        assert store.name_conventionally(held)
+        assert not StoredArtefacts(objects, work_dir, owner(THEIRS)).retract(held.location, held.etag)
+        assert objects.head(key) is not None
+        assert store.retract(held.location, held.etag)
+        assert objects.head(key) is None
+        again = self.published(store, 2)
+        objects.create(key, b"an older file")
+        assert store.retract(again.location, again.etag)
+        assert _data(objects, key) == b"an older file"
+
+    def test_reads_an_artefact_of_the_earlier_system_by_the_name_that_its_job_gave(
+        self, store: StoredArtefacts, objects: Objects
+    ) -> None:
+        manifest = manifest_of(3)
+        data = _data(objects, self.finished(store, manifest).key)
+        location = location_of(manifest)
+        beginning = f"{location.prefix}/{location.stem}"
+        objects.create(f"{location.prefix}/success.json", b'{"total_images": 3, "nb_errors": 1}')
+        for name in ("_ocrv1", "-gv"):
+            objects.create(f"{beginning}{name}.parquet", data)
+            found = store.success(location)
+            assert found is not None
+            assert [file.key for file in found.files] == [f"{beginning}{name}.parquet"]
+            assert (found.pages, found.manifest_etag) == (PageCounts(ok=2, error=1), None)
+            assert store.verify(found, 3)
+            objects.delete([f"{beginning}{name}.parquet"])
+        for name in ("_one", "-two"):
+            objects.create(f"{beginning}{name}.parquet", data)
+        with pytest.raises(TerminalError, match="2 could be it") as caught:
+            store.success(location)
+        assert caught.value.code == "E_ARTEFACT_BROKEN"
+        objects.create(f"{beginning}.parquet", data)
+        found = store.success(location)
+        assert found is not None
+        assert [file.key for file in found.files] == [f"{beginning}.parquet"]
+
+    @pytest.mark.parametrize("counts", [{"total_images": 3}, {"total_images": 3, "nb_errors": 4}, {"nb_errors": True}])
+    def test_counts_of_the_earlier_system_that_cannot_be_are_not_taken(
+        self, store: StoredArtefacts, objects: Objects, counts: dict[str, Any]
+    ) -> None:
+        location = location_of(manifest_of(3))
+        objects.create(f"{location.prefix}/success.json", json.dumps({"total_images": 3, **counts}).encode())
+        found = store.success(location)
+        assert found is not None
+        assert found.pages is None
+
     def test_reads_an_artefact_of_the_older_layout(self, store: ArtefactStore, objects: Objects) -> None:
         manifest = manifest_of(3)
         file = self.finished(store, manifest)

@@ -399,7 +399,10 @@ def test_damage_is_found_by_its_code_and_mended_by_a_worker(archive: Archive) ->
         damage(archive)
     cheap = {f"I{n}": codes for n, (_, codes) in enumerate(CHEAP, start=1)}
     deep = {f"I{n}": codes for n, (_, codes) in enumerate(DEEP, start=len(CHEAP) + 1)}
-    assert archive.codes(deep=False) == cheap
+    # What success.json names is no longer what was copied: that shows in the sizes.
+    changed = (drop_a_row, rename_a_page, fail_a_page)
+    beside = {f"I{n}": {"E_AUDIT_NAME"} for n, (one, _) in enumerate(DEEP, start=len(CHEAP) + 1) if one in changed}
+    assert archive.codes(deep=False) == cheap | beside
     assert archive.codes() == cheap | deep
 
     report = archive.mend()

@@ -398,7 +398,7 @@ def test_force_replaces_an_artefact_and_leaves_no_litter(world: World) -> None:
     assert second
     assert (first.attempt, second.attempt) == (1, 2)
     names = sorted(p.name for p in (world.home / "out" / second.location.prefix).rglob("*") if p.is_file())
-    assert names == [second.files[0].key.rpartition("/")[2], "success.json"]
+    assert names == [second.files[0].key.rpartition("/")[2], f"{second.location.stem}.parquet", "success.json"]
 
 
 def test_another_config_replaces_an_artefact_and_never_mixes(world: World) -> None:

@@ -152,13 +152,13 @@ class History:
         for success in self._archive.successes():
             if self._is_whole(success):
                 volume = success.location.volume
-                valid.add((success.location.job, volume.i_id, str(success.manifest_etag)))
+                valid.add((success.location.root, volume.i_id, str(success.manifest_etag)))
                 self.damaged.discard(success.location.prefix)
                 key = self._published.setdefault(str(success.task_uid), success.files[0].key)
                 assert key == success.files[0].key, "a task published two artefacts"
             else:
                 assert success.location.prefix in self.damaged, f"{success.location.prefix} is published and not whole"
-        valid |= {(at.job, at.volume.i_id, etag) for at, etag in self._archive.foreign.items()}
+        valid |= {(at.root, at.volume.i_id, etag) for at, etag in self._archive.foreign.items()}
         for done in self._done():
             named = (done["name"], done["i_id"], done["manifest_etag"])
             prefix = f"{done['name']}/W1/{done['i_id']}/{version_of(done['manifest_etag'])}"

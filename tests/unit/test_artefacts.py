@@ -17,7 +17,8 @@ from bec_orch.core.volumes import Manifest, Page, PageOutcome, PageState, Volume
 from bec_orch.errors import DiskFullError, StorageError, TerminalError
 from bec_orch.io.artefacts import local_files
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
-from bec_orch.io.artefacts.attempt_files import METADATA_KEY, StoredAttempt
+from bec_orch.io.artefacts.attempt_files import StoredAttempt
+from bec_orch.io.artefacts.conventional import METADATA_KEY
 from bec_orch.io.artefacts.parts import RANGE, PartFiles, key_digest
 from bec_orch.io.artefacts.row_store import PartRows
 from bec_orch.io.artefacts.sidecars import SidecarFiles
@@ -27,7 +28,7 @@ from tests.support.owners import owner
 
 POINT = pa.struct([("x", pa.int32()), ("y", pa.int32())])
 SCHEMA = pa.schema([("nb_contours", pa.int32()), ("contours", pa.list_(pa.list_(POINT)))])
-KEY = AttemptKey("cfg", (ModelInfo("b", "1"), ModelInfo("a", "2")), "v1", "toy")
+KEY = AttemptKey("cfg", (ModelInfo("b", "1"), ModelInfo("a", "2")), "v1", "toy", job="toy")
 
 
 def manifest_of(count: int) -> Manifest:

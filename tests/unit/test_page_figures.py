@@ -38,7 +38,6 @@ def test_lines_that_were_found() -> None:
     found = page_figures("ldv1")
     assert found is not None
     assert found({"nb_lines": 0, "nb_contours": 7}) == {"lines": 0}
-    assert found({"nb_contours": 7}) == {"lines": 7}
 
 
 def test_a_type_that_tells_none() -> None:

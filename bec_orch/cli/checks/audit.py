@@ -104,7 +104,10 @@ def _print(report: Report, *, fix: bool) -> None:
     looked = report.looked
     opened = {"files opened": looked.files, "manifests read": looked.manifests} if report.deep else {}
     foreign = {"of these foreign, left as they are": looked.foreign} if looked.foreign else {}
-    print_record({"artefacts looked at": looked.artefacts, **foreign, **opened, "violations": report.violations})
+    others = {"conventional names that others have": looked.names_of_others} if looked.names_of_others else {}
+    print_record(
+        {"artefacts looked at": looked.artefacts, **foreign, **others, **opened, "violations": report.violations}
+    )
 
 
 def _row(finding: Finding) -> dict[str, str | int]:

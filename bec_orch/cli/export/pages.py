@@ -3,7 +3,7 @@
 import datetime as dt
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -91,7 +91,7 @@ def origin_of(success: Success) -> Origin:
     engine = config.get("engine") if isinstance(config, dict) else None
     return Origin(
         volume=success.location.volume,
-        job=success.location.job,
+        job=_text(content.get("job")) or success.location.root,
         job_type=_text(content.get("type")),
         engine=_text(engine),
         models=success.models,
@@ -131,15 +131,37 @@ def image_names(artefacts: BatchReader, success: Success) -> list[str]:
     return [check_name("page", name, max_bytes=_MOST_NAME_BYTES) for name in names]
 
 
-def readable_inputs(artefacts: BatchReader, success: Success) -> dict[str, Success]:
+def inputs_beside(artefacts: StoredArtefacts, success: Success, needs: Mapping[str, str]) -> dict[str, Success]:
+    """Return the artefacts that one of the earlier system was made from, by job; none of one that names them itself.
+
+    They are those that the jobs which its job `needs` (name and folder of artefacts) left for the same version.
+
+    Raises:
+        StorageError: the store is away.
+        TerminalError: a `success.json` cannot be read.
+    """
+    if success.manifest_etag is not None:
+        return {}
+    beside = {job: artefacts.success(replace(success.location, root=root)) for job, root in needs.items()}
+    return {job: one for job, one in beside.items() if one}
+
+
+def readable_inputs(
+    artefacts: BatchReader, success: Success, beside: Mapping[str, Success] | None = None
+) -> dict[str, Success]:
     """Return the artefacts that this one was made from, by job, as far as they are still there.
+
+    Args:
+        artefacts: the store of artefacts.
+        success: says which they are.
+        beside: those that it does not name, see `inputs_beside`.
 
     Raises:
         StorageError: the store is away.
     """
     files = {job: key for job, key in success.inputs.items() if key.endswith(".parquet")}
     every = {job: Success(success.location, "", (ArtefactFile(key, 0, "", 0),)) for job, key in files.items()}
-    return {job: one for job, one in every.items() if _is_readable(artefacts, one)}
+    return {job: one for job, one in {**every, **(beside or {})}.items() if _is_readable(artefacts, one)}
 
 
 def _is_readable(artefacts: BatchReader, success: Success) -> bool:

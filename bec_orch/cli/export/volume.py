@@ -1,15 +1,23 @@
 """One volume, from its artefact to its documents."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from bec_orch.cli.export.documents import Destination, Documents
-from bec_orch.cli.export.pages import BatchReader, KeptRows, image_names, origin_of, pages_of, readable_inputs
+from bec_orch.cli.export.pages import (
+    BatchReader,
+    KeptRows,
+    image_names,
+    inputs_beside,
+    origin_of,
+    pages_of,
+    readable_inputs,
+)
 from bec_orch.core.artefacts import ArtefactLocation, Success
 from bec_orch.core.ports.sources import SourceFactory
 from bec_orch.core.ports.views import ContentOf
-from bec_orch.core.transcripts import Origin, PageRecord
+from bec_orch.core.transcripts import Origin, PageRecord, corners_of
 from bec_orch.core.volumes import VolumeRef
 from bec_orch.core.wording import counted
 from bec_orch.errors import Interrupted, StorageError
@@ -33,12 +41,14 @@ class Wanted:
         formats: the formats, each with its level.
         material: what some of them need to know.
         read: what reads rows of the job's type.
+        needs: the folders of artefacts of the jobs that the job needs, by name.
         stopped: returns whether to stop at the next page.
     """
 
     formats: Sequence[tuple[str, Level]]
     material: Material
     read: ContentOf
+    needs: Mapping[str, str] = field(default_factory=dict)
     stopped: Callable[[], bool] = lambda: False
 
 
@@ -89,7 +99,8 @@ def export_volume(
             hint="`bec audit` shows what else is missing; a new run of the job makes it again.",
         )
     images = _images(location.volume, sources)
-    return _Export(success, origin_of(success), wanted, artefacts, destination, images).run()
+    inputs = readable_inputs(artefacts, success, inputs_beside(artefacts, success, wanted.needs))
+    return _Export(success, origin_of(success), wanted, artefacts, inputs, destination, images).run()
 
 
 def export_kept(kept: KeptRows, wanted: Wanted, sources: SourceFactory, destination: Destination) -> VolumeReport:
@@ -101,7 +112,7 @@ def export_kept(kept: KeptRows, wanted: Wanted, sources: SourceFactory, destinat
         Interrupted: a stop was asked for; what was written is whole.
     """
     images = _images(kept.success.location.volume, sources)
-    return _Export(kept.success, kept.origin, wanted, kept, destination, images).run()
+    return _Export(kept.success, kept.origin, wanted, kept, {}, destination, images).run()
 
 
 def _images(volume: VolumeRef, sources: SourceFactory) -> "VolumeImages":
@@ -118,6 +129,7 @@ class _Export:
         origin: Origin,
         wanted: Wanted,
         artefacts: BatchReader,
+        inputs: Mapping[str, Success],
         destination: Destination,
         images: "VolumeImages",
     ) -> None:
@@ -127,7 +139,7 @@ class _Export:
         self._destination = destination
         self._images = images
         self._origin = origin
-        self._inputs = readable_inputs(artefacts, success)
+        self._inputs = inputs
         self._report = VolumeReport(success.location.volume, partial=origin.is_partial)
         self._read = self._unread = False
 
@@ -209,7 +221,7 @@ class _Export:
             self._note_lost(page)
             texts = [line.text is not None for line in page.content.lines]
             self._read, self._unread = self._read or any(texts), self._unread or not all(texts)
-            yield self._sized(page) if found.wants_sizes and not page.content.size else page
+            yield self._placed(page) if found.wants_sizes or not found.text_alone else page
 
     def _note_lost(self, page: PageRecord) -> None:
         lost = lost_characters(page.content)
@@ -217,5 +229,16 @@ class _Export:
         if lost and note not in self._report.notes:
             self._report.notes.append(note)
 
-    def _sized(self, page: PageRecord) -> PageRecord:
-        return replace(page, content=replace(page.content, size=self._images.size(page.image)))
+    def _placed(self, page: PageRecord) -> PageRecord:
+        """Return a page with its size; the whole page stands for the place of lines whose job told none."""
+        lines = page.content.lines
+        nowhere = not all(line.polygon for line in lines)
+        if page.content.size and not nowhere:
+            return page
+        size = page.content.size or self._images.size(page.image)
+        if nowhere:
+            note = f"{self._report.volume}: its lines have no place: the page stands for it."
+            self._report.notes += [] if note in self._report.notes else [note]
+            whole = corners_of(size or (1, 1))
+            lines = tuple(line if line.polygon else replace(line, polygon=whole) for line in lines)
+        return replace(page, content=replace(page.content, size=size, lines=lines))

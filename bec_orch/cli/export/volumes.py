@@ -82,7 +82,13 @@ def export(parts: Parts, job: Job, request: ExportRequest) -> ExportResult:
     stop = threading.Event()
     formats = [(name, _level(name, request.level)) for name in request.formats]
     material = Material(request.base_url.rstrip("/"), request.image_url)
-    wanted = Wanted(formats, material, reader_of(job.type, job.name), stop.is_set)
+    wanted = Wanted(
+        formats,
+        material,
+        reader_of(job.type, job.name),
+        {needed: job.root_of(needed) for needed in job.depends_on},
+        stop.is_set,
+    )
     places = _places(parts, job, request)
     result = ExportResult(destination_url(request.out) or (parts.settings.home / "exports" / job.name).as_uri())
     result.unfinished = _unfinished(parts, job)
@@ -169,7 +175,7 @@ def _places(parts: Parts, job: Job, request: ExportRequest) -> list[_Place]:
         for one in done:
             name = (one.volume.w_id, one.volume.i_id)
             if (not request.volumes or name in request.volumes) and one.task_id > newest.get(name, (0,))[0]:
-                location = ArtefactLocation(job.name, one.volume, version_of(one.manifest_etag))
+                location = ArtefactLocation(job.root, one.volume, version_of(one.manifest_etag))
                 newest[name] = (one.task_id, _Place(location))
     places = {name: place for name, (_, place) in newest.items()}
     if request.partial:

@@ -63,6 +63,14 @@ def create(
     ] = None,
     config_file: ConfigFile = None,
     config_text: ConfigText = None,
+    artifact_prefix: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder of its artefacts in the destination (default: NAME), such as one that another system fills.",
+            show_default=False,
+        ),
+    ] = None,
     needs: Needs = None,
     max_attempts: MaxAttempts = 5,
     max_page_error_rate: ErrorRate = DEFAULT_ERROR_RATE,
@@ -77,6 +85,7 @@ def create(
             name,
             job_type or name,
             config,
+            artifact_prefix=artifact_prefix,
             depends_on=tuple(needed or ()),
             if_missing=needed,
             max_attempts=max_attempts,
@@ -238,6 +247,7 @@ def _record(job: Job) -> Mapping[str, Any]:
     return {
         "job": job.name,
         "type": job.type,
+        "artefacts in": job.root,
         "needs": told_needs(job),
         "max attempts": job.max_attempts,
         "max page error rate": job.max_page_error_rate,

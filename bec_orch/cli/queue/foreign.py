@@ -37,9 +37,9 @@ def command(
         asked = source or parts.default_source
         if not asked:
             raise UsageError("There is no default source.", code="E_SOURCE_UNSET", hint="Give --source.")
-        name = parts.store.job(job).name
+        found_job = parts.store.job(job)
         named = [parse_volume(text, asked) for text in dict.fromkeys(volumes)]
-        found = find_foreign(parts.artefacts(), parts.sources, name, named)
+        found = find_foreign(parts.artefacts(), parts.sources, found_job, named)
         for one in found if not as_json else ():
             _show(one)
         if not yes:
@@ -48,7 +48,7 @@ def command(
                 "others; the files beside it stay.",
                 hint="Add --yes to do it.",
             )
-        report = _enqueue(parts, name, named, found)
+        report = _enqueue(parts, found_job.name, named, found)
     if as_json:
         print_json({"replaced": found, "queued": report.queued, "waiting": report.waiting})
     else:

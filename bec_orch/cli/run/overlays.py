@@ -118,7 +118,7 @@ def _from(start: int, read: Callable[[int], bytes]) -> Callable[[int], bytes]:
 
 
 def _success(parts: Parts, task: TaskView) -> Success:
-    location = ArtefactLocation(task.job, task.volume, version_of(task.manifest_etag or ""))
+    location = ArtefactLocation(task.root, task.volume, version_of(task.manifest_etag or ""))
     found = parts.artefacts().success(location)
     if found is None:
         raise StorageError(f"The artefact {location.prefix} is gone.", hint="Run it again with --force.")

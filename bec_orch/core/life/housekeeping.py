@@ -158,6 +158,7 @@ class Maintenance:
         if not self._artefacts.verify(found, done.nb_pages):
             return "its file is gone, or not what success.json says"
         self._artefacts.sweep(found)
+        self._artefacts.name_conventionally(found)
         return ""
 
 

@@ -13,7 +13,7 @@ from bec_orch.core.ports.artefact_store import ArtefactStore, AttemptFiles
 from bec_orch.core.ports.task_store import TaskStore
 from bec_orch.core.success import adopted_result, foreign_artefact, further_rows, is_wanted, success_content
 from bec_orch.core.tasks import TaskResult
-from bec_orch.errors import RetryableError
+from bec_orch.errors import RetryableError, TerminalError
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,7 @@ class Publisher:
         found = pinned.found
         if found is None or not self._is_good(found, pinned):
             return None
+        self._name(found)
         return _adopted(found, pinned, own=found.task_uid == pinned.claim.task_uid)
 
     def publish(self, computed: Computed, files: AttemptFiles) -> Published:
@@ -78,11 +79,17 @@ class Publisher:
         with contextlib.suppress(RetryableError):
             files.discard_parts()
             self._artefacts.sweep(held)
+        self._name(held)
         if held.files == result.files:
             return Published(result)
         if not self._artefacts.owns(held) and not self._is_taken_over(held, pinned):
             raise foreign_artefact(held, pinned.claim)
         return _adopted(held, pinned, own=False)
+
+    def _name(self, held: Success) -> None:
+        """Have readers that look for the conventional name find it, now or in a later round of maintenance."""
+        with contextlib.suppress(RetryableError, TerminalError):
+            self._artefacts.name_conventionally(held)
 
     def _put(self, computed: Computed) -> Success:
         pinned, claim = computed.pinned, computed.pinned.claim

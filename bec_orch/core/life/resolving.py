@@ -27,8 +27,9 @@ class Resolved:
     begun: dt.datetime
 
     def location(self, job: str | None = None) -> ArtefactLocation:
-        """Return where the task's artefact lies, or that of another job for the same version."""
-        return ArtefactLocation(job or self.claim.job.name, self.claim.volume, self.manifest.version)
+        """Return where the task's artefact lies, or for the same version that of a job that it needs."""
+        root = self.claim.job.root_of(job) if job else self.claim.job.root
+        return ArtefactLocation(root, self.claim.volume, self.manifest.version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ class Resolver:
         files = {name: inputs[name].files[0].key if name in inputs else MISSING for name in job.depends_on}
         folders = job_worker.config_type.parse(job.config).reference_folders(resolved.claim.volume)
         pinned = files | versions(folders, self._open_store)
-        key = AttemptKey(job.config_hash, job_worker.models, job_worker.code_version, job.type, pinned)
+        key = AttemptKey(job.config_hash, job_worker.models, job_worker.code_version, job.type, pinned, job.name)
         return Pinned(resolved, job_worker, inputs, key, self._artefacts.success(resolved.location()))
 
     def _inputs(self, resolved: Resolved) -> dict[str, Success]:

@@ -119,6 +119,17 @@ class ArtefactStore(Protocol):
         """
         ...
 
+    def name_conventionally(self, success: Success) -> bool:
+        """Have the conventional name of the artefact's file hold a copy of it, and return whether it does.
+
+        Only beside a `success.json` of ours, and never in place of a file that is not ours.
+
+        Raises:
+            StorageError: the store is away, or does not let us write there.
+            TerminalError: the `success.json` that is there by now cannot be read.
+        """
+        ...
+
     def sweep(self, success: Success, *, ended: int = 0) -> int:
         """Remove what our attempts left under the location and its `success.json` does not name; return the number.
 

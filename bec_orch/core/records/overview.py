@@ -61,10 +61,15 @@ class TaskFilter:
 
 @dataclass(frozen=True, slots=True)
 class TaskView:
-    """One task as operators see it. `reason` is why it waits or was canceled; `pages` is None until it is done."""
+    """One task as operators see it.
+
+    `root` is the folder of its job's artefacts. `reason` is why it waits or was canceled; `pages` is None until it is
+    done.
+    """
 
     id: int
     job: str
+    root: str
     volume: VolumeRef
     state: TaskState
     attempt: int

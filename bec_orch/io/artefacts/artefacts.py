@@ -1,11 +1,12 @@
 """The destination store (an `ArtefactStore`).
 
-Under `{job}/{w_id}/{i_id}/{version}/` it has the Parquet file of an attempt, its sidecar files and, last of all,
+Under `{root}/{w_id}/{i_id}/{version}/` it has the Parquet file of an attempt, its sidecar files and, last of all,
 `success.json`, which names them. Readers find the files through `success.json` alone. Others write there, too: what
 does not carry the marks of the database that this works for is read, and neither removed nor replaced.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,10 @@ from bec_orch.core.volumes import Manifest
 from bec_orch.core.wording import said
 from bec_orch.errors import NotAFile, PlaceTaken, StorageError, TerminalError
 from bec_orch.io.artefacts.attempt_files import StoredAttempt
+from bec_orch.io.artefacts.conventional import holds_copy, put_copy, remove_copy
 from bec_orch.io.artefacts.holdings import Holding, holding_of, holdings, litter_of
 from bec_orch.io.artefacts.inspection import FileFacts, inspect, sha256_of
+from bec_orch.io.artefacts.names import is_earlier_file
 from bec_orch.io.artefacts.parquet import BrokenParquet, checked, opened, reading, to_be_read
 from bec_orch.io.artefacts.part_rows import part_rows
 from bec_orch.io.artefacts.removal import remove
@@ -36,18 +39,42 @@ _MOST_TABLE_BYTES = 4 * 2**30
 class StoredArtefacts(ArtefactStore):
     """Artefacts in an object store, those of `owner` and others'.
 
-    Attempts write their files first in `work_dir`, a folder of this machine.
+    Attempts write their files first in `work_dir`, a folder of this machine. Rows of artefacts without our format are
+    handed out as `in_our_columns` returns them.
     """
 
-    def __init__(self, objects: Objects, work_dir: Path, owner: Owner) -> None:
+    def __init__(
+        self,
+        objects: Objects,
+        work_dir: Path,
+        owner: Owner,
+        in_our_columns: Callable[[pa.Table], pa.Table] = lambda rows: rows,
+    ) -> None:
         self._objects = objects
         self._work_dir = work_dir
         self._owner = owner
+        self._in_our_columns = in_our_columns
 
     @override
     def success(self, location: ArtefactLocation) -> Success | None:
         blob = self._success_blob(location)
-        return None if blob is None else parse(blob.data, self._objects.version(blob), location)
+        found = None if blob is None else parse(blob.data, self._objects.version(blob), location)
+        return self._with_file(found) if found and found.mark.format is None else found
+
+    def _with_file(self, success: Success) -> Success:
+        """Find the file of an artefact whose `success.json` names none: jobs of the earlier system add their names.
+
+        Raises:
+            TerminalError: several files could be it (E_ARTEFACT_BROKEN).
+        """
+        [usual] = success.files
+        listed = (entry.key for entry in self._objects.list(success.location.prefix).objects)
+        found = [key for key in listed if is_earlier_file(key, success.location)]
+        if usual.key in found or not found:
+            return success
+        if len(found) > 1:
+            raise unreadable(success.location, f"it names no file, and {len(found)} could be it, {found[0]} for one")
+        return replace(success, files=(replace(usual, key=found[0]),))
 
     @override
     def check_there(self) -> None:
@@ -143,6 +170,20 @@ class StoredArtefacts(ArtefactStore):
             ) from error
 
     @override
+    def name_conventionally(self, success: Success) -> bool:
+        if not self._owner.owns(success.mark):
+            return False
+        return put_copy(self._objects, self._owner, success.location, self.success)
+
+    def has_conventional_name(self, success: Success) -> bool | None:
+        """Return whether the conventional name holds the file of a `success.json` of ours; None: it can be put there.
+
+        Raises:
+            StorageError: the store is away.
+        """
+        return holds_copy(self._objects, self._owner, success)
+
+    @override
     def sweep(self, success: Success, *, ended: int = 0) -> int:
         return remove(self._objects, self.litter(self.holding(success.location), success, ended=ended))
 
@@ -150,13 +191,13 @@ class StoredArtefacts(ArtefactStore):
         """Return the keys of what our attempts left beside a `success.json`; those up to `ended` have ended."""
         return litter_of(holding, success, self._owner, ended=ended)
 
-    def holdings(self, job: str) -> Iterator[Holding]:
+    def holdings(self, root: str) -> Iterator[Holding]:
         """List what lies under the prefixes of a job's artefacts, one after the other; nothing is read.
 
         Raises:
             StorageError: the store is away.
         """
-        return holdings(self._objects.walk(job))
+        return holdings(self._objects.walk(root))
 
     def holding(self, location: ArtefactLocation) -> Holding:
         """List what lies under the prefix of one artefact.
@@ -184,7 +225,9 @@ class StoredArtefacts(ArtefactStore):
         return None if entry is None else (entry.size, sha256_of(self._objects, entry))
 
     def retract(self, location: ArtefactLocation, etag: str | None) -> bool:
-        """Remove a `success.json` of ours that was found to be wrong: no reader meets it, and the work is done again.
+        """Remove a `success.json` of ours that was found to be wrong, and the copy of its file beside it.
+
+        No reader meets it, and the work is done again.
 
         Args:
             location: where it is.
@@ -198,6 +241,8 @@ class StoredArtefacts(ArtefactStore):
             return True
         if etag != self._readable_version(blob, location) or not self._owner.owns(mark_of(blob.data)):
             return False
+        # First: readers of the name do not look whether there is a success.json.
+        remove_copy(self._objects, self._owner, location)
         return remove(self._objects, [success_key(location)]) == 1
 
     def _readable_version(self, blob: Blob, location: ArtefactLocation) -> str | None:
@@ -232,7 +277,10 @@ class StoredArtefacts(ArtefactStore):
             if entry is None:
                 raise _unreadable(file, "is gone")
             try:
-                yield from self._batches(entry, columns, batch_size)
+                if success.mark.format is None:
+                    yield from self._batches_of_others(entry, columns, batch_size)
+                else:
+                    yield from self._batches(entry, columns, batch_size)
             except BrokenParquet as error:
                 raise _unreadable(file, f"cannot be read ({said(error)})") from error
 
@@ -259,6 +307,19 @@ class StoredArtefacts(ArtefactStore):
                 batches = parquet.iter_batches(batch_size, columns=None if columns is None else list(columns))
             with parquet:
                 yield from checked(batches)
+
+    def _batches_of_others(
+        self, entry: Entry, columns: Sequence[str] | None, batch_size: int
+    ) -> Iterator[pa.RecordBatch]:
+        """Read all columns, since ours may be made of any of them."""
+        for batch in self._batches(entry, None, batch_size):
+            with reading():
+                rows = self._in_our_columns(pa.Table.from_batches([batch]))
+                wanted = (
+                    rows.column_names if columns is None else [name for name in columns if name in rows.column_names]
+                )
+                told = rows.select(wanted).combine_chunks().to_batches()
+            yield from told
 
 
 def _unreadable(file: ArtefactFile, what: str) -> StorageError:

@@ -17,6 +17,7 @@ from bec_orch.core.ownership import Owner
 from bec_orch.core.ports.artefact_store import AttemptFiles
 from bec_orch.core.volumes import Manifest, PageOutcome
 from bec_orch.errors import BecError, StorageError
+from bec_orch.io.artefacts.conventional import METADATA_KEY
 from bec_orch.io.artefacts.local_files import ScratchFolder, read_parquet, write_parquet
 from bec_orch.io.artefacts.names import attempt_key
 from bec_orch.io.artefacts.parts import RANGE, PartFiles
@@ -30,8 +31,6 @@ from bec_orch.io.stores.objects import Objects
 ROW_GROUP = 8 * RANGE
 if TYPE_CHECKING:
     from bec_orch.core.ports.job_worker import RowStore, Sidecars
-
-METADATA_KEY = b"bec_orch"
 
 
 class StoredAttempt(AttemptFiles):
@@ -144,7 +143,7 @@ class StoredAttempt(AttemptFiles):
 def _provenance(location: ArtefactLocation, manifest: Manifest, attempt: int, key: AttemptKey, owner: Owner) -> bytes:
     values = {
         "database": owner.identity,
-        "job": location.job,
+        "job": key.job,
         "type": key.job_type,
         "w_id": location.volume.w_id,
         "i_id": location.volume.i_id,

@@ -78,8 +78,8 @@ def litter_of(holding: Holding, success: Success, owner: Owner, *, ended: int = 
 def _location(names: tuple[str, ...]) -> ArtefactLocation | None:
     if len(names) < _DEPTH:
         return None
-    job, w_id, i_id, version = names
+    root, w_id, i_id, version = names
     try:
-        return ArtefactLocation(job, VolumeRef(w_id, i_id, ""), version)
+        return ArtefactLocation(root, VolumeRef(w_id, i_id, ""), version)
     except NameUnsafeError:
         return None

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from bec_orch.core.artefacts import ArtefactLocation
 from bec_orch.core.ownership import Owner
 
+# What the earlier system's jobs have between the stem and the suffix of their one Parquet file: nothing, or their name.
+_EARLIER_JOB = re.compile(r"[-_][a-z0-9_]{1,60}")
 # Within the prefix of an artefact: the Parquet file, or a sidecar file in the folder beside it.
 _ATTEMPT_FILE = re.compile(r"[^/]*\.a([0-9]+)-([0-9a-f]+)(?:\.parquet|/[^/]+)")
 _SIDECAR_FOLDER = re.compile(r"[^/]*\.a[0-9]+-[0-9a-f]+")
@@ -15,6 +17,18 @@ _PART_FILE = re.compile(r"-a([0-9]+)-([0-9a-f]+)-[0-9a-f]{8}\.parquet$")
 def attempt_key(location: ArtefactLocation, attempt: int, owner: Owner) -> str:
     """Return the key of the Parquet file of an attempt."""
     return f"{location.prefix}/{location.stem}.a{attempt}-{owner.tag}.parquet"
+
+
+def conventional_key(location: ArtefactLocation) -> str:
+    """Return the key under which readers look that make it up themselves, and do not read `success.json`."""
+    return f"{location.prefix}/{location.stem}.parquet"
+
+
+def is_earlier_file(key: str, location: ArtefactLocation) -> bool:
+    """Return whether the earlier system names the Parquet file of an artefact like this: the stem, and maybe a job."""
+    beginning = f"{location.prefix}/{location.stem}"
+    named = key.removeprefix(beginning).removesuffix(".parquet")
+    return key == f"{beginning}{named}.parquet" and (not named or _EARLIER_JOB.fullmatch(named) is not None)
 
 
 def sidecar_folder(location: ArtefactLocation, attempt: int, owner: Owner) -> str:

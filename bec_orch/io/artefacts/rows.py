@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from bec_orch.core.frames import frame_name
 from bec_orch.core.names import escaped
-from bec_orch.core.volumes import SKIP_INTRO, Manifest, Page, PageOutcome, PageState
+from bec_orch.core.volumes import SKIP_INTRO, Manifest, Page, PageOutcome, PageState, same_etag
 from bec_orch.core.wording import said
 from bec_orch.errors import TerminalError
 from bec_orch.io.artefacts.columns import column
@@ -132,7 +132,7 @@ def standing_rows(table: pa.Table, manifest: Manifest, taken: Callable[[int], bo
 
 
 def _stands(row: Mapping[str, Any], page: Page, frame: int) -> bool:
-    if row["img_file_name"] != frame_name(page.filename, frame) or row["source_etag"] != page.etag:
+    if row["img_file_name"] != frame_name(page.filename, frame) or not same_etag(row["source_etag"], page.etag):
         return False
     if row["ok"]:
         return page.skip_reason is None and page.etag is not None

@@ -8,7 +8,7 @@ from bec_orch.core.artefacts import ArtefactFile, ArtefactLocation, ModelInfo, S
 from bec_orch.core.ownership import FORMAT, Mark
 from bec_orch.core.volumes import PageCounts
 from bec_orch.errors import TerminalError
-from bec_orch.io.artefacts.names import is_sidecar_folder
+from bec_orch.io.artefacts.names import conventional_key, is_sidecar_folder
 
 MOST_BYTES = 16 * 2**20
 """A `success.json` has some 2 KB, and more with a large config."""
@@ -30,9 +30,10 @@ def to_bytes(content: Mapping[str, Any]) -> bytes:
 
 
 def parse(data: bytes, etag: str, location: ArtefactLocation) -> Success:
-    """Read a `success.json`, also one of the older layout, which names no file, or of another program.
+    """Read a `success.json`, also one of the earlier system, which names no file, or of another program.
 
     Of these the file is `{w_id}-{i_id}-{version}.parquet`; its size, digest and rows are not known: 0, empty and 0.
+    Page counts are those of the earlier system, where they are there.
 
     Raises:
         TerminalError: it is not a JSON object with values of the expected kinds (E_ARTEFACT_BROKEN).
@@ -82,7 +83,8 @@ def _success(content: Mapping[str, Any], etag: str, location: ArtefactLocation) 
     mark = _mark(content)
     if mark.format != FORMAT:
         # What its other fields mean is not known, even where they are named like ours.
-        return Success(location, etag, _files(None, location), mark=mark, content=content)
+        pages = _earlier_pages(content)
+        return Success(location, etag, _files(None, location), mark=mark, pages=pages, content=content)
     return Success(
         location=location,
         etag=etag,
@@ -110,7 +112,7 @@ def _optional(kind: type[T], content: Mapping[str, Any], name: str) -> T | None:
 
 def _files(found: Sequence[Mapping[str, Any]] | None, location: ArtefactLocation) -> tuple[ArtefactFile, ...]:
     if found is None:
-        return (ArtefactFile(f"{location.prefix}/{location.stem}.parquet", size=0, sha256="", rows=0),)
+        return (ArtefactFile(conventional_key(location), size=0, sha256="", rows=0),)
     files = (
         ArtefactFile(str(file["key"]), _count(file["size"]), str(file["sha256"]), _count(file["rows"]))
         for file in found
@@ -147,6 +149,14 @@ def _pages(found: Mapping[str, Any] | None) -> PageCounts | None:
     if not isinstance(found, dict):
         return None
     return PageCounts(_count(found["ok"]), _count(found["skipped"]), _count(found["error"]))
+
+
+def _earlier_pages(content: Mapping[str, Any]) -> PageCounts | None:
+    """Read how many pages the earlier system counted, and how many of them as errors; None where it does not say."""
+    total, errors = content.get("total_images"), content.get("nb_errors")
+    if type(total) is not int or type(errors) is not int or not 0 <= errors <= total <= _MOST:
+        return None
+    return PageCounts(ok=total - errors, error=errors)
 
 
 def _count(value: Any) -> int:

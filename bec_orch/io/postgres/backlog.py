@@ -89,7 +89,7 @@ def _load(connection: Connection, volumes: Sequence[VolumeRef], order: EnqueueOr
 def _add_tasks(connection: Connection, job: Job, order: EnqueueOrder) -> EnqueueReport:
     sql = statements("backlog")
     named = {
-        "job": job.name,
+        "root": job.root,
         "job_id": job.id,
         "config_hash": job.config_hash,
         "force": order.force,

@@ -116,7 +116,7 @@ SELECT %(job_id)s, g.volume_id,
        %(force)s, %(adopt_foreign)s, g.replace_foreign, g.manifest_etag,
        (SELECT coalesce(max(t.attempt), 0)
         FROM volumes w CROSS JOIN LATERAL tasks_of_volume(w.id) t JOIN jobs same ON same.id = t.job_id
-        WHERE w.w_id = v.w_id AND w.i_id = v.i_id AND same.name = %(job)s)
+        WHERE w.w_id = v.w_id AND w.i_id = v.i_id AND coalesce(same.artifact_prefix, same.name) = %(root)s)
 FROM judged g
 JOIN volumes v ON v.id = g.volume_id
 WHERE g.verdict IN ('new', 'superseded')

@@ -15,7 +15,7 @@ from bec_orch.core.tasks import IfMissing, Job
 from bec_orch.errors import ConfigError, UsageError
 from bec_orch.io.postgres.advisory_locks import AdvisoryLock, take
 from bec_orch.io.postgres.database import Database
-from bec_orch.io.postgres.rows import Connection, first, job_of, one, rows
+from bec_orch.io.postgres.rows import Connection, Row, first, job_of, one, rows
 from bec_orch.io.postgres.sql_files import statements
 
 JOB_DELETED = "the job was deleted"
@@ -62,13 +62,11 @@ class PgJobs(PgJobLookup, Jobs):
     def add(self, job: Job) -> Job:
         with self._database.transaction(f"create the job {job.name}") as connection:
             take(connection, AdvisoryLock.JOBS)
-            named = {"name": job.name, "type": job.type, **_values(job)}
+            named = {"name": job.name, "type": job.type, "artifact_prefix": job.artifact_prefix, **_values(job)}
             added = first(connection, statements("jobs")["add"], named)
             if added is None:
-                raise UsageError(
-                    f"There is a job '{job.name}' already.",
-                    code="E_JOB_EXISTS",
-                    hint=f"`bec jobs show {job.name}` shows it; `bec jobs update {job.name}` changes it.",
+                raise _taken(
+                    job, one(connection, statements("jobs")["in_the_way"], {"name": job.name, "root": job.root})
                 )
             _set_dependencies(connection, added["id"], job)
             return job_named(connection, job.name)
@@ -103,6 +101,20 @@ class PgJobs(PgJobLookup, Jobs):
             told = {"reason": JOB_DELETED, "message": f"{JOB_DELETED.capitalize()}."}
             connection.execute(sql["cancel_tasks"], {**job, **told})
             return int(unfinished)
+
+
+def _taken(job: Job, other: Row) -> UsageError:
+    if other["by_name"]:
+        return UsageError(
+            f"There is a job '{job.name}' already.",
+            code="E_JOB_EXISTS",
+            hint=f"`bec jobs show {job.name}` shows it; `bec jobs update {job.name}` changes it.",
+        )
+    return UsageError(
+        f"The artefacts of the job '{other['name']}' lie in the folder {job.root} already.",
+        code="E_JOB_PREFIX",
+        hint="Give it another name, or another --artifact-prefix: each would take the other's artefacts for its own.",
+    )
 
 
 def _values(job: Job) -> dict[str, Any]:

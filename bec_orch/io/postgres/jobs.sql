@@ -7,7 +7,11 @@ SELECT j.*, ARRAY(
     SELECT coalesce(jsonb_object_agg(d.name, jd.if_missing), '{}')
     FROM job_dependencies jd JOIN jobs d ON d.id = jd.depends_on_id
     WHERE jd.job_id = j.id AND jd.if_missing <> 'wait'
-) AS if_missing
+) AS if_missing, (
+    SELECT coalesce(jsonb_object_agg(d.name, d.artifact_prefix), '{}')
+    FROM job_dependencies jd JOIN jobs d ON d.id = jd.depends_on_id
+    WHERE jd.job_id = j.id AND d.artifact_prefix IS NOT NULL
+) AS needed_prefixes
 FROM jobs j
 WHERE j.deleted_at IS NULL AND (%(name)s::text IS NULL OR j.name = %(name)s)
 ORDER BY j.name
@@ -20,15 +24,25 @@ SELECT j.*, ARRAY(
     SELECT coalesce(jsonb_object_agg(d.name, jd.if_missing), '{}')
     FROM job_dependencies jd JOIN jobs d ON d.id = jd.depends_on_id
     WHERE jd.job_id = j.id AND jd.if_missing <> 'wait'
-) AS if_missing
+) AS if_missing, (
+    SELECT coalesce(jsonb_object_agg(d.name, d.artifact_prefix), '{}')
+    FROM job_dependencies jd JOIN jobs d ON d.id = jd.depends_on_id
+    WHERE jd.job_id = j.id AND d.artifact_prefix IS NOT NULL
+) AS needed_prefixes
 FROM jobs j
 WHERE j.id = %(job_id)s
 
 -- name: add
-INSERT INTO jobs (name, type, config, config_hash, max_attempts, max_page_error_rate)
-VALUES (%(name)s, %(type)s, %(config)s, %(config_hash)s, %(max_attempts)s, %(max_page_error_rate)s)
+INSERT INTO jobs (name, type, artifact_prefix, config, config_hash, max_attempts, max_page_error_rate)
+VALUES (%(name)s, %(type)s, %(artifact_prefix)s, %(config)s, %(config_hash)s, %(max_attempts)s, %(max_page_error_rate)s)
 ON CONFLICT DO NOTHING
 RETURNING id
+
+-- name: in_the_way
+-- The job that has the name of a new one, or else its folder of artefacts.
+SELECT name, name = %(name)s AS by_name FROM jobs
+WHERE deleted_at IS NULL AND (name = %(name)s OR coalesce(artifact_prefix, name) = %(root)s)
+ORDER BY name <> %(name)s
 
 -- name: change
 UPDATE jobs

@@ -85,7 +85,7 @@ WITH listed AS MATERIALIZED (
     ORDER BY t.updated_at DESC, t.id DESC
     LIMIT %(limit)s
 )
-SELECT t.id, j.name AS job, v.w_id, v.i_id, v.source, t.state, t.attempt, t.charged, t.force, t.worker_id,
+SELECT t.id, j.name AS job, coalesce(j.artifact_prefix, j.name) AS root, v.w_id, v.i_id, v.source, t.state, t.attempt, t.charged, t.force, t.worker_id,
        t.manifest_etag, t.config_hash, t.artefact_key, t.pages_ok, t.pages_skipped, t.pages_error, t.counters,
        t.failure_code, t.failure_stage, t.failure_message, t.failure_hint, t.failure_fingerprint,
        coalesce(t.cancel_reason, CASE WHEN t.state = 'waiting' THEN (

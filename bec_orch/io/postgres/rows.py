@@ -58,6 +58,8 @@ def job_of(row: Row) -> Job:
         if_missing=if_missing_of(row),
         created_at=row["created_at"],
         updated_at=row["updated_at"],
+        artifact_prefix=row["artifact_prefix"],
+        needed_prefixes=row["needed_prefixes"],
     )
 
 
@@ -86,9 +88,9 @@ def message_of(row: Row, job: str | None = None) -> TaskMessage:
     return TaskMessage(row["w_id"], row["i_id"], job or row["job"], row["source"])
 
 
-def location_of(row: Row, job: str) -> ArtefactLocation:
+def location_of(row: Row, root: str) -> ArtefactLocation:
     """Read a row that names a volume and a version of it."""
-    return ArtefactLocation(job, volume_of(row), version_of(row["manifest_etag"]))
+    return ArtefactLocation(root, volume_of(row), version_of(row["manifest_etag"]))
 
 
 def result_parameters(result: TaskResult) -> dict[str, Any]:

@@ -22,12 +22,12 @@ SELECT EXISTS (SELECT 1 FROM tasks_of_volume(%(volume_id)s) t WHERE t.job_id = %
 
 -- name: add_task
 -- A task of a job that needs others waits until `release_dependants` finds nothing missing. Attempts go on from the
--- greatest number that any job of this name used for the volume: artefact keys carry them.
+-- greatest number that any job with this folder of artefacts used for the volume: artefact keys carry them.
 INSERT INTO tasks (job_id, volume_id, state, force, adopt_foreign, manifest_etag, attempt, dispatched_at)
 SELECT j.id, v.id, CASE WHEN needs.others THEN 'waiting' ELSE 'queued' END, %(force)s, %(adopt_foreign)s, %(manifest_etag)s,
        (SELECT coalesce(max(t.attempt), 0)
         FROM volumes w CROSS JOIN LATERAL tasks_of_volume(w.id) t JOIN jobs same ON same.id = t.job_id
-        WHERE same.name = j.name AND w.w_id = v.w_id AND w.i_id = v.i_id),
+        WHERE coalesce(same.artifact_prefix, same.name) = coalesce(j.artifact_prefix, j.name) AND w.w_id = v.w_id AND w.i_id = v.i_id),
        CASE WHEN %(dispatched)s AND NOT needs.others THEN clock_timestamp() END
 FROM jobs j
 CROSS JOIN volumes v

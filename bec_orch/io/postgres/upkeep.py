@@ -88,12 +88,12 @@ class Upkeep(PgJobLookup, TaskStore):
     @override
     def done_to_verify(self, job: Job, *, limit: int) -> list[DoneTask]:
         found = self._rows(f"look up finished tasks of {job.name}", "done_to_verify", job, limit)
-        return [DoneTask(row["id"], location_of(row, job.name), row["manifest_etag"], row["nb_pages"]) for row in found]
+        return [DoneTask(row["id"], location_of(row, job.root), row["manifest_etag"], row["nb_pages"]) for row in found]
 
     @override
     def given_up_to_verify(self, job: Job, *, limit: int) -> list[GivenUpTask]:
         found = self._rows(f"look up failed tasks of {job.name}", "given_up_to_verify", job, limit)
-        return [GivenUpTask(row["id"], str(row["uid"]), location_of(row, job.name)) for row in found]
+        return [GivenUpTask(row["id"], str(row["uid"]), location_of(row, job.root)) for row in found]
 
     @override
     def doubt(self, claim: Claim, jobs: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing_extensions import override
 
 from bec_orch.core.ports.sources import ImageSource
-from bec_orch.core.volumes import Manifest, Page, VolumeRef
+from bec_orch.core.volumes import Manifest, Page, VolumeRef, bare_etag
 from bec_orch.errors import ManifestError, ManifestMissing, NameUnsafeError, StorageError
 from bec_orch.io.sources.bdrc_manifest import MAX_BYTES, parse_dimensions
 from bec_orch.io.sources.page_files import passed_over
@@ -65,7 +65,7 @@ class BdrcSource(ImageSource):
         if others:
             log.info("files_passed_over", extra={"volume": str(volume), **others})
         pages = (_found(page, listed.get(page.filename)) for page in parse_dimensions(blob.data, key))
-        return Manifest(volume, self._objects.version(blob), with_intro_skipped(pages, nb_images_intro))
+        return Manifest(volume, bare_etag(self._objects.version(blob)), with_intro_skipped(pages, nb_images_intro))
 
     @override
     def manifest_etag(self, volume: VolumeRef) -> str | None:
@@ -73,7 +73,8 @@ class BdrcSource(ImageSource):
         etag = self._objects.surely(lambda: self._objects.version_at(f"{prefix}/{_MANIFEST}"))
         if etag is None:
             self._check_unlisted(prefix)
-        return etag
+            return None
+        return bare_etag(etag)
 
     @override
     def check_readable(self) -> None:

@@ -32,9 +32,7 @@ class RowFigures:
 
 
 def _found(row: Mapping[str, Any]) -> Figures:
-    # The library's older artefacts have contours alone.
-    lines = row.get("nb_lines")
-    return {"lines": row.get("nb_contours") if lines is None else lines}
+    return {"lines": row.get("nb_lines")}
 
 
 def _read(row: Mapping[str, Any]) -> Figures:
@@ -67,6 +65,11 @@ def _evaluated(row: Mapping[str, Any]) -> Figures:
     }
 
 
-LDV1 = RowFigures(("nb_lines", "nb_contours"), _found)
+def _classified(row: Mapping[str, Any]) -> Figures:
+    return {"label": row.get("label"), "confidence": row.get("prob")}
+
+
+CLASSES = RowFigures(("label", "prob"), _classified)
+LDV1 = RowFigures(("nb_lines",), _found)
 READ = RowFigures(("line_texts", "line_confidences"), _read, _read_volume)
 EVALV1 = RowFigures(("nb_lines", "nb_chars", "mean_confidence", "cer", "suspicion"), _evaluated)

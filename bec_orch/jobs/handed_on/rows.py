@@ -44,12 +44,12 @@ def found_lines(rows: pa.Table, inputs: Mapping[str, pa.Table]) -> Iterator[Page
     """Return the lines of each row of `ldv1`, without text."""
     for place in range(rows.num_rows):
         row = InputRow("", rows, place)
-        lines = lines_of(row) if row["width"] else None
-        if lines is None:
+        if row["contours"] is None:
             yield PageContent()
             continue
+        lines = lines_of(row)
         found = tuple(Line(shape.polygon, shape.baseline, kind=shape.kind) for shape in _shapes(row, lines))
-        yield PageContent(found, (lines.width, lines.height), lines.rotation_angle)
+        yield PageContent(found, _told_size(row), lines.rotation_angle)
 
 
 def read_lines(rows: pa.Table, inputs: Mapping[str, pa.Table]) -> Iterator[PageContent]:
@@ -62,7 +62,7 @@ def read_lines(rows: pa.Table, inputs: Mapping[str, pa.Table]) -> Iterator[PageC
     for place in range(rows.num_rows):
         row = InputRow("", rows, place)
         found = InputRow("", lines_by, place) if lines_by is not None else None
-        yield _read_page(row, found if found and found["width"] else None)
+        yield _read_page(row, found if found and found["contours"] is not None else None)
 
 
 def imported_lines(rows: pa.Table, inputs: Mapping[str, pa.Table]) -> Iterator[PageContent]:  # noqa: ARG001  (see `Reader`)
@@ -96,15 +96,21 @@ def _read_page(row: InputRow, found: InputRow | None) -> PageContent:
     lines = lines_of(found) if found else None
     shapes = _shapes(found, lines) if found and lines else []
     if len(shapes) != len(texts):
-        shapes = [Shape(_corners(box), (), MAIN) for box in row["line_bboxes"] or ()]
+        # The earlier system tells no boxes.
+        boxes = row["line_bboxes"] or [None] * len(texts)
+        shapes = [Shape(_corners(box) if box else (), (), MAIN) for box in boxes]
     kinds = row["line_kinds"] or [shape.kind for shape in shapes]
     confidences = row["line_confidences"] or [None] * len(texts)
     told = zip(shapes, texts, confidences, kinds, strict=True)
     return PageContent(
         tuple(Line(shape.polygon, shape.baseline, text, sure(value), known(kind)) for shape, text, value, kind in told),
-        (lines.width, lines.height) if lines else None,
+        _told_size(found) if found else None,
         row["rotation_angle"],
     )
+
+
+def _told_size(row: InputRow) -> tuple[int, int] | None:
+    return (row["width"], row["height"]) if row["width"] and row["height"] else None
 
 
 def _shapes(row: InputRow, lines: PageLines) -> list[Shape]:

@@ -133,7 +133,7 @@ def encode_jpeg(image: Picture, quality: int = 85) -> bytes:
 
 
 def _line_ids(row: Mapping[str, Any]) -> Sequence[int]:
-    """Return the line of each contour; the library's older files have none, there each contour is a line."""
+    """Return the line of each contour; where the row tells none, each contour is a line."""
     ids = row.get("line_ids")
     return range(len(row["contours"] or ())) if ids is None else ids
 
@@ -149,6 +149,8 @@ def _outlines_by_line(row: Mapping[str, Any], width: int, height: int) -> dict[i
     scale = np.array([width / row["width"], height / row["height"]])
     outlines: dict[int, list[Outline]] = {}
     for line, contour in zip(_line_ids(row), row["contours"] or (), strict=True):
+        if not contour:
+            continue
         points = np.array([(point["x"], point["y"]) for point in contour]) * scale
         outlines.setdefault(line, []).append(np.round(points).astype(np.int32))
     return outlines

@@ -31,7 +31,12 @@ def volume_sheet(name: str, rows: pa.Table, read: Callable[[int], bytes]) -> byt
     Returns:
         A JPEG file.
     """
-    return sheet(name, rows, read, lambda row, _size: row)
+    return sheet(name, rows, read, _sized)
+
+
+def _sized(row: Row, size: Size | None) -> Row:
+    """Return a row with the size of its image where it tells none, as those of the earlier system do not."""
+    return row if size is None or row["width"] else {**row, "width": size[0], "height": size[1]}
 
 
 def sheet(

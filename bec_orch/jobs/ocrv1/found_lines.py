@@ -1,10 +1,6 @@
-"""The rows of a line-detection job, as a job that reads those lines wants them.
+"""The rows of a line-detection job, as a job that reads those lines wants them: the columns of `ldv1`."""
 
-Read are the columns of `ldv1`. The library's older artefacts have no `line_ids`: there every contour is a line, in the
-order in which they stand; no kinds, there every line is main text; and no columns for skipped pages.
-"""
-
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +11,7 @@ from bec_orch.core.transcripts import known
 from bec_orch.errors import TerminalError
 from bec_orch.jobs.ldv1.page_lines import PageLines
 from bec_orch.jobs.pipeline.page_input import InputRow, InputRows
-from bec_orch.jobs.shared.geometry import bounding_box
+from bec_orch.jobs.shared.geometry import bounding_box, on_pixels
 
 NEEDED = ("img_file_name", "width", "height", "contours")
 
@@ -37,14 +33,22 @@ def line_job(job: str, rows: Mapping[str, InputRows]) -> str:
     return fitting[0]
 
 
-def lines_of(row: InputRow) -> PageLines:
-    """Read the lines of a page that a line-detection job did."""
-    contours = _contours(row)
+def lines_of(row: InputRow, size: tuple[int, int] | None = None) -> PageLines:
+    """Read the lines of a page that a line-detection job did, moved into the page where they reach out of it.
+
+    Args:
+        row: the page's row.
+        size: (width, height) of a page whose row does not tell it, as those of the earlier system do not; None where
+            that is not known: then the page is as large as its lines reach.
+    """
+    found = _contours(row)
+    width, height = (row["width"], row["height"]) if row["width"] and row["height"] else size or _reach(found)
+    contours = tuple(on_pixels(contour.astype(np.float64), width, height) for contour in found)
     line_ids = row["line_ids"]
     points = row["tps_points"]
     return PageLines(
-        width=row["width"],
-        height=row["height"],
+        width=width,
+        height=height,
         rotation_angle=row["rotation_angle"],
         tps_points=np.array(points, np.float32) if points else None,
         tps_alpha=row["tps_alpha"],
@@ -64,6 +68,15 @@ def _contours(row: InputRow) -> tuple[NDArray[np.int32], ...]:
     return tuple(_points(contour.values) for contour in contours)
 
 
-def _points(values: pa.StructArray) -> NDArray[np.int32]:
+def _points(values: pa.StructArray | None) -> NDArray[np.int32]:
+    """Return the points of a contour; one that has none is a pixel in the corner, so that others keep their numbers."""
+    if not values:
+        return np.zeros((1, 2), np.int32)
     flat = [field.to_numpy(zero_copy_only=False) for field in (values.field("x"), values.field("y"))]
     return np.column_stack(flat).astype(np.int32)
+
+
+def _reach(contours: Sequence[NDArray[np.int32]]) -> tuple[int, int]:
+    """Return the size of the smallest page that holds some contours."""
+    right, bottom = np.concatenate([*contours, np.zeros((1, 2), np.int32)]).max(axis=0)
+    return int(right) + 1, int(bottom) + 1

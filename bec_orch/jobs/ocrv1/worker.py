@@ -107,7 +107,7 @@ class Ocrv1Worker(PageJobWorker[Ocrv1Config, Grey, LineText, CutPage, str]):
 
     @override
     def decode(self, page: PageInput[str]) -> Round[Grey, CutPage]:
-        lines = lines_of(page.rows[page.volume])
+        lines = lines_of(page.rows[page.volume], _size(page))
         image = page.image()
         _require_size(image, lines)
         cut = list(cut_lines(in_grey(image), lines, self._recogniser.line_height))
@@ -167,6 +167,12 @@ def normalised(text: str) -> str:
     """
     kept = (char for char in text if char.isspace() or (unicodedata.category(char) != "Cc" and char != "\ufeff"))
     return in_order(_SPACES.sub(" ", "".join(kept))).strip()
+
+
+def _size(page: PageInput[str]) -> tuple[int, int]:
+    """Return the size of a page as its manifest tells it, else as its image's header does."""
+    told = page.page.width, page.page.height
+    return (told[0], told[1]) if told[0] and told[1] else (page.header.width, page.header.height)
 
 
 def _require_size(image: Image, lines: PageLines) -> None:

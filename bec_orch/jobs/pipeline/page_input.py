@@ -62,7 +62,6 @@ class InputRow:
             return f"{self.job}: no row"
         if self["skipped"]:
             return f"{self.job}: {self['skip_reason'] or 'skipped'}"
-        # Artefacts of the library's earlier system have no such column.
         return f"{self.job}: {self['error_type'] or 'error'}" if self["ok"] is False else None
 
 

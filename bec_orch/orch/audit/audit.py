@@ -113,7 +113,7 @@ class Auditor:
     def _places(self, job: Job) -> Iterator[Place]:
         """Yield every place where something lies or should lie: first what is listed, then the done tasks left over."""
         seen: set[int] = set()
-        for batch in batches(self._artefacts.holdings(job.name), _ROWS_AT_ONCE):
+        for batch in batches(self._artefacts.holdings(job.root), _ROWS_AT_ONCE):
             for place in self._beside_tasks(job, batch):
                 seen.update(task.id for task in place.tasks if task.is_of(place.location.version))
                 yield place
@@ -129,7 +129,7 @@ class Auditor:
 
 
 def _location(job: Job, done: DoneEntry) -> ArtefactLocation:
-    return ArtefactLocation(job.name, VolumeRef(done.w_id, done.i_id, ""), version_of(done.manifest_etag))
+    return ArtefactLocation(job.root, VolumeRef(done.w_id, done.i_id, ""), version_of(done.manifest_etag))
 
 
 def _grouped(tasks: Iterable[TaskRow]) -> dict[tuple[str, str], list[TaskRow]]:

@@ -9,13 +9,15 @@ from bec_orch.core.frames import are_rows_of
 from bec_orch.core.names import printable
 from bec_orch.core.ports.sources import SourceFactory
 from bec_orch.core.records.ledger import TaskRow
+from bec_orch.core.success import pages_of
 from bec_orch.core.tasks import Job
-from bec_orch.core.volumes import Manifest, VolumeRef, version_of
+from bec_orch.core.volumes import Manifest, VolumeRef, same_etag, version_of
 from bec_orch.core.wording import counted
 from bec_orch.errors import ConfigError, TerminalError
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.artefacts.holdings import Holding
 from bec_orch.io.artefacts.inspection import FileFacts
+from bec_orch.io.artefacts.names import conventional_key
 from bec_orch.orch.audit import values as must
 from bec_orch.orch.audit.values import Invariant, Looked, Repair, Violation
 
@@ -116,9 +118,16 @@ class PlaceCheck:
         faults += deep.violations
         if not faults and not place.done and not place.is_of_the_past:
             faults = [self._not_recorded(place, success)]
-        # Only a `success.json` that can be trusted says what is litter.
-        faults = faults or list(self._litter(place, success))
-        return Seen(tuple(faults), Looked(artefacts=1) + deep.looked)
+        looked = Looked(artefacts=1) + deep.looked
+        if faults:
+            return Seen(tuple(faults), looked)
+        # Only a `success.json` that can be trusted says what is litter, and what readers are to find.
+        named = self._is_named(place, success)
+        faults = [*self._litter(place, success)]
+        if named is None:
+            told = f"{conventional_key(place.location)} is not the file of success.json"
+            faults.append(place.violation(must.NAME, told, Repair.NAME))
+        return Seen(tuple(faults), looked + Looked(names_of_others=int(named is False)))
 
     def _foreign(self, place: Place, success: Success) -> Seen:
         """Look at somebody else's artefact: what hangs on it here is one of our tasks, if that took it over."""
@@ -127,6 +136,14 @@ class PlaceCheck:
         # Nothing of it is taken back: the task is looked at again, and ends by saying so.
         found = tuple(replace(fault, repair=Repair.REOPEN) for fault in (*faults, *deep.violations))
         return Seen(found, Looked(artefacts=1, foreign=1) + deep.looked)
+
+    def _is_named(self, place: Place, success: Success) -> bool | None:
+        """See `StoredArtefacts.has_conventional_name`; where no file is opened, the right size is enough."""
+        key = conventional_key(place.location)
+        sizes = [entry.size for entry in place.holding.files if entry.key == key]
+        if not self._manifests and sizes == [file.size for file in success.files]:
+            return True
+        return self._artefacts.has_conventional_name(success)
 
     def _litter(self, place: Place, success: Success) -> Iterator[Violation]:
         litter = self._artefacts.litter(place.holding, success, ended=place.ended)
@@ -166,7 +183,7 @@ class PlaceCheck:
             manifest = self._manifests(task.volume.source).read_manifest(task.volume)
         except (TerminalError, ConfigError):
             return None
-        return manifest if manifest.etag == (success.manifest_etag or task.manifest_etag) else None
+        return manifest if same_etag(manifest.etag, success.manifest_etag or task.manifest_etag) else None
 
 
 def _of_listing(place: Place, success: Success) -> Iterator[Violation]:
@@ -183,19 +200,19 @@ def _of_version(place: Place, success: Success) -> Iterator[tuple[Invariant, str
         return  # the older layout does not say
     where = f"{place.location.prefix}/success.json"
     location, content = place.location, success.content or {}
-    named = {"job": location.job, "w_id": location.volume.w_id, "i_id": location.volume.i_id}
+    named = {"job": place.job.name, "w_id": location.volume.w_id, "i_id": location.volume.i_id}
     for key, name in named.items():
         if content.get(key, name) != name:
             yield must.VERSION, f"{where} has {printable(str(content[key]))} as its {key}"
-    wanted = {task.manifest_etag for task in place.done}
-    if version_of(success.manifest_etag) != location.version or wanted - {success.manifest_etag}:
+    wanted = {task.manifest_etag for task in place.done if not same_etag(task.manifest_etag, success.manifest_etag)}
+    if version_of(success.manifest_etag) != location.version or wanted:
         of_task = f", its task of {', '.join(map(str, wanted))}" if wanted else ""
         yield must.VERSION, f"{where} is of the manifest {success.manifest_etag}{of_task}"
 
 
 def _of_pages(success: Success) -> Iterator[tuple[Invariant, str]]:
-    if success.pages is None:
-        return  # the older layout does not say
+    if success.pages is None or success.manifest_etag is None:
+        return  # others have no rows to hold them against
     total = (success.content or {})["pages"].get("total", success.pages.total)
     if total != success.pages.total:
         yield (
@@ -228,7 +245,7 @@ def _of_record(task: TaskRow, success: Success) -> Iterator[tuple[Invariant, str
     said = {
         "config hash": (task.config_hash, success.config_hash or ""),
         "file": (task.artefact_key, success.files[0].key if success.files else None),
-        "page counts": (task.pages, success.pages or task.pages),
+        "page counts": (task.pages, pages_of(success, task.pages.total) if success.pages else task.pages),
     }
     for what, (recorded, stored) in said.items():
         if recorded != stored:
@@ -248,10 +265,11 @@ def _of_file(
         return
     if file.sha256 and (facts.size, facts.sha256) != (file.size, file.sha256):
         yield must.DIGEST, f"{file.key} has another SHA-256 than success.json says"
-    expected = success.pages or next((task.pages for task in place.done), None)
+    own = success.pages if success.manifest_etag else None
+    expected = own or next((task.pages for task in place.done), None)
     if expected and facts.rows != expected.total:
         yield must.ROWS, f"{file.key} has {counted(facts.rows, 'row')} for {counted(expected.total, 'page')}"
     elif manifest and facts.names is not None and not _fits(facts.names, manifest):
         yield must.NAMES, f"the rows of {file.key} are not the pages of the manifest ({len(manifest.pages)}), in order"
-    if success.pages and facts.pages and facts.pages != success.pages:
+    if own and facts.pages and facts.pages != own:
         yield must.LEDGER, f"{file.key} has other numbers of ok, skipped and error pages than success.json"

@@ -63,6 +63,7 @@ class Repairer(Repairs):
             Repair.ENQUEUE: self._enqueue,
             Repair.REDRIVE: self._redrive,
             Repair.SWEEP: self._sweep,
+            Repair.NAME: self._name,
         }
         self._unrecorded: list[VolumeRef] = []
         self._unhinted: list[TaskMessage] = []
@@ -148,3 +149,7 @@ class Repairer(Repairs):
     def _sweep(self, violation: Violation) -> bool:
         success = self._artefacts.success(violation.location) if violation.location else None
         return success is not None and self._artefacts.sweep(success, ended=violation.ended) > 0
+
+    def _name(self, violation: Violation) -> bool:
+        success = self._artefacts.success(violation.location) if violation.location else None
+        return success is not None and self._artefacts.name_conventionally(success)

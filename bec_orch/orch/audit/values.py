@@ -22,6 +22,7 @@ class Repair(StrEnum):
     ENQUEUE = "enqueue"
     REDRIVE = "redrive"
     SWEEP = "sweep"
+    NAME = "name"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,12 @@ RECORD = Invariant(
 )
 PAGES = Invariant("E_AUDIT_PAGES", "G12", "ok, skipped and error add up to the pages", _AGAIN)
 FILE = Invariant("E_AUDIT_FILE", "G7", "The files of success.json are there, of its size", _AGAIN)
+NAME = Invariant(
+    "E_AUDIT_NAME",
+    "G7",
+    "The conventional name holds the artefact's file",
+    "Workers put it there when they next look at the artefact; `bec audit --fix` does so now.",
+)
 LITTER = Invariant(
     "E_AUDIT_LITTER",
     "G8",
@@ -101,7 +108,7 @@ NAMES = Invariant("E_AUDIT_NAMES", "G7", "The rows are the manifest's pages, in 
 LEDGER = Invariant("E_AUDIT_LEDGER", "G12", "Rows ok, skipped and error: as success.json says", _AGAIN, deep=True)
 
 INVARIANTS = (
-    *(STATES, HISTORY, HINTS, LEFT, NO_SUCCESS, NOT_RECORDED, UNREADABLE, VERSION, RECORD, PAGES, FILE, LITTER),
+    *(STATES, HISTORY, HINTS, LEFT, NO_SUCCESS, NOT_RECORDED, UNREADABLE, VERSION, RECORD, PAGES, FILE, NAME, LITTER),
     *(OPENS, DIGEST, ROWS, NAMES, LEDGER),
 )
 
@@ -147,13 +154,15 @@ class Finding:
 class Looked:
     """How much an audit looked at: artefacts, files that were opened, manifests that these were held against.
 
-    `foreign` are the artefacts among them that others made.
+    `foreign` are the artefacts among them that others made; `names_of_others` those of ours whose conventional name
+    holds a file of others, which stays.
     """
 
     artefacts: int = 0
     files: int = 0
     manifests: int = 0
     foreign: int = 0
+    names_of_others: int = 0
 
     def __add__(self, other: "Looked") -> "Looked":
         return Looked(
@@ -161,6 +170,7 @@ class Looked:
             self.files + other.files,
             self.manifests + other.manifests,
             self.foreign + other.foreign,
+            self.names_of_others + other.names_of_others,
         )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from bec_orch.core.artefacts import ArtefactLocation, Success
 from bec_orch.core.ports.sources import SourceFactory
+from bec_orch.core.tasks import Job
 from bec_orch.core.volumes import VolumeRef, version_of
 from bec_orch.errors import UsageError
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
@@ -26,7 +27,7 @@ class ForeignArtefact:
 
 
 def find_foreign(
-    artefacts: StoredArtefacts, sources: SourceFactory, job: str, volumes: Sequence[VolumeRef]
+    artefacts: StoredArtefacts, sources: SourceFactory, job: Job, volumes: Sequence[VolumeRef]
 ) -> list[ForeignArtefact]:
     """Return what others left for the present versions of some volumes.
 
@@ -38,13 +39,13 @@ def find_foreign(
     return [_found(artefacts, sources, job, volume) for volume in volumes]
 
 
-def _found(artefacts: StoredArtefacts, sources: SourceFactory, job: str, volume: VolumeRef) -> ForeignArtefact:
+def _found(artefacts: StoredArtefacts, sources: SourceFactory, job: Job, volume: VolumeRef) -> ForeignArtefact:
     etag = sources(volume.source).manifest_etag(volume)
-    location = ArtefactLocation(job, volume, version_of(etag or ""))
+    location = ArtefactLocation(job.root, volume, version_of(etag or ""))
     success = artefacts.success(location) if etag else None
     if success is None or artefacts.owns(success):
         raise UsageError(
-            f"No artefact of others lies where that of '{job}' for {volume} goes.",
+            f"No artefact of others lies where that of '{job.name}' for {volume} goes.",
             code="E_ARTEFACT_NOT_FOREIGN",
             hint="What is our own is done again with --force.",
         )

@@ -13,6 +13,8 @@ from bec_orch.orch.job_admin import JobAdmin
 
 _BY_HAND = "Make it with `bec jobs create`, then run the same command again: its finished work is taken over then."
 _MOST_KEYS = 20
+_PREFIX = "artifact_prefix"
+"""The key of a config that names the folder of a job's artefacts: a field of the job itself here."""
 
 
 class JobIntake:
@@ -21,7 +23,9 @@ class JobIntake:
     def __init__(self, admin: JobAdmin, *, dry_run: bool) -> None:
         self._admin = admin
         self._dry_run = dry_run
-        self._known = {job.name: job.type for job in admin.list()}
+        jobs = admin.list()
+        self._known = {job.name: job.type for job in jobs}
+        self._roots = {job.name: job.root for job in jobs}
 
     def take(self, jobs: Sequence[EarlierJob]) -> dict[int, JobVerdict]:
         """Take jobs over, those first that others need; return what became of each, by its number there."""
@@ -31,27 +35,35 @@ class JobIntake:
 
     def _verdict(self, job: EarlierJob) -> JobVerdict:
         if job.name in self._known:
-            return JobVerdict(job.name, self._known[job.name], Verdict.THERE)
+            return JobVerdict(job.name, self._known[job.name], Verdict.THERE, root=self._roots[job.name])
         job_type = type_of_name(job.name)
         if job_type is None:
             message = f"No installed job type is the beginning of the name {printable(job.name)}."
             hint = "`bec jobs types` lists the installed ones. Its artefacts stay as they are."
             return JobVerdict(job.name, None, Verdict.LEFT_OUT, code="E_JOB_TYPE", message=message, hint=hint)
         try:
-            left_out = self._make(job, job_type)
+            root, left_out = self._make(job, job_type)
         except UsageError as error:
             told = {"code": error.code, "message": error.message, "hint": f"{error.hint} {_BY_HAND}".strip()}
             return JobVerdict(job.name, job_type, Verdict.LEFT_OUT, **told)
         self._known[job.name] = job_type
-        return JobVerdict(job.name, job_type, Verdict.TAKEN, left_out)
+        return JobVerdict(job.name, job_type, Verdict.TAKEN, left_out, root=root)
 
-    def _make(self, job: EarlierJob, job_type: str) -> str:
-        """Make a job with what its type knows of the config, and return what was left out of that."""
+    def _make(self, job: EarlierJob, job_type: str) -> tuple[str, str]:
+        """Make a job with what its type knows of the config; return its folder, and what was left out of the config."""
         worker = job_worker_class(job_type)
-        config, left_out = read_config(job.config, worker.config_type.model_fields)
+        config, left_out = read_config(job.config, {*worker.config_type.model_fields, _PREFIX})
+        prefix = config.pop(_PREFIX, None) or None
         needed = line_job(job.name, [name for name, known in self._known.items() if known in worker.needs])
-        self._admin.create(job.name, job_type, config, depends_on=(needed,) if needed else (), dry_run=self._dry_run)
-        return left_out
+        made = self._admin.create(
+            job.name,
+            job_type,
+            config,
+            artifact_prefix=None if prefix is None else str(prefix),
+            depends_on=(needed,) if needed else (),
+            dry_run=self._dry_run,
+        )
+        return made.root, left_out
 
 
 def line_job(name: str, candidates: Sequence[str]) -> str | None:

@@ -22,7 +22,8 @@ class Verdict(StrEnum):
 class JobVerdict:
     """What became of a job of the earlier system.
 
-    `config_left_out` says what of its config has no meaning here; `code`, `message` and `hint` why it was left out.
+    `config_left_out` says what of its config has no meaning here; `code`, `message` and `hint` why it was left out;
+    `root` is the folder of its artefacts.
     """
 
     name: str
@@ -32,6 +33,7 @@ class JobVerdict:
     code: str = ""
     message: str = ""
     hint: str = ""
+    root: str = ""
 
 
 @dataclass(frozen=True, slots=True)

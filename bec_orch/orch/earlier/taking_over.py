@@ -23,7 +23,7 @@ from bec_orch.core.records.earlier import (
 )
 from bec_orch.core.success import adopted_result
 from bec_orch.core.tasks import TaskResult
-from bec_orch.core.volumes import VolumeRef, version_of
+from bec_orch.core.volumes import VolumeRef, same_etag, version_of
 from bec_orch.errors import TerminalError
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.orch.ahead import ahead
@@ -116,12 +116,13 @@ class EarlierImport:
                 elif verdicts[job_id].verdict is Verdict.LEFT_OUT:
                     tallies[job_id].leave_out(verdicts[job_id].code, len(tasks))
                 else:
-                    self._take_tasks(verdicts[job_id].name, tasks, tallies[job_id])
+                    self._take_tasks(verdicts[job_id], tasks, tallies[job_id])
         return tallies, of_no_job
 
-    def _take_tasks(self, job: str, tasks: Sequence[EarlierTask], tally: Tally) -> None:
+    def _take_tasks(self, taken: JobVerdict, tasks: Sequence[EarlierTask], tally: Tally) -> None:
+        job = taken.name
         work: list[DoneWork] = []
-        for found in ahead(lambda task: self._done_work(job, task), tasks, threads=READERS):
+        for found in ahead(lambda task: self._done_work(job, taken.root, task), tasks, threads=READERS):
             if isinstance(found, LeftOut):
                 self._leave_out(found, tally)
             else:
@@ -139,9 +140,9 @@ class EarlierImport:
                 raise _refused("E_EARLIER_PAGES", f"The volume {volume} would have {intro} pages at its beginning.")
         except TerminalError as error:
             return _left_out(None, one, error)
-        return KnownVolume(volume, one.etag and _etag(one.etag), intro)
+        return KnownVolume(volume, one.etag, intro)
 
-    def _done_work(self, job: str, task: EarlierTask) -> DoneWork | LeftOut:
+    def _done_work(self, job: str, root: str, task: EarlierTask) -> DoneWork | LeftOut:
         """Look at the artefact of a task; a version that is not in it, or none, leaves the task out.
 
         Raises:
@@ -151,11 +152,11 @@ class EarlierImport:
             volume = self._volume(task.w_id, task.i_id)
             if task.etag is None:
                 raise _refused("E_EARLIER_VERSION", f"A finished task of {job} for {volume} has no ETag of 16 bytes.")
-            found = self._artefact(ArtefactLocation(job, volume, version_of(task.etag)), task.etag)
+            found = self._artefact(ArtefactLocation(root, volume, version_of(task.etag)), task.etag)
             pages = found.pages.total if task.pages is None and found.pages else task.pages
             if pages is None or not 0 <= pages <= _MOST_PAGES:
                 raise _refused("E_EARLIER_PAGES", f"How many pages {job} did of {volume} is not told: {pages}.")
-            result = adopted_result(found, _etag(task.etag), pages, own=False)
+            result = adopted_result(found, task.etag, pages, own=False)
         except TerminalError as error:
             return _left_out(job, task, error)
         return DoneWork(volume, _without_what_others_count(found, result), task.started_at, task.done_at)
@@ -164,7 +165,7 @@ class EarlierImport:
         found = self._artefacts.success(location)
         if found is None:
             raise _refused("E_EARLIER_ARTEFACT", f"The destination has no {location.prefix}/success.json.")
-        if found.manifest_etag is not None and found.manifest_etag.strip('"') != etag:
+        if found.manifest_etag is not None and not same_etag(found.manifest_etag, etag):
             raise _refused("E_VERSION_COLLISION", f"{location.prefix} is of the manifest {found.manifest_etag} by now.")
         return found
 
@@ -187,11 +188,6 @@ def _refused(code: str, message: str) -> TerminalError:
 
 def _left_out(job: str | None, one: EarlierVolume | EarlierTask, error: TerminalError) -> LeftOut:
     return LeftOut(job, printable(f"{one.w_id}/{one.i_id}"), error.code, error.message)
-
-
-def _etag(hex_digits: str) -> str:
-    """Return an ETag as S3 writes it: in double quotes."""
-    return f'"{hex_digits}"'
 
 
 def _without_what_others_count(found: Success, result: TaskResult) -> TaskResult:

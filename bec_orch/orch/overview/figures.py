@@ -23,7 +23,7 @@ def volume_figures(
         return {}
     found: dict[int, Mapping[str, float | None]] = {}
     for task in tasks:
-        location = ArtefactLocation(task.job, task.volume, version_of(task.manifest_etag or ""))
+        location = ArtefactLocation(task.root, task.volume, version_of(task.manifest_etag or ""))
         success = artefacts.success(location) if task.state is TaskState.DONE else None
         if success:
             rows = artefacts.read_rows(success, ["ok", "skipped", *figures.columns]).to_pylist()

@@ -28,4 +28,4 @@ def kept_volumes(
         name = (task.volume.w_id, task.volume.i_id)
         if name not in seen and (not wanted or name in wanted) and task.manifest_etag:
             seen.add(name)
-            yield task, ArtefactLocation(job.name, task.volume, version_of(task.manifest_etag))
+            yield task, ArtefactLocation(job.root, task.volume, version_of(task.manifest_etag))

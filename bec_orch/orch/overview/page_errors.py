@@ -38,7 +38,7 @@ def page_errors(artefacts: ArtefactStore, tasks: Iterable[TaskView], *, limit: i
 def _errors_of(artefacts: ArtefactStore, task: TaskView) -> Iterator[PageFault]:
     if not task.pages or not task.pages.error:
         return
-    found = artefacts.success(ArtefactLocation(task.job, task.volume, version_of(task.manifest_etag or "")))
+    found = artefacts.success(ArtefactLocation(task.root, task.volume, version_of(task.manifest_etag or "")))
     if found is None:
         return
     rows = artefacts.read_rows(found, _COLUMNS).to_pylist()

@@ -62,7 +62,7 @@ def add_up(tally: Tally, locations: Iterable[ArtefactLocation], artefacts: Artef
 def _locations(job: Job, overview: Overview) -> Iterator[ArtefactLocation]:
     for done in overview.done_volumes(job):
         for one in done:
-            yield ArtefactLocation(job.name, one.volume, version_of(one.manifest_etag))
+            yield ArtefactLocation(job.root, one.volume, version_of(one.manifest_etag))
 
 
 def _rows_of(

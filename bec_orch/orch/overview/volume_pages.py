@@ -12,7 +12,7 @@ from bec_orch.core.ports.sources import SourceFactory
 from bec_orch.core.ports.views import PageFigures
 from bec_orch.core.records.overview import Overview, TaskFilter, TaskView
 from bec_orch.core.tasks import TaskState
-from bec_orch.core.volumes import VolumeRef, version_of
+from bec_orch.core.volumes import VolumeRef, same_etag, version_of
 from bec_orch.errors import RetryableError, TerminalError
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 
@@ -127,7 +127,7 @@ class PageLooker:
         rows: pa.Table | None = None
         success = None
         if task.manifest_etag:
-            location = ArtefactLocation(task.job, task.volume, version_of(task.manifest_etag))
+            location = ArtefactLocation(task.root, task.volume, version_of(task.manifest_etag))
             columns = [*_STATE, *(figures.columns if figures else ())]
             success = self._artefacts.success(location) if task.state is TaskState.DONE else None
             if success:
@@ -150,7 +150,7 @@ class PageLooker:
             manifest = self._sources(task.volume.source).read_manifest(task.volume)
         except (RetryableError, TerminalError) as error:
             return pages, f"Pages without a row are not known: {error.message}"
-        if manifest.etag != task.manifest_etag:
+        if not same_etag(manifest.etag, task.manifest_etag):
             return pages, "Pages without a row are not known: the volume has changed since."
         by_number: dict[int, list[PageView]] = defaultdict(list)
         for page in pages:
@@ -170,7 +170,6 @@ def _page(row: Mapping[str, Any], number: int, figures: PageFigures | None) -> P
     name = row["img_file_name"]
     if row.get("skipped"):
         return PageView(number, name, "skipped", message=row.get("skip_reason"))
-    # Artefacts of the library's earlier system have no such column.
     if row.get("ok") is False:
         why = row.get("error_type"), row.get("error_stage"), row.get("error_message")
         return PageView(number, name, "error", {}, *why)
