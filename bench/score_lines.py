@@ -8,7 +8,8 @@ and that detected line holds no other true line. Recall is found / true lines, p
 
 The centre line is the baseline raised by 0.3 of the height that the line's polygon has above it (for Latin script about
 half the x-height); for Tibetan, whose letters fill the height above the baseline, that lies in the body of the letters.
-Lines of blocks named `margin` are optional: neither missed when they are not detected, nor wrong when they are.
+Lines of blocks named `margin`, `head`, `number` or `note` are optional: neither missed when they are not detected, nor
+wrong when they are.
 """
 
 import argparse
@@ -37,6 +38,7 @@ INSIDE = 0.8
 HELD = 0.5
 """A detected line holds a true line from this share of its centre line on."""
 SAMPLES_ON_LINE = 100
+OPTIONAL_BLOCKS = {"head", "number", "note"}
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff"}
 
 
@@ -154,7 +156,8 @@ def _alto_line(element: ET.Element, block: str) -> TrueLine | None:
     if len(baseline) < 2:  # noqa: PLR2004
         return None
     outline = _numbers(polygon.get("POINTS", "")) if polygon is not None else baseline
-    return TrueLine(_raised(baseline, outline), optional="margin" in block.lower())
+    optional = "margin" in block.lower() or block.partition(" ")[0] in OPTIONAL_BLOCKS
+    return TrueLine(_raised(baseline, outline), optional=optional)
 
 
 def _raised(baseline: NDArray[np.float64], outline: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -33,7 +33,17 @@ TRUNCATED_SHARE = 0.6  # of the bytes of the page that is cut off
 BLACK_BELOW = 150  # the threshold of the bitonal TIFF
 GREYS = 16  # of the grey PNG: enough for the eye, and a small file
 
+TAGS = {
+    "main": ("MainZone", "text: each line is to be found"),
+    "head": ("RunningTitleZone", "running head"),
+    "number": ("NumberingZone", "page or folio number"),
+    "margin": ("MarginTextZone", "margin title"),
+    "note": ("InterlinearLine", "note between the lines"),
+}
+"""Label and description of each tag; the zones are SegmOnto's. Blocks of other names (`column_1`) are `main`."""
+
 HEAD_MARK, TITLE = "༄༅། །", "བཀྲ་ཤིས་སྨོན་ལམ།"
+FOLIO_DIGITS = "༡༢༣༤༥༦༧༨༩"
 FOLIOS = ("གཅིག", "གཉིས", "གསུམ", "བཞི", "ལྔ", "དྲུག", "བདུན", "བརྒྱད", "དགུ")
 
 LEAF_HEIGHT = 640
@@ -98,8 +108,10 @@ def leaf_without_margin(sheet: Sheet) -> None:
 
 
 def leaf_of_five(sheet: Sheet) -> None:
-    """Five lines of larger letters."""
+    """Five lines of larger letters; the folio number outside of the frame, and the title in the margin."""
     leaf_page(sheet, 5, 6)
+    width, height = sheet.size
+    sheet.put(FOLIO_DIGITS[6], width - 48, height / 2 + 12, 38, "number")
 
 
 def blank(_sheet: Sheet) -> None:
@@ -117,17 +129,20 @@ def manuscript_leaf(sheet: Sheet) -> None:
         sheet.fill(140 + 86 * row, 46, spans, ink=ink, begin=HEAD_MARK if row == 0 else "")
     for x in (860, 1640):
         sheet.circle(x, 340, 66, "red")
-    sheet.put("༧", 150, height / 2, 44, "margin")
+    sheet.put(FOLIO_DIGITS[6], 150, height / 2, 44, "number")
 
 
 def colophon_leaf(sheet: Sheet) -> None:
-    """Four lines, the last a short one."""
+    """Four lines, the last a short one; two notes in small letters between them, and the folio number at the right."""
     width, height = sheet.size
     sheet.frame((214, 62, width - 94, height - 62), 5)
     for row in range(3):
         sheet.fill(176 + 118 * row, 56, [(244, width - 124)], begin=HEAD_MARK if row == 0 else "")
     sheet.fill(176 + 118 * 3, 56, [(244, 1180)])
     sheet.put_upright(f"{TITLE} {FOLIOS[8]}།", 160, height / 2, 30)
+    for row, x, note in ((0, 940, "འདི་ནི་གླེང་གཞིའོ།"), (2, 1560, "རྒྱ་དཔེ་ལས་མི་འབྱུང་།")):
+        sheet.put(note, x, 176 + 118 * row + 51, 24, "note")
+    sheet.put(FOLIO_DIGITS[8], width - 50, height / 2 + 12, 38, "number")
 
 
 def prose(
@@ -151,9 +166,9 @@ def prose(
 def running_head(sheet: Sheet, number: str) -> None:
     """The title over a rule at the head of the page, and the page number at its foot."""
     width, height = sheet.size
-    sheet.put("བོད་ཀྱི་ཡི་གེའི་ལོ་རྒྱུས།", width / 2, 150, 34, "margin")
+    sheet.put("བོད་ཀྱི་ཡི་གེའི་ལོ་རྒྱུས།", width / 2, 150, 34, "head")
     sheet.ruled([(170, 180), (width - 170, 180)], 3)
-    sheet.put(number, width / 2, height - 110, 32, "margin")
+    sheet.put(number, width / 2, height - 110, 32, "number")
 
 
 def book_title(sheet: Sheet) -> None:
@@ -281,15 +296,15 @@ def encoded_group4(picture: Picture) -> bytes:
 
 
 def alto(page: Page, lines: list[Line]) -> bytes:
-    """The truth of a page as ALTO 4: blocks `main`, `column_1`, `margin` in the order they were written."""
+    """The truth of a page as ALTO 4: blocks `main`, `column_1`, `head`, `margin` in the order they were written."""
     ET.register_namespace("", ALTO)
     root = element(None, "alto")
     description = element(root, "Description")
     element(description, "MeasurementUnit").text = "pixel"
     element(element(description, "sourceImageInformation"), "fileName").text = page.name
     tags = element(root, "Tags")
-    element(tags, "OtherTag", ID="main", LABEL="MainZone", DESCRIPTION="text: each line is to be found")
-    element(tags, "OtherTag", ID="margin", LABEL="MarginTextZone", DESCRIPTION="margin title, folio, running head")
+    for name, (label, description_of) in TAGS.items():
+        element(tags, "OtherTag", ID=name, LABEL=label, DESCRIPTION=description_of)
     width, height = page.look.size
     sheet = element(
         element(root, "Layout"),
@@ -308,7 +323,7 @@ def alto(page: Page, lines: list[Line]) -> bytes:
 
 def add_block(space: ET.Element, name: str, lines: list[Line]) -> None:
     """Add a TextBlock and its lines."""
-    tag = "margin" if name == "margin" else "main"
+    tag = name if name in TAGS else "main"
     block = element(space, "TextBlock", ID=name, TAGREFS=tag, **place(np.concatenate([x.outline for x in lines])))
     for number, line in enumerate(lines):
         text_line = element(

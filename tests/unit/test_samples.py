@@ -12,6 +12,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, features
 
+from bec_orch.exports.reading import read_document
+
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "samples"
 VOLUMES = [Path("W1BEC001/I1BEC0001"), Path("W1BEC002/I1BEC0002")]
@@ -22,6 +24,7 @@ FONTS = [
     Path("/usr/share/fonts/truetype/tibetan/DDC_Uchen.ttf"),
     ROOT / "../shared/data/fonts_text/fonts/DDC_Uchen.ttf",
 ]
+OTHER_KINDS = {"head": "running", "number": "running", "margin": "margin", "note": "note"}
 ALTO = "{http://www.loc.gov/standards/alto/ns-v4#}"
 
 
@@ -122,11 +125,33 @@ def test_baselines_run_inside_of_their_polygons_and_bear_text(page: Path) -> Non
         inner = [tuple(map(float, point)) for point in line.baseline[1:-1]]
         assert all(cv2.pointPolygonTest(line.polygon, point, measureDist=False) >= 0 for point in inner)
         assert line.text.strip()
-        assert line.kind == ("margin" if line.block == "margin" else "main")
+        assert line.kind == (line.block if line.block in OTHER_KINDS else "main")
 
 
 def test_blank_page_has_no_lines() -> None:
     assert lines_of(truth_of(page_named(BLANK))) == []
+
+
+@pytest.mark.parametrize("page", WHOLE_PAGES, ids=lambda page: page.stem)
+def test_kinds_of_lines_are_read_as_those_of_documents(page: Path) -> None:
+    read = [line.kind for line in read_document(truth_of(page).read_bytes(), "alto").lines]
+    assert read == [OTHER_KINDS.get(line.kind, "main") for line in lines_of(truth_of(page))]
+
+
+def test_there_is_each_kind_of_line() -> None:
+    of = {page.stem[-8:]: {line.kind for line in lines_of(truth_of(page))} for page in WHOLE_PAGES}
+    assert of["00010009"] == {"main", "margin", "note", "number"}
+    assert of["00010008"] == {"main", "margin", "number"}
+    assert of["00020002"] == {"main", "head", "number"}
+
+
+def test_notes_stand_between_the_lines_in_smaller_letters() -> None:
+    lines = lines_of(truth_of(page_named("I1BEC00010009")))
+    rows = [line.baseline[:, 1].mean() for line in lines if line.kind == "main"]
+    for note in (line for line in lines if line.kind == "note"):
+        above = max(row for row in rows if row < note.baseline[:, 1].mean())
+        assert above < rows[-1]
+        assert np.ptp(note.polygon[:, 1]) < 0.4 * (rows[1] - rows[0])
 
 
 def test_skewed_page_leans_by_three_degrees() -> None:
