@@ -117,7 +117,7 @@ MUTANTS = (
                 "extract(epoch FROM t.started_at + interval '2 hours' - clock_timestamp())::float8 AS lease_left",
             ),
         ),
-        (MODEL,),
+        ("tests/integration/test_db.py::TestMaintenance::test_expired_lease_is_set_back", MODEL),
     ),
     Mutant(
         "transient-is-terminal",
