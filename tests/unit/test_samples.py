@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, features
 
 from bec_orch.exports.reading import read_document
+from bench.score_lines import read_alto
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "samples"
@@ -136,6 +137,13 @@ def test_blank_page_has_no_lines() -> None:
 def test_kinds_of_lines_are_read_as_those_of_documents(page: Path) -> None:
     read = [line.kind for line in read_document(truth_of(page).read_bytes(), "alto").lines]
     assert read == [OTHER_KINDS.get(line.kind, "main") for line in lines_of(truth_of(page))]
+
+
+@pytest.mark.parametrize("page", WHOLE_PAGES, ids=lambda page: page.stem)
+def test_only_main_lines_have_to_be_found(page: Path) -> None:
+    assert [line.optional for line in read_alto(truth_of(page))] == [
+        line.kind != "main" for line in lines_of(truth_of(page))
+    ]
 
 
 def test_there_is_each_kind_of_line() -> None:
