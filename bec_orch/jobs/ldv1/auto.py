@@ -1,8 +1,9 @@
 """The detector `auto`: the package's own network, and PP-OCR for pages that the network is unsure of.
 
-The rule: a page's lines are those of the network where it finds main text with a mean probability of at least
-`SURE`, or where neither the page shows a line pitch nor the network any line (a blank page). Every other page is seen
-by PP-OCR.
+The rule: a page's lines are those of the network where it is sure of them (`Look.is_sure`) in the page as its file
+says that it stands, or where neither the page shows a line pitch nor the network any line (a blank page). Every other
+page is seen by PP-OCR: what the network is unsure of, and what it finds only when it looks at the page lying on its
+side, as upright Chinese is.
 """
 
 from collections.abc import Sequence
@@ -16,8 +17,8 @@ from bec_orch.jobs.ldv1.detector import LineDetector, Prepared
 from bec_orch.jobs.ldv1.line_model import Item
 from bec_orch.jobs.ldv1.page_lines import PageLines
 
-SURE = 0.85
-"""Lines of the network with a lower mean probability are not taken."""
+LYING = 45.0
+"""A page that was rotated by more degrees than this was seen lying on its side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,4 +105,4 @@ def is_ours(look: Look, pitch: float | None) -> bool:
     """
     if not look.lines:
         return pitch is None
-    return look.chance >= SURE
+    return look.is_sure and abs(look.turned) < LYING

@@ -14,7 +14,7 @@ SAME = np.array([[1.0, 0, 0], [0, 1.0, 0]])
 def line(left: float, right: float, row: float, *, main: bool = True, height: float = 10, slope: float = 0) -> Traced:
     x = np.arange(left, right, dtype=np.float32)
     y = (row + slope * (x - left)).astype(np.float32)
-    return Traced(x, y, y - height / 2, y + height / 2, 0.9, main)
+    return Traced(x, y, y - height / 2, y + height / 2, 0.9, main, 100.0)
 
 
 def other(left: float, right: float, row: float) -> Traced:
@@ -58,6 +58,19 @@ def test_on_the_page_of_a_book(found: Traced, expected: str) -> None:
 )
 def test_on_a_pecha(found: Traced, expected: str) -> None:
     assert kind(found, PECHA) == expected
+
+
+def test_a_row_of_its_own_between_the_lines_of_a_book_is_a_heading() -> None:
+    broken = [each for each in BOOK if not 8 <= (each.middle - 60) / MAP_PITCH <= 10]
+    assert kind(other(150, 250, 60 + 9 * MAP_PITCH), broken) == "main"
+    assert kind(other(5, 45, 60 + 9 * MAP_PITCH), broken) == "margin", "but not beside them"
+
+
+def test_a_row_between_the_head_and_the_first_line_of_a_book_is_main_text() -> None:
+    head, first = other(150, 250, 20), other(50, 300, 60 - 1.1 * MAP_PITCH)
+    ordered = [head, first, *BOOK]
+    assert kinds_of(ordered)[:2] == ["running", "main"]
+    assert kinds_of([first, *BOOK])[0] == "running", "without a head above it, it is the head"
 
 
 def test_a_caption_far_from_all_lines_is_no_note() -> None:

@@ -145,6 +145,16 @@ def test_auto_asks_the_other_where_the_network_is_not_sure(auto: AutoDetector, m
     assert (lines.model, lines.line_count) == ("zoomable", 5)
 
 
+def test_auto_asks_the_other_about_a_page_that_lies_on_its_side(auto: AutoDetector) -> None:
+    lying = np.ascontiguousarray(np.rot90(PAGE))
+    found: PageLines | Routed = auto.prepare(lying, 320, 900)
+    while isinstance(found, Routed) and isinstance(found.state, Seen):
+        found = auto.finish(found, auto.infer(found.items))
+    assert isinstance(found, Routed)
+    told = auto.prepare(lying, 320, 900, 6)
+    assert isinstance(auto.finish(told, auto.infer(told.items)), PageLines), "what its file says is not lying"
+
+
 def test_auto_believes_the_network_that_a_page_is_blank(auto: AutoDetector) -> None:
     blank: PageLines | Routed = auto.prepare(np.full((300, 500), 240, np.uint8), 500, 300)
     while isinstance(blank, Routed):

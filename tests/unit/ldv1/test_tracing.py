@@ -124,6 +124,21 @@ def test_a_line_does_not_run_on_over_blank_paper() -> None:
     assert lower.x[0] == pytest.approx(200, abs=5)
 
 
+def test_what_shines_through_from_the_other_side_is_no_line() -> None:
+    maps = maps_with((10, 380, 20), (10, 380, 40), (10, 380, 60))
+    page = inked(maps)
+    page[55:65] = 255 - (255 - page[55:65]) // 5
+    assert [round(line.middle) for line in trace(maps, page)] == [20, 40]
+
+
+@pytest.mark.parametrize(("chance", "count"), [(0.85, 0), (0.95, 2)])
+def test_the_texture_of_paper_is_no_line_unless_it_is_surely_one(chance: float, count: int) -> None:
+    maps = maps_with((10, 380, 20), (10, 380, 40))
+    page = (255 - (255 - inked(maps).astype(np.int64)) // 12).astype(np.uint8)
+    maps[MAIN] = np.where(maps[MAIN] > 0, chance, 0)
+    assert len(trace(maps, page)) == count
+
+
 def test_faint_script_is_no_blank_paper() -> None:
     maps = maps_with((10, 380, 20), (10, 380, 40))
     page = (250 - (255 - inked(maps).astype(np.int64)) // 30).astype(np.uint8)

@@ -2,12 +2,14 @@
 
 The network separates main text from all other; which of the finer kinds the other is follows from its place:
 
-- `note`: between two main lines, or so near above or below one that it stands within its row; or before or behind the
-  words of a line.
+- `note`: between two main lines, or so near above or below one that it stands within its row.
 - `margin`: beside the body.
 - `running`: above the first or below the last line of a book's page; on a pecha, a number wherever it stands outside of
   the body.
 - `other`: above or below a pecha's body, far from any line, and on pages without main text.
+
+On the page of a book, what fills a row of its own between main lines is main text after all: headings. So is what
+stands between the running head and the first line, as near as the next row of text.
 
 Coordinates are pixels of the network's maps.
 """
@@ -32,6 +34,10 @@ NUMBER_LENGTH = 3.0
 """A number is shorter than this many pitches."""
 NOTE_REACH = 0.85
 """A note stands within this many pitches of the line that it is about."""
+OWN_ROW, NEXT_ROW = 0.8, 1.3
+"""Rows are at least the one, and usually at most the other number of pitches apart."""
+HEADING_REACH = 3.0
+"""A heading is at most this many pitches away from one of its neighbours."""
 NOTE_GAP = 2.2
 """Two main lines with a note between them are less than this many pitches apart."""
 
@@ -47,7 +53,22 @@ def kinds_of(lines: Sequence[Traced]) -> list[str]:
     is_pecha = body[1] - body[0] > PECHA_SHAPE * (main[-1].middle - main[0].middle + MAP_PITCH)
     if not is_pecha:
         body = _body(main, BODY_SHARE)
-    return [MAIN if line.is_main else _kind(line, main, body, is_pecha=is_pecha) for line in lines]
+        main = _with_headings(lines, main, body)
+    return [MAIN if line in main else _kind(line, main, body, is_pecha=is_pecha) for line in lines]
+
+
+def _with_headings(lines: Sequence[Traced], main: Sequence[Traced], body: tuple[float, float]) -> list[Traced]:
+    """Return the main lines with what fills a row of its own between them, or next to them and below another row."""
+    found = list(main)
+    for line in sorted((line for line in lines if not line.is_main), key=lambda line: -line.middle):
+        above, below = _neighbours(line, found)
+        inside = min(float(line.x[-1]), body[1]) - max(float(line.x[0]), body[0])
+        is_row = OWN_ROW <= min(above, below) / MAP_PITCH <= HEADING_REACH and inside >= BESIDE_SHARE * line.length
+        has_head = any(other.middle < line.middle - OWN_ROW * MAP_PITCH for other in lines)
+        is_heading = max(above, below) < np.inf or (below <= NEXT_ROW * MAP_PITCH and has_head)
+        if is_row and is_heading:
+            found.append(line)
+    return found
 
 
 def _body(main: Sequence[Traced], share: float) -> tuple[float, float]:

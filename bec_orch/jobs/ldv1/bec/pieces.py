@@ -79,17 +79,16 @@ class Piece:
         return float(self.lean.mean()) >= 0
 
 
-def find_pieces(maps: Floats, grey: Bytes, gap: NDArray[np.bool_]) -> list[Piece]:
+def find_pieces(maps: Floats, contrast: Bytes, gap: NDArray[np.bool_]) -> list[Piece]:
     """Find the pieces of level lines on a page.
 
     Args:
         maps: the network's maps (6, H, W), in the order of `OUTPUTS`.
-        grey: the picture that they are of, of any size.
+        contrast: how far the grey levels around each pixel of the maps are apart (`contrast_of`).
         gap: where there is a gap between columns: no piece goes on across it.
     """
     text = np.where(gap, np.float32(0), maps[1] + maps[2])
     found = list(_of_map(text, maps, 0))
-    contrast = _contrast(grey, text.shape)
     levels = [contrast[np.round(piece.y).astype(int), piece.x] for piece in found]
     paper = _paper(levels)
     inked = [part for piece, own in zip(found, levels, strict=True) for part in _inked(piece, own >= paper)]
@@ -152,8 +151,13 @@ def _smooth(values: Floats, reach: int) -> Floats:
     return np.asarray(smooth[0], np.float32)
 
 
-def _contrast(grey: Bytes, shape: tuple[int, ...]) -> Bytes:
-    """Return for each pixel of the maps how far the grey levels around it are apart."""
+def contrast_of(grey: Bytes, shape: tuple[int, ...]) -> Bytes:
+    """Return for each pixel of maps of a (height, width) how far the grey levels around it are apart.
+
+    Args:
+        grey: the picture that the maps are of, of any size.
+        shape: their size.
+    """
     small = cv2.resize(grey, (shape[1], shape[0]), interpolation=cv2.INTER_AREA)
     near = cv2.getStructuringElement(cv2.MORPH_RECT, (CONTRAST_REACH, CONTRAST_REACH))
     return np.asarray(cv2.morphologyEx(small, cv2.MORPH_GRADIENT, near), np.uint8)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bec_orch.jobs.ldv1.bec.network_input import Bytes, Floats
-from bec_orch.jobs.ldv1.bec.pieces import MAP_PITCH, THRESHOLD, Piece, find_pieces
+from bec_orch.jobs.ldv1.bec.pieces import MAP_PITCH, THRESHOLD, Piece, contrast_of, find_pieces
 from bec_orch.jobs.ldv1.layout import Boxes, Gutter, crossing, gutters_of
 from bec_orch.jobs.ldv1.segments import weighted_quantile
 from bec_orch.jobs.ldv1.skew import own_slope
@@ -23,6 +23,12 @@ SHORTEST_MAIN = 0.8
 """Main lines are longer than this many pitches."""
 LEAST_CHANCE, LEAST_CHANCE_MAIN = 0.6, 0.78
 """A line whose probability, the mean of its columns' best, is lower is dropped. A number is less sure than a line."""
+LETTERS = 0.75
+"""The contrast of a page's letters is what this share of its main text does not exceed."""
+SHADOW = 0.3
+"""A line whose contrast is a smaller share of that of the page's letters shines through from the other side."""
+SURE_ON_PAPER, PAPER_CONTRAST = 0.9, 24
+"""A line that is less sure, and has less contrast, is the paper's texture."""
 MEETING = 0.42
 """Pieces are joined when the one's slope meets the other within this many pitches..."""
 WIDEST_GAP = 14.0
@@ -73,6 +79,7 @@ class Traced:
         bottom: the row of its lower edge.
         chance: the mean probability that it is text.
         is_main: it is main text.
+        contrast: how far its letters' grey levels and the paper's are apart.
     """
 
     x: Floats
@@ -81,6 +88,7 @@ class Traced:
     bottom: Floats
     chance: float
     is_main: bool
+    contrast: float
 
     @property
     def length(self) -> float:
@@ -144,7 +152,8 @@ def trace(maps: Floats, grey: Bytes) -> list[Traced]:
         grey: the picture that they are of.
     """
     guides = _guides(maps)
-    found = find_pieces(maps, grey, guides.gap)
+    contrast = contrast_of(grey, maps.shape[1:])
+    found = find_pieces(maps, contrast, guides.gap)
     if not found:
         return []
     slope = _slope(found)
@@ -156,9 +165,24 @@ def trace(maps: Floats, grey: Bytes) -> list[Traced]:
     lines = []
     for main, shortest, least in ((True, SHORTEST_MAIN, LEAST_CHANCE_MAIN), (False, 0.0, LEAST_CHANCE)):
         chains = _joined([piece for piece in found if piece.is_main == main], guides)
-        traced = [_line(chain) for chain in chains if sum(piece.length for piece in chain) >= shortest * MAP_PITCH]
+        traced = [
+            _line(chain, contrast) for chain in chains if sum(piece.length for piece in chain) >= shortest * MAP_PITCH
+        ]
         lines += [line for line in traced if line.chance >= least]
-    return sorted(lines, key=lambda line: line.middle)
+    return sorted(_without_shadows(lines), key=lambda line: line.middle)
+
+
+def _without_shadows(lines: Sequence[Traced]) -> list[Traced]:
+    """Return the lines without those that only shine through the paper, or are its own texture."""
+    if not lines:
+        return []
+    main = [line for line in lines if line.is_main] or lines
+    letters = weighted_quantile([line.contrast for line in main], [line.length + 1 for line in main], LETTERS)
+    return [
+        line
+        for line in lines
+        if line.contrast >= SHADOW * letters and (line.chance >= SURE_ON_PAPER or line.contrast >= PAPER_CONTRAST)
+    ]
 
 
 def _guides(maps: Floats) -> _Guides:
@@ -289,7 +313,7 @@ def _chain(pieces: Sequence[Piece], after: dict[int, int], first: int) -> list[P
     return [pieces[index] for index in chain]
 
 
-def _line(chain: Sequence[Piece]) -> Traced:
+def _line(chain: Sequence[Piece], contrast: Bytes) -> Traced:
     """Return pieces as one line; in gaps it runs straight from one to the next."""
     columns = np.concatenate([piece.x for piece in chain])
     order = np.argsort(columns, kind="stable")
@@ -301,4 +325,5 @@ def _line(chain: Sequence[Piece]) -> Traced:
     )
     sure = float(np.concatenate([piece.chance for piece in chain]).mean())
     half = np.float32(THINNEST * MAP_PITCH / 2)
-    return Traced(x, y, np.minimum(top, y - half), np.maximum(bottom, y + half), sure, chain[0].is_main)
+    level = float(np.median(np.concatenate([contrast[np.round(piece.y).astype(int), piece.x] for piece in chain])))
+    return Traced(x, y, np.minimum(top, y - half), np.maximum(bottom, y + half), sure, chain[0].is_main, level)
