@@ -14,13 +14,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from bec_orch.jobs.ldv1.bec.network_input import PITCH, STRIDE
 from training import book, pecha
 from training.kinds import Bytes, Floats, Kind, Page
 from training.material import Material
-from training.network_input import PITCH
 from training.seen import contrast, still_seen
 from training.sheet import Sheet
-from training.targets import STRIDE, Targets, targets
+from training.targets import Targets, targets
 from training.warping import Warp, on_its_side, shrunk
 from training.wear import Medium, bound, inked, kept, laid, on_ground, paper, scanned
 

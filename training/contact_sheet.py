@@ -14,12 +14,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from bec_orch.jobs.ldv1.bec.network_input import PITCH
 from bec_orch.jobs.ldv1.pitch import line_pitch
 from training.compose import DATA, LAYOUTS, composed
 from training.judge import opened
 from training.kinds import Bytes
 from training.material import Material
-from training.network_input import PITCH
 
 CELL = (640, 300)
 COLUMNS = 4

@@ -17,10 +17,10 @@ import onnxruntime
 import openvino
 import torch
 
+from bec_orch.jobs.ldv1.bec.network_input import BOX, MULTIPLE, OUTPUTS, PITCH, SMALLEST_DEVIATION
 from training.held_out import measured
 from training.kinds import Floats
 from training.network import LineNetwork, Served, parameters
-from training.network_input import BOX, MULTIPLE, OUTPUTS, PITCH, SMALLEST_DEVIATION
 
 OPSET = 17
 MOST_BYTES = 10 * 1024 * 1024

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bec_orch.jobs.ldv1.bec.network_input import normalised
 from training.network import CLASSES, OFFSET_UNIT, LineNetwork
-from training.network_input import normalised
 from training.targets import MAIN, OTHER, QUARTERS
 from training.train import BATCH, loss_of
 

@@ -10,117 +10,74 @@ project are drawn. None of these pages is ever trained on.
 import argparse
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
-import onnxruntime
 from PIL import Image
 
-from bec_orch.jobs.ldv1.pitch import line_pitch
+from bec_orch.jobs.ldv1.bec.detector import Look, NetworkDetector, Seen
+from bec_orch.jobs.ldv1.bec.network import Network
+from bec_orch.jobs.ldv1.bec.network_input import STRIDE
+from bec_orch.jobs.ldv1.bec.pieces import MAP_PITCH
+from bec_orch.jobs.ldv1.bec.tracing import Traced
+from bec_orch.jobs.ldv1.config import Ldv1Config
+from bec_orch.jobs.shared.model_session import ModelSession
 from training.compose import DATA
-from training.kinds import Bytes, Floats
-from training.network_input import PITCH, normalised, padded
-from training.targets import STRIDE
-from training.tracing import MAP_PITCH, Core, pitch_of, traced
+from training.kinds import Bytes
 
 UNSEEN = Path(__file__).with_name("unseen.tsv")
 """Pages that nothing was chosen or changed by: nobody looks at what a network does with them before it is done."""
 SAMPLES = Path(__file__).resolve().parents[1] / "samples"
-GUESSES = (6, 13, 28)
-"""Where the page shows no pitch, or no valid one, this many lines are tried in its height or in half its width."""
-MOST_OFF = 1.3
-"""A pitch that is off by more than this factor is looked at again."""
-SURE = 0.9
-LOOKS = (0.5, 0.71, 1.41)
-SURENESS = 8
-MOST_PIXELS = 1_500_000
 RUNNING_ROWS = 0.6
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
-    """A page as it was seen at one scale.
-
-    Attributes:
-        scale: pixels of the network's input for one of the page.
-        grey: the input before it was normalised.
-        maps: the network's maps.
-        main: traced lines of main text.
-        other: traced lines of other text.
-    """
-
-    scale: float
-    grey: Bytes
-    maps: Floats
-    main: list[Core]
-    other: list[Core]
-
-    @property
-    def worth(self) -> float:
-        """Length of what was found, on the page, times how sure it is."""
-        return sum(line.length * line.chance**SURENESS for line in self.main) / self.scale
-
-    @property
-    def chance(self) -> float:
-        """Mean probability of the main lines."""
-        if not self.main:
-            return 0.0
-        return float(np.average([line.chance for line in self.main], weights=[line.length for line in self.main]))
-
-    def rows(self) -> int:
-        """Count main lines, and the rows of other text above the first and below the last."""
-        if not self.main:
-            return len(self.other)
-        first, last = (self.main[at].middle for at in (0, -1))
-        outside = sorted(
-            line.middle
-            for line in self.other
-            if line.middle < first - RUNNING_ROWS * MAP_PITCH or line.middle > last + RUNNING_ROWS * MAP_PITCH
-        )
-        apart = np.diff(outside) > RUNNING_ROWS * MAP_PITCH
-        return len(self.main) + (1 + int(apart.sum()) if outside else 0)
-
-
-def _worth(look: Look) -> float:
-    return look.worth
-
-
 class Reader:
-    """Runs the network on pages."""
+    """Runs a network on pages, as the product does."""
 
     def __init__(self, model: Path) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-
-    def look(self, grey: Bytes, scale: float) -> Look:
-        """See a page at one scale."""
-        height, width = grey.shape
-        scale = min(scale, (MOST_PIXELS / (height * width)) ** 0.5)
-        size = max(32, round(width * scale)), max(32, round(height * scale))
-        interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        small = np.asarray(cv2.resize(grey, size, interpolation=interpolation), np.uint8)
-        page = normalised(padded(small))[None, None]
-        maps = np.asarray(self._session.run(None, {"page": page})[0][0], np.float32)
-        maps = maps[:, : (size[1] + 1) // STRIDE, : (size[0] + 1) // STRIDE]
-        return Look(scale, small, maps, traced(maps, main=True), traced(maps, main=False))
+        self._network = Network(ModelSession(model))
+        self._detector = NetworkDetector(self._network, Ldv1Config())
 
     def read(self, grey: Bytes) -> Look:
         """See a page at the scale that its pitch asks for, and again where that does not fit."""
-        pitch = line_pitch(grey)
-        guesses = [min(grey.shape[0], grey.shape[1] / 2) / lines for lines in GUESSES]
-        best = max((self.look(grey, PITCH / each) for each in ([pitch] if pitch else guesses)), key=_worth)
-        seen = pitch_of(best.main)
-        factor = MAP_PITCH / seen if seen else 1.0
-        if not 1 / MOST_OFF < factor < MOST_OFF:
-            best = max(best, self.look(grey, best.scale * factor), key=_worth)
-        if best.chance < SURE:
-            scales = [best.scale * each for each in LOOKS] + [PITCH / each for each in guesses if pitch]
-            best = max([best, *(self.look(grey, scale) for scale in scales)], key=_worth)
-        return best
+        found: Look | Seen = self._detector.prepare(grey, grey.shape[1], grey.shape[0])
+        while isinstance(found, Seen):
+            found = self._detector.look(found, self._detector.infer(found.items))
+        return found
+
+    def drawn(self, look: Look) -> Bytes:
+        """Draw the maps and the traced lines over a page: main red, other blue, gaps violet."""
+        (output,) = self._network.infer([look.view.pixels])
+        width, height = look.view.shown
+        picture = cv2.cvtColor(look.view.pixels[:height, :width], cv2.COLOR_GRAY2BGR)
+        large = [cv2.resize(each, (width, height)) for each in self._network.maps(look.view, output)]
+        for channel, colour in ((1, (60, 60, 255)), (2, (255, 120, 40)), (5, (200, 60, 200))):
+            strength = np.clip(large[channel], 0, 1)[..., None] * 0.6
+            picture = (picture * (1 - strength) + np.array(colour) * strength).astype(np.uint8)
+        for number, line in enumerate(look.lines, 1):
+            colour = (0, 0, 160) if line.is_main else (160, 60, 0)
+            points = np.round(np.column_stack([line.x, line.y]) * STRIDE).astype(np.int32)
+            cv2.polylines(picture, [points], isClosed=False, color=colour, thickness=1)
+            cv2.putText(picture, str(number), (int(points[0, 0]) - 12, int(points[0, 1]) + 4), 0, 0.35, colour, 1)
+        return np.asarray(picture, np.uint8)
+
+
+def rows_of(lines: Sequence[Traced]) -> int:
+    """Count main lines, and the rows of other text above the first and below the last."""
+    main = [line for line in lines if line.is_main]
+    if not main:
+        return len(lines)
+    outside = [
+        line.middle
+        for line in lines
+        if line.middle < main[0].middle - RUNNING_ROWS * MAP_PITCH
+        or line.middle > main[-1].middle + RUNNING_ROWS * MAP_PITCH
+    ]
+    apart = np.diff(outside) > RUNNING_ROWS * MAP_PITCH
+    return len(main) + (1 + int(apart.sum()) if outside else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,21 +148,6 @@ def opened(path: Path) -> Bytes:
         return np.asarray(image.convert("L"), np.uint8)
 
 
-def drawn(look: Look) -> Bytes:
-    """Draw the maps and the traced lines over a page: main red, other blue, gaps violet."""
-    picture = cv2.cvtColor(look.grey, cv2.COLOR_GRAY2BGR)
-    large = [cv2.resize(each, look.grey.shape[::-1]) for each in look.maps]
-    for channel, colour in ((1, (60, 60, 255)), (2, (255, 120, 40)), (5, (200, 60, 200))):
-        strength = np.clip(large[channel], 0, 1)[..., None] * 0.6
-        picture = (picture * (1 - strength) + np.array(colour) * strength).astype(np.uint8)
-    for lines, colour in ((look.main, (0, 0, 160)), (look.other, (160, 60, 0))):
-        for number, line in enumerate(lines, 1):
-            points = np.round(np.column_stack([line.x, line.y]) * STRIDE).astype(np.int32)
-            cv2.polylines(picture, [points], isClosed=False, color=colour, thickness=1)
-            cv2.putText(picture, str(number), (int(points[0, 0]) - 12, int(points[0, 1]) + 4), 0, 0.35, colour, 1)
-    return np.asarray(picture, np.uint8)
-
-
 def main() -> None:
     """Judge as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -223,7 +165,7 @@ def main() -> None:
     with (options.out / "counts.tsv").open("w", encoding="utf-8") as table:
         for page in pages:
             look = reader.read(opened(page.path))
-            found = look.rows() if page.rows else len(look.main)
+            found = rows_of(look.lines) if page.rows else len(look.main)
             of[page.group] += 1
             right[page.group] += found == page.lines
             near[page.group] += page.least <= found <= page.most
@@ -233,11 +175,11 @@ def main() -> None:
                 f"{page.least}..{page.most}",
                 found,
                 f"{look.chance:.2f}",
-                f"{look.scale:.3f}",
+                f"{look.view.scale:.3f}",
             )
             table.write("\t".join(map(str, row)) + "\n")
             print("  " if page.least <= found <= page.most else "x ", *row, sep="\t", flush=True)
-            cv2.imwrite(str(options.out / f"{page.name.replace('/', '-')}.jpg"), drawn(look))
+            cv2.imwrite(str(options.out / f"{page.name.replace('/', '-')}.jpg"), reader.drawn(look))
     for group, count in of.items():
         print(f"{group}: {right[group]} of {count} exact, {near[group]} within what may be right too")
 

@@ -1,6 +1,7 @@
 """The network: a residual U-Net of 0.8 M parameters with a long view along the lines.
 
-Input: (N, 1, H, W), made by `network_input`; sides are multiples of 32. Output at half the size, 6 channels: `OUTPUTS`.
+Input: (N, 1, H, W), made by `bec_orch.jobs.ldv1.bec.network_input`; sides are multiples of 32. Output at half the size,
+6 channels: `OUTPUTS`.
 """
 
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from training.network_input import OUTPUTS
+from bec_orch.jobs.ldv1.bec.network_input import OUTPUTS
 
 WIDTHS = (16, 32, 48, 96)
 DILATIONS = (2, 4, 8, 2)

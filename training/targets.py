@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from bec_orch.jobs.ldv1.bec.network_input import STRIDE
 from training.kinds import Bytes, Kind, Page, Piece
 
-STRIDE = 2
 CORE = 0.42
 """Thickness of a line's core, as a share of its body."""
 THINNEST_CORE = 2

@@ -22,9 +22,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
+from bec_orch.jobs.ldv1.bec.network_input import normalised
 from training.kinds import Bytes
 from training.network import CLASSES, OFFSET_UNIT, WIDTHS, LineNetwork, parameters, widened
-from training.network_input import normalised
 from training.targets import QUARTERS
 
 BATCH = 8

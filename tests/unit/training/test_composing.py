@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from bec_orch.jobs.ldv1.bec.network_input import STRIDE
 from training.book import LEAST_OF_A_PAGE, poem, spread
 from training.compose import CROPS, DATA, Layout, composed, crops, packed, repeated, trimmed, worn
 from training.kinds import BODY, Bytes, Kind, Page, TrueLine
@@ -16,7 +17,7 @@ from training.pecha import Leaf, block_print, holes, stacked
 from training.seen import contrast, still_seen
 from training.sheet import Sheet
 from training.strips import Strip, joined, measured
-from training.targets import MAIN, OTHER, QUARTERS, STRIDE, targets
+from training.targets import MAIN, OTHER, QUARTERS, targets
 from training.warping import Warp, on_its_side, shrunk
 from training.wear import Medium, bound, scanned
 
