@@ -1,12 +1,13 @@
 """Score `ocrv1` against pages whose text is known, beside Tesseract's own page layout on the same pages.
 
-    python -m bench.score_ocr [--data DIR] [--pages TEXT] [--json]
+    python -m bench.score_ocr [--data DIR] [--pages TEXT] [--line-model MODEL] [--json]
 
 The pages are the line-counted ones of `pages_gt`; `ldv1` and then `ocrv1` with Tesseract's `bod` run on them as jobs
 do, with page reader, pipeline and rows, only without a database. The character error rate is Levenshtein's distance in
 code points over the number of code points of the truth, white space ignored in both, and both in the spelling of
 `ocrv1.worker`. The plain column is `BASELINE_tesseract_bod.tsv`: Tesseract 5.5 with the same language on the whole
-page.
+page. The transcriptions of books have running heads and page numbers, those of pechas main text alone: these kinds of
+lines are compared where the line model tells kinds.
 """
 
 import argparse
@@ -29,13 +30,20 @@ from typing_extensions import override
 from bec_orch.core.ports.job_worker import JobContext, JobWorker, PageBytes, PageReader, RowStore, WorkerResources
 from bec_orch.core.volumes import Manifest, Page, PageCounts, PageOutcome, PageState, VolumeRef
 from bec_orch.io.artefacts.rows import outcomes_table
+from bec_orch.jobs.evalv1.ocr_rows import ocr_page
+from bec_orch.jobs.ldv1.config import DEFAULT_MODEL
 from bec_orch.jobs.ldv1.worker import Ldv1Worker
 from bec_orch.jobs.ocrv1.worker import Ocrv1Worker, normalised
+from bec_orch.jobs.pipeline.page_input import InputRow, InputRows
 from bench.throughput import LocalModels, NeverStop
 
 MEMORY_BUDGET = 2**30
 FILE_NAME_ON_TOP = "namsel_"
 """The truth files of these sets begin with the name of the image."""
+
+
+BOOKS = "namsel_sample_"
+"""Transcriptions of whole pages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,19 +137,22 @@ def _bare(text: str) -> str:
     return re.sub(r"\s+", "", normalised(text))
 
 
-def scores(data: Path, wanted: str = "") -> list[Score]:
-    """Score the line-counted pages whose name has `wanted` in it."""
+def scores(data: Path, wanted: str = "", line_model: str = DEFAULT_MODEL) -> list[Score]:
+    """Score the line-counted pages whose name has `wanted` in it, their lines found by a line model."""
     pages = data / "pages_gt"
     plain = plain_rates(pages / "BASELINE_tesseract_bod.tsv")
     names = [name for name in plain if wanted in name]
     resources = WorkerResources(os.cpu_count() or 1, MEMORY_BUDGET, LocalModels())
-    lines = rows_of(Ldv1Worker.create({}, resources), pages, names)
+    lines = rows_of(Ldv1Worker.create({"model": line_model}, resources), pages, names)
     tessdata = str(data / "models" / "tessdata" / "bod.traineddata")
     read = rows_of(Ocrv1Worker.create({"tessdata": tessdata}, resources), pages, names, {"ldv1": lines})
-    return [
-        _score(pages / row["img_file_name"], row["img_file_name"], row["page_text"] or "", plain)
-        for row in read.select(["img_file_name", "page_text"]).to_pylist()
-    ]
+    rows = InputRows("ocrv1", read)
+    return [_score(pages / name, name, _text(rows.of(Page(0, name)), name), plain) for name in names]
+
+
+def _text(row: InputRow, name: str) -> str:
+    kinds = ("main", "running") if name.startswith(BOOKS) else ("main",)
+    return ocr_page(row, kinds).text
 
 
 def _score(image: Path, name: str, text: str, plain: Mapping[str, float]) -> Score:
@@ -162,9 +173,10 @@ def main(arguments: list[str] | None = None) -> int:
     usual = Path(__file__).parents[2] / "shared" / "data"
     parser.add_argument("--data", type=Path, default=usual, help="folder with pages_gt and models")
     parser.add_argument("--pages", default="", metavar="TEXT", help="only pages with this in their name")
+    parser.add_argument("--line-model", default=DEFAULT_MODEL, help="model of `ldv1` that finds the lines")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args(arguments)
-    found = scores(options.data, options.pages)
+    found = scores(options.data, options.pages, options.line_model)
     if options.json:
         print(json.dumps([asdict(score) for score in found], indent=1))
     elif found:

@@ -20,7 +20,49 @@ PARTIAL = "tests/acceptance/test_cli_partial.py::test_a_volume_that_failed_is_ex
 SEEN = "tests/acceptance/test_cli_pages.py"
 LEFT = "tests/unit/test_part_rows.py"
 
+LINES = "tests/unit/ldv1"
+
 PAGES = (
+    _one(
+        "network-not-of-its-card",
+        "a line network that is not the one that its card tells of is refused",
+        "jobs/ldv1/bec/network.py",
+        'if session.digest != card["sha256"]:',
+        "if False:",
+        f"{LINES}/test_network.py::test_a_network_that_is_not_what_its_card_says_is_refused",
+    ),
+    _one(
+        "network-of-another-contract",
+        "a line network whose input or maps are others than those that are read is refused",
+        "jobs/ldv1/bec/network.py",
+        'if card["input"] != CONTRACT or card["outputs"] != list(OUTPUTS):',
+        "if False:",
+        f"{LINES}/test_network.py::test_a_network_that_is_not_what_its_card_says_is_refused",
+    ),
+    _one(
+        "lines-across-columns",
+        "lines are not joined over a gap between columns",
+        "jobs/ldv1/bec/tracing.py",
+        "and not _is_parted(way, guides)",
+        "",
+        f"{LINES}/test_tracing.py::test_lines_are_not_joined_over_a_gap_between_columns",
+    ),
+    _one(
+        "kinds-all-in-the-text",
+        "the text of a page has the lines of the kinds of the config alone",
+        "jobs/ocrv1/worker.py",
+        "if kind in page_text_kinds",
+        "",
+        "tests/unit/ocrv1/test_worker.py::test_all_kinds_are_read_and_the_text_of_the_page_has_those_of_the_config",
+    ),
+    _one(
+        "what-shines-through",
+        "what shines through from the other side of a leaf is no line",
+        "jobs/ldv1/bec/tracing.py",
+        "line.contrast >= SHADOW * letters and ",
+        "",
+        f"{LINES}/test_tracing.py::test_what_shines_through_from_the_other_side_is_no_line",
+    ),
     _one(
         "plugins-of-any-shape",
         "a class that lacks what a job worker has is refused before it is used",

@@ -55,7 +55,7 @@ class DarkPixels:
         runs: the sizes of what it was given.
     """
 
-    sure: float = 0.95
+    sure: float = 0.98
     digest: str = "0" * 64
     path: Path = Path("dark.onnx")
 

@@ -31,7 +31,7 @@ GUESSES = (6, 13, 28)
 """Where a page shows no pitch, or no valid one, this many lines are tried in its height or in half its width."""
 MOST_OFF = 1.3
 """A pitch that is off by more than this factor is looked at again."""
-SURE = 0.9
+SURE = 0.95
 """What was found with this mean probability is sure..."""
 SCALES = (0.5, 0.71, 1.41)
 """Scales at which a page is seen again, as shares of the best one, where that is not sure."""
