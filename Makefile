@@ -20,7 +20,7 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.1
 	--custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults fuzz line-model model mutants lint packages check lock clean
+.PHONY: help demo test faults fuzz line-model model shots mutants lint packages check lock clean
 
 help:  ## list these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 20
@@ -52,6 +52,9 @@ line-model: $(VENV)/.dev  ## compose pages, train the line network on them, expo
 		--held-out $(LINE_WORK)/held-out
 	$(BIN)/python -m training.judge $(LINE_WORK)/lines-$(LINE_SEED).onnx --out $(LINE_WORK)/judged-$(LINE_SEED)
 
+shots: $(VENV)/.dev  ## take the pictures of the viewer and the dashboard that the README has; needs Chromium
+	$(BIN)/python -m samples.shots $(ARGS)
+
 mutants: $(VENV)/.dev  ## take each guard of the program away, and see that a test notices
 	$(BIN)/python -m tests.mutants
 
@@ -72,8 +75,8 @@ check: lint packages  ## all that a change must pass: lint, then all tests on th
 
 lock: $(VENV)/.dev  ## take the newest versions into the lock files
 	$(PIP_INSTALL) uv
-	$(COMPILE) --extra ldv1 --extra ocr --extra aws --output-file requirements.txt
-	$(COMPILE) --extra ldv1 --extra ocr --extra aws --extra heif --extra dev --constraint requirements.txt \
+	$(COMPILE) --extra ldv1 --extra ocr --extra aws --extra web --output-file requirements.txt
+	$(COMPILE) --extra ldv1 --extra ocr --extra aws --extra web --extra heif --extra dev --constraint requirements.txt \
 		--output-file requirements-dev.txt
 	echo 'onnxruntime-gpu[cuda,cudnn]; sys_platform == "linux"' | $(subst pyproject.toml,-,$(COMPILE)) \
 		--constraint requirements.txt --output-file deploy/requirements-gpu.txt

@@ -212,6 +212,10 @@ class Settings(BaseSettings):
     )
     imds_url: str | None = Field(None, description="URL of a server that is asked instead of the instance metadata")
 
+    web_token: SecretStr | None = Field(
+        None, description="token that `bec serve` asks for; not set: made up where other machines can ask"
+    )
+
     metrics: Literal["auto", "emf", "none"] = Field(
         "auto", description="metrics for CloudWatch in the log of `bec worker`; auto: emf on an EC2 machine, else none"
     )

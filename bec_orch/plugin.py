@@ -17,7 +17,7 @@ from bec_orch.core.ports.job_worker import (
     Sidecars,
     WorkerResources,
 )
-from bec_orch.core.ports.views import ContentOf, JobReport, PageFigures, ShownPage, Tally
+from bec_orch.core.ports.views import ContentOf, JobReport, PageFigures, ShownPage, Tally, TruthOf
 from bec_orch.core.transcripts import Line, PageContent
 from bec_orch.core.volumes import Manifest, Page, PageOutcome, PageState, VolumeRef
 from bec_orch.errors import ConfigError, Interrupted, LeaseLost, PageError, RetryableError, ServerBusy, TerminalError
@@ -71,6 +71,7 @@ __all__ = [
     "Stopwatch",
     "Tally",
     "TerminalError",
+    "TruthOf",
     "VolumeInputs",
     "VolumeRef",
     "WorkerResources",

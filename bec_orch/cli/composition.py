@@ -48,6 +48,7 @@ from bec_orch.io.postgres.embedded.embedded import EmbeddedPostgres
 from bec_orch.io.postgres.identity import keep_identity, owner_of
 from bec_orch.io.postgres.jobs import PgJobs
 from bec_orch.io.postgres.ledger import PgLedger
+from bec_orch.io.postgres.listings import PgListings
 from bec_orch.io.postgres.migrate import migrate, require_schema
 from bec_orch.io.postgres.overview import PgOverview
 from bec_orch.io.postgres.queue import PgQueues
@@ -140,7 +141,7 @@ def require_home(settings: Settings) -> None:
     if settings.sql_host is not None or os.path.lexists(settings.home / "pg"):
         return
     folders = (path for path in (Path("~/.bec").expanduser(), *Path.cwd().iterdir()) if path != settings.home)
-    homes = ", ".join(f"'{printable(str(path))}'" for path in sorted(folders) if _has_database(path))
+    homes = ", ".join(f"'{printable(str(path))}'" for path in sorted(folders) if has_database(path))
     raise ConfigError(
         f"There is no database of jobs in {settings.home}.",
         code="E_HOME_MISSING",
@@ -150,8 +151,8 @@ def require_home(settings: Settings) -> None:
     )
 
 
-def _has_database(home: Path) -> bool:
-    # As PostgreSQL recognises a cluster.
+def has_database(home: Path) -> bool:
+    """Return whether a folder is a home that has an embedded database, as PostgreSQL recognises one."""
     return os.path.lexists(home / "pg" / "data" / "PG_VERSION")
 
 
@@ -195,6 +196,7 @@ def records_in(database: Database) -> Records:
         jobs=PgJobs(database),
         backlog=PgBacklog(database),
         overview=PgOverview(database),
+        listings=PgListings(database),
         ledger=PgLedger(database),
         deaths=PgDeaths(database),
         checks=PgChecks(database),

@@ -13,6 +13,8 @@ try:
 except KeyboardInterrupt:
     sys.exit(130)
 
+_SERVE = frozenset({"serve", "view", "worker"})
+
 
 def main() -> None:
     """Run the command line of this process."""
@@ -32,8 +34,8 @@ def main() -> None:
 
 
 def code_if_interrupted(arguments: Sequence[str]) -> int:
-    """Return the exit code of a command line that a signal ends: a worker that is told to stop has done its duty."""
-    return 0 if arguments[command_at(arguments) :][:1] == ["worker"] else interrupts.EXIT_INTERRUPTED
+    """Return the exit code of a command line that a signal ends: who serves until told to stop has done its duty."""
+    return 0 if _SERVE.intersection(arguments[command_at(arguments) :][:1]) else interrupts.EXIT_INTERRUPTED
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Any
 from bec_orch.core.extras import optional_packages
 from bec_orch.core.job_config import JobConfig
 from bec_orch.core.ports.job_worker import JobWorker, WorkerResources
-from bec_orch.core.ports.views import ContentOf, PageFigures, TallyOf, VolumePicture
+from bec_orch.core.ports.views import ContentOf, PageFigures, TallyOf, TruthOf, VolumePicture
 from bec_orch.core.wording import meant, named, said
 from bec_orch.errors import BecError, ConfigError, extra_hint
 
@@ -20,6 +20,7 @@ _PICTURES = "bec_orch.pictures"
 _REPORTS = "bec_orch.reports"
 _EXPORTS = "bec_orch.exports"
 _PAGES = "bec_orch.pages"
+_TRUTHS = "bec_orch.truths"
 _GUIDE = "docs/writing-a-job-worker.md says what a job type must have."
 
 # What `JobWorker` wants, on the class and on an instance, which may set in `__init__` what depends on its config.
@@ -114,6 +115,16 @@ def page_figures(job_type: str) -> PageFigures | None:
     """
     figures: PageFigures | None = _shown(_PAGES, job_type)
     return figures
+
+
+def truth_of(job_type: str) -> TruthOf | None:
+    """Import what reads the true text that a job type knows of (`bec_orch.truths`); None where nothing does.
+
+    Raises:
+        ConfigError: what it needs is not installed.
+    """
+    read: TruthOf | None = _shown(_TRUTHS, job_type)
+    return read
 
 
 def types_with_exports() -> list[str]:

@@ -29,6 +29,7 @@ class Line:
         text: what it says; None where nobody read it.
         confidence: how sure the reader is, 0 to 1; None where it does not say.
         kind: one of `KINDS`.
+        score: how sure whoever found the line is that it is one, 0 to 1; None where it does not say.
     """
 
     polygon: tuple[Point, ...]
@@ -36,6 +37,7 @@ class Line:
     text: str | None = None
     confidence: float | None = None
     kind: str = MAIN
+    score: float | None = None
 
     @property
     def box(self) -> tuple[int, int, int, int]:

@@ -70,13 +70,23 @@ def _canvas(page: PageRecord, origin: Origin, material: Material) -> dict[str, A
 
 
 def _image(page: PageRecord, origin: Origin, material: Material, size: tuple[int, int]) -> dict[str, Any]:
+    media_type = _MEDIA_TYPES.get(page.image.rpartition(".")[2].lower())
+    url = _filled_in(material.image_url, page, origin)
+    described: dict[str, Any] = {"id": url, "type": "Image", "width": size[0], "height": size[1]}
+    if material.image_service:
+        service = _filled_in(material.image_service, page, origin)
+        described["format"] = "image/jpeg"
+        described["service"] = [{"id": service, "type": "ImageService3", "profile": "level1"}]
+    elif media_type:
+        described["format"] = media_type
+    return described
+
+
+def _filled_in(url: str, page: PageRecord, origin: Origin) -> str:
     named = {"w_id": origin.volume.w_id, "i_id": origin.volume.i_id, "file": page.image}
-    url = material.image_url
     for field, value in named.items():
         url = url.replace(f"{{{field}}}", _quoted(value))
-    media_type = _MEDIA_TYPES.get(page.image.rpartition(".")[2].lower())
-    kind = {"format": media_type} if media_type else {}
-    return {"id": url, "type": "Image", **kind, "width": size[0], "height": size[1]}
+    return url
 
 
 def _annotations(page: PageRecord, origin: Origin, material: Material) -> dict[str, Any]:

@@ -90,6 +90,7 @@ GIVEN: dict[str, Any] = {
     "config_hash": "h1",
     "counters": "{}",
     "dead": False,
+    "descending": True,
     "delay": 0.0,
     "database": "bec",
     "dispatched": False,
@@ -122,6 +123,7 @@ GIVEN: dict[str, Any] = {
     "name": "ocr",
     "names": ["ocr"],
     "nb_pages": 3,
+    "order": "seconds",
     "outcome": "done",
     "overdue": 900.0,
     "page": 1,
@@ -136,12 +138,14 @@ GIVEN: dict[str, Any] = {
     "redispatch_after": 900.0,
     "retryable": True,
     "seconds": 300.0,
+    "skip": 0,
     "source": SOURCE,
     "stage": "run",
     "stale": False,
     "state": None,
     "stopped": True,
     "task_id": 30_001,
+    "text": "",
     "token": UUID(int=0),
     "type": "ocrv1",
     "uid": UUID(int=0),
@@ -158,6 +162,7 @@ GIVEN: dict[str, Any] = {
 # What goes over a whole job, or over all, in one statement.
 WHOLES = {
     "ledger": ("states", "done_twice", "unfinished_twice", "left_behind"),
+    "listings": ("tasks", "course"),
     "overview": (
         *("task_states", "volume_states", "page_errors", "stale", "graph", "recent_pages", "tasks", "errors"),
         "expected_messages",

@@ -10,6 +10,7 @@ from tests.mutants.moving_in import MOVING_IN
 from tests.mutants.mutant import Edit, Mutant
 from tests.mutants.pages import PAGES
 from tests.mutants.surroundings import SURROUNDINGS
+from tests.mutants.web import WEB
 from tests.mutants.words import WORDS
 
 MODEL = "tests/model/test_life_of_a_task.py"
@@ -1078,6 +1079,7 @@ MUTANTS = (
     *WORDS,
     *PAGES,
     *EXPORTS,
+    *WEB,
     *SURROUNDINGS,
     Mutant(
         "server-without-lock",

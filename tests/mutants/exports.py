@@ -3,13 +3,13 @@
 from tests.mutants.mutant import Edit, Mutant
 
 _DOCUMENTS = "cli/export/documents.py"
-_PAGES = "cli/export/pages.py"
+_PAGES = "orch/overview/contents.py"
 
 _NAMES = "exports/names.py"
 _NAMES_TESTS = "tests/unit/exports/test_names.py"
 _DOCUMENT_TESTS = "tests/unit/exports/test_documents.py"
 _READING_TESTS = "tests/unit/exports/test_reading.py"
-_PAGE_TESTS = "tests/unit/exports/test_pages.py"
+_PAGE_TESTS = "tests/unit/orch/test_contents.py"
 
 EXPORTS = (
     Mutant(

@@ -251,7 +251,7 @@ PAGES = (
     _one(
         "partial-rows-unmarked",
         "documents of a volume that is not done say so",
-        "cli/export/pages.py",
+        "orch/overview/contents.py",
         "engine, is_partial=True)",
         "engine)",
         PARTIAL,

@@ -5,15 +5,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from bec_orch.cli.export.documents import Destination, Documents
-from bec_orch.cli.export.pages import (
-    BatchReader,
-    KeptRows,
-    image_names,
-    inputs_beside,
-    origin_of,
-    pages_of,
-    readable_inputs,
-)
 from bec_orch.core.artefacts import ArtefactLocation, Success
 from bec_orch.core.ports.sources import SourceFactory
 from bec_orch.core.ports.views import ContentOf
@@ -25,6 +16,15 @@ from bec_orch.exports.characters import lost_characters
 from bec_orch.exports.formats import Format, Level, Material, format_of
 from bec_orch.exports.names import page_names
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
+from bec_orch.orch.overview.contents import (
+    BatchReader,
+    KeptRows,
+    image_names,
+    inputs_beside,
+    origin_of,
+    pages_of,
+    readable_inputs,
+)
 
 if TYPE_CHECKING:
     from bec_orch.cli.export.images import VolumeImages

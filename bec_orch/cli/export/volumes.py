@@ -7,7 +7,6 @@ from pathlib import Path
 
 from bec_orch.cli.composition import Parts, work_dir
 from bec_orch.cli.export.documents import Destination
-from bec_orch.cli.export.pages import kept_rows
 from bec_orch.cli.export.showing import showing
 from bec_orch.cli.export.volume import VolumeReport, Wanted, export_kept, export_volume
 from bec_orch.cli.process.ending import EXIT_DONE, EXIT_PAGE_ERRORS, exit_code_of
@@ -20,6 +19,7 @@ from bec_orch.core.volumes import VolumeRef, version_of
 from bec_orch.errors import BecError, UsageError
 from bec_orch.exports.formats import Level, Material, format_of
 from bec_orch.orch.ahead import ahead
+from bec_orch.orch.overview.contents import kept_rows
 from bec_orch.orch.overview.kept import kept_volumes
 
 BASE_URL = "http://localhost:8000"

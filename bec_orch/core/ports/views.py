@@ -4,6 +4,7 @@ import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from bec_orch.core.ports.job_worker import BlobReader
 from bec_orch.core.transcripts import PageContent
 from bec_orch.core.volumes import VolumeRef
 
@@ -143,5 +144,26 @@ class ContentOf(Protocol):
         Args:
             rows: some rows of the artefact, with all columns that it has.
             inputs: for each job that it was made from, and whose artefact is still there, the rows of the same pages.
+        """
+        ...
+
+
+class TruthOf(Protocol):
+    """Reads the true text of pages that a job type compares with (entry points `bec_orch.truths`)."""
+
+    def __call__(
+        self, config: Mapping[str, Any], volume: VolumeRef, image: str, open_store: Callable[[str], BlobReader]
+    ) -> str | None:
+        """Return the true text of a page; None where there is none.
+
+        Args:
+            config: that of the job.
+            volume: the page's volume.
+            image: the name of its file.
+            open_store: opens a store that the config names, by its URL.
+
+        Raises:
+            PageError: the file with it is broken.
+            StorageError: the store is away.
         """
         ...

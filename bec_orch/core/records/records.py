@@ -7,6 +7,7 @@ from bec_orch.core.records.checks import DatabaseChecks
 from bec_orch.core.records.deaths import Deaths
 from bec_orch.core.records.jobs import Jobs
 from bec_orch.core.records.ledger import Ledger
+from bec_orch.core.records.listings import Listings
 from bec_orch.core.records.overview import Overview
 
 
@@ -17,6 +18,7 @@ class Records:
     jobs: Jobs
     backlog: Backlog
     overview: Overview
+    listings: Listings
     ledger: Ledger
     deaths: Deaths
     checks: DatabaseChecks

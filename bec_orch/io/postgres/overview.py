@@ -58,7 +58,7 @@ class PgOverview(PgJobLookup, Overview):
     @override
     def tasks(self, job_name: str, wanted: TaskFilter | None = None, *, limit: int = 50) -> list[TaskView]:
         named = {**dataclasses.asdict(wanted or TaskFilter()), "limit": limit}
-        return [_task_view(row) for row in self._of_job("list tasks", "tasks", job_name, named)]
+        return [task_view(row) for row in self._of_job("list tasks", "tasks", job_name, named)]
 
     @override
     def workers(
@@ -132,7 +132,8 @@ def _graph_node(row: Row) -> GraphNode:
     return GraphNode(row["name"], row["type"], tuple(row["depends_on"]), if_missing_of(row), tasks)
 
 
-def _task_view(row: Row) -> TaskView:
+def task_view(row: Row) -> TaskView:
+    """Read a row with a task and its volume as operators see it."""
     state = TaskState(row["state"])
     read: dict[str, Any] = {
         "volume": volume_of(row),

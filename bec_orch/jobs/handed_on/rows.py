@@ -38,6 +38,7 @@ class Shape:
     polygon: tuple[Point, ...]
     baseline: tuple[Point, ...]
     kind: str
+    score: float | None = None
 
 
 def found_lines(rows: pa.Table, inputs: Mapping[str, pa.Table]) -> Iterator[PageContent]:  # noqa: ARG001  (see `Reader`)
@@ -48,7 +49,9 @@ def found_lines(rows: pa.Table, inputs: Mapping[str, pa.Table]) -> Iterator[Page
             yield PageContent()
             continue
         lines = lines_of(row)
-        found = tuple(Line(shape.polygon, shape.baseline, kind=shape.kind) for shape in _shapes(row, lines))
+        found = tuple(
+            Line(shape.polygon, shape.baseline, kind=shape.kind, score=shape.score) for shape in _shapes(row, lines)
+        )
         yield PageContent(found, _told_size(row), lines.rotation_angle)
 
 
@@ -103,7 +106,10 @@ def _read_page(row: InputRow, found: InputRow | None) -> PageContent:
     confidences = row["line_confidences"] or [None] * len(texts)
     told = zip(shapes, texts, confidences, kinds, strict=True)
     return PageContent(
-        tuple(Line(shape.polygon, shape.baseline, text, sure(value), known(kind)) for shape, text, value, kind in told),
+        tuple(
+            Line(shape.polygon, shape.baseline, text, sure(value), known(kind), shape.score)
+            for shape, text, value, kind in told
+        ),
         _told_size(found) if found else None,
         row["rotation_angle"],
     )
@@ -117,12 +123,14 @@ def _shapes(row: InputRow, lines: PageLines) -> list[Shape]:
     frame = straightening(lines)
     size = (lines.width, lines.height)
     told = row["line_baselines"]
+    scores = row["scores"] or [None] * len(lines.contours)
     shapes = []
     for number, kind in lines.kinds_by_line.items():
         own = [place for place, line in enumerate(lines.line_ids) if line == number]
         contours = [lines.contours[place] for place in own]
         along = tuple((point["x"], point["y"]) for place in own for point in told[place]) if told else ()
-        shapes.append(Shape(outline(contours), along or baseline(contours, frame, size), kind))
+        score = min((value for place in own if (value := sure(scores[place])) is not None), default=None)
+        shapes.append(Shape(outline(contours), along or baseline(contours, frame, size), kind, score))
     return shapes
 
 

@@ -136,10 +136,10 @@ class PageLooker:
                 rows = self._artefacts.part_rows(location, task.attempt, columns)
         pages = [] if rows is None else _pages(rows.to_pylist(), figures)
         note = ""
+        if success is None:
+            pages, note = self._with_others(task, pages)
         if success is None and task.state is TaskState.DONE:
             note = f"Its artefact is gone: `bec audit {task.job}` tells what else is missing."
-        elif success is None:
-            pages, note = self._with_others(task, pages)
         return VolumePages(task.job, task.volume, task.id, task.state, success is None, pages, note)
 
     def _with_others(self, task: TaskView, pages: list[PageView]) -> tuple[list[PageView], str]:

@@ -7,7 +7,6 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from bec_orch.cli.export.pages import image_names, origin_of, pages_of, readable_inputs
 from bec_orch.core.artefacts import ArtefactLocation, AttemptKey, ModelInfo, Success
 from bec_orch.core.transcripts import Line, PageContent
 from bec_orch.core.volumes import Manifest, Page, PageOutcome, PageState, VolumeRef
@@ -16,6 +15,7 @@ from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.stores.objects import Objects
 from bec_orch.io.stores.storage import Stores
 from bec_orch.jobs.handed_on.rows import Reader
+from bec_orch.orch.overview.contents import image_names, origin_of, pages_of, readable_inputs
 from tests.support.owners import owner
 
 VOLUME = VolumeRef("W1", "I1", "folder+file:///scans")

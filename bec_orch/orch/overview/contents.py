@@ -1,4 +1,4 @@
-"""The pages of a volume, read from its artefact and those it was made from, a few rows at a time."""
+"""What a job found on pages of a volume, read from its artefact and those it was made from, a few rows at a time."""
 
 import datetime as dt
 import hashlib
@@ -188,16 +188,44 @@ def pages_of(
     Raises:
         StorageError: a file is gone or broken, or the store is away.
     """
-    tables_by_job = {job: _tables(artefacts, one) for job, one in inputs.items()}
     index = 0
+    for rows, beside in _together(artefacts, success, inputs):
+        yield from _records(rows, beside, read, index)
+        index += rows.num_rows
+
+
+def page_of(
+    artefacts: BatchReader, success: Success, inputs: Mapping[str, Success], read: ContentOf, index: int
+) -> PageRecord | None:
+    """Read one page of a volume, by its place in the manifest, from 0; None where the artefact has no such row.
+
+    The other arguments and errors are those of `pages_of`.
+    """
+    first = 0
+    for rows, beside in _together(artefacts, success, inputs):
+        place = index - first
+        if 0 <= place < rows.num_rows:
+            alone = {job: table.slice(place, 1) for job, table in beside.items()}
+            return next(_records(rows.slice(place, 1), alone, read, index))
+        first += rows.num_rows
+    return None
+
+
+def _together(
+    artefacts: BatchReader, success: Success, inputs: Mapping[str, Success]
+) -> Iterator[tuple[pa.Table, dict[str, pa.Table]]]:
+    """Read some rows at a time, with those of the inputs beside them."""
+    tables_by_job = {job: _tables(artefacts, one) for job, one in inputs.items()}
     for rows in _tables(artefacts, success):
-        beside = {job: table for job, tables in tables_by_job.items() if (table := next(tables, None)) is not None}
-        states = rows.select([name for name in _STATE if name in rows.column_names]).to_pylist()
-        same = {job: table for job, table in beside.items() if _same_pages(table, rows)}
-        for state, content in zip(states, read(rows, same), strict=True):
-            note = state_note(state)
-            yield PageRecord(index, state["img_file_name"], PageContent() if note else content, note)
-            index += 1
+        yield rows, {job: table for job, tables in tables_by_job.items() if (table := next(tables, None)) is not None}
+
+
+def _records(rows: pa.Table, beside: Mapping[str, pa.Table], read: ContentOf, first: int) -> Iterator[PageRecord]:
+    states = rows.select([name for name in _STATE if name in rows.column_names]).to_pylist()
+    same = {job: table for job, table in beside.items() if _same_pages(table, rows)}
+    for index, (state, content) in enumerate(zip(states, read(rows, same), strict=True), start=first):
+        note = state_note(state)
+        yield PageRecord(index, state["img_file_name"], PageContent() if note else content, note)
 
 
 def _same_pages(table: pa.Table, rows: pa.Table) -> bool:

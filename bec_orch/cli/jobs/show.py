@@ -1,0 +1,111 @@
+"""`bec show`: what there is of a volume, or of one of its pages: state, lines and text."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from bec_orch.cli.arguments.invocation import invocation
+from bec_orch.cli.arguments.options import Json, OnlyJob, parse_names
+from bec_orch.cli.composition import Parts, open_parts
+from bec_orch.cli.jobs.pages import VolumeName
+from bec_orch.cli.terminal.console import note, print_json, print_rows, say
+from bec_orch.core.records.overview import TaskView
+from bec_orch.core.registry import content_of, page_figures
+from bec_orch.core.tasks import TaskState
+from bec_orch.core.transcripts import Line, PageRecord
+from bec_orch.core.wording import counted
+from bec_orch.errors import UsageError
+from bec_orch.orch.overview.layers import Layers
+from bec_orch.orch.overview.volume_pages import PageLooker, PageView, VolumePages
+
+
+def command(
+    ctx: typer.Context,
+    volume: VolumeName,
+    page: Annotated[
+        int | None, typer.Argument(metavar="PAGE", min=1, help="Number of a page.", show_default=False)
+    ] = None,
+    *,
+    job: OnlyJob = None,
+    as_json: Json = False,
+) -> None:
+    """Show where a volume stands in each job; with PAGE, the state of a page, its lines and their text."""
+    w_id, i_id = parse_names(volume)
+    with open_parts(invocation(ctx).settings) as parts:
+        layers = Layers(parts.records.overview, parts.records.listings, parts.artefacts(), content_of)
+        tasks = layers.tasks(w_id, i_id)
+        if page is None:
+            shown = [task for task in tasks if job in {None, task.job}]
+            print_json(shown) if as_json else _print_tasks(shown)
+            return
+        name = job or next((task.job for task in tasks if task.state is TaskState.DONE), tasks[0].job)
+        pages = _pages(parts, name, tasks[0])
+        view = _page(pages, page)
+        layer = layers.layer(name, w_id, i_id)
+        record = layers.page(layer, page - 1) if layer else None
+    if as_json:
+        print_json({"job": name, "volume": pages.volume, "task_state": pages.state, "page": view, "content": record})
+    else:
+        _print_page(pages, view, record)
+
+
+def _pages(parts: Parts, job: str, task: TaskView) -> VolumePages:
+    looker = PageLooker(parts.records.overview, parts.artefacts(), parts.sources, page_figures)
+    found = (one for one in looker.look(task.volume.w_id, task.volume.i_id, job) if one.volume == task.volume)
+    pages = next(found, None)
+    if pages is None:
+        raise UsageError(
+            f"The job {job} has no task for the volume '{task.volume}'.",
+            code="E_VOLUME_UNKNOWN",
+            hint=f"`bec queue enqueue {job} --volume {task.volume}` makes one.",
+        )
+    return pages
+
+
+def _page(pages: VolumePages, number: int) -> PageView:
+    if number > len(pages.pages):
+        raise UsageError(
+            f"The volume {pages.volume} has no page {number}.",
+            code="E_PAGE_UNKNOWN",
+            hint=pages.note or f"It has {counted(len(pages.pages), 'page')}.",
+        )
+    return pages.pages[number - 1]
+
+
+def _print_tasks(tasks: Sequence[TaskView]) -> None:
+    rows = [
+        {
+            "job": task.job,
+            "task": task.id,
+            "state": task.state,
+            "pages": task.pages.total if task.pages else None,
+            "page errors": task.pages.error if task.pages else None,
+            "code": task.failure_code,
+            "why": task.failure_message or task.reason,
+        }
+        for task in tasks
+    ]
+    names = ("job", "task", "state", "pages", "page errors", "code", "why")
+    print_rows(rows, dict(zip(names, names, strict=True)), empty="That job has no task for this volume.")
+
+
+def _print_page(pages: VolumePages, view: PageView, record: PageRecord | None) -> None:
+    say(f"{pages.job}  {pages.volume}  page {view.page} of {len(pages.pages)}  {view.img_file_name}: {view.state}")
+    if view.code:
+        say(f"{view.code} in stage {view.stage}: {view.message}")
+    elif view.message:
+        say(view.message)
+    if pages.note:
+        note(f"warning: {pages.volume}: {pages.note}")
+    lines = record.content.lines if record else ()
+    kinds = Counter(line.kind for line in lines)
+    say(", ".join(f"{counted(count, 'line')} ({kind})" for kind, count in kinds.items()) or "no lines")
+    for number, line in enumerate(lines, start=1):
+        say(f"{number:>4}  {_sureness(line)}  {'' if line.text is None else line.text}")
+
+
+def _sureness(line: Line) -> Any:
+    value = line.score if line.confidence is None else line.confidence
+    return "   -" if value is None else f"{value:.2f}"

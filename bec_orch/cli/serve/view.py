@@ -1,0 +1,83 @@
+"""`bec view`: the viewer of a volume in a browser, served for as long as the command runs."""
+
+import threading
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bec_orch.cli.arguments.invocation import Invocation, invocation
+from bec_orch.cli.arguments.options import OnlyJob, parse_names
+from bec_orch.cli.composition import Parts, has_database, open_parts
+from bec_orch.cli.serve.server import HOST, listening, run
+from bec_orch.cli.terminal.console import note, say
+from bec_orch.config import Settings
+from bec_orch.core.records.listings import Listings
+from bec_orch.core.volumes import VolumeRef
+from bec_orch.io.sources.detect import detect_source
+from bec_orch.orch.overview.layers import unknown_volume
+from bec_orch.web.rendering import address
+
+
+def command(
+    ctx: typer.Context,
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="PATH|W_ID/I_ID",
+            help="A folder of scans that a job ran over, a workspace of `bec run`, or a volume.",
+            show_default=False,
+        ),
+    ],
+    *,
+    job: OnlyJob = None,
+    port: Annotated[int, typer.Option("--port", metavar="N", min=0, max=65_535, help="Port; 0: any that is free.")] = 0,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the address, and open no browser.")] = False,
+) -> None:
+    """Open the pages of a volume in a browser: pictures, lines and text. Ends with Ctrl-C."""
+    settings, volume = _what(invocation(ctx), what)
+    with open_parts(settings) as parts, listening(settings, HOST, port) as found:
+        url = found.url(_path(parts, volume, job))
+        say(f"Open {url}")
+        note("Ctrl-C ends it.")
+        if not no_browser:
+            _open(url)
+        run(parts, found)
+
+
+def _what(asked: Invocation, what: str) -> tuple[Settings, VolumeRef | None]:
+    """Return the settings of the database to look at, and the volume to begin with; None: the list of jobs."""
+    path = Path(what).expanduser()
+    if has_database(path):
+        return asked.settings.in_workspace(path), None
+    if path.is_dir():
+        return asked.settings, detect_source(path).volumes[0]
+    return asked.settings, VolumeRef(*parse_names(what), "")
+
+
+def _path(parts: Parts, volume: VolumeRef | None, job: str | None) -> str:
+    if volume is None:
+        return "/"
+    _require_known(parts.records.listings, volume)
+    if job:
+        parts.store.job(job)
+    return address("view", *([job] if job else []), volume.w_id, volume.i_id)
+
+
+def _require_known(listings: Listings, volume: VolumeRef) -> None:
+    found = listings.tasks_of_volume(volume.w_id, volume.i_id)
+    if not any(volume.source in {"", task.volume.source} for task in found):
+        raise unknown_volume(volume.w_id, volume.i_id)
+
+
+def _open(url: str) -> None:
+    try:
+        found = webbrowser.get()
+    except webbrowser.Error:
+        found = None
+    # A browser in this terminal would show no picture, and keep the command from ending.
+    if found is None or type(found) is webbrowser.GenericBrowser:
+        note("There is no browser on this machine that could be opened.")
+        return
+    threading.Thread(target=found.open, args=(url,), name="browser", daemon=True).start()

@@ -1,0 +1,129 @@
+"""What is there to be seen on the pages of a volume: the jobs that found something, and what each found on a page."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from bec_orch.core.artefacts import ArtefactLocation, Success
+from bec_orch.core.ports.views import ContentOf
+from bec_orch.core.records.listings import Listings
+from bec_orch.core.records.overview import Overview, TaskView
+from bec_orch.core.tasks import TaskState
+from bec_orch.core.transcripts import Origin, PageContent, PageRecord
+from bec_orch.core.volumes import VolumeRef, version_of
+from bec_orch.errors import StorageError, UsageError
+from bec_orch.io.artefacts.artefacts import StoredArtefacts
+from bec_orch.orch.overview.contents import inputs_beside, origin_of, page_of, pages_of, readable_inputs
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """What one job found in a volume.
+
+    Attributes:
+        task: its task that is done.
+        success: the artefact of that.
+        inputs: those that it was made from, by job, as far as they are there.
+        read: what reads its rows; None where its type hands nothing on.
+    """
+
+    task: TaskView
+    success: Success
+    inputs: Mapping[str, Success]
+    read: ContentOf | None
+
+    @property
+    def origin(self) -> Origin:
+        """How it was made."""
+        return origin_of(self.success)
+
+
+class Layers:
+    """Finds and reads the layers of volumes.
+
+    Args:
+        overview: knows the jobs.
+        listings: knows the tasks of volumes.
+        artefacts: the destination.
+        content: returns what reads the rows of a job type.
+    """
+
+    def __init__(
+        self,
+        overview: Overview,
+        listings: Listings,
+        artefacts: StoredArtefacts,
+        content: Callable[[str], ContentOf | None],
+    ) -> None:
+        self._overview = overview
+        self._listings = listings
+        self._artefacts = artefacts
+        self._content = content
+
+    def tasks(self, w_id: str, i_id: str) -> list[TaskView]:
+        """Return the tasks of all jobs for a volume, the newest first; of two sources, those of the newest task's.
+
+        Raises:
+            UsageError: no job has a task for it (E_VOLUME_UNKNOWN).
+        """
+        found = self._listings.tasks_of_volume(w_id, i_id)
+        if not found:
+            raise unknown_volume(w_id, i_id)
+        return [task for task in found if task.volume == found[0].volume]
+
+    def layer(self, job: str, w_id: str, i_id: str) -> Layer | None:
+        """Return what a job found in a volume; None where no task of its is done.
+
+        Raises:
+            ConfigError: there is no such job, or what reads its rows is not installed.
+            StorageError: its artefact is gone (E_ARTEFACT_GONE), or the store away.
+            TerminalError: the `success.json` cannot be read.
+        """
+        known = self._overview.job(job)
+        done = (task for task in self.tasks(w_id, i_id) if task.job == job and task.state is TaskState.DONE)
+        task = next(done, None)
+        if task is None:
+            return None
+        location = ArtefactLocation(task.root, task.volume, version_of(task.manifest_etag or ""))
+        success = self._artefacts.success(location)
+        if success is None:
+            raise StorageError(
+                f"The artefact {location.prefix} is gone.",
+                code="E_ARTEFACT_GONE",
+                hint=f"`bec audit {job}` tells what else is missing; a new run of the job makes it again.",
+            )
+        needs = {name: known.root_of(name) for name in known.depends_on}
+        inputs = readable_inputs(self._artefacts, success, inputs_beside(self._artefacts, success, needs))
+        return Layer(task, success, inputs, self._content(known.type))
+
+    def page(self, layer: Layer, index: int) -> PageRecord | None:
+        """Return what is on one page, by its place in the manifest, from 0; None where there is no such page.
+
+        Raises:
+            StorageError: the artefact is gone or broken, or the store away.
+        """
+        return page_of(self._artefacts, layer.success, layer.inputs, layer.read or _Nothing(), index)
+
+    def pages(self, layer: Layer) -> Iterator[PageRecord]:
+        """Return what is on each page, in order; raises what `page` raises."""
+        return pages_of(self._artefacts, layer.success, layer.inputs, layer.read or _Nothing())
+
+
+class _Nothing:
+    """Reads rows of a type that hands nothing on (a `ContentOf`)."""
+
+    usual = ()
+
+    def __call__(self, rows: pa.Table, inputs: Mapping[str, pa.Table]) -> Iterator[PageContent]:  # noqa: ARG002
+        return (PageContent() for _ in range(rows.num_rows))
+
+
+def unknown_volume(w_id: str, i_id: str) -> UsageError:
+    """Return the error of a volume that no job has a task for."""
+    named = VolumeRef(w_id, i_id, "")
+    return UsageError(
+        f"The database has no task for the volume '{named}'.",
+        code="E_VOLUME_UNKNOWN",
+        hint="`bec queue enqueue JOB --volume W_ID/I_ID` makes one.",
+    )

@@ -1,0 +1,74 @@
+"""The application: which address is answered by what."""
+
+from collections.abc import Callable
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from bec_orch.errors import BecError
+from bec_orch.web import events, iiif, metrics, viewer
+from bec_orch.web.answers import on_bec_error, on_fault, on_http_error
+from bec_orch.web.dashboard import fleet, jobs, volumes
+from bec_orch.web.guard import Door, Guard
+from bec_orch.web.rendering import STATIC
+from bec_orch.web.sight import Sight
+
+_VOLUME = "{w_id}/{i_id}"
+
+
+def _tables(path: str, answer: Callable[[Request], Response]) -> list[Route]:
+    """Return the addresses of a table: as a page, as JSON and as CSV."""
+    return [Route(f"{path}{suffix}", answer) for suffix in ("", ".json", ".csv")]
+
+
+_PICTURE = f"/iiif/image/{_VOLUME}/{{file}}"
+
+ROUTES = (
+    Route("/", jobs.home),
+    Route("/go", volumes.go),
+    *_tables("/jobs", jobs.jobs),
+    Route("/jobs/{job}", jobs.job),
+    Route("/jobs/{job}/course.json", jobs.course),
+    *_tables("/jobs/{job}/tasks", jobs.tasks),
+    *_tables("/jobs/{job}/errors", jobs.failures),
+    *_tables("/jobs/{job}/page-errors", jobs.page_errors),
+    Route(f"/volumes/{_VOLUME}", volumes.volume),
+    *_tables(f"/volumes/{_VOLUME}/tasks", volumes.tasks),
+    *_tables(f"/volumes/{_VOLUME}/attempts", volumes.attempts),
+    *_tables(f"/volumes/{_VOLUME}/{{job}}/pages", volumes.pages),
+    *_tables("/workers", fleet.workers),
+    *_tables("/queues", fleet.queues),
+    Route("/metrics", metrics.metrics),
+    Route("/events", events.stream),
+    Route(f"/view/{_VOLUME}", viewer.view_volume),
+    Route(f"/view/{{job}}/{_VOLUME}", viewer.view_volume),
+    Route(f"/view/{{job}}/{_VOLUME}/{{number:int}}", viewer.view_page),
+    Route(_PICTURE, iiif.base),
+    Route(f"{_PICTURE}/info.json", iiif.picture_info),
+    Route(f"{_PICTURE}/{{region}}/{{size}}/{{rotation}}/{{last}}", iiif.picture),
+    Route(f"/iiif/manifests/{{job}}/{_VOLUME}/{{name}}", iiif.manifest),
+    Mount("/static", StaticFiles(directory=STATIC), name="static"),
+)
+
+
+def application(sight: Sight, door: Door) -> ASGIApp:
+    """Return the server's application.
+
+    Args:
+        sight: what is looked at.
+        door: who is let in.
+    """
+    app = Starlette(
+        routes=ROUTES,
+        exception_handlers={BecError: on_bec_error, HTTPException: on_http_error, Exception: on_fault},
+    )
+    app.router.redirect_slashes = False
+    app.state.sight = sight
+    app.state.pulse = events.Pulse(sight.listings.pulse)
+    app.state.listeners = events.new_listeners()
+    return Guard(app, door)

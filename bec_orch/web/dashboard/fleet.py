@@ -1,0 +1,106 @@
+"""Workers, their machines, and the queues beside the database."""
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from bec_orch.core.records.listings import MOST_ROWS
+from bec_orch.core.records.overview import WorkerView
+from bec_orch.errors import BecError
+from bec_orch.orch.overview.standing import QueueCheck, graph, queue_check
+from bec_orch.web.rendering import address, page
+from bec_orch.web.sight import Sight
+from bec_orch.web.tables import Column, Table, answer
+
+
+def workers(request: Request) -> Response:
+    """Show the workers."""
+    sight: Sight = request.app.state.sight
+    everyone = request.query_params.get("stopped") == "yes"
+    found = sight.overview.workers(stopped=everyone, limit=MOST_ROWS)
+    query = {"stopped": "yes"} if everyone else {}
+    table = Table("/workers", _WORKER_COLUMNS, [_worker_row(one) for one in found], "No worker runs.", query)
+    machines = len({one.instance_id or one.host for one in found if one.stopped_at is None})
+    values = {"title": "Workers", "table": table, "machines": machines, "everyone": everyone}
+    return answer(request, table) or page("workers.html", values)
+
+
+def _worker_row(one: WorkerView) -> dict[str, Any]:
+    return {
+        "condition": one.condition.value,
+        "job": one.job,
+        "machine": one.instance_id or one.host,
+        "instance_type": one.instance_type,
+        "lifecycle": one.lifecycle,
+        "pid": one.pid,
+        "at": ", ".join(f"{task.w_id}/{task.i_id}" for task in one.doing),
+        "pages_done": sum(task.pages_done for task in one.doing) if one.doing else None,
+        "pages_total": sum(task.pages_total for task in one.doing) if one.doing else None,
+        "silent_seconds": one.silent_seconds,
+        "started_at": one.started_at,
+        "stopped_at": one.stopped_at,
+        "stop_reason": one.stop_reason,
+        "version": one.version,
+        "id": one.id,
+    }
+
+
+_WORKER_COLUMNS = (
+    Column("condition", "is", "state"),
+    Column("job", "job", link=lambda row: address("jobs", row["job"])),
+    Column("machine", "machine"),
+    Column("instance_type", "type"),
+    Column("pid", "process", "number"),
+    Column("at", "at"),
+    Column("pages_done", "pages", "number"),
+    Column("pages_total", "of", "number"),
+    Column("silent_seconds", "heard of", "duration"),
+    Column("started_at", "since", "time"),
+    Column("stop_reason", "stopped because"),
+)
+
+
+def queues(request: Request) -> Response:
+    """Show each job's queue beside its tasks."""
+    sight: Sight = request.app.state.sight
+    names = [node.name for node in sight.figure("graph", lambda: graph(sight.overview)) or ()]
+    rows = [_queue_row(sight, name) for name in names]
+    table = Table("/queues", _QUEUE_COLUMNS, rows, "There are no jobs, and so no queues.", {})
+    pending = any(row["note"] == _PENDING for row in rows)
+    return answer(request, table) or page("queues.html", {"title": "Queues", "table": table, "pending": pending})
+
+
+_PENDING = "being counted"
+
+
+def _queue_row(sight: Sight, job: str) -> dict[str, Any]:
+    empty: dict[str, Any] = dict.fromkeys(column.key for column in _QUEUE_COLUMNS)
+    try:
+        check = sight.figure(("queue", job), lambda: queue_check(sight.overview, sight.queues, job))
+    except BecError as error:
+        return {**empty, "job": job, "note": f"{error.code}: {error.message}"}
+    return {**empty, "job": job, "note": _PENDING} if check is None else _checked(job, check)
+
+
+def _checked(job: str, check: QueueCheck) -> dict[str, Any]:
+    return {
+        "job": job,
+        "visible": check.queue.visible,
+        "in_flight": check.queue.in_flight,
+        "delayed": check.queue.delayed,
+        "dead": check.queue.dead,
+        "oldest_task_seconds": check.expected.oldest_task_seconds,
+        "note": "; ".join(check.disagreements) or "agrees with the database",
+    }
+
+
+_QUEUE_COLUMNS = (
+    Column("job", "job", link=lambda row: address("jobs", row["job"])),
+    Column("visible", "ready", "number"),
+    Column("in_flight", "in flight", "number"),
+    Column("delayed", "delayed", "number"),
+    Column("dead", "dead letters", "number"),
+    Column("oldest_task_seconds", "oldest task waits", "duration"),
+    Column("note", "beside the database"),
+)

@@ -1,0 +1,42 @@
+"""Counts by state, as bars and words."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bec_orch.core.tasks import TaskState
+
+ORDER = (
+    TaskState.DONE,
+    TaskState.RUNNING,
+    TaskState.QUEUED,
+    TaskState.WAITING,
+    TaskState.RETRYABLE_FAILED,
+    TaskState.TERMINAL_FAILED,
+    TaskState.CANCELED,
+)
+_WORDS = {TaskState.RETRYABLE_FAILED: "to be tried again", TaskState.TERMINAL_FAILED: "failed"}
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How many are in a state, where in the bar they begin and how far they go, in thousandths."""
+
+    state: TaskState
+    word: str
+    count: int
+    begin: float
+    width: float
+
+
+def shares(counts: Mapping[TaskState, int]) -> list[Share]:
+    """Return the shares of the states that there are any of."""
+    total = sum(counts.values())
+    begin = 0.0
+    found = []
+    for state in ORDER:
+        count = counts.get(state, 0)
+        if count:
+            width = 1000 * count / total
+            found.append(Share(state, _WORDS.get(state, state.value), count, begin, width))
+            begin += width
+    return found

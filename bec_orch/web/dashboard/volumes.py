@@ -1,0 +1,158 @@
+"""One volume: its tasks in all jobs, the attempts at them, and its pages."""
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from bec_orch.core.records.overview import TaskView
+from bec_orch.errors import BecError, UsageError
+from bec_orch.orch.overview.volume_pages import PageView, VolumePages
+from bec_orch.web.iiif import manifest_address
+from bec_orch.web.rendering import address, page
+from bec_orch.web.sight import Sight, done_jobs
+from bec_orch.web.tables import Column, Table, answer, row_of
+
+
+def go(request: Request) -> Response:
+    """Lead to the volume that was typed."""
+    w_id, _, i_id = request.query_params.get("volume", "").strip().partition("/")
+    if not w_id or not i_id or "/" in i_id:
+        raise UsageError("That is not a volume.", code="E_VOLUME", hint="Write it as W22084/I0886.")
+    return RedirectResponse(address("volumes", w_id, i_id), status_code=303)
+
+
+def volume(request: Request) -> Response:
+    """Show one volume."""
+    sight: Sight = request.app.state.sight
+    w_id, i_id = request.path_params["w_id"], request.path_params["i_id"]
+    tasks = sight.layers.tasks(w_id, i_id)
+    jobs = list(dict.fromkeys(task.job for task in tasks))
+    job = request.query_params.get("job") or jobs[0]
+    pages, fault = _pages(sight, job, tasks)
+    done = done_jobs(tasks)
+    return page(
+        "volume.html",
+        {
+            "title": str(tasks[0].volume),
+            "volume": tasks[0].volume,
+            "tasks": _task_table(sight, w_id, i_id, tasks),
+            "attempts": _attempt_table(sight, w_id, i_id),
+            "jobs": jobs,
+            "job": job,
+            "pages": pages,
+            "fault": fault,
+            "manifests": {name: manifest_address(name, w_id, i_id) for name in done},
+            "table": _page_table(job, w_id, i_id, pages.pages if pages else ()),
+        },
+    )
+
+
+def _pages(sight: Sight, job: str, tasks: list[TaskView]) -> tuple[VolumePages | None, BecError | None]:
+    try:
+        return sight.pages(job, tasks[0].volume), None
+    except BecError as error:
+        return None, error
+
+
+def tasks(request: Request) -> Response:
+    """Give the tasks of a volume as JSON or CSV."""
+    sight: Sight = request.app.state.sight
+    w_id, i_id = request.path_params["w_id"], request.path_params["i_id"]
+    table = _task_table(sight, w_id, i_id, sight.layers.tasks(w_id, i_id))
+    return answer(request, table) or RedirectResponse(address("volumes", w_id, i_id), status_code=303)
+
+
+def attempts(request: Request) -> Response:
+    """Give the attempts at a volume as JSON or CSV."""
+    sight: Sight = request.app.state.sight
+    w_id, i_id = request.path_params["w_id"], request.path_params["i_id"]
+    sight.layers.tasks(w_id, i_id)
+    table = _attempt_table(sight, w_id, i_id)
+    return answer(request, table) or RedirectResponse(address("volumes", w_id, i_id), status_code=303)
+
+
+def pages(request: Request) -> Response:
+    """Give the pages of a volume, as a job left them, as JSON or CSV."""
+    sight: Sight = request.app.state.sight
+    names = request.path_params
+    w_id, i_id, job = names["w_id"], names["i_id"], names["job"]
+    found = sight.pages(job, sight.layers.tasks(w_id, i_id)[0].volume)
+    table = _page_table(job, w_id, i_id, found.pages if found else ())
+    return answer(request, table) or RedirectResponse(f"{address('volumes', w_id, i_id)}?job={job}", status_code=303)
+
+
+def _page_table(job: str, w_id: str, i_id: str, shown: "tuple[PageView, ...] | Any") -> Table:
+    rows = [{**{key: value for key, value in row_of(one).items() if key != "figures"}, **one.figures} for one in shown]
+    headings = dict.fromkeys(key for row in rows for key in row)
+    even = [{key: row.get(key) for key in headings} for row in rows]
+    return Table(address("volumes", w_id, i_id, job, "pages"), (), even, "", {})
+
+
+def _task_table(sight: Sight, w_id: str, i_id: str, tasks: list[TaskView]) -> Table:
+    stale = sight.listings.stale_reasons(w_id, i_id)
+    rows = [_task_row(task, stale.get(task.id, ())) for task in tasks]
+    return Table(address("volumes", w_id, i_id, "tasks"), _TASK_COLUMNS, rows, "", {})
+
+
+def _task_row(task: TaskView, stale: "tuple[str, ...] | Any") -> dict[str, Any]:
+    took = (task.finished_at - task.started_at).total_seconds() if task.finished_at and task.started_at else None
+    why = task.failure_message or task.reason
+    return {
+        "job": task.job,
+        "task": task.id,
+        "state": task.state.value,
+        "pages_ok": task.pages.ok if task.pages else None,
+        "pages_skipped": task.pages.skipped if task.pages else None,
+        "pages_error": task.pages.error if task.pages else None,
+        "seconds": took,
+        "attempts": task.attempt,
+        "code": task.failure_code,
+        "why": why,
+        "hint": task.failure_hint,
+        "stale": ", ".join(stale),
+        "version": task.manifest_etag,
+        "source": task.volume.source,
+        "finished_at": task.finished_at,
+    }
+
+
+_TASK_COLUMNS = (
+    Column("job", "job", link=lambda row: address("jobs", row["job"])),
+    Column("state", "state", "state"),
+    Column("pages_ok", "ok", "number"),
+    Column("pages_skipped", "skipped", "number"),
+    Column("pages_error", "errors", "number"),
+    Column("seconds", "took", "duration"),
+    Column("attempts", "attempts", "number"),
+    Column("code", "failed with", "code"),
+    Column("why", "why"),
+    Column("stale", "stale because of"),
+    Column("finished_at", "finished", "time"),
+)
+
+
+def _attempt_table(sight: Sight, w_id: str, i_id: str) -> Table:
+    rows = [_attempt_row(row_of(one)) for one in sight.listings.attempts_of_volume(w_id, i_id)]
+    return Table(address("volumes", w_id, i_id, "attempts"), _ATTEMPT_COLUMNS, rows, "No worker has tried it yet.", {})
+
+
+def _attempt_row(row: dict[str, Any]) -> dict[str, Any]:
+    ended, started = row["ended_at"], row["started_at"]
+    took = (ended - started).total_seconds() if ended else None
+    stages = sorted(row["stages"].items(), key=lambda stage: -stage[1])
+    times = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in stages)
+    return {**row, "outcome": row["outcome"] or "running", "seconds": took, "times": times}
+
+
+_ATTEMPT_COLUMNS = (
+    Column("job", "job", link=lambda row: address("jobs", row["job"])),
+    Column("attempt", "attempt", "number"),
+    Column("outcome", "ended", "state"),
+    Column("code", "code", "code"),
+    Column("message", "message"),
+    Column("seconds", "took", "duration"),
+    Column("times", "of that, by stage"),
+    Column("worker_id", "worker"),
+    Column("started_at", "began", "time"),
+)

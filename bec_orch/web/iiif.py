@@ -1,0 +1,98 @@
+"""The addresses of IIIF: pictures, what is known of them, and manifests."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
+
+from bec_orch.core.transcripts import PageRecord
+from bec_orch.core.volumes import VolumeRef
+from bec_orch.errors import UsageError
+from bec_orch.exports.formats import Material
+from bec_orch.exports.iiif import manifest as written_manifest
+from bec_orch.web.pictures.requests import crop_of, info
+from bec_orch.web.rendering import address
+from bec_orch.web.sight import Sight
+
+_JSON_LD = 'application/ld+json;profile="http://iiif.io/api/image/3/context.json"'
+_MANIFEST = 'application/ld+json;profile="http://iiif.io/api/presentation/3/context.json"'
+# Pictures of one version of a file stay as they are; whether it is still that version is asked again after a while.
+_KEPT = "private, max-age=300"
+
+
+def base(request: Request) -> Response:
+    """Lead from a picture's own address to what is known of it, as the Image API wants."""
+    names = request.path_params
+    return RedirectResponse(address("iiif", "image", names["w_id"], names["i_id"], names["file"], "info.json"), 303)
+
+
+def picture_info(request: Request) -> Response:
+    """Tell what is known of a picture."""
+    sight, volume, file = _asked(request)
+    header = sight.pictures.header(volume, file)
+    identifier = _absolute(request, address("iiif", "image", volume.w_id, volume.i_id, file))
+    return JSONResponse(info(identifier, header.width, header.height), media_type=_JSON_LD)
+
+
+def picture(request: Request) -> Response:
+    """Send a part of a picture."""
+    sight, volume, file = _asked(request)
+    names = request.path_params
+    header = sight.pictures.header(volume, file)
+    quality, _, suffix = names["last"].rpartition(".")
+    crop = crop_of(names["region"], names["size"], names["rotation"], quality, suffix, (header.width, header.height))
+    tag = f'"{sight.pictures.version(volume, file)}"'
+    kept = {"Cache-Control": _KEPT, "ETag": tag}
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers=kept)
+    return Response(sight.pictures.jpeg(volume, file, crop), media_type="image/jpeg", headers=kept)
+
+
+def manifest(request: Request) -> Response:
+    """Send a volume as a manifest: its pages, and what a job read on them."""
+    sight: Sight = request.app.state.sight
+    names = request.path_params
+    if names["name"] != _manifest_name(names["w_id"], names["i_id"]):
+        raise HTTPException(404)
+    layer = sight.layers.layer(names["job"], names["w_id"], names["i_id"])
+    if layer is None:
+        raise UsageError(
+            f"The volume {names['w_id']}/{names['i_id']} is not done by the job '{names['job']}'.",
+            code="E_VOLUME_NOT_DONE",
+            hint="A manifest has what a job read: wait until it is done.",
+        )
+    material = Material(
+        base_url=_absolute(request, address("iiif", "manifests", names["job"])),
+        image_url=_absolute(request, "/iiif/image/{w_id}/{i_id}/{file}/full/max/0/default.jpg"),
+        image_service=_absolute(request, "/iiif/image/{w_id}/{i_id}/{file}"),
+    )
+    pages = _sized(sight, layer.success.location.volume, sight.layers.pages(layer))
+    return StreamingResponse(written_manifest(pages, layer.origin, material), media_type=_MANIFEST)
+
+
+def manifest_address(job: str, w_id: str, i_id: str) -> str:
+    """Return the address of a volume's manifest."""
+    return address("iiif", "manifests", job, w_id, i_id, _manifest_name(w_id, i_id))
+
+
+def _manifest_name(w_id: str, i_id: str) -> str:
+    # As `exports.iiif` names it: a manifest lies at its own identifier.
+    return f"{w_id}-{i_id}.json"
+
+
+def _sized(sight: Sight, volume: VolumeRef, pages: Iterator[PageRecord]) -> Iterator[PageRecord]:
+    for page in pages:
+        size = page.content.size or sight.pictures.size(volume, page.image)
+        yield replace(page, content=replace(page.content, size=size))
+
+
+def _asked(request: Request) -> tuple[Sight, VolumeRef, str]:
+    sight: Sight = request.app.state.sight
+    names = request.path_params
+    return sight, sight.layers.tasks(names["w_id"], names["i_id"])[0].volume, names["file"]
+
+
+def _absolute(request: Request, path: str) -> str:
+    return f"{request.url.scheme}://{request.url.netloc}{path}"

@@ -1,0 +1,88 @@
+"""All that the pages of the server look at."""
+
+import threading
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from bec_orch.core.ports.queues import QueueBackend
+from bec_orch.core.records.listings import Listings
+from bec_orch.core.records.overview import Overview, TaskView
+from bec_orch.core.tasks import TaskState
+from bec_orch.core.volumes import VolumeRef
+from bec_orch.orch.overview.layers import Layers
+from bec_orch.orch.overview.other_texts import OtherTexts
+from bec_orch.orch.overview.volume_pages import PageLooker, VolumePages
+from bec_orch.web.caches import BoundedCache
+from bec_orch.web.pictures.pictures import PagePictures
+from bec_orch.web.snapshots import WAIT, Snapshots
+
+Figure = TypeVar("Figure")
+
+# Seconds for which the list of a volume's pages is kept, while somebody turns them.
+_PAGES_AGE = 10.0
+_VOLUMES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What is looked at.
+
+    Attributes:
+        overview: figures of jobs, workers, failures.
+        listings: tables that are browsed.
+        queues: the queues beside the database.
+        looker: lists the pages of volumes.
+        layers: reads what jobs found on pages.
+        others: finds other texts of pages, to compare with.
+        pictures: makes pictures of pages.
+        closing: is set when the server ends.
+        snapshots: the figures that were taken lately.
+    """
+
+    overview: Overview
+    listings: Listings
+    queues: QueueBackend
+    looker: PageLooker
+    layers: Layers
+    others: OtherTexts
+    pictures: PagePictures
+    closing: threading.Event = field(default_factory=threading.Event)
+    snapshots: Snapshots = field(default_factory=Snapshots)
+    _pages: BoundedCache[list[VolumePages]] = field(default_factory=lambda: BoundedCache(_VOLUMES))
+
+    def close(self) -> None:
+        """End what goes on for as long as the server runs. May be called twice."""
+        self.closing.set()
+        self.snapshots.close()
+
+    def figure(
+        self, key: Hashable, take: Callable[[], Figure], *, patient: bool = True, seconds: float = WAIT
+    ) -> Figure | None:
+        """Return a figure that takes the database a while; None where it is not there in time.
+
+        Args:
+            key: names the figure.
+            take: asks for it.
+            patient: whether it is waited for; else only what is there counts.
+            seconds: how long.
+        """
+        found = self.snapshots.get(key, take, seconds if patient else 0.0)
+        return found.value if found else None
+
+    def pages(self, job: str, volume: VolumeRef) -> VolumePages | None:
+        """Return the pages of a volume as a job left them; None where it has no task for it.
+
+        Raises:
+            ConfigError: there is no such job.
+            StorageError: an artefact is broken, or the store away.
+        """
+        key = (job, volume, int(time.monotonic() / _PAGES_AGE))
+        found = self._pages.get(key, lambda: self.looker.look(volume.w_id, volume.i_id, job))
+        return next((one for one in found if one.volume == volume), None)
+
+
+def done_jobs(tasks: list[TaskView]) -> list[str]:
+    """Return the names of the jobs that are done with a volume, sorted."""
+    return sorted({task.job for task in tasks if task.state is TaskState.DONE})

@@ -1,0 +1,125 @@
+"""Tables: the same rows as HTML, as JSON and as CSV, each at an address of its own."""
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, is_dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from bec_orch.core.names import escaped
+
+# With these a cell begins that a spreadsheet would take for a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table.
+
+    Attributes:
+        key: its name in JSON and CSV.
+        heading: what stands above it.
+        kind: how its values are shown: `text`, `number`, `time`, `duration`, `state`, `code` or `volume`.
+        order: what it is sorted by; empty: it cannot be.
+        link: returns where a row's value leads; None: nowhere.
+    """
+
+    key: str
+    heading: str
+    kind: str = "text"
+    order: str = ""
+    link: Callable[[Mapping[str, Any]], str | None] = lambda _row: None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows with their columns.
+
+    Attributes:
+        address: where it is, without `.json` or `.csv`.
+        columns: the columns that people see; JSON and CSV have all keys of the rows.
+        rows: the rows.
+        empty: the sentence that stands for no rows.
+        query: what the request asked for, beside its defaults.
+        sorted_by: the order that holds; `descending` tells its direction.
+        following: the query of the next part; None where this is the last.
+        preceding: that of the part before.
+    """
+
+    address: str
+    columns: Sequence[Column]
+    rows: Sequence[Mapping[str, Any]]
+    empty: str
+    query: Mapping[str, str]
+    sorted_by: str = ""
+    descending: bool = False
+    following: Mapping[str, str] | None = None
+    preceding: Mapping[str, str] | None = None
+
+    def at(self, suffix: str = "", **changes: str) -> str:
+        """Return the address of this table with some of its query changed; an empty value takes it out."""
+        query = {key: value for key, value in {**self.query, **changes}.items() if value}
+        return f"{self.address}{suffix}{'?' + urlencode(query) if query else ''}"
+
+    def to(self, part: Mapping[str, str], suffix: str = "") -> str:
+        """Return the address of another part of this table."""
+        return self.at(suffix, **{"skip": "", **part})
+
+    def sorting(self, column: Column) -> str:
+        """Return the address of this table sorted by a column, the other way round where it is already."""
+        down = self.sorted_by == column.order and not self.descending
+        return self.at(order=column.order, direction="down" if down else "up", skip="")
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON has it."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {key: plain(entry) for key, entry in asdict(value).items()}
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]
+    return value
+
+
+def row_of(value: Any) -> dict[str, Any]:
+    """Return a record as a row."""
+    return dict(asdict(value))
+
+
+def answer(request: Request, table: Table) -> Response | None:
+    """Return a table as JSON or CSV where the address asks for that; None where it asks for a page."""
+    path = request.url.path
+    if path.endswith(".json"):
+        following = table.to(table.following, ".json") if table.following else None
+        return JSONResponse({"rows": [plain(row) for row in table.rows], "next": following})
+    if path.endswith(".csv"):
+        headers = {"Link": f'<{table.to(table.following, ".csv")}>; rel="next"'} if table.following else {}
+        return Response(_csv(table), media_type="text/csv; charset=utf-8", headers=headers)
+    return None
+
+
+def _csv(table: Table) -> bytes:
+    keys = list(table.rows[0]) if table.rows else [column.key for column in table.columns]
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(keys)
+    for row in table.rows:
+        writer.writerow([_cell(plain(row[key])) for key in keys])
+    return out.getvalue().encode(errors="replace")
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, str):
+        text = escaped(value)
+        return f"'{text}" if text.startswith(_FORMULA) else text
+    if isinstance(value, dict | list):
+        return escaped(str(value))
+    return "" if value is None else value

@@ -1,0 +1,113 @@
+"""The guards of the server: who is let in, what leaves it, and how much is done for one who asks."""
+
+from tests.mutants.mutant import Edit, Mutant
+
+_GUARD = "web/guard.py"
+_GUARD_TESTS = "tests/unit/web/test_guard.py"
+_TABLES_TESTS = "tests/unit/web/test_tables.py"
+_REQUEST_TESTS = "tests/unit/web/test_picture_requests.py"
+
+WEB = (
+    Mutant(
+        "web-any-host",
+        "no other site can have its name point at the server and read it through a browser",
+        (Edit(_GUARD, "            return _name_of(host) in self.names\n", "            return True\n"),),
+        (_GUARD_TESTS,),
+    ),
+    Mutant(
+        "web-any-method",
+        "nothing but reading is served",
+        (Edit(_GUARD, "        if request.method not in METHODS:\n", "        if False:\n"),),
+        (_GUARD_TESTS,),
+    ),
+    Mutant(
+        "web-any-token",
+        "whoever comes from elsewhere needs the token",
+        (
+            Edit(
+                _GUARD,
+                "        return self.token is None or hmac.compare_digest(given",
+                "        return True or hmac.compare_digest(given",
+            ),
+        ),
+        (_GUARD_TESTS,),
+    ),
+    Mutant(
+        "web-any-cookie",
+        "a cookie that was not given out lets nobody in",
+        (
+            Edit(
+                _GUARD,
+                "        return self.token is None or hmac.compare_digest(cookie",
+                "        return True or hmac.compare_digest(cookie",
+            ),
+        ),
+        (_GUARD_TESTS,),
+    ),
+    Mutant(
+        "web-token-in-the-cookie",
+        "who finds the cookie in a browser's files has no token",
+        (
+            Edit(
+                _GUARD,
+                '        return hmac.new((self.token or "").encode(), b"bec serve", hashlib.sha256).hexdigest()\n',
+                '        return self.token or ""\n',
+            ),
+        ),
+        (_GUARD_TESTS,),
+    ),
+    Mutant(
+        "web-leads-elsewhere",
+        "an address with the token leads to no other host",
+        (
+            Edit(
+                _GUARD,
+                '    path = "/" + quote(request.scope["path"].lstrip("/"))\n',
+                '    path = request.scope["path"]\n',
+            ),
+        ),
+        (_GUARD_TESTS,),
+    ),
+    Mutant(
+        "web-without-policy",
+        "every answer keeps code of others out of its page",
+        (Edit(_GUARD, "                    headers.setdefault(name, value)\n", "                    pass\n"),),
+        (_GUARD_TESTS,),
+    ),
+    Mutant(
+        "web-formulas",
+        "no text becomes a formula in a spreadsheet",
+        (Edit("web/tables.py", "if text.startswith(_FORMULA) else text", "if False else text"),),
+        (_TABLES_TESTS,),
+    ),
+    Mutant(
+        "web-pictures-of-any-size",
+        "no picture is sent that takes more than its bound",
+        (
+            Edit(
+                "web/pictures/requests.py",
+                "    if out[0] * out[1] > MOST_PIXELS:\n",
+                "    if False:\n",
+            ),
+        ),
+        (_REQUEST_TESTS,),
+    ),
+    Mutant(
+        "web-cache-without-bound",
+        "no more is kept than fits",
+        (Edit("web/caches.py", "            while self._kept > self._most:\n", "            while False:\n"),),
+        ("tests/unit/web/test_caches.py",),
+    ),
+    Mutant(
+        "web-comparison-without-bound",
+        "texts of any length are compared in no time",
+        (Edit("web/difference.py", "    if max(len(read), len(expected)) > MOST_SYLLABLES:\n", "    if False:\n"),),
+        ("tests/unit/web/test_difference.py",),
+    ),
+    Mutant(
+        "web-decoders-without-bound",
+        "no more pages are decoded at a time than there are cores for",
+        (Edit("web/pictures/pictures.py", "            with self._decoding:\n", "            if True:\n"),),
+        ("tests/unit/web/test_pictures.py",),
+    ),
+)
