@@ -28,7 +28,7 @@ def _stopped_twice(scene: Scene) -> None:
     time.sleep(0.2)
     worker.send_signal(signal.SIGTERM)
     begun = time.monotonic()
-    scene.promise(worker.wait(20) == 0, "a worker that was told twice to stop did not end well")
+    scene.promise(worker.wait() == 0, "a worker that was told twice to stop did not end well")
     scene.promise(time.monotonic() - begun < 5, "a worker that was told twice to stop took its time")
     scene.uncharged = True
     scene.slow(0.03)
@@ -41,7 +41,7 @@ def _spot_notice(scene: Scene, point: FaultPoint) -> None:
     with fake_imds() as imds:
         worker = scene.hit(f"{point}:pause", BEC_IMDS_URL=imds.url, BEC_GRACE_SECONDS="1")
         imds.told[_NOTICE] = '{"action": "terminate"}'
-        scene.promise(worker.wait(30) == 0, "a worker whose machine was taken back did not end well")
+        scene.promise(worker.wait() == 0, "a worker whose machine was taken back did not end well")
     reasons = {row["stop_reason"] for row in scene.sql("SELECT stop_reason FROM workers")}
     scene.promise(reasons == {"spot"}, f"the database says {reasons} for a spot notice")
     scene.uncharged = True
@@ -67,7 +67,7 @@ def _one_of_two_stopped(scene: Scene) -> None:
     for worker in (stopped, other):
         worker.wait_for("task.claimed")
     stopped.send_signal(signal.SIGTERM)
-    scene.promise(stopped.wait(20) == 0, "the worker that was stopped did not end well")
+    scene.promise(stopped.wait() == 0, "the worker that was stopped did not end well")
     scene.promise(other.running, "stopping one worker ended the other on the same host")
     scene.uncharged = True
     scene.slow(0.03)
@@ -123,7 +123,7 @@ def _hangs_at_the_stop(scene: Scene) -> None:
     scene.until(lambda: any(_HANGING in event.get("volume", "") for event in worker.events), "the page was reached")
     time.sleep(0.5)
     worker.send_signal(signal.SIGTERM)
-    scene.promise(worker.wait(30) == 1, "a worker whose process hung did not end with 1")
+    scene.promise(worker.wait() == 1, "a worker whose process hung did not end with 1")
     codes = {row["code"] for row in scene.sql("SELECT code FROM task_attempts WHERE outcome = 'died'")}
     scene.promise(codes == {"E_WORKER_LATE"}, f"the attempt that hung was recorded as {codes}")
     scene.uncharged = True
@@ -136,7 +136,7 @@ def _full_disk(scene: Scene) -> None:
     worker = scene.worker(before=_SMALL_FILES)
     worker.wait_for("task.failed", code="E_DISK_FULL")
     worker.send_signal(signal.SIGTERM)
-    worker.wait(20)
+    worker.wait()
     scene.uncharged = True
 
 

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-PATIENCE = 60.0
+# Nothing waits so long but on a machine that has far more to do than it can: what is waited for comes as an event.
+PATIENCE = 300.0
 
 
 class NotInjectedError(Exception):

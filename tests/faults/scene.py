@@ -34,7 +34,7 @@ WORK = "W1FAULTS"
 VOLUMES = 5
 PAGES = 4
 LEASE = 3.0
-CONVERGES_WITHIN = 60.0
+CONVERGES_WITHIN = PATIENCE
 
 Row = dict[str, Any]
 
@@ -239,7 +239,7 @@ class Scene:
         self.seconds = max(self.seconds, time.monotonic() - begun)
         for worker in workers:
             worker.send_signal(signal.SIGTERM)
-            worker.wait(20)
+            worker.wait()
 
     def unfinished(self) -> int:
         """Count the volumes whose last task has no end."""
@@ -251,7 +251,7 @@ class Scene:
         for process in self.processes:
             if process.running:
                 stop(process)
-        return [(process, process.wait(20)) for process in self.processes]
+        return [(process, process.wait()) for process in self.processes]
 
     def success(self, task: Mapping[str, Any]) -> Success | None:
         """Give what `success.json` of a finished task says."""
