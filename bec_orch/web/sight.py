@@ -2,9 +2,9 @@
 
 import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from bec_orch.core.ports.queues import QueueBackend
 from bec_orch.core.records.listings import Listings
@@ -70,6 +70,17 @@ class Sight:
         """
         found = self.snapshots.get(key, take, seconds if patient else 0.0)
         return found.value if found else None
+
+    def figures(self, asked: Mapping[Hashable, Callable[[], Any]], until: float = 0.0) -> list[Any]:
+        """Return several figures, None for each that is not there in time; all are asked for before one is waited for.
+
+        Args:
+            asked: what asks for each, by what names it.
+            until: the time of the monotonic clock until which they are waited for; 0: only what is there counts.
+        """
+        for key, take in asked.items():
+            self.figure(key, take, patient=False)
+        return [self.figure(key, take, seconds=max(0.0, until - time.monotonic())) for key, take in asked.items()]
 
     def pages(self, job: str, volume: VolumeRef) -> VolumePages | None:
         """Return the pages of a volume as a job left them; None where it has no task for it.

@@ -188,6 +188,7 @@ PORTIONS: dict[str, dict[str, Any]] = {
     "ledger.tasks_of": PORTION_GIVEN,
     "ledger.to_be_hinted": {"limit": PORTION, "before": dt.datetime(2100, 1, 1, tzinfo=dt.UTC)},
     "ledger.done": {"limit": PORTION, "after": 20_000},
+    "listings.stage_seconds": {},
     "overview.done_volumes": {"limit": PORTION, "after": 5_000},
     "overview.note_references": {"task_ids": list(range(1, PORTION))},
     "upkeep.mark_dispatched": PORTION_GIVEN,

@@ -1,6 +1,7 @@
 """All jobs, and one job."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,11 +12,12 @@ from bec_orch.core.records.listings import MOST_ROWS, Course, ListedTask, TaskOr
 from bec_orch.core.records.overview import ErrorGroup, GraphNode
 from bec_orch.core.tasks import TaskState
 from bec_orch.errors import UsageError
-from bec_orch.orch.overview.standing import JobStats, graph, job_stats
+from bec_orch.orch.overview.standing import graph, job_stats
 from bec_orch.web.dashboard.graph import BOX, drawing
 from bec_orch.web.dashboard.states import ORDER, shares
 from bec_orch.web.rendering import address, page
 from bec_orch.web.sight import Sight
+from bec_orch.web.snapshots import WAIT
 from bec_orch.web.tables import Column, Table, answer, row_of
 
 _ROWS = 50
@@ -84,12 +86,14 @@ def job(request: Request) -> Response:
     """Show one job."""
     sight: Sight = request.app.state.sight
     name = request.path_params["job"]
+    until = time.monotonic() + WAIT
     known = sight.overview.job(name)
-    nodes = sight.figure("graph", lambda: graph(sight.overview))
+    asked = _asked_of(sight, name)
+    # While the tasks are listed, the database counts.
+    sight.figures(asked)
+    listed = task_table(sight, name, request.query_params)
+    nodes, stages, slowest, failures, stats = sight.figures(asked, until)
     node = next((one for one in nodes or () if one.name == name), None)
-    stats: JobStats | None = sight.figure(("stats", name), lambda: job_stats(sight.overview, name))
-    stages = sight.figure(("stages", name), lambda: sight.listings.stage_seconds(name))
-    failures = _failures(sight, name)
     return page(
         "job.html",
         {
@@ -101,16 +105,24 @@ def job(request: Request) -> Response:
             "stages": _parts(stages or {}),
             "failures": failure_table(name, failures or ()),
             "page_errors": _page_errors(name, stats.page_errors if stats else {}),
-            "slowest": _slowest(sight, name),
-            "tasks": task_table(sight, name, request.query_params),
+            "slowest": _slowest(name, slowest),
+            "tasks": listed,
             "states": ORDER,
-            "pending": nodes is None or stats is None or stages is None or failures is None,
+            "pending": None in (nodes, stages, slowest, failures, stats),
         },
     )
 
 
-def _failures(sight: Sight, job: str) -> list[ErrorGroup] | None:
-    return sight.figure(("errors", job), lambda: sight.overview.errors(job, limit=_FAILURES))
+def _asked_of(sight: Sight, job: str) -> dict[Hashable, Callable[[], Any]]:
+    """Return what is asked of the database for the page of a job, the quickest first."""
+    slowest = TaskQuery(state=TaskState.DONE, order=TaskOrder.SECONDS, limit=_SLOWEST)
+    return {
+        "graph": lambda: graph(sight.overview),
+        ("stages", job): lambda: sight.listings.stage_seconds(job),
+        ("slowest", job): lambda: sight.listings.tasks(job, slowest),
+        ("errors", job): lambda: sight.overview.errors(job, limit=_FAILURES),
+        ("stats", job): lambda: job_stats(sight.overview, job),
+    }
 
 
 def _parts(seconds: Mapping[str, float]) -> list[tuple[str, float, float]]:
@@ -170,9 +182,7 @@ def page_errors(request: Request) -> Response:
     return answer(request, table) or RedirectResponse(address("jobs", name), status_code=303)
 
 
-def _slowest(sight: Sight, job: str) -> Table | None:
-    query = TaskQuery(state=TaskState.DONE, order=TaskOrder.SECONDS, limit=_SLOWEST)
-    found = sight.figure(("slowest", job), lambda: sight.listings.tasks(job, query))
+def _slowest(job: str, found: Sequence[ListedTask] | None) -> Table | None:
     if found is None:
         return None
     columns = tuple(column for column in _TASK_COLUMNS if column.key in {"volume", "seconds", "pages_ok"})
