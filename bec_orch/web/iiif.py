@@ -57,7 +57,7 @@ def manifest(request: Request) -> Response:
     if names["name"] != _manifest_name(names["w_id"], names["i_id"]):
         raise HTTPException(404)
     layer = sight.layers.layer(names["job"], names["w_id"], names["i_id"])
-    if layer is None:
+    if layer is None or layer.kept:
         raise UsageError(
             f"The volume {names['w_id']}/{names['i_id']} is not done by the job '{names['job']}'.",
             code="E_VOLUME_NOT_DONE",

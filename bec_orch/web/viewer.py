@@ -79,7 +79,7 @@ def view_page(request: Request) -> Response:
             hint=f"It has {len(pages.pages)} pages." if pages.pages else pages.note,
         )
     shown = pages.pages[number - 1]
-    record, fault = _record(sight, job, volume, number)
+    record, fault = _record(sight, job, volume, (number - 1, shown.img_file_name))
     size, no_picture = _size(sight, volume, shown, record)
     compared = request.query_params.get("with", "")
     lines = record.content.lines if record else ()
@@ -173,11 +173,13 @@ def _pages(sight: Sight, job: str, volume: VolumeRef) -> VolumePages:
     return found
 
 
-def _record(sight: Sight, job: str, volume: VolumeRef, number: int) -> tuple[PageRecord | None, BecError | None]:
-    """Read what is on a page; of a volume that is not done, nothing is. What is wrong with the artefact is told."""
+def _record(
+    sight: Sight, job: str, volume: VolumeRef, page: tuple[int, str]
+) -> tuple[PageRecord | None, BecError | None]:
+    """Read what is on a page of this index and file; what is wrong with the artefact is told beside it."""
     try:
         layer = sight.layers.layer(job, volume.w_id, volume.i_id)
-        return (sight.layers.page(layer, number - 1) if layer else None), None
+        return (sight.layers.page(layer, *page) if layer else None), None
     except StorageError as error:
         return None, error
 

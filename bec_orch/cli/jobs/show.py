@@ -44,7 +44,7 @@ def command(
         pages = _pages(parts, name, tasks[0])
         view = _page(pages, page)
         layer = layers.layer(name, w_id, i_id)
-        record = layers.page(layer, page - 1) if layer else None
+        record = layers.page(layer, page - 1, view.img_file_name) if layer else None
     if as_json:
         print_json({"job": name, "volume": pages.volume, "task_state": pages.state, "page": view, "content": record})
     else:

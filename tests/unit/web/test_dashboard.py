@@ -1,0 +1,63 @@
+"""The dashboard: the graph's drawing, bars of states, and lines for Prometheus."""
+
+import itertools
+
+import pytest
+
+from bec_orch.core.records.overview import GraphNode
+from bec_orch.core.tasks import TaskState
+from bec_orch.web.dashboard.graph import BOX, drawing
+from bec_orch.web.dashboard.states import shares
+from bec_orch.web.metrics import Metric
+
+
+def node(name: str, *needs: str) -> GraphNode:
+    return GraphNode(name, "ldv1", needs, {}, {})
+
+
+def test_each_job_stands_right_of_what_it_needs_and_on_no_other() -> None:
+    nodes = [node("a"), node("b"), node("c", "a", "b"), node("d", "a"), node("e", "d", "a")]
+    found = drawing(nodes)
+    place = {box.node.name: box for box in found.boxes}
+    for job in nodes:
+        assert all(place[needed].x + BOX[0] < place[job.name].x for needed in job.depends_on)
+    for one, other in itertools.combinations(found.boxes, 2):
+        assert abs(one.x - other.x) >= BOX[0] or abs(one.y - other.y) >= BOX[1]
+    assert len(found.curves) == 5
+    assert all(box.x + BOX[0] <= found.width and box.y + BOX[1] <= found.height for box in found.boxes)
+
+
+def test_no_jobs_are_no_drawing() -> None:
+    assert drawing([]).boxes == ()
+
+
+def test_a_job_whose_need_was_deleted_is_drawn() -> None:
+    assert drawing([node("a", "gone")]).curves == []
+
+
+def test_shares_fill_the_bar_in_order() -> None:
+    found = shares({TaskState.TERMINAL_FAILED: 1, TaskState.DONE: 2, TaskState.RUNNING: 1, TaskState.WAITING: 0})
+    assert [(one.state, one.word, one.count, one.begin, one.width) for one in found] == [
+        (TaskState.DONE, "done", 2, 0.0, 500.0),
+        (TaskState.RUNNING, "running", 1, 500.0, 250.0),
+        (TaskState.TERMINAL_FAILED, "failed", 1, 750.0, 250.0),
+    ]
+    assert shares({}) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "lines"),
+    [
+        ([({"job": "a"}, 3)], ['m{job="a"} 3']),
+        ([({}, 0.5)], ["m 0.5"]),
+        ([({"job": 'a"b\\c\nd'}, 1e9)], ['m{job="a\\"b\\\\c\\nd"} 1e+09']),
+    ],
+)
+def test_a_metric_is_written_as_prometheus_reads_it(
+    values: list[tuple[dict[str, str], float]], lines: list[str]
+) -> None:
+    assert list(Metric("m", "Tells.", values).lines()) == ["# HELP m Tells.", "# TYPE m gauge", *lines]
+
+
+def test_a_metric_without_values_is_left_out() -> None:
+    assert list(Metric("m", "Tells.", []).lines()) == []
