@@ -179,7 +179,7 @@ def test_queue_and_database_are_compared(bec: Bec, job: str, aws: Aws) -> None:
     assert (well["visible"], well["tasks"]["dispatched"], well["disagreements"]) == (2, 2, [])
     aws.client("sqs").purge_queue(QueueUrl=aws.client("sqs").get_queue_url(QueueName=f"bec_{job}_tasks")["QueueUrl"])
     lost = ok(bec("queue", "stats", job)).out
-    assert "Queue and database disagree: 2 tasks have no message: workers send them again in time." in lost
+    assert "Queue and database disagree: 2 tasks without a message: workers send what is missing in time." in lost
     assert "oldest queued task" in lost
 
 
@@ -206,7 +206,7 @@ def test_the_age_of_the_oldest_message_is_what_cloudwatch_tells(bec: Bec, job: s
 def test_a_purge_tells_that_sqs_takes_its_time(bec: Bec, job: str) -> None:
     ok(bec("queue", "enqueue", job, "--volume", "W1/I1"))
     purged = ok(bec("queue", "purge", job, "--yes")).out
-    assert purged == "1 messages are being deleted: SQS takes up to 60 s, and deletes what is sent meanwhile, too.\n"
+    assert purged == "Being deleted: 1 message; SQS takes up to 60 s, and deletes what is sent meanwhile, too.\n"
 
 
 def levels(bec: Bec) -> dict[str, str]:

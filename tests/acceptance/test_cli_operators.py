@@ -108,7 +108,7 @@ def test_volumes_are_enqueued_from_a_list_and_told_why_not(bec: Bec, home: Path,
     assert "visible" in ok(bec("queue", "stats", "toy")).out
     assert len(ok(bec("queue", "peek", "toy", "--limit", "2", "--json")).json) == 2
     assert '"w_id": "W1"' in ok(bec("queue", "peek", "toy")).out
-    assert ok(bec("queue", "purge", "toy", "--yes")).out == "4 messages were deleted.\n"
+    assert ok(bec("queue", "purge", "toy", "--yes")).out == "Deleted: 4 messages.\n"
     unasked = bec("jobs", "delete", "toy")
     assert unasked.code == 2
     assert "This would cancel 4 unfinished tasks of the job toy. Nothing was done: nobody can be asked." in unasked.err

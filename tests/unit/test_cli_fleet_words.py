@@ -38,7 +38,7 @@ def test_a_cost_is_never_told_as_less_than_it_is(cost: Cost | None, words: str |
 def test_machines_are_told_with_their_workers_and_price(capsys: pytest.CaptureFixture[str]) -> None:
     show_fleet(STATUS, as_json=False)
     out = " ".join(capsys.readouterr().out.split())
-    assert "bec-ldv1: 1 machines wanted, from 0 to 4." in out
+    assert "bec-ldv1: 1 machine wanted, from 0 to 4." in out
     assert "0.300 USD" in out
     assert "W1/I1 12/400" in out
     assert "All together, an hour: 0.30 USD" in out

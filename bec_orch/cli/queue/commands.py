@@ -124,17 +124,17 @@ def purge(
     as_json: Json = False,
 ) -> None:
     """Delete the messages of a job's queue. The tasks stay; workers send their messages again in time."""
-    what = "dead letters" if dead else "messages"
+    what = "dead letter" if dead else "message"
     if not yes:
-        confirm(f"This would delete all {what} of the queue {job}.")
+        confirm(f"This would delete every {what} of the queue {job}.")
     with open_parts(invocation(ctx).settings) as parts:
         purged = parts.queues.admin(parts.store.job(job).name).purge(dead=dead)
     if as_json:
         print_json({"deleted": purged.count})
     elif purged.under_way:
-        say(f"{purged.count:,} {what} are being deleted: {purged.under_way}.")
+        say(f"Being deleted: {counted(purged.count, what)}; {purged.under_way}.")
     else:
-        say(f"{purged.count:,} {what} were deleted.")
+        say(f"Deleted: {counted(purged.count, what)}.")
 
 
 def _tell_reasons(groups: list[ErrorGroup], job: str) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from bec_orch.cli.terminal.console import note, print_json, print_rows, say
 from bec_orch.core.records.overview import WorkerView
+from bec_orch.core.wording import counted
 from bec_orch.orch.machines.local import LocalWorker
 from bec_orch.orch.machines.scaling import FleetStatus, MachineStatus
 
@@ -28,7 +29,7 @@ def show_fleet(status: FleetStatus, *, as_json: bool) -> None:
     if group is None:
         say("There is no group of machines: `bec scale up` makes one.")
     else:
-        say(f"{group.name}: {group.desired} machines wanted, from {group.minimum} to {group.maximum}.")
+        say(f"{group.name}: {counted(group.desired, 'machine')} wanted, from {group.minimum} to {group.maximum}.")
         if group.target is not None:
             say(f"Its size follows the queue: a machine for every {group.target:g} waiting messages.")
         rows = [_machine_row(one, status.currency) for one in status.machines]

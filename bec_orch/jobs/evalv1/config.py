@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from bec_orch.core.job_config import ReferenceFolder
 from bec_orch.core.transcripts import MAIN, Kind, each_once
 from bec_orch.core.volumes import VolumeRef
+from bec_orch.core.wording import counted
 from bec_orch.errors import ConfigError
 from bec_orch.jobs.pipeline.config import PageJobConfig
 
@@ -86,7 +87,7 @@ class Evalv1Config(PageJobConfig):
         """
         if not self.ocr_job and len(depends_on) != 1:
             raise wrong_dependency(
-                f"The job depends on {len(depends_on)} jobs, and its config does not name the one to evaluate."
+                f"The job depends on {counted(len(depends_on), 'job')}, and its config names none to evaluate."
             )
         names = tuple(name for name in (self.ocr_job or depends_on[0], self.second_ocr_job) if name)
         for name in names:

@@ -8,6 +8,7 @@ from bec_orch.core.ports.queues import QueueBackend, QueueStats
 from bec_orch.core.records.overview import ExpectedMessages, GraphNode, Overview, Pace, VolumeFigures
 from bec_orch.core.tasks import Job, TaskState
 from bec_orch.core.volumes import PageCounts
+from bec_orch.core.wording import counted
 
 _FIVE_MINUTES = 300.0
 _HOUR = 3600.0
@@ -96,12 +97,12 @@ class QueueCheck:
         """Where queue and tasks disagree, each with what becomes of it."""
         dead = self.queue.dead - self.expected.terminal
         found = (
-            (self.missing_messages, "tasks have no message: workers send them again in time"),
-            (self.expected.undispatched, "tasks were never sent: workers send them within a minute"),
-            (self.expected.expired, "tasks were left by a dead worker: another one takes them over"),
-            (dead, "dead letters have no failed task: `bec queue peek --dead` shows them"),
+            (self.missing_messages, "task", "without a message: workers send what is missing in time"),
+            (self.expected.undispatched, "task", "never sent: workers do that within a minute"),
+            (self.expected.expired, "task", "left by a dead worker: another one takes over"),
+            (dead, "dead letter", "without a failed task: `bec queue peek --dead` shows more"),
         )
-        return tuple(f"{count:,} {what}" for count, what in found if count > 0)
+        return tuple(f"{counted(count, thing)} {what}" for count, thing, what in found if count > 0)
 
 
 def queue_check(overview: Overview, queues: QueueBackend, job_name: str) -> QueueCheck:
@@ -124,9 +125,9 @@ def _pages_left(volumes: Mapping[TaskState, VolumeFigures]) -> int | None:
     """Add up the pages of unfinished volumes; one that is not known counts as the average of those that are."""
     unfinished = [figures for state, figures in volumes.items() if not state.is_final]
     unknown = sum(figures.without_pages for figures in unfinished)
-    counted = sum(figures.volumes - figures.without_pages for figures in volumes.values())
-    if unknown and not counted:
+    known = sum(figures.volumes - figures.without_pages for figures in volumes.values())
+    if unknown and not known:
         return None
-    average = sum(figures.known_pages for figures in volumes.values()) / counted if counted else 0.0
+    average = sum(figures.known_pages for figures in volumes.values()) / known if known else 0.0
     left: float = sum(figures.known_pages for figures in unfinished) + unknown * average
     return round(left)

@@ -16,4 +16,4 @@ def test_a_queue_that_gives_no_more_is_told() -> None:
 
 def test_messages_in_flight_are_not_missing() -> None:
     assert check(3, 3).missing_messages == 0
-    assert check(3, 5).disagreements == ("2 tasks have no message: workers send them again in time",)
+    assert check(3, 5).disagreements == ("2 tasks without a message: workers send what is missing in time",)
