@@ -94,6 +94,11 @@ def row_of(value: Any) -> dict[str, Any]:
     return dict(asdict(value))
 
 
+def is_for_programs(request: Request) -> bool:
+    """Return whether a request asks for JSON or CSV: a program waits for figures, as it does not look again."""
+    return request.url.path.endswith((".json", ".csv"))
+
+
 def answer(request: Request, table: Table) -> Response | None:
     """Return a table as JSON or CSV where the address asks for that; None where it asks for a page."""
     path = request.url.path

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
@@ -12,19 +13,21 @@ from bec_orch.core.records.listings import MOST_ROWS, Course, ListedTask, TaskOr
 from bec_orch.core.records.overview import ErrorGroup, GraphNode
 from bec_orch.core.tasks import TaskState
 from bec_orch.errors import UsageError
-from bec_orch.orch.overview.standing import graph, job_stats
+from bec_orch.orch.overview.standing import JobStats, graph, job_stats
 from bec_orch.web.dashboard.graph import BOX, drawing
 from bec_orch.web.dashboard.states import ORDER, shares
 from bec_orch.web.rendering import address, page
 from bec_orch.web.sight import Sight
 from bec_orch.web.snapshots import WAIT
-from bec_orch.web.tables import Column, Table, answer, row_of
+from bec_orch.web.tables import Column, Table, answer, is_for_programs, row_of
 
 _ROWS = 50
 _SLOWEST = 8
 _FAILURES = 50
-# Seconds for which a drawing waits for its figures, after the page was sent.
+# Seconds for which a drawing waits for its figures, after the page was sent, and a program for a table.
 _LONG = 30.0
+_NO_JOBS = "There are no jobs yet: `bec run` and `bec jobs create` make some."
+_COUNTING = "The jobs are being counted."
 
 
 def home(_request: Request) -> Response:
@@ -35,9 +38,14 @@ def home(_request: Request) -> Response:
 def jobs(request: Request) -> Response:
     """Show all jobs."""
     sight: Sight = request.app.state.sight
-    nodes = sight.figure("graph", lambda: graph(sight.overview))
-    rows = [_job_row(sight, node) for node in nodes or ()]
-    table = Table("/jobs", _JOB_COLUMNS, rows, "There are no jobs yet: `bec run` and `bec jobs create` make some.", {})
+    until = time.monotonic() + (_LONG if is_for_programs(request) else WAIT)
+    nodes = sight.figure("graph", lambda: graph(sight.overview), seconds=until - time.monotonic())
+    stats: dict[Hashable, Callable[[], JobStats]] = {
+        ("stats", node.name): partial(job_stats, sight.overview, node.name) for node in nodes or ()
+    }
+    until = until if is_for_programs(request) else 0.0
+    rows = [_job_row(node, found) for node, found in zip(nodes or (), sight.figures(stats, until), strict=True)]
+    table = Table("/jobs", _JOB_COLUMNS, rows, _NO_JOBS if nodes is not None else _COUNTING, {})
     return answer(request, table) or page(
         "jobs.html",
         {
@@ -51,8 +59,7 @@ def jobs(request: Request) -> Response:
     )
 
 
-def _job_row(sight: Sight, node: GraphNode) -> dict[str, Any]:
-    stats = sight.figure(("stats", node.name), lambda: job_stats(sight.overview, node.name), patient=False)
+def _job_row(node: GraphNode, stats: JobStats | None) -> dict[str, Any]:
     return {
         "job": node.name,
         "type": node.type,

@@ -1,12 +1,15 @@
 """The dashboard: the graph's drawing, bars of states, and lines for Prometheus."""
 
 import itertools
+from types import SimpleNamespace
 
 import pytest
+from starlette.requests import Request
 
 from bec_orch.core.records.overview import GraphNode
 from bec_orch.core.tasks import TaskState
 from bec_orch.web.dashboard.graph import BOX, drawing
+from bec_orch.web.dashboard.jobs import jobs
 from bec_orch.web.dashboard.states import shares
 from bec_orch.web.metrics import Metric
 
@@ -61,3 +64,24 @@ def test_a_metric_is_written_as_prometheus_reads_it(
 
 def test_a_metric_without_values_is_left_out() -> None:
     assert list(Metric("m", "Tells.", []).lines()) == []
+
+
+def asked(path: str, sight: object) -> Request:
+    app = SimpleNamespace(state=SimpleNamespace(sight=sight))
+    return Request({"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": [], "app": app})
+
+
+def test_jobs_that_are_not_counted_yet_are_not_said_to_be_none() -> None:
+    waited: list[float] = []
+
+    def figure(*_: object, seconds: float) -> None:
+        waited.append(seconds)
+
+    sight = SimpleNamespace(figure=figure, figures=lambda *_: [], overview=None)
+    shown = bytes(jobs(asked("/jobs", sight)).body).decode()
+    assert "The jobs are being counted." in shown
+    assert "There are no jobs yet" not in shown
+    jobs(asked("/jobs.json", sight))
+    for_a_person, for_a_program = waited
+    assert for_a_person < 1
+    assert for_a_program > 10, "it does not look again"
