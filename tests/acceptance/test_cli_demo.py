@@ -21,7 +21,7 @@ def test_the_demo_runs_the_samples_and_draws_them(bec: Bec, tmp_path: Path, monk
     assert "pages/s" in ended.out
     assert "Next, your own scans: bec run ldv1 PATH" in ended.out
 
-    files = list(out.glob("artefacts/ldv1/*/*/*/*.parquet"))
+    files = list(out.glob("artefacts/ldv1/*/*/*/*.a1-*.parquet"))
     assert sorted(pq.read_metadata(file).num_rows for file in files) == [9, 9]
     for picture in ("W1BEC001/I1BEC0001.jpg", "W1BEC002/I1BEC0002.jpg"):
         drawn = cv2.imread(str(out / "overlays" / picture))

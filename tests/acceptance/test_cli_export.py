@@ -165,7 +165,7 @@ def test_an_artefact_that_is_gone_costs_no_other_volume(bec: Bec, imported: Path
 
 
 def test_an_artefact_that_is_broken_costs_no_other_volume(bec: Bec, imported: Path) -> None:
-    (parquet,) = (imported / "artefacts" / "truth" / ONE).rglob("*.parquet")
+    (parquet,) = (imported / "artefacts" / "truth" / ONE).rglob("*.a1-*.parquet")
     parquet.write_bytes(parquet.read_bytes()[:-20])
     ended = bec("export", "truth", "--format", "txt")
     assert (ended.code, "E_ARTEFACT_BROKEN" in ended.err) == (1, True)

@@ -33,7 +33,7 @@ def test_every_picture_of_a_file_is_a_row_to_be_seen_drawn_and_exported(bec: Bec
     frames = ("--config-text", json.dumps({"frames": "all"}))
     run = ok(bec("run", "ldv1", scans, "--out", out, "--overlay", "--json", *frames)).json
     assert (run["pages"]["ok"], run["counters"]["further_frames"], run["counters"]["unread_frames"]) == (4, 1, 0)
-    (file,) = out.rglob("W1-I1-*.parquet")
+    (file,) = out.rglob("W1-I1-*.a1-*.parquet")
     rows = pq.read_table(file).to_pylist()
     assert [row["img_file_name"] for row in rows] == NAMES
     assert [(row["width"], row["height"]) for row in rows[1:3]] == [page(2).size, page(3).size]

@@ -42,7 +42,7 @@ def test_a_real_job_runs_on_it(bec: Bec, page_server: PageServer, tmp_path: Path
     ended = bec("run-volume", "ldv1", "W1", "I1")
 
     assert ended.code == 3, ended.err
-    (file,) = (tmp_path / "home" / "artefacts" / "ldv1" / "W1" / "I1").glob("abc123/*.parquet")
+    (file,) = (tmp_path / "home" / "artefacts" / "ldv1" / "W1" / "I1").glob("abc123/*.a1-*.parquet")
     rows = pq.read_table(file).to_pylist()
     assert [(row["img_file_name"], row["nb_lines"], row["error_type"]) for row in rows] == [
         ("canvas 1", 7, None),

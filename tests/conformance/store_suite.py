@@ -26,6 +26,7 @@ from bec_orch.errors import BecError, NameUnsafeError, StorageError, TerminalErr
 from bec_orch.io.artefacts import sidecars
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.artefacts.names import attempt_key, sidecar_folder
+from bec_orch.io.stores.errors import DENIED
 from bec_orch.io.stores.objects import Objects
 from tests.support.owners import OURS, THEIRS, contents, owner
 
@@ -781,6 +782,19 @@ class StoreSuite:
             objects.delete([key])
         assert not theirs.name_conventionally(held)
         assert objects.head(key) is None
+
+    def test_a_store_that_keeps_the_older_copy_is_no_outage(
+        self, store: StoredArtefacts, objects: Objects, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        held = self.published(store, 1)
+        assert store.name_conventionally(held)
+        newer = self.published(store, 2, held, lines=3)
+
+        def refused(*_: Any) -> bool:
+            raise StorageError("Access denied.", code=DENIED)
+
+        monkeypatch.setattr(objects, "replace", refused)
+        assert not store.name_conventionally(newer)
 
     def test_what_is_taken_back_goes_from_the_conventional_name_too(
         self, store: StoredArtefacts, objects: Objects, work_dir: Path

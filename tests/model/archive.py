@@ -42,7 +42,7 @@ from bec_orch.io.postgres.tasks import PgTasks
 from bec_orch.io.sources.sources import Sources, source_name
 from bec_orch.io.stores.storage import Stores
 from bec_orch.orch.audit.audit import Auditor
-from bec_orch.orch.audit.values import LITTER, NOT_RECORDED, Violation
+from bec_orch.orch.audit.values import LITTER, NAME, NOT_RECORDED, Violation
 from bec_orch.orch.backlog.enqueue import Enqueuer
 from bec_orch.orch.backlog.redrive import Redriver
 from bec_orch.orch.job_admin import JobAdmin
@@ -226,7 +226,8 @@ class Archive:
     def audit(self, damaged: set[str], *, recreated: bool) -> list[str]:
         """Let an operator audit everything; gives what is wrong.
 
-        Beside an artefact of a version whose task was superseded, maintenance leaves litter: nobody reads it any more.
+        Beside an artefact of a version whose task was superseded, maintenance leaves litter, and the conventional name
+        as it is: nobody reads it any more.
 
         Args:
             damaged: prefixes of artefacts that somebody damaged: they are left out.
@@ -240,7 +241,7 @@ class Archive:
             for violation in found.violations
             if not (violation.location and violation.location.prefix in damaged)
             and not (recreated and violation.invariant is NOT_RECORDED)
-            and not (violation.invariant is LITTER and not violation.task_ids)
+            and not (violation.invariant in {LITTER, NAME} and not violation.task_ids)
         ]
 
     def receive(self, name: str, job: str) -> Actor | None:

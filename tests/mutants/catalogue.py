@@ -4,6 +4,7 @@ The first twelve are the guards without which a queue of tasks is not safe; the 
 """
 
 from tests.mutants.dependencies import DEPENDENCIES
+from tests.mutants.earlier import EARLIER
 from tests.mutants.exports import EXPORTS
 from tests.mutants.limits import LIMITS
 from tests.mutants.moving_in import MOVING_IN
@@ -1079,6 +1080,7 @@ MUTANTS = (
     *WORDS,
     *PAGES,
     *EXPORTS,
+    *EARLIER,
     *WEB,
     *SURROUNDINGS,
     Mutant(

@@ -13,7 +13,7 @@ from bec_orch.core.ports.artefact_store import ArtefactStore, AttemptFiles
 from bec_orch.core.ports.task_store import TaskStore
 from bec_orch.core.success import adopted_result, foreign_artefact, further_rows, is_wanted, success_content
 from bec_orch.core.tasks import TaskResult
-from bec_orch.errors import RetryableError, TerminalError
+from bec_orch.errors import RetryableError
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class Publisher:
 
     def _name(self, held: Success) -> None:
         """Have readers that look for the conventional name find it, now or in a later round of maintenance."""
-        with contextlib.suppress(RetryableError, TerminalError):
+        with contextlib.suppress(RetryableError):
             self._artefacts.name_conventionally(held)
 
     def _put(self, computed: Computed) -> Success:

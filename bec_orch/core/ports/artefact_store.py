@@ -125,8 +125,7 @@ class ArtefactStore(Protocol):
         Only beside a `success.json` of ours, and never in place of a file that is not ours.
 
         Raises:
-            StorageError: the store is away, or does not let us write there.
-            TerminalError: the `success.json` that is there by now cannot be read.
+            StorageError: the store is away.
         """
         ...
 

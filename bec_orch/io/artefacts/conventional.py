@@ -13,9 +13,11 @@ from typing import Any
 
 from bec_orch.core.artefacts import ArtefactFile, ArtefactLocation, Success
 from bec_orch.core.ownership import Owner
+from bec_orch.errors import StorageError, TerminalError
 from bec_orch.io.artefacts.names import conventional_key
 from bec_orch.io.artefacts.parquet import BrokenParquet, opened, reading
 from bec_orch.io.artefacts.removal import remove
+from bec_orch.io.stores.errors import DENIED
 from bec_orch.io.stores.objects import Entry, Objects
 
 METADATA_KEY = b"bec_orch"
@@ -29,16 +31,15 @@ def put_copy(
     """Have the conventional name hold the file of a `success.json` of ours, and return whether it does.
 
     Raises:
-        StorageError: the store is away, or does not let us write there.
-        TerminalError: the `success.json` cannot be read.
+        StorageError: the store is away.
     """
     key = conventional_key(location)
-    held = _holds(objects, owner, success_at(location), key)
+    held = _holds(objects, owner, _readable(success_at, location), key)
     for _ in range(_MOST_TRIES):
         if held is not None:
             return held
         version = objects.version_at(key)
-        success = success_at(location)
+        success = _readable(success_at, location)
         held = _holds(objects, owner, success, key)
         if held is None and success and _put(objects, success.files[0], key, version):
             return True
@@ -65,6 +66,13 @@ def remove_copy(objects: Objects, owner: Owner, location: ArtefactLocation) -> N
         remove(objects, [there.key])
 
 
+def _readable(success_at: Callable[[ArtefactLocation], Success | None], location: ArtefactLocation) -> Success | None:
+    try:
+        return success_at(location)
+    except TerminalError:
+        return None
+
+
 def _holds(objects: Objects, owner: Owner, success: Success | None, key: str) -> bool | None:
     """Return whether a name holds the file of a `success.json`; None where that is to be put there."""
     if success is None or not owner.owns(success.mark) or len(success.files) != 1:
@@ -78,10 +86,16 @@ def _holds(objects: Objects, owner: Owner, success: Success | None, key: str) ->
 
 
 def _put(objects: Objects, file: ArtefactFile, key: str, version: str | None) -> bool:
+    """Put the file there; False where something else is there by now, and where the store keeps what it has."""
     blob = objects.read(file.key)
     if blob is None:
         return False
-    return objects.create(key, blob.data) if version is None else objects.replace(key, blob.data, version)
+    try:
+        return objects.create(key, blob.data) if version is None else objects.replace(key, blob.data, version)
+    except StorageError as error:
+        if error.code != DENIED:
+            raise
+        return False
 
 
 def _is_copy(objects: Objects, there: Entry, file: ArtefactFile) -> bool:
