@@ -106,7 +106,8 @@ def _annotation(canvas: str, place: int, line: Line) -> Mapping[str, Any]:
         "type": "Annotation",
         "motivation": "supplementing",
         "body": {"type": "TextualBody", "value": line_text(line.text or ""), "format": "text/plain"},
-        "target": f"{canvas}#xywh={','.join(map(str, line.box))}",
+        # A line whose place is not known is one of the page.
+        "target": f"{canvas}#xywh={','.join(map(str, line.box))}" if line.polygon else canvas,
     }
 
 

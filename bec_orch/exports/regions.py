@@ -55,7 +55,7 @@ def page_size(content: PageContent) -> tuple[int, int]:
     """Return the size of a page, or as far as its lines reach where it is unknown."""
     if content.size:
         return content.size
-    boxes = [line.box for line in content.lines]
+    boxes = [line.box for line in content.lines if line.polygon]
     return max((box[0] + box[2] for box in boxes), default=0), max((box[1] + box[3] for box in boxes), default=0)
 
 

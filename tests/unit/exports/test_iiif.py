@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bec_orch.core.transcripts import Line, PageContent, PageRecord
 from bec_orch.exports.formats import Level, Material, format_of
 from tests.unit.exports.made import FULL, ORIGIN, PAGES, TEXT
 
@@ -75,3 +76,11 @@ def test_annotation_pages_are_those_of_the_manifest(manifest: dict[str, Any]) ->
     page = json.loads(b"".join(format_of("iiif").writers[Level.PAGE]([FULL], ORIGIN, MATERIAL)))
     assert page.pop("@context") == manifest["@context"]
     assert page == manifest["items"][0]["annotations"][0]
+
+
+def test_a_line_whose_place_is_not_known_is_one_of_the_page() -> None:
+    page = PageRecord(0, "a.jpg", PageContent((Line((), (), TEXT), Line((), (), None))))
+    written = json.loads(b"".join(format_of("iiif").writers[Level.VOLUME]([page], ORIGIN, MATERIAL)))
+    [canvas] = written["items"]
+    [line] = canvas["annotations"][0]["items"]
+    assert (line["target"], line["body"]["value"]) == (canvas["id"], TEXT)
