@@ -17,7 +17,7 @@ import onnxruntime
 import openvino
 import torch
 
-from bec_orch.jobs.ldv1.bec.network_input import BOX, MULTIPLE, OUTPUTS, PITCH, SMALLEST_DEVIATION
+from bec_orch.jobs.ldv1.bec.network_input import CONTRACT, OUTPUTS
 from training.held_out import measured
 from training.kinds import Floats
 from training.network import LineNetwork, Served, parameters
@@ -100,7 +100,7 @@ def main() -> None:
         "parameters": parameters(network),
         "training": stood,
         **({"held_out": measured(network.network, options.held_out)} if options.held_out else {}),
-        "input": {"pitch": PITCH, "box": BOX, "smallest_deviation": SMALLEST_DEVIATION, "multiple": MULTIPLE},
+        "input": CONTRACT,
         "outputs": list(OUTPUTS),
         "largest_difference_from_torch": apart,
         "tolerance": {"probability": TOLERANCE, "offset": OFFSET_TOLERANCE},

@@ -12,8 +12,8 @@ from onnx import TensorProto, helper
 
 from bec_orch.errors import ConfigError
 from bec_orch.jobs.ldv1.bec import network as module
-from bec_orch.jobs.ldv1.bec.network import CONTRACT, MOST_PIXELS, bundled_network
-from bec_orch.jobs.ldv1.bec.network_input import MULTIPLE, OUTPUTS, normalised, padded
+from bec_orch.jobs.ldv1.bec.network import MOST_PIXELS, bundled_network
+from bec_orch.jobs.ldv1.bec.network_input import CONTRACT, MULTIPLE, OUTPUTS, Bytes, normalised, padded
 from bec_orch.jobs.ldv1.config import Ldv1Config
 from bec_orch.jobs.ldv1.loading import load_detector
 from bec_orch.jobs.shared.geometry import transform
@@ -105,3 +105,15 @@ def test_the_input_is_measured_against_its_surroundings() -> None:
     assert np.abs(normalised(np.full((80, 80), 180, np.uint8))).max() == 0
     wide = padded(rng.integers(0, 255, (33, 65)).astype(np.uint8))
     assert wide.shape == (2 * MULTIPLE, 3 * MULTIPLE)
+
+
+def test_what_shines_through_stays_paler_than_text() -> None:
+    page = np.full((600, 600), 230, np.uint8)
+    page[20:400, ::3] = 40
+    page[420:600, ::3] = 200
+
+    def contrast(grey: Bytes) -> float:
+        return float(np.ptp(normalised(grey)[40:-40]))
+
+    assert contrast(page[420:]) == pytest.approx(contrast(page[20:400]), rel=0.1), "alone, pale text is as good as dark"
+    assert float(np.ptp(normalised(page)[470:560])) < 0.5 * contrast(page[20:400])

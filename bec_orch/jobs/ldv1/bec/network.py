@@ -14,11 +14,10 @@ import numpy as np
 
 from bec_orch.errors import ConfigError
 from bec_orch.jobs.ldv1.bec.network_input import (
-    BOX,
+    CONTRACT,
     MULTIPLE,
     OUTPUTS,
     PITCH,
-    SMALLEST_DEVIATION,
     STRIDE,
     Bytes,
     Floats,
@@ -33,7 +32,6 @@ MOST_PIXELS = 1.5e6
 """Pixels of the largest input: bounds memory and time of one run."""
 LARGEST_ENLARGEMENT = 3.0
 MAPS_TO_INPUT: Affine = np.array([[STRIDE, 0.0, (STRIDE - 1) / 2], [0.0, STRIDE, (STRIDE - 1) / 2]])
-CONTRACT = {"pitch": PITCH, "box": BOX, "smallest_deviation": SMALLEST_DEVIATION, "multiple": MULTIPLE}
 
 
 @dataclass(frozen=True, slots=True)

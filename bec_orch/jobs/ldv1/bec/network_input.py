@@ -19,22 +19,44 @@ BOX = 61
 """Width of the box around a pixel whose mean and deviation it is measured by: some 2.5 lines."""
 SMALLEST_DEVIATION = 6.0
 """Deviation, in grey levels, that is taken at least: empty paper is not to become noise."""
+LEAST_SHARE = 0.5
+"""Share of the page's usual deviation that is taken at least: what shines through is not to look as dark as text."""
+SAMPLED = 4
+"""The usual deviation is the median over every so many-th row and column."""
 MULTIPLE = 32
 """The input's sides are multiples of this."""
 STRIDE = 2
 """The maps have a pixel for so many of the input along each side."""
 OUTPUTS = ("background", "main", "other", "top", "bottom", "gap")
 """The network's maps, in their order."""
+CONTRACT = {
+    "pitch": PITCH,
+    "box": BOX,
+    "smallest_deviation": SMALLEST_DEVIATION,
+    "least_share": LEAST_SHARE,
+    "multiple": MULTIPLE,
+}
+"""What the card of a network's file says of its input."""
 
 
 def normalised(grey: Bytes) -> Floats:
-    """Return each pixel measured against its surroundings: (value - mean) / deviation, at most 3 in size."""
+    """Return each pixel measured against its surroundings: (value - mean) / deviation, at most 3 in size.
+
+    Ink that is much paler than the rest of the page stays so: the box around it alone would not tell it from text.
+    """
     values = grey.astype(np.float32)
     box = (BOX, BOX)
     mean = cv2.blur(values, box, borderType=cv2.BORDER_REPLICATE)
     square = cv2.blur(values * values, box, borderType=cv2.BORDER_REPLICATE)
     deviation = np.sqrt(np.maximum(square - mean * mean, 0))
-    return np.asarray(np.clip((values - mean) / np.maximum(deviation, SMALLEST_DEVIATION), -3, 3), np.float32)
+    return np.asarray(np.clip((values - mean) / np.maximum(deviation, _least(deviation)), -3, 3), np.float32)
+
+
+def _least(deviation: Floats) -> float:
+    """Return the deviation that is taken at least, from what is usual where the page is not blank."""
+    sample = deviation[::SAMPLED, ::SAMPLED]
+    usual = sample[sample > SMALLEST_DEVIATION]
+    return max(SMALLEST_DEVIATION, LEAST_SHARE * float(np.median(usual))) if usual.size else SMALLEST_DEVIATION
 
 
 def padded(grey: Bytes) -> Bytes:
