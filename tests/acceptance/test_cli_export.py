@@ -152,8 +152,8 @@ def test_imported_text_can_be_evaluated(bec: Bec, imported: Path, truth: Path) -
     ok(bec("queue", "enqueue", "judged", "--volume", ONE, "--source", SAMPLES))
     ok(bec("run-volume", "judged", *ONE.split("/")))
     report = ok(bec("eval", "report", "judged", "--json")).json
-    # Margins are lines of the truth's documents, and no text of the page.
-    assert 0 < report["sums"]["char_errors"] < 0.05 * report["sums"]["truth_chars"]
+    # Its documents tell the kinds of their lines, so that the margins are compared, too.
+    assert report["sums"]["char_errors"] == 0 < report["sums"]["truth_chars"]
 
 
 def test_an_artefact_that_is_gone_costs_no_other_volume(bec: Bec, imported: Path) -> None:

@@ -33,6 +33,16 @@ def test_a_line_is_as_high_as_its_edges_are_away() -> None:
     assert flat.height > 0.25 * MAP_PITCH, "a line is never a mere stroke"
 
 
+def test_unsure_ends_are_cut_back_but_not_unsure_words() -> None:
+    maps = maps_with((10, 380, 50))
+    maps[MAIN, :, 10:14] *= 0.7
+    maps[MAIN, :, 372:380] *= 0.7
+    maps[MAIN, :, 200:210] *= 0.7
+    (line,) = traced(maps)
+    assert (line.x[0], line.x[-1]) == (14, 371)
+    assert len(line.x) == 358
+
+
 def test_lines_are_not_joined_over_a_gap_between_columns() -> None:
     maps = maps_with((10, 180, 20), (220, 390, 20))
     assert len(traced(maps)) == 1

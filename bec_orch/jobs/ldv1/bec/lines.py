@@ -21,6 +21,8 @@ from bec_orch.jobs.ldv1.segments import CENTRE_POINTS, Segment
 from bec_orch.jobs.ldv1.skew import page_slope
 from bec_orch.jobs.shared.geometry import Affine, Points
 
+ABOVE = 0.1
+"""An outline reaches this share of its line's height above the upper edge, which leaves out the highest vowels."""
 STEP = 6
 """An outline has a point at steps of this many pixels of the maps: half a pitch."""
 
@@ -80,7 +82,8 @@ def _segment(line: Traced) -> Segment:
 
 
 def _outline(line: Traced) -> Points:
-    x, top, bottom = (_drawn(line, values) for values in (line.x, line.top, line.bottom))
+    above = np.float32(ABOVE * line.height)
+    x, top, bottom = (_drawn(line, values) for values in (line.x, line.top - above, line.bottom))
     return np.concatenate([np.column_stack([x, top]), np.column_stack([x, bottom])[::-1]])
 
 
