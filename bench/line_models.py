@@ -150,6 +150,7 @@ def draw(found: Found, data: Path, folder: Path) -> None:
             "skipped": False,
             "ok": True,
             **row_of(found.lines),
+            "tps_points": None if found.lines.tps_points is None else found.lines.tps_points.tolist(),
             "contours": contours,
             "line_ids": found.lines.line_ids,
         }

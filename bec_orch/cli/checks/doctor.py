@@ -63,7 +63,7 @@ def command(ctx: typer.Context, *, as_json: Json = False) -> None:
     stores = open_stores(settings)
     missing = _missing_home(settings)
     tables = _Tables([missing]) if missing else _of_database(loaded)
-    findings = [checks.check_program(), *tables.findings]
+    findings = [checks.check_program(), checks.check_engine(), *tables.findings]
     if settings.uses_sqs:
         findings += _of_aws(settings, tables.jobs)
     findings += _of_stores(stores, settings, to_be_made=missing is not None)

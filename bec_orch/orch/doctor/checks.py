@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,10 @@ _DISK_FAIL = 2**29
 # S3 refuses signatures that are 15 minutes off; nothing else compares clocks.
 _CLOCK_WARN = 60.0
 _CLOCK_FAIL = 15 * 60.0
+
+
+# For CPUs, and for GPUs.
+_ENGINES = ("onnxruntime", "onnxruntime-gpu")
 
 
 class Level(StrEnum):
@@ -62,6 +67,22 @@ def examine(check: str, look: Callable[[], Finding]) -> Finding:
 def check_program() -> Finding:
     """Return the versions of what runs here; there is nothing that could be wrong with them."""
     return Finding("program", Level.OK, f"bec-orch {__version__}, Python {platform.python_version()}")
+
+
+def check_engine() -> Finding:
+    """Whether one package brings onnxruntime: two of one module overwrite each other's files."""
+    installed = [f"{name} {version}" for name in _ENGINES if (version := _version_of(name))]
+    if len(installed) > 1:
+        hint = f"`pip uninstall {' '.join(_ENGINES)}`, then install the one that is wanted."
+        return Finding("engine", Level.WARN, f"{' and '.join(installed)} hold the same module", hint)
+    return Finding("engine", Level.OK, installed[0] if installed else "no onnxruntime: no job with a model runs here")
+
+
+def _version_of(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def check_schema(database: DatabaseChecks) -> Finding:

@@ -1,14 +1,17 @@
 """The checks of the doctor, at their thresholds."""
 
 import datetime as dt
+import re
 import shutil
+import tomllib
+from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from bec_orch.errors import QueueError
-from bec_orch.orch.doctor.checks import Finding, Level, check_clock, check_disk, examine
+from bec_orch.orch.doctor.checks import Finding, Level, check_clock, check_disk, check_engine, examine
 
 
 class Usage(NamedTuple):
@@ -32,6 +35,37 @@ def test_the_disk_needs_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, gi
     finding = check_disk(tmp_path / "not" / "made" / "yet")
     assert finding.level is level
     assert f"{gib:.1f} GiB free" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("installed", "level", "told"),
+    [
+        ({"onnxruntime": "1.22"}, Level.OK, "onnxruntime 1.22"),
+        ({"onnxruntime-gpu": "1.23"}, Level.OK, "onnxruntime-gpu 1.23"),
+        ({}, Level.OK, "no onnxruntime"),
+        ({"onnxruntime": "1.22", "onnxruntime-gpu": "1.23"}, Level.WARN, "hold the same module"),
+    ],
+)
+def test_one_package_brings_the_engine(
+    monkeypatch: pytest.MonkeyPatch, installed: dict[str, str], level: Level, told: str
+) -> None:
+    def version(package: str) -> str:
+        if package not in installed:
+            raise metadata.PackageNotFoundError(package)
+        return installed[package]
+
+    monkeypatch.setattr(metadata, "version", version)
+    finding = check_engine()
+    assert finding.level is level
+    assert told in finding.message
+    assert ("pip uninstall onnxruntime onnxruntime-gpu" in finding.hint) is (level is Level.WARN)
+
+
+def test_no_extra_installs_two_packages_of_one_module() -> None:
+    """Whoever asks for several extras gets one onnxruntime."""
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text("utf-8"))["project"]
+    wanted = [one for extra in project["optional-dependencies"].values() for one in extra]
+    assert {re.split(r"[\[>=;]", one)[0] for one in wanted if one.startswith("onnxruntime")} == {"onnxruntime"}
 
 
 def test_an_error_is_a_finding() -> None:

@@ -62,8 +62,9 @@ LONG = 4.0
 """Pieces longer than this many pitches show the skew."""
 CORE_SHARE = 1 / 3
 """Thickness that lines are taken to have where it decides about columns and curves, as a share of their pitch."""
-END_SURE, END_MOST = 0.95, 1.0
-"""A line's ends are cut back to where it is as sure as this, by at most so many pitches: cores reach into a frame."""
+END_SURE, END_MOST, END_SHARE = 0.95, 1.0, 0.05
+"""A line's ends are cut back to where it is as sure as this, by at most so many pitches and this share of its length:
+cores reach into a frame."""
 BLEED = 0.15
 """A line is then drawn this many pitches longer at both ends."""
 THINNEST = 0.3
@@ -317,7 +318,7 @@ def _chain(pieces: Sequence[Piece], after: dict[int, int], first: int) -> list[P
 
 def _trimmed(piece: Piece, *, right: bool) -> Piece:
     """Return a piece without the columns at one end that are not sure: a line ends before the frame beside it."""
-    most = min(round(END_MOST * MAP_PITCH), piece.length // 3)
+    most = min(round(END_MOST * MAP_PITCH), round(END_SHARE * piece.length))
     chance = piece.chance[::-1] if right else piece.chance
     unsure = int(np.argmax(np.append(chance[:most], 1.0) >= END_SURE))
     return piece.part(slice(0, piece.length - unsure) if right else slice(unsure, None))
