@@ -20,6 +20,7 @@ uvicorn = pytest.importorskip("uvicorn")
 playwright = pytest.importorskip("playwright.sync_api")
 
 CHROMIUM = next((path for path in map(Path, ("/usr/bin/chromium", "/usr/bin/chromium-browser")) if path.exists()), None)
+MIRADOR = ROOT / "build" / "mirador" / "package" / "dist" / "mirador.min.js"
 AXE = ROOT / "tests" / "support" / "axe" / "axe.min.js"
 PECHA, BOOK = "W1BEC001/I1BEC0001", "W1BEC002/I1BEC0002"
 VIEWS = (
@@ -192,3 +193,20 @@ def test_a_hostile_text_stays_text(base: str, conninfo: str) -> None:
         opened(page, f"{base}/volumes/{PECHA}")
         page.wait_for_selector("text=<img src=x onerror=alert(1)>")
         assert page.said == []
+
+
+@pytest.mark.skipif(not MIRADOR.is_file(), reason="no Mirador: unpack `npm pack mirador@4.0.0` into build/mirador")
+def test_mirador_opens_a_manifest(base: str) -> None:
+    manifest = f"{base}/iiif/manifests/truth/{PECHA}/W1BEC001-I1BEC0001.json"
+    html = (
+        '<!doctype html><meta charset="utf-8"><div id="m" style="position: absolute; inset: 0"></div>'
+        f"<script src='/mirador.js'></script><script>Mirador.viewer({{id: 'm', windows: [{{manifestId: '{manifest}', "
+        "canvasIndex: 1}]})</script>"
+    )
+    with browser(bypass_csp=True, viewport={"width": 1280, "height": 800}) as page:
+        page.route("**/m.html", lambda route: route.fulfill(body=html, content_type="text/html"))
+        page.route("**/mirador.js", lambda route: route.fulfill(path=MIRADOR, content_type="text/javascript"))
+        with page.expect_response(lambda answer: "/default.jpg" in answer.url) as found:
+            page.goto(f"{base}/m.html")
+        assert found.value.status == 200
+        page.wait_for_selector("text=2 of 9")
