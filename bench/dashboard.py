@@ -39,7 +39,7 @@ PAGES = (
     "/workers",
     "/queues",
 )
-MOST_SECONDS = 60.0
+MOST_SECONDS = 120.0
 
 _JOBS = b"""
 INSERT INTO jobs (name, type, config, config_hash)
@@ -71,7 +71,7 @@ FROM jobs j CROSS JOIN volumes v CROSS JOIN LATERAL (
     SELECT CASE WHEN v.id %% 50 < 30 THEN 'done' WHEN v.id %% 50 = 30 THEN 'terminal_failed'
                 WHEN v.id %% 3000 = 31 THEN 'running' ELSE 'queued' END AS state,
            v.id %% 50 <= 30 AS ends, clock_timestamp() - v.id %% 2592000 * interval '1 second' AS ended) s
-ORDER BY v.id, j.id
+ORDER BY j.id, v.id
 """
 _ATTEMPTS = b"""
 INSERT INTO task_attempts (task_id, attempt, job_id, worker_id, token, config, config_hash, started_at, ended_at,

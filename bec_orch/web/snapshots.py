@@ -13,7 +13,7 @@ WAIT = 0.15
 """Seconds that a page waits for a figure before it is sent without: with all of them, it has to be there in 0.3 s."""
 _FRESH = 1.0
 # A figure is taken anew after so many times as long as it took: the database has others to serve.
-_REST = 5.0
+_REST = 20.0
 _AT_ONCE = 2
 
 

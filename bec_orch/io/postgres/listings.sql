@@ -1,30 +1,40 @@
 -- name: tasks
+-- Volumes are joined for all tasks only where they are sorted or filtered by: of an outer join on a key that nothing asks
+-- of, the planner makes none.
+WITH listed AS MATERIALIZED (
+    SELECT t.id, sorted.number, sorted.word
+    FROM tasks t LEFT JOIN volumes v ON v.id = t.volume_id
+    CROSS JOIN LATERAL (SELECT
+        CASE %(order)s::text
+            WHEN 'updated' THEN extract(epoch FROM t.updated_at)
+            WHEN 'pages' THEN t.pages_ok + t.pages_skipped + t.pages_error
+            WHEN 'errors' THEN t.pages_error
+            WHEN 'seconds' THEN extract(epoch FROM t.finished_at - t.started_at)
+            WHEN 'attempt' THEN t.attempt END AS number,
+        CASE %(order)s::text
+            WHEN 'volume' THEN v.w_id || '/' || v.i_id
+            WHEN 'state' THEN t.state
+            WHEN 'code' THEN t.failure_code END COLLATE "C" AS word) sorted
+    WHERE t.job_id = %(job_id)s
+      AND (%(state)s::text IS NULL OR t.state = %(state)s)
+      AND (%(code)s::text IS NULL OR t.failure_code = %(code)s OR (t.state = 'done' AND t.counters ? %(code)s))
+      AND (%(fingerprint)s::text IS NULL OR t.failure_fingerprint = %(fingerprint)s)
+      AND (%(text)s::text = '' OR starts_with(v.i_id, %(text)s) OR starts_with(v.w_id || '/' || v.i_id, %(text)s))
+    ORDER BY sorted.number * CASE WHEN %(descending)s THEN -1 ELSE 1 END NULLS LAST,
+             CASE WHEN %(descending)s THEN sorted.word END DESC NULLS LAST,
+             CASE WHEN NOT %(descending)s THEN sorted.word END,
+             t.id DESC
+    OFFSET %(skip)s
+    LIMIT %(limit)s
+)
 SELECT t.id, v.w_id, v.i_id, t.state, t.pages_ok, t.pages_skipped, t.pages_error, t.attempt, t.failure_code, t.updated_at,
        extract(epoch FROM coalesce(t.finished_at, CASE WHEN t.state = 'running' THEN clock_timestamp() END)
                           - t.started_at)::float8 AS seconds
-FROM tasks t JOIN volumes v ON v.id = t.volume_id
-CROSS JOIN LATERAL (SELECT
-    CASE %(order)s::text
-        WHEN 'updated' THEN extract(epoch FROM t.updated_at)
-        WHEN 'pages' THEN t.pages_ok + t.pages_skipped + t.pages_error
-        WHEN 'errors' THEN t.pages_error
-        WHEN 'seconds' THEN extract(epoch FROM t.finished_at - t.started_at)
-        WHEN 'attempt' THEN t.attempt END AS number,
-    CASE %(order)s::text
-        WHEN 'volume' THEN v.w_id || '/' || v.i_id
-        WHEN 'state' THEN t.state
-        WHEN 'code' THEN t.failure_code END COLLATE "C" AS word) sorted
-WHERE t.job_id = %(job_id)s
-  AND (%(state)s::text IS NULL OR t.state = %(state)s)
-  AND (%(code)s::text IS NULL OR t.failure_code = %(code)s OR (t.state = 'done' AND t.counters ? %(code)s))
-  AND (%(fingerprint)s::text IS NULL OR t.failure_fingerprint = %(fingerprint)s)
-  AND (%(text)s::text = '' OR starts_with(v.i_id, %(text)s) OR starts_with(v.w_id || '/' || v.i_id, %(text)s))
-ORDER BY sorted.number * CASE WHEN %(descending)s THEN -1 ELSE 1 END NULLS LAST,
-         CASE WHEN %(descending)s THEN sorted.word END DESC NULLS LAST,
-         CASE WHEN NOT %(descending)s THEN sorted.word END,
+FROM listed l JOIN tasks t ON t.id = l.id JOIN volumes v ON v.id = t.volume_id
+ORDER BY l.number * CASE WHEN %(descending)s THEN -1 ELSE 1 END NULLS LAST,
+         CASE WHEN %(descending)s THEN l.word END DESC NULLS LAST,
+         CASE WHEN NOT %(descending)s THEN l.word END,
          t.id DESC
-OFFSET %(skip)s
-LIMIT %(limit)s
 
 -- name: tasks_of_volume
 SELECT t.id, j.name AS job, coalesce(j.artifact_prefix, j.name) AS root, v.w_id, v.i_id, v.source, t.state, t.attempt,
