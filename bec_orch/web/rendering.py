@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse
 
 from bec_orch.core.names import escaped
@@ -56,6 +57,15 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 _UNITS = (((_DAY, "d"), (_HOUR, "h")), ((_HOUR, "h"), (_MINUTE, "min")), ((_MINUTE, "min"), (1, "s")))
 
 
+def with_code(text: str) -> Markup:
+    """Return a sentence of ours with what stands between backticks as code."""
+    parts = escaped(text).split("`")
+    if len(parts) % 2 == 0:
+        return escape(escaped(text))
+    code = Markup("<code>{}</code>")
+    return Markup("").join(code.format(part) if place % 2 else escape(part) for place, part in enumerate(parts))
+
+
 def _environment() -> Environment:
     made = Environment(
         loader=PackageLoader("bec_orch.web"),
@@ -65,7 +75,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     made.globals.update(address=address)
-    made.filters.update(shown=shown, duration=duration, escaped=escaped)
+    made.filters.update(shown=shown, duration=duration, escaped=escaped, with_code=with_code)
     return made
 
 

@@ -137,6 +137,7 @@ GIVEN: dict[str, Any] = {
     "receipt": UUID(int=0),
     "redispatch_after": 900.0,
     "retryable": True,
+    "root": "ocr",
     "seconds": 300.0,
     "skip": 0,
     "source": SOURCE,

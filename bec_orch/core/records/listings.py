@@ -124,7 +124,7 @@ class Listings(Protocol):
         ...
 
     def course(self, job_name: str) -> Course:
-        """Return what ended of a job since it began, in some 200 spans."""
+        """Return what ended of a job, from the first volume to the last, in some 200 spans."""
         ...
 
     def stage_seconds(self, job_name: str) -> Mapping[str, float]:

@@ -62,7 +62,7 @@ WHERE v.w_id = %(w_id)s AND v.i_id = %(i_id)s AND d.stale <> '{}'
 
 -- name: course
 WITH span AS (
-    SELECT greatest(ceil(extract(epoch FROM clock_timestamp() - min(t.finished_at)) / 200), 1)::integer AS seconds
+    SELECT greatest(ceil(extract(epoch FROM max(t.finished_at) - min(t.finished_at)) / 200), 1)::integer AS seconds
     FROM tasks t WHERE t.job_id = %(job_id)s AND t.state IN ('done', 'terminal_failed')
 )
 SELECT s.seconds, to_timestamp(floor(extract(epoch FROM t.finished_at) / s.seconds) * s.seconds) AS begin,

@@ -15,6 +15,8 @@
       failed += lost;
       return [begin, done, failed, pages / course.seconds];
     });
+    // It begins with nothing, a span before anything ended.
+    rows.unshift([course.spans[0][0] - course.seconds, 0, 0, null]);
     return [0, 1, 2, 3].map((at) => rows.map((row) => row[at]));
   }
 

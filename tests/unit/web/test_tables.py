@@ -6,7 +6,7 @@ import io
 import pytest
 from starlette.requests import Request
 
-from bec_orch.web.rendering import address, duration, shown
+from bec_orch.web.rendering import address, duration, shown, with_code
 from bec_orch.web.tables import Column, Table, answer
 
 DASH = "\N{EN DASH}"
@@ -98,3 +98,17 @@ def test_values_are_shown_as_people_read_them(value: object, text: str) -> None:
 )
 def test_times_have_two_units(seconds: float | None, text: str) -> None:
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("`bec jobs list` shows the jobs.", "<code>bec jobs list</code> shows the jobs."),
+        ("no code", "no code"),
+        ("one ` alone", "one ` alone"),
+        ("`a` or `b`", "<code>a</code> or <code>b</code>"),
+        ("`<b>` & \x1b", "<code>&lt;b&gt;</code> &amp; \\x1b"),
+    ],
+)
+def test_commands_in_sentences_are_code_and_nothing_else_is(text: str, html: str) -> None:
+    assert with_code(text) == html
