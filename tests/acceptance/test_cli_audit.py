@@ -28,7 +28,7 @@ def test_a_clean_archive_is_0_and_a_table_within_100_columns(bec: Bec, home: Pat
     lines = ended.out.splitlines()
     assert max(map(len, lines)) <= 100
     assert lines[2].split() == ["toy", "3", "0", "0", "0", "2", "1", "0", "0"]
-    assert [line.split()[-1] for line in lines if "E_AUDIT_" in line] == ["0"] * 17
+    assert [line.split()[-1] for line in lines if "E_AUDIT_" in line] == ["0"] * 18
     assert [line.split()[-1] for line in lines[-4:]] == ["2", "2", "2", "0"]
 
 
