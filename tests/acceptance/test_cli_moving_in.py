@@ -214,10 +214,10 @@ class TestLeftOut:
         earlier.task(toy, versions, b"short")
         earlier.task(toy, versions, None)
         earlier.task(toy, earlier.volume("W3/I2"), etag_of("W3/I2"))
-        for pages in (-1, None):
+        for pages in (-1, 3):
             name = f"W4/I{pages}"
             earlier.task(toy, earlier.volume(name, images=None), etag_of(name), images=pages)
-            (earlier.artefact("toy", name, etag_of(name)) / "success.json").write_text("{}")
+            earlier.artefact("toy", name, etag_of(name))
         earlier.volume("W5/I1", intro=-1)
         earlier.task(toy, 10**6, etag_of("no volume"))
         earlier.task(10**6, 1, etag_of("no job"))
@@ -237,6 +237,25 @@ class TestLeftOut:
         assert ended.json["of_no_job"] == 1
         told = bec("db", "import", "--from", dsn(earlier))
         assert "\x1b" not in told.out + told.err
+
+    @pytest.mark.parametrize("told", ["{}", '{"total_images": 2, "nb_errors": 0}'])
+    def test_pages_that_nobody_counted_are_the_rows(self, bec: Bec, earlier: EarlierSystem, told: str) -> None:
+        earlier.task(earlier.job("toy"), earlier.volume("W1/I1", images=None), etag_of("W1/I1"), images=None)
+        (earlier.artefact("toy", "W1/I1", etag_of("W1/I1")) / "success.json").write_text(told)
+        ok(moved(bec, earlier))
+        assert ok(bec("jobs", "tasks", "toy", "--json")).json[0]["pages"]["ok"] == 2
+
+    @pytest.mark.parametrize("harm", ["gone", "cut"])
+    def test_an_artefact_without_its_rows_leaves_its_task_out(
+        self, bec: Bec, earlier: EarlierSystem, harm: str
+    ) -> None:
+        earlier.done(earlier.job("toy"), "toy", "W1/I1")
+        (file,) = earlier.results.rglob("*.parquet")
+        if harm == "gone":
+            file.unlink()
+        else:
+            file.write_bytes(file.read_bytes()[:-9])
+        assert counts(moved(bec, earlier).json, "toy") == (0, 0, 0, {"E_EARLIER_ARTEFACT": 1})
 
     def test_an_artefact_that_cannot_be_read_leaves_its_task_out(self, bec: Bec, earlier: EarlierSystem) -> None:
         earlier.done(earlier.job("toy"), "toy", "W1/I1")

@@ -26,15 +26,20 @@ MOVING_IN = (
     ),
     Mutant(
         "work-is-taken-over-unseen",
-        "finished work of the earlier system is taken over only where its artefact is seen",
+        "finished work of the earlier system is taken over only where its artefact is seen, with its rows",
         (
             Edit(
                 "orch/earlier/taking_over.py",
-                "        if found is None:\n            raise _refused(",
-                "        if found is None:\n            found = Success(location, '', ())\n        if not location:\n"
-                "            raise _refused(",
+                "        rows = self._artefacts.rows(found)\n",
+                "        rows = self._artefacts.rows(found) or task.pages\n",
             ),
         ),
+        (f"{_MOVING}::TestLeftOut::test_an_artefact_without_its_rows_leaves_its_task_out",),
+    ),
+    Mutant(
+        "pages-without-a-row-are-taken-over",
+        "finished work of the earlier system is taken over only with a row for each page that it counted",
+        (Edit("orch/earlier/taking_over.py", "if told not in {None, rows}:", "if told is rows is None:"),),
         (f"{_MOVING}::TestLeftOut::test_each_hostile_record_is_left_out_by_its_code",),
     ),
     Mutant(

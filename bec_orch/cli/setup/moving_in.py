@@ -20,8 +20,8 @@ from bec_orch.orch.earlier.report import ImportReport, JobReport, Tally, Verdict
 _EXAMPLES = 10
 """As many as fit on a screen; `--json` has more."""
 _WHY = {
-    "E_EARLIER_ARTEFACT": "their artefact does not lie in the destination: is BEC_DEST_URL that system's?",
-    "E_EARLIER_PAGES": "their number of pages is missing, or none",
+    "E_EARLIER_ARTEFACT": "no whole artefact of theirs lies in the destination: is BEC_DEST_URL that system's?",
+    "E_EARLIER_PAGES": "there are not as many rows as pages",
     "E_EARLIER_SOURCE": "they are of another source: enqueue them with --source",
     "E_EARLIER_VERSION": "their version is missing, or none",
     "E_NAME_UNSAFE": "their names cannot be part of a key",
@@ -86,7 +86,9 @@ def _make_queues(parts: Parts, report: ImportReport) -> None:
 def _print(report: ImportReport) -> None:
     columns = {"job": "job", "type": "type", "verdict": "job is", "taken": "tasks taken", "there": "there already"}
     columns |= {"unfinished": "unfinished here", "left_out": "left out", "undone": "not done there"}
-    print_rows([_row(one) for one in report.jobs], columns, empty="That system has no jobs.")
+    rows = [_row(one) for one in report.jobs]
+    shown = {key: heading for key, heading in columns.items() if any(row[key] for row in rows)}
+    print_rows(rows, shown, empty="That system has no jobs.")
     say()
     volumes = report.volumes
     told = {"volumes taken": volumes.intake.taken, "volumes there already": volumes.intake.there}

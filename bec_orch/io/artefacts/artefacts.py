@@ -123,11 +123,24 @@ class StoredArtefacts(ArtefactStore):
         entry = self._objects.head(file.key)
         if entry is None or (file.sha256 and (entry.size, nb_pages) != (file.size, file.rows)):
             return False
+        return self._rows_in(entry) == nb_pages
+
+    def rows(self, success: Success) -> int | None:
+        """Count the rows of an artefact by the footers of its files; None where one is gone, or is no whole file.
+
+        Raises:
+            StorageError: the store is away.
+        """
+        entries = [self._objects.head(file.key) for file in success.files]
+        counts = [entry and self._rows_in(entry) for entry in entries]
+        return sum(count or 0 for count in counts) if counts and None not in counts else None
+
+    def _rows_in(self, entry: Entry) -> int | None:
         try:
             with reading(), self._objects.open(entry) as found, opened(found, entry.size) as parquet:
-                return bool(parquet.metadata.num_rows == nb_pages)
+                return int(parquet.metadata.num_rows)
         except BrokenParquet:
-            return False
+            return None
 
     @override
     def open_attempt(

@@ -153,10 +153,7 @@ class EarlierImport:
             if task.etag is None:
                 raise _refused("E_EARLIER_VERSION", f"A finished task of {job} for {volume} has no ETag of 16 bytes.")
             found = self._artefact(ArtefactLocation(root, volume, version_of(task.etag)), task.etag)
-            pages = found.pages.total if task.pages is None and found.pages else task.pages
-            if pages is None or not 0 <= pages <= _MOST_PAGES:
-                raise _refused("E_EARLIER_PAGES", f"How many pages {job} did of {volume} is not told: {pages}.")
-            result = adopted_result(found, task.etag, pages, own=False)
+            result = adopted_result(found, task.etag, self._pages(found, task), own=False)
         except TerminalError as error:
             return _left_out(job, task, error)
         return DoneWork(volume, _without_what_others_count(found, result), task.started_at, task.done_at)
@@ -168,6 +165,18 @@ class EarlierImport:
         if found.manifest_etag is not None and not same_etag(found.manifest_etag, etag):
             raise _refused("E_VERSION_COLLISION", f"{location.prefix} is of the manifest {found.manifest_etag} by now.")
         return found
+
+    def _pages(self, found: Success, task: EarlierTask) -> int:
+        """Count the pages of an artefact: it has a row for each."""
+        rows = self._artefacts.rows(found)
+        if rows is None or rows > _MOST_PAGES:
+            raise _refused(
+                "E_EARLIER_ARTEFACT", f"A file of {found.location.prefix} is gone, or is no whole Parquet file."
+            )
+        told = found.pages.total if task.pages is None and found.pages else task.pages
+        if told not in {None, rows}:
+            raise _refused("E_EARLIER_PAGES", f"{found.location.prefix} has {rows} rows for {told} pages.")
+        return rows
 
     def _volume(self, w_id: str, i_id: str) -> VolumeRef:
         source, colon, _ = w_id.partition(":")
