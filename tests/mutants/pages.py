@@ -198,7 +198,7 @@ PAGES = (
         "io/sources/folder.py",
         'elif real and real != prefix and (real.count("/") == 1 or real in names):',
         "elif not each:",
-        f"{SOURCES}::test_a_folder_that_links_lead_to_is_one_volume",
+        f"{SOURCES}::TestFolder::test_a_folder_that_links_lead_to_is_one_volume",
     ),
     _one(
         "links-out-of-the-source",
@@ -206,7 +206,7 @@ PAGES = (
         "io/sources/folder.py",
         "        if self._objects.real_prefix(self._prefix(volume)) is None:\n",
         "        if self._objects is None:\n",
-        f"{SOURCES}::test_a_volume_that_a_link_out_of_the_source_stands_for_is_refused",
+        f"{SOURCES}::TestFolder::test_a_volume_that_a_link_out_of_the_source_stands_for_is_refused",
     ),
     _one(
         "pictures-without-end",
