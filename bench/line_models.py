@@ -25,8 +25,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bec_orch.core.transcripts import MAIN
-from bec_orch.errors import PageError
-from bec_orch.jobs import images
 from bec_orch.jobs.ldv1.config import Ldv1Config
 from bec_orch.jobs.ldv1.line_model import Detector
 from bec_orch.jobs.ldv1.loading import load_detector
@@ -34,7 +32,7 @@ from bec_orch.jobs.ldv1.overlay import draw_page
 from bec_orch.jobs.ldv1.page_lines import PageLines
 from bec_orch.jobs.ldv1.worker import row_of
 from bench.labelled import LABELLED, LabelledPage, read_pages
-from bench.score_lines import HELD, INSIDE, line_mask, share_inside
+from bench.score_lines import HELD, INSIDE, decoded, line_mask, lines_of, share_inside
 
 RUNNING = "running"
 NUMBER_SHAPE = 5.0
@@ -96,20 +94,15 @@ def _is_number(line: Any) -> bool:
 
 def found_on(page: LabelledPage, detector: Detector[Any], data: Path) -> Found | None:
     """Find the lines of a labelled page; None where it cannot be decoded."""
-    content = (data / page.page).read_bytes()
-    try:
-        header = images.probe(content)
-        image = images.decode(content, header, reduce=detector.reduce_factor(header.width, header.height))
-    except PageError:
+    image = decoded(detector, data / page.page)
+    if image is None:
         return None
     started = time.process_time()
-    state = detector.prepare(image, header.width, header.height, header.orientation)
-    while not isinstance(state, PageLines):
-        state = detector.finish(state, detector.infer(state.items))
+    lines = lines_of(detector, *image)
     spent = time.process_time() - started
-    masks = [line_mask(state, number) for number in range(state.line_count)]
+    masks = [line_mask(lines, number) for number in range(lines.line_count)]
     inside = [[share_inside(line.points, mask) for mask in masks] for line in page.lines]
-    return Found(page, state, np.array(inside, np.float64).reshape(len(page.lines), len(masks)), 1000 * spent)
+    return Found(page, lines, np.array(inside, np.float64).reshape(len(page.lines), len(masks)), 1000 * spent)
 
 
 def table(name: str, pages: Sequence[Found]) -> str:

@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -28,9 +29,10 @@ from numpy.typing import NDArray
 
 from bec_orch.errors import PageError
 from bec_orch.jobs import images
+from bec_orch.jobs.formats.header import ImageHeader
 from bec_orch.jobs.ldv1.config import Ldv1Config
-from bec_orch.jobs.ldv1.detector import LineDetector
-from bec_orch.jobs.ldv1.loading import load_line_model
+from bec_orch.jobs.ldv1.line_model import Detector
+from bec_orch.jobs.ldv1.loading import load_detector
 from bec_orch.jobs.ldv1.page_lines import PageLines
 
 RAISED_BY = 0.3
@@ -70,15 +72,28 @@ class Score:
         return self.found / self.detected if self.detected else 1.0
 
 
-def detect(detector: LineDetector, path: Path) -> PageLines | None:
-    """Find the lines of an image file, decoded as the page pipeline decodes it; None if it cannot be decoded."""
+def decoded(detector: Detector[Any], path: Path) -> tuple[NDArray[np.uint8], ImageHeader] | None:
+    """Decode an image file as the page pipeline does for a detector; None if it cannot be decoded."""
     data = path.read_bytes()
     try:
         header = images.probe(data)
-        image = images.decode(data, header, reduce=detector.reduce_factor(header.width, header.height))
+        return images.decode(data, header, reduce=detector.reduce_factor(header.width, header.height)), header
     except PageError:
         return None
-    return detector.detect(image, header.width, header.height)
+
+
+def lines_of(detector: Detector[Any], image: NDArray[np.uint8], header: ImageHeader) -> PageLines:
+    """Find the lines of a decoded image, with no other page beside it."""
+    found = detector.prepare(image, header.width, header.height, header.orientation)
+    while not isinstance(found, PageLines):
+        found = detector.finish(found, detector.infer(found.items))
+    return found
+
+
+def detect(detector: Detector[Any], path: Path) -> PageLines | None:
+    """Find the lines of an image file; None if it cannot be decoded."""
+    page = decoded(detector, path)
+    return None if page is None else lines_of(detector, *page)
 
 
 def score_page(name: str, truth: list[TrueLine], lines: PageLines) -> Score:
@@ -196,7 +211,7 @@ def _numbers(text: str) -> NDArray[np.float64]:
     return np.array(values[: len(values) // 2 * 2]).reshape(-1, 2)
 
 
-def counted_scores(detector: LineDetector, data: Path) -> Iterator[Score]:
+def counted_scores(detector: Detector[Any], data: Path) -> Iterator[Score]:
     """Score the pages whose lines are counted: `found` is the true number where it is met, else 0."""
     table = (data / "pages_gt" / "EXPECTED_lines.tsv").read_text(encoding="utf-8").splitlines()
     for name, lines, _, line_broken in (row.split("\t") for row in table[1:]):
@@ -206,7 +221,7 @@ def counted_scores(detector: LineDetector, data: Path) -> Iterator[Score]:
             yield Score(name, int(lines), count, int(lines) if count == int(lines) else 0)
 
 
-def drawn_scores(detector: LineDetector, images: Path, truths: Path) -> Iterator[Score]:
+def drawn_scores(detector: Detector[Any], images: Path, truths: Path) -> Iterator[Score]:
     """Score the pages of a folder that have a truth file of the same stem under `truths`."""
     for image in sorted(path for path in images.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES):
         truth = truths / image.relative_to(images).with_suffix(".xml")
@@ -222,7 +237,7 @@ def summed(name: str, scores: list[Score]) -> Score:
     return Score(name, *(sum(getattr(score, key) for score in scores) for key in ("true", "detected", "found")))
 
 
-def all_scores(detector: LineDetector, data: Path, samples: Path) -> dict[str, list[Score]]:
+def all_scores(detector: Detector[Any], data: Path, samples: Path) -> dict[str, list[Score]]:
     """Score every set of pages that is there."""
     sets: dict[str, list[Score]] = {}
     if (data / "pages_gt").is_dir():
@@ -247,7 +262,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--failures", action="store_true", help="list the pages on which something is wrong")
     options = parser.parse_args(arguments)
     config = Ldv1Config()
-    sets = all_scores(LineDetector(load_line_model(config), config), options.data, options.samples)
+    sets = all_scores(load_detector(config), options.data, options.samples)
     if options.json:
         print(json.dumps({name: [_as_json(score) for score in scores] for name, scores in sets.items()}, indent=1))
     else:
