@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from bec_orch.core.names import printable
 from bec_orch.core.wording import named
-from bec_orch.errors import BecError, DatabaseError, NameUnsafeError, PageError, QueueError, StorageError, UsageError
+from bec_orch.errors import BecError, NameUnsafeError, PageError, RetryableError, UsageError
 from bec_orch.web.rendering import page
 
 logger = logging.getLogger(__name__)
@@ -31,9 +31,7 @@ _STATUS_BY_CODE = {
     "E_WEB_PATH": 404,
 }
 _STATUS_BY_CLASS: tuple[tuple[type[BecError], int], ...] = (
-    (DatabaseError, 503),
-    (StorageError, 503),
-    (QueueError, 503),
+    (RetryableError, 503),
     (PageError, 422),
     (NameUnsafeError, 400),
     (UsageError, 400),
