@@ -269,6 +269,13 @@ def test_every_page_of_the_dashboard_is_there(client: Client) -> None:
     assert client.get("/jobs/truth/course.json").json()["spans"][-1][1] >= 1
 
 
+def test_a_page_that_goes_on_by_itself_lists_no_tasks_again(client: Client) -> None:
+    whole, figures = (client.get("/jobs/truth", headers=headers).text for headers in ({}, {"HX-Request": "true"}))
+    assert f'href="/volumes/{BOOK}"' in whole.partition('id="tasks"')[2]
+    assert f'href="/volumes/{BOOK}"' not in figures.partition('id="tasks"')[2]
+    assert "2 done" in figures.partition('id="live"')[2]
+
+
 def test_no_page_holds_code_or_style_of_its_own(client: Client) -> None:
     for path in ("/jobs", "/jobs/truth", f"/volumes/{PECHA}", f"/view/truth/{PECHA}/2", "/nothing", "/workers"):
         text = client.get(path).text

@@ -98,7 +98,9 @@ def job(request: Request) -> Response:
     asked = _asked_of(sight, name)
     # While the tasks are listed, the database counts.
     sight.figures(asked)
-    listed = task_table(sight, name, request.query_params)
+    # A page that goes on by itself takes its figures anew, and leaves the table as it is.
+    goes_on = "hx-request" in request.headers
+    listed = _no_tasks(name) if goes_on else task_table(sight, name, request.query_params)
     nodes, stages, slowest, failures, stats = sight.figures(asked, until)
     node = next((one for one in nodes or () if one.name == name), None)
     return page(
@@ -238,6 +240,10 @@ def task_table(sight: Sight, job: str, asked: Mapping[str, str], usual: int = _R
         following,
         preceding,
     )
+
+
+def _no_tasks(job: str) -> Table:
+    return Table(f"{address('jobs', job)}/tasks", _TASK_COLUMNS, (), "", {})
 
 
 def wanted_with_one_more(wanted: TaskQuery) -> TaskQuery:
