@@ -11,6 +11,15 @@ LINE_PAGES ?= 2400
 LINE_STEPS ?= 1000
 LINE_SEED ?= 1
 
+# Where `make recogniser` works: the packages are those of `make line-model`, in the same place.
+READER_WORK ?= $(LINE_WORK)/reader
+READER_PICTURES ?= 400000
+READER_MINUTES ?= 180
+READER_SEED ?= 1
+READER_FONTS ?=
+READER_RUN = $(READER_WORK)/run-$(READER_SEED)
+READER_MODEL = $(READER_WORK)/bec-uchen-$(READER_SEED).onnx
+
 # Any of these that is 3.11 or newer; `make PYTHON=/path/to/python demo` names another one.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
@@ -20,7 +29,7 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.1
 	--custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults fuzz line-model model shots mutants lint packages check lock clean
+.PHONY: help demo test faults fuzz line-model recogniser model shots mutants lint packages check lock clean
 
 help:  ## list these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 20
@@ -51,6 +60,18 @@ line-model: $(VENV)/.dev  ## compose pages, train the line network on them, expo
 	$(LINE_PYTHON) -m training.export $(LINE_WORK)/run-$(LINE_SEED)/last.pt --out $(LINE_WORK)/lines-$(LINE_SEED).onnx \
 		--held-out $(LINE_WORK)/held-out
 	$(BIN)/python -m training.judge $(LINE_WORK)/lines-$(LINE_SEED).onnx --out $(LINE_WORK)/judged-$(LINE_SEED)
+
+recogniser: $(VENV)/.dev  ## compose lines, train the recogniser on them, export and judge it: see training/reader/README.md
+	$(PYTHON) -m venv $(LINE_WORK)/venv
+	$(LINE_PYTHON) -m pip install --quiet --disable-pip-version-check --requirement training/requirements.txt
+	$(LINE_PYTHON) -m training.reader.train --out $(READER_RUN) --seed $(READER_SEED) --pictures $(READER_PICTURES) \
+		--minutes $(READER_MINUTES) --resume $(if $(READER_FONTS),--fonts $(READER_FONTS))
+	$(BIN)/python -m training.reader.language --out $(READER_WORK)/bec-uchen.lm.npz
+	$(LINE_PYTHON) -m training.reader.export $(READER_RUN)/last.pt --out $(READER_MODEL)
+	$(BIN)/python -m training.reader.judge $(READER_MODEL) --lm $(READER_WORK)/bec-uchen.lm.npz \
+		--confidence $(READER_RUN)/confidence.json
+	$(LINE_PYTHON) -m training.reader.export $(READER_RUN)/last.pt --out $(READER_MODEL) \
+		--confidence $(READER_RUN)/confidence.json
 
 shots: $(VENV)/.dev  ## take the pictures of the viewer and the dashboard that the README has; needs Chromium
 	$(BIN)/python -m samples.shots $(ARGS)

@@ -31,7 +31,7 @@ TOLD = {
     "bench/": "Scripts that measure speed and quality",
     "docs/": "Concepts, command line, configuration, formats, decisions",
     "samples/": "Two drawn volumes with known lines, and what draws them",
-    "training/": "The line network of our own: composes pages, trains, exports, judges",
+    "training/": "The models of our own: pages and lines are composed, networks trained, exported, judged",
     "tests/": "Unit, integration, acceptance, conformance, a model of tasks, mutants, hostile input, fuzzing",
     "bec_orch/": "The package",
     "migrations/": "The numbered steps of the schema",

@@ -64,18 +64,26 @@ def _starts(path: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def beam_search(matrix: Matrix, width: int, least: float = LEAST_PROBABILITY) -> Prefix:
-    """Read the likeliest text of probabilities (T, S), by a search that holds the `width` best prefixes at each step.
+    """Read the likeliest text of probabilities (T, S); see `likeliest_texts`."""
+    return likeliest_texts(matrix, width, least)[0][0]
+
+
+def likeliest_texts(matrix: Matrix, width: int, least: float = LEAST_PROBABILITY) -> list[tuple[Prefix, float]]:
+    """Read the likeliest texts of probabilities (T, S), by a search that holds the `width` best prefixes at each step.
 
     Args:
         matrix: the probabilities.
         width: prefixes that are held.
         least: symbols below this probability are left out; 0 for an exact search, if `width` is large enough.
+
+    Returns:
+        The texts and the logarithms of their probabilities, the likeliest first.
     """
     beams: Mapping[Prefix, _Ends] = {(): _Ends(blank=0.0)}
     for step in matrix:
         longer = _grown(beams, step, least)
         beams = dict(sorted(longer.items(), key=lambda item: -item[1].total)[:width])
-    return max(beams, key=lambda prefix: beams[prefix].total)
+    return sorted(((prefix, ends.total) for prefix, ends in beams.items()), key=lambda item: -item[1])
 
 
 def _grown(beams: Mapping[Prefix, _Ends], step: Matrix, least: float) -> dict[Prefix, _Ends]:

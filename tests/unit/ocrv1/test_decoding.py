@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from bec_orch.jobs.ocrv1.decoding import BLANK, beam_search, best_path, confidence, probabilities
+from bec_orch.jobs.ocrv1.decoding import BLANK, beam_search, best_path, confidence, likeliest_texts, probabilities
 
 
 def matrix(*rows: tuple[float, ...]) -> NDArray[np.float32]:
@@ -24,6 +24,12 @@ def text_probabilities(steps: NDArray[np.float32]) -> dict[tuple[int, ...], floa
     for path in itertools.product(range(steps.shape[1]), repeat=len(steps)):
         sums[read_path(path)] += float(np.prod([steps[step, symbol] for step, symbol in enumerate(path)]))
     return sums
+
+
+def test_the_likeliest_texts_come_with_their_chances_the_likeliest_first() -> None:
+    found = likeliest_texts(matrix((0.1, 0.6, 0.3), (0.8, 0.0, 0.2)), 10, 0)
+    assert [text for text, _ in found[:4]] == [(1,), (2,), (1, 2), ()]
+    assert np.exp([chance for _, chance in found[:4]]) == pytest.approx([0.48, 0.32, 0.12, 0.08])
 
 
 def test_the_best_path_merges_repeats_and_drops_blanks() -> None:

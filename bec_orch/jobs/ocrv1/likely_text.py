@@ -1,0 +1,93 @@
+"""Reads the output of a CTC network with a language model beside it.
+
+A line falls apart where the network is sure that it saw nothing: between these places stand a few symbols each. Where
+the network is sure of them, there is one reading; elsewhere the likeliest ones are found by prefix search. The language
+model then chooses among the readings, from left to right; histories that it cannot tell apart are one. So most of the
+work is done where there is doubt, and the search takes no longer than the network.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from bec_orch.jobs.ocrv1.decoding import BLANK, Matrix, Prefix, best_path, likeliest_texts
+from bec_orch.jobs.ocrv1.language import LanguageModel
+
+SURE = 0.98
+"""From this probability on, the network is not doubted."""
+LONGEST = 24
+"""Steps of a part; a longer one is parted where a blank is likeliest, if it is likelier than `PARTS_AT`."""
+PARTS_AT = 0.5
+READINGS = 12
+"""Readings of a part that are looked at."""
+LEAST_CHANCE = 0.01
+HISTORIES = 12
+FURTHEST = 9.0
+"""Histories that are less likely than the best by this much, as a logarithm, are given up."""
+
+Reading = tuple[Prefix, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Chooser:
+    """Chooses the likeliest text.
+
+    Attributes:
+        language: the language model.
+        weight: what its logarithms count beside the network's.
+        bonus: what each symbol is worth, against the language model's liking for short texts.
+    """
+
+    language: LanguageModel
+    weight: float
+    bonus: float
+
+    def text(self, matrix: Matrix) -> Prefix:
+        """Read the likeliest text of probabilities (T, S)."""
+        histories: dict[int, Reading] = {0: ((), 0.0)}
+        for readings in map(_readings, _parts(matrix)):
+            histories = self._longer(histories, readings)
+        return max(histories.values(), key=lambda history: history[1])[0]
+
+    def _longer(self, histories: dict[int, Reading], readings: list[Reading]) -> dict[int, Reading]:
+        longer: dict[int, Reading] = {}
+        for context, (before, worth) in histories.items():
+            for symbols, chance in readings:
+                following, total = context, worth + chance + self.bonus * len(symbols)
+                for symbol in symbols:
+                    likely, following = self.language.after(following, symbol)
+                    total += self.weight * likely
+                known = longer.get(following)
+                if known is None or known[1] < total:
+                    longer[following] = (before + symbols, total)
+        best = max(total for _, total in longer.values())
+        kept = sorted(longer.items(), key=lambda item: -item[1][1])[:HISTORIES]
+        return {context: history for context, history in kept if history[1] > best - FURTHEST}
+
+
+def _parts(matrix: Matrix) -> Iterator[Matrix]:
+    """Yield the parts of a line between sure blanks."""
+    unsure = np.flatnonzero(matrix[:, BLANK] < SURE)
+    if not len(unsure):
+        return
+    breaks = np.flatnonzero(np.diff(unsure) > 1)
+    starts, ends = unsure[np.r_[0, breaks + 1]], unsure[np.r_[breaks, len(unsure) - 1]] + 1
+    for start, end in zip(starts, ends, strict=True):
+        yield from _shortened(matrix[start:end])
+
+
+def _shortened(part: Matrix) -> Iterator[Matrix]:
+    if len(part) > LONGEST:
+        place = int(part[1:-1, BLANK].argmax()) + 1
+        if part[place, BLANK] > PARTS_AT:
+            yield from _shortened(part[:place])
+            yield from _shortened(part[place + 1 :])
+            return
+    yield part
+
+
+def _readings(part: Matrix) -> list[Reading]:
+    if part.max(axis=1).min() >= SURE:
+        return [(best_path(part), 0.0)]
+    return likeliest_texts(part, READINGS, LEAST_CHANCE)

@@ -1,0 +1,1 @@
+"""A recogniser of Tibetan print, trained on composed pictures of lines alone: see README.md beside it."""

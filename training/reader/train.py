@@ -1,0 +1,190 @@
+"""Train the recogniser on lines that are composed as it goes.
+
+    python -m training.reader.train --out DIR --pictures 200000 --seed 1 [--minutes 120] [--resume]
+
+Writes `last.pt` every 200 steps, from which `--resume` goes on, and `log.tsv`. The weights that count are the running
+mean (`mean` in the file). The rate comes down to nothing with the pictures, or with the minutes where these are over
+first: a shorter training is another one, not the first part of a longer one.
+"""
+
+import argparse
+import copy
+import time
+from collections import deque
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - torch's own name for it
+
+from bec_orch.jobs.ocrv1.bec_input import as_input
+from training.compose import DATA
+from training.network import parameters
+from training.reader.material import composer_of
+from training.reader.network import ReaderNetwork
+from training.reader.picture import Composer
+from training.reader.symbols import numbers_of
+
+BATCH = 16
+WIDTHS = (256, 384, 512, 640)
+LAST = 60
+"""Batches that are learned from again. Composing takes half of the time, and far less than all is learned at once."""
+RATE = 1.5e-3
+WARM_STEPS = 200
+DECAY = 0.02
+MOST_GRADIENT = 2.0
+MEAN_SHARE = 0.998
+SAVED_EVERY = 200
+TOLD_EVERY = 50
+
+Batch = tuple[Tensor, list[list[int]]]
+
+
+def batch_of(composer: Composer, seed: int, step: int) -> Batch:
+    """Compose the batch of a step: inputs (BATCH, 1, HEIGHT, W), and the symbols of each line."""
+    rng = np.random.default_rng((seed, step))
+    width = int(rng.choice(WIDTHS))
+    pictures = [composer.picture(rng, width) for _ in range(BATCH)]
+    inputs = np.stack([as_input(picture.grey) for picture in pictures])[:, None]
+    return torch.from_numpy(inputs), [numbers_of(picture.text) for picture in pictures]
+
+
+class Source:
+    """Gives each step its batch: a new one, and at every other step one of the last, which costs nothing to compose.
+
+    Args:
+        composer: composes the lines.
+        seed: decides all of them, with the number of the step.
+    """
+
+    def __init__(self, composer: Composer, seed: int) -> None:
+        self._composer, self._seed = composer, seed
+        self._last: deque[Batch] = deque(maxlen=LAST)
+
+    def batch(self, step: int) -> Batch:
+        """Return the batch of a step."""
+        if step % 2 and self._last:
+            return self._last[int(np.random.default_rng((self._seed, step)).integers(len(self._last)))]
+        self._last.append(batch_of(self._composer, self._seed, step))
+        return self._last[-1]
+
+
+def loss_of(logits: Tensor, lines: list[list[int]]) -> Tensor:
+    """Return the loss of a batch for each symbol that it holds; a line with more symbols than steps does not count."""
+    lengths = torch.tensor([len(line) for line in lines])
+    symbols = torch.tensor([symbol for line in lines for symbol in line], dtype=torch.long)
+    steps = torch.full((len(lines),), logits.shape[1], dtype=torch.long)
+    chances = logits.float().log_softmax(2).transpose(0, 1)
+    each = F.ctc_loss(chances, symbols, steps, lengths, reduction="none", zero_infinity=True)
+    return each.sum() / lengths.sum().clamp(min=1)
+
+
+class Run:
+    """A training run: the network, its mean, the optimiser, and how far it is."""
+
+    def __init__(self, out: Path, seed: int, steps: int, minutes: float) -> None:
+        torch.manual_seed(seed)
+        self.out, self.seed, self.steps, self.minutes = out, seed, steps, minutes
+        self.step, self.spent = 0, 0.0
+        self.network = ReaderNetwork().to(memory_format=torch.channels_last)
+        self.mean = copy.deepcopy(self.network).eval()
+        self.optimiser = torch.optim.AdamW(self.network.parameters(), lr=RATE, weight_decay=DECAY)
+        out.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def done(self) -> float:
+        """Which share of the training is over: by steps or by time, whichever is further."""
+        return max(self.step / self.steps, self.spent / (60 * self.minutes))
+
+    @property
+    def rate(self) -> float:
+        """The learning rate: a short rise, then a cosine down to nothing."""
+        rise = min(1.0, (self.step + 1) / WARM_STEPS)
+        return float(RATE * rise * 0.5 * (1 + np.cos(np.pi * min(self.done, 1.0))))
+
+    def save(self) -> None:
+        """Write all that is needed to go on."""
+        partial = self.out / "last.partial"
+        state = {"step": self.step, "spent": self.spent, "seed": self.seed, "optimiser": self.optimiser.state_dict()}
+        torch.save({**state, "network": self.network.state_dict(), "mean": self.mean.state_dict()}, partial)
+        partial.rename(self.out / "last.pt")
+
+    def resume(self) -> None:
+        """Go on from what was written."""
+        state = torch.load(self.out / "last.pt", weights_only=True)
+        self.network.load_state_dict(state["network"])
+        self.mean.load_state_dict(state["mean"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step, self.spent = int(state["step"]), float(state["spent"])
+
+    def take(self, inputs: Tensor, lines: list[list[int]]) -> float:
+        """Take one step, and return the loss."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.rate
+        self.network.train()
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = self.network(inputs.to(memory_format=torch.channels_last))
+        loss = loss_of(logits, lines)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), MOST_GRADIENT)
+        self.optimiser.step()
+        self.step += 1
+        self._average()
+        return float(loss.item())
+
+    def _average(self) -> None:
+        share = min(MEAN_SHARE, self.step / (self.step + 20))
+        with torch.no_grad():
+            for mean, new in zip(self.mean.state_dict().values(), self.network.state_dict().values(), strict=True):
+                if mean.dtype.is_floating_point:
+                    mean.lerp_(new, 1 - share)
+                else:
+                    mean.copy_(new)
+
+
+def train(run: Run, composer: Composer) -> None:
+    """Train to the end of the run's steps or minutes."""
+    before, started, since = run.spent, time.monotonic(), []
+    source = Source(composer, run.seed)
+    while run.done < 1:
+        since.append(run.take(*source.batch(run.step)))
+        run.spent = before + time.monotonic() - started
+        if run.step % TOLD_EVERY == 0:
+            row = [run.step, run.step * BATCH, round(run.spent), round(run.rate, 6), round(float(np.mean(since)), 4)]
+            since = []
+            with (run.out / "log.tsv").open("a", encoding="utf-8") as log:
+                log.write("\t".join(map(str, row)) + "\n")
+            print(*row, flush=True)
+        if run.step % SAVED_EVERY == 0:
+            run.save()
+    run.save()
+
+
+def main() -> None:
+    """Train as the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--fonts", type=Path, nargs="*", default=[], help="folders with more fonts")
+    parser.add_argument("--pictures", type=int, default=200_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--minutes", type=float, default=1e9, help="be at the end after this many minutes, at the latest"
+    )
+    parser.add_argument("--resume", action="store_true")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    composer = composer_of(options.data, options.fonts)
+    run = Run(options.out, options.seed, max(1, options.pictures // BATCH), options.minutes)
+    print(f"{len(composer.faces)} fonts, {parameters(run.network):,} parameters", flush=True)
+    if options.resume and (options.out / "last.pt").exists():
+        run.resume()
+    train(run, composer)
+
+
+if __name__ == "__main__":
+    main()
