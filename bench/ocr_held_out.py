@@ -104,7 +104,7 @@ def lines(data: Path, jobs: Jobs) -> None:
         root = data / "lines_gt" / kind
         names = sorted(path.name for path in root.iterdir() if path.suffix in {".jpg", ".tif"})
         rows = zip(names, jobs.read(root, names, jobs.lines(root, names)), strict=True)
-        ours = {name: error_rate(_middle_line(row, root / name), truth_of(root / name)) for name, row in rows}
+        ours = {name: error_rate(middle_line(row, root / name), truth_of(root / name)) for name, row in rows}
         plain = _plain(jobs.tessdata, root, names, tesserocr.PSM.RAW_LINE)
         _print_lines(kind, ours, plain)
         cut.update(ours)
@@ -118,7 +118,7 @@ def _print_lines(kind: str, cut: Rates, whole: Rates) -> None:
     print(f"{kind:12} {len(cut):3} lines, median {ours:.3f}, as they are {plain:.3f}; better: {better}")
 
 
-def _middle_line(row: Mapping[str, object], image: Path) -> str:
+def middle_line(row: Mapping[str, object], image: Path) -> str:
     """Return the text of the line whose box is nearest to the middle of the picture; empty when none was found."""
     with Image.open(image) as opened:
         middle = opened.height / 2

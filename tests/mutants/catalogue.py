@@ -728,6 +728,18 @@ MUTANTS = (
         ("tests/unit/test_model_trial.py::test_values_that_are_no_numbers_are_a_fault_of_the_task_and_no_empty_page",),
     ),
     Mutant(
+        "language-model-decides-all",
+        "what the network is sure of is not for the language model to change",
+        (Edit("jobs/ocrv1/likely_text.py", "SURE = 0.98\n", "SURE = 2.0\n"),),
+        ("tests/unit/ocrv1/test_bec.py::test_the_language_model_leaves_what_is_sure",),
+    ),
+    Mutant(
+        "blank-windows-read",
+        "a line without ink is not read, whatever its neighbours leave in its window",
+        (Edit("jobs/ocrv1/line_windows.py", "if inked and has_contrast(line, int(threshold))", "if True"),),
+        ("tests/unit/ocrv1/test_bec.py::test_windows_without_ink_in_their_line_are_none_and_high_ones_are_shrunk",),
+    ),
+    Mutant(
         "languages-write-files",
         "a language of Tesseract has no file written, read or shown",
         (Edit("jobs/ocrv1/traineddata.py", "elif _REACHES_OUT.search(name):", "elif False:"),),

@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 from bec_orch.core.transcripts import MAIN, Kind, each_once
 from bec_orch.jobs.pipeline.config import PageJobConfig, batch_size
 
-Engine = Literal["tesseract", "ctc", "ppocr"]
+Engine = Literal["tesseract", "bec", "ctc", "ppocr"]
 
 LANGUAGE_PATTERN = r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)?(\+[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)?)*$"
 _OF_ENGINE = {
@@ -17,6 +17,7 @@ _OF_ENGINE = {
     "model_sha256": "ctc",
     "decoder": "ctc",
     "beam_width": "ctc",
+    "lm": "bec",
 }
 
 
@@ -25,8 +26,9 @@ class Ocrv1Config(PageJobConfig):
 
     engine: Engine = Field(
         default="tesseract",
-        description="`tesseract`: Tesseract's LSTM recogniser, for every language that is installed; `ctc`: a model "
-        "folder as the library publishes them; `ppocr`: the PP-OCRv6 recogniser of the installed `rapidocr` wheel.",
+        description="`tesseract`: Tesseract's LSTM recogniser, for every language that is installed; `bec`: the "
+        "project's own recogniser of Tibetan print; `ctc`: a model folder as the library publishes them; `ppocr`: the "
+        "PP-OCRv6 recogniser of the installed `rapidocr` wheel.",
     )
     language: str = Field(
         default="bod",
@@ -60,6 +62,12 @@ class Ocrv1Config(PageJobConfig):
         min_length=1,
         description="Kinds of lines whose text makes up `page_text`, in reading order: `main`, `running`, `margin`, "
         "`note`, `other`. All kinds are read and stored.",
+        json_schema_extra={"affects_output": "when set"},
+    )
+    lm: Literal["kangyur", "none"] = Field(
+        default="kangyur",
+        description="The language model that `bec` reads with: `kangyur`: n-grams of the Derge Kangyur; `none`: the "
+        "letters as they stand.",
         json_schema_extra={"affects_output": "when set"},
     )
     batch_size: int = batch_size(0, "Lines that the engine is given at once, at most. 0: as many as suit it.")

@@ -62,7 +62,7 @@ def cut_lines(page: Grey, lines: PageLines, most_high: int) -> Iterator[LineImag
         own = [at for at, line in enumerate(lines.line_ids) if line == number]
         box = bounding_box(np.concatenate([lines.contours[at] for at in own]))
         pixels = _cut(page, [straight.forward(standing.contours[at].astype(np.float64)) for at in own], straight)
-        yield LineImage(box, None if pixels is None else _shrunk(pixels, most_high))
+        yield LineImage(box, None if pixels is None else shrunk(pixels, most_high))
 
 
 def _cut(page: Grey, contours: list[Points], straight: Straightening) -> Grey | None:
@@ -88,7 +88,7 @@ def alone(picture: Grey, inside: Grey) -> Grey | None:
         inside: 255 inside the line's contours.
     """
     darkest_paper, ink = cv2.threshold(picture, 0, 255, cv2.THRESH_BINARY_INV + cv2.THRESH_OTSU)
-    if not _has_contrast(picture, int(darkest_paper)):
+    if not has_contrast(picture, int(darkest_paper)):
         return None
     own, foreign = _parted(np.asarray(ink, np.uint8), inside)
     if not own.any():
@@ -97,7 +97,8 @@ def alone(picture: Grey, inside: Grey) -> Grey | None:
     return _trimmed(np.where(foreign, np.uint8(paper), picture), own, paper)
 
 
-def _has_contrast(picture: Grey, threshold: int) -> bool:
+def has_contrast(picture: Grey, threshold: int) -> bool:
+    """Return whether what is as dark as a threshold or darker is ink: `LEAST_CONTRAST` darker than the rest."""
     counts = cv2.calcHist([picture], [0], None, [256], [0, 256]).ravel()
     levels = np.arange(256)
     dark, light = (
@@ -135,7 +136,8 @@ def _trimmed(picture: Grey, ink: NDArray[np.bool_], paper: int) -> Grey:
     return np.pad(inked, ((rim, rim), (side, side)), constant_values=paper)
 
 
-def _shrunk(picture: Grey, most_high: int) -> Grey:
+def shrunk(picture: Grey, most_high: int) -> Grey:
+    """Return a picture, scaled down where it is higher than this."""
     height, width = picture.shape
     if height <= most_high:
         return picture

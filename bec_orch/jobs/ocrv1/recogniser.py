@@ -41,11 +41,13 @@ class Recogniser(Protocol):
         models: the models that the text depends on.
         line_height: pixels; a higher picture is of no use to the engine.
         batch_size: how many lines it prefers at once; 1 where batches are no faster.
+        with_neighbours: it wants lines as `cut_windows` cuts them, not as `cut_lines` does.
     """
 
     models: tuple[ModelInfo, ...]
     line_height: int
     batch_size: int
+    with_neighbours: bool = False
 
     def recognise(self, images: Sequence[Grey]) -> list[LineText]:
         """Read lines of any pages, grey (H, W), dark ink on light paper; one text per picture, in their order."""

@@ -20,6 +20,7 @@ from bec_orch.jobs.ldv1.page_lines import PageLines
 from bec_orch.jobs.ocrv1.config import Ocrv1Config
 from bec_orch.jobs.ocrv1.found_lines import line_job, lines_of
 from bec_orch.jobs.ocrv1.line_images import Box, cut_lines
+from bec_orch.jobs.ocrv1.line_windows import cut_windows
 from bec_orch.jobs.ocrv1.recogniser import EMPTY, LineText, load_recogniser
 from bec_orch.jobs.pipeline.page_input import Image, PageInput, VolumeInputs, read_rows
 from bec_orch.jobs.pipeline.page_job import Round, Row
@@ -110,7 +111,8 @@ class Ocrv1Worker(PageJobWorker[Ocrv1Config, Grey, LineText, CutPage, str]):
         lines = lines_of(page.rows[page.volume], _size(page))
         image = page.image()
         _require_size(image, lines)
-        cut = list(cut_lines(in_grey(image), lines, self._recogniser.line_height))
+        cutter = cut_windows if self._recogniser.with_neighbours else cut_lines
+        cut = list(cutter(in_grey(image), lines, self._recogniser.line_height))
         items = [line.pixels for line in cut if line.pixels is not None]
         state = CutPage(lines, tuple(line.box for line in cut), tuple(line.pixels is not None for line in cut))
         return Round(items, state, sum(item.nbytes for item in items))

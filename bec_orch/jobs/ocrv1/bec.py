@@ -1,0 +1,90 @@
+"""The project's own recogniser of Tibetan print, uchen.
+
+docs/reader-model.md says what it was trained on and how well it reads.
+It reads a line's window (`line_windows`), higher than the line. Where it is not sure of what it read, it looks at more
+and at less of the window too, and keeps what it is surest of.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import override
+
+from bec_orch.core.artefacts import ModelInfo
+from bec_orch.core.ports.job_worker import WorkerResources
+from bec_orch.jobs.ocrv1.bec_input import HEIGHT, as_input, fitted
+from bec_orch.jobs.ocrv1.config import Ocrv1Config
+from bec_orch.jobs.ocrv1.decoding import Matrix, best_path, confidence
+from bec_orch.jobs.ocrv1.language import LanguageModel
+from bec_orch.jobs.ocrv1.likely_text import Chooser
+from bec_orch.jobs.ocrv1.line_windows import BEYOND, line_of
+from bec_orch.jobs.ocrv1.recogniser import EMPTY, LineText, Recogniser
+from bec_orch.jobs.shared.model_session import ModelSession
+
+Grey = NDArray[np.uint8]
+
+MODELS = Path(__file__).parent / "models"
+NETWORK, LANGUAGE = MODELS / "bec-uchen.onnx", MODELS / "bec-uchen.lm.npz"
+FIRST_LOOK = (1.3, 0.0)
+"""Height and shift of the window that is read first, in terms of the line's height: see `line_of`."""
+MORE_LOOKS = ((1.6, 0.0), (1.1, 0.0))
+SURE = 0.99
+"""Below this mean probability of what was read, the line is looked at again."""
+LANGUAGE_WEIGHT, SYMBOL_BONUS = 0.25, 0.45
+
+
+class BecRecogniser(Recogniser):
+    """Reads lines of Tibetan print.
+
+    Args:
+        session: the opened network.
+        language: the language model; None: letters as they stand.
+    """
+
+    line_height = round(HEIGHT * (1 + 2 * BEYOND))
+    batch_size = 1
+    with_neighbours = True
+
+    def __init__(self, session: ModelSession, language: LanguageModel | None) -> None:
+        self.models: tuple[ModelInfo, ...] = (ModelInfo(session.path.stem, session.digest),)
+        self._chooser = None
+        if language:
+            self.models += (ModelInfo(LANGUAGE.name.removesuffix(".npz"), language.digest),)
+            self._chooser = Chooser(language, LANGUAGE_WEIGHT, SYMBOL_BONUS)
+        self._session = session
+        self._symbols = ["", *session.metadata["symbols"]]
+        self._means, self._right = np.array(json.loads(session.metadata["confidence"])).T
+
+    @override
+    def recognise(self, images: Sequence[Grey]) -> list[LineText]:
+        return [self._read(image) for image in images]
+
+    @override
+    def close(self) -> None:
+        """See `Recogniser.close`. The model goes with its last user."""
+
+    def _read(self, window: Grey) -> LineText:
+        matrix = self._look(window, *FIRST_LOOK)
+        if confidence(matrix) < SURE:
+            matrix = max([matrix, *(self._look(window, *look) for look in MORE_LOOKS)], key=confidence)
+        symbols = self._chooser.text(matrix) if self._chooser else best_path(matrix)
+        text = "".join(self._symbols[symbol] for symbol in symbols).strip()
+        return LineText(text, self._chance(confidence(matrix))) if text else EMPTY
+
+    def _look(self, window: Grey, height: float, shift: float) -> Matrix:
+        picture = as_input(fitted(line_of(window, height, shift)))
+        matrix: Matrix = self._session.run(picture[None, None])[0]
+        return matrix
+
+    def _chance(self, mean: float) -> float:
+        """Return which share of a line's symbols is right, by what was so with composed lines of this mean."""
+        return float(np.interp(mean, self._means, self._right))
+
+
+def load(config: Ocrv1Config, resources: WorkerResources) -> BecRecogniser:  # noqa: ARG001  (as every engine's)
+    """Open the network and, where the config says so, the language model; see `load_recogniser`."""
+    session = ModelSession(NETWORK, config.intra_op_threads)
+    return BecRecogniser(session, LanguageModel(LANGUAGE) if config.lm == "kangyur" else None)
