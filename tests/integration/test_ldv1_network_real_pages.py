@@ -50,6 +50,8 @@ def test_no_line_goes_across_two_columns(shared_data: Path, model: str) -> None:
     assert changes <= 7, "a column is read whole before the next"
 
 
-@pytest.mark.parametrize("name", ["blank/bg_IMG_5086.jpg", "blank/bg_PPN3371389286_00000003.jpg"])
+@pytest.mark.parametrize(
+    "name", ["pages_more/blank/bg_PPN3371389286_00000003.jpg", "pages_more/blank/rapidocr_empty_black.jpg"]
+)
 def test_blank_pages_have_no_lines(network: Detector[Any], shared_data: Path, name: str) -> None:
-    assert found(PAGES[f"pages_more/{name}"], network, shared_data).of_main()[1] == 0
+    assert found(PAGES[name], network, shared_data).lines.line_count == 0

@@ -284,7 +284,7 @@ def _take(
 
 def _has_both_sides(boxes: Boxes, row: NDArray[np.int_], gutters: Sequence[Span]) -> bool:
     left, right = boxes.left[row], boxes.right[row]
-    return all(bool((right <= start).any() and (left >= end).any()) for start, end in gutters)
+    return all(bool((right <= end).any() and (left >= start).any()) for start, end in gutters)
 
 
 def _block_with_gutter(

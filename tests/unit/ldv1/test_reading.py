@@ -118,6 +118,12 @@ def test_one_wide_row_does_not_decide_about_columns() -> None:
     assert [line[0][0] for line in lines[7:]] == [50] * 6 + [300] * 6
 
 
+def test_rows_beyond_a_wide_one_may_reach_into_the_gutter() -> None:
+    ragged: list[Bar] = [bar for y in (40, 70, 100) for bar in [(50, y, 256, y), (300, y, 500, y)]]
+    lines = read((550, 400), [*ragged, *in_columns(list(range(160, 340, 30)), (50, 130, 500, 130))])
+    assert [line[0][0] for line in lines[:6]] == [50] * 3 + [300] * 3
+
+
 def test_rows_of_single_text_beside_columns_stay_whole() -> None:
     wide: list[Bar] = [(50, y, 500, y) for y in (340, 370)]
     lines = read((550, 440), in_columns(list(range(40, 280, 30)), *wide, (50, 400, 200, 400), (320, 400, 500, 400)))
