@@ -36,6 +36,7 @@ def kind(found: Traced, main: list[Traced]) -> str:
     [
         (other(50, 200, 30), "running"),
         (other(190, 200, BELOW + 20), "running"),
+        (other(190, 200, BELOW - 4), "running"),
         (other(10, 45, 120), "margin"),
         (other(360, 372, 120), "margin"),
         (other(100, 160, 60 + 6.5 * MAP_PITCH), "note"),

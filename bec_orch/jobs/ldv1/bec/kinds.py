@@ -90,6 +90,8 @@ def _kind(line: Traced, main: Sequence[Traced], body: tuple[float, float], *, is
     is_number = line.length < NUMBER_LENGTH * MAP_PITCH
     if inside < (1 - BESIDE_SHARE) * line.length:
         return RUNNING if is_number and is_pecha else MARGIN
+    if is_number and not is_pecha and np.isinf(below):
+        return RUNNING
     if min(above, below) < NOTE_REACH * MAP_PITCH or above + below < NOTE_GAP * MAP_PITCH:
         return NOTE
     if not is_pecha and (np.isinf(above) or np.isinf(below)):
