@@ -5,6 +5,19 @@
   if (!place) { return; }
   let chart = null;
   let known = null;
+  const DAY = 86400;
+  const MINUTES = 600;
+  const whole = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
+  const formats = {
+    day: new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" }),
+    minute: new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" }),
+    second: new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" }),
+  };
+  const times = (_, marks) => {
+    const range = marks.at(-1) - marks[0];
+    const format = formats[range > 2 * DAY ? "day" : range > MINUTES ? "minute" : "second"];
+    return marks.map((mark) => format.format(mark * 1000));
+  };
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
   function columns(course) {
@@ -32,12 +45,12 @@
       width: place.clientWidth, height: 240, cursor: { drag: { x: true, y: false } },
       scales: { rate: { range: (_, low, high) => [0, Math.max(high, 0.1)] }, y: { range: (_, low, high) => [0, Math.max(high, 1)] } },
       series: [
-        {},
+        { label: "until", value: (_, at) => (at === null ? "" : whole.format(at * 1000)) },
         { label: "done", stroke: colour("--done"), width: 2, fill: `${colour("--done")}22` },
         { label: "failed", stroke: colour("--failed"), width: 2 },
         { label: "pages/s", stroke: colour("--running"), width: 1.5, scale: "rate", dash: [6, 4], value: (_, value) => value === null ? "" : value.toFixed(1) },
       ],
-      axes: [axis, { ...axis, size: 60 }, { ...axis, side: 1, scale: "rate", grid: { show: false }, size: 60 }],
+      axes: [{ ...axis, values: times }, { ...axis, size: 60 }, { ...axis, side: 1, scale: "rate", grid: { show: false }, size: 60 }],
     }, columns(known), place);
   }
 
