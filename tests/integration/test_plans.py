@@ -77,6 +77,7 @@ JUDGED = (*LOADED, "backlog.judge")
 GIVEN: dict[str, Any] = {
     "activities": "[]",
     "adopt_foreign": False,
+    "artifact_prefix": None,
     "after": 0,
     "artefact_key": "k",
     "attempt": 1,
@@ -157,6 +158,7 @@ GIVEN: dict[str, Any] = {
     "volume_id": 10_001,
     "w_id": None,
     "wait": "5s",
+    "worker": "w1",
     "worker_id": "w1",
 }
 
@@ -219,8 +221,22 @@ ENQUEUEING = {
     "release_added": JUDGED,
     "count_added": JUDGED,
 }
-# No plan to look at: what makes tables, locks, notifies, copies, or sets.
+# No plan to look at: what makes tables, locks, notifies, copies, or sets; and what reads the earlier system's tables, or
+# takes its work over, once in the life of a database.
 WITHOUT_PLAN = {
+    "taking_over": (
+        "create_taken_over",
+        "copy_volumes",
+        "copy_done",
+        "analyze_taken_over",
+        "add_volumes",
+        "add_names",
+        "lock_volumes",
+        "judge",
+        "count_verdicts",
+        "add_done",
+    ),
+    "earlier": ("read_only", "lacking", "jobs", "volumes", "done", "undone"),
     "backlog": ("create_incoming", "copy_incoming", "analyze_incoming", "analyze_judged"),
     "queue": ("wake", "listen"),
     "migrate": ("has_table", "create_table", "applied", "record", "analyze"),

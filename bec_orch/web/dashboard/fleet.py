@@ -1,5 +1,6 @@
 """Workers, their machines, and the queues beside the database."""
 
+import time
 from typing import Any
 
 from starlette.requests import Request
@@ -11,7 +12,8 @@ from bec_orch.errors import BecError
 from bec_orch.orch.overview.standing import QueueCheck, graph, queue_check
 from bec_orch.web.rendering import address, page
 from bec_orch.web.sight import Sight
-from bec_orch.web.tables import Column, Table, answer
+from bec_orch.web.snapshots import WAIT
+from bec_orch.web.tables import Column, Table, answer, is_for_programs
 
 
 def workers(request: Request) -> Response:
@@ -64,20 +66,28 @@ _WORKER_COLUMNS = (
 def queues(request: Request) -> Response:
     """Show each job's queue beside its tasks."""
     sight: Sight = request.app.state.sight
-    names = [node.name for node in sight.figure("graph", lambda: graph(sight.overview)) or ()]
-    rows = [_queue_row(sight, name) for name in names]
-    table = Table("/queues", _QUEUE_COLUMNS, rows, "There are no jobs, and so no queues.", {})
-    pending = any(row["note"] == _PENDING for row in rows)
+    until = time.monotonic() + (_LONG if is_for_programs(request) else WAIT)
+    nodes = sight.figure("graph", lambda: graph(sight.overview), seconds=until - time.monotonic())
+    rows = [_queue_row(sight, node.name, until) for node in nodes or ()]
+    table = Table("/queues", _QUEUE_COLUMNS, rows, _NO_JOBS if nodes is not None else _COUNTING, {})
+    pending = nodes is None or any(row["note"] == _PENDING for row in rows)
     return answer(request, table) or page("queues.html", {"title": "Queues", "table": table, "pending": pending})
 
 
 _PENDING = "being counted"
+# Seconds for which a program waits for the whole table.
+_LONG = 30.0
 
 
-def _queue_row(sight: Sight, job: str) -> dict[str, Any]:
+_NO_JOBS = "There are no jobs, and so no queues."
+_COUNTING = "The jobs are being counted."
+
+
+def _queue_row(sight: Sight, job: str, until: float) -> dict[str, Any]:
     empty: dict[str, Any] = dict.fromkeys(column.key for column in _QUEUE_COLUMNS)
     try:
-        check = sight.figure(("queue", job), lambda: queue_check(sight.overview, sight.queues, job))
+        seconds = max(0.0, until - time.monotonic())
+        check = sight.figure(("queue", job), lambda: queue_check(sight.overview, sight.queues, job), seconds=seconds)
     except BecError as error:
         return {**empty, "job": job, "note": f"{error.code}: {error.message}"}
     return {**empty, "job": job, "note": _PENDING} if check is None else _checked(job, check)
