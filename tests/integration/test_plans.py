@@ -221,8 +221,8 @@ ENQUEUEING = {
     "release_added": JUDGED,
     "count_added": JUDGED,
 }
-# No plan to look at: what makes tables, locks, notifies, copies, or sets; and what reads the earlier system's tables, or
-# takes its work over, once in the life of a database.
+# No plan to look at: what makes tables, locks, notifies, copies, or sets. What reads the earlier system's tables, and
+# takes its work over, runs once in the life of a database.
 WITHOUT_PLAN = {
     "taking_over": (
         "create_taken_over",

@@ -61,7 +61,8 @@ FROM volumes v CROSS JOIN LATERAL tasks_of_volume(v.id) t JOIN done_tasks d ON d
 WHERE v.w_id = %(w_id)s AND v.i_id = %(i_id)s AND d.stale <> '{}'
 
 -- name: course
-WITH span AS (
+-- The length of a span is worked out once: inlined, it would be so for each task.
+WITH span AS MATERIALIZED (
     SELECT greatest(ceil(extract(epoch FROM max(t.finished_at) - min(t.finished_at)) / 200), 1)::integer AS seconds
     FROM tasks t WHERE t.job_id = %(job_id)s AND t.state IN ('done', 'terminal_failed')
 )
