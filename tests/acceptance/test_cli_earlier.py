@@ -139,6 +139,7 @@ def test_its_text_is_read(job: str, bec: Bec, left: dict[str, bytes], destinatio
         [told] = volume["pages"]
         assert (told["page"], told["code"], told["message"]) == (3, "E_PAGE_EARLIER", "truncated")
 
+    assert TEXT in ok(bec("show", VOLUME, "1", "--job", job)).out
     truth = tmp_path / "truth" / W / I
     truth.mkdir(parents=True)
     (truth / "08860001.txt").write_text("\n".join([TEXT] * lines), "utf-8")
@@ -151,7 +152,18 @@ def test_its_text_is_read(job: str, bec: Bec, left: dict[str, bytes], destinatio
 
     out = tmp_path / "documents"
     exported = bec(
-        "export", job, "--format", "txt", "--format", "page", "--format", "alto", "--format", "jsonl", "--out", out
+        "export",
+        job,
+        "--format",
+        "txt",
+        "--format",
+        "page",
+        "--format",
+        "alto",
+        "--format",
+        "jsonl,iiif,hocr",
+        "--out",
+        out,
     )
     assert exported.code == 3
     [text] = out.rglob("*.txt")
