@@ -238,7 +238,7 @@ PAGES = (
         "core/life/publishing.py",
         "len(pinned.manifest.pages) + further_rows(found)",
         "len(pinned.manifest.pages)",
-        "tests/acceptance/test_cli_frames.py::test_every_picture_of_a_file_is_a_row_to_be_seen_drawn_and_exported",
+        "tests/unit/core/test_adopting.py",
     ),
     _one(
         "partial-rows-unasked",
