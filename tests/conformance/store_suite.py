@@ -751,7 +751,9 @@ class StoreSuite:
         self, store: StoredArtefacts, objects: Objects, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """One stands still after it read `success.json`; meanwhile the work is done again, and its copy is put."""
-        held = self.published(store, 1)
+        first = self.published(store, 1)
+        assert store.name_conventionally(first)
+        held = self.published(store, 2, first, lines=3)
         key = f"{held.location.prefix}/{held.location.stem}.parquet"
         read = objects.read
         newer: list[Success] = []
@@ -759,7 +761,7 @@ class StoreSuite:
         def stand_still(wanted: str, **how: Any) -> Any:
             blob = read(wanted, **how)
             if wanted == held.files[0].key and not newer:
-                newer.append(self.published(store, 2, held, lines=3))
+                newer.append(self.published(store, 3, held, lines=4))
                 assert store.name_conventionally(newer[0])
             return blob
 

@@ -25,13 +25,8 @@ EARLIER = (
         (
             Edit(
                 _CONVENTIONAL,
-                "        version = objects.version_at(key)\n        success = _readable(success_at, location)\n",
-                "        success = _readable(success_at, location)\n",
-            ),
-            Edit(
-                _CONVENTIONAL,
-                "_put(objects, success.files[0], key, version)",
-                "_put(objects, success.files[0], key, objects.version_at(key))",
+                "objects.replace(key, blob.data, version)",
+                "objects.replace(key, blob.data, str(objects.version_at(key)))",
             ),
         ),
         (_STORES,),
