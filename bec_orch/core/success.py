@@ -1,16 +1,19 @@
 """What a `success.json` says, and when one that is there already makes an attempt needless."""
 
 import datetime as dt
+import math
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from bec_orch.core.artefacts import ArtefactFile, AttemptKey, StoredFile, Success
 from bec_orch.core.frames import COUNTER
-from bec_orch.core.metrics import Metrics
+from bec_orch.core.metrics import Metrics, StageTime
 from bec_orch.core.tasks import Claim, TaskResult
 from bec_orch.core.volumes import Manifest, PageCounts, same_etag
 from bec_orch.errors import PlaceTaken, TerminalError
+
+_TIMES = {field.name for field in fields(StageTime)}
 
 
 def success_content(
@@ -115,11 +118,23 @@ def adopted_result(found: Success, manifest_etag: str, nb_pages: int, *, own: bo
         pages=pages_of(found, nb_pages),
         files=found.files,
         sidecars=found.sidecars,
-        counters=content.get("counters", {}),
-        metrics={"stages": content.get("stages", {}), "counters": {}},
+        counters=_numbers(content.get("counters")),
+        metrics={"stages": _times(content.get("stages")), "counters": {}},
         inputs=found.inputs,
         adopted=not own,
     )
+
+
+def _numbers(said: Any) -> dict[str, float]:
+    """Return the numbers of what may be anything: another program may have written it."""
+    entries = said.items() if isinstance(said, Mapping) else ()
+    return {name: number for name, number in entries if isinstance(number, int | float) and math.isfinite(number)}
+
+
+def _times(said: Any) -> dict[str, dict[str, float]]:
+    """Return the times of stages of what may be anything."""
+    entries = said.items() if isinstance(said, Mapping) else ()
+    return {name: times for name, time in entries if (times := _numbers(time)) and times.keys() <= _TIMES}
 
 
 def fresh_result(

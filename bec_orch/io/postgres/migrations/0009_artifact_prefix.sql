@@ -5,5 +5,5 @@ ALTER TABLE jobs
 CREATE UNIQUE INDEX jobs_artifact_prefix_uq ON jobs (coalesce(artifact_prefix, name)) WHERE deleted_at IS NULL;
 
 -- Versions are ETags without quotes, whoever hands them on: stores quote them, other programs' tables do not.
-UPDATE volumes SET manifest_etag = btrim(manifest_etag, '"') WHERE manifest_etag LIKE '"%';
-UPDATE tasks SET manifest_etag = btrim(manifest_etag, '"') WHERE manifest_etag LIKE '"%';
+UPDATE volumes SET manifest_etag = btrim(manifest_etag, '"') WHERE left(manifest_etag, 1) = '"';
+UPDATE tasks SET manifest_etag = btrim(manifest_etag, '"') WHERE left(manifest_etag, 1) = '"';
