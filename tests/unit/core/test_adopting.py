@@ -45,7 +45,7 @@ def test_it_has_a_row_for_each_page_and_for_each_further_picture_that_it_counts(
         (
             {"stages": {"read": {"count": 2, "seconds": 0.5}, "x": 3, "y": {"z": 1}}},
             {},
-            {"read": {"count": 2, "seconds": 0.5}},
+            {"read": StageTime(2, 0.5)},
         ),
     ],
 )
