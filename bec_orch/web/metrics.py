@@ -1,6 +1,7 @@
 """What Prometheus reads (https://prometheus.io/docs/instrumenting/exposition_formats/): counts, rates, ages."""
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -41,8 +42,12 @@ def metrics(request: Request) -> Response:
     nodes = sight.figure("graph", lambda: graph(sight.overview), seconds=_LONG) or []
     stats = [_stats(sight, node.name) for node in nodes]
     queues = {node.name: _queue(sight, node.name) for node in nodes}
-    workers = sight.overview.workers(stopped=False, limit=MOST_ROWS)
-    lines = [line for metric in _all(nodes, [one for one in stats if one], queues, workers) for line in metric.lines()]
+    every = (
+        *_of_jobs(nodes, [one for one in stats if one]),
+        *_of_queues({job: check for job, check in queues.items() if check}),
+        *_of_workers(sight.overview.workers(stopped=False, limit=MOST_ROWS)),
+    )
+    lines = [line for metric in every for line in metric.lines()]
     return Response("\n".join([*lines, ""]), media_type=_TYPE)
 
 
@@ -54,13 +59,7 @@ def _queue(sight: Sight, job: str) -> QueueCheck | None:
     return sight.figure(("queue", job), lambda: queue_check(sight.overview, sight.queues, job), patient=False)
 
 
-def _all(
-    nodes: list[GraphNode], stats: list[JobStats], queues: dict[str, QueueCheck | None], workers: list[WorkerView]
-) -> Iterator[Metric]:
-    checks = {job: check for job, check in queues.items() if check}
-    conditions: dict[tuple[str, str], int] = {}
-    for one in workers:
-        conditions[one.job, one.condition.value] = conditions.get((one.job, one.condition.value), 0) + 1
+def _of_jobs(nodes: Sequence[GraphNode], stats: Sequence[JobStats]) -> Iterator[Metric]:
     yield Metric(
         "bec_tasks",
         "Tasks by state.",
@@ -93,6 +92,9 @@ def _all(
         "Seconds until the rest is done at the pace of the last hour.",
         [({"job": one.job.name}, one.eta_seconds) for one in stats if one.eta_seconds is not None],
     )
+
+
+def _of_queues(checks: Mapping[str, QueueCheck]) -> Iterator[Metric]:
     yield Metric(
         "bec_oldest_queued_task_seconds",
         "Age of the oldest queued task.",
@@ -116,6 +118,10 @@ def _all(
             )
         ],
     )
+
+
+def _of_workers(workers: Sequence[WorkerView]) -> Iterator[Metric]:
+    conditions = Counter((one.job, one.condition.value) for one in workers)
     yield Metric(
         "bec_workers",
         "Workers by condition, without those that stopped.",
