@@ -43,10 +43,14 @@ def test_a_command_that_needs_the_current_folder_tells_that_it_is_gone(
     ]
 
 
+# What does not end by itself, and the arguments with which it does.
+ENDLESS = {"worker": ["--until-empty", "--job", "toy"], "serve": ["--port", "99999"]}
+
+
 @pytest.mark.parametrize("words", sorted(COMMANDS))
 def test_no_command_takes_a_folder_that_is_gone_for_a_fault_of_the_program(bec: Bec, gone: Path, words: str) -> None:
     for more in ([], ["toy"], ["x", "y", "z"]):
-        ended = bec(*words.split(), *(["--until-empty", "--job", "toy"] if words == "worker" else more))
+        ended = bec(*words.split(), *ENDLESS.get(words, more))
         assert "E_INTERNAL" not in ended.err, more
 
 
