@@ -375,7 +375,7 @@ class TestDestination:
 
         monkeypatch.setattr(StoredArtefacts, "success", away_once)
         world.worker()._maintenance.verify()
-        assert len(looks) == 2
+        assert len(looks) > 1
         assert world.tasks() == [{"state": "done"}]
 
     def test_many_artefacts_gone_at_once_are_not_redone(self, world: World) -> None:
