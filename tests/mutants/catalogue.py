@@ -287,7 +287,10 @@ MUTANTS = (
                 " updated_at",
             ),
         ),
-        (MODEL,),
+        (
+            "tests/integration/test_worker_runtime.py::test_a_stop_keeps_finished_pages_gives_the_task_back_and_the_next_attempt_goes_on",
+            MODEL,
+        ),
     ),
     Mutant(
         "crash-is-free",
@@ -380,7 +383,7 @@ MUTANTS = (
         "nobody-rescues-expired-leases",
         "maintenance sets tasks back whose lease ran out",
         (Edit("io/postgres/upkeep.py", "            expire(connection, job.id, grace=self._outage_grace)\n", ""),),
-        (MODEL,),
+        ("tests/integration/test_db.py::TestMaintenance::test_expired_lease_is_set_back", MODEL),
     ),
     Mutant(
         "nobody-sends-again",
@@ -393,7 +396,7 @@ MUTANTS = (
                 "AND t.dispatched_at IS NULL AND %(redispatch_after)s > 0",
             ),
         ),
-        (MODEL,),
+        ("tests/integration/test_worker_runtime.py::test_lost_messages_are_sent_again", MODEL),
     ),
     Mutant(
         "marked-before-sent",
@@ -405,7 +408,7 @@ MUTANTS = (
                 "            self._store.mark_dispatched(messages)\n",
             ),
         ),
-        (MODEL,),
+        ("tests/integration/test_worker_runtime.py::test_lost_messages_are_sent_again", MODEL),
     ),
     Mutant(
         "artefacts-not-looked-at",
