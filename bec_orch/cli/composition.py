@@ -72,6 +72,8 @@ from bec_orch.orch.runs.single_volume import SingleVolume
 
 MEBIBYTE = 2**20
 _HEARTBEAT_SECONDS = 15.0
+# So many folders that have a database are named where one was asked for that has none.
+_HOMES = 5
 # Outlives the folder of the embedded database, which may be removed: its successor goes on for it.
 IDENTITY = "identity"
 """The file in the home that keeps the identity of the embedded database."""
@@ -141,11 +143,12 @@ def require_home(settings: Settings) -> None:
     if settings.sql_host is not None or os.path.lexists(settings.home / "pg"):
         return
     folders = (path for path in (Path("~/.bec").expanduser(), *Path.cwd().iterdir()) if path != settings.home)
-    homes = ", ".join(f"'{printable(str(path))}'" for path in sorted(folders) if has_database(path))
+    homes = [printable(str(path)) for path in sorted(folders) if has_database(path)]
+    more = f", and {len(homes) - _HOMES:,} more" if len(homes) > _HOMES else ""
     raise ConfigError(
         f"There is no database of jobs in {settings.home}.",
         code="E_HOME_MISSING",
-        hint=f"These folders have one, and --home names it: {homes}."
+        hint=f"These folders have one, and --home names it: {', '.join(homes[:_HOMES])}{more}."
         if homes
         else "`bec run` and `bec jobs create` make one; --home, or BEC_HOME, names another folder.",
     )

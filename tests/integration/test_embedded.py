@@ -373,6 +373,14 @@ class TestPrograms:
         assert made == ["pgserver"]
         assert list(map(str, users)) == ["pgserver"] * 4
 
+    @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="sessions are read from /proc")
+    def test_ctrl_c_at_a_terminal_does_not_reach_them(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        programs = PgPrograms()
+        monkeypatch.setattr(programs, "path", lambda _program: "/bin/sh")
+        with pytest.raises(DatabaseError, match=r"sh failed: \d+\.$") as caught:
+            programs.run("sh", "-c", "cut -d' ' -f6 /proc/self/stat; exit 1")
+        assert str(caught.value).split()[-1] != f"{os.getsid(0)}."
+
     def test_system_user_that_cannot_be_made(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(pg_programs, "SYSTEM_USER", "no such user")
         monkeypatch.setenv("PATH", "")

@@ -640,7 +640,7 @@ MUTANTS = (
         "server-hears-ctrl-c",
         "Ctrl-C at a terminal does not reach what stops the embedded server",
         (Edit("io/postgres/embedded/programs.py", "            start_new_session=True,\n", ""),),
-        ("tests/acceptance/test_cli_signals.py::test_no_number_of_signals_changes_how_a_run_ends",),
+        ("tests/integration/test_embedded.py::TestPrograms::test_ctrl_c_at_a_terminal_does_not_reach_them",),
     ),
     Mutant(
         "stop-forgotten",

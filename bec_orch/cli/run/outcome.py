@@ -108,7 +108,9 @@ def _show_faults(result: RunResult) -> None:
     for fault in result.page_errors:
         page = f"{fault.volume}, page {fault.page} '{fault.img_file_name}'"
         note(f"page error of {fault.job} in {page}: {fault.code}: {fault.message}")
-    if result.nb_page_errors > len(result.page_errors):
+    if not result.page_errors and result.nb_page_errors:
+        note(f"{counted(result.nb_page_errors, 'page error')}: the rows of the Parquet file say which pages, and why.")
+    elif result.nb_page_errors > len(result.page_errors):
         note(f"(The first {len(result.page_errors)} of {result.nb_page_errors} page errors are shown.)")
     for name, count in outcome.counters.items():
         if name.startswith(_ERROR):
