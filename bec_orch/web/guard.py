@@ -8,9 +8,10 @@ and hold no code but the files of `/static`. Where the server can be reached fro
 import hashlib
 import hmac
 import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import parse_qs, quote, urlencode, urlsplit
+from urllib.parse import parse_qs, quote, urlencode
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection, Request
@@ -33,6 +34,8 @@ SECURITY: Mapping[str, str] = {
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }
+# A name or an address, and a port (RFC 9110, 7.2): nothing else may stand there.
+_HOST = re.compile(r"(?:\[(?P<v6>[0-9a-f:.]+)\]|(?P<name>[a-z0-9_.-]+))(?::[0-9]{1,5})?")
 _COOKIE_SECONDS = 30 * 24 * 3600
 
 
@@ -50,11 +53,13 @@ class Door:
 
     def knows(self, host: str) -> bool:
         """Return whether the `Host` of a request is a name of this server."""
+        found = _HOST.fullmatch(host.lower())
+        if not found:
+            return False
         try:
-            name = urlsplit(f"//{host}").hostname or ""
-            ipaddress.ip_address(name)
+            ipaddress.ip_address(found["name"] or found["v6"])
         except ValueError:
-            return _name_of(host) in self.names
+            return found["name"] in self.names
         return True
 
     def lets_in(self, given: str) -> bool:
@@ -69,10 +74,6 @@ class Door:
     def cookie(self) -> str:
         """What the cookie holds: nobody who finds it in a browser's files has the token."""
         return hmac.new((self.token or "").encode(), b"bec serve", hashlib.sha256).hexdigest()
-
-
-def _name_of(host: str) -> str:
-    return host.rpartition(":")[0].lower() if ":" in host else host.lower()
 
 
 class Guard:

@@ -237,3 +237,16 @@ def test_a_version_is_always_six_hex_digits(etag: str) -> None:
 )
 def test_versions_of_real_etags(etag: str, version: str) -> None:
     assert version_of(etag) == version
+
+
+def test_entries_that_are_no_pages_are_counted_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    names = ("1.jpg", "Thumbs.db", "._1.jpg", "notes.xyz")
+    with caplog.at_level("INFO"):
+        pages = parse_dimensions(packed([{"filename": name} for name in names]), NAME)
+    assert [page.filename for page in pages] == ["1.jpg"]
+    (record,) = caplog.records
+    assert (record.message, vars(record)["entries"], vars(record)["manifest"]) == (
+        "manifest_entries_passed_over",
+        3,
+        NAME,
+    )

@@ -96,7 +96,7 @@ def export_volume(
         raise StorageError(
             f"The artefact {location.prefix} is gone.",
             code="E_ARTEFACT_GONE",
-            hint="`bec audit` shows what else is missing; a new run of the job makes it again.",
+            hint="`bec audit` shows what else is missing; with `--fix`, a new run of the job makes it again.",
         )
     images = _images(location.volume, sources)
     inputs = readable_inputs(artefacts, success, inputs_beside(artefacts, success, wanted.needs))

@@ -103,8 +103,7 @@ def _note_unread(result: RunResult) -> None:
         note('hint: `--config-text \'{"frames": "all"}\'` does every picture of a file.')
 
 
-def _show_faults(result: RunResult) -> None:
-    outcome = result.outcome
+def _show_page_errors(result: RunResult) -> None:
     for fault in result.page_errors:
         page = f"{fault.volume}, page {fault.page} '{fault.img_file_name}'"
         note(f"page error of {fault.job} in {page}: {fault.code}: {fault.message}")
@@ -112,6 +111,11 @@ def _show_faults(result: RunResult) -> None:
         note(f"{counted(result.nb_page_errors, 'page error')}: the rows of the Parquet file say which pages, and why.")
     elif result.nb_page_errors > len(result.page_errors):
         note(f"(The first {len(result.page_errors)} of {result.nb_page_errors} page errors are shown.)")
+
+
+def _show_faults(result: RunResult) -> None:
+    outcome = result.outcome
+    _show_page_errors(result)
     for name, count in outcome.counters.items():
         if name.startswith(_ERROR):
             note(f"pages with {name}: {round(count)}")

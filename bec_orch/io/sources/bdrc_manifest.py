@@ -5,10 +5,11 @@ now and then strings) and others. Every file of the volume's folder may be liste
 
 Which entries are pages: those whose name has the suffix of an image, whatever else the entry says or lacks (one marked
 with `error` is still a page of the volume, and gets its row); and those of other names that have a width and a height,
-because somebody read them as an image. All others (.db, .txt) are passed over; the source counts them in the log.
+because somebody read them as an image. All others (.db, .txt) are passed over, and counted in the log.
 """
 
 import json
+import logging
 import re
 import zlib
 from collections.abc import Mapping
@@ -18,6 +19,8 @@ from bec_orch.core.volumes import Page
 from bec_orch.core.wording import said
 from bec_orch.io.sources.page_files import why_no_page
 from bec_orch.io.sources.pages import check_pages, refused
+
+log = logging.getLogger(__name__)
 
 _SEPARATOR = re.compile(r"[/\\]")
 # 40,000 pages take some 5 MB; the volumes that are known have up to 3,278 pages.
@@ -45,10 +48,13 @@ def parse_dimensions(data: bytes, name: str) -> list[Page]:
     if not data:
         raise refused(subject, "has 0 bytes", "E_MANIFEST_EMPTY")
     text = _inflated(data, subject) if data.startswith(_GZIP_MAGIC) else data
+    named = _named_entries(_parsed(text, subject), subject)
     pages = [
         Page(index, filename, width=_pixels(entry.get("width")), height=_pixels(entry.get("height")))
-        for index, (filename, entry) in enumerate(_page_entries(_parsed(text, subject), subject))
+        for index, (filename, entry) in enumerate(one for one in named if _is_page(*one))
     ]
+    if len(pages) < len(named):
+        log.info("manifest_entries_passed_over", extra={"manifest": name, "entries": len(named) - len(pages)})
     check_pages(pages, subject)
     return pages
 
@@ -76,11 +82,10 @@ def _parsed(text: bytes, subject: str) -> Any:
         raise refused(subject, f"is not JSON ({type(error).__name__})", "E_MANIFEST_JSON") from error
 
 
-def _page_entries(values: Any, subject: str) -> list[tuple[str, Mapping[str, Any]]]:
+def _named_entries(values: Any, subject: str) -> list[tuple[str, Mapping[str, Any]]]:
     if not isinstance(values, list):
         raise refused(subject, "is not a list", "E_MANIFEST_LIST")
-    named = [(_filename(entry, number, subject), entry) for number, entry in enumerate(values, 1)]
-    return [(filename, entry) for filename, entry in named if _is_page(filename, entry)]
+    return [(_filename(entry, number, subject), entry) for number, entry in enumerate(values, 1)]
 
 
 def _filename(entry: Any, number: int, subject: str) -> str:

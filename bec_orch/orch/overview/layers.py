@@ -102,7 +102,7 @@ class Layers:
             raise StorageError(
                 f"The artefact {location.prefix} is gone.",
                 code="E_ARTEFACT_GONE",
-                hint=f"`bec audit {job}` tells what else is missing; a new run of the job makes it again.",
+                hint=f"`bec audit {job}` tells what is missing; with `--fix`, a new run of the job makes it again.",
             )
         needs = {name: known.root_of(name) for name in known.depends_on}
         inputs = readable_inputs(self._artefacts, success, inputs_beside(self._artefacts, success, needs))

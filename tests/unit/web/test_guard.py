@@ -44,7 +44,22 @@ def test_the_names_and_addresses_of_the_server_are_taken(host: str) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.example", "evil.example:8000", "localhost.evil.example", "127.0.0.1.evil.example", "", "[::1", "x@y:1"],
+    [
+        "evil.example",
+        "evil.example:8000",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example",
+        "",
+        "[::1",
+        "x@y:1",
+        "127.0.0.1:80@evil",
+        "x@127.0.0.1:80",
+        "127.0.0.1:8000/x",
+        "127.0.0.1:99999999",
+        "localhost:",
+        "[evil]:1",
+        "127.0.0.1:8000#",
+    ],
 )
 def test_a_name_that_others_had_point_here_is_refused(host: str) -> None:
     refused = asking(OPEN).get("/", headers={"Host": host})
