@@ -4,7 +4,7 @@ import os
 import socket
 import sys
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from bec_orch import __version__
 from bec_orch.cli.process.interrupts import INTERRUPTS
 from bec_orch.config import QueueName, Settings, sslmode_for, variable
 from bec_orch.core.life.flight import FlightRecorder
+from bec_orch.core.life.housekeeping import maintenance
 from bec_orch.core.life.job_workers import JobWorkerCache
 from bec_orch.core.life.observing import Observed, WorkerObserver
 from bec_orch.core.life.standings import Standings
@@ -29,7 +30,7 @@ from bec_orch.core.records.records import Records
 from bec_orch.core.registry import create_job_worker
 from bec_orch.core.retries import RetryPolicy
 from bec_orch.core.shortages import shortage_of
-from bec_orch.core.tasks import Job, WorkerInfo
+from bec_orch.core.tasks import DoneTask, Job, WorkerInfo
 from bec_orch.core.wording import said
 from bec_orch.errors import ConfigError, UsageError
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
@@ -418,6 +419,15 @@ def require_loadable(parts: Parts, job: Job) -> None:
         ConfigError: a package, an engine, a language or a model is missing or wrong.
     """
     create_job_worker(job.type, job.config, worker_resources(parts.settings, parts.stores)).close()
+
+
+def look_again(parts: Parts, job: Job, done: Sequence[DoneTask]) -> None:
+    """Look at finished artefacts: one that is gone or broken is queued again.
+
+    Raises:
+        StorageError: the destination is away, or so much is gone that it cannot be the right one.
+    """
+    maintenance(job, _outside(parts), _worker_options(parts.settings, slots=1, grace=0.0)).look_at(done)
 
 
 def _outside(parts: Parts) -> Outside:

@@ -2,12 +2,13 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from bec_orch.io.workspace import WorkspaceLock
-from tests.acceptance.conftest import Bec, write_scans
+from tests.acceptance.conftest import Bec, ok, write_scans
 
 
 def test_the_second_run_does_nothing_and_says_so_and_a_changed_volume_is_found(bec: Bec, tmp_path: Path) -> None:
@@ -30,6 +31,20 @@ def test_the_second_run_does_nothing_and_says_so_and_a_changed_volume_is_found(b
 
     forced = bec("run", "toy", scans / "W1" / "I1", "--out", out, "--force", "--json").json
     assert [(task["volume"]["i_id"], task["attempt"]) for task in forced["tasks"]] == [("I1", 2)]
+
+
+def test_an_artefact_that_is_gone_or_broken_is_made_again_and_the_others_stay(bec: Bec, tmp_path: Path) -> None:
+    scans = write_scans(tmp_path / "scans", {"W1/I1": 2, "W1/I2": 2, "W1/I3": 1})
+    run = ("run", "toy", scans, "--out", tmp_path / "out")
+    ok(bec(*run))
+    made = tmp_path / "out" / "artefacts" / "toy" / "W1"
+    before = {path: path.stat().st_mtime_ns for path in (made / "I3").rglob("*.parquet")}
+    shutil.rmtree(made / "I1")
+    for file in (made / "I2").rglob("*.parquet"):
+        file.write_bytes(b"no rows")
+    assert ok(bec(*run, "--json")).json["done"] == 3
+    ok(bec("--home", tmp_path / "out", "audit", "--deep"))
+    assert before == {path: path.stat().st_mtime_ns for path in (made / "I3").rglob("*.parquet")}
 
 
 def test_another_config_does_it_again_and_the_first_one_too(bec: Bec, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from bec_orch.cli.arguments.options import (
     Json,
     read_config,
 )
-from bec_orch.cli.composition import Parts, local_run, open_parts, require_loadable
+from bec_orch.cli.composition import Parts, local_run, look_again, open_parts, require_loadable
 from bec_orch.cli.export.command import parse_formats
 from bec_orch.cli.export.volumes import ExportRequest, ExportResult, export, reader_of
 from bec_orch.cli.run.outcome import ROWS, RunResult, exit_code, in_order, show
@@ -178,6 +178,7 @@ def run_volumes(detected: DetectedSource, request: RunRequest, settings: Setting
         )
         for fault in report.faults:
             warn(f"The volume {fault.volume} is left out: {fault.message}", "Mend it, then run again.")
+        look_again(parts, job, run.done_tasks(job, detected.volumes))
         speed = _work(parts, job, request)
         outcome = run.outcome(job, detected.volumes, report)
         if outcome.count(TaskState.DONE):
@@ -227,6 +228,7 @@ def _run_first(
 ) -> RunOutcome:
     """Run a job that a later one needs; what it fails on shows in that one."""
     report = run.enqueue(first, detected.volumes, parts.sources, force=False, adopt_foreign=request.adopt_foreign)
+    look_again(parts, first, run.done_tasks(first, detected.volumes))
     _work(parts, first, request, later, title=f"First {first.name}, which {later[-1].name} needs:")
     return run.outcome(first, detected.volumes, report)
 

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -90,7 +90,10 @@ class Maintenance:
         Raises:
             StorageError: the destination is away, or lacks so much that it cannot be the right one: nothing is redone.
         """
-        looked_at = self._store.done_to_verify(self._job, limit=self._verify_batch)
+        self.look_at(self._store.done_to_verify(self._job, limit=self._verify_batch))
+
+    def look_at(self, looked_at: Sequence[DoneTask]) -> None:
+        """Look at these finished artefacts, as `verify` does at some."""
         faulty = [(done, fault) for done in looked_at if (fault := self._fault(done))]
         if not faulty:
             return

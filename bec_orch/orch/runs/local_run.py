@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
+from bec_orch.core.artefacts import ArtefactLocation
 from bec_orch.core.ports.job_worker import BlobReader
 from bec_orch.core.ports.queues import QueueBackend
 from bec_orch.core.ports.sources import SourceFactory
@@ -12,8 +13,8 @@ from bec_orch.core.records.backlog import Backlog, EnqueueReport, RedriveFilter
 from bec_orch.core.records.jobs import Jobs
 from bec_orch.core.records.overview import Overview, TaskView
 from bec_orch.core.registry import job_worker_class
-from bec_orch.core.tasks import Job, TaskState
-from bec_orch.core.volumes import PageCounts, VolumeRef
+from bec_orch.core.tasks import DoneTask, Job, TaskState
+from bec_orch.core.volumes import PageCounts, VolumeRef, version_of
 from bec_orch.errors import ConfigError
 from bec_orch.orch.backlog.enqueue import Enqueuer
 from bec_orch.orch.backlog.redrive import Redriver
@@ -132,6 +133,12 @@ class LocalRun:
         left_out = tuple(f"{fault.volume}: {fault.message}" for fault in report.faults)
         return RunOutcome(tuple(newest[volume] for volume in volumes if volume in newest), left_out)
 
+    def done_tasks(self, job: Job, volumes: Iterable[VolumeRef]) -> list[DoneTask]:
+        """Return the tasks of the volumes that the database calls done."""
+        newest = self._newest(job)
+        found = (newest[volume] for volume in volumes if volume in newest)
+        return [_done(task) for task in found if task.state is TaskState.DONE]
+
     def _try_again(self, job: Job, volumes: Iterable[VolumeRef]) -> None:
         newest = self._newest(job)
         for volume in volumes:
@@ -141,6 +148,12 @@ class LocalRun:
     def _newest(self, job: Job) -> dict[VolumeRef, TaskView]:
         tasks = self._overview.tasks(job.name, limit=_EVERY)
         return {task.volume: task for task in sorted(tasks, key=lambda task: task.id)}
+
+
+def _done(task: TaskView) -> DoneTask:
+    etag = task.manifest_etag or ""
+    location = ArtefactLocation(task.root, task.volume, version_of(etag))
+    return DoneTask(task.id, location, etag, task.pages.total if task.pages else 0)
 
 
 def _fitting(job_type: str, shared: Mapping[str, Any]) -> dict[str, Any]:
