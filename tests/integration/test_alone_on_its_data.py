@@ -47,7 +47,16 @@ needs_namespaces = pytest.mark.skipif(
 def main_processes(home: Path) -> int:
     """Count the servers, and not their children."""
     found = set(servers(home))
-    return sum(psutil.Process(pid).ppid() not in found for pid in found)
+    return sum(parent is not None and parent not in found for parent in map(parent_of, found))
+
+
+def parent_of(pid: int) -> int | None:
+    """Return the parent of a process; None where it ended meanwhile, as those that serve a connection do."""
+    try:
+        parent: int = psutil.Process(pid).ppid()
+    except psutil.NoSuchProcess:
+        return None
+    return parent
 
 
 def start_elsewhere(home: Path, first: str = "true") -> "subprocess.Popen[str]":
