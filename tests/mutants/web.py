@@ -11,7 +11,13 @@ WEB = (
     Mutant(
         "web-any-host",
         "no other site can have its name point at the server and read it through a browser",
-        (Edit(_GUARD, "            return _name_of(host) in self.names\n", "            return True\n"),),
+        (Edit(_GUARD, '            return found["name"] in self.names\n', "            return True\n"),),
+        (_GUARD_TESTS,),
+    ),
+    Mutant(
+        "web-more-than-a-host",
+        "a Host is a name and a port, and nothing else is taken for one",
+        (Edit(_GUARD, "_HOST.fullmatch(host.lower())", "_HOST.match(host.lower())"),),
         (_GUARD_TESTS,),
     ),
     Mutant(
