@@ -16,6 +16,8 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
+import stamina
+
 from bec_orch.core.life.stop import StopReason
 from bec_orch.core.wording import named
 from bec_orch.errors import RetryableError
@@ -25,6 +27,7 @@ logger = logging.getLogger(__name__)
 ADDRESS = "http://169.254.169.254"
 _FIRMWARE = Path("/sys/devices/virtual/dmi/id")
 _TOKEN_SECONDS = 21600
+_ASKED_AGAIN = stamina.RetryingCaller(attempts=3, timeout=None, wait_initial=0.2, wait_max=1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +158,8 @@ def metadata_of_this_machine(endpoint: str | None = None, firmware: Path = _FIRM
 def known_machine(metadata: InstanceMetadata | None) -> Ec2Machine | None:
     """Return which machine this is; None outside of EC2, or when it cannot be found out, which is logged."""
     try:
-        return metadata.machine() if metadata else None
+        # What is missed here is missed as long as the worker lives: its costs, and what people look for it by.
+        return _ASKED_AGAIN(RetryableError, metadata.machine) if metadata else None
     except RetryableError as error:
         logger.warning("machine.unknown", extra={"code": error.code, "why": error.message})
         return None
