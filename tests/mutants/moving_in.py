@@ -87,7 +87,10 @@ MOVING_IN = (
     Mutant(
         "passwords-in-connection-strings",
         "a connection string with a password is refused",
-        (Edit("io/postgres/earlier.py", '    if "password" in found:\n', "    if not found:\n"),),
+        (
+            Edit("io/postgres/earlier.py", '    if "password" in found:\n', "    if not found:\n"),
+            Edit("io/postgres/earlier.py", "    if not found.keys() <= set(_KEYWORDS):\n", "    if not found:\n"),
+        ),
         (f"{_MOVING}::TestTheOtherSide::test_what_cannot_be_connected_to_is_told_without_secrets",),
     ),
     Mutant(
