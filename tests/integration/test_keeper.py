@@ -1,6 +1,7 @@
 """The embedded PostgreSQL ends with its last user, however that one ends, and takes no signal for its end."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -119,12 +120,40 @@ def test_a_low_limit_of_open_files_is_raised(home: Path) -> None:
     end(user)
 
 
-def test_a_limit_that_cannot_be_raised_is_told(home: Path) -> None:
+@pytest.mark.parametrize("made", [True, False])
+def test_a_limit_that_cannot_be_raised_is_told(home: Path, *, made: bool) -> None:
+    if not made:
+        shutil.rmtree(home / "pg" / "data")
+    code, message, hint = caught_at_its_start(home, 20)
+    assert code == "E_PG_START"
+    assert ("does not start: insufficient file descriptors" if made else "initdb failed: ") in message
+    assert hint == "Only 20 files may be open at once here: raise that to 1024 or more (`ulimit -n`)."
+
+
+def test_data_that_others_may_read_are_told_with_what_closes_them(home: Path) -> None:
+    with EmbeddedPostgres(home):
+        pass
+    data = home / "pg" / "data"
+    data.chmod(0o755)
+    code, message, hint = caught_at_its_start(home, 4096)
+    assert (code, hint) == (
+        "E_PG_START",
+        f"Others may read its files, which PostgreSQL refuses: `chmod -R go= {data}`.",
+    )
+    assert "has invalid permissions" in message
+    data.chmod(0o700)
+    with EmbeddedPostgres(home) as server:
+        assert ask(server.conninfo) == "bec"
+
+
+def caught_at_its_start(home: Path, limit: int) -> list[str]:
+    """Return code, sentence and hint of the error of a server that is started with so many open files at most."""
     program = LIMITED + USER_PROCESS.partition("with ")[0] + CAUGHT
     ended = subprocess.run(
-        [sys.executable, "-c", program, str(home), "40", "40"], capture_output=True, timeout=60, check=True, text=True
+        [sys.executable, "-c", program, str(home), str(limit), str(limit)],
+        capture_output=True,
+        timeout=60,
+        check=True,
+        text=True,
     )
-    code, message, hint = ended.stdout.splitlines()
-    assert code == "E_PG_START"
-    assert "does not start: insufficient file descriptors" in message
-    assert hint == "Only 40 files may be open at once here: raise that to 1024 or more (`ulimit -n`)."
+    return ended.stdout.splitlines()

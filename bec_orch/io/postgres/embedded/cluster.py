@@ -1,6 +1,7 @@
 """The data folder of the embedded PostgreSQL: whose it is, what it holds, how it is made and who may log in."""
 
 import os
+import resource
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from bec_orch.io.postgres.embedded.programs import MAJOR_VERSION, SYSTEM_USER, P
 # What a new cluster takes, and what a server may want at its start: one segment of the write-ahead log.
 _CLUSTER_BYTES = 64 * 1024 * 1024
 SEGMENT_BYTES = 16 * 1024 * 1024
+# What PostgreSQL says of limits, and of a data folder whose mode is not 0700 or 0750.
+_FEW_FILES = ("insufficient file descriptors", "Too many open files")
+_OPEN_TO_OTHERS = "has invalid permissions"
 _MOVE = "Move the folder away, or set BEC_HOME to another one; artefacts are adopted, not computed again."
 
 
@@ -81,9 +85,17 @@ class Cluster:
         return shutil.disk_usage(self._root).free
 
     def not_started(self, error: DatabaseError, hint: str, *, needed: int) -> BecError:
-        """Return what a failure of PostgreSQL's programs is: want of room where there is less than they need."""
+        """Return what a failure of PostgreSQL's programs is: want of room where there is less than they need.
+
+        `hint` is for what neither the disk nor PostgreSQL's own words explain.
+        """
         if self.free_bytes() < needed:
             return DiskFullError(f"There is no room for the embedded PostgreSQL in {self._root}.", hint=FREE_SPACE)
+        if any(words in error.message for words in _FEW_FILES):
+            limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+            hint = f"Only {limit} files may be open at once here: raise that to 1024 or more (`ulimit -n`)."
+        elif _OPEN_TO_OTHERS in error.message:
+            hint = f"Others may read its files, which PostgreSQL refuses: `chmod -R go= {self.data}`."
         return DatabaseError(error.message, code=error.code, hint=hint)
 
     def _refuse_foreign(self) -> None:

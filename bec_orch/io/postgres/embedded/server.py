@@ -9,7 +9,6 @@ The keeper (`keeper.py`) is started before the server and stops it. It stops no 
 knew no keepers, and a keeper may be killed: then the last user stops the server.
 """
 
-import resource
 import subprocess
 import sys
 import time
@@ -31,7 +30,6 @@ from bec_orch.io.postgres.embedded.programs import ENVIRONMENT, PgPrograms
 START_WAIT = 60.0
 STOP_WAIT = 60.0
 PAUSE = 0.005
-_FEW_FILES = 256
 _SETTINGS = {
     "listen_addresses": "",
     "unix_socket_directories": SOCKET_FOLDER,
@@ -124,10 +122,7 @@ class Server:
             lines = file.read().decode(errors="replace").splitlines()
         fatal = [line for line in lines if "FATAL:" in line or "PANIC:" in line] or lines[-1:] or ["it says nothing"]
         sentence = f"The embedded PostgreSQL in {self._root} does not start: {clause(fatal[-1].split(':  ')[-1])}."
-        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        if most != resource.RLIM_INFINITY and most < _FEW_FILES:
-            hint = f"Only {most} files may be open at once here: raise that to 1024 or more (`ulimit -n`)."
-        elif self.interlock.may_be_unseen():
+        if self.interlock.may_be_unseen():
             hint = f"If no PostgreSQL works on {self.cluster.data}, remove {self.cluster.data / 'postmaster.pid'}."
         else:
             hint = f"The server's log is {self.log}."
