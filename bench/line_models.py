@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 
 from bec_orch.core.transcripts import MAIN
 from bec_orch.jobs.ldv1.config import Ldv1Config
-from bec_orch.jobs.ldv1.line_model import Detector
 from bec_orch.jobs.ldv1.loading import load_detector
 from bec_orch.jobs.ldv1.overlay import draw_page
-from bec_orch.jobs.ldv1.page_lines import PageLines
+from bec_orch.jobs.ldv1.page.detector import Detector
+from bec_orch.jobs.ldv1.page.page_lines import PageLines
 from bec_orch.jobs.ldv1.worker import row_of
 from bench.labelled import LABELLED, LabelledPage, read_pages
 from bench.score_lines import HELD, INSIDE, decoded, line_mask, lines_of, share_inside

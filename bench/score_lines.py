@@ -31,9 +31,9 @@ from bec_orch.errors import PageError
 from bec_orch.jobs import images
 from bec_orch.jobs.formats.header import ImageHeader
 from bec_orch.jobs.ldv1.config import Ldv1Config
-from bec_orch.jobs.ldv1.line_model import Detector
 from bec_orch.jobs.ldv1.loading import load_detector
-from bec_orch.jobs.ldv1.page_lines import PageLines
+from bec_orch.jobs.ldv1.page.detector import Detector
+from bec_orch.jobs.ldv1.page.page_lines import PageLines
 
 RAISED_BY = 0.3
 INSIDE = 0.8

@@ -36,7 +36,7 @@ from typing_extensions import override
 from bec_orch.core.metrics import Metrics
 from bec_orch.core.ports.job_worker import JobContext, ModelStore, PageBytes, PageReader, RowStore, WorkerResources
 from bec_orch.core.volumes import Manifest, Page, PageCounts, PageOutcome, PageState, VolumeRef
-from bec_orch.jobs.ldv1.ppocr import bundled_model_path
+from bec_orch.jobs.ldv1.one_map.ppocr import bundled_model_path
 from bec_orch.jobs.ldv1.worker import Ldv1Worker
 from bec_orch.jobs.shared.model_session import ModelSession
 

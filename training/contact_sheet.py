@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from bec_orch.jobs.ldv1.bec.network_input import PITCH
-from bec_orch.jobs.ldv1.pitch import line_pitch
+from bec_orch.jobs.ldv1.page.pitch import line_pitch
 from training.compose import DATA, LAYOUTS, composed
 from training.judge import opened
 from training.kinds import Bytes

@@ -39,7 +39,7 @@ class Reader:
 
     def __init__(self, model: Path) -> None:
         self._network = Network(ModelSession(model))
-        self._detector = NetworkDetector(self._network, Ldv1Config())
+        self._detector = NetworkDetector(self._network, Ldv1Config().second_pass_min_angle)
 
     def read(self, grey: Bytes) -> Look:
         """See a page at the scale that its pitch asks for, and again where that does not fit."""

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from bec_orch.jobs.ldv1.config import Ldv1Config
-from bec_orch.jobs.ldv1.line_model import Detector
 from bec_orch.jobs.ldv1.loading import load_detector
+from bec_orch.jobs.ldv1.page.detector import Detector
 from bench.labelled import LabelledPage, read_pages
 from bench.line_models import Found, found_on
 from bench.score_lines import drawn_scores, summed

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from bec_orch.jobs.ldv1.config import Ldv1Config
-from bec_orch.jobs.ldv1.detector import LineDetector
 from bec_orch.jobs.ldv1.loading import load_line_model
+from bec_orch.jobs.ldv1.one_map.detector import LineDetector
 from bench.score_lines import counted_scores, detect, drawn_scores, main, summed
 
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -17,7 +17,7 @@ SAMPLES = Path(__file__).parents[2] / "samples"
 @pytest.fixture(scope="module")
 def detector() -> LineDetector:
     config = Ldv1Config()
-    return LineDetector(load_line_model(config), config)
+    return LineDetector(load_line_model(config), config.second_pass_min_angle)
 
 
 def test_the_number_of_lines_is_right_on_all_counted_pages(detector: LineDetector, shared_data: Path) -> None:

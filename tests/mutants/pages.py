@@ -179,7 +179,7 @@ PAGES = (
     _one(
         "orientation-passed-over",
         "the orientation in its file decides which edge of a page is the upper one",
-        "jobs/ldv1/placing.py",
+        "jobs/ldv1/page/placing.py",
         "    if orientation not in _UPRIGHT:\n",
         "    if orientation:\n",
         "tests/unit/test_orientation.py",

@@ -13,7 +13,7 @@ from bec_orch.core.volumes import Page, PageState
 from bec_orch.errors import ConfigError
 from bec_orch.io.artefacts.columns import column
 from bec_orch.jobs.formats import jpeg
-from bec_orch.jobs.ldv1.page_lines import PageLines
+from bec_orch.jobs.ldv1.page.page_lines import PageLines
 from bec_orch.jobs.ldv1.worker import SCHEMA, Ldv1Worker, row_of
 from bec_orch.jobs.pipeline.page_input import PageInput
 from tests.unit import image_bytes as made

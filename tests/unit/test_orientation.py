@@ -9,9 +9,9 @@ from PIL import Image, ImageOps
 
 from bec_orch.jobs.images import decode, probe
 from bec_orch.jobs.ldv1.config import Ldv1Config
-from bec_orch.jobs.ldv1.detector import LineDetector
 from bec_orch.jobs.ldv1.loading import load_line_model
-from bec_orch.jobs.ldv1.page_lines import PageLines
+from bec_orch.jobs.ldv1.one_map.detector import LineDetector
+from bec_orch.jobs.ldv1.page.page_lines import PageLines
 from bec_orch.jobs.ocrv1.line_images import LineImage, cut_lines
 from bec_orch.jobs.shared.geometry import in_grey
 from tests.unit import image_bytes as made
@@ -23,7 +23,7 @@ STORED = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.
 @pytest.fixture(scope="module")
 def detector() -> LineDetector:
     config = Ldv1Config()
-    return LineDetector(load_line_model(config, None), config)
+    return LineDetector(load_line_model(config, None), config.second_pass_min_angle)
 
 
 def taken(detector: LineDetector, data: bytes) -> tuple[PageLines, list[LineImage]]:

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bec_orch.jobs.ldv1.bec.detector import Look, NetworkDetector, Seen
-from bec_orch.jobs.ldv1.detector import LineDetector, Prepared
-from bec_orch.jobs.ldv1.line_model import Item
-from bec_orch.jobs.ldv1.page_lines import PageLines
+from bec_orch.jobs.ldv1.one_map.detector import LineDetector, Prepared
+from bec_orch.jobs.ldv1.page.detector import Item
+from bec_orch.jobs.ldv1.page.page_lines import PageLines
 
 LYING = 45.0
 """A page that was rotated by more degrees than this was seen lying on its side."""

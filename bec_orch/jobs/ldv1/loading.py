@@ -8,10 +8,11 @@ from bec_orch.jobs.ldv1.auto import AutoDetector
 from bec_orch.jobs.ldv1.bec.detector import NetworkDetector
 from bec_orch.jobs.ldv1.bec.network import bundled_network
 from bec_orch.jobs.ldv1.config import AUTO, BEC, DEFAULT_MODEL, PPOCR, Ldv1Config
-from bec_orch.jobs.ldv1.detector import LineDetector
-from bec_orch.jobs.ldv1.line_model import Detector, LineModel
-from bec_orch.jobs.ldv1.ppocr import PpocrModel, bundled_model_path
-from bec_orch.jobs.ldv1.tiles import load_tile_model
+from bec_orch.jobs.ldv1.one_map.detector import LineDetector
+from bec_orch.jobs.ldv1.one_map.line_model import LineModel
+from bec_orch.jobs.ldv1.one_map.ppocr import PpocrModel, bundled_model_path
+from bec_orch.jobs.ldv1.one_map.tiles import load_tile_model
+from bec_orch.jobs.ldv1.page.detector import Detector
 from bec_orch.jobs.shared.model_session import ModelSession
 
 NAMED = (PPOCR, BEC, AUTO)
@@ -30,11 +31,11 @@ def load_detector(config: Ldv1Config, wanted: str | None = None, folder: Path | 
     """
     wanted = wanted or config.model or DEFAULT_MODEL
     if wanted not in {BEC, AUTO}:
-        return LineDetector(load_line_model(config, folder), config)
+        return LineDetector(load_line_model(config, folder), config.second_pass_min_angle)
     network = bundled_network(config.intra_op_threads)
     _require_digest(config, network.name, network.digest)
-    ours = NetworkDetector(network, config)
-    return ours if wanted == BEC else AutoDetector(ours, LineDetector(_ppocr(config), config))
+    ours = NetworkDetector(network, config.second_pass_min_angle)
+    return ours if wanted == BEC else AutoDetector(ours, LineDetector(_ppocr(config), config.second_pass_min_angle))
 
 
 def load_line_model(config: Ldv1Config, folder: Path | None = None) -> LineModel:

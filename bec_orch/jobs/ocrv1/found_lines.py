@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bec_orch.core.transcripts import known
 from bec_orch.errors import TerminalError
-from bec_orch.jobs.ldv1.page_lines import PageLines
+from bec_orch.jobs.ldv1.page.page_lines import PageLines
 from bec_orch.jobs.pipeline.page_input import InputRow, InputRows
 from bec_orch.jobs.shared.geometry import bounding_box, on_pixels
 

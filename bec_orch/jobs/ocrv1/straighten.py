@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bec_orch.jobs.ldv1.page_lines import PageLines
+from bec_orch.jobs.ldv1.page.page_lines import PageLines
 from bec_orch.jobs.shared.geometry import Affine, Points, compose, inverse, rotation, transform
 
 GRID_STEP = 16

@@ -16,7 +16,7 @@ from bec_orch.core.job_config import JobConfig
 from bec_orch.core.ports.job_worker import JobContext, WorkerResources
 from bec_orch.errors import PageError
 from bec_orch.jobs.base import PageJobWorker
-from bec_orch.jobs.ldv1.page_lines import PageLines
+from bec_orch.jobs.ldv1.page.page_lines import PageLines
 from bec_orch.jobs.ocrv1.config import Ocrv1Config
 from bec_orch.jobs.ocrv1.found_lines import line_job, lines_of
 from bec_orch.jobs.ocrv1.line_images import Box, cut_lines

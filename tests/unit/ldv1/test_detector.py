@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bec_orch.jobs.ldv1.config import Ldv1Config
-from bec_orch.jobs.ldv1.detector import LineDetector, Prepared
-from bec_orch.jobs.ldv1.line_model import PageView
-from bec_orch.jobs.ldv1.page_lines import PageLines
-from bec_orch.jobs.ldv1.tiles import TileModel, load_tile_model
+from bec_orch.jobs.ldv1.one_map.detector import LineDetector, Prepared
+from bec_orch.jobs.ldv1.one_map.line_model import PageView
+from bec_orch.jobs.ldv1.one_map.tiles import TileModel, load_tile_model
+from bec_orch.jobs.ldv1.page.page_lines import PageLines
 from tests.unit.ldv1.drawn import marked, model_folder, page
 
 Bar = tuple[float, float, float, float]
@@ -28,7 +27,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> TileModel:
 
 @pytest.fixture
 def detector(model: TileModel) -> LineDetector:
-    return LineDetector(model, Ldv1Config(second_pass_min_angle=3))
+    return LineDetector(model, second_pass_min_angle=3)
 
 
 def middles(lines: PageLines) -> NDArray[np.float64]:
@@ -148,7 +147,7 @@ def in_columns(through: float) -> NDArray[np.float32]:
 def test_lines_that_ran_into_each_other_over_a_gutter_are_cut_there(through: float, count: int) -> None:
     """A row that is as sure in the gutter as elsewhere is one line."""
     model = Zoomable()
-    detector = LineDetector(model, Ldv1Config())
+    detector = LineDetector(model, second_pass_min_angle=4)
     prepared = replace(detector.prepare(page((550, 420), COLUMNS), 550, 420), final=True)
     lines = detector.finish(prepared, [in_columns(through)])
     assert isinstance(lines, PageLines)
@@ -185,7 +184,7 @@ class Zoomable:
 
 def test_script_finer_than_it_looked_is_viewed_larger() -> None:
     model = Zoomable()
-    detector = LineDetector(model, Ldv1Config())
+    detector = LineDetector(model, second_pass_min_angle=4)
     prepared = detector.prepare(page((900, 320), LEVEL), 900, 320)
     thin = (page((900, 320), LEVEL, thickness=3) == 0).astype(np.float32)
     again = detector.finish(prepared, [thin])
@@ -197,7 +196,7 @@ def test_script_finer_than_it_looked_is_viewed_larger() -> None:
 
 def test_a_page_that_shows_a_pitch_but_no_line_is_viewed_at_the_scale_of_a_title() -> None:
     model = Zoomable()
-    detector = LineDetector(model, Ldv1Config())
+    detector = LineDetector(model, second_pass_min_angle=4)
     prepared = detector.prepare(page((900, 320), LEVEL), 900, 320)
     assert prepared.view.pitch
     assert isinstance(detector.finish(prepared, [np.zeros((320, 900), np.float32)]), PageLines)
@@ -205,7 +204,7 @@ def test_a_page_that_shows_a_pitch_but_no_line_is_viewed_at_the_scale_of_a_title
 
 
 def test_the_decoder_is_told_how_small_a_page_may_be() -> None:
-    detector = LineDetector(Zoomable(), Ldv1Config())
+    detector = LineDetector(Zoomable(), second_pass_min_angle=4)
     assert (detector.reduce_factor(20, 10), detector.reduce_factor(10, 20)) == (4, 1)
 
 

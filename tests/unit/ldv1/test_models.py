@@ -11,8 +11,9 @@ import pytest
 from bec_orch.errors import ConfigError, extra_hint
 from bec_orch.jobs.ldv1.config import Ldv1Config
 from bec_orch.jobs.ldv1.loading import load_line_model
-from bec_orch.jobs.ldv1.ppocr import PpocrModel, bundled_model_path, reduce_factor
-from bec_orch.jobs.ldv1.tiles import load_tile_model
+from bec_orch.jobs.ldv1.one_map.ppocr import PpocrModel, bundled_model_path
+from bec_orch.jobs.ldv1.one_map.tiles import load_tile_model
+from bec_orch.jobs.ldv1.page.decoded_size import reduce_factor
 from bec_orch.jobs.shared.model_session import ModelSession
 from tests.unit.ldv1.drawn import PATCH, dark_pixel_model, model_folder, page
 

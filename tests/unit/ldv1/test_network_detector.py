@@ -5,14 +5,13 @@ import pytest
 
 from bec_orch.jobs.ldv1.auto import AutoDetector, Routed
 from bec_orch.jobs.ldv1.bec.detector import NetworkDetector, Round, Seen
-from bec_orch.jobs.ldv1.config import Ldv1Config
-from bec_orch.jobs.ldv1.detector import LineDetector
-from bec_orch.jobs.ldv1.page_lines import PageLines
+from bec_orch.jobs.ldv1.one_map.detector import LineDetector
+from bec_orch.jobs.ldv1.page.page_lines import PageLines
 from tests.unit.ldv1.drawn import page
 from tests.unit.ldv1.drawn_maps import DarkPixels, network
 from tests.unit.ldv1.test_detector import LEVEL, ROWS, Zoomable, leaning, middles, near
 
-CONFIG = Ldv1Config(second_pass_min_angle=4)
+MOST_SKEW = 4.0
 
 
 @pytest.fixture
@@ -22,7 +21,7 @@ def model() -> DarkPixels:
 
 @pytest.fixture
 def detector(model: DarkPixels) -> NetworkDetector:
-    return NetworkDetector(network(model), CONFIG)
+    return NetworkDetector(network(model), MOST_SKEW)
 
 
 PAGE = page((900, 320), LEVEL, thickness=14)
@@ -120,7 +119,7 @@ def test_a_page_that_lies_on_its_side_is_rotated(detector: NetworkDetector) -> N
 
 @pytest.fixture
 def auto(detector: NetworkDetector) -> AutoDetector:
-    return AutoDetector(detector, LineDetector(Zoomable(), CONFIG))
+    return AutoDetector(detector, LineDetector(Zoomable(), MOST_SKEW))
 
 
 def test_auto_takes_the_lines_of_the_network_where_it_is_sure(auto: AutoDetector) -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bec_orch.jobs.ldv1.pitch import line_pitch
+from bec_orch.jobs.ldv1.page.pitch import line_pitch
 from tests.unit.ldv1.drawn import page
 
 

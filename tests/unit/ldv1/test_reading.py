@@ -6,10 +6,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from bec_orch.jobs.ldv1.layout import level_boxes, overrun_edges
-from bec_orch.jobs.ldv1.reading import lines_in_order
-from bec_orch.jobs.ldv1.segments import Segment, find_segments, usual_thickness
-from bec_orch.jobs.ldv1.skew import page_slope
+from bec_orch.jobs.ldv1.one_map.reading import lines_in_order
+from bec_orch.jobs.ldv1.one_map.segments import find_segments
+from bec_orch.jobs.ldv1.page.layout import level_boxes, overrun_edges
+from bec_orch.jobs.ldv1.page.segment import Segment, usual_thickness
+from bec_orch.jobs.ldv1.page.skew import page_slope
 from tests.unit.ldv1.drawn import marked
 
 Bar = tuple[float, float, float, float]

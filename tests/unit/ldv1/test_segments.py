@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from bec_orch.jobs.ldv1.segments import Segment, find_segments, usual_thickness, weighted_quantile
+from bec_orch.jobs.ldv1.one_map.segments import find_segments
+from bec_orch.jobs.ldv1.page.segment import Segment, usual_thickness, weighted_quantile
 from tests.unit.ldv1.drawn import bar, marked
 
 

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from bec_orch.jobs.ldv1.flatten import control_points
-from bec_orch.jobs.ldv1.segments import Segment, find_segments
-from bec_orch.jobs.ldv1.skew import lies_on_its_side, own_slope, page_slope, rotation_to_upright
+from bec_orch.jobs.ldv1.one_map.segments import find_segments
+from bec_orch.jobs.ldv1.page.flatten import control_points
+from bec_orch.jobs.ldv1.page.segment import Segment
+from bec_orch.jobs.ldv1.page.skew import lies_on_its_side, own_slope, page_slope, rotation_to_upright
 from tests.unit.ldv1.drawn import marked, page
 
 Bar = tuple[float, float, float, float]

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from bec_orch.core.volumes import Manifest, Page, PageOutcome, PageState
 from bec_orch.io.artefacts.rows import outcomes_table
 from bec_orch.jobs.ldv1 import worker as ldv1
-from bec_orch.jobs.ldv1.page_lines import PageLines
+from bec_orch.jobs.ldv1.page.page_lines import PageLines
 from bec_orch.jobs.shared.geometry import bounding_box
 from tests.unit.fakes import VOLUME
 

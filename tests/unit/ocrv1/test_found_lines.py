@@ -4,7 +4,7 @@ import pytest
 
 from bec_orch.core.volumes import Page, PageOutcome, PageState
 from bec_orch.errors import TerminalError
-from bec_orch.jobs.ldv1.page_lines import PageLines
+from bec_orch.jobs.ldv1.page.page_lines import PageLines
 from bec_orch.jobs.ocrv1.found_lines import line_job, lines_of
 from bec_orch.jobs.pipeline.page_input import InputRow, InputRows
 from tests.unit.ocrv1.made import box_contour, line_rows

@@ -11,7 +11,7 @@ from bec_orch.core.registry import job_worker_class
 from bec_orch.core.volumes import PageOutcome, PageState
 from bec_orch.errors import ConfigError, TerminalError
 from bec_orch.io.artefacts.rows import outcomes_table
-from bec_orch.jobs.ldv1.page_lines import PageLines
+from bec_orch.jobs.ldv1.page.page_lines import PageLines
 from bec_orch.jobs.ocrv1.config import Ocrv1Config
 from bec_orch.jobs.ocrv1.worker import SCHEMA, Ocrv1Worker
 from tests.unit.fakes import MemoryRows, context, resources

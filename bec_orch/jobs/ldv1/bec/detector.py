@@ -20,11 +20,10 @@ from bec_orch.jobs.ldv1.bec.network import Network, View
 from bec_orch.jobs.ldv1.bec.network_input import Bytes, Floats
 from bec_orch.jobs.ldv1.bec.pieces import MAP_PITCH
 from bec_orch.jobs.ldv1.bec.tracing import Traced, trace
-from bec_orch.jobs.ldv1.config import Ldv1Config
-from bec_orch.jobs.ldv1.page_lines import PageLines
-from bec_orch.jobs.ldv1.pitch import line_pitch, lines_run_down
-from bec_orch.jobs.ldv1.placing import rotated, upright
-from bec_orch.jobs.ldv1.ppocr import reduce_factor
+from bec_orch.jobs.ldv1.page.decoded_size import reduce_factor
+from bec_orch.jobs.ldv1.page.page_lines import PageLines
+from bec_orch.jobs.ldv1.page.pitch import line_pitch, lines_run_down
+from bec_orch.jobs.ldv1.page.placing import rotated, upright
 from bec_orch.jobs.shared.geometry import Affine, compose, inverse
 
 GUESSES = (6, 13, 28)
@@ -155,13 +154,13 @@ class NetworkDetector:
 
     Args:
         network: the network.
-        config: the job's config.
+        second_pass_min_angle: a page whose lines are skewed by more than this, degrees, is rotated and detected again.
     """
 
-    def __init__(self, network: Network, config: Ldv1Config) -> None:
+    def __init__(self, network: Network, second_pass_min_angle: float) -> None:
         self.models = (ModelInfo(network.name, network.digest),)
         self._network = network
-        self._config = config
+        self._most_skew = second_pass_min_angle
 
     def reduce_factor(self, width: int, height: int) -> int:
         """Return by how much (1, 2, 4 or 8) a page of that size may be shrunk while it is decoded."""
@@ -231,7 +230,7 @@ class NetworkDetector:
     def _rotated(self, seen: Seen, best: Look) -> Seen | None:
         """Return the inputs of a page that is skewed, or that may lie on its side."""
         angle = degrees(atan(usual_slope(best.main)))
-        if abs(angle) > self._config.second_pass_min_angle:
+        if abs(angle) > self._most_skew:
             pitch = _pitch_of(best)
             return replace(seen, views=self._views(_turned(seen.page, angle), [pitch]), round=Round.ROTATED, best=None)
         if not best.is_sure and lines_run_down(seen.page.image):

@@ -14,11 +14,11 @@ from bec_orch.core.transcripts import KINDS, MAIN
 from bec_orch.jobs.ldv1.bec.kinds import kinds_of
 from bec_orch.jobs.ldv1.bec.pieces import MAP_PITCH
 from bec_orch.jobs.ldv1.bec.tracing import BLEED, CORE_SHARE, Traced
-from bec_orch.jobs.ldv1.layout import columns_of, level_boxes, rows_of
-from bec_orch.jobs.ldv1.page_lines import BASELINE, PageLines
-from bec_orch.jobs.ldv1.placing import on_bitmap, placed
-from bec_orch.jobs.ldv1.segments import CENTRE_POINTS, Segment
-from bec_orch.jobs.ldv1.skew import page_slope
+from bec_orch.jobs.ldv1.page.layout import columns_of, level_boxes, rows_of
+from bec_orch.jobs.ldv1.page.page_lines import BASELINE, PageLines
+from bec_orch.jobs.ldv1.page.placing import on_bitmap, placed
+from bec_orch.jobs.ldv1.page.segment import CENTRE_POINTS, Segment
+from bec_orch.jobs.ldv1.page.skew import page_slope
 from bec_orch.jobs.shared.geometry import Affine, Points
 
 ABOVE = 0.1

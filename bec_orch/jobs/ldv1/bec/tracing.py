@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from bec_orch.jobs.ldv1.bec.network_input import Bytes, Floats
 from bec_orch.jobs.ldv1.bec.pieces import MAP_PITCH, THRESHOLD, Piece, contrast_of, find_pieces
-from bec_orch.jobs.ldv1.layout import Boxes, Gutter, crossing, gutters_of
-from bec_orch.jobs.ldv1.segments import weighted_quantile
-from bec_orch.jobs.ldv1.skew import own_slope
+from bec_orch.jobs.ldv1.page.layout import Boxes, Gutter, crossing, gutters_of
+from bec_orch.jobs.ldv1.page.segment import weighted_quantile
+from bec_orch.jobs.ldv1.page.skew import own_slope
 
 SHORTEST_MAIN = 0.8
 """Main lines are longer than this many pitches."""

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bec_orch.jobs.ldv1.flatten import SPLINE_ALPHA, control_points
-from bec_orch.jobs.ldv1.page_lines import PageLines
-from bec_orch.jobs.ldv1.reading import Line
+from bec_orch.jobs.ldv1.page.flatten import SPLINE_ALPHA, control_points
+from bec_orch.jobs.ldv1.page.page_lines import PageLines
+from bec_orch.jobs.ldv1.page.segment import Line
 from bec_orch.jobs.shared.geometry import (
     Affine,
     Points,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bec_orch.jobs.ldv1.segments import Segment
+from bec_orch.jobs.ldv1.page.segment import Segment
 
 SPLINE_ALPHA = 0.5
 """Stiffness of the spline (added to the kernel matrix's diagonal, in square pixels): it follows the lines closely."""

@@ -12,7 +12,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from bec_orch.jobs.ldv1.segments import Segment, usual_thickness
+from bec_orch.jobs.ldv1.page.segment import Segment, usual_thickness
 
 WIDEST_GAP = 26.0
 """Widest gap inside of a line, in thicknesses of the page's usual segment (about eight line pitches)."""

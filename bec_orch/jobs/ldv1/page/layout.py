@@ -15,7 +15,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from bec_orch.jobs.ldv1.segments import Segment
+from bec_orch.jobs.ldv1.page.segment import Segment
 
 GUTTER_ROWS = 4
 GUTTER_ROWS_PECHA = 8

@@ -15,7 +15,8 @@ from typing_extensions import override
 
 from bec_orch.core.wording import said
 from bec_orch.errors import ConfigError
-from bec_orch.jobs.ldv1.line_model import Item, LineModel, PageView
+from bec_orch.jobs.ldv1.one_map.line_model import LineModel, PageView
+from bec_orch.jobs.ldv1.page.detector import Item
 from bec_orch.jobs.shared.geometry import in_grey, resized, scaling
 from bec_orch.jobs.shared.model_config import PublishedModelConfig
 from bec_orch.jobs.shared.model_session import ModelSession

@@ -2,16 +2,13 @@
 
 from collections.abc import Sequence
 from itertools import compress
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bec_orch.jobs.ldv1.joining import join_segments
-from bec_orch.jobs.ldv1.layout import Boxes, column_of, groups_of, in_margin, level_boxes, rows_of
-from bec_orch.jobs.ldv1.segments import Segment, usual_thickness
-
-Line: TypeAlias = tuple[Segment, ...]
+from bec_orch.jobs.ldv1.one_map.joining import join_segments
+from bec_orch.jobs.ldv1.page.layout import Boxes, column_of, groups_of, in_margin, level_boxes, rows_of
+from bec_orch.jobs.ldv1.page.segment import Line, Segment, usual_thickness
 
 
 def lines_in_order(segments: Sequence[Segment], slope: float) -> tuple[Line, ...]:

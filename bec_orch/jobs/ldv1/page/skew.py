@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bec_orch.jobs.ldv1.segments import Segment, weighted_quantile
+from bec_orch.jobs.ldv1.page.segment import Segment, weighted_quantile
 
 LONG_FOR_ANGLE = 6.0
 """A segment shows an angle when it is this many times as long as thick."""

@@ -17,8 +17,10 @@ from typing_extensions import override
 
 from bec_orch.core.extras import optional_packages, package_folder
 from bec_orch.errors import ConfigError, extra_hint
-from bec_orch.jobs.ldv1.line_model import Item, LineModel, PageView
-from bec_orch.jobs.ldv1.segments import above
+from bec_orch.jobs.ldv1.one_map.line_model import LineModel, PageView
+from bec_orch.jobs.ldv1.one_map.segments import above
+from bec_orch.jobs.ldv1.page.decoded_size import reduce_factor
+from bec_orch.jobs.ldv1.page.detector import Item
 from bec_orch.jobs.shared.geometry import in_grey, resized, scaling
 from bec_orch.jobs.shared.model_session import ModelSession
 
@@ -31,11 +33,6 @@ PITCHLESS_SCALE = 1.5
 LARGEST_AREA = 2.5e6
 """Pixels of the largest input: bounds memory (about 1 GB) and time (under 1 s) of one run."""
 LARGEST_ENLARGEMENT = 2.0
-DECODED_SHORT_SIDES = {1: 0, 2: 300, 4: 700, 8: 1200}
-"""Shortest side that must be left after decoding at 1/2, 1/4, 1/8. Real pages of 7 to 9 lines, decoded to a height of
-120 to 180 pixels, keep all their lines; this leaves room for twice as many. Going from 1/2 to 1/4 saves little, as the
-entropy decoding stays."""
-DECODED_AREA = 0.4e6
 FAINTEST_INK = 14
 """Grey levels between the darkest and the brightest pixel near a letter: less is paper."""
 INK_REACH = 13
@@ -93,16 +90,6 @@ class PpocrModel(LineModel):
     @override
     def probability(self, view: PageView, outputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         return _where_inked(outputs[0], _inked(view.items[0]), self.threshold)
-
-
-def reduce_factor(width: int, height: int) -> int:
-    """Return by how much (1, 2, 4 or 8) a page may be shrunk while it is decoded, without loss of lines."""
-    allowed = (
-        factor
-        for factor, short_side in DECODED_SHORT_SIDES.items()
-        if min(width, height) >= short_side * factor and width * height >= DECODED_AREA * factor**2
-    )
-    return max(allowed, default=1)
 
 
 def bundled_model_path(name: str = MODEL_FILE) -> Path:

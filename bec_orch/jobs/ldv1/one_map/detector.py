@@ -12,15 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bec_orch.core.artefacts import ModelInfo
-from bec_orch.jobs.ldv1.config import Ldv1Config
-from bec_orch.jobs.ldv1.layout import Gutter, crossing, gutters_of, level_boxes, overrun_edges
-from bec_orch.jobs.ldv1.line_model import Item, LineModel, PageView
-from bec_orch.jobs.ldv1.page_lines import PageLines
-from bec_orch.jobs.ldv1.pitch import line_pitch
-from bec_orch.jobs.ldv1.placing import placed, rotated, upright
-from bec_orch.jobs.ldv1.reading import lines_in_order
-from bec_orch.jobs.ldv1.segments import Segment, find_segments, usual_thickness
-from bec_orch.jobs.ldv1.skew import is_long, lies_on_its_side, page_slope, rotation_to_upright
+from bec_orch.jobs.ldv1.one_map.line_model import LineModel, PageView
+from bec_orch.jobs.ldv1.one_map.reading import lines_in_order
+from bec_orch.jobs.ldv1.one_map.segments import find_segments
+from bec_orch.jobs.ldv1.page.detector import Item
+from bec_orch.jobs.ldv1.page.layout import Gutter, crossing, gutters_of, level_boxes, overrun_edges
+from bec_orch.jobs.ldv1.page.page_lines import PageLines
+from bec_orch.jobs.ldv1.page.pitch import line_pitch
+from bec_orch.jobs.ldv1.page.placing import placed, rotated, upright
+from bec_orch.jobs.ldv1.page.segment import Segment, usual_thickness
+from bec_orch.jobs.ldv1.page.skew import is_long, lies_on_its_side, page_slope, rotation_to_upright
 from bec_orch.jobs.shared.geometry import Affine, compose, in_grey, inverse, resized
 
 THINNEST = 4.5
@@ -74,13 +75,13 @@ class LineDetector:
 
     Args:
         model: the line model.
-        config: the job's config.
+        second_pass_min_angle: a page whose lines are skewed by more than this, degrees, is rotated and detected again.
     """
 
-    def __init__(self, model: LineModel, config: Ldv1Config) -> None:
+    def __init__(self, model: LineModel, second_pass_min_angle: float) -> None:
         self.model = model
         self.models = (ModelInfo(model.name, model.digest),)
-        self._config = config
+        self._most_skew = second_pass_min_angle
 
     def reduce_factor(self, width: int, height: int) -> int:
         """Return by how much (1, 2, 4 or 8) a page of that size may be shrunk while it is decoded."""
@@ -163,7 +164,7 @@ class LineDetector:
             grey = in_grey(resized(prepared.image, prepared.view.width, prepared.view.height))
             return self._rotated(prepared, rotation_to_upright(grey, segments))
         angle = degrees(atan(slope))
-        if abs(angle) > self._config.second_pass_min_angle:
+        if abs(angle) > self._most_skew:
             return self._rotated(prepared, angle)
         if not segments and prepared.view.pitch:
             return self._nearer(prepared, None, 1.0)
