@@ -11,8 +11,15 @@ from training.pecha import Leaf, chance, number, stamp
 from training.sheet import Sheet
 from training.strips import Strip
 
-HEADING = 0.06, 0.11
+HEADING = 0.06, 0.12
 """Below the first share of the rows stand empty ones, up to the second headings in the middle."""
+SHORT_ROWS = 0.22, 0.32
+SHORTEST = 0.96
+"""A paragraph's last row lacks at most this share of the width."""
+DIALOGUE = 0.12
+"""Share of the pages whose rows have every length."""
+BOXED = 0.12
+"""Share of the pages with a frame around the text."""
 LEAST_OF_A_PAGE = 0.45
 """Of a neighbour page that is cut off, what is narrower than this share of it is no main text."""
 
@@ -59,7 +66,10 @@ def spread(rng: np.random.Generator, material: Material) -> Sheet:
     """Two pages of an open book, one of them whole or cut off: lines end at the spine."""
     hand = material.western(rng) if chance(rng, 0.4) else material.print(rng)
     leaf, first = _leaf(rng, int(rng.integers(6, 27)), 0.85 if chance(rng, 0.3) else 1.0)
-    pages = [_filled(rng, material, sheet, leaf, hand) for sheet in (first, Sheet(first.width, first.height))]
+    boxed = BOXED if chance(rng, 0.6) else 1.0
+    pages = [
+        _filled(rng, material, sheet, leaf, hand, boxed=boxed) for sheet in (first, Sheet(first.width, first.height))
+    ]
     shown, cut = 1.0 if chance(rng, 0.4) else float(rng.uniform(0, 1)), int(rng.integers(2))
     if shown < LEAST_OF_A_PAGE:
         pages[cut].lines[:] = [replace(line, kind=Kind.OTHER) for line in pages[cut].lines]
@@ -67,7 +77,7 @@ def spread(rng: np.random.Generator, material: Material) -> Sheet:
     away = first.width - int(rng.uniform(0, 1) * max(0.0, inner - 1.6 * BODY))
     whole = Sheet(away + first.width, first.height, spine=(leaf.right + leaf.left + away) / 2)
     for place, page in enumerate(pages):
-        whole.add(page, place * away, 0)
+        whole.add(page, place * away, place * int(rng.uniform(-0.6, 0.6) * leaf.pitch))
     if shown * first.width > leaf.pitch:
         whole.gap(leaf.right + 3, leaf.top, leaf.left + away - 3, leaf.bottom)
     if cut == 0:
@@ -217,7 +227,14 @@ def _page(rng: np.random.Generator, material: Material, hand: Hand, *, tight: fl
 
 
 def _filled(
-    rng: np.random.Generator, material: Material, sheet: Sheet, leaf: Leaf, hand: Hand, *, notes: float = 0.0
+    rng: np.random.Generator,
+    material: Material,
+    sheet: Sheet,
+    leaf: Leaf,
+    hand: Hand,
+    *,
+    notes: float = 0.0,
+    boxed: float = BOXED,
 ) -> Sheet:
     """Fill a page: a picture or none, text, footnotes, notes beside it in a share of the cases, a frame."""
     if chance(rng, 0.15):
@@ -234,7 +251,7 @@ def _filled(
     if chance(rng, notes):
         _side_notes(rng, sheet, body, hand)
     _heads(rng, material, sheet, leaf, hand)
-    if chance(rng, 0.12):
+    if chance(rng, boxed):
         sheet.box(leaf.left - 12, leaf.top - 12, leaf.right + 12, leaf.bottom + 12, int(rng.integers(1, 4)))
     return sheet
 
@@ -242,6 +259,7 @@ def _filled(
 def _body(rng: np.random.Generator, material: Material, sheet: Sheet, leaf: Leaf, hand: Hand) -> None:
     """Write the rows: running text, paragraphs, verse, headings, empty rows."""
     verse, ragged, mixed = chance(rng, 0.2), chance(rng, 0.3), chance(rng, 0.1)
+    spoken = chance(rng, DIALOGUE)
     free = False
     for row in range(leaf.lines):
         how = float(rng.random())
@@ -251,6 +269,8 @@ def _body(rng: np.random.Generator, material: Material, sheet: Sheet, leaf: Leaf
             free = False
             continue
         free = how < HEADING[1] and chance(rng, 0.5)
+        if spoken and how >= HEADING[1]:
+            how = float(rng.uniform(*SHORT_ROWS))
         left, right, size = _row(rng, leaf, how, verse=verse, ragged=ragged)
         writer = hand
         if mixed and chance(rng, 0.4):
@@ -275,10 +295,10 @@ def _row(rng: np.random.Generator, leaf: Leaf, how: float, *, verse: bool, ragge
     if verse:
         left += rng.choice([0.1, 0.15, 0.2]) * wide
         right -= rng.uniform(0.1, 0.4) * wide
-    elif how < 0.22:
+    elif how < SHORT_ROWS[0]:
         left += rng.uniform(1, 4) * BODY
-    elif how < 0.32:
-        right -= rng.uniform(0.1, 0.85) * wide
+    elif how < SHORT_ROWS[1]:
+        right -= rng.uniform(0.1, SHORTEST) * wide
     elif ragged:
         right -= rng.uniform(0, 0.08) * wide
     return left, right, 1.0
@@ -302,7 +322,7 @@ def _footnotes(rng: np.random.Generator, sheet: Sheet, leaf: Leaf, hand: Hand) -
 
 def _side_notes(rng: np.random.Generator, sheet: Sheet, leaf: Leaf, hand: Hand) -> None:
     """Write short small rows beside the text."""
-    size = float(rng.uniform(0.5, 0.75))
+    size = float(rng.uniform(0.5, 0.85))
     first = leaf.left > sheet.width - leaf.right
     room = (leaf.left if first else sheet.width - leaf.right) - 16
     if room < 60:

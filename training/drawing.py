@@ -5,6 +5,8 @@ import numpy as np
 
 from training.kinds import Bytes, Floats
 
+DENSE, MOST_STROKES = 1 / 400, 400
+"""Strokes a pixel of a picture cut into wood all over, and the most of them."""
 LARGE = 12
 """Spots from this size on are made smooth at a quarter of the size first."""
 
@@ -37,7 +39,8 @@ def picture(rng: np.random.Generator, width: int, height: int) -> Bytes:
 def _figure(rng: np.random.Generator, ink: Bytes) -> None:
     height, width = ink.shape
     thick = int(rng.integers(1, 3))
-    for _ in range(int(rng.integers(6, 26))):
+    strokes = int(rng.integers(6, 26)) if rng.random() < 0.45 else int(rng.uniform(0.5, 2.5) * DENSE * height * width)
+    for _ in range(min(strokes, MOST_STROKES)):
         x, y = int(rng.integers(width)), int(rng.integers(height))
         kind = rng.random()
         if kind < 0.35:

@@ -24,9 +24,13 @@ CURSIVE = ("chouk", "dutsa", "paytsik", "tiktong", "tikrang", "yigchung", "tsugr
 HEAVY_LATIN = ("bold", "sansmono")
 UNLICENSED = ("uni-bzdmt",)
 """Fonts whose name table states no licence: not used."""
+PICTURES = ("tif", "jpg")
 SMALLEST_GROUP = 8
 TALLEST = 3.4
 """A picture higher than this many bodies holds more than a line."""
+LONGEST_RULE = 0.6
+"""A row with more ink than this share of a picture's width is a rule of its frame."""
+NEARLY_PAPER = 0.2
 SAMPLE = "འདི་སྐད་བདག་གིས་ཐོས་པ་དུས་གཅིག་ན། བཅོམ་ལྡན་འདས་རྒྱལ་པོའི་ཁབ་ན་བྱ་རྒོད་ཕུང་པོའི་རི་ལ་དགེ་སློང་གི་དགེ་འདུན་ཆེན་པོ་དང་ཐབས་ཅིག་ཏུ"
 LATIN = (
     "the of and in to a is that for it as was with be by on not his which are this have from but an they at were their "
@@ -184,12 +188,19 @@ class PictureHand:
 def _picture(path: Path) -> Strip | None:
     with Image.open(path) as image:
         grey = image.convert("L").reduce(2) if image.height > 120 else image.convert("L")
-        ink = 255 - np.asarray(grey, np.uint8)
-    bars = (ink > 128).mean(axis=0) > 0.8
-    if bars.mean() > 0.001 and bars.sum() > 2:
+        ink = _ink_of(np.asarray(grey, np.uint8))
+    bars, rules = (ink > 128).mean(axis=0) > 0.8, (ink > 128).mean(axis=1) > LONGEST_RULE
+    if (bars.mean() > 0.001 and bars.sum() > 2) or rules.any():
         return None
     strip = measured(ink, straight=False)
     return None if strip is None or strip.ink.shape[0] > TALLEST * BODY else strip
+
+
+def _ink_of(grey: Bytes) -> Bytes:
+    """Return the ink of a picture that has mostly paper on it, of whatever tone; what is nearly paper is paper."""
+    dark, paper = (float(each) for each in np.percentile(grey, (2, 60)))
+    ink = (paper - grey.astype(np.float32)) / max(paper - dark, 1.0)
+    return np.asarray(np.clip(255 * np.where(ink < NEARLY_PAPER, 0, ink), 0, 255), np.uint8)
 
 
 def _cut_at_blank(strip: Strip, left: int, right: int) -> Strip:
@@ -245,7 +256,7 @@ class Material:
             latin=[str(path) for path in latin if "math" not in path.name.lower()],
             chinese=[str(path) for path in chinese],
             texts=[_plain(path) for path in texts] or [SAMPLE * 200],
-            groups=_groups(sorted((data / "line_images").glob("*.tif"))),
+            groups=_groups(sorted(path for ending in PICTURES for path in (data / "line_images").glob(f"*.{ending}"))),
         )
 
     def found(self) -> str:

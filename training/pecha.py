@@ -11,6 +11,8 @@ from training.material import DIGITS, Hand, Material
 from training.sheet import Sheet
 from training.strips import Strip
 
+FOLIOS = 0.45
+"""Share of the leaves with a small number outside of the frame, besides what the margins hold."""
 Span = tuple[float, float]
 
 
@@ -272,14 +274,36 @@ def _frame(rng: np.random.Generator, material: Material, sheet: Sheet, leaf: Lea
             out = rng.uniform(5, 14)
             sheet.box(left - out, top - out, right + out, bottom + out, int(rng.integers(1, 8)))
             left, right = left - out, right + out
-        if chance(rng, 0.1):
-            band = ornament(rng, int(right - left), int(rng.integers(14, 34)))
+        if chance(rng, 0.2):
+            band = ornament(rng, int(right - left), int(rng.integers(8, 34)))
             sheet.paste(band, int(left), int(top - band.shape[0] - 4))
             sheet.paste(band, int(left), int(bottom + 4))
     small = rng.uniform(0.4, 0.75)
     for side, share in ((left, 0.75), (right, 0.55)):
         if chance(rng, share):
             _margin(rng, material, sheet, leaf, side, small, ruled=is_framed and chance(rng, 0.6), first=side == left)
+    if chance(rng, FOLIOS):
+        _folio(rng, material, sheet, leaf, (left, right))
+
+
+def _folio(rng: np.random.Generator, material: Material, sheet: Sheet, leaf: Leaf, edges: Span) -> None:
+    """Write a small number where a reprint has it: beside or below the frame, near a corner."""
+    numeral = number(rng, latin=0.7)
+    writer = material.western(rng) if numeral.isascii() else material.print(rng)
+    strip = writer.words(numeral).resized(float(rng.uniform(0.4, 1.0)))
+    first, beside = chance(rng, 0.35), chance(rng, 0.6)
+    room = edges[0] if first else sheet.width - edges[1]
+    away = rng.uniform(3, max(4.0, room - strip.width - 2))
+    if beside:
+        x = edges[0] - away - strip.width if first else edges[1] + away
+        y = leaf.top + rng.uniform(-0.1, 1.1) * (leaf.bottom - leaf.top)
+    else:
+        x = edges[0] + away if first else edges[1] - away - strip.width
+        y = leaf.top / 3 if chance(rng, 0.3) else (leaf.bottom + 2 * sheet.height) / 3
+    left, top = int(x), int(y - strip.above)
+    under = sheet.ink[max(top, 0) : max(top + strip.ink.shape[0], 0), max(left, 0) : max(left + strip.width, 0)]
+    if under.size and not (under > 128).any():
+        sheet.write(Kind.RUNNING, [(x, strip)], y)
 
 
 def _margin(
