@@ -50,16 +50,16 @@ fuzz: $(VENV)/.dev  ## give mutated input to what reads input from outside, a mi
 model: $(VENV)/.dev  ## play many more histories of tasks than the tests do, and shorten one that fails
 	MODEL_HISTORIES=300 $(BIN)/pytest -n auto tests/model
 
-line-model: $(VENV)/.dev  ## compose pages, train the line network on them, export and judge it: see training/README.md
+line-model: $(VENV)/.dev  ## compose pages, train the line network on them, export and judge it: see training/lines/README.md
 	$(PYTHON) -m venv $(LINE_WORK)/venv
 	$(LINE_PYTHON) -m pip install --quiet --disable-pip-version-check --requirement training/requirements.txt
-	$(BIN)/python -m training.compose --out $(LINE_WORK)/crops --pages $(LINE_PAGES)
-	$(BIN)/python -m training.compose --out $(LINE_WORK)/held-out --pages 240 --seed 1000
-	$(LINE_PYTHON) -m training.train --data $(LINE_WORK)/crops --out $(LINE_WORK)/run-$(LINE_SEED) \
+	$(BIN)/python -m training.lines.compose --out $(LINE_WORK)/crops --pages $(LINE_PAGES)
+	$(BIN)/python -m training.lines.compose --out $(LINE_WORK)/held-out --pages 240 --seed 1000
+	$(LINE_PYTHON) -m training.lines.train --data $(LINE_WORK)/crops --out $(LINE_WORK)/run-$(LINE_SEED) \
 		--steps $(LINE_STEPS) --seed $(LINE_SEED) --resume
-	$(LINE_PYTHON) -m training.export $(LINE_WORK)/run-$(LINE_SEED)/last.pt --out $(LINE_WORK)/lines-$(LINE_SEED).onnx \
+	$(LINE_PYTHON) -m training.lines.export $(LINE_WORK)/run-$(LINE_SEED)/last.pt --out $(LINE_WORK)/lines-$(LINE_SEED).onnx \
 		--held-out $(LINE_WORK)/held-out
-	$(BIN)/python -m training.judge $(LINE_WORK)/lines-$(LINE_SEED).onnx --out $(LINE_WORK)/judged-$(LINE_SEED)
+	$(BIN)/python -m training.lines.judge $(LINE_WORK)/lines-$(LINE_SEED).onnx --out $(LINE_WORK)/judged-$(LINE_SEED)
 
 recogniser: $(VENV)/.dev  ## compose lines, train the recogniser on them, export and judge it: see training/reader/README.md
 	$(PYTHON) -m venv $(LINE_WORK)/venv

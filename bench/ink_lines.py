@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 
 from bench.labelled import LabelledLine, Points
-from training.kinds import Bytes, Floats, Kind
+from training.lines.kinds import Kind
+from training.shared import Bytes, Floats
 
 PITCH = 32.0
 """Distance between lines, in pixels, at which a block is looked at."""

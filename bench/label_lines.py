@@ -18,7 +18,8 @@ from PIL import Image
 
 from bench.ink_lines import CONTRAST, Block, proposed
 from bench.labelled import LINE_COLUMNS, LabelledLine, Points, digest, line_row, read_pages
-from training.kinds import Bytes, Kind
+from training.lines.kinds import Kind
+from training.shared import Bytes
 
 Box: TypeAlias = tuple[int, int, int, int]
 

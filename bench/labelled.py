@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from training.kinds import Kind
+from training.lines.kinds import Kind
 
 Points: TypeAlias = NDArray[np.float64]
 

@@ -1,1 +1,1 @@
-"""A line detection network of our own: composed pages with known lines, training on them, export to ONNX."""
+"""Networks of our own: pages and lines are composed with all that is known of them, networks trained on them."""

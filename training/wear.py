@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from training.drawing import clouds
-from training.kinds import Bytes, Floats
+from training.shared import Bytes, Floats
+
+LARGE = 12
+"""Spots from this size on are made smooth at a quarter of the size first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,3 +263,14 @@ def _thresholded(rng: np.random.Generator, grey: Bytes) -> Bytes:
     dark, bright = (float(each) for each in np.percentile(soft, (1, 80)))
     level = dark + rng.uniform(0.3, 0.85) * (bright - dark)
     return np.asarray(np.where(soft > level, 255, 0), np.uint8)
+
+
+def clouds(rng: np.random.Generator, height: int, width: int, cell: float) -> Floats:
+    """Return smooth noise of about unit spread whose spots are some `cell` pixels large."""
+    rows, columns = max(2, round(height / cell) + 1), max(2, round(width / cell) + 1)
+    spots = rng.standard_normal((rows, columns), dtype=np.float32)
+    if cell >= LARGE:
+        spots = np.asarray(
+            cv2.resize(spots, (max(2, width // 4), max(2, height // 4)), interpolation=cv2.INTER_CUBIC), np.float32
+        )
+    return np.asarray(cv2.resize(spots, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)

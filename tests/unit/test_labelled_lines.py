@@ -21,7 +21,7 @@ from bench.labelled import (
     read_pages,
     write_pages,
 )
-from training.kinds import Kind
+from training.lines.kinds import Kind
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 PAGES = read_pages()

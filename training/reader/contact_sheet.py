@@ -14,11 +14,8 @@ import cv2
 import numpy as np
 
 from bec_orch.jobs.ocrv1.bec_input import HEIGHT, fitted
-from training.compose import DATA
-from training.contact_sheet import GROUND, SUFFIXES
-from training.judge import opened
-from training.kinds import Bytes
 from training.reader.material import composer_of
+from training.shared import DATA, GROUND, SUFFIXES, Bytes, opened
 
 WIDTH = 640
 COLUMNS = 2

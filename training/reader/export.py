@@ -17,9 +17,9 @@ import openvino
 import torch
 
 from bec_orch.jobs.ocrv1.bec_input import HEIGHT
-from training.network import parameters
 from training.reader.network import ReaderNetwork, Served
 from training.reader.symbols import SYMBOLS
+from training.shared import parameters
 
 OPSET = 17
 MOST_BYTES = 12 * 1024 * 1024

@@ -22,12 +22,11 @@ from bec_orch.jobs.ocrv1.bec_input import as_input
 from bec_orch.jobs.ocrv1.decoding import best_path, confidence
 from bec_orch.jobs.ocrv1.language import LanguageModel
 from bec_orch.jobs.ocrv1.likely_text import Chooser
-from training.compose import DATA
-from training.kinds import Floats
 from training.reader.material import composer_of, cursive_composer
 from training.reader.picture import Composer
 from training.reader.symbols import SYMBOLS
 from training.reader.writing import KINDS
+from training.shared import DATA, Floats
 
 WIDTH = 640
 SEED = 990

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bec_orch.jobs.ocrv1.language import BITS, UNIT
-from training.compose import DATA
 from training.reader.symbols import SYMBOLS
 from training.reader.writing import plain
+from training.shared import DATA
 
 ORDER = 7
 LEAST_COUNTS = {1: 1, 2: 1, 3: 2, 4: 2, 5: 3}

@@ -5,10 +5,10 @@ Nothing of it is kept in the project. Fonts that are absent are left out; which 
 
 from pathlib import Path
 
-from training.material import CURSIVE, SYSTEM_FONTS, UNLICENSED
 from training.reader.picture import Composer
 from training.reader.setting import Face
 from training.reader.writing import Writing
+from training.shared import CURSIVE, SYSTEM_FONTS, UNLICENSED
 
 ENDINGS = {".ttf", ".otf", ".woff"}
 HELD_OUT = ("ouchan4", "ddc_rinzin")

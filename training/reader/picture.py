@@ -12,11 +12,10 @@ import cv2
 import numpy as np
 
 from bec_orch.jobs.ocrv1.bec_input import HEIGHT, WIDTH_SHARE
-from training.drawing import clouds
-from training.kinds import Bytes, Floats
 from training.reader.setting import LETTER, Face, Style
 from training.reader.writing import Writing
-from training.wear import Medium, inked, kept, paper, scanned
+from training.shared import Bytes, Floats
+from training.wear import Medium, clouds, inked, kept, paper, scanned
 
 RIM = 24
 """The canvas is larger than the window by this many pixels on each side, for the bend."""

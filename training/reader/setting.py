@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from training.kinds import Bytes
+from training.shared import Bytes
 
 LETTER = 32
 SHORT_LETTERS = "བཔམསལཟ"

@@ -20,12 +20,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
 from bec_orch.jobs.ocrv1.bec_input import as_input
-from training.compose import DATA
-from training.network import parameters
 from training.reader.material import composer_of
 from training.reader.network import ReaderNetwork
 from training.reader.picture import Composer
 from training.reader.symbols import numbers_of
+from training.shared import DATA, parameters
 
 BATCH = 16
 WIDTHS = (256, 384, 512, 640)

@@ -9,16 +9,17 @@ import numpy as np
 import pytest
 
 from bec_orch.jobs.ldv1.bec.network_input import STRIDE
-from training.book import LEAST_OF_A_PAGE, poem, spread
-from training.compose import CROPS, DATA, Layout, composed, crops, packed, repeated, trimmed, worn
-from training.kinds import BODY, Bytes, Kind, Page, TrueLine
-from training.material import FontHand, Material, PictureHand
-from training.pecha import Leaf, block_print, holes, stacked
-from training.seen import contrast, still_seen
-from training.sheet import Sheet
-from training.strips import Strip, joined, measured
-from training.targets import MAIN, OTHER, QUARTERS, targets
-from training.warping import Warp, on_its_side, shrunk
+from training.lines.book import LEAST_OF_A_PAGE, poem, spread
+from training.lines.compose import CROPS, Layout, composed, crops, packed, repeated, trimmed, worn
+from training.lines.kinds import BODY, Kind, Page, TrueLine
+from training.lines.material import FontHand, Material, PictureHand, _ink_of, _picture
+from training.lines.pecha import Leaf, block_print, holes, stacked
+from training.lines.seen import contrast, still_seen
+from training.lines.sheet import Sheet
+from training.lines.strips import Strip, joined, measured
+from training.lines.targets import MAIN, OTHER, QUARTERS, targets
+from training.lines.warping import Warp, on_its_side, shrunk
+from training.shared import DATA, Bytes
 from training.wear import Medium, bound, scanned
 
 LABELS = {Kind.MAIN: MAIN, Kind.RUNNING: OTHER, Kind.MARGIN: OTHER, Kind.NOTE: OTHER, Kind.OTHER: OTHER}
@@ -239,12 +240,32 @@ def test_lines_of_real_pictures_are_cut_from_one_source() -> None:
     material = real_material()
     if not material.groups:
         pytest.skip("the line pictures are not beside the checkout")
-    hand = PictureHand(material.groups[0], {})
-    if not hand.usable():
-        pytest.skip("the first source has no usable pictures")
+    hand = next(hand for group in material.groups if (hand := PictureHand(group, {})).usable())
     strip = hand.line(np.random.default_rng(1), 500)
     assert 300 <= strip.width <= 500
     assert len({path.name[:4] for path in hand.strips}) == 1
+
+
+@pytest.mark.parametrize("paper", [255, 200])
+def test_ink_is_measured_against_the_paper_of_its_picture(paper: int) -> None:
+    grey = np.full((20, 60), paper, np.uint8)
+    grey[:10, 30:] = paper - 12
+    grey[8:12, 10:50] = 40
+    ink = _ink_of(grey)
+    assert (ink[9, 10:50] == 255).all()
+    assert ink[14:].max() == 0
+    assert ink[:7].max() == 0
+
+
+def test_a_picture_with_a_rule_of_its_frame_is_no_line(tmp_path: Path) -> None:
+    grey = np.full((40, 300), 255, np.uint8)
+    for left in range(10, 290, 20):
+        grey[14:30, left : left + 10] = 0
+    for name, ruled in (("line.jpg", False), ("ruled.jpg", True)):
+        if ruled:
+            grey[2:4, 5:295] = 0
+        cv2.imwrite(str(tmp_path / name), grey)
+        assert (_picture(tmp_path / name) is None) == ruled
 
 
 def test_what_faded_or_was_covered_is_no_line_any_more() -> None:

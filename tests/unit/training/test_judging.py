@@ -7,8 +7,8 @@ import pytest
 
 from bec_orch.jobs.ldv1.bec.pieces import MAP_PITCH
 from bec_orch.jobs.ldv1.bec.tracing import Traced
-from training.contact_sheet import real_pages
-from training.judge import may_be, rows_of
+from training.lines.contact_sheet import real_pages
+from training.lines.judge import may_be, rows_of
 
 
 def test_rows_of_other_text_above_and_below_are_counted_once_each() -> None:

@@ -11,12 +11,13 @@ torch = pytest.importorskip("torch", reason="torch is installed by training/requ
 from torch import Tensor  # noqa: E402 - after the skip
 
 from bec_orch.jobs.ldv1.bec.network_input import OUTPUTS  # noqa: E402
-from training.compose import packed  # noqa: E402
-from training.export import served  # noqa: E402
-from training.held_out import measured  # noqa: E402
-from training.network import OFFSET_UNIT, LineNetwork, Served, parameters, widened  # noqa: E402
-from training.targets import Targets  # noqa: E402
-from training.train import Run, ahead, loss_of, mixed, rate_at, train  # noqa: E402
+from training.lines.compose import packed  # noqa: E402
+from training.lines.export import served  # noqa: E402
+from training.lines.held_out import measured  # noqa: E402
+from training.lines.network import OFFSET_UNIT, LineNetwork, Served, widened  # noqa: E402
+from training.lines.targets import Targets  # noqa: E402
+from training.lines.train import Run, ahead, loss_of, mixed, rate_at, train  # noqa: E402
+from training.shared import parameters  # noqa: E402
 
 MOST_PARAMETERS = 3_000_000
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from training.on_gpu import at_once, module, planned, table
+from training.lines.on_gpu import at_once, module, planned, table
 
 
 def test_each_seed_is_trained_and_a_wider_network_beside_them(tmp_path: Path) -> None:
@@ -19,9 +19,9 @@ def test_each_seed_is_trained_and_a_wider_network_beside_them(tmp_path: Path) ->
 def test_commands_name_what_the_modules_ask_for(tmp_path: Path) -> None:
     (run,) = planned(tmp_path, [4], 1.0)
     command = run.training(tmp_path / "crops", 100, 32, "cuda", 2.5)
-    assert command[:4] == [sys.executable, "-m", "training.train", "--resume"]
+    assert command[:4] == [sys.executable, "-m", "training.lines.train", "--resume"]
     assert command[command.index("--minutes") + 1] == "2.5"
-    assert run.exporting(tmp_path / "held")[2:4] == ["training.export", str(tmp_path / "seed-4" / "last.pt")]
+    assert run.exporting(tmp_path / "held")[2:4] == ["training.lines.export", str(tmp_path / "seed-4" / "last.pt")]
 
 
 def test_a_composing_process_of_the_script_says_its_options() -> None:

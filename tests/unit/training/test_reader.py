@@ -9,8 +9,6 @@ import pytest
 
 from bec_orch.jobs.ocrv1.bec_input import HEIGHT
 from bec_orch.jobs.ocrv1.language import BITS, LanguageModel
-from training.compose import DATA
-from training.kinds import Bytes
 from training.reader.judge import Tried, rate, spread_of, table_of
 from training.reader.language import model_of
 from training.reader.material import HELD_OUT, fonts_in
@@ -18,6 +16,7 @@ from training.reader.picture import Composer, _is_seen
 from training.reader.setting import LETTER, Face, Style
 from training.reader.symbols import SYMBOLS, numbers_of, written
 from training.reader.writing import KINDS, Writing, made_stack, plain, stacks_of
+from training.shared import DATA, Bytes
 
 FONTS = DATA / "fonts_text" / "fonts"
 TEXT = "སངས་རྒྱས་དང་། བྱང་ཆུབ་སེམས་དཔའ་ཐམས་ཅད་ལ་ཕྱག་འཚལ་ལོ། །འདི་སྐད་བདག་གིས་ཐོས་པ་དུས་གཅིག་ན། "

@@ -9,11 +9,11 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is installed by training/requirements.txt alone")
 
 from bec_orch.jobs.ocrv1.bec_input import HEIGHT  # noqa: E402 - after the skip
-from training.network import parameters  # noqa: E402
 from training.reader.network import CLASSES, ReaderNetwork, Served  # noqa: E402
 from training.reader.picture import Picture  # noqa: E402
 from training.reader.symbols import numbers_of  # noqa: E402
 from training.reader.train import BATCH, LAST, Run, Source, loss_of, train  # noqa: E402
+from training.shared import parameters  # noqa: E402
 
 MOST_PARAMETERS = 6_000_000
 

@@ -1,7 +1,7 @@
 """The line network of the package: its file, its inputs for a page, and its maps.
 
 The file is `lines.onnx`; what it is made of, and what it is good for, stands in `lines.md` beside it, and what
-`training.export` knows of it in `lines.json`.
+`training.lines.export` knows of it in `lines.json`.
 """
 
 import json

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from training.drawing import ornament, picture
-from training.kinds import BODY, Kind
-from training.material import Hand, Material
-from training.pecha import Leaf, chance, number, stamp
-from training.sheet import Sheet
-from training.strips import Strip
+from training.lines.drawing import ornament, picture
+from training.lines.kinds import BODY, Kind
+from training.lines.material import Hand, Material
+from training.lines.pecha import Leaf, chance, number, stamp
+from training.lines.sheet import Sheet
+from training.lines.strips import Strip
 
 HEADING = 0.06, 0.12
 """Below the first share of the rows stand empty ones, up to the second headings in the middle."""

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from bec_orch.jobs.ldv1.bec.network_input import normalised
-from training.network import CLASSES, OFFSET_UNIT, LineNetwork
-from training.targets import MAIN, OTHER, QUARTERS
-from training.train import BATCH, loss_of
+from training.lines.network import CLASSES, OFFSET_UNIT, LineNetwork
+from training.lines.targets import MAIN, OTHER, QUARTERS
+from training.lines.train import BATCH, loss_of
 
 THRESHOLD = 0.5
 

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bec_orch.jobs.ldv1.bec.network_input import STRIDE
-from training.kinds import Bytes, Kind, Page, Piece
+from training.lines.kinds import Kind, Page, Piece
+from training.shared import Bytes
 
 CORE = 0.42
 """Thickness of a line's core, as a share of its body."""

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from training.drawing import ornament, picture, seal, smear
-from training.kinds import BODY, Kind
-from training.material import DIGITS, Hand, Material
-from training.sheet import Sheet
-from training.strips import Strip
+from training.lines.drawing import ornament, picture, seal, smear
+from training.lines.kinds import BODY, Kind
+from training.lines.material import DIGITS, Hand, Material
+from training.lines.sheet import Sheet
+from training.lines.strips import Strip
 
 FOLIOS = 0.45
 """Share of the leaves with a small number outside of the frame, besides what the margins hold."""

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 import cv2
 import numpy as np
 
-from training.kinds import Bytes, Floats, Kind, Piece, TrueLine
-from training.strips import Strip
+from training.lines.kinds import Kind, Piece, TrueLine
+from training.lines.strips import Strip
+from training.shared import Bytes, Floats
 
 STEP = 16
 """Points of a line stand this far apart, so that they follow any bend of the page."""

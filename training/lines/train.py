@@ -1,6 +1,6 @@
 """Train the network on composed crops.
 
-    python -m training.train --data DIR --out DIR --steps 6000 --seed 1 [--resume] [--minutes 60] [--wide 1.5]
+    python -m training.lines.train --data DIR --out DIR --steps 6000 --seed 1 [--resume] [--minutes 60] [--wide 1.5]
         [--batch 32] [--device cuda]
 
 Writes `last.pt` every 50 steps, from which `--resume` goes on, and `log.tsv`. The weights that count are the running
@@ -23,9 +23,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
 from bec_orch.jobs.ldv1.bec.network_input import normalised
-from training.kinds import Bytes
-from training.network import CLASSES, OFFSET_UNIT, WIDTHS, LineNetwork, parameters, widened
-from training.targets import QUARTERS
+from training.lines.network import CLASSES, OFFSET_UNIT, WIDTHS, LineNetwork, widened
+from training.lines.targets import QUARTERS
+from training.shared import Bytes, parameters
 
 BATCH = 8
 T = TypeVar("T")

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from training.kinds import BODY, Bytes, Floats
+from training.lines.kinds import BODY
+from training.shared import Bytes, Floats
 
 WINDOW = 40
 """The centre is measured in windows of this many pixels, and a parabola laid through them."""

@@ -15,15 +15,11 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from training.kinds import BODY, Bytes
-from training.strips import Strip, joined, measured
+from training.lines.kinds import BODY
+from training.lines.strips import Strip, joined, measured
+from training.shared import CURSIVE, SYSTEM_FONTS, UNLICENSED, Bytes
 
-SYSTEM_FONTS = Path("/usr/share/fonts")
-CURSIVE = ("chouk", "dutsa", "paytsik", "tiktong", "tikrang", "yigchung", "tsugring", "ouchan5")
-"""Fonts of headless script, by what their names hold."""
 HEAVY_LATIN = ("bold", "sansmono")
-UNLICENSED = ("uni-bzdmt",)
-"""Fonts whose name table states no licence: not used."""
 PICTURES = ("tif", "jpg")
 SMALLEST_GROUP = 8
 TALLEST = 3.4

@@ -1,6 +1,6 @@
 """Compose pages with known lines: from a seed and the number of the page, always the same.
 
-python -m training.compose --out DIR --pages 2400 --seed 1 [--data DIR] [--processes 16]
+python -m training.lines.compose --out DIR --pages 2400 --seed 1 [--data DIR] [--processes 16]
 """
 
 import argparse
@@ -15,13 +15,14 @@ import cv2
 import numpy as np
 
 from bec_orch.jobs.ldv1.bec.network_input import PITCH, STRIDE
-from training import book, pecha
-from training.kinds import Bytes, Floats, Kind, Page
-from training.material import Material
-from training.seen import contrast, still_seen
-from training.sheet import Sheet
-from training.targets import Targets, targets
-from training.warping import Warp, on_its_side, shrunk
+from training.lines import book, pecha
+from training.lines.kinds import Kind, Page
+from training.lines.material import Material
+from training.lines.seen import contrast, still_seen
+from training.lines.sheet import Sheet
+from training.lines.targets import Targets, targets
+from training.lines.warping import Warp, on_its_side, shrunk
+from training.shared import DATA, Bytes, Floats
 from training.wear import Medium, bound, inked, kept, laid, on_ground, paper, scanned
 
 PITCH_SPREAD = 0.17
@@ -37,7 +38,6 @@ OVERHANG = 0.5
 Numbers, heads and margins stand at the edges: without this the last pixel would be in one crop of some hundred.
 """
 SHARD = 240
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 Layout = Callable[[np.random.Generator, Material], Sheet]
 LAYOUTS: dict[str, tuple[float, Layout]] = {

@@ -3,23 +3,11 @@
 import cv2
 import numpy as np
 
-from training.kinds import Bytes, Floats
+from training.shared import Bytes
+from training.wear import clouds
 
 DENSE, MOST_STROKES = 1 / 400, 400
 """Strokes a pixel of a picture cut into wood all over, and the most of them."""
-LARGE = 12
-"""Spots from this size on are made smooth at a quarter of the size first."""
-
-
-def clouds(rng: np.random.Generator, height: int, width: int, cell: float) -> Floats:
-    """Return smooth noise of about unit spread whose spots are some `cell` pixels large."""
-    rows, columns = max(2, round(height / cell) + 1), max(2, round(width / cell) + 1)
-    spots = rng.standard_normal((rows, columns), dtype=np.float32)
-    if cell >= LARGE:
-        spots = np.asarray(
-            cv2.resize(spots, (max(2, width // 4), max(2, height // 4)), interpolation=cv2.INTER_CUBIC), np.float32
-        )
-    return np.asarray(cv2.resize(spots, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def picture(rng: np.random.Generator, width: int, height: int) -> Bytes:

@@ -1,6 +1,6 @@
 """Draw composed pages beside real ones, at the same size of script, to see what tells them apart.
 
-    python -m training.contact_sheet --out FILE.jpg [--seed 1] [--pages 12] [--real DIR ...] [--layout NAME ...]
+    python -m training.lines.contact_sheet --out FILE.jpg [--seed 1] [--pages 12] [--real DIR ...] [--layout NAME ...]
         [--scale 0.5]
 
 The real pages are only looked at; the composer takes nothing from them.
@@ -16,15 +16,12 @@ import numpy as np
 
 from bec_orch.jobs.ldv1.bec.network_input import PITCH
 from bec_orch.jobs.ldv1.page.pitch import line_pitch
-from training.compose import DATA, LAYOUTS, composed
-from training.judge import opened
-from training.kinds import Bytes
-from training.material import Material
+from training.lines.compose import LAYOUTS, composed
+from training.lines.material import Material
+from training.shared import DATA, GROUND, SUFFIXES, Bytes, opened
 
 CELL = (640, 300)
 COLUMNS = 4
-SUFFIXES = {".jpg", ".png", ".tif"}
-GROUND = 90
 QUALITY = 80
 
 

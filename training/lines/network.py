@@ -103,8 +103,3 @@ class Served(nn.Module):
 def widened(factor: float) -> list[int]:
     """Return the widths of a network that is wider by a factor, in multiples of 8."""
     return [8 * max(1, round(width * factor / 8)) for width in WIDTHS]
-
-
-def parameters(network: nn.Module) -> int:
-    """Count the parameters."""
-    return sum(each.numel() for each in network.parameters())

@@ -1,6 +1,6 @@
 """Compose, train several seeds and a wider network at once, and export all of them: ten minutes of a GPU.
 
-    python -m training.on_gpu --out DIR [--data DIR] [--pages 6000] [--steps 4000] [--seeds 1 2 3] [--wide 1.5]
+    python -m training.lines.on_gpu --out DIR [--data DIR] [--pages 6000] [--steps 4000] [--seeds 1 2 3] [--wide 1.5]
 
 It needs the packages of `training/requirements.txt`, with a torch for the GPU, and the material that
 `training/README.md` names. What it did not come to in `--minutes` stands at its last save: the same command goes on
@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.compose import DATA
+from training.shared import DATA
 
 HELD_OUT_PAGES, HELD_OUT_SEED = 240, 1000
 EXPORT_SECONDS = 60
@@ -54,7 +54,7 @@ def planned(out: Path, seeds: list[int], wide: float) -> list[Planned]:
 def module(name: str, options: dict[str, object], *more: str) -> list[str]:
     """Return the command that runs a module of this package."""
     named = [part for option, value in options.items() for part in (f"--{option}", str(value))]
-    return [sys.executable, "-m", f"training.{name}", *more, *named]
+    return [sys.executable, "-m", f"training.lines.{name}", *more, *named]
 
 
 def at_once(commands: list[list[str]]) -> None:

@@ -9,7 +9,8 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from training.kinds import BODY, Bytes, Floats, Piece, TrueLine
+from training.lines.kinds import BODY, Piece, TrueLine
+from training.shared import Bytes, Floats
 
 COARSE = 4
 """The map of what can be seen is made at this part of the size."""

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.kinds import Bytes, Floats, Page
+from training.lines.kinds import Page
+from training.shared import Bytes, Floats
 
 ROUNDS = 6
 """Steps of the fixed point that inverts the bend: it moves pixels by little more than its neighbours' move."""

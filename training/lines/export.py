@@ -1,6 +1,6 @@
 """Export a trained network to ONNX, and check that onnxruntime and OpenVINO return the same.
 
-    python -m training.export RUN/last.pt --out FILE.onnx [--held-out DIR]
+    python -m training.lines.export RUN/last.pt --out FILE.onnx [--held-out DIR]
 
 Beside the file a `.json` is written: digest, size, where the training stood, what it reaches on crops that it was not
 trained on, the input's contract, the differences.
@@ -18,9 +18,9 @@ import openvino
 import torch
 
 from bec_orch.jobs.ldv1.bec.network_input import CONTRACT, OUTPUTS
-from training.held_out import measured
-from training.kinds import Floats
-from training.network import LineNetwork, Served, parameters
+from training.lines.held_out import measured
+from training.lines.network import LineNetwork, Served
+from training.shared import Floats, parameters
 
 OPSET = 17
 MOST_BYTES = 10 * 1024 * 1024

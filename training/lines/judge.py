@@ -1,6 +1,6 @@
 """Judge a network on real pages with counted lines, and draw what it sees over them.
 
-    python -m training.judge FILE.onnx --out DIR [--data DIR] [--samples DIR]
+    python -m training.lines.judge FILE.onnx --out DIR [--data DIR] [--samples DIR]
 
 `pages_gt`: the truth counts the rows of the transcription, running heads and page numbers included, so main lines and
 the rows of other text above and below them are counted. `pages_more`: main lines as counted by eye. The samples of the
@@ -16,7 +16,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from bec_orch.jobs.ldv1.bec.detector import Look, NetworkDetector, Seen
 from bec_orch.jobs.ldv1.bec.network import Network
@@ -25,12 +24,11 @@ from bec_orch.jobs.ldv1.bec.pieces import MAP_PITCH
 from bec_orch.jobs.ldv1.bec.tracing import Traced
 from bec_orch.jobs.ldv1.config import Ldv1Config
 from bec_orch.jobs.shared.model_session import ModelSession
-from training.compose import DATA
-from training.kinds import Bytes
+from training.shared import DATA, Bytes, opened
 
 UNSEEN = Path(__file__).with_name("unseen.tsv")
 """Pages that nothing was chosen or changed by: nobody looks at what a network does with them before it is done."""
-SAMPLES = Path(__file__).resolve().parents[1] / "samples"
+SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 RUNNING_ROWS = 0.6
 
 
@@ -139,13 +137,6 @@ def may_be(lines: int, text: str) -> tuple[int, int]:
 def _table(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file, delimiter="\t"))
-
-
-def opened(path: Path) -> Bytes:
-    """Read a page as grey."""
-    Image.MAX_IMAGE_PIXELS = None
-    with Image.open(path) as image:
-        return np.asarray(image.convert("L"), np.uint8)
 
 
 def main() -> None:

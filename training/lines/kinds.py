@@ -7,13 +7,10 @@ the rest; which of the finer kinds a line is follows from where it stands, and i
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats: TypeAlias = NDArray[np.float32]
-Bytes: TypeAlias = NDArray[np.uint8]
+from training.shared import Bytes, Floats
 
 BODY = 18.0
 """Height of the rows that hold the middle 80 % of a line's ink, in pixels of the sheet that a page is drawn on."""

@@ -1,0 +1,1 @@
+"""The line network: pages are composed, the network trained, exported, judged."""
