@@ -72,6 +72,24 @@ def test_what_is_unsure_is_seen_again_at_other_scales(model: DarkPixels, detecto
     assert len(model.runs) == 1 + 6
 
 
+def test_what_is_nearly_sure_at_the_pitch_of_its_lines_is_not_guessed_at(
+    model: DarkPixels, detector: NetworkDetector
+) -> None:
+    model.sure = 0.93
+    assert detector.detect(PAGE, 900, 320).line_count == 5
+    assert len(model.runs) == 1 + 3
+
+
+def test_what_was_found_at_a_guess_is_seen_at_the_pitch_of_its_lines(
+    model: DarkPixels, detector: NetworkDetector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bec_orch.jobs.ldv1.bec.detector.line_pitch", lambda _: 400.0)
+    model.sure = 0.93
+    assert detector.detect(page((900, 450), LEVEL, thickness=14), 900, 450).line_count == 5
+    assert len(model.runs) == 1 + 3 + 3 + 1
+    assert model.runs[-1][0] == pytest.approx(900 * 24 / 50, abs=48)
+
+
 def test_lines_at_another_pitch_than_the_page_seemed_to_have_are_seen_again(
     model: DarkPixels, detector: NetworkDetector, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,7 @@ wins.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from enum import Enum
+from enum import IntEnum
 from functools import cached_property
 from itertools import pairwise
 from math import atan, degrees
@@ -32,6 +32,8 @@ MOST_OFF = 1.3
 """A pitch that is off by more than this factor is looked at again."""
 SURE = 0.95
 """What was found with this mean probability is sure..."""
+NEARLY_SURE = 0.9
+"""Lines that show their pitch, and were found with this mean probability, are no better seen at a guess."""
 SCALES = (0.5, 0.71, 1.41)
 """Scales at which a page is seen again, as shares of the best one, where that is not sure."""
 MUCH_OTHER = 0.5
@@ -42,13 +44,19 @@ SURENESS = 8
 """What is found is worth its length times its probability to this power."""
 
 
-class Round(Enum):
-    """What the views of a round are made for."""
+class Round(IntEnum):
+    """What the views of a round are made for, in the order in which they are asked for."""
 
     FIRST = 1
     PITCH = 2
+    """The pitch at which lines were found."""
     UNSURE = 3
-    ROTATED = 4
+    """Scales around that of the best look."""
+    GUESSED = 4
+    """Pitches that the page may have, whatever it shows."""
+    FITTED = 5
+    """The pitch at which lines were found at last."""
+    ROTATED = 6
 
 
 @dataclass(frozen=True)
@@ -90,6 +98,11 @@ class Look:
         """Whether main text was found, surely, and more of it than of other text."""
         other = sum(line.length for line in self.lines if not line.is_main)
         return self.chance >= SURE and other < MUCH_OTHER * sum(line.length for line in self.main)
+
+    @cached_property
+    def is_settled(self) -> bool:
+        """Whether main text was found in lines that show their pitch, and nearly surely."""
+        return self.pitch is not None and self.chance >= NEARLY_SURE
 
     @cached_property
     def chance(self) -> float:
@@ -217,15 +230,20 @@ class NetworkDetector:
         if seen.round is Round.ROTATED:
             return None
         seen = replace(seen, best=best)
-        factor = MAP_PITCH / best.pitch if best.pitch else 1.0
-        if seen.round is Round.FIRST and not 1 / MOST_OFF < factor < MOST_OFF:
-            views = self._views(seen.page, [_pitch_of(best) / factor])
-            return replace(seen, views=views, round=Round.PITCH)
-        if seen.round is not Round.UNSURE and not best.is_sure:
-            pitches = [_pitch_of(best) / scale for scale in SCALES]
-            views = self._views(seen.page, pitches + (_guesses(seen.page.image) if seen.pitch else []))
-            return replace(seen, views=views, round=Round.UNSURE)
+        off = MAP_PITCH / best.pitch if best.pitch else 1.0
+        fits = 1 / MOST_OFF < off < MOST_OFF
+        if seen.round is Round.FIRST and not fits:
+            return self._at(seen, Round.PITCH, [_pitch_of(best) / off])
+        if seen.round < Round.UNSURE and not best.is_sure:
+            return self._at(seen, Round.UNSURE, [_pitch_of(best) / scale for scale in SCALES])
+        if seen.round is Round.UNSURE and seen.pitch and not best.is_sure and not (fits and best.is_settled):
+            return self._at(seen, Round.GUESSED, _guesses(seen.page.image))
+        if Round.UNSURE <= seen.round < Round.FITTED and not fits:
+            return self._at(seen, Round.FITTED, [_pitch_of(best) / off])
         return self._rotated(seen, best)
+
+    def _at(self, seen: Seen, wanted: Round, pitches: Sequence[float]) -> Seen:
+        return replace(seen, views=self._views(seen.page, pitches), round=wanted)
 
     def _rotated(self, seen: Seen, best: Look) -> Seen | None:
         """Return the inputs of a page that is skewed, or that may lie on its side."""
