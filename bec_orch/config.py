@@ -261,6 +261,11 @@ class Settings(BaseSettings):
         return bool(self.sql_password or self.sql_password_file or self.sql_password_secret)
 
     @property
+    def memory_budget(self) -> int:
+        """Bytes of memory for pages in flight."""
+        return self.memory_budget_mib * 2**20
+
+    @property
     def sql_is_local(self) -> bool:
         """Whether the database is on this machine."""
         return _is_this_machine(self.sql_host)

@@ -21,10 +21,10 @@ from bec_orch.core.ports.views import ContentOf, JobReport, PageFigures, ShownPa
 from bec_orch.core.transcripts import Line, PageContent
 from bec_orch.core.volumes import Manifest, Page, PageOutcome, PageState, VolumeRef
 from bec_orch.errors import ConfigError, Interrupted, LeaseLost, PageError, RetryableError, ServerBusy, TerminalError
-from bec_orch.jobs.base import PageJobWorker, RequestJobWorker
 from bec_orch.jobs.pipeline.config import PageJobConfig, RequestJobConfig
 from bec_orch.jobs.pipeline.page_input import Image, InputRow, InputRows, PageInput, VolumeInputs, read_rows
 from bec_orch.jobs.pipeline.page_job import Round, Row
+from bec_orch.jobs.pipeline.page_worker import PageJobWorker, RequestJobWorker
 from bec_orch.jobs.pipeline.seats import Ask
 from bec_orch.jobs.pipeline.skip_rules import SkipRule
 

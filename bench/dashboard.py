@@ -19,7 +19,7 @@ import anyio
 import httpx
 import psycopg
 
-from bec_orch.cli.composition import Parts, open_parts
+from bec_orch.cli.composition.parts import Parts, open_parts
 from bec_orch.cli.serve.building import sight_of
 from bec_orch.config import Settings
 from bec_orch.io.postgres.embedded.embedded import EmbeddedPostgres

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bec_orch.core.job_config import JobConfig
+from bec_orch.core.job_types.registry import job_worker_class
 from bec_orch.core.names import printable
 from bec_orch.core.records.jobs import Jobs
-from bec_orch.core.registry import job_worker_class
 from bec_orch.core.tasks import IfMissing, Job
 from bec_orch.errors import ConfigError, UsageError
 

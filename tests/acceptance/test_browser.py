@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from bec_orch.cli.composition import open_parts
+from bec_orch.cli.composition.parts import open_parts
 from bec_orch.cli.serve.building import sight_of
 from bec_orch.cli.serve.server import listening
 from bec_orch.config import load_settings

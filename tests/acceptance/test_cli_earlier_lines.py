@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bec_orch.cli import earlier
+from bec_orch.cli.arguments import earlier
 from bec_orch.config import Settings, variable
 from bec_orch.errors import UsageError
 from tests.acceptance.conftest import Bec, Ended, ok, write_scans

@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from bec_orch.cli.composition import work_dir
+from bec_orch.cli.composition.home import work_dir
 from bec_orch.cli.process.ending import EXIT_DATABASE
 from bec_orch.cli.worker import supervision
 from bec_orch.cli.worker.supervision import Supervisor

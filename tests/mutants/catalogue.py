@@ -935,7 +935,7 @@ MUTANTS = (
     Mutant(
         "truth-of-an-unmounted-disk",
         "an empty store of references is away, not without references",
-        (Edit("core/references.py", "store.surely(lambda: store.list(path))", "store.list(path)"),),
+        (Edit("core/job_types/references.py", "store.surely(lambda: store.list(path))", "store.list(path)"),),
         ("tests/unit/core/test_references.py",),
     ),
     Mutant(

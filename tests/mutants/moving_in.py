@@ -81,7 +81,7 @@ MOVING_IN = (
     Mutant(
         "our-password-goes-anywhere",
         "our database's password is sent to our own server alone",
-        (Edit("cli/composition.py", "(_password(settings) if is_ours else None)", "_password(settings)"),),
+        (Edit("cli/composition/earlier.py", "own_password(settings) if is_ours else None", "own_password(settings)"),),
         (f"{_OURS}::test_our_password_goes_nowhere_else",),
     ),
     Mutant(
@@ -98,7 +98,7 @@ MOVING_IN = (
         "a job is named, not numbered, where it is changed or deleted",
         (
             Edit(
-                "cli/earlier.py",
+                "cli/arguments/earlier.py",
                 '    ("jobs", "delete"): _Form(numbered="change"),',
                 '    ("jobs", "delete"): _Form(numbered="look"),',
             ),

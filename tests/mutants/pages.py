@@ -66,7 +66,7 @@ PAGES = (
     _one(
         "plugins-of-any-shape",
         "a class that lacks what a job worker has is refused before it is used",
-        "core/registry.py",
+        "core/job_types/registry.py",
         "    if lacking:\n        raise _broken(job_type, point.value, lacking)\n",
         "",
         "tests/unit/core/test_registry.py::test_a_class_that_is_no_job_worker_is_told_with_what_it_lacks",

@@ -160,7 +160,7 @@ SURROUNDINGS = (
         "no command works on another destination than the one that a home's tasks were finished in",
         (
             Edit(
-                "cli/composition.py",
+                "cli/composition/parts.py",
                 "            require_destination(self.settings.home, self.settings.dest_url)\n",
                 "            pass\n",
             ),

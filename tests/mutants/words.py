@@ -11,7 +11,7 @@ WORDS = (
     Mutant(
         "look-makes-a-home",
         "a command that looks makes no database",
-        (Edit("cli/composition.py", "    if not make_home:\n        require_home(settings)\n", ""),),
+        (Edit("cli/composition/database.py", "    if not make_home:\n        require_home(settings)\n", ""),),
         (f"{MAIN}::test_the_homes_that_are_there_are_told",),
     ),
     Mutant(

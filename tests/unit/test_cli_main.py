@@ -15,7 +15,7 @@ from bec_orch import __version__
 from bec_orch.cli import commands
 from bec_orch.cli.jobs import commands as jobs
 from bec_orch.cli.program import app, run
-from bec_orch.core.registry import job_types
+from bec_orch.core.job_types.registry import job_types
 from tests.support.commands import COMMANDS, Command
 
 # What they show is seen in a browser, and has JSON at an address of its own.

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from bec_orch.core.job_types.registry import create_job_worker
 from bec_orch.core.ports.job_worker import JobWorker
-from bec_orch.core.registry import create_job_worker
 from bec_orch.core.volumes import Page
 from tests.support.jobs.plugin import install
 from tests.unit import image_bytes as made

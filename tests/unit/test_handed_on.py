@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from bec_orch.core.registry import content_of, types_with_exports
+from bec_orch.core.job_types.registry import content_of, types_with_exports
 from bec_orch.core.transcripts import Line, PageContent
 from bec_orch.io.artefacts.columns import column
 from bec_orch.jobs.handed_on.outlines import baseline, outline

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
+from bec_orch.core.job_types.registry import job_worker_class
 from bec_orch.core.ports.job_worker import PageBytes
-from bec_orch.core.registry import job_worker_class
 from bec_orch.core.volumes import Page, PageState
 from bec_orch.errors import ConfigError
 from bec_orch.io.artefacts.columns import column

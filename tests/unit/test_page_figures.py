@@ -2,7 +2,7 @@
 
 import pytest
 
-from bec_orch.core.registry import job_types, job_worker_class, page_figures
+from bec_orch.core.job_types.registry import job_types, job_worker_class, page_figures
 
 
 @pytest.mark.parametrize("name", ["evalv1", "importv1", "ldv1", "ocrv1"])

@@ -7,10 +7,10 @@ from PIL import Image as Pictures
 
 from bec_orch.core.job_config import JobConfig
 from bec_orch.errors import ConfigError, Interrupted
-from bec_orch.jobs.base import PageJobWorker
 from bec_orch.jobs.pipeline.config import PageJobConfig
 from bec_orch.jobs.pipeline.page_input import PageInput
 from bec_orch.jobs.pipeline.page_job import Round
+from bec_orch.jobs.pipeline.page_worker import PageJobWorker
 from bec_orch.plugin import Image, Row
 from tests.unit import image_bytes as made
 from tests.unit.fakes import FlagStop, MemoryRows, context, resources

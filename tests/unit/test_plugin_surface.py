@@ -11,9 +11,9 @@ import bec_orch
 from bec_orch import plugin
 from bec_orch.core.volumes import Page
 from bec_orch.errors import ConfigError
-from bec_orch.jobs.base import PageJobWorker
 from bec_orch.jobs.pipeline.config import PageJobConfig
 from bec_orch.jobs.pipeline.page_job import Round
+from bec_orch.jobs.pipeline.page_worker import PageJobWorker
 from bec_orch.plugin import Image, Row
 
 PACKAGE = Path(bec_orch.__file__).parent

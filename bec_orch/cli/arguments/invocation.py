@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from bec_orch.cli.earlier import VARIABLES
+from bec_orch.cli.arguments.earlier import VARIABLES
 from bec_orch.cli.process.interrupts import INTERRUPTS
 from bec_orch.cli.terminal.console import warn
 from bec_orch.config import LoadedSettings, Settings, closest, known_secrets, load_settings

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from bec_orch.cli.arguments import completion
 from bec_orch.cli.arguments.invocation import invocation
 from bec_orch.cli.arguments.options import Json
-from bec_orch.cli.composition import Parts, open_parts
+from bec_orch.cli.composition.parts import Parts, open_parts
 from bec_orch.cli.process.ending import EXIT_FAILED
 from bec_orch.cli.terminal.console import as_text, console, print_json, print_record, print_rows, say
 from bec_orch.cli.terminal.progress import OneLineBar

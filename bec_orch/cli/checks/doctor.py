@@ -8,18 +8,12 @@ import typer
 from bec_orch.cli.arguments.invocation import invocation
 from bec_orch.cli.arguments.options import Json
 from bec_orch.cli.checks.audit import print_states
-from bec_orch.cli.composition import (
-    aws_options,
-    missing_settings,
-    network_spec,
-    open_database,
-    open_queues,
-    open_stores,
-    records_in,
-    require_home,
-    sqs_queues,
-    worker_resources,
-)
+from bec_orch.cli.composition.database import open_database, records_in
+from bec_orch.cli.composition.home import require_home
+from bec_orch.cli.composition.machines import missing_settings, network_spec
+from bec_orch.cli.composition.queues import open_queues, sqs_queues
+from bec_orch.cli.composition.stores import aws_options, open_stores
+from bec_orch.cli.composition.working import worker_resources
 from bec_orch.cli.process.ending import EXIT_FAILED
 from bec_orch.cli.terminal.console import console, print_json, say
 from bec_orch.config import LoadedSettings, Settings

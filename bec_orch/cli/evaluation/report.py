@@ -10,7 +10,7 @@ import typer
 
 from bec_orch.cli.arguments.invocation import invocation
 from bec_orch.cli.arguments.options import JobName, Json, Partial
-from bec_orch.cli.composition import Parts, open_parts
+from bec_orch.cli.composition.parts import Parts, open_parts
 from bec_orch.cli.terminal.console import note, print_json, print_record, print_rows, say
 from bec_orch.core.frames import picture_of
 from bec_orch.core.ports.views import JobReport, ShownPage

@@ -8,7 +8,7 @@ import typer
 from bec_orch.cli.arguments import completion
 from bec_orch.cli.arguments.invocation import invocation
 from bec_orch.cli.arguments.options import JobName, Json, Partial, parse_names
-from bec_orch.cli.composition import open_parts
+from bec_orch.cli.composition.parts import open_parts
 from bec_orch.cli.export.outcome import show
 from bec_orch.cli.export.volumes import BASE_URL, IMAGE_URL, ExportRequest, export
 from bec_orch.errors import UsageError

@@ -5,15 +5,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bec_orch.cli.composition import Parts, work_dir
+from bec_orch.cli.composition.home import work_dir
+from bec_orch.cli.composition.parts import Parts
 from bec_orch.cli.export.documents import Destination
 from bec_orch.cli.export.showing import showing
 from bec_orch.cli.export.volume import VolumeReport, Wanted, export_kept, export_volume
 from bec_orch.cli.process.ending import EXIT_DONE, EXIT_PAGE_ERRORS, exit_code_of
 from bec_orch.cli.process.signals import stopping
 from bec_orch.core.artefacts import ArtefactLocation
+from bec_orch.core.job_types.registry import content_of, types_with_exports
 from bec_orch.core.ports.views import ContentOf
-from bec_orch.core.registry import content_of, types_with_exports
 from bec_orch.core.tasks import Job, TaskState
 from bec_orch.core.volumes import VolumeRef, version_of
 from bec_orch.errors import BecError, UsageError

@@ -9,7 +9,7 @@ import typer
 
 from bec_orch.cli.arguments.invocation import invocation
 from bec_orch.cli.arguments.options import DEFAULT_ERROR_RATE, ErrorRate, JobName, Json, parse_names
-from bec_orch.cli.composition import Parts, local_run, open_parts
+from bec_orch.cli.composition.parts import Parts, local_run, open_parts
 from bec_orch.cli.export.volumes import destination_url
 from bec_orch.cli.jobs.queues import EXISTS, create_job
 from bec_orch.cli.run.outcome import RunResult, exit_code, show

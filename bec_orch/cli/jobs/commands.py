@@ -21,13 +21,13 @@ from bec_orch.cli.arguments.options import (
     parse_names,
     read_config,
 )
-from bec_orch.cli.composition import open_parts
+from bec_orch.cli.composition.parts import open_parts
 from bec_orch.cli.jobs import graph, stats
 from bec_orch.cli.jobs.needs import parse_needs, told_needs
 from bec_orch.cli.jobs.queues import create_job
 from bec_orch.cli.terminal.console import print_json, print_record, print_rows, say
+from bec_orch.core.job_types.registry import job_types, job_worker_class
 from bec_orch.core.records.overview import Overview, TaskFilter, TaskView
-from bec_orch.core.registry import job_types, job_worker_class
 from bec_orch.core.tasks import Job, TaskState
 from bec_orch.core.wording import counted
 from bec_orch.orch.job_admin import JobAdmin

@@ -6,7 +6,7 @@ import typer
 
 from bec_orch.cli.arguments.invocation import invocation
 from bec_orch.cli.arguments.options import Json, Limit, OnlyJob
-from bec_orch.cli.composition import open_parts
+from bec_orch.cli.composition.parts import open_parts
 from bec_orch.cli.jobs.pages import VolumeName, print_pages
 from bec_orch.cli.terminal.console import as_text, print_json, print_record, say
 from bec_orch.core.records.overview import ErrorGroup

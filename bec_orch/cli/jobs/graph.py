@@ -4,7 +4,7 @@ import typer
 
 from bec_orch.cli.arguments.invocation import invocation
 from bec_orch.cli.arguments.options import JobName, Json, Limit
-from bec_orch.cli.composition import open_parts
+from bec_orch.cli.composition.parts import open_parts
 from bec_orch.cli.jobs.needs import told_needs
 from bec_orch.cli.terminal.console import print_json, print_rows
 from bec_orch.core.tasks import TaskState

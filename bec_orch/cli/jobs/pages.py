@@ -8,10 +8,10 @@ import typer
 
 from bec_orch.cli.arguments.invocation import invocation
 from bec_orch.cli.arguments.options import Json, Limit, OnlyJob, parse_names
-from bec_orch.cli.composition import open_parts
+from bec_orch.cli.composition.parts import open_parts
 from bec_orch.cli.terminal.console import note, print_json, print_rows, say
+from bec_orch.core.job_types.registry import page_figures
 from bec_orch.core.names import printable
-from bec_orch.core.registry import page_figures
 from bec_orch.core.wording import counted
 from bec_orch.errors import UsageError
 from bec_orch.orch.overview.volume_pages import PageLooker, PageView, VolumePages

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from bec_orch.cli.composition import Parts
+from bec_orch.cli.composition.parts import Parts
 from bec_orch.cli.terminal.console import note
 from bec_orch.core.ports.queues import QueueSetup
 from bec_orch.core.tasks import Job

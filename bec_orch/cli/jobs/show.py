@@ -8,11 +8,11 @@ import typer
 
 from bec_orch.cli.arguments.invocation import invocation
 from bec_orch.cli.arguments.options import Json, OnlyJob, parse_names
-from bec_orch.cli.composition import Parts, open_parts
+from bec_orch.cli.composition.parts import Parts, open_parts
 from bec_orch.cli.jobs.pages import VolumeName
 from bec_orch.cli.terminal.console import note, print_json, print_rows, say
+from bec_orch.core.job_types.registry import content_of, page_figures
 from bec_orch.core.records.overview import TaskView
-from bec_orch.core.registry import content_of, page_figures
 from bec_orch.core.tasks import TaskState
 from bec_orch.core.transcripts import Line, PageRecord
 from bec_orch.core.wording import counted

@@ -15,7 +15,8 @@ from rich.text import Text
 
 from bec_orch.cli.arguments.invocation import invocation
 from bec_orch.cli.arguments.options import JobName, Json
-from bec_orch.cli.composition import open_parts, prices
+from bec_orch.cli.composition.machines import prices
+from bec_orch.cli.composition.parts import open_parts
 from bec_orch.cli.terminal.console import console, print_json, print_record, record_table
 from bec_orch.core.records.overview import Overview, WorkerCondition
 from bec_orch.orch.machines.prices import Cost, PriceTable

@@ -9,7 +9,7 @@ import typer
 from bec_orch.cli.arguments.asking import confirm
 from bec_orch.cli.arguments.invocation import invocation
 from bec_orch.cli.arguments.options import DryRun, JobName, Json, Yes, parse_names
-from bec_orch.cli.composition import open_parts
+from bec_orch.cli.composition.parts import open_parts
 from bec_orch.cli.queue import enqueue, foreign
 from bec_orch.cli.terminal.console import note, print_json, print_record, print_rows, say
 from bec_orch.core.names import printable

@@ -7,7 +7,7 @@ import typer
 
 from bec_orch.cli.arguments.invocation import invocation
 from bec_orch.cli.arguments.options import JobName, Json
-from bec_orch.cli.composition import Parts, open_parts
+from bec_orch.cli.composition.parts import Parts, open_parts
 from bec_orch.cli.terminal.console import print_json, print_record, say
 from bec_orch.core.names import escaped
 from bec_orch.core.records.backlog import EnqueueReport

@@ -13,12 +13,12 @@ from typing import Any
 
 import anyio
 
-from bec_orch.cli.composition import Parts
+from bec_orch.cli.composition.parts import Parts
 from bec_orch.core.artefacts import ArtefactLocation, Success
 from bec_orch.core.frames import picture_of
+from bec_orch.core.job_types.registry import types_with_pictures, volume_picture
 from bec_orch.core.ports.views import VolumePicture
 from bec_orch.core.records.overview import TaskView
-from bec_orch.core.registry import types_with_pictures, volume_picture
 from bec_orch.core.volumes import VolumeRef, version_of
 from bec_orch.errors import PageError, StorageError, UsageError
 from bec_orch.exports.names import page_names

@@ -19,7 +19,8 @@ from bec_orch.cli.arguments.options import (
     Json,
     read_config,
 )
-from bec_orch.cli.composition import Parts, local_run, look_again, open_parts, require_loadable
+from bec_orch.cli.composition.parts import Parts, local_run, open_parts
+from bec_orch.cli.composition.working import look_again, require_loadable
 from bec_orch.cli.export.command import parse_formats
 from bec_orch.cli.export.volumes import ExportRequest, ExportResult, export, reader_of
 from bec_orch.cli.run.outcome import ROWS, RunResult, exit_code, in_order, show
@@ -28,8 +29,8 @@ from bec_orch.cli.terminal.console import note, program, say, warn
 from bec_orch.cli.terminal.progress import progress
 from bec_orch.cli.worker.working import work
 from bec_orch.config import LoadedSettings, Origin, Settings, variable
+from bec_orch.core.job_types.registry import content_of, job_types, page_figures
 from bec_orch.core.names import printable
-from bec_orch.core.registry import content_of, job_types, page_figures
 from bec_orch.core.tasks import Job, TaskState
 from bec_orch.core.wording import clause, counted
 from bec_orch.errors import Interrupted

@@ -6,7 +6,8 @@ import typer
 
 from bec_orch.cli.arguments.invocation import invocation
 from bec_orch.cli.arguments.options import AdoptForeign, JobName, Json
-from bec_orch.cli.composition import Parts, local_run, open_parts, single_volume
+from bec_orch.cli.composition.parts import Parts, local_run, open_parts
+from bec_orch.cli.composition.working import single_volume
 from bec_orch.cli.process.signals import stopping
 from bec_orch.cli.run.outcome import RunResult, exit_code, show
 from bec_orch.cli.terminal.progress import progress

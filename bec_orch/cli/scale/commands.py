@@ -7,7 +7,8 @@ import typer
 from bec_orch.cli.arguments.asking import confirm
 from bec_orch.cli.arguments.invocation import invocation
 from bec_orch.cli.arguments.options import DryRun, JobName, Json, Yes
-from bec_orch.cli.composition import Parts, local_workers_of, machines_of, open_parts
+from bec_orch.cli.composition.machines import local_workers_of, machines_of
+from bec_orch.cli.composition.parts import Parts, open_parts
 from bec_orch.cli.scale.machines import machine_spec
 from bec_orch.cli.scale.status import show_fleet, show_local
 from bec_orch.cli.terminal.console import note, print_json, say

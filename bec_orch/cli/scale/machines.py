@@ -3,7 +3,7 @@
 from dataclasses import replace
 from urllib.parse import urlsplit
 
-from bec_orch.cli.composition import missing_settings, network_spec
+from bec_orch.cli.composition.machines import missing_settings, network_spec
 from bec_orch.config import PREFIX, LoadedSettings, Origin, Settings, variable
 from bec_orch.errors import ConfigError
 from bec_orch.io.aws.ec2 import MachineSpec

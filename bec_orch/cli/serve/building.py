@@ -1,7 +1,7 @@
 """Builds what the server looks at from the parts that every command has."""
 
-from bec_orch.cli.composition import MEBIBYTE, Parts
-from bec_orch.core.registry import content_of, page_figures, truth_of, types_with_exports
+from bec_orch.cli.composition.parts import Parts
+from bec_orch.core.job_types.registry import content_of, page_figures, truth_of, types_with_exports
 from bec_orch.orch.overview.layers import Layers
 from bec_orch.orch.overview.other_texts import OtherTexts
 from bec_orch.orch.overview.volume_pages import PageLooker
@@ -15,7 +15,7 @@ def sight_of(parts: Parts) -> Sight:
     pictures = PagePictures(
         parts.sources,
         decoders=settings.threads,
-        most_bytes=settings.memory_budget_mib * MEBIBYTE,
+        most_bytes=settings.memory_budget,
         max_pixels=settings.max_image_pixels,
     )
     layers = Layers(records.overview, records.listings, artefacts, content_of)

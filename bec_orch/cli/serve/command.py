@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from bec_orch.cli.arguments.invocation import invocation
-from bec_orch.cli.composition import open_parts
+from bec_orch.cli.composition.parts import open_parts
 from bec_orch.cli.serve.server import HOST, PORT, listening, run
 from bec_orch.cli.terminal.console import note, say
 

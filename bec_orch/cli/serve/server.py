@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from typing_extensions import override
 
-from bec_orch.cli.composition import Parts
+from bec_orch.cli.composition.parts import Parts
 from bec_orch.cli.process.signals import stopping
 from bec_orch.config import Settings
 from bec_orch.core.extras import optional_packages

@@ -9,7 +9,8 @@ import typer
 
 from bec_orch.cli.arguments.invocation import Invocation, invocation
 from bec_orch.cli.arguments.options import OnlyJob, parse_names
-from bec_orch.cli.composition import Parts, has_database, open_parts
+from bec_orch.cli.composition.home import has_database
+from bec_orch.cli.composition.parts import Parts, open_parts
 from bec_orch.cli.serve.server import HOST, listening, run
 from bec_orch.cli.terminal.console import note, say
 from bec_orch.config import Settings

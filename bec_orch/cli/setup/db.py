@@ -7,7 +7,8 @@ import typer
 
 from bec_orch.cli.arguments.invocation import invocation
 from bec_orch.cli.arguments.options import Json
-from bec_orch.cli.composition import IDENTITY, open_database
+from bec_orch.cli.composition.database import open_database
+from bec_orch.cli.composition.home import IDENTITY
 from bec_orch.cli.setup import moving_in
 from bec_orch.cli.terminal.console import print_json, print_record, say
 from bec_orch.io.postgres.identity import identity_of, note_identity, take_identity

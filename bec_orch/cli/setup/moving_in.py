@@ -10,7 +10,8 @@ import typer
 
 from bec_orch.cli.arguments.invocation import invocation
 from bec_orch.cli.arguments.options import DryRun, Json
-from bec_orch.cli.composition import EarlierAccess, Parts, earlier_import, earlier_system, open_parts
+from bec_orch.cli.composition.earlier import EarlierAccess, earlier_import, earlier_system
+from bec_orch.cli.composition.parts import Parts, open_parts
 from bec_orch.cli.jobs.queues import make_queues
 from bec_orch.cli.process.ending import EXIT_PAGE_ERRORS
 from bec_orch.cli.terminal.console import print_json, print_record, print_rows, say, warn

@@ -11,7 +11,9 @@ import typer
 from bec_orch.cli.arguments import completion
 from bec_orch.cli.arguments.invocation import invocation, start_logging
 from bec_orch.cli.arguments.options import Json
-from bec_orch.cli.composition import Parts, open_parts, require_home, with_metrics
+from bec_orch.cli.composition.home import require_home
+from bec_orch.cli.composition.machines import with_metrics
+from bec_orch.cli.composition.parts import Parts, open_parts
 from bec_orch.cli.process.ending import EXIT_DONE, EXIT_FAILED
 from bec_orch.cli.terminal.console import note, print_json
 from bec_orch.cli.terminal.progress import Unwatched

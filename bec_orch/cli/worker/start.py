@@ -3,7 +3,8 @@
 import logging
 from collections.abc import Callable
 
-from bec_orch.cli.composition import open_parts, open_stores
+from bec_orch.cli.composition.parts import open_parts
+from bec_orch.cli.composition.stores import open_stores
 from bec_orch.config import Settings
 from bec_orch.core.life.patience import Patience
 from bec_orch.core.ports.sources import ImageSource

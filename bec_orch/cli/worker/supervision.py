@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
 from bec_orch.cli.arguments.invocation import prepare
-from bec_orch.cli.composition import work_dir
+from bec_orch.cli.composition.home import work_dir
 from bec_orch.cli.process import surroundings
 from bec_orch.cli.process.ending import EXIT_DONE, EXIT_FAILED, print_error
 from bec_orch.cli.process.interrupts import interrupt_once, leave, say_last_words

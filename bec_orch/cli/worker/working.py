@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 
-from bec_orch.cli.composition import Parts, this_machine, work_dir, worker, worker_info
+from bec_orch.cli.composition.home import work_dir
+from bec_orch.cli.composition.machines import this_machine
+from bec_orch.cli.composition.parts import Parts
+from bec_orch.cli.composition.working import worker, worker_info
 from bec_orch.cli.process.signals import stopping
 from bec_orch.core.life.observing import WorkerObserver
 from bec_orch.core.life.stop import StopReason

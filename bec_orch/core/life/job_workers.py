@@ -4,8 +4,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from bec_orch.core.job_types.registry import create_job_worker
 from bec_orch.core.ports.job_worker import JobWorker, WorkerResources
-from bec_orch.core.registry import create_job_worker
 from bec_orch.core.tasks import Job
 
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from bec_orch.core.artefacts import ArtefactLocation, AttemptKey, Success
 from bec_orch.core.fault_points import FaultPoint, reached
+from bec_orch.core.job_types.references import versions
 from bec_orch.core.life.patience import Patience
 from bec_orch.core.ports.artefact_store import ArtefactStore
 from bec_orch.core.ports.job_worker import BlobReader, JobWorker
 from bec_orch.core.ports.sources import ImageSource, SourceFactory
 from bec_orch.core.ports.task_store import TaskStore
-from bec_orch.core.references import versions
 from bec_orch.core.tasks import MISSING, Claim, IfMissing
 from bec_orch.core.volumes import Manifest
 from bec_orch.errors import DependencyFailed, ManifestMissing, RetryableError, Superseded

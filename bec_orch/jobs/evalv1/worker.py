@@ -12,7 +12,6 @@ from typing_extensions import override
 
 from bec_orch.core.job_config import JobConfig
 from bec_orch.core.ports.job_worker import JobContext, WorkerResources
-from bec_orch.jobs.base import PageJobWorker
 from bec_orch.jobs.evalv1.config import Evalv1Config
 from bec_orch.jobs.evalv1.ink import WIDTH, ink_share
 from bec_orch.jobs.evalv1.ocr_rows import OcrPage, ocr_page, require_ocr
@@ -20,6 +19,7 @@ from bec_orch.jobs.evalv1.page_row import COUNTED, SCHEMA, Row, row_of
 from bec_orch.jobs.evalv1.truth import TruthStore, VolumeTruth
 from bec_orch.jobs.pipeline.page_input import PageInput, VolumeInputs, read_rows
 from bec_orch.jobs.pipeline.page_job import Round
+from bec_orch.jobs.pipeline.page_worker import PageJobWorker
 from bec_orch.jobs.shared.geometry import reduction
 
 MOST_NAMED = 50

@@ -25,10 +25,10 @@ from bec_orch.exports.characters import writable
 from bec_orch.exports.names import documents_of
 from bec_orch.exports.reading import read_page
 from bec_orch.exports.xml_tree import NotReadable
-from bec_orch.jobs.base import PageJobWorker
 from bec_orch.jobs.importv1.config import Importv1Config
 from bec_orch.jobs.pipeline.page_input import InputRows, PageInput, VolumeInputs
 from bec_orch.jobs.pipeline.page_job import Round, Row
+from bec_orch.jobs.pipeline.page_worker import PageJobWorker
 from bec_orch.jobs.shared.geometry import bounding_box, on_pixels
 
 LARGEST_FILE = 32 * 2**20

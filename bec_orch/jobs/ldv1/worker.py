@@ -14,13 +14,13 @@ from bec_orch.core.frames import UNREAD
 from bec_orch.core.job_config import JobConfig
 from bec_orch.core.ports.job_worker import WorkerResources
 from bec_orch.core.transcripts import KINDS, MAIN
-from bec_orch.jobs.base import PageJobWorker
 from bec_orch.jobs.ldv1.config import DEFAULT_MODEL, Ldv1Config
 from bec_orch.jobs.ldv1.loading import NAMED, load_detector
 from bec_orch.jobs.ldv1.page.detector import Underway
 from bec_orch.jobs.ldv1.page.page_lines import PageLines
 from bec_orch.jobs.pipeline.page_input import PageInput
 from bec_orch.jobs.pipeline.page_job import Round, Row
+from bec_orch.jobs.pipeline.page_worker import PageJobWorker
 from bec_orch.jobs.shared.trial import try_model
 
 Map = NDArray[np.float32]

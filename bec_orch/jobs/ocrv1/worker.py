@@ -15,7 +15,6 @@ from typing_extensions import override
 from bec_orch.core.job_config import JobConfig
 from bec_orch.core.ports.job_worker import JobContext, WorkerResources
 from bec_orch.errors import PageError
-from bec_orch.jobs.base import PageJobWorker
 from bec_orch.jobs.ldv1.page.page_lines import PageLines
 from bec_orch.jobs.ocrv1.config import Ocrv1Config
 from bec_orch.jobs.ocrv1.found_lines import line_job, lines_of
@@ -24,6 +23,7 @@ from bec_orch.jobs.ocrv1.line_windows import cut_windows
 from bec_orch.jobs.ocrv1.recogniser import EMPTY, LineText, load_recogniser
 from bec_orch.jobs.pipeline.page_input import Image, PageInput, VolumeInputs, read_rows
 from bec_orch.jobs.pipeline.page_job import Round, Row
+from bec_orch.jobs.pipeline.page_worker import PageJobWorker
 from bec_orch.jobs.shared.geometry import in_grey
 from bec_orch.jobs.shared.tibetan import in_order
 from bec_orch.jobs.shared.trial import try_model

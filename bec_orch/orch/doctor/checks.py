@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from bec_orch import __version__
+from bec_orch.core.job_types.registry import create_job_worker, job_types, job_worker_class
 from bec_orch.core.ports.job_worker import WorkerResources
 from bec_orch.core.ports.queues import QueueBackend
 from bec_orch.core.ports.sources import ImageSource
 from bec_orch.core.records.checks import DatabaseChecks
 from bec_orch.core.records.ledger import JobStates, Ledger
-from bec_orch.core.registry import create_job_worker, job_types, job_worker_class
 from bec_orch.core.tasks import Job
 from bec_orch.errors import BecError
 from bec_orch.io.stores.objects import Objects

@@ -4,9 +4,9 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from bec_orch.core.job_types.registry import job_worker_class, type_of_name
 from bec_orch.core.names import escaped, printable
 from bec_orch.core.records.earlier import EarlierJob
-from bec_orch.core.registry import job_worker_class, type_of_name
 from bec_orch.errors import UsageError
 from bec_orch.orch.earlier.report import JobVerdict, Verdict
 from bec_orch.orch.job_admin import JobAdmin

@@ -8,10 +8,10 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from bec_orch.core.job_config import JobConfig
+from bec_orch.core.job_types.references import versions
+from bec_orch.core.job_types.registry import job_worker_class
 from bec_orch.core.ports.job_worker import BlobReader
 from bec_orch.core.records.overview import DoneVolume, Overview
-from bec_orch.core.references import versions
-from bec_orch.core.registry import job_worker_class
 from bec_orch.core.volumes import VolumeRef
 
 # Listings wait for the network, not for a core.

@@ -6,10 +6,10 @@ from functools import partial
 import pyarrow as pa
 
 from bec_orch.core.artefacts import ArtefactLocation
+from bec_orch.core.job_types.registry import tally_of, types_with_reports
 from bec_orch.core.ports.artefact_store import ArtefactStore
 from bec_orch.core.ports.views import JobReport, Tally
 from bec_orch.core.records.overview import Overview
-from bec_orch.core.registry import tally_of, types_with_reports
 from bec_orch.core.tasks import Job
 from bec_orch.core.volumes import VolumeRef, version_of
 from bec_orch.errors import BecError, UsageError

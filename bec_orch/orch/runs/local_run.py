@@ -6,13 +6,13 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from bec_orch.core.artefacts import ArtefactLocation
+from bec_orch.core.job_types.registry import job_worker_class
 from bec_orch.core.ports.job_worker import BlobReader
 from bec_orch.core.ports.queues import QueueBackend
 from bec_orch.core.ports.sources import SourceFactory
 from bec_orch.core.records.backlog import Backlog, EnqueueReport, RedriveFilter
 from bec_orch.core.records.jobs import Jobs
 from bec_orch.core.records.overview import Overview, TaskView
-from bec_orch.core.registry import job_worker_class
 from bec_orch.core.tasks import DoneTask, Job, TaskState
 from bec_orch.core.volumes import PageCounts, VolumeRef, version_of
 from bec_orch.errors import ConfigError

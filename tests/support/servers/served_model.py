@@ -14,10 +14,10 @@ import pyarrow as pa
 
 from bec_orch.core.job_config import JobConfig
 from bec_orch.errors import PageError, RetryableError, ServerBusy
-from bec_orch.jobs.base import RequestJobWorker
 from bec_orch.jobs.pipeline.config import RequestJobConfig
 from bec_orch.jobs.pipeline.page_input import PageInput
 from bec_orch.jobs.pipeline.page_job import Round
+from bec_orch.jobs.pipeline.page_worker import RequestJobWorker
 from bec_orch.jobs.pipeline.seats import Ask
 from bec_orch.plugin import Row
 

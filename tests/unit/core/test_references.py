@@ -7,8 +7,8 @@ from typing import TypeVar
 import pytest
 
 from bec_orch.core.job_config import JobConfig, ReferenceFolder
+from bec_orch.core.job_types.references import versions
 from bec_orch.core.ports.job_worker import no_stores
-from bec_orch.core.references import versions
 from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import ConfigError, StorageError
 from bec_orch.io.stores.storage import Stores

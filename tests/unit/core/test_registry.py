@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bec_orch.core.registry import create_job_worker, job_types, job_worker_class
+from bec_orch.core.job_types.registry import create_job_worker, job_types, job_worker_class
 from bec_orch.errors import ConfigError, extra_hint
 from bec_orch.orch.doctor.checks import Level, check_models
 from tests.support.jobs.plugin import install

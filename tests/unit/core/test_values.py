@@ -11,10 +11,10 @@ from pydantic import Field
 from bec_orch.core.artefacts import ArtefactLocation
 from bec_orch.core.failures import failure_of
 from bec_orch.core.job_config import JobConfig
+from bec_orch.core.job_types.registry import job_types, job_worker_class
 from bec_orch.core.messages import TaskMessage, parse_message
 from bec_orch.core.metrics import Metrics, StageTime, Stopwatch
 from bec_orch.core.names import check_name, printable
-from bec_orch.core.registry import job_types, job_worker_class
 from bec_orch.core.tasks import TaskState
 from bec_orch.core.volumes import PageCounts, VolumeRef, version_of
 from bec_orch.errors import (

@@ -1,7 +1,7 @@
 import pytest
 
+from bec_orch.core.job_types.registry import job_worker_class
 from bec_orch.core.ports.job_worker import BlobReader, WorkerResources
-from bec_orch.core.registry import job_worker_class
 from bec_orch.errors import ConfigError
 from bec_orch.io.stores.storage import Stores
 from bec_orch.jobs.evalv1.config import Evalv1Config

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bec_orch.core.registry import truth_of
+from bec_orch.core.job_types.registry import truth_of
 from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import ConfigError, PageError
 from bec_orch.io.stores.storage import Stores

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bec_orch.core.registry import job_worker_class
+from bec_orch.core.job_types.registry import job_worker_class
 from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import ConfigError
 from bec_orch.jobs.importv1.config import Importv1Config

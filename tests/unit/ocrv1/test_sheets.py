@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
-from bec_orch.core.registry import types_with_pictures, volume_picture
+from bec_orch.core.job_types.registry import types_with_pictures, volume_picture
 from bec_orch.errors import PageError
 from bec_orch.io.artefacts.rows import artefact_schema
 from bec_orch.jobs.ocrv1.worker import SCHEMA

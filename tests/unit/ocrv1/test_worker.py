@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from bec_orch.core.registry import job_worker_class
+from bec_orch.core.job_types.registry import job_worker_class
 from bec_orch.core.volumes import PageOutcome, PageState
 from bec_orch.errors import ConfigError, TerminalError
 from bec_orch.io.artefacts.rows import outcomes_table

@@ -13,8 +13,8 @@ from typing import Any
 
 from bec_orch.cli.process.words import command_at
 from bec_orch.config import load_settings, variable
+from bec_orch.core.job_types.registry import job_worker_class, type_of_name
 from bec_orch.core.names import printable
-from bec_orch.core.registry import job_worker_class, type_of_name
 from bec_orch.errors import UsageError
 
 VARIABLES: Mapping[str, str] = {
@@ -342,7 +342,7 @@ def _name_job(line: _Line, words: tuple[str, ...], before: Sequence[str], *, loo
 
 def _job_of_number(number: str, before: Sequence[str]) -> str | None:
     """Return the name of the job with a number; None where there is none, or a job has the number for a name."""
-    from bec_orch.cli.composition import open_database, records_in  # noqa: PLC0415  (few lines need a database for this)
+    from bec_orch.cli.composition.database import open_database, records_in  # noqa: PLC0415  (few lines need a database for this)
 
     home = next((after for word, after in pairwise(before) if word == "--home"), None)
     with open_database(load_settings({"home": home}).settings) as database:

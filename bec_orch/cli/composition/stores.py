@@ -1,0 +1,21 @@
+"""Object stores, and the services of AWS, where the settings say that they are."""
+
+from bec_orch.config import Settings
+from bec_orch.io.aws.clients import AwsOptions
+from bec_orch.io.stores.storage import S3Options, Stores
+
+
+def open_stores(settings: Settings) -> Stores:
+    """Return the opener of object stores."""
+    options = S3Options(
+        endpoint_url=settings.aws_endpoint_url,
+        region=settings.region,
+        requester_pays=frozenset(settings.s3_requester_pays),
+        anonymous=frozenset(settings.s3_anonymous),
+    )
+    return Stores(options, follow_links=settings.follow_links)
+
+
+def aws_options(settings: Settings) -> AwsOptions:
+    """Return where AWS's services are."""
+    return AwsOptions(settings.region, settings.aws_endpoint_url)
