@@ -18,7 +18,7 @@ from bec_orch.core.life.flight import Flight, FlightRecorder
 from bec_orch.core.life.observing import Observed
 from bec_orch.core.life.standings import Standings, TaskEnd
 from bec_orch.core.life.stop import StopReason
-from bec_orch.core.life.worker_options import Outside, WorkerOptions
+from bec_orch.core.life.worker_options import Outside, WorkerOptions, Workplace
 from bec_orch.core.life.worker_runtime import BECWorker, WorkerReport
 from bec_orch.core.messages import TaskMessage
 from bec_orch.core.metrics import Metrics
@@ -139,7 +139,7 @@ class World:
         standings.subscribe(Observed(self.watching))
         outside = Outside(self.store, self.queues, self.sources, self.artefacts)
         info = WorkerInfo(name, taken.id, "host", 1, "0")
-        return BECWorker(taken, info, outside, self.job_workers, standings, options)
+        return BECWorker(Workplace(taken, info, outside, self.job_workers, standings, options))
 
     def run(self, **changes: Any) -> WorkerReport:
         return self.worker(**changes).run(until_empty=True)

@@ -24,10 +24,10 @@ from bec_orch.core.life.lease import Lease
 from bec_orch.core.life.standings import Standings
 from bec_orch.core.life.stop import StopReason, WorkerStop
 from bec_orch.core.life.task_run import task_runner
-from bec_orch.core.life.worker_options import Outside, WorkerOptions
+from bec_orch.core.life.worker_options import Outside, WorkerOptions, Workplace
 from bec_orch.core.ports.job_worker import JobContext, JobWorker
 from bec_orch.core.retries import RetryPolicy
-from bec_orch.core.tasks import Job
+from bec_orch.core.tasks import Job, WorkerInfo
 from bec_orch.core.volumes import Page, VolumeRef, version_of
 from bec_orch.errors import DatabaseError, QueueError, StorageError
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
@@ -251,8 +251,10 @@ class Archive:
             return None
         stop = WorkerStop(0.0)
         queue, standings = self._gated.queues(job), self._standings
+        found = self.store.job(job)
+        info = WorkerInfo(name, found.id, "host", 1, "0")
         runner = task_runner(
-            self.store.job(job), name, queue, self._outside(), _job_worker, standings, stop, self._options()
+            Workplace(found, info, self._outside(), _job_worker, standings, self._options()), queue, stop
         )
         return Actor(name, job, lambda: runner.handle(received[0]), stop=lambda: stop.request(StopReason.SHUTDOWN))
 

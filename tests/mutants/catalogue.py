@@ -647,7 +647,7 @@ MUTANTS = (
         "a task that began to stop has stopped, whatever is renewed then",
         (
             Edit(
-                "core/life/stop.py", "self._told = self._told or self._reason_now()", "self._told = self._reason_now()"
+                "core/life/stop.py", "self._answer = self._answer or self._reason_now()", "self._answer = self._reason_now()"
             ),
         ),
         (LEASE,),

@@ -106,7 +106,7 @@ def _setting(name: str, form: str = "{}", note: str = "") -> _Option:
     return _Option(read)
 
 
-def _told(note: str, *, takes_value: bool = True) -> _Option:
+def _noted(note: str, *, takes_value: bool = True) -> _Option:
     return _Option(lambda line, _: line.notes.append(note), takes_value=takes_value)
 
 
@@ -182,7 +182,7 @@ def _end_show(line: _Line) -> None:
 
 _VERBOSE = _Option(_read_verbose, takes_value=False)
 _JOB = {"--job-name": _place(0)}
-_FULL = {"--full": _told("--full: messages are always whole here.", takes_value=False)}
+_FULL = {"--full": _noted("--full: messages are always whole here.", takes_value=False)}
 _OF_TYPE = {"--type": _cannot("Errors have codes here, no types.", "bec jobs tasks JOB --code E_CODE")}
 _OF_WORKER = {"--worker": _cannot("Tasks are not counted by their worker here.", "bec workers --job {job}")}
 _QUEUES = _cannot(
@@ -229,10 +229,10 @@ _COMMANDS: Mapping[tuple[str, ...], _Form] = {
             "--visibility-timeout": _setting(
                 "lease_seconds", note="--visibility-timeout: the lease of a task is as long as its message is hidden."
             ),
-            "--visibility-extend-every": _told(
+            "--visibility-extend-every": _noted(
                 "--visibility-extend-every: a lease is renewed four times while it lasts."
             ),
-            "--visibility-max-total": _told(
+            "--visibility-max-total": _noted(
                 "--visibility-max-total: a lease is renewed as long as pages are finished (BEC_STALL_SECONDS)."
             ),
             "--shutdown-after-empty": _Option(_read_empty),

@@ -18,7 +18,7 @@ from bec_orch.core.life.housekeeping import maintenance
 from bec_orch.core.life.job_workers import JobWorkerCache
 from bec_orch.core.life.observing import Observed, WorkerObserver
 from bec_orch.core.life.standings import Standings
-from bec_orch.core.life.worker_options import Outside, WorkerOptions
+from bec_orch.core.life.worker_options import Outside, WorkerOptions, Workplace
 from bec_orch.core.life.worker_runtime import BECWorker
 from bec_orch.core.ports.job_worker import WorkerResources
 from bec_orch.core.tasks import DoneTask, Job, WorkerInfo
@@ -49,20 +49,25 @@ def worker(
     """
     settings = parts.settings
     options = _worker_options(settings, slots, settings.grace_seconds if grace is None else grace)
-    with _at_work(parts, observer) as (job_workers, standings):
-        yield BECWorker(job, info, _outside(parts), job_workers, standings, options)
+    with _workplace(parts, job, info, observer, options) as workplace:
+        yield BECWorker(workplace)
 
 
 @contextmanager
 def single_volume(parts: Parts, job: Job, observer: WorkerObserver) -> Iterator[SingleVolume]:
     """Build what does one volume of the job in this process, past the queue; models are freed after the block."""
     options = _worker_options(parts.settings, slots=1, grace=0.0)
-    with closing(PgQueues(parts.database)) as queues, _at_work(parts, observer) as (job_workers, standings):
-        yield SingleVolume(job, worker_info(job), _outside(parts), job_workers, standings, options, queues)
+    with (
+        closing(PgQueues(parts.database)) as queues,
+        _workplace(parts, job, worker_info(job), observer, options) as workplace,
+    ):
+        yield SingleVolume(workplace, queues)
 
 
 @contextmanager
-def _at_work(parts: Parts, observer: WorkerObserver) -> Iterator[tuple[JobWorkerCache, Standings]]:
+def _workplace(
+    parts: Parts, job: Job, info: WorkerInfo, observer: WorkerObserver, options: WorkerOptions
+) -> Iterator[Workplace]:
     """Build what all work in this process has in common: its models, and the record of where its tasks stand."""
     standings = Standings()
     job_workers = JobWorkerCache(worker_resources(parts.settings, parts.stores))
@@ -73,7 +78,7 @@ def _at_work(parts: Parts, observer: WorkerObserver) -> Iterator[tuple[JobWorker
     INTERRUPTS.last_words = flights.note_late
     standings.subscribe(Observed(observer))
     try:
-        yield job_workers, standings
+        yield Workplace(job, info, _outside(parts), job_workers, standings, options)
     finally:
         INTERRUPTS.last_words = None
         flights.close()

@@ -1,16 +1,16 @@
 """What runs beside the tasks of a worker: its heartbeat, and the maintenance that keeps the promises of the archive."""
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Sequence
-from types import TracebackType
-from typing import Self
+
+from typing_extensions import override
 
 from bec_orch.core.failures import failure_of
 from bec_orch.core.fault_points import FaultPoint, reached
-from bec_orch.core.life.standings import Stage, Standing, Standings
-from bec_orch.core.life.worker_options import Outside, WorkerOptions
+from bec_orch.core.life.companion import Companion
+from bec_orch.core.life.standings import Stage, Standing
+from bec_orch.core.life.worker_options import Outside, WorkerOptions, Workplace
 from bec_orch.core.ports.artefact_store import ArtefactStore
 from bec_orch.core.ports.queues import TaskQueue
 from bec_orch.core.ports.task_store import TaskStore
@@ -165,66 +165,40 @@ class Maintenance:
         return ""
 
 
-class Housekeeper:
+class Housekeeper(Companion):
     """The thread of heartbeat, maintenance and the look-out for tasks that stand still, as a context manager.
 
     It outlives the tasks at a shutdown.
 
     Args:
-        worker_id: the worker, as the database knows it.
-        store: the database.
-        standings: where the worker's tasks stand.
+        workplace: whose heartbeat it is, where the tasks stand, and how often it looks.
         maintenance: the rounds.
-        heartbeat_every: seconds between two heartbeats.
-        maintenance_every: seconds between two rounds.
-        stall_timeout: seconds without progress after which a task stands still.
         on_stall: is called with the tasks that stand still.
     """
 
     def __init__(
-        self,
-        worker_id: str,
-        store: TaskStore,
-        standings: Standings,
-        maintenance: Maintenance,
-        *,
-        heartbeat_every: float,
-        maintenance_every: float,
-        stall_timeout: float,
-        on_stall: Callable[[list[Standing]], None],
+        self, workplace: Workplace, maintenance: Maintenance, on_stall: Callable[[list[Standing]], None]
     ) -> None:
-        self._worker_id = worker_id
-        self._store = store
-        self._standings = standings
+        super().__init__("housekeeper")
+        self._worker_id = workplace.info.id
+        self._store = workplace.outside.store
+        self._standings = workplace.standings
+        self._options = workplace.options
         self._maintenance = maintenance
-        self._heartbeat_every = heartbeat_every
-        self._maintenance_every = maintenance_every
-        self._stall_timeout = stall_timeout
         self._on_stall = on_stall
-        self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._keep_house, name="housekeeper", daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._closed.set()
-        self._thread.join()
-
-    def _keep_house(self) -> None:
+    @override
+    def _accompany(self) -> None:
         next_round = time.monotonic()
         while True:
             self._heartbeat()
-            stalled = self._standings.mark_stalled(self._stall_timeout)
+            stalled = self._standings.mark_stalled(self._options.stall_timeout)
             if stalled:
                 self._on_stall(stalled)
             if time.monotonic() >= next_round:
                 self._round()
-                next_round = time.monotonic() + self._maintenance_every
-            if self._closed.wait(self._heartbeat_every):
+                next_round = time.monotonic() + self._options.maintenance_every
+            if self._closed.wait(self._options.heartbeat_every):
                 return
 
     def _heartbeat(self) -> None:
@@ -260,25 +234,4 @@ def maintenance(job: Job, outside: Outside, options: WorkerOptions) -> Maintenan
         redispatch_after=options.redispatch_after,
         verify_batch=options.verify_batch,
         doubted_from=options.failures_in_a_row,
-    )
-
-
-def housekeeper(
-    worker_id: str,
-    outside: Outside,
-    standings: Standings,
-    rounds: Maintenance,
-    options: WorkerOptions,
-    on_stall: Callable[[list[Standing]], None],
-) -> Housekeeper:
-    """Put together what runs beside the tasks of a worker."""
-    return Housekeeper(
-        worker_id,
-        outside.store,
-        standings,
-        rounds,
-        heartbeat_every=options.heartbeat_every,
-        maintenance_every=options.maintenance_every,
-        stall_timeout=options.stall_timeout,
-        on_stall=on_stall,
     )

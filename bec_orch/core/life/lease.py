@@ -1,12 +1,12 @@
 """The lease: keeps one claimed task ours while it is worked on."""
 
 import logging
-import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
+from typing_extensions import override
+
+from bec_orch.core.life.companion import Companion
 from bec_orch.core.ports.queues import TaskQueue
 from bec_orch.core.ports.task_store import TaskStore
 from bec_orch.core.tasks import Claim
@@ -19,7 +19,7 @@ _RENEWALS = 4
 _MARGIN = 0.25
 
 
-class Lease:
+class Lease(Companion):
     """Renews the task's lease and the message's visibility together, from its own thread, as a context manager.
 
     `lost` is true when a renewal finds the attempt superseded, or when no renewal succeeded until the deadline. The
@@ -43,6 +43,7 @@ class Lease:
         claimed_at: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        super().__init__(f"lease-{claim.task_id}")
         self._claim = claim
         self._store = store
         self._queue = queue
@@ -52,25 +53,14 @@ class Lease:
         self._deadline = claimed_at + seconds * (1 - _MARGIN)
         self._superseded = False
         self._message_lost = False
-        self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name=f"lease-{claim.task_id}", daemon=True)
 
     @property
     def lost(self) -> bool:
         """Whether the work should stop, because the task may be somebody else's now."""
         return self._superseded or self._clock() >= self._deadline
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._closed.set()
-        self._thread.join()
-
-    def _keep(self) -> None:
+    @override
+    def _accompany(self) -> None:
         wait = self._seconds / _RENEWALS
         while not self._superseded and not self._closed.wait(wait):
             wait = self._seconds / _RENEWALS if self._renew() else self._seconds / _RENEWALS / _RENEWALS

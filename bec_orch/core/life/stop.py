@@ -100,7 +100,7 @@ class TaskStop(StopSignal):
         self._standings = standings
         self._clock = clock
         self._begun = clock()
-        self._told: StopReason | None = None
+        self._answer: StopReason | None = None
 
     @override
     def reason(self) -> StopReason | None:
@@ -109,8 +109,8 @@ class TaskStop(StopSignal):
         Once given, the answer stays, even where the lease is renewed after all, or the last pages were quicker than
         those before them: the job has begun to stop, and leaves pages undone.
         """
-        self._told = self._told or self._reason_now()
-        return self._told
+        self._answer = self._answer or self._reason_now()
+        return self._answer
 
     def _reason_now(self) -> StopReason | None:
         if self._lease.lost:

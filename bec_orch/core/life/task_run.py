@@ -15,11 +15,11 @@ from bec_orch.core.life.publishing import Published, Publisher
 from bec_orch.core.life.resolving import Resolver
 from bec_orch.core.life.standings import Stage, Standings, TaskEnd
 from bec_orch.core.life.stop import TaskStop, WorkerStop
-from bec_orch.core.life.worker_options import JobWorkers, Outside, WorkerOptions
+from bec_orch.core.life.worker_options import JobWorkers, Workplace
 from bec_orch.core.ports.job_worker import StopSignal
 from bec_orch.core.ports.queues import ReceivedMessage, TaskQueue
 from bec_orch.core.ports.task_store import TaskStore
-from bec_orch.core.tasks import AttemptOutcome, Claim, ClaimRefused, Job
+from bec_orch.core.tasks import AttemptOutcome, Claim, ClaimRefused
 from bec_orch.errors import DatabaseError, Interrupted, LeaseLost, Superseded, TerminalError
 
 logger = logging.getLogger(__name__)
@@ -136,27 +136,22 @@ class TaskRunner:
             return self._endings.fail(claim, error)
 
 
-def task_runner(
-    job: Job,
-    worker_id: str,
-    queue: TaskQueue,
-    outside: Outside,
-    job_workers: JobWorkers,
-    standings: Standings,
-    stop: WorkerStop,
-    options: WorkerOptions,
-) -> TaskRunner:
+def task_runner(workplace: Workplace, queue: TaskQueue, stop: WorkerStop) -> TaskRunner:
     """Put together what takes the messages of a queue through the life of a task."""
+    outside, options, standings = workplace.outside, workplace.options, workplace.standings
     store, artefacts, lease = outside.store, outside.artefacts, options.lease
+    worker_id = workplace.info.id
     to_begin = Patience(options.outage_patience, lambda: stop.requested)
     to_end = Patience(options.outage_patience, lambda: stop.over)
     resolver = Resolver(store, outside.sources, artefacts, outside.open_store, to_end)
     return TaskRunner(
         store,
         queue,
-        Claiming(job, worker_id, store, default_source=options.default_source, lease=lease, patience=to_begin),
+        Claiming(
+            workplace.job, worker_id, store, default_source=options.default_source, lease=lease, patience=to_begin
+        ),
         Attempts(
-            job_workers,
+            workplace.job_workers,
             resolver,
             Computer(artefacts, resolver, standings, options.work_dir),
             Publisher(worker_id, store, artefacts, standings, lease=lease, patience=to_end),

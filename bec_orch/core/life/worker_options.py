@@ -1,16 +1,17 @@
-"""How a worker is set, and what it meets of the outside world: both handed in by the composition root."""
+"""What a worker is made with: its job, how it is set, what it meets of the outside world."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bec_orch.core.life.standings import Standings
 from bec_orch.core.ports.artefact_store import ArtefactStore
 from bec_orch.core.ports.job_worker import BlobReader, JobWorker, no_stores
 from bec_orch.core.ports.queues import QueueFactory
 from bec_orch.core.ports.sources import SourceFactory
 from bec_orch.core.ports.task_store import TaskStore
-from bec_orch.core.tasks import Job
+from bec_orch.core.tasks import Job, WorkerInfo
 
 JobWorkers = Callable[[Job], AbstractContextManager[JobWorker]]
 
@@ -53,3 +54,24 @@ class WorkerOptions:
     refusal_patience: float = 60.0
     verify_batch: int = 20
     stall_timeout: float = 1800.0
+
+
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """Who takes tasks of which job, and with what.
+
+    Attributes:
+        job: the job.
+        info: what the database is told of who works.
+        outside: the outside world.
+        job_workers: lends the job worker for a job's config.
+        standings: where the tasks stand; others who want to know have subscribed.
+        options: how a worker behaves.
+    """
+
+    job: Job
+    info: WorkerInfo
+    outside: Outside
+    job_workers: JobWorkers
+    standings: Standings
+    options: WorkerOptions

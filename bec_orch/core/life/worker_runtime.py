@@ -6,13 +6,13 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
-from bec_orch.core.life.housekeeping import housekeeper, maintenance
+from bec_orch.core.life.housekeeping import Housekeeper, maintenance
 from bec_orch.core.life.patience import Patience
-from bec_orch.core.life.standings import Standing, Standings, TaskEnd
+from bec_orch.core.life.standings import Standing, TaskEnd
 from bec_orch.core.life.stop import StopReason, WorkerStop
 from bec_orch.core.life.task_run import task_runner
-from bec_orch.core.life.worker_options import JobWorkers, Outside, WorkerOptions
-from bec_orch.core.tasks import AttemptOutcome, Failure, Job, WorkerInfo
+from bec_orch.core.life.worker_options import Workplace
+from bec_orch.core.tasks import AttemptOutcome, Failure, WorkerInfo
 from bec_orch.errors import NOT_THERE, BecError, DatabaseRefused, QueueRefused, RetryableError, VolumeStalled
 
 logger = logging.getLogger(__name__)
@@ -101,37 +101,22 @@ class BECWorker:
     """Takes tasks of one job and runs them, `slots` at a time, until it is stopped.
 
     Args:
-        job: the job.
-        info: what the database is told of the worker.
-        outside: the outside world.
-        job_workers: lends the job worker for a job's config.
-        standings: where its tasks stand; others who want to know have subscribed.
-        options: how it behaves.
+        workplace: the job, who works for it, and with what.
     """
 
-    def __init__(
-        self,
-        job: Job,
-        info: WorkerInfo,
-        outside: Outside,
-        job_workers: JobWorkers,
-        standings: Standings,
-        options: WorkerOptions,
-    ) -> None:
-        self._job = job
-        self._info = info
-        self._store = outside.store
-        self._job_workers = job_workers
-        self._options = options
-        self._stop = WorkerStop(options.grace)
-        self._queue = outside.queues(job.name)
-        self._runner = task_runner(job, info.id, self._queue, outside, job_workers, standings, self._stop, options)
-        self._maintenance = maintenance(job, outside, options)
-        self._housekeeper = housekeeper(info.id, outside, standings, self._maintenance, options, self._give_up)
-        self._tally = Tally(options.failures_in_a_row)
+    def __init__(self, workplace: Workplace) -> None:
+        self._job, self._info, self._options = workplace.job, workplace.info, workplace.options
+        self._store = workplace.outside.store
+        self._job_workers = workplace.job_workers
+        self._stop = WorkerStop(self._options.grace)
+        self._queue = workplace.outside.queues(self._job.name)
+        self._runner = task_runner(workplace, self._queue, self._stop)
+        self._maintenance = maintenance(self._job, workplace.outside, self._options)
+        self._housekeeper = Housekeeper(workplace, self._maintenance, self._end_stalled)
+        self._tally = Tally(self._options.failures_in_a_row)
         self._crash: BaseException | None = None
         self._refused_since: float | None = None
-        self._given_up = False
+        self._stalled = False
 
     def stop(self, reason: StopReason) -> None:
         """Ask for a graceful stop, from a signal handler or another thread. Asked twice, there is no grace."""
@@ -171,16 +156,16 @@ class BECWorker:
         ]
         for slot in slots:
             slot.start()
-        while not self._given_up and any(slot.is_alive() for slot in slots):
+        while not self._stalled and any(slot.is_alive() for slot in slots):
             for slot in slots:
                 slot.join(_LOOK_EVERY)
 
-    def _give_up(self, stalled: list[Standing]) -> None:
+    def _end_stalled(self, stalled: list[Standing]) -> None:
         """End the worker because of tasks that stand still: nothing less ends a call that hangs."""
         volume, pages = str(stalled[0].claim.volume), stalled[0].in_work
         logger.error("worker.stalled", extra={"volume": volume, "pages": pages})
         self._crash = self._crash or VolumeStalled(volume, pages, self._options.stall_timeout)
-        self._given_up = True
+        self._stalled = True
         self._stop.request(StopReason.STALLED)
 
     def _slot(self, until_empty: bool) -> None:  # noqa: FBT001  (threading passes arguments by position)

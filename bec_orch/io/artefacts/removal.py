@@ -13,7 +13,7 @@ from bec_orch.io.stores.objects import Objects
 
 log = logging.getLogger(__name__)
 
-_told: set[str] = set()
+_logged: set[str] = set()
 
 
 def remove(objects: Objects, keys: Iterable[str]) -> int:
@@ -32,7 +32,7 @@ def remove(objects: Objects, keys: Iterable[str]) -> int:
             if error.code != DENIED:
                 raise
             kept, why = kept + 1, error.message
-    if kept and objects.url not in _told:
-        _told.add(objects.url)
+    if kept and objects.url not in _logged:
+        _logged.add(objects.url)
         log.warning("artefacts.kept_by_store", extra={"store": objects.url, "objects": kept, "why": why})
     return gone

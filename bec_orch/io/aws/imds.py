@@ -6,18 +6,17 @@ Amazon EC2 Auto Scaling User Guide.
 
 import http.client
 import logging
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 from urllib.parse import urlsplit
 
 import stamina
+from typing_extensions import override
 
+from bec_orch.core.life.companion import Companion
 from bec_orch.core.life.stop import StopReason
 from bec_orch.core.wording import named
 from bec_orch.errors import RetryableError
@@ -165,7 +164,7 @@ def known_machine(metadata: InstanceMetadata | None) -> Ec2Machine | None:
         return None
 
 
-class NoticeWatcher:
+class NoticeWatcher(Companion):
     """The thread that looks for notices, as a context manager.
 
     The first notice is handed on, and no other: a second request to stop would take the worker's grace away.
@@ -179,30 +178,15 @@ class NoticeWatcher:
     def __init__(
         self, metadata: InstanceMetadata | None, on_notice: Callable[[StopReason], None], every: float = 5.0
     ) -> None:
+        super().__init__("notice-watcher")
         self._metadata = metadata
         self._on_notice = on_notice
         self._every = every
-        self._closed = threading.Event()
-        self._thread: threading.Thread | None = None
 
-    def __enter__(self) -> Self:
-        if self._metadata:
-            self._thread = threading.Thread(
-                target=self._watch, args=(self._metadata,), name="notice-watcher", daemon=True
-            )
-            self._thread.start()
-        return self
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._closed.set()
-        if self._thread:
-            self._thread.join()
-
-    def _watch(self, metadata: InstanceMetadata) -> None:
-        while not self._closed.is_set():
-            notice = _look(metadata)
+    @override
+    def _accompany(self) -> None:
+        while self._metadata and not self._closed.is_set():
+            notice = _look(self._metadata)
             if notice:
                 logger.warning("machine.notice", extra={"notice": notice.value})
                 self._on_notice(StopReason(notice))

@@ -28,14 +28,14 @@ def job_named(connection: Connection, name: str) -> Job:
     Raises:
         ConfigError: there is no job of that name (E_JOB_UNKNOWN).
     """
-    row = first(connection, statements("jobs")["live"], {"name": name})
+    row = first(connection, statements("jobs")["jobs"], {"job_id": None, "name": name})
     if row is None:
         raise unknown_job(name, _names(connection))
     return job_of(row)
 
 
 def _names(connection: Connection) -> list[str]:
-    return [row["name"] for row in rows(connection, statements("jobs")["live"], {"name": None})]
+    return [row["name"] for row in rows(connection, statements("jobs")["jobs"], {"job_id": None, "name": None})]
 
 
 class PgJobLookup(JobLookup):
@@ -56,7 +56,7 @@ class PgJobs(PgJobLookup, Jobs):
     @override
     def every(self) -> list[Job]:
         with self._database.transaction("list the jobs") as connection:
-            return [job_of(row) for row in rows(connection, statements("jobs")["live"], {"name": None})]
+            return [job_of(row) for row in rows(connection, statements("jobs")["jobs"], {"job_id": None, "name": None})]
 
     @override
     def add(self, job: Job) -> Job:

@@ -1,22 +1,5 @@
--- name: live
--- Those that are not deleted, or the one of them that has a name.
-SELECT j.*, ARRAY(
-    SELECT d.name FROM job_dependencies jd JOIN jobs d ON d.id = jd.depends_on_id
-    WHERE jd.job_id = j.id ORDER BY d.name
-) AS depends_on, (
-    SELECT coalesce(jsonb_object_agg(d.name, jd.if_missing), '{}')
-    FROM job_dependencies jd JOIN jobs d ON d.id = jd.depends_on_id
-    WHERE jd.job_id = j.id AND jd.if_missing <> 'wait'
-) AS if_missing, (
-    SELECT coalesce(jsonb_object_agg(d.name, d.artifact_prefix), '{}')
-    FROM job_dependencies jd JOIN jobs d ON d.id = jd.depends_on_id
-    WHERE jd.job_id = j.id AND d.artifact_prefix IS NOT NULL
-) AS needed_prefixes
-FROM jobs j
-WHERE j.deleted_at IS NULL AND (%(name)s::text IS NULL OR j.name = %(name)s)
-ORDER BY j.name
-
--- name: by_id
+-- name: jobs
+-- Those that are not deleted, or the one of them that has a name; or the one of an id, be it deleted.
 SELECT j.*, ARRAY(
     SELECT d.name FROM job_dependencies jd JOIN jobs d ON d.id = jd.depends_on_id
     WHERE jd.job_id = j.id ORDER BY d.name
@@ -31,6 +14,8 @@ SELECT j.*, ARRAY(
 ) AS needed_prefixes
 FROM jobs j
 WHERE j.id = %(job_id)s
+    OR %(job_id)s::bigint IS NULL AND j.deleted_at IS NULL AND (%(name)s::text IS NULL OR j.name = %(name)s)
+ORDER BY j.name
 
 -- name: add
 INSERT INTO jobs (name, type, artifact_prefix, config, config_hash, max_attempts, max_page_error_rate)

@@ -224,7 +224,7 @@ class PgTasks(Upkeep):
         return taken | one(connection, self._sql["open_attempt"], {**parameters, **taken})
 
     def _claim_of(self, connection: Connection, taken: Row, volume: VolumeRef, token: UUID) -> Claim:
-        row = one(connection, statements("jobs")["by_id"], {"job_id": taken["job_id"]})
+        row = one(connection, statements("jobs")["jobs"], {"job_id": taken["job_id"], "name": None})
         return Claim(
             task_id=taken["id"],
             attempt=taken["attempt"],

@@ -1,6 +1,5 @@
 """The config of an `evalv1` job: whose text is evaluated, and against what."""
 
-import re
 from collections.abc import Sequence
 from typing import Self
 
@@ -13,10 +12,9 @@ from bec_orch.core.volumes import VolumeRef
 from bec_orch.core.wording import counted
 from bec_orch.errors import ConfigError
 from bec_orch.jobs.pipeline.config import PageJobConfig
+from bec_orch.jobs.shared.volume_folders import VolumeFolder
 
 TIBETAN = "Tibetan"
-_FIELD = re.compile(r"\{(.*?)\}")
-_FIELDS = frozenset({"w_id", "i_id"})
 
 
 class Evalv1Config(PageJobConfig):
@@ -35,7 +33,7 @@ class Evalv1Config(PageJobConfig):
         description="URL of the store that has the ground truth (file:///folder, s3://bucket/prefix). Empty: there is "
         "none.",
     )
-    truth_folder: str = Field(
+    truth_folder: VolumeFolder = Field(
         default="{w_id}/{i_id}",
         description="Folder of a volume's truth in that store, with {w_id} and {i_id} filled in. Files are matched by "
         "the page image's name without its suffix.",
@@ -107,14 +105,6 @@ class Evalv1Config(PageJobConfig):
         except regex.error as error:
             raise ValueError(f"'{script}' is not a script that Unicode knows") from error
         return script
-
-    @field_validator("truth_folder")
-    @classmethod
-    def _known_fields(cls, folder: str) -> str:
-        unknown = sorted(set(_FIELD.findall(folder)) - _FIELDS)
-        if unknown or "{" in _FIELD.sub("", folder) or "}" in _FIELD.sub("", folder):
-            raise ValueError("only {w_id} and {i_id} can be filled in")
-        return folder.strip("/")
 
     @model_validator(mode="after")
     def _two_jobs(self) -> Self:

@@ -1,17 +1,14 @@
 """The config of an `importv1` job: where the documents are, and in which format."""
 
-import re
 from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from bec_orch.core.job_config import ReferenceFolder
 from bec_orch.core.volumes import VolumeRef
 from bec_orch.jobs.pipeline.config import PageJobConfig
-
-_FIELD = re.compile(r"\{(.*?)\}")
-_FIELDS = frozenset({"w_id", "i_id"})
+from bec_orch.jobs.shared.volume_folders import VolumeFolder
 
 
 class Importv1Config(PageJobConfig):
@@ -21,7 +18,7 @@ class Importv1Config(PageJobConfig):
     documents_url: str = Field(
         min_length=1, description="URL of the store that has the documents (file:///folder, s3://bucket/prefix)."
     )
-    documents_folder: str = Field(
+    documents_folder: VolumeFolder = Field(
         default="{w_id}/{i_id}",
         description="Folder of a volume's documents in that store, with {w_id} and {i_id} filled in. Files are matched "
         "by the page image's name without its suffix, and end in `.xml`.",
@@ -31,11 +28,3 @@ class Importv1Config(PageJobConfig):
         """Return the folder of a volume's documents."""
         folder = self.documents_folder.format(w_id=volume.w_id, i_id=volume.i_id)
         return (ReferenceFolder(self.documents_url, folder),)
-
-    @field_validator("documents_folder")
-    @classmethod
-    def _known_fields(cls, folder: str) -> str:
-        unknown = sorted(set(_FIELD.findall(folder)) - _FIELDS)
-        if unknown or "{" in _FIELD.sub("", folder) or "}" in _FIELD.sub("", folder):
-            raise ValueError("only {w_id} and {i_id} can be filled in")
-        return folder.strip("/")

@@ -29,27 +29,18 @@ from bec_orch.jobs.importv1.config import Importv1Config
 from bec_orch.jobs.pipeline.page_input import InputRows, PageInput, VolumeInputs
 from bec_orch.jobs.pipeline.page_job import Round, Row
 from bec_orch.jobs.pipeline.page_worker import PageJobWorker
+from bec_orch.jobs.shared.columns import BOX, OUTLINES, POINT
 from bec_orch.jobs.shared.geometry import bounding_box, on_pixels
 
 LARGEST_FILE = 32 * 2**20
 _DOCUMENT = "document"
 _SEPARATOR = re.compile(r"[/\\]")
 
-_POINT = pa.struct([("x", pa.int32()), ("y", pa.int32())])
-_BOX = pa.struct([("x", pa.int32()), ("y", pa.int32()), ("w", pa.int32()), ("h", pa.int32())])
 _COLUMNS: dict[str, pa.DataType] = {
-    "width": pa.int32(),
-    "height": pa.int32(),
-    "rotation_angle": pa.float32(),
-    "tps_points": pa.list_(pa.list_(pa.float32())),
-    "tps_alpha": pa.float32(),
-    "contours": pa.list_(pa.list_(_POINT)),
-    "nb_contours": pa.int32(),
-    "contours_bboxes": pa.list_(_BOX),
-    "line_ids": pa.list_(pa.int32()),
+    **OUTLINES,
     "line_kinds": pa.list_(pa.string()),
-    "line_baselines": pa.list_(pa.list_(_POINT)),
-    "line_bboxes": pa.list_(_BOX),
+    "line_baselines": pa.list_(pa.list_(POINT)),
+    "line_bboxes": pa.list_(BOX),
     "line_texts": pa.list_(pa.string()),
     "nb_lines": pa.int32(),
     "line_confidences": pa.list_(pa.float32()),

@@ -21,26 +21,17 @@ from bec_orch.jobs.ldv1.page.page_lines import PageLines
 from bec_orch.jobs.pipeline.page_input import PageInput
 from bec_orch.jobs.pipeline.page_job import Round, Row
 from bec_orch.jobs.pipeline.page_worker import PageJobWorker
+from bec_orch.jobs.shared.columns import OUTLINES, POINT
 from bec_orch.jobs.shared.trial import try_model
 
 Map = NDArray[np.float32]
 
 TRIAL = "bec_orch.jobs.ldv1.trial"
-_POINT = pa.struct([("x", pa.int32()), ("y", pa.int32())])
-_BOX = pa.struct([("x", pa.int32()), ("y", pa.int32()), ("w", pa.int32()), ("h", pa.int32())])
 _COLUMNS: dict[str, pa.DataType] = {
-    "width": pa.int32(),
-    "height": pa.int32(),
-    "rotation_angle": pa.float32(),
-    "tps_points": pa.list_(pa.list_(pa.float32())),
-    "tps_alpha": pa.float32(),
-    "contours": pa.list_(pa.list_(_POINT)),
-    "nb_contours": pa.int32(),
-    "contours_bboxes": pa.list_(_BOX),
-    "line_ids": pa.list_(pa.int32()),
+    **OUTLINES,
     "scores": pa.list_(pa.float32()),
     "line_kinds": pa.list_(pa.string()),
-    "line_baselines": pa.list_(pa.list_(_POINT)),
+    "line_baselines": pa.list_(pa.list_(POINT)),
     "line_model": pa.string(),
     "nb_lines": pa.int32(),
     **{f"nb_{kind}_lines": pa.int32() for kind in KINDS},
@@ -103,7 +94,7 @@ class Ldv1Worker(PageJobWorker[Ldv1Config, Any, Map, Underway, None]):
     @override
     def finish(self, page: PageInput, state: Underway, outputs: Sequence[Map]) -> Row | Round[Any, Underway]:
         found = self._detector.finish(state, outputs)
-        return {**row_of(found), **_told(page)} if isinstance(found, PageLines) else _round(found)
+        return {**row_of(found), **_file_columns(page)} if isinstance(found, PageLines) else _round(found)
 
 
 def row_of(lines: PageLines) -> Row:
@@ -128,7 +119,7 @@ def row_of(lines: PageLines) -> Row:
     }
 
 
-def _told(page: PageInput) -> Row:
+def _file_columns(page: PageInput) -> Row:
     """Return what the image's file says besides its pixels, and what had to be assumed about it."""
     return {
         "orientation": page.header.orientation,

@@ -24,6 +24,7 @@ from bec_orch.jobs.ocrv1.recogniser import EMPTY, LineText, load_recogniser
 from bec_orch.jobs.pipeline.page_input import Image, PageInput, VolumeInputs, read_rows
 from bec_orch.jobs.pipeline.page_job import Round, Row
 from bec_orch.jobs.pipeline.page_worker import PageJobWorker
+from bec_orch.jobs.shared.columns import BOX, STRAIGHTENING
 from bec_orch.jobs.shared.geometry import in_grey
 from bec_orch.jobs.shared.tibetan import in_order
 from bec_orch.jobs.shared.trial import try_model
@@ -32,12 +33,9 @@ Grey = NDArray[np.uint8]
 
 TRIAL = "bec_orch.jobs.ocrv1.trial"
 _SPACES = re.compile(r"\s+")
-_BOX = pa.struct([("x", pa.int32()), ("y", pa.int32()), ("w", pa.int32()), ("h", pa.int32())])
 _COLUMNS: dict[str, pa.DataType] = {
-    "rotation_angle": pa.float32(),
-    "tps_points": pa.list_(pa.list_(pa.float32())),
-    "tps_alpha": pa.float32(),
-    "line_bboxes": pa.list_(_BOX),
+    **STRAIGHTENING,
+    "line_bboxes": pa.list_(BOX),
     "line_texts": pa.list_(pa.string()),
     "line_kinds": pa.list_(pa.string()),
     "nb_lines": pa.int32(),

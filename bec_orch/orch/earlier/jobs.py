@@ -86,10 +86,10 @@ def read_config(text: str | None, fields: Collection[str]) -> tuple[dict[str, An
         found = None
     if not isinstance(found, dict):
         return {}, "all of it: it is no JSON object"
-    return {key: value for key, value in found.items() if key in fields}, _told(found, fields)
+    return {key: value for key, value in found.items() if key in fields}, _other_keys(found, fields)
 
 
-def _told(found: Mapping[str, Any], fields: Collection[str]) -> str:
+def _other_keys(found: Mapping[str, Any], fields: Collection[str]) -> str:
     others = sorted(key for key in found if key not in fields)
     more = f" and {len(others) - _MOST_KEYS} more" if len(others) > _MOST_KEYS else ""
     return ", ".join(escaped(key[:40]) for key in others[:_MOST_KEYS]) + more

@@ -3,14 +3,13 @@
 from dataclasses import replace
 from uuid import uuid4
 
-from bec_orch.core.life.housekeeping import housekeeper, maintenance
-from bec_orch.core.life.standings import Standings, TaskEnd
+from bec_orch.core.life.housekeeping import Housekeeper, maintenance
+from bec_orch.core.life.standings import TaskEnd
 from bec_orch.core.life.stop import StopReason, WorkerStop
 from bec_orch.core.life.task_run import task_runner
-from bec_orch.core.life.worker_options import JobWorkers, Outside, WorkerOptions
+from bec_orch.core.life.worker_options import Workplace
 from bec_orch.core.messages import TaskMessage
 from bec_orch.core.ports.queues import QueueBackend
-from bec_orch.core.tasks import Job, WorkerInfo
 from bec_orch.core.volumes import VolumeRef
 
 _RECEIVE_WAIT = 5.0
@@ -23,39 +22,21 @@ class SingleVolume:
     other.
 
     Args:
-        job: the job of the volume.
-        info: who works.
-        outside: the database, queues, sources and stores.
-        job_workers: opens the job's worker.
-        standings: where each task of this process stands.
-        options: how a worker is set.
+        workplace: the job of the volume, who works for it, and with what.
         queues: make a queue by being asked for it, as those in the database do; closed by whoever opened them.
     """
 
-    def __init__(
-        self,
-        job: Job,
-        info: WorkerInfo,
-        outside: Outside,
-        job_workers: JobWorkers,
-        standings: Standings,
-        options: WorkerOptions,
-        queues: QueueBackend,
-    ) -> None:
-        self._job = job
-        self._info = info
-        self._store = outside.store
-        self._job_workers = job_workers
-        self._lease = options.lease
+    def __init__(self, workplace: Workplace, queues: QueueBackend) -> None:
+        self._job, self._info, self._options = workplace.job, workplace.info, workplace.options
+        self._store = workplace.outside.store
+        self._job_workers = workplace.job_workers
         name = f"by-hand-{uuid4().hex}"
         self._queue = queues(name)
         self._queue_admin = queues.admin(name)
-        self._stop = WorkerStop(options.grace)
-        self._runner = task_runner(job, info.id, self._queue, outside, job_workers, standings, self._stop, options)
-        self._maintenance = maintenance(job, outside, options)
-        self._housekeeper = housekeeper(
-            info.id, outside, standings, self._maintenance, options, lambda _stalled: self.stop(StopReason.STALLED)
-        )
+        self._stop = WorkerStop(self._options.grace)
+        self._runner = task_runner(workplace, self._queue, self._stop)
+        self._maintenance = maintenance(self._job, workplace.outside, self._options)
+        self._housekeeper = Housekeeper(workplace, self._maintenance, lambda _stalled: self.stop(StopReason.STALLED))
 
     def stop(self, reason: StopReason) -> None:
         """Ask for a stop at the next page boundary."""
@@ -81,5 +62,5 @@ class SingleVolume:
 
     def _attempt(self, volume: VolumeRef) -> TaskEnd | None:
         self._queue.send([TaskMessage(volume.w_id, volume.i_id, self._job.name, volume.source)])
-        received = self._queue.receive(limit=1, wait=_RECEIVE_WAIT, visibility=self._lease)
+        received = self._queue.receive(limit=1, wait=_RECEIVE_WAIT, visibility=self._options.lease)
         return self._runner.handle(received[0])
