@@ -107,7 +107,7 @@ class RetryableError(BecError):
     charged = False
 
 
-class TaskFault(RetryableError):  # noqa: N818  (an error of the task, beside errors of the world around it)
+class TaskFault(RetryableError):
     """The task itself misbehaved (hung, ate the memory): tried again, but only `max_attempts` times."""
 
     default_code = "E_TASK_FAULT"
@@ -133,7 +133,7 @@ class VolumeStalled(TaskFault):
         )
 
 
-class ServerBusy(RetryableError):  # noqa: N818  (it tells what the server is)
+class ServerBusy(RetryableError):
     """A server takes no more requests just now (status 429 or 503).
 
     Args:
@@ -160,7 +160,7 @@ class DatabaseError(RetryableError):
     default_code = "E_DATABASE"
 
 
-class DatabaseRefused(DatabaseError):  # noqa: N818  (it tells what the database did)
+class DatabaseRefused(DatabaseError):
     """The database answered, and will say the same again until somebody sees to it: rights, password, schema."""
 
     default_code = "E_DB_REFUSED"
@@ -172,13 +172,13 @@ class QueueError(RetryableError):
     default_code = "E_QUEUE"
 
 
-class QueueRefused(QueueError):  # noqa: N818
+class QueueRefused(QueueError):
     """The queue's service answered, and will say the same until somebody sees to it: rights, credentials, no queue."""
 
     default_code = "E_QUEUE_REFUSED"
 
 
-class PartlySent(QueueError):  # noqa: N818  (it tells a state beside the fault)
+class PartlySent(QueueError):
     """The queue failed in the middle of sending; `sent` are the positions of the messages that it took before."""
 
     def __init__(self, message: str, *, sent: Sequence[int], code: str | None = None, hint: str = "") -> None:
@@ -198,21 +198,21 @@ class TerminalError(BecError):
     default_code = "E_TERMINAL"
 
 
-class PlaceTaken(TerminalError):  # noqa: N818  (it tells what is there, and is nothing that the task did)
+class PlaceTaken(TerminalError):
     """What lies where an artefact is to go is somebody else's, or kept by the store: it is not replaced."""
 
     default_code = "E_ARTEFACT_FOREIGN"
     charged = False
 
 
-class DependencyFailed(TerminalError):  # noqa: N818  (it tells what became of another task)
+class DependencyFailed(TerminalError):
     """What the task needs and may not go without is missing, and nobody is to make it."""
 
     default_code = "E_DEPENDENCY_FAILED"
     charged = False
 
 
-class NotAFile(TerminalError):  # noqa: N818  (it tells what is there)
+class NotAFile(TerminalError):
     """Where a file should be lies something that cannot be read as one: it might never end, or never begin.
 
     Args:
@@ -233,7 +233,7 @@ class ManifestError(TerminalError):
     default_code = "E_MANIFEST"
 
 
-class ManifestMissing(ManifestError):  # noqa: N818  (it tells a state)
+class ManifestMissing(ManifestError):
     """Nothing is where the volume's list of pages should be, in a source that was seen to be there.
 
     A store that is away for a moment looks the same, so the heart believes it when the next attempt says so, too.
@@ -265,25 +265,25 @@ class PageError(BecError):
         self.stage = stage
 
 
-class ReceiptExpired(BecError):  # noqa: N818  (it tells a state, as LeaseLost does, not a fault)
+class ReceiptExpired(BecError):
     """A queue message was received again by somebody else, or is gone: this receipt is no longer valid."""
 
     default_code = "E_RECEIPT_EXPIRED"
 
 
-class Superseded(BecError):  # noqa: N818
+class Superseded(BecError):
     """The volume's manifest changed: the task was canceled, and a new one is queued for the current version."""
 
     default_code = "E_SUPERSEDED"
 
 
-class LeaseLost(BecError):  # noqa: N818
+class LeaseLost(BecError):
     """The attempt was superseded, or could not be kept: nothing of it may be committed."""
 
     default_code = "E_LEASE_LOST"
 
 
-class Interrupted(BecError):  # noqa: N818
+class Interrupted(BecError):
     """A stop was asked for; the finished pages are kept, and the attempt is not charged to the task."""
 
     default_code = "E_INTERRUPTED"

@@ -99,7 +99,7 @@ def fibres(look: Look, rng: np.random.Generator) -> Floats:
     steps = rng.normal(0, 9, (count, 2))
     for start, step in zip(starts, steps, strict=True):
         bow = start + step + rng.normal(0, 4, 2)
-        cv2.polylines(mask, [np.array([start, bow, start + 2 * step], np.int32)], False, 160)  # noqa: FBT003
+        cv2.polylines(mask, [np.array([start, bow, start + 2 * step], np.int32)], False, 160)
     return np.asarray(cv2.GaussianBlur(mask, (0, 0), 0.9).astype(np.float32) / 255, np.float32)
 
 

@@ -23,7 +23,7 @@ _PAGE_CHILDREN = {
 }
 
 
-class NotReadable(ValueError):  # noqa: N818  (it tells a state of the document)
+class NotReadable(ValueError):
     """A document is not XML, neither of the two formats, or must not be read; in words that end a sentence."""
 
 

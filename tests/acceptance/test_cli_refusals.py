@@ -90,13 +90,13 @@ def permissions(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
     iam = aws.client("iam")
 
     def enforce(after: str) -> None:
-        request = urllib.request.Request(  # noqa: S310  (the URL is that of our own server)
+        request = urllib.request.Request(
             f"{aws.endpoint_url}/moto-api/reset-auth",
             data=after.encode(),
             headers={"Content-Type": "text/plain"},
             method="POST",
         )
-        urllib.request.urlopen(request).close()  # noqa: S310
+        urllib.request.urlopen(request).close()
 
     def become(policy: str, *without: str) -> None:
         enforce("inf")

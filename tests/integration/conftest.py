@@ -81,7 +81,7 @@ def cluster() -> Iterator[Path]:
 def home(cluster: Path) -> Iterator[Path]:
     """A home of one's own with a cluster in it, not running."""
     folder = Path(tempfile.mkdtemp(prefix="bec-home-"))
-    subprocess.run(["cp", "-a", f"{cluster}/.", str(folder)], check=True)  # noqa: S607
+    subprocess.run(["cp", "-a", f"{cluster}/.", str(folder)], check=True)
     yield folder
     for left in servers(folder):  # of a test that failed
         with contextlib.suppress(ProcessLookupError):

@@ -241,7 +241,7 @@ class TestCopies:
         """A server, and a copy of its home that was made while it ran."""
         copy = home.with_name(f"{home.name}-copy")
         with EmbeddedPostgres(home) as server:
-            subprocess.run(["cp", "-a", home, copy], check=True)  # noqa: S607
+            subprocess.run(["cp", "-a", home, copy], check=True)
             yield server, copy
         shutil.rmtree(copy)
 
@@ -275,7 +275,7 @@ class TestCopies:
 
     def test_a_copy_of_hard_links_is_refused(self, home: Path) -> None:
         copy = home.with_name(f"{home.name}-links")
-        subprocess.run(["cp", "-al", home, copy], check=True)  # noqa: S607
+        subprocess.run(["cp", "-al", home, copy], check=True)
         error = refused(copy)
         shutil.rmtree(copy)
         assert (error.code, "hard links" in error.message) == ("E_PG_COPY", True)
@@ -298,7 +298,7 @@ class TestCopies:
     ) -> None:
         monkeypatch.setattr(embedded_module, "START_WAIT", 0.1)
         other = home.with_name(f"{home.name}-other")
-        subprocess.run(["cp", "-a", cluster, other], check=True)  # noqa: S607
+        subprocess.run(["cp", "-a", cluster, other], check=True)
         with EmbeddedPostgres(other), Interlock(home / "pg").take():
             shutil.rmtree(home / "pg" / "run")
             (home / "pg" / "run").symlink_to(other / "pg" / "run")
@@ -311,7 +311,7 @@ class TestPidFile:
         self, cluster: Path, home: Path
     ) -> None:
         other = home.with_name(f"{home.name}-other")
-        subprocess.run(["cp", "-a", cluster, other], check=True)  # noqa: S607
+        subprocess.run(["cp", "-a", cluster, other], check=True)
         with EmbeddedPostgres(other) as theirs:
             text = (other / "pg" / "data" / "postmaster.pid").read_text()
             (home / "pg" / "data" / "postmaster.pid").write_text(text)

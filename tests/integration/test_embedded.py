@@ -95,7 +95,7 @@ class TestLife:
         monkeypatch.setattr(tempfile, "tempdir", str(shallow))
         home = tmp_path / ("deep" * 30)
         home.mkdir()
-        subprocess.run(["cp", "-a", f"{cluster}/.", str(home)], check=True)  # noqa: S607
+        subprocess.run(["cp", "-a", f"{cluster}/.", str(home)], check=True)
         with EmbeddedPostgres(home) as server, EmbeddedPostgres(home) as second:
             assert ask(server.conninfo) == ask(second.conninfo) == "bec"
             links = [Path(str(conninfo_to_dict(each.conninfo)["host"])) for each in (server, second)]

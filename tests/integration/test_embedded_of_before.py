@@ -88,7 +88,7 @@ def test_one_that_nobody_is_in_and_nobody_reaches_is_started_again(old: Path) ->
 
 def test_a_pid_file_whose_number_lives_is_left_to_the_operator(cluster: Path, home: Path) -> None:
     other = home.with_name(f"{home.name}-other")
-    subprocess.run(["cp", "-a", cluster, other], check=True)  # noqa: S607
+    subprocess.run(["cp", "-a", cluster, other], check=True)
     stale = home / "pg" / "data" / "postmaster.pid"
     with EmbeddedPostgres(other) as theirs:
         stale.write_text(f"{postmaster(other)}\n{home}/pg/data\n1700000000\n5432\n{home}/pg/run\n\n 1 1\nready\n")

@@ -43,7 +43,7 @@ class TestOwner:
     @as_root
     @pytest.mark.parametrize("owner", ["nobody", "root"])
     def test_root_refuses_data_of_others_and_touches_nothing(self, home: Path, owner: str) -> None:
-        subprocess.run(["chown", "-R", owner, home], check=True)  # noqa: S607
+        subprocess.run(["chown", "-R", owner, home], check=True)
         before = state(home)
         error = refused(home)
         assert error.code == "E_PG_OWNER"
@@ -54,9 +54,9 @@ class TestOwner:
     @as_root
     def test_data_that_root_copied_is_mended_as_the_hint_says(self, home: Path) -> None:
         copy = home.with_name(f"{home.name}-r")
-        subprocess.run(["cp", "-r", home, copy], check=True)  # noqa: S607
+        subprocess.run(["cp", "-r", home, copy], check=True)
         assert refused(copy).code == "E_PG_OWNER"
-        subprocess.run(["chown", "-R", "pgserver", copy / "pg" / "data"], check=True)  # noqa: S607
+        subprocess.run(["chown", "-R", "pgserver", copy / "pg" / "data"], check=True)
         with EmbeddedPostgres(copy) as server:
             assert ask(server.conninfo) == "bec"
         shutil.rmtree(copy)

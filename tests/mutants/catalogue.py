@@ -647,7 +647,9 @@ MUTANTS = (
         "a task that began to stop has stopped, whatever is renewed then",
         (
             Edit(
-                "core/life/stop.py", "self._answer = self._answer or self._reason_now()", "self._answer = self._reason_now()"
+                "core/life/stop.py",
+                "self._answer = self._answer or self._reason_now()",
+                "self._answer = self._reason_now()",
             ),
         ),
         (LEASE,),

@@ -44,9 +44,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
         self.close_connection = cut
 
-    do_GET = do_PUT = do_HEAD = do_DELETE = _answer  # noqa: N815
+    do_GET = do_PUT = do_HEAD = do_DELETE = _answer
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+    def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
 
 

@@ -89,7 +89,7 @@ def install() -> None:
 def _occupy_standard_descriptors() -> None:
     # Else the next file that is opened gets the number, and what is printed.
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
-        os.set_inheritable(descriptor, True)  # noqa: FBT003  (it takes no name)
+        os.set_inheritable(descriptor, True)
     os.close(descriptor)
 
 

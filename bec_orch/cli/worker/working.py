@@ -64,7 +64,7 @@ def work(
     return Worked(report, stop.asked or report.stop_reason in _NOTICES)
 
 
-class WorkerStopped(BecError):  # noqa: N818  (it tells what the worker did)
+class WorkerStopped(BecError):
     """A worker stopped itself, because everything fails for it. `report` has what it did until then."""
 
     default_code = "E_WORKER_STOPPED"

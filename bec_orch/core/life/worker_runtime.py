@@ -5,6 +5,7 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from bec_orch.core.life.housekeeping import Housekeeper, maintenance
 from bec_orch.core.life.patience import Patience
@@ -151,7 +152,7 @@ class BECWorker:
     def _run_slots(self, *, until_empty: bool) -> None:
         slots = [
             # Daemons: one that hangs in native code cannot be ended, and keeps no process from ending.
-            threading.Thread(target=self._slot, args=(until_empty,), name=f"slot-{number}", daemon=True)
+            threading.Thread(target=partial(self._slot, until_empty=until_empty), name=f"slot-{number}", daemon=True)
             for number in range(self._options.slots)
         ]
         for slot in slots:
@@ -168,7 +169,7 @@ class BECWorker:
         self._stalled = True
         self._stop.request(StopReason.STALLED)
 
-    def _slot(self, until_empty: bool) -> None:  # noqa: FBT001  (threading passes arguments by position)
+    def _slot(self, *, until_empty: bool) -> None:
         try:
             while not self._stop.requested:
                 self._turn(until_empty=until_empty)

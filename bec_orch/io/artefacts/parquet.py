@@ -13,7 +13,7 @@ from bec_orch.io.artefacts.parquet_bounds import MOST_FOOTER_BYTES, check_footer
 _MOST_ITEMS = 1_000_000
 
 
-class BrokenParquet(Exception):  # noqa: N818  (it tells a state of the file)
+class BrokenParquet(Exception):
     """A file is not Parquet, or a damaged or hostile one; in one line."""
 
 

@@ -115,7 +115,7 @@ class AwsFaultKind(StrEnum):
     REFUSED = "refused"
 
 
-class AwsFault(Exception):  # noqa: N818  (a step of the translation, never seen outside of bec_orch.io)
+class AwsFault(Exception):
     """A failed call: its kind, the service's error code, its sentence, and the IAM action that was used.
 
     Code and action are empty when no answer came.

@@ -1,6 +1,7 @@
 """How values reach the server: texts and JSON are made fit to be stored here, for every statement and COPY."""
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,6 +45,6 @@ def clean_json(value: Any) -> Any:
         return {clean_text(str(key)): clean_json(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
         return [clean_json(entry) for entry in value]
-    if isinstance(value, float) and (value != value or value in {float("inf"), float("-inf")}):  # noqa: PLR0124
+    if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

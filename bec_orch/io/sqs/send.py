@@ -24,7 +24,7 @@ IN_FLIGHT = 16
 LONGEST_WAIT = 3.0
 
 
-class _NotAllTaken(Exception):  # noqa: N818  (ends in the retries below)
+class _NotAllTaken(Exception):
     """SQS took some entries of a batch, and has a fault of its own with the rest."""
 
 

@@ -22,7 +22,7 @@ START_SECONDS = 60.0
 """For Python to start and to import NumPy, on a machine that has much else to do."""
 
 
-class DecoderLost(Exception):  # noqa: N818  (it tells what became of the process, as LeaseLost does of the lease)
+class DecoderLost(Exception):
     """The process ended, or had to be ended, in the middle of a page.
 
     Args:

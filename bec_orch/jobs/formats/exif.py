@@ -12,7 +12,7 @@ def orientation(block: bytes) -> int:
     """Return the orientation (1 to 8) that an EXIF block states; 1 where it states none, or cannot be read."""
     block = block.removeprefix(MARK)
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])
-    if order is None or len(block) < 8:  # noqa: PLR2004
+    if order is None or len(block) < 8:
         return UPRIGHT
     (at,) = struct.unpack_from(order + "I", block, 4)
     if at + 2 > len(block):

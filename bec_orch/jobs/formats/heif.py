@@ -112,7 +112,7 @@ def _picture(data: bytes, start: int, end: int, *, cropped: bool) -> _Picture:
     properties = [(kind, data[at:after]) for kind, at, after in boxes(data, *inner[b"ipco"])]
     own = [properties[index - 1] for index in _associated(data[slice(*inner[b"ipma"])], primary, len(properties))]
     named = dict(reversed(own))
-    if len(named.get(b"ispe", b"")) < 12:  # noqa: PLR2004
+    if len(named.get(b"ispe", b"")) < 12:
         raise corrupt("The file does not say how large its picture is.")
     width, height = struct.unpack_from(">II", named[b"ispe"], _FULL)
     if cropped and len(named.get(b"clap", b"")) >= _APERTURE:

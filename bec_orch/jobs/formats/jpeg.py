@@ -42,7 +42,7 @@ def probe(data: bytes) -> ImageHeader:
         raise image_error("E_IMAGE_FORMAT", f"The JPEG is coded in a way that is not read (SOF{marker - 0xC0}).")
     bits, samples = frame[0], frame[5]
     height, width = int.from_bytes(frame[1:3]), int.from_bytes(frame[3:5])
-    if bits != 8:  # noqa: PLR2004
+    if bits != 8:
         raise image_error("E_IMAGE_FORMAT", f"The JPEG has {bits} bits per sample, not 8.")
     if samples not in {_GREY, _COLOUR, _CMYK}:
         raise image_error("E_IMAGE_FORMAT", f"The JPEG has {samples} samples per pixel, not 1, 3 or 4.")
@@ -94,7 +94,7 @@ def _frame_and_scan(segments: list[tuple[int, bytes, int]]) -> tuple[int, bytes,
     """Find the frame's marker and content, and where the first scan begins."""
     frame: tuple[int, bytes] | None = None
     for marker, content, end in segments:
-        if marker in _FRAMES and len(content) > 5:  # noqa: PLR2004  (up to the number of components)
+        if marker in _FRAMES and len(content) > 5:  # up to the number of components
             frame = marker, content
         if marker == _START_OF_SCAN:
             if frame is None:
@@ -110,11 +110,11 @@ def _segments(data: bytes) -> list[tuple[int, bytes, int]]:
     for _ in range(MAX_STEPS):
         if at + 4 > len(data) or (found and found[-1][0] == _START_OF_SCAN):
             return found
-        if data[at] != 0xFF:  # noqa: PLR2004
+        if data[at] != 0xFF:
             raise corrupt(f"The JPEG has no marker at byte {at}, where one must stand.")
         marker = data[at + 1]
-        if marker == 0xFF or marker in _STANDALONE:  # noqa: PLR2004  (fill bytes may stand before a marker)
-            at += 1 if marker == 0xFF else 2  # noqa: PLR2004
+        if marker == 0xFF or marker in _STANDALONE:  # fill bytes may stand before a marker
+            at += 1 if marker == 0xFF else 2
             continue
         end = at + 2 + int.from_bytes(data[at + 2 : at + 4])
         found.append((marker, data[at + 4 : end], end))

@@ -118,7 +118,7 @@ def _plane(component: openjpeg.Component, size: tuple[int, int]) -> Image.Image:
     values = component.values + (1 << (component.bits - 1)) if component.signed else component.values
     largest = (1 << component.bits) - 1
     values = values.clip(0, largest)
-    narrow = values >> (component.bits - 8) if component.bits > 8 else values * 255 // largest  # noqa: PLR2004
+    narrow = values >> (component.bits - 8) if component.bits > 8 else values * 255 // largest
     plane = Image.fromarray(narrow.astype(np.uint8))
     if plane.size == size:
         return plane
@@ -153,7 +153,7 @@ def _place(data: bytes) -> tuple[int, int, int]:
         if kind == b"jp2h":
             inner = {name: data[first:last] for name, first, last in boxes(data, start, end)}
             palette = inner.get(b"pclr", b"")
-            columns = palette[2] if len(palette) > 2 else 0  # noqa: PLR2004  (behind the number of entries)
+            columns = palette[2] if len(palette) > 2 else 0  # behind the number of entries
         if kind == b"jp2c":
             return start, end, columns
     raise truncated("The JPEG 2000 file is cut before its codestream.")
@@ -169,7 +169,7 @@ def _main_header(data: bytes, start: int, end: int) -> tuple[_Codestream, int]:
             break
         if data[at : at + 2] == _SOT:
             return _codestream_of(start, siz, styles), at
-        if data[at] != 0xFF:  # noqa: PLR2004
+        if data[at] != 0xFF:
             raise corrupt(f"The JPEG 2000 file has no marker at byte {at}, where one must stand.")
         marker, after = data[at + 1], at + 2 + int.from_bytes(data[at + 2 : at + 4])
         if after > end:
@@ -184,7 +184,7 @@ def _main_header(data: bytes, start: int, end: int) -> tuple[_Codestream, int]:
 
 
 def _codestream_of(start: int, siz: bytes, styles: list[_Style]) -> _Codestream:
-    if len(siz) < 36 or not styles:  # noqa: PLR2004  (SIZ without its components)
+    if len(siz) < 36 or not styles:  # SIZ without its components
         raise corrupt("The JPEG 2000 file does not say how large it is, or how it is coded.")
     right, bottom, left, top = struct.unpack_from(">IIII", siz, 2)
     samples = int.from_bytes(siz[34:36])

@@ -34,7 +34,7 @@ def probe(data: bytes) -> ImageHeader:
     chunks = _chunks(data)
     name, start, end = next(chunks, (b"", 0, 0))
     if name != b"IHDR" or end - start != _IHDR_LENGTH + _FRAME:
-        raise truncated("The PNG is cut in its header.") if len(data) < 33 else corrupt("The PNG has no header.")  # noqa: PLR2004
+        raise truncated("The PNG is cut in its header.") if len(data) < 33 else corrupt("The PNG has no header.")
     turned = exif.UPRIGHT
     for name, start, end in islice(chunks, MAX_CHUNKS):
         if name == b"eXIf":

@@ -272,7 +272,7 @@ def _pieces(tags: _Tags, header: ImageHeader) -> int:
         down = -(-header.height // max(1, _one(tags, _TILE_HEIGHT, 1)))
     else:
         across, down = 1, -(-header.height // max(1, min(_one(tags, _ROWS_PER_STRIP, _LARGEST), header.height)))
-    separate = _one(tags, _PLANAR, 1) == 2  # noqa: PLR2004  (a plane for each sample)
+    separate = _one(tags, _PLANAR, 1) == 2  # a plane for each sample
     return across * down * (_one(tags, _SAMPLES, 1) if separate else 1)
 
 
@@ -296,7 +296,7 @@ def _check_content(data: bytes, tags: _Tags, most_pixels: int) -> None:
     for offset, count in zip(offsets.tolist(), counts.tolist(), strict=True):
         piece = data[offset : offset + count]
         if compression == _GROUP4:
-            check_group4(piece, lowest_bit_first=_one(tags, _FILL_ORDER, 1) == 2)  # noqa: PLR2004
+            check_group4(piece, lowest_bit_first=_one(tags, _FILL_ORDER, 1) == 2)
         elif compression in _DEFLATE:
             _check_deflate(piece)
         elif compression == _JPEG:

@@ -68,9 +68,9 @@ def _chunks(data: bytes, end: int) -> Iterator[tuple[bytes, int, int]]:
 
 def _size(kind: bytes, content: bytes) -> tuple[int, int] | None:
     """Read the size of the canvas, or of the picture where there is no canvas."""
-    if len(content) < 5:  # noqa: PLR2004
+    if len(content) < 5:
         return None
-    if kind == b"VP8X" and len(content) == 10:  # noqa: PLR2004
+    if kind == b"VP8X" and len(content) == 10:
         return 1 + int.from_bytes(content[4:7], "little"), 1 + int.from_bytes(content[7:10], "little")
     if kind == b"VP8 " and content[3:6] == _LOSSY_MARK:
         width, height = (

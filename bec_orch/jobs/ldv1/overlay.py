@@ -94,7 +94,7 @@ def draw_page(image: NDArray[np.uint8] | None, row: Mapping[str, Any], *, max_wi
     colours = {line: _colour(line) if kinds[line] == MAIN else KIND_COLOURS[kinds[line]] for line in lines}
     _fill(page, lines, colours)
     for line, outlines in lines.items():
-        cv2.polylines(page, outlines, True, colours[line], max(1, page.shape[1] // 1200), cv2.LINE_AA)  # noqa: FBT003
+        cv2.polylines(page, outlines, True, colours[line], max(1, page.shape[1] // 1200), cv2.LINE_AA)
     size = _text_size(page)
     for line, outlines in lines.items():
         label = str(line + 1) if kinds[line] == MAIN else f"{line + 1} {kinds[line]}"

@@ -28,7 +28,7 @@ _SUBLANGS = "tessedit_load_sublangs"
 _LANGUAGE = re.compile(r"~?[A-Za-z0-9_-]+")
 
 
-class BadTraineddata(Exception):  # noqa: N818  (it names a state of the file)
+class BadTraineddata(Exception):
     """A file is not `.traineddata`, or one that is made to do harm; the end of a sentence about it."""
 
 

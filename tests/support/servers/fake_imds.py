@@ -52,7 +52,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body.encode())
 
-    do_PUT = do_GET  # noqa: N815  (the name that the server looks for)
+    do_PUT = do_GET
 
     def log_message(self, *_: object) -> None:
         """Be silent."""

@@ -23,7 +23,7 @@ ARN = "arn:aws:sqs:us-east-1:123456789012:"
 RETENTION = "345600"
 
 
-class Refused(Exception):  # noqa: N818
+class Refused(Exception):
     """An answer that is an error."""
 
     def __init__(self, code: str, message: str = "no", status: int = 400) -> None:
@@ -103,18 +103,18 @@ class FakeSqs:
     def _url_of(self, name: str) -> Json:
         return {"QueueUrl": f"{self.url}/123456789012/{name}"}
 
-    def _GetQueueUrl(self, given: Json) -> Json:  # noqa: N802
+    def _GetQueueUrl(self, given: Json) -> Json:
         self._queue({"QueueUrl": given["QueueName"]})
         return self._url_of(given["QueueName"])
 
-    def _CreateQueue(self, given: Json) -> Json:  # noqa: N802
+    def _CreateQueue(self, given: Json) -> Json:
         self.queues[given["QueueName"]] = Queue(given["QueueName"], given.get("Attributes", {}))
         return self._url_of(given["QueueName"])
 
-    def _ListQueues(self, _: Json) -> Json:  # noqa: N802
+    def _ListQueues(self, _: Json) -> Json:
         return {"QueueUrls": [self._url_of(name)["QueueUrl"] for name in self.queues]}
 
-    def _GetQueueAttributes(self, given: Json) -> Json:  # noqa: N802
+    def _GetQueueAttributes(self, given: Json) -> Json:
         queue, now = self._queue(given), self.clock()
         hidden = [message for message in queue.messages if message.visible_at > now]
         taken = sum(1 for message in hidden if message.handle)
@@ -126,7 +126,7 @@ class FakeSqs:
         told = {name: str(value) for name, value in counts.items()}
         return {"Attributes": {**queue.attributes, "QueueArn": queue.arn, **told}}
 
-    def _SendMessage(self, given: Json) -> Json:  # noqa: N802
+    def _SendMessage(self, given: Json) -> Json:
         if given.get("DelaySeconds", 0) > 900:
             raise Refused("InvalidParameterValue", "DelaySeconds must be >= 0 and <= 900.")
         return self._sent(self._queue(given), given)
@@ -138,7 +138,7 @@ class FakeSqs:
             queue.messages.append(message)
         return {"MessageId": message.message_id, "MD5OfMessageBody": _md5(message.body)}
 
-    def _SendMessageBatch(self, given: Json) -> Json:  # noqa: N802
+    def _SendMessageBatch(self, given: Json) -> Json:
         queue, failing = self._queue(given), self.failing_entries.popleft() if self.failing_entries else {}
         entries = list(enumerate(given["Entries"]))
         return {
@@ -150,7 +150,7 @@ class FakeSqs:
             ],
         }
 
-    def _ReceiveMessage(self, given: Json) -> Json:  # noqa: N802
+    def _ReceiveMessage(self, given: Json) -> Json:
         if not 1 <= given["MaxNumberOfMessages"] <= 10:
             raise Refused("InvalidParameterValue", "MaxNumberOfMessages must be between 1 and 10.")
         queue = self._queue(given)
@@ -182,7 +182,7 @@ class FakeSqs:
         self.queues[policy["deadLetterTargetArn"].rpartition(":")[2]].messages.append(message)
         return True
 
-    def _ChangeMessageVisibility(self, given: Json) -> None:  # noqa: N802
+    def _ChangeMessageVisibility(self, given: Json) -> None:
         now = self.clock()
         found = [m for m in self._queue(given).messages if m.handle == given["ReceiptHandle"]]
         if not found:
@@ -193,29 +193,29 @@ class FakeSqs:
             raise Refused("InvalidParameterValue", "Total VisibilityTimeout is beyond the limit [43200 seconds].")
         found[0].visible_at = now + given["VisibilityTimeout"]
 
-    def _ChangeMessageVisibilityBatch(self, given: Json) -> Json:  # noqa: N802
+    def _ChangeMessageVisibilityBatch(self, given: Json) -> Json:
         for entry in given["Entries"]:
             self._ChangeMessageVisibility({**entry, "QueueUrl": given["QueueUrl"]})
         return {"Successful": [{"Id": entry["Id"]} for entry in given["Entries"]], "Failed": []}
 
-    def _DeleteMessage(self, given: Json) -> None:  # noqa: N802
+    def _DeleteMessage(self, given: Json) -> None:
         queue = self._queue(given)
         if len(given["ReceiptHandle"]) != len(uuid.uuid4().hex):
             raise Refused("ReceiptHandleIsInvalid", "The receipt handle is not valid.")
         queue.messages = [m for m in queue.messages if m.handle != given["ReceiptHandle"]]
 
-    def _DeleteMessageBatch(self, given: Json) -> Json:  # noqa: N802
+    def _DeleteMessageBatch(self, given: Json) -> Json:
         for entry in given["Entries"]:
             self._DeleteMessage({**entry, "QueueUrl": given["QueueUrl"]})
         return {"Successful": [{"Id": entry["Id"]} for entry in given["Entries"]], "Failed": []}
 
-    def _PurgeQueue(self, given: Json) -> None:  # noqa: N802
+    def _PurgeQueue(self, given: Json) -> None:
         queue, now = self._queue(given), time.monotonic()
         if now - queue.purged_at < 60:
             raise Refused("PurgeQueueInProgress", "Only one PurgeQueue operation is allowed every 60 seconds.")
         queue.purged_at, queue.messages = now, []
 
-    def _StartMessageMoveTask(self, given: Json) -> Json:  # noqa: N802
+    def _StartMessageMoveTask(self, given: Json) -> Json:
         source, target = (self.queues[given[key].rpartition(":")[2]] for key in ("SourceArn", "DestinationArn"))
         for message in source.messages:
             message.visible_at, message.handle, message.receives = self.clock(), "", 0
@@ -270,7 +270,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+    def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
 
 

@@ -34,7 +34,7 @@ def main() -> None:
         os._exit(0)
     for number in _DEAF_TO:
         signal.signal(number, signal.SIG_IGN)
-    os.set_inheritable(int(record), False)  # noqa: FBT003  (it takes no names)
+    os.set_inheritable(int(record), False)
     server = os.fork()
     if server == 0:
         _become_the_server(int(uid), int(gid), command)
