@@ -29,7 +29,7 @@ _MILLISECONDS = 60_000
 
 @contextmanager
 def served(home: Path) -> Iterator[str]:
-    """Serve a home, and give its address."""
+    """Serve a home, and return its address."""
     command = [*BEC, "--home", str(home), "serve", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:  # noqa: S603  (the program is ours)
         line = server.stdout.readline() if server.stdout else ""

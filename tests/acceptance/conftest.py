@@ -160,7 +160,7 @@ def wait_for(file: Path, process: subprocess.Popen[str]) -> None:
 
 
 def pages_done(gate: Path) -> list[int]:
-    """Give the indices of the pages that a gated job did, in their order."""
+    """Return the indices of the pages that a gated job did, in their order."""
     return [int(line) for line in (gate / "pages").read_text().split()]
 
 

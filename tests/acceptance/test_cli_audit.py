@@ -32,7 +32,7 @@ def test_a_clean_archive_is_0_and_a_table_within_100_columns(bec: Bec, home: Pat
     assert [line.split()[-1] for line in lines[-4:]] == ["2", "2", "2", "0"]
 
 
-def test_what_is_wrong_is_told_mended_and_clean_again(bec: Bec, home: Path) -> None:
+def test_what_is_wrong_is_reported_mended_and_clean_again(bec: Bec, home: Path) -> None:
     [success] = (home / "artefacts" / "toy" / "W1" / "I1").glob("*/success.json")
     file = home / "artefacts" / json.loads(success.read_text())["files"][0]["key"]
     file.write_bytes(file.read_bytes()[:-1])
@@ -51,7 +51,7 @@ def test_what_is_wrong_is_told_mended_and_clean_again(bec: Bec, home: Path) -> N
     assert ok(bec("audit", "--json")).json["clean"]
 
 
-def test_a_repair_is_told_as_begun(bec: Bec, home: Path) -> None:
+def test_a_repair_is_reported_as_begun(bec: Bec, home: Path) -> None:
     [success] = (home / "artefacts" / "toy" / "W1" / "I2").glob("*/success.json")
     success.unlink()
     mended = bec("audit", "--fix")

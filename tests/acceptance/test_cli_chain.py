@@ -106,7 +106,7 @@ def test_the_session_of_an_operator(bec: Bec, fresh_database: None, home: Path, 
 
 
 @pytest.mark.timeout(600)
-def test_a_run_tells_the_pages_that_the_first_job_could_not_read(
+def test_a_run_states_the_pages_that_the_first_job_could_not_read(
     bec: Bec, shared_data: Path, scans: Path, tmp_path: Path
 ) -> None:
     shutil.copy(SAMPLES / CUT_OFF, scans / CUT_OFF)

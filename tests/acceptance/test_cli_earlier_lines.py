@@ -95,7 +95,7 @@ def called(bec: Bec, line: str) -> Ended:
 
 
 def read_as(ended: Ended) -> str:
-    """Give what a line was read as; empty where it is one of ours."""
+    """Return what a line was read as; empty where it is one of ours."""
     found = re.findall(r"^note: A command line of the earlier system, read as: (.*)$", ended.err, re.MULTILINE)
     return found[0].replace("\\'", "'") if found else ""
 
@@ -196,7 +196,7 @@ def test_what_is_no_volume_of_its_form_is_left_to_ours(volume: str) -> None:
     assert earlier.read(["queue", "enqueue", "x", "--volume", volume]).arguments[-1] == volume
 
 
-def test_an_option_without_its_value_is_told() -> None:
+def test_an_option_without_its_value_is_reported() -> None:
     with pytest.raises(UsageError, match="--job-name needs a value"):
         earlier.read(["worker", "--job-name"])
 
@@ -209,7 +209,7 @@ def test_a_job_that_has_a_number_for_its_name_keeps_it(bec: Bec, home: Path) -> 
     ok(bec("jobs", "delete", "1"))
 
 
-def test_its_environment_is_told_what_is_in_its_place(bec: Bec, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_its_environment_it_says_what_is_in_its_place(bec: Bec, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in earlier.VARIABLES:
         monkeypatch.setenv(name, "x")
     told = ok(bec("jobs", "list")).err.splitlines()

@@ -109,7 +109,7 @@ def test_a_run_evaluates_again_what_has_other_truth_now(bec: Bec, evaluated: Pat
     assert (again["tasks"][0]["attempt"], again["counters"]["pages_with_truth"]) == (3, 2)
 
 
-def test_a_page_that_cannot_be_written_is_told(bec: Bec, evaluated: Path, tmp_path: Path) -> None:
+def test_a_page_that_cannot_be_written_is_reported(bec: Bec, evaluated: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     ended = bec("eval", "report", "eval", "--html", tmp_path / "file" / "report.html")
     assert (ended.code, ended.err.split(":")[0]) == (1, "error E_STORAGE")

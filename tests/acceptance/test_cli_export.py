@@ -64,7 +64,7 @@ def truth(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def imported(bec: Bec, home: Path, truth: Path) -> Path:
-    """The truth of the samples, as the results of the job `truth`; gives the home."""
+    """The truth of the samples, as the results of the job `truth`; returns the home."""
     ok(bec("import", "truth", "--format", "alto", "--from", truth, "--source", SAMPLES))
     return home
 
@@ -236,7 +236,7 @@ def test_a_thing_in_the_way_fails_its_volume_alone(bec: Bec, imported: Path, tmp
         assert len(list((tmp_path / out / "W1BEC002").rglob("*.xml"))) == 9
 
 
-def test_text_of_lines_that_nobody_read_is_told_to_be_empty(bec: Bec, home: Path, truth: Path) -> None:
+def test_text_of_lines_that_nobody_read_is_said_to_be_empty(bec: Bec, home: Path, truth: Path) -> None:
     for page in truth.rglob("*.xml"):
         page.write_text(re.sub("<String [^>]*>", "", page.read_text("utf-8")), "utf-8")
     ok(bec(*IMPORT, truth, "--source", SAMPLES))
@@ -323,7 +323,7 @@ def test_a_document_of_another_size_is_a_page_error(bec: Bec, home: Path, truth:
     assert "E_PAGE_OTHER_SIZE: The image has " in ended.err
 
 
-def test_documents_of_no_page_are_told_and_counted(bec: Bec, home: Path, truth: Path) -> None:
+def test_documents_of_no_page_are_reported_and_counted(bec: Bec, home: Path, truth: Path) -> None:
     folder = truth / ONE
     wrong = [file.rename(folder / f"scan-{file.name}") for file in sorted(folder.glob("*.xml"))[:7]]
     ended = ok(bec(*IMPORT, truth, "--source", SAMPLES, "--volume", ONE, "--json"))
@@ -342,7 +342,7 @@ def test_documents_that_are_all_of_no_page_begin_nothing(bec: Bec, home: Path, t
     assert ok(bec("jobs", "list", "--json")).json == []
 
 
-def test_a_destination_that_cannot_be_written_is_told(bec: Bec, imported: Path, tmp_path: Path) -> None:
+def test_a_destination_that_cannot_be_written_is_reported(bec: Bec, imported: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     ended = bec("export", "truth", "--format", "txt", "--out", tmp_path / "file")
     assert ended.code in {1, 6}

@@ -183,7 +183,7 @@ def test_queue_and_database_are_compared(bec: Bec, job: str, aws: Aws) -> None:
     assert "oldest queued task" in lost
 
 
-def test_the_age_of_the_oldest_message_is_what_cloudwatch_tells(bec: Bec, job: str, aws: Aws) -> None:
+def test_the_age_of_the_oldest_message_is_what_cloudwatch_states(bec: Bec, job: str, aws: Aws) -> None:
     assert "oldest message      -\n" in ok(bec("queue", "stats", job)).out.replace(" \n", "\n"), "there is none"
     ok(bec("queue", "enqueue", job, "--volume", "W1/I1"))
     assert "oldest message      unknown" in ok(bec("queue", "stats", job)).out
@@ -203,7 +203,7 @@ def test_the_age_of_the_oldest_message_is_what_cloudwatch_tells(bec: Bec, job: s
     assert "oldest message      321 s" in ok(bec("queue", "stats", job)).out
 
 
-def test_a_purge_tells_that_sqs_takes_its_time(bec: Bec, job: str) -> None:
+def test_a_purge_says_that_sqs_takes_its_time(bec: Bec, job: str) -> None:
     ok(bec("queue", "enqueue", job, "--volume", "W1/I1"))
     purged = ok(bec("queue", "purge", job, "--yes")).out
     assert purged == "Being deleted: 1 message; SQS takes up to 60 s, and deletes what is sent meanwhile, too.\n"
@@ -231,7 +231,7 @@ def test_the_doctor_looks_at_a_fleet(bec: Bec, job: str, aws: Aws, monkeypatch: 
     assert f"fail queue of {job}: E_QUEUE_MISSING" in bec("doctor").out
 
 
-def test_the_doctor_tells_of_aws_before_there_is_a_job(bec: Bec, fleet_settings: dict[str, str]) -> None:
+def test_the_doctor_reports_on_aws_before_there_is_a_job(bec: Bec, fleet_settings: dict[str, str]) -> None:
     assert "ok   queue: SQS answers; no job has queues yet" in bec("doctor").out
 
 

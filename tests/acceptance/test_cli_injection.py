@@ -152,7 +152,7 @@ def volume_named(hostile: str) -> VolumeRef:
 
 
 def give_to_the_stores(hostile: str, job: Job, volume: VolumeRef, database: Database, queues: PgQueues) -> set[str]:
-    """Give a string to every call that takes text; gives the codes of those that refused."""
+    """Pass a string to every call that takes text, and return the codes of those that refused."""
     store, queue, overview = PgTasks(database, default_source=hostile), queues(job.name), PgOverview(database)
     [message] = queue.receive(limit=1, wait=1, visibility=60)
     worker = clean_text(hostile)

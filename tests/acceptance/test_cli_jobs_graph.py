@@ -44,7 +44,7 @@ def work(bec: Bec, *jobs: str) -> None:
         ok(bec("worker", "--job", job, "--until-empty"))
 
 
-def test_dependencies_are_enqueued_first_and_the_graph_tells_who_waits(bec: Bec, home: Path) -> None:
+def test_dependencies_are_enqueued_first_and_the_graph_says_who_waits(bec: Bec, home: Path) -> None:
     told = ok(bec("queue", "enqueue", "reader", "--all", "--with-dependencies"))
     assert told.out.index("toy:") < told.out.index("reader:")
     assert ["waiting", "for", "a", "job", "that", "they", "need", "2"] in cells(told.out)
@@ -60,7 +60,7 @@ def test_dependencies_are_enqueued_first_and_the_graph_tells_who_waits(bec: Bec,
     assert {job: report["skipped_done"] for job, report in again.items()} == {"toy": 2, "reader": 2}
 
 
-def test_what_is_stale_is_told_and_done_again_and_nothing_else(bec: Bec, home: Path) -> None:
+def test_what_is_stale_is_reported_and_done_again_and_nothing_else(bec: Bec, home: Path) -> None:
     ok(bec("queue", "enqueue", "reader", "--all", "--with-dependencies"))
     work(bec, "toy", "reader")
     assert ok(bec("jobs", "stale", "reader")).out == "Nothing of reader is stale.\n"
@@ -164,7 +164,9 @@ def test_a_type_that_needs_itself_is_refused(bec: Bec, tmp_path: Path) -> None:
     assert ended.err.startswith("error E_JOB_CIRCLE: ")
 
 
-def test_what_a_later_job_lacks_is_told_before_the_first_page(bec: Bec, plain_settings: None, tmp_path: Path) -> None:
+def test_what_a_later_job_lacks_is_reported_before_the_first_page(
+    bec: Bec, plain_settings: None, tmp_path: Path
+) -> None:
     scans = write_scans(tmp_path / "scans", {"W1/I1": 2})
     ended = bec("run", "lacking", scans, "--out", tmp_path / "out")
     assert (ended.code, ended.err.splitlines()[-1]) == (2, "error E_EXTRA_MISSING: The engine is not installed.")

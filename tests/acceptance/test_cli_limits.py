@@ -31,7 +31,7 @@ def gone(bec: Bec, fresh_database: None, tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     "line", ["--home here jobs list", "run toy {scans} --out here", "demo", "worker --job toy --until-empty"]
 )
-def test_a_command_that_needs_the_current_folder_tells_that_it_is_gone(
+def test_a_command_that_needs_the_current_folder_says_that_it_is_gone(
     bec: Bec, gone: Path, tmp_path: Path, line: str
 ) -> None:
     scans = write_scans(tmp_path / "scans", {"W1/I1": 1})
@@ -70,7 +70,7 @@ def limited(kind: int, limit: int, *arguments: str) -> Ended:
 
 @pytest.mark.parametrize("mebibytes", [150, 300])
 @pytest.mark.parametrize("line", ["jobs list", "doctor", "queue enqueue toy --all", "run toy /scans", "worker --job x"])
-def test_a_small_address_space_is_told_before_libraries_crash(
+def test_a_small_address_space_is_reported_before_libraries_crash(
     plain_settings: None, monkeypatch: pytest.MonkeyPatch, line: str, mebibytes: int
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
@@ -80,7 +80,7 @@ def test_a_small_address_space_is_told_before_libraries_crash(
     assert "ulimit -v" in ended.err
 
 
-def test_an_address_space_in_which_no_job_can_run_is_told_before_it_begins(
+def test_an_address_space_in_which_no_job_can_run_is_reported_before_it_begins(
     fresh_database: None, plugins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", f"{plugins}:{ROOT}")

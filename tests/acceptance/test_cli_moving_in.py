@@ -188,7 +188,7 @@ class TestTakingOver:
         assert needs["ocrv1-ws-ldv1"] == ["ldv1"]
         assert needs["ocrv1-ws-ldv1-fine"] == ["ldv1-fine"]
 
-    def test_the_table_tells_what_json_does(self, bec: Bec, earlier: EarlierSystem) -> None:
+    def test_the_table_shows_what_json_does(self, bec: Bec, earlier: EarlierSystem) -> None:
         toy = earlier.job("toy", '{"factor": 2, "old_key": 1}')
         earlier.done(toy, "toy", "W1/I1")
         earlier.task(toy, earlier.volume("W1/I2"), etag_of("W1/I2"))
@@ -302,7 +302,7 @@ class TestLeftOut:
         ],
         ids=["none", "empty", "yaml", "list", "deep", "long", "keys"],
     )
-    def test_of_a_config_what_has_no_meaning_here_is_told(
+    def test_of_a_config_what_has_no_meaning_here_is_reported(
         self, bec: Bec, earlier: EarlierSystem, config: str | None, told: str
     ) -> None:
         earlier.job("toy", config)
@@ -340,7 +340,7 @@ class TestTheOtherSide:
         )
         assert "task_executions.id" in ended.err
 
-    def test_a_user_who_may_not_read_is_told_what(self, bec: Bec, earlier: EarlierSystem) -> None:
+    def test_a_user_who_may_not_read_learns_what(self, bec: Bec, earlier: EarlierSystem) -> None:
         earlier.job("toy")
         earlier.connection.execute(b"REVOKE ALL ON task_executions FROM bec_worker")
         earlier.connection.execute(b"GRANT SELECT ON jobs, volumes TO bec_worker")
@@ -366,7 +366,7 @@ class TestTheOtherSide:
             ("host=127.0.0.1 port=1 dbname=x", "E_DB_AWAY", 1),
         ],
     )
-    def test_what_cannot_be_connected_to_is_told_without_secrets(
+    def test_what_cannot_be_connected_to_is_reported_without_secrets(
         self, bec: Bec, results: Path, value: str, code: str, exit_code: int
     ) -> None:
         ended = bec("--debug", "db", "import", "--from", value)
@@ -434,7 +434,7 @@ class TestItsDatabase:
         assert [table for (table,) in tables] == ["jobs", "task_executions", "volumes", "workers"]
         assert earlier.everything() == before
 
-    def test_tables_of_others_are_told_too(
+    def test_tables_of_others_are_reported_too(
         self, bec: Bec, earlier: EarlierSystem, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         earlier.connection.execute(

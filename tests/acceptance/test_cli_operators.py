@@ -77,12 +77,12 @@ def test_what_cannot_be_is_one_line_and_a_hint(bec: Bec, home: Path, arguments: 
     assert len(ended.err.splitlines()) == 2
 
 
-def test_one_task_is_told_in_the_singular(bec: Bec, home: Path) -> None:
+def test_one_task_is_written_in_the_singular(bec: Bec, home: Path) -> None:
     ok(bec("queue", "enqueue", "toy", "--volume", "W1/I1"))
     assert ok(bec("jobs", "delete", "toy", "--yes")).out == "The job toy is deleted; 1 unfinished task was canceled.\n"
 
 
-def test_volumes_are_enqueued_from_a_list_and_told_why_not(bec: Bec, home: Path, tmp_path: Path) -> None:
+def test_volumes_are_enqueued_from_a_list_or_reported_with_why_not(bec: Bec, home: Path, tmp_path: Path) -> None:
     volumes = tmp_path / "volumes.csv"
     volumes.write_text("# a comment\n\nW1,I1\nW1,I1\nW1,I2\nno-comma\n")
     dry = bec("queue", "enqueue", "toy", "--file", volumes, "--dry-run")
@@ -177,7 +177,7 @@ def test_a_volume_of_no_known_source_is_refused(bec: Bec, home: Path, monkeypatc
     assert (ended.code, ended.err.split(":")[0]) == (2, "error E_SOURCE_UNSET")
 
 
-def test_the_database_is_made_and_told(bec: Bec, tmp_path: Path) -> None:
+def test_the_database_is_made_and_reported(bec: Bec, tmp_path: Path) -> None:
     fresh = ("--home", tmp_path / "fresh", "db")
     before = bec(*fresh, "status", "--json")
     assert (before.code, before.err.split(":")[0]) == (2, "error E_HOME_MISSING")

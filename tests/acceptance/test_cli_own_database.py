@@ -123,7 +123,9 @@ def test_a_full_disk_ends_the_run_and_the_next_one_goes_on(
     assert "2 volumes   2 done       8      80             0" in told
 
 
-def test_a_disk_that_is_full_before_the_run_is_told(start: Start, gate: Path, tmp_path: Path, small_disk: Path) -> None:
+def test_a_disk_that_is_full_before_the_run_is_reported(
+    start: Start, gate: Path, tmp_path: Path, small_disk: Path
+) -> None:
     fill(small_disk)
     process = start(*arguments(tmp_path, gate, small_disk))
     told, err = process.communicate(timeout=WAIT)

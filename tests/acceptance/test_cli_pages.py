@@ -24,7 +24,7 @@ def states(pages: Sequence[Any]) -> list[tuple[int, str, str | None]]:
     return [(page["page"], page["state"], page["code"]) for page in pages]
 
 
-def test_a_volume_that_failed_for_one_page_tells_which(bec: Bec, tmp_path: Path) -> None:
+def test_a_volume_that_failed_for_one_page_says_which(bec: Bec, tmp_path: Path) -> None:
     scans, out = write_scans(tmp_path / "scans", {"W1/I1": 8}, empty={"W1/I1": 1}), tmp_path / "out"
     failed = bec("run", "toy", scans, "--out", out)
     assert failed.code == 1
@@ -62,7 +62,7 @@ def test_the_rows_of_a_volume_that_failed_are_no_artefact(bec: Bec, tmp_path: Pa
     assert (found["partial"], states(found["pages"])) == (False, [(9, "error", "E_IMAGE_EMPTY")])
 
 
-def test_rows_of_the_newest_attempt_are_told(bec: Bec, tmp_path: Path) -> None:
+def test_rows_of_the_newest_attempt_are_reported(bec: Bec, tmp_path: Path) -> None:
     scans, out = write_scans(tmp_path / "scans", {"W1/I1": 8}, empty={"W1/I1": 1}), tmp_path / "out"
     assert bec("run", "toy", scans, "--out", out).code == 1
     ok(bec("--home", out, "queue", "redrive", "toy"))
@@ -107,7 +107,7 @@ def test_errors_alone_still_groups_failures(bec: Bec, tmp_path: Path) -> None:
     assert bec("--home", out, "errors", "--job", "toy", "show", "W1/I1").code == 2
 
 
-def test_pages_that_no_attempt_came_to_are_told(bec: Bec, start: Start, gate: Path, tmp_path: Path) -> None:
+def test_pages_that_no_attempt_came_to_are_reported(bec: Bec, start: Start, gate: Path, tmp_path: Path) -> None:
     scans, out = write_scans(tmp_path / "scans", {"W1/I1": 4}), tmp_path / "out"
     working = start("run", "gated", scans, "--out", out, "--config-text", json.dumps({"gate": str(gate)}))
     wait_for(gate / "reached", working)

@@ -268,7 +268,7 @@ class TestAws:
         ok(bec("queue", "stats", job))
         ok(bec("scale", "status", job))
 
-    def test_an_operator_without_a_right_is_told_which(
+    def test_an_operator_without_a_right_learns_which(
         self, bec: Bec, job: str, permissions: Callable[..., None]
     ) -> None:
         permissions("iam-operator.json", "ec2:CreateLaunchTemplate", "autoscaling:PutScalingPolicy")
@@ -348,6 +348,6 @@ def away(target: str) -> Iterator[TcpFaults]:
 
 
 def events(worker: Worker, name: str) -> list[dict[str, Any]]:
-    """Give the events of this name that a worker logged."""
+    """Return the events of this name that a worker logged."""
     found = [json.loads(line) for line in worker.log().splitlines() if line.startswith("{")]
     return [event for event in found if event["event"] == name]

@@ -69,7 +69,7 @@ def test_page_errors_are_3_and_too_many_of_them_are_a_failed_volume(bec: Bec, tm
     assert "2 volumes   2 done      25     230             2" in allowed.out
 
 
-def test_a_folder_of_links_is_told_as_one(bec: Bec, tmp_path: Path) -> None:
+def test_a_folder_of_links_is_reported_as_one(bec: Bec, tmp_path: Path) -> None:
     scans, linked = write_scans(tmp_path / "scans", {"W1/I1": 2}), tmp_path / "linked" / "W1" / "I1"
     linked.mkdir(parents=True)
     for page in (scans / "W1" / "I1").iterdir():
@@ -82,7 +82,7 @@ def test_a_folder_of_links_is_told_as_one(bec: Bec, tmp_path: Path) -> None:
     assert (allowed.code, "W1/I1: done, 2 pages, 0 errors" in allowed.err) == (0, True), allowed.err
 
 
-def test_images_outside_of_all_volumes_are_counted_and_told(bec: Bec, tmp_path: Path) -> None:
+def test_images_outside_of_all_volumes_are_counted_and_reported(bec: Bec, tmp_path: Path) -> None:
     scans = write_scans(tmp_path / "scans", {"b1": 2, "b1/thumbs": 1, "b2": 1})
     (scans / "b1" / "Thumbs.db").touch()
     ended = bec("run", "toy", scans, "--out", tmp_path / "out")
@@ -103,7 +103,7 @@ def test_images_outside_of_all_volumes_are_counted_and_told(bec: Bec, tmp_path: 
     assert (refused.code, "E_PATH_LAYOUT" in refused.err) == (2, True), refused.err
 
 
-def test_names_that_are_no_utf8_are_told_and_cost_nothing_else(bec: Bec, tmp_path: Path) -> None:
+def test_names_that_are_no_utf8_are_reported_and_cost_nothing_else(bec: Bec, tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9")
     scans = write_scans(tmp_path / name, {"W1/I1": 2, f"W1/{name}": 1, f"{name}/I1": 1})
     ended = bec("run", "toy", scans, "--out", tmp_path / "out")
@@ -177,7 +177,7 @@ def test_a_second_run_in_the_same_workspace_is_told_to_wait(bec: Bec, tmp_path: 
     assert ended.err.startswith("error E_WORKSPACE_BUSY: Another `bec run` (process ")
 
 
-def test_a_destination_that_cannot_be_written_is_told(
+def test_a_destination_that_cannot_be_written_is_reported(
     bec: Bec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scans = write_scans(tmp_path / "scans", {"W1/I1": 1})

@@ -129,7 +129,7 @@ MISSING = (
 )
 
 
-def test_what_is_not_there_is_told_with_its_code(client: Client) -> None:
+def test_what_is_not_there_is_reported_with_its_code(client: Client) -> None:
     for path, status, code in MISSING:
         found = client.get(path)
         assert found.status_code == status, (path, found.text)
@@ -307,7 +307,7 @@ def test_it_serves_until_it_is_told_to_stop(home: Path, start: Start) -> None:
     stream.close()
 
 
-def test_a_port_that_is_taken_is_told(home: Path, bec: Bec) -> None:
+def test_a_port_that_is_taken_is_reported(home: Path, bec: Bec) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -326,7 +326,7 @@ def test_a_port_that_is_taken_is_told(home: Path, bec: Bec) -> None:
         (("view", PECHA, "--job", "nope"), "E_JOB_UNKNOWN"),
     ],
 )
-def test_what_cannot_be_served_is_told(home: Path, bec: Bec, words: tuple[str, ...], code: str) -> None:
+def test_what_cannot_be_served_is_reported(home: Path, bec: Bec, words: tuple[str, ...], code: str) -> None:
     ended = bec(*words)
     assert (ended.code, f"error {code}: " in ended.err) == (2, True), ended.err
 
@@ -381,7 +381,7 @@ def test_a_volume_and_a_page_are_shown_in_the_terminal(home: Path, bec: Bec) -> 
     assert all(text in shown.out for text in texts)
 
 
-def test_what_cannot_be_shown_is_told(home: Path, bec: Bec) -> None:
+def test_what_cannot_be_shown_is_reported(home: Path, bec: Bec) -> None:
     for words, code in (
         (("W8/I8",), "E_VOLUME_UNKNOWN"),
         ((PECHA, "10"), "E_PAGE_UNKNOWN"),

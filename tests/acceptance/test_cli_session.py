@@ -60,7 +60,7 @@ class Typed:
         return self
 
     def ends(self, code: int = 0) -> str:
-        """Wait for its end, and give all that the screen showed, without colours and with single spaces."""
+        """Wait for its end, and return all that the screen showed, without colours and with single spaces."""
         while self._read():
             pass
         assert self._process.wait(_WAIT) == code, self.screen
@@ -124,7 +124,7 @@ def volumes(aws: Aws, fleet_settings: dict[str, str], tmp_path: Path, monkeypatc
 
 
 def running(aws: Aws) -> list[dict[str, Any]]:
-    """Give the machines of the job that run."""
+    """Return the machines of the job that run."""
     wanted = [{"Name": "tag:bec:job", "Values": ["ldv1"]}, {"Name": "instance-state-name", "Values": ["running"]}]
     found = aws.client("ec2").describe_instances(Filters=wanted)["Reservations"]
     return [one for reservation in found for one in reservation["Instances"]]

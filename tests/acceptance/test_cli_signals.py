@@ -239,7 +239,9 @@ def test_a_worker_whose_log_nobody_reads_works_and_ends(
     assert (task["state"], task["charged"]) == ("queued", 0)
 
 
-def test_a_run_whose_readers_are_gone_does_its_work_and_tells_it_by_its_exit_code(start: Start, tmp_path: Path) -> None:
+def test_a_run_whose_readers_are_gone_does_its_work_and_reports_it_by_its_exit_code(
+    start: Start, tmp_path: Path
+) -> None:
     scans = write_scans(tmp_path / "scans", {"W1/I1": 2, "W1/I2": 2})
     run = start("run", "toy", scans, "--out", tmp_path / "out")
     for outlet in (run.stdout, run.stderr):

@@ -53,7 +53,7 @@ def test_a_real_job_runs_on_it(bec: Bec, page_server: PageServer, tmp_path: Path
 
 
 @pytest.mark.usefixtures("fresh_database", "page_server")
-def test_a_server_that_is_away_is_told(bec: Bec) -> None:
+def test_a_server_that_is_away_is_reported(bec: Bec) -> None:
     assert bec("jobs", "create", "ldv1").code == 0
     away = "served+http://127.0.0.1:9"
     ended = bec("queue", "enqueue", "ldv1", "--volume", "W1/I1", "--refresh", "--source", away)

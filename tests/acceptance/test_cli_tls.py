@@ -64,7 +64,7 @@ def test_a_server_that_is_not_the_right_one_is_refused(
     assert "BEC_SQL_SSLROOTCERT" in hint
 
 
-def test_the_doctor_tells_it_too(bec: Bec, settings: pytest.MonkeyPatch, socket_of: str, tmp_path: Path) -> None:
+def test_the_doctor_reports_it_too(bec: Bec, settings: pytest.MonkeyPatch, socket_of: str, tmp_path: Path) -> None:
     with server(settings, "another authority", socket_of, tmp_path):
         ended = bec("doctor")
     assert ended.code == 1

@@ -88,7 +88,7 @@ class Fleet:
         self.workers[process.pid] = (process, imds)
 
     def end(self) -> list[int]:
-        """Drain all that run; gives the exit codes of all."""
+        """Drain all that run; returns the exit codes of all."""
         for process, _ in self.workers.values():
             process.terminate()
         return [process.wait(60) for process, _ in self.workers.values()]
@@ -223,7 +223,7 @@ def test_a_fleet_does_every_volume_once_whatever_befalls_its_machines(
     assert '"CloudWatchMetrics"' in fleet.log()
 
 
-def test_costs_are_told_where_prices_are_known(
+def test_costs_are_shown_where_prices_are_known(
     bec: Bec, fleet: Fleet, archive: Archive, gates: Path, fleet_settings: dict[str, str]
 ) -> None:
     ok(bec("jobs", "create", "fleet", "--config-text", json.dumps({"gates": str(gates)})))

@@ -1,4 +1,4 @@
-"""What every `TaskQueue` must do. A back-end's test module derives from `QueueSuite` and gives the fixture `queue`.
+"""What every `TaskQueue` must do. A back-end's test module derives from `QueueSuite` and has the fixture `queue`.
 
 Times are short and real: each test waits for an event, and only for as long as the visibility that it asked for.
 """
@@ -50,20 +50,20 @@ class QueueSuite:
     moves_all: ClassVar[bool] = True
     gives_once: ClassVar[bool] = True
 
-    def test_gives_what_was_sent(self, queue: JobQueue) -> None:
+    def test_returns_what_was_sent(self, queue: JobQueue) -> None:
         queue.send([TaskMessage("W1 ཀ", "I'1", "lines", None)])
         message = take_one(queue)
         assert json.loads(message.body) == {"job": "lines", "w_id": "W1 ཀ", "i_id": "I'1"}
         assert message.receive_count == 1
 
-    def test_tells_every_body_without_taking_it_or_not_at_all(self, queue: JobQueue) -> None:
+    def test_lists_every_body_without_taking_it_or_not_at_all(self, queue: JobQueue) -> None:
         queue.send(messages(3))
         take_one(queue)
         queue.dead_letter(take_one(queue).receipt, {"code": "E_TEST"})
         bodies = queue.bodies()
         assert bodies is None or len({json.loads(body)["i_id"] for body in bodies}) == 2
 
-    def test_gives_each_message_once_while_hidden(self, queue: JobQueue) -> None:
+    def test_delivers_each_message_once_while_hidden(self, queue: JobQueue) -> None:
         queue.send(messages(25))
         assert sorted(volume_of(m) for m in drain(queue)) == [f"I{n:04d}" for n in range(25)]
 
@@ -146,7 +146,7 @@ class QueueSuite:
             assert len(waiting.result()) == 1
         assert time.monotonic() - sent < 3
 
-    def test_long_poll_gives_up_in_time(self, queue: JobQueue) -> None:
+    def test_long_poll_ends_in_time(self, queue: JobQueue) -> None:
         begun = time.monotonic()
         assert queue.receive(limit=1, wait=1, visibility=60) == []
         assert 0.8 < time.monotonic() - begun < 4

@@ -1,4 +1,4 @@
-"""What every `ArtefactStore` must do. A back-end's module derives from `StoreSuite` and gives the fixture `objects`.
+"""What every `ArtefactStore` must do. A back-end's module derives from `StoreSuite` and has the fixture `objects`.
 
 The store under test keeps its artefacts in `objects`, an object store that is empty when each test begins.
 """
@@ -231,7 +231,7 @@ class StoreSuite:
             assert files.assemble().rows == 500
             assert files.counters() == {"lines": 1000}
 
-    def test_the_commonest_page_error_is_told_with_an_example(self, store: ArtefactStore) -> None:
+    def test_the_commonest_page_error_is_reported_with_an_example(self, store: ArtefactStore) -> None:
         manifest = manifest_of(4)
         with opened(store, manifest) as files:
             assert files.error_summary() is None
@@ -560,7 +560,7 @@ class StoreSuite:
         self.finished(store, manifest)
         assert store.success(location_of(manifest)) is None
 
-    def test_commit_gives_what_success_reads(self, store: ArtefactStore) -> None:
+    def test_commit_returns_what_success_reads(self, store: ArtefactStore) -> None:
         manifest = manifest_of(3)
         file = self.finished(store, manifest)
         held = store.commit(location_of(manifest), content_of(file, name="བོད"), replaces=None)

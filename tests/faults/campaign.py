@@ -54,13 +54,13 @@ Plan = Iterable[tuple[Fault, ...]]
 
 
 def singles(backend: str, wanted: str = "") -> list[tuple[Fault, ...]]:
-    """Give every fault of a back-end by itself, or those whose name or row has a word in it."""
+    """Return every fault of a back-end by itself, or those whose name or row has a word in it."""
     mine = (fault for fault in FAULTS if backend in fault.backends)
     return [(fault,) for fault in mine if wanted in f"{fault.row} {fault.name}"]
 
 
 def short(backend: str, seed: int) -> list[tuple[Fault, ...]]:
-    """Give what the short campaign runs: the telling faults, and of the rest of them a sample that the seed picks."""
+    """Return what the short campaign runs: the faults that show most, and a sample of the rest that the seed picks."""
     every = singles(backend)
     telling = [plan for plan in every if plan[0].short and (backend != FLEET or plan[0].backends == {FLEET})]
     others = [plan for plan in every if plan not in telling]
@@ -68,7 +68,7 @@ def short(backend: str, seed: int) -> list[tuple[Fault, ...]]:
 
 
 def pairs(backend: str, seed: int, minutes: float) -> Iterator[tuple[Fault, ...]]:
-    """Give random pairs of faults until the time is up."""
+    """Return random pairs of faults until the time is up."""
     may_meet = [fault for fault in FAULTS if backend in fault.backends and not fault.alone]
     chance = random.Random(seed)
     until = time.monotonic() + 60 * minutes

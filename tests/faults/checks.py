@@ -40,7 +40,7 @@ class Verdict:
         return not (self.lost or self.twice or self.invalid or self.broken)
 
     def lines(self) -> list[str]:
-        """Give one line for each thing that is wrong."""
+        """Return one line for each thing that is wrong."""
         kinds = {"lost": self.lost, "done twice": self.twice, "invalid": self.invalid, "broken": self.broken}
         return [f"{kind}: {what}" for kind, found in kinds.items() for what in found]
 

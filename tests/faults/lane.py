@@ -80,7 +80,7 @@ class Lane:
         self._open.close()
 
     def fresh_name(self) -> str:
-        """Give a name that no other scene of the campaign has."""
+        """Return a name that no other scene of the campaign has."""
         return f"{self._name}-{next(self._names)}"
 
     def calm(self) -> None:
@@ -116,14 +116,14 @@ class Lane:
         return self.client("s3")
 
     def client(self, service: str) -> Any:
-        """Give a client of AWS past the proxies."""
+        """Return a client of AWS past the proxies."""
         session: Any = boto3.session.Session(
             aws_access_key_id="testing", aws_secret_access_key=SECRETS[1], region_name=REGION
         )
         return session.client(service, endpoint_url=self.moto_url)
 
     def environment(self, database: str, home: Path) -> dict[str, str]:
-        """Give the environment of the processes of a scene: everything through the proxies."""
+        """Return the environment of the processes of a scene: everything through the proxies."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("BEC_", "AWS_", "PG"))}
         return {
             **kept,

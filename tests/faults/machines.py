@@ -35,7 +35,7 @@ def _stopped_twice(scene: Scene) -> None:
 
 
 def _spot_notice(scene: Scene, point: FaultPoint) -> None:
-    """EC2 takes the machine back: the worker gives its task back, and tells why it went."""
+    """EC2 takes the machine back: the worker gives its task back, and says why it went."""
     scene.slow(1.0)
     scene.enqueue()
     with fake_imds() as imds:

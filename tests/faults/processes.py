@@ -55,7 +55,7 @@ class Process:
         return self._process.poll() is None
 
     def wait_for(self, event: str, seconds: float = PATIENCE, **fields: str) -> dict[str, Any]:
-        """Wait until it logs an event with these fields, and give it.
+        """Wait until it logs an event with these fields, and return it.
 
         Raises:
             NotInjectedError: it never did.
@@ -87,7 +87,7 @@ class Process:
         self.signal_group(signal.SIGKILL)
 
     def wait(self, seconds: float = PATIENCE) -> int:
-        """Give its exit code; one that hangs is killed and gives -9."""
+        """Return its exit code; one that hangs is killed, and returns -9."""
         try:
             code = self._process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -97,13 +97,13 @@ class Process:
         return code
 
     def ended_well(self, code: int) -> bool:
-        """Tell whether an exit code is one that a fault may lead to: done, something failed, interrupted, killed."""
+        """Return whether an exit code is one that a fault may lead to: done, something failed, interrupted, killed."""
         # A signal ends Python at once before the program listens to it.
         early = code == -signal.SIGTERM and not self.events
         return early or code in {0, 1, 130, -signal.SIGINT, -signal.SIGKILL}
 
     def log(self) -> str:
-        """Give all that it said."""
+        """Return all that it said."""
         return "".join(self.said)
 
     def _listen(self) -> None:

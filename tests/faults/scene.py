@@ -112,11 +112,11 @@ class Scene:
         self.lane.store(self.source_url).delete([key])
 
     def page_key(self, i_id: str, page: int) -> str:
-        """Give the key of a page's image."""
+        """Return the key of a page's image."""
         return f"{volume_prefix(WORK, i_id)}/{i_id}{page:04}.jpg"
 
     def place(self, i_id: str) -> ArtefactLocation:
-        """Give the place of a volume's artefact, for its manifest of now."""
+        """Return the place of a volume's artefact, for its manifest of now."""
         etag = self.lane.store(self.source_url).version_at(f"{volume_prefix(WORK, i_id)}/dimensions.json")
         return ArtefactLocation(self.name, VolumeRef(WORK, i_id, f"bdrc+{self.source_url}"), version_of(etag or ""))
 
@@ -221,7 +221,7 @@ class Scene:
             raise NotInjectedError(f"bec {' '.join(arguments)} failed: {process.log()}")
 
     def volumes_file(self) -> Path:
-        """Give the file that names all volumes."""
+        """Return the file that names all volumes."""
         file = self.folder / "volumes.csv"
         file.write_text("".join(f"{volume.w_id},{volume.i_id}\n" for volume in self.volumes))
         return file
@@ -247,14 +247,14 @@ class Scene:
         return int(rows[0]["tasks"])
 
     def end_processes(self, stop: Callable[[Process], None]) -> list[tuple[Process, int]]:
-        """Stop whatever runs, and give each process with its exit code."""
+        """Stop whatever runs, and return each process with its exit code."""
         for process in self.processes:
             if process.running:
                 stop(process)
         return [(process, process.wait()) for process in self.processes]
 
     def success(self, task: Mapping[str, Any]) -> Success | None:
-        """Give what `success.json` of a finished task says."""
+        """Return what `success.json` of a finished task says."""
         volume = VolumeRef(task["w_id"], task["i_id"], task["source"])
         return self.artefacts.success(ArtefactLocation(self.name, volume, version_of(task["manifest_etag"])))
 
@@ -263,7 +263,7 @@ class Scene:
         return self.lane.store(self.dest_url)
 
     def log(self) -> str:
-        """Give what all processes said, one after the other."""
+        """Return what all processes said, one after the other."""
         return "\n\n".join(f"{' '.join(process.arguments)}\n{process.log()}" for process in self.processes)
 
     def close(self) -> None:

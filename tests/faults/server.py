@@ -41,7 +41,7 @@ class Server:
         return str(self._sockets(self._data) / ".s.PGSQL.5432")
 
     def conninfo(self, database: str) -> str:
-        """Give the libpq connection string of a database, past every proxy."""
+        """Return the libpq connection string of a database, past every proxy."""
         return make_conninfo(host=str(self._sockets(self._data)), user="postgres", dbname=database)
 
     def create(self, database: str, *, migrated: bool) -> None:
@@ -79,7 +79,7 @@ class Server:
         self._start(self._data)
 
     def add_standby(self) -> Path:
-        """Start a standby that has all that is committed so far; gives its folder."""
+        """Start a standby that has all that is committed so far; returns its folder."""
         standby = self._fresh("standby")
         source = make_conninfo(host=str(self._sockets(self._data)), user="postgres")
         self._programs.run("pg_basebackup", "-D", str(standby), "-R", "-d", source, "-c", "fast", "-X", "stream")

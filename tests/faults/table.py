@@ -28,7 +28,7 @@ def show(console: Console, outcomes: Sequence[Outcome]) -> None:
 
 
 def totals(outcomes: Sequence[Outcome]) -> str:
-    """Give the sum of a campaign in one line."""
+    """Return the sum of a campaign in one line."""
     injected = [outcome for outcome in outcomes if not outcome.error]
     seconds = sorted(outcome.seconds for outcome in injected) or [0.0]
     return (

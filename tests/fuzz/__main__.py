@@ -1,4 +1,4 @@
-"""Give mutated input to what reads input from outside, for so many seconds each, all targets side by side.
+"""Feed mutated input to what reads input from outside, for so many seconds each, all targets side by side.
 
     python -m tests.fuzz [TARGET ...] [--seconds N] [--seed N]
 

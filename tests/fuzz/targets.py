@@ -57,7 +57,7 @@ class Target:
         return [path.read_bytes() for path in sorted((CORPUS / self.name).glob("*"))]
 
     def corpus(self) -> list[bytes]:
-        """Give all inputs to begin with."""
+        """Return all inputs to begin with."""
         return [*self.kept(), *self.made()]
 
 
@@ -141,12 +141,12 @@ def assert_told(error: BecError) -> None:
 
 
 def is_line(message: str) -> bool:
-    """Tell whether a message is one printable line that ends with a full stop."""
+    """Return whether a message is one printable line that ends with a full stop."""
     return message.endswith(".") and message.isprintable() and len(message) <= MOST_LETTERS
 
 
 def is_sentence(message: str) -> bool:
-    """Tell whether a message is one printable line with one full stop, and with nothing of the inside of a program."""
+    """Return whether a message is one printable line with one full stop, and nothing of the inside of a program."""
     twice = message.endswith((". .", "..", "!.", "?.", ":.", ",."))
     return is_line(message) and not twice and not INSIDE.search(message)
 

@@ -38,12 +38,12 @@ class ManifestCase:
 
 
 def packed(values: Any) -> bytes:
-    """Give the usual form: gzipped JSON."""
+    """Return the usual form: gzipped JSON."""
     return gzip.compress(json.dumps(values).encode(), mtime=0)
 
 
 def entries(names: Sequence[str]) -> list[dict[str, Any]]:
-    """Give the entries of pages by their names."""
+    """Return the entries of pages by their names."""
     return [{"filename": name, "width": 160, "height": 120} for name in names]
 
 
@@ -57,7 +57,7 @@ def _wrong_checksum() -> bytes:
 
 
 def gzip_bomb(size: int) -> bytes:
-    """Give so many spaces, gzipped, made in no time: after a full flush, blocks stand for themselves."""
+    """Return so many spaces, gzipped, made in no time: after a full flush, blocks stand for themselves."""
     spaces = b" " * _MIB
     deflater = zlib.compressobj(9, wbits=-15)
     first = deflater.compress(spaces) + deflater.flush(zlib.Z_FULL_FLUSH)

@@ -61,7 +61,7 @@ def check(folder: Path, cases: list[ImageCase]) -> None:
 
 
 def problems(case: ImageCase, task: Mapping[str, Any], ended: Ended) -> list[str]:
-    """Tell what is not as it should be."""
+    """Return what is not as it should be."""
     pages = case.files().keys()
     bad = dict.fromkeys(pages, case.code) if case.code else {}
     codes = {name: count for name, count in task["counters"].items() if name.startswith("E_")}

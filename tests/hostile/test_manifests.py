@@ -90,7 +90,7 @@ def test_bad_manifests_and_names_end_their_volume_with_their_code_and_good_ones_
 
 
 def problems(case: ManifestCase, task: Mapping[str, Any], archive: Path) -> list[str]:
-    """Tell what is not as it should be."""
+    """Return what is not as it should be."""
     if case.code:
         # Where the archive is may be told; of the program's own temporary files nothing may.
         message = (task["failure_message"] or "").replace(archive.as_uri(), "the archive")

@@ -128,7 +128,7 @@ class Archive(World):
         self.sql(f"UPDATE task_attempts SET {assignments} WHERE {of_task}", f"I{self.at}")  # noqa: S608
 
     def make_old(self) -> None:
-        """Give the volume the older layout: another name, and a success.json that tells nothing."""
+        """Put the volume into the older layout: another name, and a success.json that says nothing."""
         success = self.there()
         blob = self.objects.read(success.files[0].key)
         assert blob
@@ -460,7 +460,7 @@ class TestOlderLayout:
         assert (violations(report), report.looked.files, report.looked.manifests) == ({}, 2 + PAGES, 2)
         assert contents(archive.objects) == before
 
-    def test_its_damage_is_found_and_told_and_left_as_it_is(self, archive: Archive) -> None:
+    def test_its_damage_is_found_and_reported_and_left_as_it_is(self, archive: Archive) -> None:
         damages: tuple[tuple[Damage, set[str]], ...] = (
             (drop_parquet, {"E_AUDIT_FILE"}),
             (spoil_old_parquet, {"E_AUDIT_OPENS"}),
@@ -486,7 +486,7 @@ class TestOlderLayout:
         assert told == {**dict.fromkeys(("I1", "I2", "I3"), "E_ARTEFACT_FOREIGN"), "I4": None, "I5": None}
 
 
-class TestHints:
+class TestMessages:
     def test_tasks_that_lost_their_messages_get_new_ones(self, archive: Archive) -> None:
         archive.fill(1)
         volumes = [archive.volume(f"I{n}", 1) for n in range(2, 5)]
@@ -509,7 +509,7 @@ class TestHints:
         archive.mend()
         assert [task["state"] for task in archive.tasks()] == ["done"]
 
-    def test_the_outbox_is_a_hint_and_so_is_a_message_sent_by_hand(self, archive: Archive) -> None:
+    def test_the_outbox_announces_and_so_does_a_message_sent_by_hand(self, archive: Archive) -> None:
         Enqueuer(PgBacklog(archive.database), archive.queues).enqueue("toy", [archive.volume(), archive.volume("I2")])
         archive.sql("UPDATE tasks SET dispatched_at = dispatched_at - interval '5 minutes'")
         archive.purge()
@@ -534,7 +534,7 @@ class TestHints:
         monkeypatch.setattr(queue, "bodies", told_before)
         assert violations(archive.audit()) == {}
 
-    def test_hostile_messages_hint_at_nothing_and_stop_nothing(self, archive: Archive) -> None:
+    def test_hostile_messages_announce_nothing_and_stop_nothing(self, archive: Archive) -> None:
         Enqueuer(PgBacklog(archive.database), archive.queues).enqueue("toy", [archive.volume()])
         for body in (
             "[" * 10_000,

@@ -98,7 +98,7 @@ class BackAgain:
 def away_at(world: World, index: int, folder: Path, take_away: Callable[[Path], None]) -> list[list[Path]]:
     """Take a folder away at a page, once, and bring it back when the attempt has ended.
 
-    Gives what lay in the place of the folder each time, but for what was strewn there.
+    Returns what lay in the place of the folder each time, but for what was strewn there.
     """
     seen: list[list[Path]] = []
     done: list[int] = []

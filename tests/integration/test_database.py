@@ -86,7 +86,7 @@ class TestMigrations:
             assert migrate(database) == []
             require_schema(database)
 
-    def test_database_without_schema_is_told(self, empty: str) -> None:
+    def test_database_without_schema_is_reported(self, empty: str) -> None:
         with Database(empty) as database, pytest.raises(ConfigError, match="has version 0") as caught:
             require_schema(database)
         assert caught.value.code == "E_DB_SCHEMA"
@@ -147,7 +147,7 @@ class TestErrors:
         ):
             lock_and_sleep()
 
-    def test_wrong_database_is_told_at_once_in_the_servers_words(self, conninfo: str) -> None:
+    def test_wrong_database_is_reported_at_once_in_the_servers_words(self, conninfo: str) -> None:
         wrong = psycopg.conninfo.make_conninfo(conninfo, dbname="no_such_database")
         with (
             Database(wrong) as database,
@@ -224,14 +224,14 @@ class TestErrors:
             (psycopg.DataError, "E_DB_REFUSED"),
         ],
     )
-    def test_is_told_by_sqlstate(self, error: type[psycopg.Error], code: str) -> None:
+    def test_is_recognised_by_sqlstate(self, error: type[psycopg.Error], code: str) -> None:
         told = translated(error("words that do not matter"), "do it")
         assert told.code == code
         assert "do it" in told.message
 
 
 class TestRows:
-    def test_a_row_that_must_be_there_and_is_not_is_told(self, database: Database) -> None:
+    def test_a_row_that_must_be_there_and_is_not_is_reported(self, database: Database) -> None:
         with pytest.raises(DatabaseRefused, match="WHERE name") as caught, database.transaction("look") as connection:
             one(connection, b"SELECT id FROM jobs WHERE name = %(name)s", {"name": "gone"})
         assert caught.value.code == "E_DB_NO_ROW"
@@ -260,7 +260,7 @@ class TestCleaning:
         assert clean_json(value) == {"a\\x00": [1, 2.5, None, None, True], "3": ["x\\x00"]}
 
 
-def test_no_room_at_the_beginning_of_a_connection_is_told_as_that() -> None:
+def test_no_room_at_the_beginning_of_a_connection_is_reported_as_that() -> None:
     error = psycopg.OperationalError("connection failed: FATAL:  could not write init file: No space left on device")
     assert translated(error, "look").code == "E_DB_DISK_FULL"
 

@@ -86,7 +86,7 @@ class TestJobsAndWorkers:
         assert (ocr.type, ocr.config, ocr.max_attempts) == ("ldv1", {"side": 960}, 3)
 
     @pytest.mark.parametrize("name", ["nothing", "", "'; DROP TABLE jobs; --", "a\0b", "\ud800", "%s"])
-    def test_unknown_job_is_told(self, store: PgTasks, name: str) -> None:
+    def test_unknown_job_is_reported(self, store: PgTasks, name: str) -> None:
         with pytest.raises(ConfigError, match="no job") as caught:
             store.job(name)
         assert caught.value.code == "E_JOB_UNKNOWN"
@@ -262,7 +262,7 @@ class TestRenewAndFence:
         assert store.renew(claim, 60)
         assert refused(store, job).refusal is Refusal.BUSY
 
-    def test_renew_tells_of_a_cancel(self, store: PgTasks, job: Job, sql: Sql) -> None:
+    def test_renew_notices_a_cancel(self, store: PgTasks, job: Job, sql: Sql) -> None:
         claim = take(store, job)
         sql("UPDATE tasks SET state = 'canceled', lease_expires_at = NULL, finished_at = clock_timestamp()")
         assert store.renew(claim, 60) is False
@@ -358,7 +358,7 @@ class TestCommit:
         [attempt] = sql("SELECT outcome, charged, metrics FROM task_attempts")
         assert attempt == {"outcome": "done", "charged": False, "metrics": {"stages": {}}}
 
-    def test_adopted_is_told(self, store: PgTasks, job: Job, sql: Sql) -> None:
+    def test_adopted_is_reported(self, store: PgTasks, job: Job, sql: Sql) -> None:
         store.commit(take(store, job), result(adopted=True, files=()))
         assert sql("SELECT outcome FROM task_attempts") == [{"outcome": "adopted"}]
 
@@ -475,7 +475,7 @@ class TestFail:
         store.fail(take(store, job), failure(message="'; DROP TABLE tasks; -- %s \0 \ud800"))
         assert sql("SELECT failure_message AS m FROM tasks")[0]["m"] == ("'; DROP TABLE tasks; -- %s \\x00 \\ud800")
 
-    def test_dependant_tells_why_it_waits(self, store: PgTasks, add_job: Callable[..., Job], sql: Sql) -> None:
+    def test_dependant_says_why_it_waits(self, store: PgTasks, add_job: Callable[..., Job], sql: Sql) -> None:
         lines = add_job("lines")
         ocr = add_job("ocr", needs=("lines",))
         store.ensure_task(ocr, VOLUME)
@@ -504,14 +504,14 @@ class TestRelease:
 
 
 class TestMaintenance:
-    def test_never_dispatched_is_given_until_marked(self, store: PgTasks, job: Job, sql: Sql) -> None:
+    def test_never_dispatched_is_returned_until_marked(self, store: PgTasks, job: Job, sql: Sql) -> None:
         store.ensure_task(job, VOLUME)
         sql("UPDATE tasks SET dispatched_at = NULL")
         assert store.undispatched(job, limit=10, redispatch_after=60) == [MESSAGE]
         store.mark_dispatched([MESSAGE, TaskMessage("W1", "I1")])
         assert store.undispatched(job, limit=10, redispatch_after=60) == []
 
-    def test_dispatched_long_ago_is_given_again(self, store: PgTasks, job: Job) -> None:
+    def test_dispatched_long_ago_is_returned_again(self, store: PgTasks, job: Job) -> None:
         store.ensure_task(job, VOLUME)
         assert store.undispatched(job, limit=10, redispatch_after=60) == []
         assert store.undispatched(job, limit=10, redispatch_after=0) == [MESSAGE]
@@ -570,7 +570,7 @@ class TestMaintenance:
             store.ensure_task(job, VolumeRef("W1", f"I{n}", SOURCE))
         assert len(store.undispatched(job, limit=3, redispatch_after=0)) == 3
 
-    def test_gives_nothing_while_another_is_at_it(self, store: PgTasks, job: Job, conninfo: str) -> None:
+    def test_returns_nothing_while_another_is_at_it(self, store: PgTasks, job: Job, conninfo: str) -> None:
         store.ensure_task(job, VOLUME)
         with psycopg.connect(conninfo) as other:
             other.execute("SELECT pg_advisory_xact_lock(6448484, %s)", (job.id,))

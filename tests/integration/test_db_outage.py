@@ -55,7 +55,7 @@ def world(remote: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def outage(network: TcpFaults, kind: str) -> threading.Timer:
-    """Begin an outage; gives the timer that ends it."""
+    """Begin an outage; returns the timer that ends it."""
     getattr(network, kind)()
     end = threading.Timer(OUTAGE, network.restore)
     end.start()

@@ -91,7 +91,7 @@ def test_an_attempt_ends_with_its_worker_and_the_task_is_free_at_once(
 
 
 @pytest.mark.parametrize(("code", "told"), [(-9, "E_WORKER_KILLED"), (-11, "E_WORKER_CRASHED"), (1, "E_WORKER_GONE")])
-def test_the_cause_is_told(
+def test_the_cause_is_kept(
     worker_database: Database, tmp_path: Path, claim: Callable[[], Claim], sql: Sql, code: int, told: str
 ) -> None:
     die(worker_database, tmp_path, claim(), 1, code=code)
@@ -183,7 +183,7 @@ def test_no_more_pages_are_left_out_than_may_be_errors(
     assert task_of(sql)["state"] == "terminal_failed"
 
 
-def test_a_stalled_volume_is_told_from_one_that_ran_beside_it(
+def test_a_stalled_volume_is_distinguished_from_one_that_ran_beside_it(
     worker_database: Database, tmp_path: Path, claim: Callable[[], Claim], sql: Sql
 ) -> None:
     now = [0.0]

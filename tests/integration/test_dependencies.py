@@ -191,7 +191,7 @@ def test_a_dependant_reads_the_artefact_that_was_pinned_when_it_began(chain: Cha
     assert list(cast("dict[str, Any]", row)["inputs"]) == ["toy"]
 
 
-def test_the_graph_gives_each_job_after_what_it_needs(chain: Chain) -> None:
+def test_the_graph_lists_each_job_after_what_it_needs(chain: Chain) -> None:
     done_chain(chain)
     found = graph(chain.overview)
     assert [(node.name, node.depends_on) for node in found] == [

@@ -277,7 +277,7 @@ class TestRedrive:
         enqueuer.enqueue("lines", VOLUMES[:1], force=True)
         assert redriver.redrive("lines").reset == 0
 
-    def test_dependency_of_others_is_told_again(
+    def test_dependency_of_others_is_shown_again(
         self,
         redriver: Redriver,
         enqueuer: Enqueuer,

@@ -46,7 +46,7 @@ def test_rights_that_are_missing_are_named(queues: SqsQueues, sqs: FakeSqs, add_
     assert "deploy/iam-worker.json" in found.hint
 
 
-def test_queues_that_are_not_there_and_those_that_differ_are_told_job_by_job(
+def test_queues_that_are_not_there_and_those_that_differ_are_reported_job_by_job(
     queues: SqsQueues, sqs: FakeSqs, add_job: Callable[..., Job]
 ) -> None:
     jobs = [add_job("lines"), add_job("text")]

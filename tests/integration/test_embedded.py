@@ -118,7 +118,7 @@ class TestLife:
             server.mend(DatabaseError("away", code="E_DB_AWAY"))
             assert ask(server.conninfo) == "bec"
 
-    def test_path_that_stays_too_long_is_told(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_path_that_stays_too_long_is_reported(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(address_module, "_LONGEST", 10)
         with pytest.raises(ConfigError, match="too long") as caught:
             EmbeddedPostgres(home).start()
@@ -334,7 +334,7 @@ class TestPrograms:
         with pytest.raises(DatabaseError, match="took longer"):
             PgPrograms().run("initdb", "--help", time_limit=0.0)
 
-    def test_failure_is_its_last_line_or_the_one_that_tells_of_an_error(self, tmp_path: Path) -> None:
+    def test_failure_is_its_last_line_or_the_one_that_reports_an_error(self, tmp_path: Path) -> None:
         with pytest.raises(DatabaseError, match="initdb failed: ") as caught:
             PgPrograms().run("initdb", "--no-such-option")
         assert caught.value.code == "E_PG_START"

@@ -72,13 +72,13 @@ class TestOwner:
         assert f"chown -R $(id -u) {home}/pg" in error.hint
         assert state(home) == before
 
-    def test_a_user_without_a_name_is_told(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_user_without_a_name_is_reported(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(PgPrograms, "user_name", None)
         assert refused(tmp_path).code == "E_PG_USER"
 
 
 class TestLogin:
-    def test_the_system_tells_who_may_log_in(self, home: Path) -> None:
+    def test_the_system_says_who_may_log_in(self, home: Path) -> None:
         with EmbeddedPostgres(home) as server, psycopg.connect(server.conninfo) as connection:
             found = connection.execute("SELECT DISTINCT type, auth_method FROM pg_hba_file_rules").fetchall()
             assert found == [("local", "peer")]
@@ -153,7 +153,7 @@ class TestClosedFolders:
         assert copy.name.startswith("postgresql-")
         assert not servers(home)
 
-    def test_programs_that_cannot_be_copied_are_told(
+    def test_programs_that_cannot_be_copied_are_reported(
         self, home: Path, closed_programs: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         closed_programs.write_text("in the way")

@@ -179,7 +179,7 @@ class TestRefresh:
         report = enqueuer.enqueue("lines", VOLUMES[:1], refresh=Source({"I0": "bbb"}))
         assert report == EnqueueReport(volumes=1, already_unfinished=1)
 
-    def test_volumes_without_a_version_are_left_out_and_told(self, enqueuer: Enqueuer, job: Job) -> None:
+    def test_volumes_without_a_version_are_left_out_and_reported(self, enqueuer: Enqueuer, job: Job) -> None:
         answers = {
             "I0": None,
             "I1": ManifestError("The list of I1 is broken."),
@@ -280,7 +280,7 @@ class TestOutbox:
         finish(store, lines, VOLUMES[4])
         assert enqueuer.enqueue("ocr", VOLUMES) == EnqueueReport(volumes=5, queued=2, waiting=3, sent=2)
 
-    def test_the_planner_is_told_of_many_tasks(
+    def test_the_planner_learns_of_many_tasks(
         self, enqueuer: Enqueuer, job: Job, sql: Sql, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("bec_orch.orch.backlog.enqueue._MANY_TASKS", 3)

@@ -93,7 +93,7 @@ def test_truth_and_text_stand_side_by_side(artefacts: StoredArtefacts, evaluatio
     assert f"<ins>{'ཀ' * 60}</ins>" in page
 
 
-def test_what_is_wrong_with_the_truth_itself_is_told(
+def test_what_is_wrong_with_the_truth_itself_is_reported(
     artefacts: StoredArtefacts, evaluation: Evalv1Worker, tmp_path: Path
 ) -> None:
     for number in range(3):
@@ -154,7 +154,7 @@ def test_no_more_than_the_worst_pages_are_kept(artefacts: StoredArtefacts, evalu
     assert rates[0] > 1 > rates[-1]
 
 
-def test_artefacts_that_are_gone_or_broken_are_told(
+def test_artefacts_that_are_gone_or_broken_are_reported(
     artefacts: StoredArtefacts, evaluation: Evalv1Worker, tmp_path: Path
 ) -> None:
     locations = [done(artefacts, evaluation, manifest_of("W1", f"I{n}")) for n in range(4)]

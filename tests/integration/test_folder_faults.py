@@ -101,7 +101,7 @@ def without_rights() -> Iterator[None]:
         os.seteuid(before)
 
 
-def test_a_folder_that_cannot_be_written_is_told_and_left_as_it_is(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_reported_and_left_as_it_is(tmp_path: Path) -> None:
     root = tmp_path / "out"
     objects = FolderObjects(root, _FAST, create=True)
     objects.create("a/one", b"1")

@@ -109,7 +109,7 @@ class TestDependencies:
 
 
 class TestUpdate:
-    def test_changes_what_is_given(self, admin: JobAdmin) -> None:
+    def test_changes_what_is_named(self, admin: JobAdmin) -> None:
         before = admin.create("toy", "toy", {"factor": 3}, max_attempts=2)
         after = admin.update("toy", config={"patience": 1.0}, max_page_error_rate=0.5)
         assert after.config == {"factor": 3, "patience": 1.0}

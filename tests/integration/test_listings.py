@@ -105,7 +105,7 @@ def test_a_volume_has_its_tasks_of_all_jobs_and_the_attempts_at_them(listings: P
     assert listings.attempts_of_volume("W0", "I99") == []
 
 
-def test_a_volume_tells_why_its_work_is_stale(listings: PgListings, conninfo: str) -> None:
+def test_a_volume_says_why_its_work_is_stale(listings: PgListings, conninfo: str) -> None:
     assert listings.stale_reasons("W0", "I1").keys() == {
         t.id for t in listings.tasks_of_volume("W0", "I1") if t.job == "ocr"
     }
@@ -169,7 +169,7 @@ def test_the_pulse_beats_when_something_has_moved_on(listings: PgListings, conni
 
 
 @pytest.mark.parametrize("method", ["course", "stage_seconds"])
-def test_a_job_that_is_not_there_is_told(listings: PgListings, method: str) -> None:
+def test_a_job_that_is_not_there_is_reported(listings: PgListings, method: str) -> None:
     with pytest.raises(ConfigError) as caught:
         getattr(listings, method)("nope")
     assert caught.value.code == "E_JOB_UNKNOWN"

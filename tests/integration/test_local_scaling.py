@@ -95,7 +95,7 @@ def test_jobs_are_kept_apart(home: Path) -> None:
     assert [one.running for one in scaling(home).status()] == [True]
 
 
-def test_a_worker_that_died_is_told_and_replaced(home: Path) -> None:
+def test_a_worker_that_died_is_reported_and_replaced(home: Path) -> None:
     local = scaling(home, code="raise SystemExit('no model')")
     do(local.plan_up(1))
     until(lambda: not local.status()[0].running)
@@ -129,7 +129,7 @@ def test_a_worker_that_takes_too_long_is_not_killed(home: Path) -> None:
     assert local.status()[0].running
 
 
-def test_a_worker_that_ended_before_it_was_told_is_no_fault(home: Path) -> None:
+def test_a_worker_that_ended_before_it_was_told_to_is_no_fault(home: Path) -> None:
     local = scaling(home)
     do(local.plan_up(1))
     ready(home, "ldv1.1")
@@ -172,7 +172,7 @@ def test_up_does_not_stop_workers(home: Path) -> None:
     assert raised.value.code == "E_SCALE_SMALLER"
 
 
-def test_a_home_that_cannot_be_written_is_told(home: Path) -> None:
+def test_a_home_that_cannot_be_written_is_reported(home: Path) -> None:
     (home / "workers").write_text("a file")
 
     with pytest.raises(ConfigError) as raised:

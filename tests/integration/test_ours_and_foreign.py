@@ -150,7 +150,7 @@ class TestTwoDatabases:
         assert state(first) == ("done", None)
         assert contents(objects) == before
 
-    def test_the_hint_tells_what_can_be_done(self, first: World, second: World) -> None:
+    def test_the_hint_says_what_can_be_done(self, first: World, second: World) -> None:
         ask(first)
         ask(second)
         [task] = second.tasks("failure_message, failure_hint")

@@ -70,7 +70,7 @@ def test_a_vulnerable_package_fails_by_name() -> None:
 
 
 @pytest.mark.parametrize("why", ["refused", "503"])
-def test_a_database_that_cannot_be_asked_is_skipped_and_told(why: str) -> None:
+def test_a_database_that_cannot_be_asked_is_skipped_and_reported(why: str) -> None:
     with osv(status=503) as url:
         ended = audit("http://127.0.0.1:1/v1/query" if why == "refused" else url)
     assert ended.returncode == 0, ended.stdout + ended.stderr

@@ -187,9 +187,9 @@ EXPIRED: dict[str, Any] = {
 }
 # What goes over a portion of rows.
 PORTIONS: dict[str, dict[str, Any]] = {
-    "ledger.hinted": PORTION_GIVEN,
+    "ledger.announced": PORTION_GIVEN,
     "ledger.tasks_of": PORTION_GIVEN,
-    "ledger.to_be_hinted": {"limit": PORTION, "before": dt.datetime(2100, 1, 1, tzinfo=dt.UTC)},
+    "ledger.to_be_announced": {"limit": PORTION, "before": dt.datetime(2100, 1, 1, tzinfo=dt.UTC)},
     "ledger.done": {"limit": PORTION, "after": 20_000},
     "listings.stage_seconds": {},
     "overview.done_volumes": {"limit": PORTION, "after": 5_000},
@@ -258,7 +258,7 @@ LISTED = {*words(WHOLES), *PORTIONS, *words({"backlog": list(ENQUEUEING)}), *wor
 
 
 def cases() -> Iterator[Case]:
-    """Give every stored statement with its bound: what is on no list is about one volume, task or message."""
+    """Return every stored statement with its bound: what is on no list is about one volume, task or message."""
     for file, names in WHOLES.items():
         for name in names:
             yield Case(file, name, WHOLE)

@@ -56,7 +56,7 @@ class S3:
         return [entry["Key"] for entry in listed.get("Contents", [])]
 
     def add_volume(self, w_id: str, i_id: str) -> str:
-        """Put a volume in the library's layout, and give the name of its source."""
+        """Put a volume in the library's layout, and return the name of its source."""
         prefix = volume_prefix(w_id, i_id)
         entries = [{"filename": name, "width": 1, "height": 1} for name in PAGES]
         self.put(f"{prefix}/dimensions.json", gzip.compress(json.dumps(entries).encode()))
@@ -87,7 +87,7 @@ def fault(name: str, method: str, suffix: str) -> list[Fault]:
 class TestReading:
     @pytest.mark.parametrize("what", ["dimensions.json", "I00010003.jpg"])
     @pytest.mark.parametrize("name", ["500", "SlowDown twice", "reset", "half a body", "lost"])
-    def test_gives_the_same_bytes_through_each_fault(self, s3: S3, name: str, what: str) -> None:
+    def test_reads_the_same_bytes_through_each_fault(self, s3: S3, name: str, what: str) -> None:
         source = Sources(s3.stores())(s3.add_volume(*VOLUME))
         s3.proxy.faults.extend(wanted := fault(name, "GET", what))
         manifest = source.read_manifest(VolumeRef(*VOLUME, source.name))
@@ -96,7 +96,7 @@ class TestReading:
         assert [page.etag for page in manifest.pages] == [page.etag for page in pages]
         assert s3.proxy.happened == wanted
 
-    def test_a_store_that_keeps_failing_is_told_as_such(self, s3: S3) -> None:
+    def test_a_store_that_keeps_failing_is_reported_as_such(self, s3: S3) -> None:
         s3.put("key", b"data")
         s3.proxy.faults.extend([Fault("reset", "GET", "key")] * 99)
         with pytest.raises(StorageError) as caught:
@@ -121,7 +121,7 @@ class TestReading:
             (404, "NoSuchBucket", "E_STORAGE_MISSING"),
         ],
     )
-    def test_what_does_not_pass_is_told_by_its_code_after_one_request(
+    def test_what_does_not_pass_is_reported_by_its_code_after_one_request(
         self, s3: S3, status: int, code: str, told: str
     ) -> None:
         s3.proxy.faults.extend([Fault("status", "GET", "key", status, f"<Error><Code>{code}</Code></Error>".encode())])
@@ -130,7 +130,7 @@ class TestReading:
         assert (caught.value.code, caught.value.retryable, caught.value.charged) == (told, True, False)
         assert len(s3.proxy.requests) == 1
 
-    def test_a_bucket_that_is_not_there_is_told_whatever_is_asked(self, s3: S3) -> None:
+    def test_a_bucket_that_is_not_there_is_reported_whatever_is_asked(self, s3: S3) -> None:
         objects = s3.stores().open("s3://no-such-bucket/prefix")
         for action in (
             lambda: objects.read("key"),

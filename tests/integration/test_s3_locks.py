@@ -88,7 +88,7 @@ def test_a_versioned_bucket_with_a_default_retention_is_worked_in_as_any(world: 
     assert versions["DeleteMarkers"]
 
 
-def test_deletes_that_are_refused_are_told_once_and_stop_nobody(
+def test_deletes_that_are_refused_are_reported_once_and_stop_nobody(
     world: S3World, s3: S3, caplog: pytest.LogCaptureFixture
 ) -> None:
     refuse(s3, "DELETE")

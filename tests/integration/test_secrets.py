@@ -29,7 +29,7 @@ def test_a_password_of_digits_is_no_json(aws: Aws) -> None:
     assert password_of_secret(name, options(aws)) == "12345678"
 
 
-def test_a_secret_without_a_password_and_one_that_is_not_there_are_told(aws: Aws) -> None:
+def test_a_secret_without_a_password_and_one_that_is_not_there_are_reported(aws: Aws) -> None:
     name = aws.fresh_name("secret")
     aws.client("secretsmanager").create_secret(Name=name, SecretString='{"username": "bec"}')
     with pytest.raises(ConfigError, match="holds no password") as empty:
@@ -55,7 +55,7 @@ def test_what_is_away_is_to_be_tried_again() -> None:
     assert (secret.value.code, who.value.code) == ("E_SECRET_AWAY", "E_AWS_AWAY")
 
 
-def test_without_credentials_it_is_told_what_to_do(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_credentials_it_says_what_to_do(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     with pytest.raises(ConfigError) as secret:

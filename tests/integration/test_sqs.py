@@ -84,7 +84,7 @@ class TestMaking:
         tags = aws.client("sqs").list_queue_tags(QueueUrl=on_moto(job).urls.tasks)["Tags"]
         assert tags == {"application": "bec_orch", "job": job}
 
-    def test_adopts_what_is_there_and_tells_what_differs(self, aws: Aws, on_moto: SqsQueues) -> None:
+    def test_adopts_what_is_there_and_says_what_differs(self, aws: Aws, on_moto: SqsQueues) -> None:
         job, client = aws.fresh_name("ocr"), aws.client("sqs")
         url = client.create_queue(QueueName=f"bec_{job}_tasks", Attributes={"VisibilityTimeout": "30"})["QueueUrl"]
         setup = on_moto.admin(job).create()
@@ -117,7 +117,7 @@ class TestMaking:
         assert queues.admin("lines").create().made == ()
         queues.close()
 
-    def test_a_queue_by_url_without_a_dead_letter_queue_is_told(self, aws: Aws) -> None:
+    def test_a_queue_by_url_without_a_dead_letter_queue_is_reported(self, aws: Aws) -> None:
         url = aws.client("sqs").create_queue(QueueName=aws.fresh_name("bare"))["QueueUrl"]
         queues = SqsQueues(SqsOptions(AwsOptions(aws.region, aws.endpoint_url), {"lines": url}))
         with pytest.raises(QueueError) as caught:
@@ -125,7 +125,7 @@ class TestMaking:
         assert caught.value.code == "E_QUEUE_NO_DLQ"
         queues.close()
 
-    def test_tells_what_differs_without_making_anything(self, aws: Aws, on_moto: SqsQueues) -> None:
+    def test_says_what_differs_without_making_anything(self, aws: Aws, on_moto: SqsQueues) -> None:
         job = aws.fresh_name("ocr")
         url = _made(on_moto, job).tasks
         assert on_moto.admin(job).check().differences == ()
@@ -181,7 +181,7 @@ class TestFaults:
             ("InvalidParameterValue", "E_QUEUE_REFUSED"),
         ],
     )
-    def test_faults_are_told_by_code(self, sqs: FakeSqs, queue: SqsQueue, given: str, code: str) -> None:
+    def test_faults_are_recognised_by_code(self, sqs: FakeSqs, queue: SqsQueue, given: str, code: str) -> None:
         sqs.faults["ReceiveMessage"].append(Refused(given))
         with pytest.raises(QueueError) as caught:
             queue.receive(limit=1, wait=0, visibility=9)
@@ -195,21 +195,21 @@ class TestFaults:
         assert sqs.calls["SendMessageBatch"] == 2
         assert queue.stats().visible == 1
 
-    def test_what_does_not_pass_is_given_up(self, sqs: FakeSqs, queue: SqsQueue) -> None:
+    def test_what_does_not_pass_ends_the_retries(self, sqs: FakeSqs, queue: SqsQueue) -> None:
         sqs.faults["GetQueueAttributes"].extend(Refused("InternalError", status=500) for _ in range(9))
         with pytest.raises(QueueError) as caught:
             queue.stats()
         assert caught.value.code == "E_QUEUE_BUSY"
         assert sqs.calls["GetQueueAttributes"] < 9
 
-    def test_a_second_purge_within_a_minute_is_told(self, queue: SqsQueue) -> None:
+    def test_a_second_purge_within_a_minute_is_reported(self, queue: SqsQueue) -> None:
         queue.purge()
         with pytest.raises(QueueError) as caught:
             queue.purge()
         assert caught.value.code == "E_QUEUE_PURGING"
         assert "60 seconds" in caught.value.hint
 
-    def test_a_job_without_queues_is_told_what_to_do(self, queues: SqsQueues) -> None:
+    def test_for_a_job_without_queues_it_says_what_to_do(self, queues: SqsQueues) -> None:
         with pytest.raises(QueueError) as caught:
             queues("unknown").stats()
         assert caught.value.code == "E_QUEUE_MISSING"
@@ -225,7 +225,7 @@ class TestFaults:
         assert len(queue.receive(limit=1, wait=0, visibility=9)) == 1
 
     @pytest.mark.usefixtures("aws_credentials")
-    def test_nobody_there_is_told(self) -> None:
+    def test_nobody_there_is_reported(self) -> None:
         client = aws_client("sqs", AwsOptions(REGION, "http://127.0.0.1:1"), Patience(attempts=1))
         queues = SqsQueues(SqsOptions(AwsOptions(REGION, "http://127.0.0.1:1")))
         queues._clients = type(queues._clients)(client, client, client)
@@ -234,7 +234,7 @@ class TestFaults:
         assert caught.value.code == "E_QUEUE_AWAY"
         queues.close()
 
-    def test_no_credentials_is_told(self, sqs: FakeSqs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_no_credentials_is_reported(self, sqs: FakeSqs, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("AWS_ACCESS_KEY_ID")
         queues = SqsQueues(SqsOptions(AwsOptions(REGION, sqs.url)))
         with pytest.raises(QueueError) as caught:
@@ -243,12 +243,12 @@ class TestFaults:
         queues.close()
 
     @pytest.mark.usefixtures("aws_credentials")
-    def test_no_region_is_told(self) -> None:
+    def test_no_region_is_reported(self) -> None:
         with pytest.raises(ConfigError) as caught:
             SqsQueues(SqsOptions())
         assert caught.value.code == "E_AWS_REGION"
 
-    def test_a_missing_sdk_is_told_with_the_extra_to_install(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_missing_sdk_is_reported_with_the_extra_to_install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(__import__("sys").modules, "boto3", None)
         with pytest.raises(ConfigError, match="not installed") as caught:
             aws_client("sqs", AwsOptions(REGION))
@@ -264,7 +264,7 @@ class TestSending:
             f"I{n}" for n in range(10)
         ]
 
-    def test_a_refused_entry_ends_it_and_tells_what_was_sent(self, sqs: FakeSqs, queue: SqsQueue) -> None:
+    def test_a_refused_entry_ends_it_and_says_what_was_sent(self, sqs: FakeSqs, queue: SqsQueue) -> None:
         sqs.failing_entries.append({2: True})
         with pytest.raises(PartlySent) as caught:
             queue.send([TaskMessage("W1", f"I{n}") for n in range(5)])
@@ -383,7 +383,7 @@ class TestDeadLetters:
         queue.change_visibility(message.receipt, 0)
         assert queue.receive(limit=1, wait=0, visibility=60) == []
 
-    def test_what_sqs_gave_up_is_told_apart_from_ours(self, sqs: FakeSqs, queue: SqsQueue) -> None:
+    def test_dead_letters_of_sqs_are_distinguished_from_ours(self, sqs: FakeSqs, queue: SqsQueue) -> None:
         self.give_up(sqs, queue)
         queue.send([TaskMessage("W1", "I2")])
         [message] = queue.receive(limit=1, wait=0, visibility=60)
@@ -393,7 +393,7 @@ class TestDeadLetters:
         assert letter.reason == {}
         assert len(queue.peek(limit=10, dead=True)) == 2
 
-    def test_what_moto_gave_up_is_told_too(self, aws: Aws, on_moto: SqsQueues) -> None:
+    def test_dead_letters_of_moto_are_reported_too(self, aws: Aws, on_moto: SqsQueues) -> None:
         job = aws.fresh_name("ocr")
         urls = _made(on_moto, job)
         policy = {"deadLetterTargetArn": attributes(aws, urls.dead)["QueueArn"], "maxReceiveCount": 1}

@@ -103,7 +103,7 @@ def test_a_message_that_comes_again_while_its_task_runs_disturbs_nobody(
     others.close()
 
 
-def test_receives_that_never_arrive_give_no_message_up(world: World, sqs: FakeSqs, clock: Ahead) -> None:
+def test_receives_that_never_arrive_dead_letter_no_message(world: World, sqs: FakeSqs, clock: Ahead) -> None:
     Enqueuer(PgBacklog(world.database), world.queues).enqueue("toy", [world.volume()])
     sqs.swallowing = True
     for _ in range(60):
@@ -231,7 +231,7 @@ def test_the_workers_policy_allows_all_that_a_worker_asks_of_sqs(world: World, s
     assert [right for right in sorted(sqs.rights) if not policy.allows(right[0], f"{own}:{right[1]}")] == []
 
 
-def test_what_sqs_gave_up_is_recorded_and_its_task_goes_on(world: World, sqs: FakeSqs) -> None:
+def test_dead_letters_of_sqs_are_recorded_and_their_tasks_go_on(world: World, sqs: FakeSqs) -> None:
     volume = world.volume()
     Enqueuer(PgBacklog(world.database), world.queues).enqueue("toy", [volume])
     attributes = sqs.queues[TASKS].attributes

@@ -122,7 +122,7 @@ def die_while_telling(settings: Settings) -> tuple[WorkerReport, int]:
     return WorkerReport(stop_reason=str(settings.home)), 0
 
 
-def test_a_process_that_dies_while_it_tells_its_report_is_one_that_died(
+def test_a_process_that_dies_while_it_sends_its_report_is_one_that_died(
     database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = Settings(home=tmp_path, black_hole_guard=1)

@@ -33,7 +33,7 @@ def give(conninfo: str, *files: Path) -> None:
             connection.execute(file.read_bytes())
 
 
-def test_what_deploy_gives_is_what_a_worker_needs(database: Database) -> None:
+def test_what_deploy_grants_is_what_a_worker_needs(database: Database) -> None:
     found = rights_of(database, WORKER_USER, with_queue=True)
 
     assert (found.exists, found.powers, found.missing, found.beyond) == (True, (), (), ())
@@ -107,7 +107,7 @@ def test_a_worker_cannot_bring_the_schema_up_or_delete_a_job(
         assert refused.value.code == "E_DB_RIGHTS"
 
 
-def test_a_worker_whose_user_lacks_a_right_is_told_which(worker_database: Database, sql: Sql) -> None:
+def test_a_worker_whose_user_lacks_a_right_learns_which(worker_database: Database, sql: Sql) -> None:
     require_worker_rights(PgChecks(worker_database), with_queue=True)
     sql(f"REVOKE UPDATE (state) ON tasks FROM {WORKER_USER}")
     sql(f"REVOKE ALL ON missing_dependencies FROM {WORKER_USER}")
@@ -127,29 +127,29 @@ class TestDoctor:
         found = check_database_users(PgChecks(database), of_machines, with_queue=True, local=False)
         return [(one.check, one.level, one.message) for one in found]
 
-    def test_the_owner_is_told_of_the_user_of_new_machines(self, database: Database) -> None:
+    def test_the_owner_is_shown_the_user_of_new_machines(self, database: Database) -> None:
         told = "may do what a worker needs, and nothing else"
         assert self.look(database) == [(f"database user {WORKER_USER}", Level.OK, told)]
 
-    def test_a_worker_is_told_of_itself(self, worker_database: Database, sql: Sql) -> None:
+    def test_a_worker_learns_of_itself(self, worker_database: Database, sql: Sql) -> None:
         assert [level for _, level, _ in self.look(worker_database, "another")] == [Level.OK]
         sql(f"REVOKE UPDATE (lease_expires_at) ON tasks FROM {WORKER_USER}")
         [(check, level, message)] = self.look(worker_database, "another")
         assert (check, level) == (f"database user {WORKER_USER}", Level.FAIL)
         assert message == "lacks rights that a worker needs: UPDATE on tasks (lease_expires_at)"
 
-    def test_a_user_that_is_not_there_is_told(self, database: Database) -> None:
+    def test_a_user_that_is_not_there_is_reported(self, database: Database) -> None:
         [(check, level, message)] = self.look(database, "nobody")
         assert (check, level) == ("database user nobody", Level.WARN)
         assert message.startswith("there is none: workers would connect as ")
 
-    def test_rights_beyond_the_need_are_told(self, database: Database, sql: Sql) -> None:
+    def test_rights_beyond_the_need_are_reported(self, database: Database, sql: Sql) -> None:
         sql(f"GRANT DELETE, UPDATE (config) ON jobs TO {WORKER_USER}")
         [(_, level, message)] = self.look(database)
         assert level is Level.WARN
         assert message == "this user may do what no worker needs: DELETE on jobs; UPDATE on jobs (config)"
 
-    def test_a_worker_that_is_connected_as_the_owner_is_told(self, database: Database, conninfo: str) -> None:
+    def test_a_worker_that_is_connected_as_the_owner_is_reported(self, database: Database, conninfo: str) -> None:
         with Database(conninfo, application=WORKER) as as_owner, as_owner.transaction("work"):
             found = connected(database)
             [(check, level, message)] = self.look(database)

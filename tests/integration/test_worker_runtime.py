@@ -268,7 +268,7 @@ def test_an_unforeseen_exception_is_recorded_with_its_type(world: World) -> None
     assert failed == {"code": "E_UNEXPECTED", "stage": "run", "message": "ZeroDivisionError: oops.", "charged": True}
 
 
-def test_a_worker_gives_up_on_a_task_that_it_cannot_do_but_does_not_end_it(world: World) -> None:
+def test_a_worker_stops_trying_a_task_that_it_cannot_do_but_does_not_end_it(world: World) -> None:
     world.at_page = fail_times(StorageError("Denied.", code="E_STORAGE_DENIED"), 99)
     world.send(world.volume())
     report = world.run()
@@ -537,7 +537,7 @@ def test_a_failed_task_without_a_whole_artefact_of_its_own_stays_failed(world: W
     assert world.tasks() == [{"state": "terminal_failed"}], "it cannot be read"
 
 
-def test_the_worker_is_known_while_it_runs_and_told_why_it_stopped(world: World) -> None:
+def test_the_worker_is_known_while_it_runs_and_recorded_with_why_it_stopped(world: World) -> None:
     beats: list[Any] = []
 
     def look(context: JobContext, page: Page) -> None:
@@ -610,7 +610,7 @@ def test_a_message_whose_claim_is_refused_is_given_back(world: World, monkeypatc
     assert world.queues("toy").stats().visible == 1
 
 
-def test_a_volume_that_stands_still_ends_the_worker_and_is_told_by_its_page(world: World) -> None:
+def test_a_volume_that_stands_still_ends_the_worker_and_is_reported_by_its_page(world: World) -> None:
     hung = threading.Event()
 
     def hang(context: JobContext, page: Page) -> None:

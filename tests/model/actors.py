@@ -86,7 +86,7 @@ class Actor:
         self._thread.join()
 
     def wait_at(self, point: str) -> Fate:
-        """Wait before a call; gives its fate. Called in the actor's own thread."""
+        """Wait before a call; returns its fate. Called in the actor's own thread."""
         self.at = point
         self._stands.release()
         self._go.acquire()
@@ -109,7 +109,7 @@ _here = threading.local()
 
 
 def current() -> Actor | None:
-    """Give the actor whose thread this is; None in the model's own thread."""
+    """Return the actor whose thread this is; None in the model's own thread."""
     return getattr(_here, "actor", None)
 
 

@@ -93,7 +93,7 @@ class Versions:
     factors: dict[str, int] = field(default_factory=lambda: {ToyConfig(factor=n).output_hash(): n for n in (1, 2)})
 
     def rows(self, success: Success) -> list[int]:
-        """Give the lengths that the rows of an artefact must have."""
+        """Return the lengths that the rows of an artefact must have."""
         assert success.manifest_etag
         assert success.config_hash
         return [length * self.factors[success.config_hash] for length in self.lengths[success.manifest_etag]]
@@ -160,7 +160,7 @@ class Archive:
         self.admin.create(name, "toy", {}, depends_on=needs, max_attempts=MAX_ATTEMPTS, max_page_error_rate=0.0)
 
     def scan(self, volume: VolumeRef) -> str:
-        """Put a new version of a volume into the source; gives its ETag."""
+        """Put a new version of a volume into the source; returns its ETag."""
         self._scanned += 1
         folder = self._home / "scans" / volume.w_id / volume.i_id
         folder.mkdir(parents=True, exist_ok=True)
@@ -207,7 +207,7 @@ class Archive:
         self._of_others[path] = data
 
     def harmed(self) -> list[str]:
-        """Tell what of others is not as they left it."""
+        """Return what of others is not as they left it."""
         return [str(path) for path, data in self._of_others.items() if not path.exists() or path.read_bytes() != data]
 
     def successes(self) -> Iterator[Success]:
@@ -220,11 +220,11 @@ class Archive:
                 yield found
 
     def file(self, key: str) -> Path:
-        """Give a file of the destination."""
+        """Return a file of the destination."""
         return self._home / "out" / key
 
     def audit(self, damaged: set[str], *, recreated: bool) -> list[str]:
-        """Let an operator audit everything; gives what is wrong.
+        """Let an operator audit everything; returns what is wrong.
 
         Beside an artefact of a version whose task was superseded, maintenance leaves litter, and the conventional name
         as it is: nobody reads it any more.

@@ -34,7 +34,7 @@ END $$;
 
 
 class ModelClock:
-    """The time of a database and of the workers on it. Called, it gives what `time.monotonic` would give.
+    """The time of a database and of the workers on it. Called, it returns what `time.monotonic` would return.
 
     Args:
         connection: to the database, in autocommit; other connections that are to see this clock are opened later.

@@ -270,7 +270,7 @@ class LifeOfATask(RuleBasedStateMachine):
                 self._let(actor, Fate.GO)
 
     def _let_repeatedly(self, actor: Actor, fate: Fate, times: int) -> None:
-        """Give a call a fate, and each time that it is tried again at once."""
+        """Assign a fate to a call, and to each time that it is tried again at once."""
         point = actor.at
         for _ in range(times):
             if not actor.ended and actor.at == point:
@@ -305,7 +305,7 @@ class LifeOfATask(RuleBasedStateMachine):
         self.workers = [None] * WORKERS
 
     def _unfinished(self) -> list[dict[str, Any]]:
-        """Give the tasks that a worker could still bring on; those that wait do so for work that failed or is none."""
+        """Return the tasks that a worker could still bring on; others wait for work that failed or is none."""
         return self.archive.execute(
             "SELECT t.id, t.state, j.name FROM tasks t JOIN jobs j ON j.id = t.job_id"
             " WHERE t.state IN ('queued', 'running', 'retryable_failed')"

@@ -101,7 +101,7 @@ def edited(package: Path, edits: Sequence[Edit]) -> Iterator[None]:
 
 
 def applied(texts: dict[str, str], edits: Sequence[Edit]) -> dict[str, str]:
-    """Give the texts of the files with the edits made.
+    """Return the texts of the files with the edits made.
 
     Raises:
         ValueError: what is to be replaced does not stand there exactly once.

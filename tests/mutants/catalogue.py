@@ -158,7 +158,7 @@ MUTANTS = (
     ),
     Mutant(
         "torn-jpeg-is-fine",
-        "the decoder gives up at the first damage instead of painting grey",
+        "the decoder stops at the first damage instead of painting grey",
         (
             Edit(
                 "jobs/formats/jpeg.py",
@@ -241,7 +241,7 @@ MUTANTS = (
     ),
     Mutant(
         "no-margin",
-        "a worker gives its lease up a quarter before the database does",
+        "a worker lets its lease go a quarter before the database does",
         (Edit("core/life/lease.py", "_MARGIN = 0.25", "_MARGIN = -0.25"),),
         (LEASE, MODEL),
     ),
@@ -488,9 +488,9 @@ MUTANTS = (
     ),
     Mutant(
         "rights-not-asked-for",
-        "a worker that lacks a right is told which at its start",
+        "a worker that lacks a right learns which at its start",
         (Edit("core/records/checks.py", "    if found.missing:\n", "    if found.missing and not found.exists:\n"),),
-        (f"{RIGHTS}::test_a_worker_whose_user_lacks_a_right_is_told_which",),
+        (f"{RIGHTS}::test_a_worker_whose_user_lacks_a_right_learns_which",),
     ),
     Mutant(
         "members-are-no-owners",
@@ -568,7 +568,7 @@ MUTANTS = (
                 "            except TypeError as error:",
             ),
         ),
-        (f"{SUPERVISION}::test_a_process_that_dies_while_it_tells_its_report_is_one_that_died",),
+        (f"{SUPERVISION}::test_a_process_that_dies_while_it_sends_its_report_is_one_that_died",),
     ),
     Mutant(
         "late-not-killed",
@@ -680,21 +680,23 @@ MUTANTS = (
     ),
     Mutant(
         "small-address-space",
-        "an address space that is too small is told before libraries crash",
+        "an address space that is too small is reported before libraries crash",
         (Edit("cli/commands.py", "    require_address_space(LEAST_ADDRESS_SPACE)\n", ""),),
-        ("tests/acceptance/test_cli_limits.py::test_a_small_address_space_is_told_before_libraries_crash",),
+        ("tests/acceptance/test_cli_limits.py::test_a_small_address_space_is_reported_before_libraries_crash",),
     ),
     Mutant(
         "threads-not-tried",
-        "threads that the system does not give are told before libraries crash",
+        "threads that the system does not grant are reported before libraries crash",
         (Edit("cli/commands.py", "    require_threads()\n", ""),),
-        ("tests/unit/test_cli_main.py::test_threads_that_the_system_does_not_give_are_told_before_libraries_crash",),
+        (
+            "tests/unit/test_cli_main.py::test_threads_that_the_system_does_not_grant_are_reported_before_libraries_crash",
+        ),
     ),
     Mutant(
         "folder-gone-is-a-fault",
-        "a current folder that is gone is told as such",
+        "a current folder that is gone is reported as such",
         (Edit("cli/process/surroundings.py", "and _current_folder_is_gone():", "and False:"),),
-        ("tests/acceptance/test_cli_limits.py::test_a_command_that_needs_the_current_folder_tells_that_it_is_gone",),
+        ("tests/acceptance/test_cli_limits.py::test_a_command_that_needs_the_current_folder_says_that_it_is_gone",),
     ),
     Mutant(
         "models-opened-untried",
@@ -1192,7 +1194,7 @@ MUTANTS = (
     ),
     Mutant(
         "everybody-logs-in",
-        "the system tells who logs in to an embedded server",
+        "the system says who logs in to an embedded server",
         (Edit("io/postgres/embedded/cluster.py", '"peer map=bec" if name else "trust"', '"trust"'),),
         ("tests/integration/test_embedded_rights.py::TestLogin",),
     ),

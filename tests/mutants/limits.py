@@ -1,4 +1,4 @@
-"""The guards of the database's time, locks and plans, and of what tells where it is."""
+"""The guards of the database's time, locks and plans, and of what says where it is."""
 
 from tests.mutants.mutant import Edit, Mutant
 
@@ -18,7 +18,7 @@ _LIBPQ = "tests/integration/test_libpq_environment.py"
 LIMITS = (
     Mutant(
         "no-statement-timeout",
-        "the server ends a statement that takes too long, before its client gives up",
+        "the server ends a statement that takes too long, before its client stops waiting",
         (
             Edit(
                 _CONNECTION,
@@ -66,7 +66,7 @@ LIMITS = (
     ),
     Mutant(
         "slow-is-away",
-        "a statement that took too long is told apart from a database that is away",
+        "a statement that took too long is distinguished from a database that is away",
         (Edit("io/postgres/errors.py", '("57014", SLOW, _TOO_SLOW)', '("57014", AWAY, _TOO_SLOW)'),),
         (f"{_LIMITS}::TestSlow",),
     ),
@@ -90,7 +90,7 @@ LIMITS = (
     ),
     Mutant(
         "planner-left-alone",
-        "the planner is told of many new tasks",
+        "the planner learns of many new tasks",
         (Edit(_ENQUEUE, "                self._backlog.renew_statistics()\n", ""),),
         (_OUTBOX,),
     ),

@@ -56,7 +56,7 @@ MOVING_IN = (
     ),
     Mutant(
         "work-of-others-is-our-throughput",
-        "work that was taken over tells nothing of the pace here",
+        "work that was taken over says nothing of the pace here",
         (Edit(_SQL, "finished_at, 'adopted'", "finished_at, 'done'"),),
         (f"{_MOVING}::TestTakingOver::test_work_that_ended_just_now_is_no_throughput_of_ours",),
     ),
@@ -91,7 +91,7 @@ MOVING_IN = (
             Edit("io/postgres/earlier.py", '    if "password" in found:\n', "    if not found:\n"),
             Edit("io/postgres/earlier.py", "    if not found.keys() <= set(_KEYWORDS):\n", "    if not found:\n"),
         ),
-        (f"{_MOVING}::TestTheOtherSide::test_what_cannot_be_connected_to_is_told_without_secrets",),
+        (f"{_MOVING}::TestTheOtherSide::test_what_cannot_be_connected_to_is_reported_without_secrets",),
     ),
     Mutant(
         "numbers-name-jobs-to-be-deleted",

@@ -5,7 +5,7 @@ from tests.mutants.mutant import Edit, Mutant
 FORMATS = "tests/unit/test_more_formats.py"
 SOURCES = "tests/unit/test_sources.py"
 ODD = "tests/unit/test_odd_files.py"
-RUN = "tests/acceptance/test_cli_run.py::test_images_outside_of_all_volumes_are_counted_and_told"
+RUN = "tests/acceptance/test_cli_run.py::test_images_outside_of_all_volumes_are_counted_and_reported"
 
 
 def _one(name: str, guard: str, file: str, old: str, new: str, *tests: str) -> Mutant:
@@ -13,7 +13,7 @@ def _one(name: str, guard: str, file: str, old: str, new: str, *tests: str) -> M
 
 
 LISTS = "tests/unit/orch/test_volume_lists.py"
-ENQUEUED = "tests/acceptance/test_cli_operators.py::test_volumes_are_enqueued_from_a_list_and_told_why_not"
+ENQUEUED = "tests/acceptance/test_cli_operators.py::test_volumes_are_enqueued_from_a_list_or_reported_with_why_not"
 
 FRAMES = "tests/unit/test_frames_of_files.py"
 PARTIAL = "tests/acceptance/test_cli_partial.py::test_a_volume_that_failed_is_exported_where_it_is_asked_for"
@@ -25,7 +25,7 @@ LINES = "tests/unit/ldv1"
 PAGES = (
     _one(
         "network-not-of-its-card",
-        "a line network that is not the one that its card tells of is refused",
+        "a line network that is not the one that its card names is refused",
         "jobs/ldv1/bec/network.py",
         'if session.digest != card["sha256"]:',
         "if False:",
@@ -69,7 +69,7 @@ PAGES = (
         "core/job_types/registry.py",
         "    if lacking:\n        raise _broken(job_type, point.value, lacking)\n",
         "",
-        "tests/unit/core/test_registry.py::test_a_class_that_is_no_job_worker_is_told_with_what_it_lacks",
+        "tests/unit/core/test_registry.py::test_a_class_that_is_no_job_worker_is_reported_with_what_it_lacks",
     ),
     _one(
         "rules-on-no-column",
@@ -81,7 +81,7 @@ PAGES = (
     ),
     _one(
         "rows-of-every-making",
-        "rows that the newest attempt does not go by are not told",
+        "rows that the newest attempt does not go by are not shown",
         "io/artefacts/part_rows.py",
         "if made_with in {None, part.made_with} else None",
         "if True else None",
@@ -89,7 +89,7 @@ PAGES = (
     ),
     _one(
         "oldest-row-of-a-page",
-        "of a page that several attempts came to, the newest row is told",
+        "of a page that several attempts came to, the newest row is shown",
         "io/artefacts/part_rows.py",
         "if part and part.attempt <= attempt), reverse=True)",
         "if part and part.attempt <= attempt))",
@@ -97,11 +97,11 @@ PAGES = (
     ),
     _one(
         "pages-without-a-row-left-out",
-        "pages that no attempt came to are told",
+        "pages that no attempt came to are shown",
         "orch/overview/volume_pages.py",
         "(by_number.get(number) or [PageView(number, name, NO_ROW)] for number, name in every)",
         "(by_number[number] for number, name in every if number in by_number)",
-        f"{SEEN}::test_pages_that_no_attempt_came_to_are_told",
+        f"{SEEN}::test_pages_that_no_attempt_came_to_are_reported",
     ),
     _one(
         "rows-lost-with-the-volume",
@@ -129,7 +129,7 @@ PAGES = (
     ),
     _one(
         "any-fourth-field",
-        "what stands in the place of a version and is none is told",
+        "what stands in the place of a version and is none is reported",
         "orch/backlog/volume_lists.py",
         "if version and not _VERSION.fullmatch(version):",
         "if version and not version:",
@@ -161,11 +161,11 @@ PAGES = (
     ),
     _one(
         "heic-without-its-package",
-        "a file that needs a package which is not installed is told as that",
+        "a file that needs a package which is not installed is reported as that",
         "jobs/formats/heif.py",
         "and not is_read():",
         "and not data:",
-        f"{FORMATS}::test_heic_without_its_package_is_told",
+        f"{FORMATS}::test_heic_without_its_package_is_reported",
     ),
     _one(
         "black-cmyk",
@@ -174,7 +174,7 @@ PAGES = (
         "if ink.mean() < _BLACK:",
         "if ink.mean() < 0:",
         ODD,
-        "tests/unit/test_ldv1_worker.py::test_what_the_file_tells_stands_in_the_row",
+        "tests/unit/test_ldv1_worker.py::test_what_the_file_states_stands_in_the_row",
     ),
     _one(
         "orientation-passed-over",
@@ -262,7 +262,7 @@ PAGES = (
         "jobs/ldv1/worker.py",
         "page.unread_frames,",
         "0,",
-        "tests/unit/test_ldv1_worker.py::test_what_the_file_tells_stands_in_the_row",
+        "tests/unit/test_ldv1_worker.py::test_what_the_file_states_stands_in_the_row",
     ),
     _one(
         "only-read-formats-are-pages",
@@ -346,7 +346,7 @@ PAGES = (
     ),
     _one(
         "truth-without-a-page",
-        "ground truth that belongs to no page is told",
+        "ground truth that belongs to no page is reported",
         "jobs/evalv1/truth.py",
         "if stem not in matched)",
         "if stem is None)",

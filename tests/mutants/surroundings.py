@@ -50,7 +50,7 @@ SURROUNDINGS = (
         "configs-of-models-are-opened-whatever-they-are",
         "a model's config that is a pipe is not waited for",
         (Edit("jobs/shared/model_config.py", "if file.exists() and not file.is_file():", "if not file.name:"),),
-        (f"{_SPECIAL}::test_a_config_of_a_model_that_is_a_folder_is_told",),
+        (f"{_SPECIAL}::test_a_config_of_a_model_that_is_a_folder_is_reported",),
     ),
     Mutant(
         "truth-that-is-no-file-ends-the-volume",
@@ -181,7 +181,7 @@ SURROUNDINGS = (
     ),
     Mutant(
         "configs-nested-without-end",
-        "a config that is nested too deeply is told as one",
+        "a config that is nested too deeply is reported as one",
         (
             Edit(
                 "cli/arguments/options.py",
@@ -189,19 +189,19 @@ SURROUNDINGS = (
                 "except ValueError as error:",
             ),
         ),
-        (f"{_BOUNDS}::test_a_config_that_is_no_json_is_told",),
+        (f"{_BOUNDS}::test_a_config_that_is_no_json_is_reported",),
     ),
     Mutant(
         "numbers-that-are-none",
         "a config holds no number that a database does not take",
         (Edit("cli/arguments/options.py", ", parse_constant=_refuse_constant", ""),),
-        (f"{_BOUNDS}::test_a_config_that_is_no_json_is_told",),
+        (f"{_BOUNDS}::test_a_config_that_is_no_json_is_reported",),
     ),
     Mutant(
         "lines-about-us-that-nobody-reads",
-        "a line of .env that names a setting and cannot be read is told",
+        "a line of .env that names a setting and cannot be read is reported",
         (Edit("env_file.py", " and _names_ours(line.original.string):", " and not line.original.string:"),),
-        ("tests/unit/test_env_file.py::test_a_line_about_us_that_cannot_be_read_is_told",),
+        ("tests/unit/test_env_file.py::test_a_line_about_us_that_cannot_be_read_is_reported",),
     ),
     Mutant(
         "audits-redo-what-an-empty-store-lacks",
@@ -229,9 +229,9 @@ SURROUNDINGS = (
     ),
     Mutant(
         "a-full-disk-is-away",
-        "a connection that begins on a full disk is told as that",
+        "a connection that begins on a full disk is reported as that",
         (Edit("io/postgres/errors.py", "No space left on device|Disk quota exceeded", "no such words"),),
-        (f"{_DATABASE}::test_no_room_at_the_beginning_of_a_connection_is_told_as_that",),
+        (f"{_DATABASE}::test_no_room_at_the_beginning_of_a_connection_is_reported_as_that",),
     ),
     Mutant(
         "looking-migrates",
@@ -241,7 +241,7 @@ SURROUNDINGS = (
     ),
     Mutant(
         "shortages-are-faults-of-the-home",
-        "what the machine lacks is told as that, not as a fault of the folder",
+        "what the machine lacks is reported as that, not as a fault of the folder",
         (Edit("io/postgres/embedded/embedded.py", "            if lacking:\n", "            if lacking is error:\n"),),
         ("tests/integration/test_embedded_rights.py::test_what_the_machine_lacks_is_no_fault_of_the_folder",),
     ),

@@ -30,7 +30,7 @@ CREATE TABLE task_executions (
 
 
 def etag_of(volume: str) -> bytes:
-    """Give the 16 bytes that stand for the manifest of a volume `W/I`."""
+    """Return the 16 bytes that stand for the manifest of a volume `W/I`."""
     return hashlib.md5(volume.encode(), usedforsecurity=False).digest()
 
 
@@ -43,11 +43,11 @@ class EarlierSystem:
         self.results = results
 
     def job(self, name: str, config: str | None = "{}") -> int:
-        """Add a job, and give its number."""
+        """Add a job, and return its number."""
         return self._id(b"INSERT INTO jobs (name, config) VALUES (%s, %s) RETURNING id", name, config)
 
     def volume(self, name: str, *, etag: bytes | None = None, images: int | None = 2, intro: int | None = 0) -> int:
-        """Add a volume `W/I`, and give its number."""
+        """Add a volume `W/I`, and return its number."""
         w_id, _, i_id = name.partition("/")
         return self._id(
             b"INSERT INTO volumes (bdrc_w_id, bdrc_i_id, last_s3_etag, nb_images, nb_images_intro) "
@@ -65,7 +65,7 @@ class EarlierSystem:
         images: int | None = 2,
         done_at: str | None = "2025-03-01 12:00+00",
     ) -> int:
-        """Add a task, and give its number."""
+        """Add a task, and return its number."""
         return self._id(
             b"INSERT INTO task_executions (job_id, volume_id, s3_etag, status, started_at, done_at, total_images, "
             b"nb_errors) VALUES (%s, %s, %s, %s, '2025-03-01 11:00+00', %s, %s, 0) RETURNING id",
@@ -73,7 +73,7 @@ class EarlierSystem:
         )
 
     def artefact(self, job: str, volume: str, etag: bytes, *, pages: int = 2) -> Path:
-        """Leave what a task left, and give its folder."""
+        """Leave what a task left, and return its folder."""
         w_id, _, i_id = volume.partition("/")
         version = etag.hex()[:6]
         folder = self.results / job / w_id / i_id / version
@@ -91,7 +91,7 @@ class EarlierSystem:
         self.artefact(name, volume, etag_of(volume))
 
     def everything(self) -> list[Any]:
-        """Give every row of every table."""
+        """Return every row of every table."""
         tables = (b"jobs", b"volumes", b"workers", b"task_executions")
         return [self.connection.execute(b"SELECT * FROM " + table + b" ORDER BY 1").fetchall() for table in tables]
 

@@ -84,7 +84,7 @@ def _line(depth: int, name: str, told: str) -> str:
 
 
 def _fitting(told: str) -> str:
-    """Give as much of a sentence as fits, up to one of its own pauses; cut it between words if it has none there."""
+    """Return as much of a sentence as fits, up to one of its own pauses; cut it between words if it has none there."""
     pauses = [match.start() for match in re.finditer(r"[.:;,](?= |$)", told)]
     fitting = [pause for pause in [*pauses, len(told)] if pause <= WIDTH - COLUMN]
     full_stop = told.find(". ") if ". " in told else len(told)

@@ -8,11 +8,11 @@ THEIRS = "0b9e4c77-51d2-4f0a-9d3e-c4a86e1f2d90"
 
 
 def owner(identity: str = OURS, *tasks: str) -> Owner:
-    """Give a database by its identity, with these tasks from before there were identities."""
+    """Return a database by its identity, with these tasks from before there were identities."""
     return Owner(identity, set(tasks).__contains__)
 
 
 def contents(objects: Objects) -> dict[str, bytes]:
-    """Give every object of a store, to see that it is not changed."""
+    """Return every object of a store, to see that it is not changed."""
     found = {entry.key: objects.read(entry.key) for entry in objects.walk("")}
     return {key: blob.data for key, blob in found.items() if blob}

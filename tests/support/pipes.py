@@ -4,7 +4,7 @@ import os
 
 
 def fill(descriptor: int) -> int:
-    """Fill a pipe up by its end for writing; gives the bytes."""
+    """Fill a pipe up by its end for writing; returns the bytes."""
     os.set_blocking(descriptor, False)
     filled = 0
     try:

@@ -22,7 +22,7 @@ FILLED_IN = {
 
 
 def statements(name: str) -> list[dict[str, Any]]:
-    """Give the statements of a policy as they stand in deploy/."""
+    """Return the statements of a policy as they stand in deploy/."""
     policy = json.loads((DEPLOY / name).read_text("utf-8"))
     assert policy["Version"] == "2012-10-17"
     return list(policy["Statement"])
@@ -36,7 +36,7 @@ def filled_in(text: str, **words: str) -> str:
 
 
 class Policy:
-    """Tells what a policy allows; `words` are values of words in capitals, in place of those above."""
+    """Says what a policy allows; `words` are values of words in capitals, in place of those above."""
 
     def __init__(self, name: str, **words: str) -> None:
         self._statements: list[dict[str, Any]] = json.loads(filled_in(json.dumps(statements(name)), **words))

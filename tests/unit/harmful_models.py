@@ -24,7 +24,7 @@ def saved(
     kind: int = TensorProto.FLOAT,
     domains: tuple[str, ...] = (),
 ) -> Path:
-    """Write a model that takes tiles of three colours and gives maps."""
+    """Write a model that takes tiles of three colours and returns maps."""
     graph = helper.make_graph(
         nodes,
         "harm",

@@ -76,7 +76,7 @@ def png_chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def zeros(size: int) -> bytes:
-    """Give the zlib stream of so many zeros, made in no time: after a full flush, blocks stand for themselves."""
+    """Return the zlib stream of so many zeros, made in no time: after a full flush, blocks stand for themselves."""
     deflater = zlib.compressobj(9)
     first = deflater.compress(bytes(MIB)) + deflater.flush(zlib.Z_FULL_FLUSH)
     block = deflater.compress(bytes(MIB)) + deflater.flush(zlib.Z_FULL_FLUSH)

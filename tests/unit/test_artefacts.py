@@ -51,7 +51,7 @@ def open_attempt(objects: Objects, tmp_path: Path, manifest: Manifest, attempt: 
     return store.open_attempt(location, manifest, attempt, KEY, SCHEMA, {"lines": "nb_contours"})
 
 
-def test_the_file_tells_where_it_comes_from(objects: FolderObjects, tmp_path: Path) -> None:
+def test_the_file_says_where_it_comes_from(objects: FolderObjects, tmp_path: Path) -> None:
     manifest = manifest_of(600)
     files = open_attempt(objects, tmp_path, manifest)
     for page in range(600):
@@ -129,7 +129,7 @@ def test_a_row_that_does_not_fit_is_terminal(objects: FolderObjects, tmp_path: P
     files.close()
 
 
-def test_a_work_folder_that_cannot_be_made_is_told(objects: FolderObjects, tmp_path: Path) -> None:
+def test_a_work_folder_that_cannot_be_made_is_reported(objects: FolderObjects, tmp_path: Path) -> None:
     (tmp_path / "work").touch()
     with pytest.raises(StorageError, match="make a folder"):
         open_attempt(objects, tmp_path, manifest_of(3))

@@ -52,7 +52,7 @@ def array(values: Any, width: int, kind: str) -> Any:
 
 
 def as_arrays(row: dict[str, Any]) -> dict[str, Any]:
-    """The row as a job gives it that computes with numpy."""
+    """The row as a job hands it in that computes with numpy."""
     made = dict(row)
     if row.get("tps_points") is not None:
         made["tps_points"] = array(row["tps_points"], 4, "float32")
@@ -66,7 +66,7 @@ def as_arrays(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def as_plain(row: dict[str, Any]) -> dict[str, Any]:
-    """The row as a job gives it that knows no numpy, and as Parquet gives it back."""
+    """The row as a job hands it in that knows no numpy, and as Parquet returns it."""
     made: dict[str, Any] = {name: row.get(name) for name in SCHEMA.names}
     if made["contours"] is not None:
         made["contours"] = [[{"x": x, "y": y} for x, y in points] for points in made["contours"]]

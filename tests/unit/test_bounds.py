@@ -39,7 +39,7 @@ SETTINGS = sorted(name for name, _ in _numbers(Settings.model_json_schema()) if 
 
 @pytest.mark.parametrize("value", ["1e308", "inf", "nan", "-1", "0", "99999999999999"])
 @pytest.mark.parametrize("field", SETTINGS)
-def test_a_setting_out_of_its_bounds_is_told(field: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_setting_out_of_its_bounds_is_reported(field: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(variable(field), value)
     with pytest.raises(ConfigError, match=variable(field)):
         load_settings({})
@@ -47,7 +47,7 @@ def test_a_setting_out_of_its_bounds_is_told(field: str, value: str, monkeypatch
 
 @pytest.mark.parametrize("value", [float("inf"), float("nan"), 1e308])
 @pytest.mark.parametrize("field", ["page_timeout", "request_timeout"])
-def test_a_number_of_a_config_out_of_its_bounds_is_told(field: str, value: float) -> None:
+def test_a_number_of_a_config_out_of_its_bounds_is_reported(field: str, value: float) -> None:
     with pytest.raises(ConfigError, match=field):
         RequestJobConfig.parse({field: value})
 
@@ -63,7 +63,7 @@ def test_a_rule_compares_with_numbers(value: float) -> None:
     ["[" * 100_000, '{"a": ' * 100_000, '{"page_timeout": ' + "9" * 5000 + "}", '{"a": NaN}', '{"a": Infinity}', "{"],
     ids=["lists", "objects", "digits", "nan", "infinity", "cut"],
 )
-def test_a_config_that_is_no_json_is_told(text: str, tmp_path: Path) -> None:
+def test_a_config_that_is_no_json_is_reported(text: str, tmp_path: Path) -> None:
     file = tmp_path / "config.json"
     file.write_text(text)
     for given in ((None, text), (file, None)):

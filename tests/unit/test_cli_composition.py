@@ -26,7 +26,7 @@ def test_another_queue_is_one_line_of_the_composition_root(tmp_path: Path, monke
 
 
 def connected(settings: Settings, dsn: str, password_file: Path | None = None) -> dict[str, Any]:
-    """Give how the earlier system's database would be connected to."""
+    """Return how the earlier system's database would be connected to."""
     found = earlier_system(settings, EarlierAccess(dsn, password_file))
     assert isinstance(found, PgEarlierSystem)
     return conninfo_to_dict(found._database._conninfo)

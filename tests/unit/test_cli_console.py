@@ -147,7 +147,7 @@ def test_errors_are_one_line_with_a_hint_and_an_exit_code(
     assert capsys.readouterr().err == f"error {error.code}: The volume 'a' is\\x1b[2J broken.\nhint: Mend it.\n"
 
 
-def test_an_unexpected_exception_tells_to_run_with_debug(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unexpected_exception_advises_to_run_with_debug(capsys: pytest.CaptureFixture[str]) -> None:
     assert print_error(ZeroDivisionError("division by zero"), debug=False) == 1
     err = capsys.readouterr().err
     assert err.startswith("error E_INTERNAL: ZeroDivisionError: division by zero\nhint: ")
@@ -180,7 +180,7 @@ def test_what_ran_out_is_no_fault_of_the_program(
     assert second.startswith("hint: ")
 
 
-def test_a_panic_of_a_library_in_rust_tells_what_ran_out(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_panic_of_a_library_in_rust_says_what_ran_out(capsys: pytest.CaptureFixture[str]) -> None:
     class Panic(BaseException):
         pass
 
@@ -209,7 +209,7 @@ def test_debug_shows_the_traceback_with_its_cause(capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize(("number", "words"), [(0, "0 pages"), (1, "1 page"), (12345, "12,345 pages")])
-def test_one_thing_is_told_in_the_singular(number: int, words: str) -> None:
+def test_one_thing_is_written_in_the_singular(number: int, words: str) -> None:
     assert counted(number, "page") == words
 
 

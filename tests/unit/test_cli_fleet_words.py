@@ -31,11 +31,11 @@ STATUS = FleetStatus(GROUP, (MachineStatus(MACHINE, (WORKER,), 0.3),), (), (), 0
         (Cost(1.5, 2.0, "EUR"), "1.50 EUR and 2.0 machine hours without a price"),
     ],
 )
-def test_a_cost_is_never_told_as_less_than_it_is(cost: Cost | None, words: str | None) -> None:
+def test_a_cost_is_never_shown_as_less_than_it_is(cost: Cost | None, words: str | None) -> None:
     assert cost_in_words(cost) == words
 
 
-def test_machines_are_told_with_their_workers_and_price(capsys: pytest.CaptureFixture[str]) -> None:
+def test_machines_are_shown_with_their_workers_and_price(capsys: pytest.CaptureFixture[str]) -> None:
     show_fleet(STATUS, as_json=False)
     out = " ".join(capsys.readouterr().out.split())
     assert "bec-ldv1: 1 machine wanted, from 0 to 4." in out
@@ -44,7 +44,7 @@ def test_machines_are_told_with_their_workers_and_price(capsys: pytest.CaptureFi
     assert "All together, an hour: 0.30 USD" in out
 
 
-def test_what_is_odd_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_odd_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     odd = replace(
         STATUS,
         group=replace(GROUP, target=25.0),

@@ -73,7 +73,7 @@ def test_to_look_at_a_home_that_is_not_there_makes_none(line: list[str], capsys:
     assert capsys.readouterr().err.startswith("error E_HOME_MISSING: There is no database of jobs in ")
 
 
-def test_the_homes_that_are_there_are_told(
+def test_the_homes_that_are_there_are_named(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "nobody"))
@@ -137,7 +137,7 @@ def test_a_command_line_that_cannot_be_is_one_line_and_exit_2(
     assert len(lines) == 2
 
 
-def test_a_wrong_setting_is_told_but_help_needs_none(
+def test_a_wrong_setting_is_reported_but_help_needs_none(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BEC_THREADS", "many")
@@ -154,7 +154,7 @@ def test_an_unknown_setting_is_a_warning(capsys: pytest.CaptureFixture[str], mon
     )
 
 
-def test_config_show_tells_origins_and_no_secret(
+def test_config_show_names_origins_and_no_secret(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("BEC_SQL_HOST", "localhost")
@@ -238,7 +238,7 @@ def test_ctrl_c_while_a_command_is_imported_leaves_no_traceback(
     assert capsys.readouterr().err.lstrip().startswith("Interrupted.")
 
 
-def test_threads_that_the_system_does_not_give_are_told_before_libraries_crash(
+def test_threads_that_the_system_does_not_grant_are_reported_before_libraries_crash(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(_thread: threading.Thread) -> None:
@@ -251,7 +251,7 @@ def test_threads_that_the_system_does_not_give_are_told_before_libraries_crash(
     assert capsys.readouterr().err.startswith("error E_PROCESSES: The system starts no further process or thread")
 
 
-def test_what_is_no_exception_is_told_in_one_line_too(
+def test_what_is_no_exception_is_reported_in_one_line_too(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Panic(BaseException):

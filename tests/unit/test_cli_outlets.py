@@ -44,7 +44,7 @@ def test_what_nobody_can_read_any_more_goes_nowhere(pipe: Pipe, patience: float 
     assert [outlet.write(b"x" * size) for size in (1, 100_000)] == [1, 100_000]
 
 
-def test_what_nobody_reads_is_dropped_and_its_size_is_told_to_who_reads_again(pipe: Pipe) -> None:
+def test_what_nobody_reads_is_dropped_and_its_size_is_reported_to_who_reads_again(pipe: Pipe) -> None:
     filled = fill(pipe.write)
     outlet = Outlet(pipe.write, 0.05)
     writing = threading.Thread(target=outlet.write, args=(b"lost" * 2000,), daemon=True)

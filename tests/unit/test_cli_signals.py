@@ -104,7 +104,7 @@ def test_an_interrupt_that_a_destructor_swallows_comes_again(
     assert capsys.readouterr().err == ""
 
 
-def test_other_exceptions_of_destructors_are_told_as_ever(
+def test_other_exceptions_of_destructors_are_reported_as_ever(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Broken:

@@ -15,5 +15,5 @@ from bec_orch.cli.worker.supervision import common_code
         ({0, 6}, 6),
     ],
 )
-def test_one_reason_of_all_is_told(codes: set[int], told: int) -> None:
+def test_one_reason_of_all_is_reported(codes: set[int], told: int) -> None:
     assert common_code(codes) == told

@@ -89,7 +89,7 @@ def test_sql_settings_without_a_host_are_refused_without_telling_the_password(mo
     assert "canary-7f3a" not in f"{caught.value} {caught.value.__cause__}"
 
 
-def test_unknown_names_are_told_with_the_closest_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_unknown_names_are_reported_with_the_closest_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("BEC_TREADS", "2")
     monkeypatch.setenv("BEC_THREADS", "2")
     (tmp_path / ".env").write_text("BEC_LEESE_SECONDS=1\nOTHER=1\nBEC_REGION=x\n")
@@ -98,7 +98,7 @@ def test_unknown_names_are_told_with_the_closest_one(monkeypatch: pytest.MonkeyP
     assert closest("BEC_QQQQ_XXXX_ZZZZ") is None
 
 
-def test_shown_settings_mask_secrets_and_tell_origins(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shown_settings_mask_secrets_and_name_origins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BEC_SQL_HOST", "localhost")
     monkeypatch.setenv("BEC_SQL_PASSWORD", "canary-7f3a")
     rows = {row["name"]: row for row in load_settings({}).shown()}
@@ -137,7 +137,7 @@ def test_the_server_is_verified_where_there_is_something_to_verify_it_with(
     assert load_settings({}).why_sslmode() == "the host is this machine"
 
 
-def test_one_password_is_told_in_one_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_password_is_set_in_one_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BEC_SQL_HOST", "db")
     monkeypatch.setenv("BEC_SQL_PASSWORD_FILE", "/run/password")
     assert load_settings({}).settings.has_password
@@ -232,7 +232,7 @@ def test_machines_do_not_run_what_they_can_write(monkeypatch: pytest.MonkeyPatch
     assert machine_environment(load_settings({}))
 
 
-def test_queues_can_be_given_by_url(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_queues_can_be_named_by_url(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BEC_SQS_QUEUE_URLS", "ldv1=https://sqs/1/lines?a=b, ocr=https://sqs/1/text")
     assert load_settings({}).settings.queue_urls == {"ldv1": "https://sqs/1/lines?a=b", "ocr": "https://sqs/1/text"}
     monkeypatch.setenv("BEC_SQS_QUEUE_URLS", "https://sqs/1/lines")

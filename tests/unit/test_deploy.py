@@ -54,7 +54,7 @@ def test_cfn_lint_has_nothing_to_say() -> None:
 
 
 def as_template(name: str) -> str:
-    """Give a policy as a resource of a template: so it is checked that each action is one that AWS has."""
+    """Return a policy as a resource of a template: so it is checked that each action is one that AWS has."""
     policy = {
         "Type": "AWS::IAM::ManagedPolicy",
         "Properties": {"PolicyDocument": {"Version": "2012-10-17", "Statement": statements(name)}},
@@ -185,7 +185,7 @@ def test_every_resource_that_can_is_tagged(template: dict[str, Any]) -> None:
             assert {JOB_TAG, MANAGED_TAG} <= {tag["Key"] for tag in tags}, name
 
 
-def test_every_alarm_is_told_in_the_manual(template: dict[str, Any]) -> None:
+def test_every_alarm_is_documented_in_the_manual(template: dict[str, Any]) -> None:
     manual = (ROOT / "docs" / "operating.md").read_text("utf-8")
     alarms = [one for one in template["Resources"].values() if one["Type"] == "AWS::CloudWatch::Alarm"]
 

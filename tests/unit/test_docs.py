@@ -27,21 +27,21 @@ def sections() -> dict[str, str]:
     return {title: body.split("\n## ")[0] for title, body in zip(parts[1::2], parts[2::2], strict=True)}
 
 
-def test_every_command_is_told_and_no_other() -> None:
+def test_every_command_is_documented_and_no_other() -> None:
     assert sections().keys() == COMMANDS.keys()
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS.keys())
-def test_every_option_is_told_and_no_other(command: Command) -> None:
+def test_every_option_is_documented_and_no_other(command: Command) -> None:
     table = "\n".join(re.findall(r"^\| (`-.*?) \|", sections()[" ".join(command.words)], re.MULTILINE))
     assert set(re.findall(r"--[a-z-]+", table)) == command.options - EVERYWHERE
 
 
-def test_every_task_state_is_told() -> None:
+def test_every_task_state_is_documented() -> None:
     assert [state for state in TaskState if f"`{state}`" not in page("cli.md")] == []
 
 
-def test_every_setting_is_told_with_its_default_and_no_other() -> None:
+def test_every_setting_is_documented_with_its_default_and_no_other() -> None:
     rows = re.findall(r"^\| `((?:AWS|BEC)_\w+)` \| (.*?) \|", page("configuration.md"), re.MULTILINE)
     told = dict(rows)
     assert len(told) == len(rows)
@@ -98,7 +98,7 @@ def test_the_modules_that_the_walk_names_are_there() -> None:
     assert [name for name in named if not (house.PACKAGE / name).exists()] == []
 
 
-def test_the_columns_of_ldv1_are_told() -> None:
+def test_the_columns_of_ldv1_are_documented() -> None:
     worker = pytest.importorskip("bec_orch.jobs.ldv1.worker")
     told = set(re.findall(r"`(\w+)`", page("artefact-formats.md")))
     assert {field.name for field in worker.SCHEMA} <= told
@@ -119,7 +119,7 @@ def test_the_tests_that_show_the_guarantees_are_there() -> None:
     assert len(named) > 20
 
 
-def test_every_guarantee_is_told() -> None:
+def test_every_guarantee_is_documented() -> None:
     text = (ROOT / "docs" / "guarantees.md").read_text("utf-8")
     numbers = [int(number) for number in re.findall(r"^\| G(\d+) \|", text, re.MULTILINE)]
     assert numbers == sorted(set(numbers))

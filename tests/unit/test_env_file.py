@@ -154,7 +154,7 @@ def test_a_folder_or_a_pipe_of_that_name_is_no_file_of_settings(env_file: Path) 
     assert load_settings({}).settings.region is None
 
 
-def test_a_file_that_cannot_be_read_is_told(env_file: Path) -> None:
+def test_a_file_that_cannot_be_read_is_reported(env_file: Path) -> None:
     env_file.write_bytes(b"BEC_REGION=\xff\n")
 
     assert "it cannot be read" in refused("E_ENV_FILE").message
@@ -172,7 +172,7 @@ def test_no_value_steers_the_terminal(env_file: Path, capsys: pytest.CaptureFixt
 
 
 @pytest.mark.parametrize("line", ['"BEC_HOME"=/x', "'BEC_REGION' x", "BEC_HOME", "export BEC_THREADS: 3", "BEC_X='a"])
-def test_a_line_about_us_that_cannot_be_read_is_told(
+def test_a_line_about_us_that_cannot_be_read_is_reported(
     tmp_path: Path, line: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / ".env"

@@ -53,7 +53,7 @@ class Machine:
         self.sha256 = self.list_digests()
 
     def list_digests(self) -> str:
-        """Write the kit's list of digests as deploy/upload-kit does; gives the digest of the list."""
+        """Write the kit's list of digests as deploy/upload-kit does; returns the digest of the list."""
         files = sorted(path for path in self.kit.iterdir() if path.name != "SHA256SUMS")
         sums = "".join(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files)
         (self.kit / "SHA256SUMS").write_text(sums)
@@ -165,7 +165,7 @@ def test_what_somebody_lays_beside_the_kit_is_not_fetched(machine: Machine) -> N
     assert not any("bec_orch-2" in line for line in machine.called())
 
 
-def test_a_kit_that_is_not_whole_is_told(machine: Machine) -> None:
+def test_a_kit_that_is_not_whole_is_reported(machine: Machine) -> None:
     (machine.kit / "user-data.sh").unlink()
 
     ran = machine.start({})

@@ -114,7 +114,7 @@ def test_kinds_are_those_of_each_line_and_unknown_ones_are_other() -> None:
     assert [line.kind for line in page.lines] == ["margin", "other"]
 
 
-def test_baselines_are_those_of_the_job_where_it_tells_them() -> None:
+def test_baselines_are_those_of_the_job_where_it_states_them() -> None:
     told = [[{"x": 10, "y": 30}, {"x": 90, "y": 31}], [{"x": 95, "y": 31}, {"x": 220, "y": 33}], [{"x": 10, "y": 80}]]
     (page,) = LDV1(found(line_baselines=told), {})
     assert page.lines[0].baseline == ((10, 30), (90, 31), (95, 31), (220, 33))

@@ -139,7 +139,7 @@ def test_tiny_and_narrow_images_are_fine(size: tuple[int, int], make: Callable[[
     assert read(data, 8).shape == (-(-size[1] // 8), -(-size[0] // 8))
 
 
-def test_headers_tell_size_and_depth() -> None:
+def test_headers_state_size_and_depth() -> None:
     header = probe(made.tiff(deep_page()))
     assert (header.format, header.width, header.height) == (ImageFormat.TIFF, made.WIDTH, made.HEIGHT)
     assert (header.samples, header.bits, header.pixels) == (1, 16, made.WIDTH * made.HEIGHT)
@@ -329,7 +329,7 @@ SEEDS = (
 
 
 def array_or_error(data: bytes) -> bool:
-    """Whether it gives an array of the size that its header tells; anything but PageError is a failure."""
+    """Whether it returns an array of the size that its header states; anything but PageError is a failure."""
     try:
         header = probe(data, max_pixels=1_000_000)
         image = decode(data, header)
@@ -339,7 +339,7 @@ def array_or_error(data: bytes) -> bool:
 
 
 @pytest.mark.parametrize("seed", range(len(SEEDS)))
-def test_mutations_give_an_array_or_an_error(seed: int) -> None:
+def test_mutations_end_in_an_array_or_an_error(seed: int) -> None:
     random = np.random.default_rng(seed)
     source = np.frombuffer(SEEDS[seed], np.uint8)
     refused = 0
@@ -355,7 +355,7 @@ def test_mutations_give_an_array_or_an_error(seed: int) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(start=st.sampled_from([seed[:8] for seed in SEEDS]), rest=st.binary(max_size=300))
-def test_any_bytes_behind_a_signature_give_an_error(start: bytes, rest: bytes) -> None:
+def test_any_bytes_behind_a_signature_end_in_an_error(start: bytes, rest: bytes) -> None:
     with pytest.raises(PageError):
         read(start + rest)
 

@@ -32,7 +32,7 @@ def unheard() -> Iterator[str]:
         yield f"http://127.0.0.1:{bound.getsockname()[1]}"
 
 
-def test_the_machine_is_told_with_one_token(imds: FakeImds) -> None:
+def test_the_machine_is_found_with_one_token(imds: FakeImds) -> None:
     machine = InstanceMetadata(imds.url).machine()
 
     assert machine == Ec2Machine("i-0123456789abcdef0", "g6.xlarge", "spot", "us-east-1b")

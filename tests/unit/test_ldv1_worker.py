@@ -125,7 +125,7 @@ def test_rows_fit_their_columns() -> None:
     assert (blank["line_kinds"], blank["line_baselines"]) == ([], None)
 
 
-def test_lines_of_models_that_tell_no_kinds_are_main_text_of_that_model(folder: Path) -> None:
+def test_lines_of_models_that_state_no_kinds_are_main_text_of_that_model(folder: Path) -> None:
     rows = MemoryRows()
     worker = Ldv1Worker.create({"model": str(folder)}, resources())
     worker.run(context({"a.png": made.png(written())}, rows))
@@ -136,7 +136,7 @@ def test_lines_of_models_that_tell_no_kinds_are_main_text_of_that_model(folder: 
     assert [row[worker.counted[f"{kind}_lines"]] for kind in ("main", "note")] == [LINES, 0]
 
 
-def test_what_the_file_tells_stands_in_the_row(folder: Path) -> None:
+def test_what_the_file_states_stands_in_the_row(folder: Path) -> None:
     turned = made.jpeg(written(1400, 360).transpose(Image.Transpose.ROTATE_180), exif=made.exif_block(3))
     ink = made.jpeg(written(1400, 360).convert("CMYK"))
     bare = re.sub(rb"\xff\xee\x00\x0eAdobe.{7}", b"", ink, flags=re.DOTALL)

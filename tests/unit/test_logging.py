@@ -33,7 +33,7 @@ def test_json_lines_have_event_level_time_and_fields(
     }
 
 
-def test_what_is_told_always_is_in_each_line_of_json(
+def test_what_is_always_logged_is_in_each_line_of_json(
     logger: logging.Logger, capsys: pytest.CaptureFixture[str]
 ) -> None:
     configure_logging("json", "info", [])
@@ -67,7 +67,7 @@ def test_auto_is_json_unless_stderr_is_a_terminal(
     assert written.startswith("{") is bool(begins_with)
 
 
-def test_levels_are_ours_and_libraries_tell_only_their_troubles(
+def test_levels_are_ours_and_libraries_log_only_their_troubles(
     logger: logging.Logger, capsys: pytest.CaptureFixture[str]
 ) -> None:
     configure_logging("text", "debug", [])

@@ -193,7 +193,7 @@ def result_of(data: bytes) -> list[Page] | ManifestError:
 
 @settings(deadline=None)
 @given(st.binary(max_size=300))
-def test_any_bytes_give_pages_or_a_manifest_error(data: bytes) -> None:
+def test_any_bytes_end_in_pages_or_a_manifest_error(data: bytes) -> None:
     for shape in (data, gzip.compress(data), b"\x1f\x8b" + data):
         result = result_of(shape)
         assert result
@@ -202,7 +202,7 @@ def test_any_bytes_give_pages_or_a_manifest_error(data: bytes) -> None:
 
 @settings(deadline=None)
 @given(st.lists(st.text(max_size=300).map(lambda name: f"{name}.jpg"), min_size=1, unique=True))
-def test_any_names_give_safe_pages_or_a_manifest_error(names: list[str]) -> None:
+def test_any_names_end_in_safe_pages_or_a_manifest_error(names: list[str]) -> None:
     result = result_of(packed([entry(name) for name in names]))
     if isinstance(result, ManifestError):
         assert result.code == "E_NAME_UNSAFE"

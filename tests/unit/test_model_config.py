@@ -48,7 +48,7 @@ def test_a_charset_is_one_text_or_a_list(charset: Any) -> None:
     assert (config.charset, config.input_width) == (("a", "b"), 3200)
 
 
-def test_a_config_of_megabytes_or_of_a_thousand_brackets_is_told(tmp_path: Path) -> None:
+def test_a_config_of_megabytes_or_of_a_thousand_brackets_is_reported(tmp_path: Path) -> None:
     file = tmp_path / "model_config.json"
     file.write_bytes(b" " * (4 * 2**20) + b"{}")
     with pytest.raises(ValueError, match="more than 4194304 bytes"):

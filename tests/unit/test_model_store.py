@@ -28,7 +28,7 @@ def models(stores: Stores, tmp_path: Path) -> CachedModels:
     return CachedModels(stores, tmp_path / "cache")
 
 
-def test_local_paths_are_given_as_they_are(models: CachedModels, tmp_path: Path) -> None:
+def test_local_paths_are_returned_as_they_are(models: CachedModels, tmp_path: Path) -> None:
     path = tmp_path / "my model#1"
     path.mkdir()
     assert models.local_path(str(path)) == path
@@ -128,7 +128,7 @@ def test_a_hostile_name_stays_out_of_the_cache(models: CachedModels, bucket: Obj
         models.local_path("memory://models/evil")
 
 
-def test_a_full_disk_is_told(models: CachedModels, bucket: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported(models: CachedModels, bucket: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 

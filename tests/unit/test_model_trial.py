@@ -137,7 +137,7 @@ def test_a_model_of_gigabytes_is_not_read(tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.fixture
 def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], BecError]:
-    """Try a model with a child of our own making; gives what is told of it."""
+    """Try a model with a child of our own making; returns what is said of it."""
 
     def tried(code: str) -> BecError:
         (tmp_path / "odd_child.py").write_text(f"import os, signal, resource\n{code}\n")
@@ -162,14 +162,14 @@ def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Be
         ('print(\'{"fault": "it is odd"}\')', "cannot be used: it is odd."),
     ],
 )
-def test_however_the_trial_ends_it_is_told(child: Callable[[str], BecError], code: str, told: str) -> None:
+def test_however_the_trial_ends_it_is_reported(child: Callable[[str], BecError], code: str, told: str) -> None:
     error = child(code)
     assert error.code == "E_MODEL_INVALID"
     assert error.message.startswith("The model 'm' ")
     assert told in error.message
 
 
-def test_what_the_child_says_in_our_words_is_told_as_it_is(child: Callable[[str], BecError]) -> None:
+def test_what_the_child_says_in_our_words_is_reported_as_it_is(child: Callable[[str], BecError]) -> None:
     error = child('print(\'{"message": "It is odd.", "code": "E_ODD", "hint": "Mend it."}\')')
     assert (error.message, error.code, error.hint) == ("It is odd.", "E_ODD", "Mend it.")
 
@@ -216,7 +216,7 @@ class TestTraineddata:
         assert "sets Tesseract's variable `tessedit_write_params_to_file`" in error.message
         assert not left.exists()
 
-    def test_a_language_that_ends_its_process_is_told(self, parts: dict[int, bytes], tmp_path: Path) -> None:
+    def test_a_language_that_ends_its_process_is_reported(self, parts: dict[int, bytes], tmp_path: Path) -> None:
         network = bytearray(parts[NETWORK])
         # How much the first part of the network gives: Tesseract aborts when the next one does not take as much.
         network[60:64] = (7).to_bytes(4, "little")

@@ -109,7 +109,7 @@ def test_flipped_bits_of_jpeg_2000_are_found(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", EVERY)
-def test_mutations_give_a_picture_or_an_error(kind: str) -> None:
+def test_mutations_end_in_a_picture_or_an_error(kind: str) -> None:
     source = np.frombuffer(picture(kind), np.uint8)
     random = np.random.default_rng(5)
     codes: list[str] = []
@@ -176,13 +176,13 @@ def test_headers_are_measured_before_anything_is_decoded() -> None:
         assert caught.value.code == "E_IMAGE_TOO_LARGE"
 
 
-def test_what_is_coded_in_another_way_is_told() -> None:
+def test_what_is_coded_in_another_way_is_reported() -> None:
     bmp = bytearray(picture("bmp"))
     struct.pack_into("<I", bmp, 30, 1)
     assert code_of(bytes(bmp)) == "E_IMAGE_FORMAT"
 
 
-def test_heic_without_its_package_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_heic_without_its_package_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bec_orch.jobs.formats.heif.find_spec", lambda _: None)
     with pytest.raises(PageError, match="pillow-heif") as caught:
         probe(b"\0\0\0\x18ftypheic" + bytes(12))
@@ -200,7 +200,7 @@ def test_turns_that_a_heif_orders_are_carried_out() -> None:
 
 
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
-def test_the_orientation_is_read_of_all_that_tell_one(orientation: int) -> None:
+def test_the_orientation_is_read_of_all_that_have_one(orientation: int) -> None:
     exif = made.exif_block(orientation)
     image = made.colour_image()
     files = (
@@ -220,7 +220,7 @@ def test_pages_of_a_tiff_are_counted_without_smaller_versions() -> None:
     assert probe(made.tiff(save_all=True, append_images=pages[:1], tiffinfo={254: 1})).frames == 2 - 1
 
 
-def test_the_format_is_told_by_its_first_bytes() -> None:
+def test_the_format_is_recognised_by_its_first_bytes() -> None:
     kinds = {kind: probe(picture(kind)).format for kind in KINDS}
     assert kinds["j2k"] is kinds["jp2"] is ImageFormat.JPEG2000
     assert {kinds[kind].value for kind in ("webp", "gif", "bmp", "avif")} == {"webp", "gif", "bmp", "avif"}

@@ -27,5 +27,5 @@ def test_the_tests_of_a_mutant_exist(mutant: Mutant) -> None:
         assert all(f"def {name}(" in text or f"class {name}:" in text for name in names), test
 
 
-def test_mutants_are_told_apart() -> None:
+def test_mutants_are_distinguished() -> None:
     assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS)

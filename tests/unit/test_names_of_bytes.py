@@ -30,7 +30,7 @@ def images(folder: Path, *names: str) -> Path:
 
 
 @pytest.mark.parametrize(("name", "shown"), [(CAFE, r"'caf\xe9'"), ("half\ud800", r"'half\ud800'")])
-def test_such_a_name_is_told_as_what_it_is(name: str, shown: str) -> None:
+def test_such_a_name_is_shown_as_what_it_is(name: str, shown: str) -> None:
     assert not is_utf8(name)
     assert printable(name) == shown
     with pytest.raises(NameUnsafeError) as caught:
@@ -38,12 +38,12 @@ def test_such_a_name_is_told_as_what_it_is(name: str, shown: str) -> None:
     assert caught.value.message == f"The work name {shown} is not UTF-8."
 
 
-def test_a_control_character_is_still_told_as_one() -> None:
+def test_a_control_character_is_still_shown_as_one() -> None:
     with pytest.raises(NameUnsafeError, match="holds a control character"):
         check_name("work", "W\x07")
 
 
-def test_folders_of_such_names_are_told_beside_the_good_ones(tmp_path: Path) -> None:
+def test_folders_of_such_names_are_reported_beside_the_good_ones(tmp_path: Path) -> None:
     images(tmp_path / "W1" / "I1", "1.jpg", "2.jpg", "3.jpg")
     images(tmp_path / "W1" / CAFE)
     images(tmp_path / CAFE / "I2")
@@ -53,7 +53,7 @@ def test_folders_of_such_names_are_told_beside_the_good_ones(tmp_path: Path) -> 
     assert all(rejected.reason.endswith("is not UTF-8.") for rejected in found.rejected)
 
 
-def test_such_names_in_the_layout_of_the_library_are_told(tmp_path: Path) -> None:
+def test_such_names_in_the_layout_of_the_library_are_reported(tmp_path: Path) -> None:
     images(tmp_path / "Works" / "ab" / CAFE / "images" / f"{CAFE}-I1")
     with pytest.raises(UsageError) as caught:
         detect_source(tmp_path)
@@ -78,7 +78,7 @@ def test_a_work_of_such_a_name_is_refused_for_its_name(tmp_path: Path) -> None:
     assert ".." not in caught.value.message
 
 
-def test_a_page_of_such_a_name_is_told(tmp_path: Path) -> None:
+def test_a_page_of_such_a_name_is_reported(tmp_path: Path) -> None:
     images(tmp_path / "W1" / "I1", "1.jpg", f"{CAFE}.jpg")
     source = detect_source(tmp_path).name
     with pytest.raises(ManifestError) as caught:
@@ -86,13 +86,13 @@ def test_a_page_of_such_a_name_is_told(tmp_path: Path) -> None:
     assert caught.value.message == r"The folder of W1/I1 is refused: The page name 'caf\xe9.jpg' is not UTF-8."
 
 
-def test_a_manifest_with_half_a_surrogate_is_told() -> None:
+def test_a_manifest_with_half_a_surrogate_is_reported() -> None:
     with pytest.raises(ManifestError) as caught:
         parse_dimensions(json.dumps([{"filename": "p\udce9.jpg"}]).encode(), "m")
     assert caught.value.message == r"The manifest 'm' is refused: The page name 'p\xe9.jpg' is not UTF-8."
 
 
-def test_lines_of_a_list_that_are_no_utf8_are_left_out_and_told(tmp_path: Path) -> None:
+def test_lines_of_a_list_that_are_no_utf8_are_left_out_and_reported(tmp_path: Path) -> None:
     file = tmp_path / CAFE
     file.write_bytes(b"W\xe9,I1\nW1,I1\nW1,I2,folder+file:///\xe9\n")
     found = _of_file(file, "folder+file:///scans")

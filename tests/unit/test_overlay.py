@@ -72,7 +72,7 @@ def test_pieces_of_a_line_share_a_colour_and_lines_differ() -> None:
     assert not changed(picture, 400, 80), "between the lines the page is left as it is"
 
 
-def test_a_line_that_is_no_main_text_has_the_colour_of_its_kind_and_tells_it() -> None:
+def test_a_line_that_is_no_main_text_has_the_colour_of_its_kind_and_names_it() -> None:
     kinds = ["running", "running", "main"]
     picture = draw_page(paper(), page_row(line_kinds=kinds))
     other = draw_page(paper(), page_row(line_kinds=kinds, line_ids=[1, 1, 0]))

@@ -6,7 +6,7 @@ from bec_orch.core.job_types.registry import job_types, job_worker_class, page_f
 
 
 @pytest.mark.parametrize("name", ["evalv1", "importv1", "ldv1", "ocrv1"])
-def test_every_type_here_tells_figures_from_columns_that_it_has(name: str) -> None:
+def test_every_type_here_takes_figures_from_columns_that_it_has(name: str) -> None:
     assert name in job_types()
     figures, worker = page_figures(name), job_worker_class(name)
     assert figures is not None
@@ -40,5 +40,5 @@ def test_lines_that_were_found() -> None:
     assert found({"nb_lines": 0, "nb_contours": 7}) == {"lines": 0}
 
 
-def test_a_type_that_tells_none() -> None:
+def test_a_type_that_has_none() -> None:
     assert page_figures("no-such-type") is None

@@ -67,7 +67,7 @@ def test_headers_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
         _ = replace(page, max_pixels=10).header
 
 
-def test_a_page_that_was_not_fetched_has_no_bytes_and_the_version_that_others_tell() -> None:
+def test_a_page_that_was_not_fetched_has_no_bytes_and_the_version_that_others_state() -> None:
     page = PageInput(PAGE, {"classes": row(source_etag=["x", "y"])}, None)
     assert (page.nbytes, page.etag) == (0, "y")
     assert PageInput(replace(PAGE, etag="z"), page.rows, None).etag == "z"

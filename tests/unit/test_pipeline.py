@@ -26,7 +26,7 @@ WAIT = 5.0
 
 @dataclass
 class Lengths(PlainPages):
-    """Tells how long each page is. A test hooks into any step by the page's bytes."""
+    """Reports how long each page is. A test hooks into any step by the page's bytes."""
 
     batch_size: int = 1
     page_bytes: int = 100
@@ -324,7 +324,7 @@ def test_a_row_that_cannot_be_kept_stops_the_volume() -> None:
         Pipeline(Lengths(), limits()).run(context(volume(3), rows, skipped={"p0": "intro"}))
 
 
-def test_the_first_fault_is_told_when_flushing_fails_as_well() -> None:
+def test_the_first_fault_is_reported_when_flushing_fails_as_well() -> None:
     class Full(MemoryRows):
         def flush(self) -> None:
             raise RetryableError("The disk is full.", code="E_DISK_FULL")

@@ -49,7 +49,7 @@ async def test_nobody_passes_one_who_waits_for_much() -> None:
         group.cancel_scope.cancel()
 
 
-async def test_who_gives_up_waiting_takes_nothing_and_lets_others_by() -> None:
+async def test_who_stops_waiting_takes_nothing_and_lets_others_by() -> None:
     budget, log = Budget(10), list[tuple[int, int]]()
     first = await budget.take(8)
     with anyio.move_on_after(0.01):
@@ -71,7 +71,7 @@ async def test_a_share_changes_its_size_without_waiting() -> None:
     assert budget.used == 0
 
 
-async def test_calls_give_results_and_errors() -> None:
+async def test_calls_end_in_results_and_errors() -> None:
     hung = HungThreads()
     assert await hung.call(lambda: 7, 5) == 7
     with pytest.raises(ZeroDivisionError):

@@ -19,7 +19,7 @@ from bec_orch.plugin import Image, Row
 PACKAGE = Path(bec_orch.__file__).parent
 
 
-def test_every_name_that_is_told_is_there() -> None:
+def test_every_name_that_is_listed_is_there() -> None:
     assert sorted(plugin.__all__) == plugin.__all__
     assert all(hasattr(plugin, name) for name in plugin.__all__)
 
@@ -32,7 +32,7 @@ def test_the_program_itself_does_not_import_it() -> None:
         assert "bec_orch.plugin" not in imported, file
 
 
-def test_a_worker_of_an_older_version_is_told_where_to_look() -> None:
+def test_the_author_of_an_older_worker_is_told_where_to_look() -> None:
     with pytest.raises(ConfigError, match="OldWorker was written for an older version") as caught:
 
         class OldWorker(PageJobWorker[PageJobConfig, Image, float, None]):

@@ -25,7 +25,7 @@ _STORES = frozenset({"objects", "_objects", "obstore", "self"})
 
 
 def removals(tree: ast.AST) -> Iterator[str]:
-    """Give the calls that remove, or write over, a file or an object."""
+    """Return the calls that remove, or write over, a file or an object."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and _removes(node, node.func):
             yield node.func.attr
@@ -47,7 +47,7 @@ def _removes(call: ast.Call, called: ast.Attribute) -> bool:
 
 
 def _writes(call: ast.Call) -> bool:
-    """Tell whether a file is opened to write over it or to append to it."""
+    """Return whether a file is opened to write over it or to append to it."""
     return any(isinstance(one, ast.Constant) and _WRITING.fullmatch(str(one.value)) for one in call.args)
 
 
@@ -70,11 +70,11 @@ def _writes(call: ast.Call) -> bool:
         ("path.open('rb')", []),
     ],
 )
-def test_the_rule_tells_what_removes(code: str, found: list[str]) -> None:
+def test_the_rule_finds_what_removes(code: str, found: list[str]) -> None:
     assert list(removals(ast.parse(code))) == found
 
 
-def test_every_place_that_removes_or_writes_over_is_told_with_the_mark_that_it_asks_for() -> None:
+def test_every_place_that_removes_or_writes_over_is_listed_with_the_mark_that_it_asks_for() -> None:
     in_code = {
         (path.relative_to(PACKAGE).as_posix(), name)
         for path in PACKAGE.rglob("*.py")

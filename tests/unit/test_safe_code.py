@@ -24,7 +24,7 @@ _BUILT = (ast.JoinedStr, ast.BinOp)
 
 
 def statements_in(tree: ast.AST) -> Iterator[tuple[int, ast.expr]]:
-    """Give each expression that is used as a statement, with its line."""
+    """Return each expression that is used as a statement, with its line."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
@@ -34,7 +34,7 @@ def statements_in(tree: ast.AST) -> Iterator[tuple[int, ast.expr]]:
 
 
 def built_from_values(statement: ast.expr) -> bool:
-    """Tell whether a statement is put together from pieces otherwise than by psycopg's own quoting."""
+    """Return whether a statement is put together from pieces otherwise than by psycopg's own quoting."""
     for node in ast.walk(statement):
         if isinstance(node, _BUILT):
             return True
@@ -56,7 +56,7 @@ def built_from_values(statement: ast.expr) -> bool:
         ("first(connection, 'SELECT {}'.format(x), {})", True),
     ],
 )
-def test_the_rule_tells_built_statements_from_stored_ones(code: str, *, built: bool) -> None:
+def test_the_rule_distinguishes_built_statements_from_stored_ones(code: str, *, built: bool) -> None:
     [(_, statement)] = statements_in(ast.parse(code))
     assert built_from_values(statement) is built
 

@@ -161,7 +161,7 @@ class TestFolder:
         assert after not in {before, None}
         assert source.read_manifest(volume()).etag == after
 
-    def test_a_missing_and_an_empty_volume_are_told_apart(self, tmp_path: Path) -> None:
+    def test_a_missing_and_an_empty_volume_are_distinguished(self, tmp_path: Path) -> None:
         (tmp_path / "W1" / "I1").mkdir(parents=True)
         source = folder_source(tmp_path)
         for i_id, code in [("I1", "E_MANIFEST_EMPTY"), ("I2", "E_MANIFEST_MISSING")]:
@@ -357,7 +357,7 @@ class TestBdrc:
             assert caught.value.code == "E_STORAGE_EMPTY"
 
     @pytest.mark.parametrize("layout", ["folder", "bdrc"])
-    def test_tells_the_files_that_lie_there(self, tmp_path: Path, layout: str) -> None:
+    def test_lists_the_files_that_lie_there(self, tmp_path: Path, layout: str) -> None:
         library(FolderObjects(tmp_path), "W1", "I1", "1.jpg")
         put(tmp_path, "W1/I1/1.jpg", "W1/I1/notes.txt")
         beside = "notes.txt" if layout == "folder" else "dimensions.json"
@@ -457,7 +457,7 @@ class TestDetect:
             assert found.name == f"bdrc+{tmp_path.as_uri()}"
             assert len(found.volumes) == count
 
-    def test_a_volume_of_the_library_without_a_manifest_is_told(self, tmp_path: Path) -> None:
+    def test_a_volume_of_the_library_without_a_manifest_is_reported(self, tmp_path: Path) -> None:
         library(FolderObjects(tmp_path), "W22084", "I0886", "1.tif")
         lacking = volume_prefix("W22084", "I0887")
         put(tmp_path, f"{lacking}/1.tif")
@@ -470,14 +470,14 @@ class TestDetect:
         put(tmp_path, "Works/scans/W1/I1/1.jpg")
         assert detect_source(tmp_path / "Works" / "scans").name.startswith("folder+")
 
-    def test_bad_names_are_given_with_their_reason(self, tmp_path: Path) -> None:
+    def test_bad_names_are_reported_with_their_reason(self, tmp_path: Path) -> None:
         put(tmp_path, "W1/I1/1.jpg", "W1/I1/2.jpg", "W1/I\t2/1.jpg", "W2/1.jpg")
         found = detect_source(tmp_path)
         assert refs(found) == ["W1/I1"]
         assert [each.name for each in found.rejected] == ["W1/I\t2", "W2"]
         assert "control character" in found.rejected[0].reason
 
-    def test_most_images_decide_the_layout_and_the_others_are_told(self, tmp_path: Path) -> None:
+    def test_most_images_decide_the_layout_and_the_others_are_reported(self, tmp_path: Path) -> None:
         put(tmp_path / "s", "b1/1.jpg", "b1/thumbs/1.jpg", "b2/1.jpg", "b2/._1.jpg", "b2/1.txt", "b2/Thumbs.db", "b2/x")
         found = detect_source(tmp_path / "s")
         assert (refs(found), found.layout, found.images) == (["s/b1", "s/b2"], "VOLUME/images", 2)

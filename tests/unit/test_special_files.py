@@ -108,7 +108,7 @@ class TestSources:
             asyncio.run(StorePages(FolderObjects(tmp_path), "v").read(Page(0, "1.jpg")))
         assert caught.value.code == "E_PAGE_NOT_A_FILE"
 
-    def test_a_manifest_that_is_none_is_told(self, tmp_path: Path, kind: str) -> None:
+    def test_a_manifest_that_is_none_is_reported(self, tmp_path: Path, kind: str) -> None:
         key = f"{volume_prefix('W1', 'I1')}/dimensions.json"
         put(tmp_path / key, kind)
         source = BdrcSource("bdrc+file:///x", FolderObjects(tmp_path))
@@ -126,11 +126,11 @@ def test_truth_that_is_none_is_the_error_of_its_page(tmp_path: Path, kind: str) 
     assert KINDS[kind][1] in caught.value.message
 
 
-def test_a_config_of_a_model_that_is_a_folder_is_told(tmp_path: Path) -> None:
+def test_a_config_of_a_model_that_is_a_folder_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="it is not a file"):
         PublishedModelConfig.read(put(tmp_path / "config.json", "folder"))
 
 
-def test_a_config_of_a_model_that_is_a_pipe_is_told(tmp_path: Path) -> None:
+def test_a_config_of_a_model_that_is_a_pipe_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="it is not a file"):
         PublishedModelConfig.read(put(tmp_path / "config.json", "pipe"))

@@ -102,7 +102,7 @@ class TestObjects:
         assert found is not None
         assert found.data == b"first"
 
-    def test_replaces_only_the_version_it_is_told(self, objects: Objects) -> None:
+    def test_replaces_only_the_version_it_is_to_replace(self, objects: Objects) -> None:
         objects.create("key", b"first")
         first = objects.version_at("key")
         assert first is not None
@@ -303,12 +303,12 @@ class TestFolders:
         with pytest.raises(StorageError, match="Stale file handle"):
             folder.is_link("key")
 
-    def test_a_missing_root_is_told(self, tmp_path: Path) -> None:
+    def test_a_missing_root_is_reported(self, tmp_path: Path) -> None:
         with pytest.raises(StorageError) as caught:
             Stores().open((tmp_path / "no").as_uri())
         assert caught.value.code == "E_STORAGE_MISSING"
 
-    def test_a_file_where_a_folder_should_be_is_told(self, tmp_path: Path) -> None:
+    def test_a_file_where_a_folder_should_be_is_reported(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         with pytest.raises(StorageError, match="open the folder"):
             Stores().open((tmp_path / "file" / "out").as_uri(), create=True)
@@ -343,7 +343,7 @@ class TestFolders:
         (ValueError("Could not parse path"), NameUnsafeError, "E_NAME_UNSAFE"),
     ],
 )
-def test_errors_are_told_apart_by_class_and_number(error: Exception, kind: type[BecError], code: str) -> None:
+def test_errors_are_distinguished_by_class_and_number(error: Exception, kind: type[BecError], code: str) -> None:
     with pytest.raises(kind) as caught, store_errors("read 'key' in file:///x"):
         raise error
     assert caught.value.code == code
@@ -410,6 +410,6 @@ class TestStores:
             Stores().open(url)
         assert caught.value.code == "E_STORAGE_URL"
 
-    def test_gives_the_path_of_a_url(self) -> None:
+    def test_returns_the_path_of_a_url(self) -> None:
         assert path_of("file:///a%20b/c") == Path("/a b/c")
         assert path_of("file://localhost/c") == Path("/c")

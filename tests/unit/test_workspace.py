@@ -32,7 +32,7 @@ def test_the_lock_is_free_again_after_an_error(tmp_path: Path) -> None:
         pass
 
 
-def test_no_room_is_told_and_holds_nobody_up_later(tmp_path: Path) -> None:
+def test_no_room_is_reported_and_holds_nobody_up_later(tmp_path: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
     try:
@@ -45,7 +45,7 @@ def test_no_room_is_told_and_holds_nobody_up_later(tmp_path: Path) -> None:
         pass
 
 
-def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot be used as a workspace") as caught, WorkspaceLock(tmp_path / "file"):
         pass
@@ -61,7 +61,7 @@ def test_a_file_of_somebody_else_with_the_name_of_the_lock_is_left_as_it_is(tmp_
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-def test_root_gives_no_file_of_somebody_else_to_the_owner_of_the_folder(tmp_path: Path) -> None:
+def test_root_hands_no_file_of_somebody_else_to_the_owner_of_the_folder(tmp_path: Path) -> None:
     folder, secret = tmp_path / "folder", tmp_path / "secret"
     folder.mkdir()
     os.chown(folder, 65534, 65534)

@@ -51,7 +51,7 @@ def batch_of(composer: Composer, seed: int, step: int) -> Batch:
 
 
 class Source:
-    """Gives each step its batch: a new one, and at every other step one of the last, which costs nothing to compose.
+    """Hands each step its batch: a new one, and at every other step one of the last, which costs nothing to compose.
 
     Args:
         composer: composes the lines.

@@ -1,6 +1,6 @@
 """How the volumes of a run stand, as a table or as JSON, and as an exit code."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -182,18 +182,14 @@ def _totals(figures: Mapping[int, Mapping[str, float | None]], *, complete: bool
     }
 
 
-def _rejected(detected: DetectedSource | None) -> Iterator[str]:
-    """Name the folders that look like volumes and cannot be."""
-    return (f"{escaped(each.name)}: {each.reason}" for each in (detected.rejected if detected else ()))
-
-
 def _as_json(result: RunResult) -> dict[str, Any]:
     outcome = result.outcome
+    rejected = result.detected.rejected if result.detected else ()
     return {
         "volumes": len(outcome.tasks),
         "done": outcome.count(TaskState.DONE),
         "failed": len(outcome.failed),
-        "left_out": (*_rejected(result.detected), *outcome.left_out),
+        "left_out": (*(f"{escaped(each.name)}: {each.reason}" for each in rejected), *outcome.left_out),
         "layout": result.detected.layout if result.detected else None,
         "outside": result.detected.outside if result.detected else (),
         "images_outside": result.nb_outside,

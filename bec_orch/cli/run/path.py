@@ -139,7 +139,7 @@ def workspace(asked: Invocation, out: Path | None) -> Settings:
 
 
 def _tell_what_is_passed_over(loaded: LoadedSettings, out: Path | None) -> None:
-    """Tell which settings a run does not use, for the commands that come after it in the same shell do."""
+    """Name the settings that a run does not use: the commands that come after it in the same shell do."""
     fields = ("sql_host", "dest_url", "dest_s3_bucket") if out else ("sql_host",)
     passed_over = [variable(field) for field in fields if loaded.origins[field] is not Origin.DEFAULT]
     if passed_over:

@@ -11,12 +11,12 @@ import typer
 from bec_orch.cli.arguments.invocation import invocation
 from bec_orch.cli.arguments.options import DryRun, Json
 from bec_orch.cli.composition.earlier import EarlierAccess, earlier_import, earlier_system
-from bec_orch.cli.composition.parts import Parts, open_parts
+from bec_orch.cli.composition.parts import open_parts
 from bec_orch.cli.jobs.queues import make_queues
 from bec_orch.cli.process.ending import EXIT_PAGE_ERRORS
 from bec_orch.cli.terminal.console import print_json, print_record, print_rows, say, warn
 from bec_orch.errors import UsageError
-from bec_orch.orch.earlier.report import ImportReport, JobReport, Tally, Verdict
+from bec_orch.orch.earlier.report import ImportReport, JobReport, Verdict
 
 _EXAMPLES = 10
 """As many as fit on a screen; `--json` has more."""
@@ -69,19 +69,15 @@ def command(
             )
         report = earlier_import(parts, earlier, volumes_in, dry_run=dry_run).run()
         if not dry_run:
-            _make_queues(parts, report)
+            for one in report.jobs:
+                if one.job.verdict is not Verdict.LEFT_OUT:
+                    make_queues(parts, one.job.name)
     if as_json:
         print_json({**asdict(report), "whole": report.is_whole})
     else:
         _print(report)
     if not report.is_whole:
         raise typer.Exit(EXIT_PAGE_ERRORS)
-
-
-def _make_queues(parts: Parts, report: ImportReport) -> None:
-    for one in report.jobs:
-        if one.job.verdict is not Verdict.LEFT_OUT:
-            make_queues(parts, one.job.name)
 
 
 def _print(report: ImportReport) -> None:
@@ -129,7 +125,8 @@ def _tell_job(one: JobReport) -> None:
 
 
 def _tell_left_out(report: ImportReport) -> None:
-    counts = sum((Counter(one.left_out) for one in _tallies(report)), start=Counter())
+    tallies = (report.volumes, *(one.done for one in report.jobs))
+    counts = sum((Counter(one.left_out) for one in tallies), start=Counter())
     rows = [
         {"code": code, "count": counts[code], "why": _WHY.get(code, "their job was left out")}
         for code in sorted(counts)
@@ -140,7 +137,3 @@ def _tell_left_out(report: ImportReport) -> None:
     if report.examples:
         columns = {"volume": "for example", "job": "job", "message": "what is wrong"}
         print_rows([asdict(one) for one in report.examples[:_EXAMPLES]], columns, empty="")
-
-
-def _tallies(report: ImportReport) -> list[Tally]:
-    return [report.volumes, *(one.done for one in report.jobs)]

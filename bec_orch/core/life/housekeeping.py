@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 _MESSAGES_PER_ROUND = 1000
 _DEAD_LETTERS_PER_ROUND = 100
-_GIVEN_UP = failure_of(
+_DEAD_LETTERED = failure_of(
     RetryableError(
         "The queue dead-lettered the message: it was received very often, and never deleted.",
         code="E_MESSAGE_GIVEN_UP",
@@ -78,11 +78,11 @@ class Maintenance:
 
     def record_dead_letters(self) -> None:
         """Record the messages that the queue itself dead-lettered, which says nothing about their tasks: they go on."""
-        given_up = self._queue.undeclared_dead_letters(limit=_DEAD_LETTERS_PER_ROUND)
-        for letter in given_up:
-            self._store.record_rejected(self._job, letter.body, _GIVEN_UP)
-        if given_up:
-            logger.warning("maintenance.given_up", extra={"messages": len(given_up)})
+        letters = self._queue.undeclared_dead_letters(limit=_DEAD_LETTERS_PER_ROUND)
+        for letter in letters:
+            self._store.record_rejected(self._job, letter.body, _DEAD_LETTERED)
+        if letters:
+            logger.warning("maintenance.given_up", extra={"messages": len(letters)})
 
     def verify(self) -> None:
         """Look at some finished artefacts: one that is gone or broken is made again, and litter is removed.

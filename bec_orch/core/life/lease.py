@@ -81,7 +81,7 @@ class Lease(Companion):
         return held
 
     def _extend_message(self) -> None:
-        # The message is only a hint: whatever becomes of it, the lease in the database is what counts.
+        # The message only announces the task: whatever becomes of it, the lease in the database is what counts.
         if self._message_lost:
             return
         try:

@@ -106,7 +106,7 @@ class TallyOf(Protocol):
 
 
 class PageFigures(Protocol):
-    """Tells of each page what a job type found, in a few figures (entry points `bec_orch.pages`)."""
+    """Returns what a job type found on each page, in a few figures (entry points `bec_orch.pages`)."""
 
     @property
     def columns(self) -> Sequence[str]:

@@ -122,11 +122,11 @@ class Ledger(Protocol):
         """Yield the done tasks of a job."""
         ...
 
-    def hinted(self, job: Job, volumes: Sequence[VolumeRef]) -> list[int]:
+    def announced(self, job: Job, volumes: Sequence[VolumeRef]) -> list[int]:
         """Return the unfinished tasks of volumes that messages name."""
         ...
 
-    def to_be_hinted(self, job: Job, before: dt.datetime) -> Iterator[UnsentTask]:
+    def to_be_announced(self, job: Job, before: dt.datetime) -> Iterator[UnsentTask]:
         """Yield the tasks that must have a message: sent before that moment, or at a time that never comes."""
         ...
 

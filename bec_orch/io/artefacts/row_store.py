@@ -10,7 +10,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 from typing_extensions import override
 
@@ -60,11 +59,9 @@ class PartRows(RowStore):
             for page in dict.fromkeys(pages):
                 self._note(page)
             self._counts += Counter(PageState.OK if ok else PageState.SKIPPED for ok in rows.column("ok").to_pylist())
-            self._add_sums(rows.filter(pc.field("ok")))
-
-    def _add_sums(self, rows: pa.Table) -> None:
-        for name, column in self._counted.items():
-            self._sums[name] += pc.sum(rows.column(column)).as_py() or 0
+            done = rows.filter(pc.field("ok"))
+            for name, column in self._counted.items():
+                self._sums[name] += pc.sum(done.column(column)).as_py() or 0
 
     def _note(self, page: int) -> None:
         self._finished.add(page)

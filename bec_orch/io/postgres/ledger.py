@@ -58,18 +58,18 @@ class PgLedger(Ledger):
             yield DoneEntry(row["id"], row["w_id"], row["i_id"], row["manifest_etag"])
 
     @override
-    def hinted(self, job: Job, volumes: Sequence[VolumeRef]) -> list[int]:
+    def announced(self, job: Job, volumes: Sequence[VolumeRef]) -> list[int]:
         named = {
             "job_id": job.id,
             "w_ids": [volume.w_id for volume in volumes],
             "i_ids": [volume.i_id for volume in volumes],
             "sources": [volume.source for volume in volumes],
         }
-        return [row["id"] for row in self._rows("audit the queue", "hinted", named)]
+        return [row["id"] for row in self._rows("audit the queue", "announced", named)]
 
     @override
-    def to_be_hinted(self, job: Job, before: dt.datetime) -> Iterator[UnsentTask]:
-        for row in self._every("audit the queue", "to_be_hinted", {"job_id": job.id, "before": before}):
+    def to_be_announced(self, job: Job, before: dt.datetime) -> Iterator[UnsentTask]:
+        for row in self._every("audit the queue", "to_be_announced", {"job_id": job.id, "before": before}):
             yield UnsentTask(row["id"], message_of(row, job.name))
 
     @override

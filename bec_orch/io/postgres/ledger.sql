@@ -43,7 +43,7 @@ WHERE t.job_id = %(job_id)s
        OR (t.state = 'waiting' AND NOT EXISTS (SELECT 1 FROM missing_dependencies m WHERE m.task_id = t.id)))
 ORDER BY t.id
 
--- name: hinted
+-- name: announced
 -- The unfinished tasks of the volumes that messages name.
 SELECT t.id
 FROM unnest(%(w_ids)s::text[], %(i_ids)s::text[], %(sources)s::text[]) AS m (w_id, i_id, source)
@@ -51,7 +51,7 @@ JOIN volumes v ON v.w_id = m.w_id AND v.i_id = m.i_id AND v.source = m.source
 CROSS JOIN LATERAL tasks_of_volume(v.id) t
 WHERE t.job_id = %(job_id)s AND t.finished_at IS NULL
 
--- name: to_be_hinted
+-- name: to_be_announced
 -- Tasks that must have a message: sent before the audit began, or at a time that never comes.
 SELECT t.id, v.w_id, v.i_id, v.source
 FROM (

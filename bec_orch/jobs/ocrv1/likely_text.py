@@ -24,7 +24,7 @@ READINGS = 12
 LEAST_CHANCE = 0.01
 HISTORIES = 12
 FURTHEST = 9.0
-"""Histories that are less likely than the best by this much, as a logarithm, are given up."""
+"""Histories that are less likely than the best by this much, as a logarithm, are dropped."""
 
 Reading = tuple[Prefix, float]
 

@@ -17,7 +17,7 @@ from bec_orch.core.volumes import VolumeRef, version_of
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.artefacts.holdings import Holding
 from bec_orch.orch.ahead import ahead, batches
-from bec_orch.orch.audit.hints import MessageCheck
+from bec_orch.orch.audit.messages import MessageCheck
 from bec_orch.orch.audit.places import Place, PlaceCheck, Seen
 from bec_orch.orch.audit.tables import of_tables
 from bec_orch.orch.audit.values import Report, Violation, unaccounted

@@ -20,7 +20,7 @@ from bec_orch.core.volumes import VolumeRef
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.orch.ahead import batches
 from bec_orch.orch.audit.audit import Repairs
-from bec_orch.orch.audit.hints import MessageCheck
+from bec_orch.orch.audit.messages import MessageCheck
 from bec_orch.orch.audit.values import Repair, Violation
 from bec_orch.orch.backlog.enqueue import Enqueuer
 from bec_orch.orch.backlog.redrive import Redriver
@@ -57,7 +57,7 @@ class Repairer(Repairs):
         self._repairs: Mapping[Repair, Callable[[Violation], bool]] = {
             Repair.NOTHING: lambda _: False,
             Repair.DISPATCH: lambda _: True,  # all tasks that lack a message are sent at the end
-            Repair.HINT: self._hint,
+            Repair.ANNOUNCE: self._announce,
             Repair.REOPEN: self._reopen,
             Repair.RETRACT: self._retract,
             Repair.ENQUEUE: self._enqueue,
@@ -66,7 +66,7 @@ class Repairer(Repairs):
             Repair.NAME: self._name,
         }
         self._unrecorded: list[VolumeRef] = []
-        self._unhinted: list[TaskMessage] = []
+        self._unannounced: list[TaskMessage] = []
         self._send_all_again = False
 
     @override
@@ -87,7 +87,7 @@ class Repairer(Repairs):
         """
         for volumes in batches(self._unrecorded, _AT_ONCE):
             self._enqueuer.enqueue(job.name, volumes)
-        for messages in batches(self._unhinted, _AT_ONCE):
+        for messages in batches(self._unannounced, _AT_ONCE):
             self._send(job, messages)
         if self._send_all_again:
             queue = self._queues.admin(job.name)
@@ -95,18 +95,18 @@ class Repairer(Repairs):
                 self._send(job, messages)
         while unsent := self._store.undispatched(job, limit=_AT_ONCE, redispatch_after=_NEVER_LOST):
             self._send(job, unsent)
-        self._unrecorded, self._unhinted, self._send_all_again = [], [], False
+        self._unrecorded, self._unannounced, self._send_all_again = [], [], False
 
     def _send(self, job: Job, messages: Sequence[TaskMessage]) -> None:
         self._queues(job.name).send(messages)
         self._store.mark_dispatched(messages)
 
-    def _hint(self, violation: Violation) -> bool:
+    def _announce(self, violation: Violation) -> bool:
         volume = violation.volume
         if volume is None:
             self._send_all_again = True
         else:
-            self._unhinted.append(TaskMessage(volume.w_id, volume.i_id, violation.job, volume.source))
+            self._unannounced.append(TaskMessage(volume.w_id, volume.i_id, violation.job, volume.source))
         return True
 
     def _reopen(self, violation: Violation) -> bool:

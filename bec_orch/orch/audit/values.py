@@ -16,7 +16,7 @@ class Repair(StrEnum):
 
     NOTHING = "nothing"
     DISPATCH = "dispatch"
-    HINT = "hint"
+    ANNOUNCE = "hint"  # the name that `--json` has for it
     REOPEN = "reopen"
     RETRACT = "retract"
     ENQUEUE = "enqueue"
@@ -50,7 +50,7 @@ HISTORY = Invariant(
     "A task is done once; one is open per volume",
     "This is a fault of the program, or the tables were changed by hand: report it with what `--json` prints.",
 )
-HINTS = Invariant(
+MESSAGES = Invariant(
     "E_AUDIT_HINT",
     "G2",
     "A queued task has a message, or will be sent",
@@ -108,7 +108,21 @@ NAMES = Invariant("E_AUDIT_NAMES", "G7", "The rows are the manifest's pages, in 
 LEDGER = Invariant("E_AUDIT_LEDGER", "G12", "Rows ok, skipped and error: as success.json says", _AGAIN, deep=True)
 
 INVARIANTS = (
-    *(STATES, HISTORY, HINTS, LEFT, NO_SUCCESS, NOT_RECORDED, UNREADABLE, VERSION, RECORD, PAGES, FILE, NAME, LITTER),
+    *(
+        STATES,
+        HISTORY,
+        MESSAGES,
+        LEFT,
+        NO_SUCCESS,
+        NOT_RECORDED,
+        UNREADABLE,
+        VERSION,
+        RECORD,
+        PAGES,
+        FILE,
+        NAME,
+        LITTER,
+    ),
     *(OPENS, DIGEST, ROWS, NAMES, LEDGER),
 )
 

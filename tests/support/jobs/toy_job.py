@@ -37,7 +37,7 @@ def answer(page: Page) -> bytes:
 
 
 class ToyFigures:
-    """Tells a page's size."""
+    """Reports a page's size."""
 
     columns = ("length",)
 

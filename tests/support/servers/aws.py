@@ -47,13 +47,13 @@ class Aws:
         return session.client(service, endpoint_url=self.endpoint_url)
 
     def fresh_name(self, kind: str) -> str:
-        """Give a name that no other test has."""
+        """Return a name that no other test has."""
         return f"{kind}-{os.getpid()}-{next(_numbers)}"
 
 
 @contextmanager
 def moto_server() -> Iterator[str]:
-    """Run a server that plays all services for a block, and give its URL."""
+    """Run a server that plays all services for a block, and return its URL."""
     server = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", _SERVER],
         stdin=subprocess.PIPE,

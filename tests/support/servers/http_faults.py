@@ -65,7 +65,7 @@ class FaultProxy(ThreadingHTTPServer):
         """Say nothing of clients that were killed in the middle of a request."""
 
     def fault_for(self, method: str, path: str, headers: dict[str, str]) -> Fault | None:
-        """Take note of a request, and give what is to happen to it."""
+        """Take note of a request, and return what is to happen to it."""
         with self._lock:
             self.requests.append((method, path, headers))
             for fault in self.faults:

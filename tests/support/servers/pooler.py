@@ -81,7 +81,7 @@ class Pooler:
         return server
 
     def lend(self) -> socket.socket:
-        """Give the session that was unused for longest."""
+        """Return the session that was unused for longest."""
         return self._free.get()
 
     def take_back(self, server: socket.socket, *, swapped: bool) -> None:

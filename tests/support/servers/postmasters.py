@@ -72,7 +72,7 @@ def end(process: "subprocess.Popen[str]") -> None:
 
 
 def hba_file(conninfo: str) -> Path:
-    """Give the file that tells who may log in to an embedded server, which itself may name it by an open folder."""
+    """Return the file that says who may log in to an embedded server, which itself may name it by an open folder."""
     return Path(str(conninfo_to_dict(conninfo)["host"])).parent / "data" / "pg_hba.conf"
 
 
@@ -90,7 +90,7 @@ def until(happened: Callable[[], bool], seconds: float = 60.0) -> None:
 
 
 def servers(home: Path) -> list[int]:
-    """Give the processes of PostgreSQL that work in a home, main ones and their children."""
+    """Return the processes of PostgreSQL that work in a home, main ones and their children."""
     return [process.pid for process in psutil.process_iter() if _works_in(process, home / "pg" / "data")]
 
 

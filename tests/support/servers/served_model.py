@@ -24,7 +24,7 @@ from bec_orch.plugin import Row
 
 @dataclass
 class ModelServer:
-    """Tells the length of what it is sent. Changed by a test from its own thread, at any time.
+    """Reports the length of what it is sent. Changed by a test from its own thread, at any time.
 
     Attributes:
         capacity: requests that it works on at once; more are refused with `refusal`.

@@ -28,7 +28,7 @@ class Authority:
         self.ca.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
 
     def context_for(self, host: str) -> ssl.SSLContext:
-        """Give the context of a server of that name."""
+        """Return the context of a server of that name."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
         signed = self._signed(name, key, x509.SubjectAlternativeName([x509.DNSName(host)]))

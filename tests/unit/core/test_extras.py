@@ -17,7 +17,7 @@ def test_a_missing_package_is_named_and_its_error_kept() -> None:
     assert isinstance(caught.value.__cause__, ModuleNotFoundError)
 
 
-def test_a_package_that_is_there_and_cannot_be_imported_is_told_why(
+def test_a_package_that_is_there_and_cannot_be_imported_is_reported_with_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "half_installed.py").write_text("raise ImportError('libhalf.so.5: cannot open shared object file')\n")

@@ -36,7 +36,7 @@ def test_a_missing_package_is_named_with_the_extra_that_brings_it(
 @pytest.mark.parametrize(
     "line", ["from bec_orch.core.pages import Page\n", "from bec_orch.core.models import PageLedger\n"]
 )
-def test_a_plugin_that_imports_what_is_no_more_is_told_where_it_is(
+def test_a_plugin_that_imports_what_is_no_more_is_refused_with_where_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
 ) -> None:
     monkeypatch.syspath_prepend(str(install(tmp_path / "plugins", {"old": "old_job:Job"}, old_job=line)))
@@ -64,7 +64,7 @@ ABSTRACT = "from bec_orch.plugin import PageJobWorker\nclass Job(PageJobWorker):
         ("class Job\n", "cannot be loaded: SyntaxError"),
     ],
 )
-def test_a_class_that_is_no_job_worker_is_told_with_what_it_lacks(
+def test_a_class_that_is_no_job_worker_is_reported_with_what_it_lacks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, told: str
 ) -> None:
     monkeypatch.syspath_prepend(str(install(tmp_path / "plugins", {"lacking": "lacking_job:Job"}, lacking_job=code)))
@@ -76,7 +76,7 @@ def test_a_class_that_is_no_job_worker_is_told_with_what_it_lacks(
     assert "docs/writing-a-job-worker.md" in found.value.hint
 
 
-def test_a_worker_without_what_its_instances_have_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_without_what_its_instances_have_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code = (
         "from bec_orch.plugin import JobConfig\n"
         f"{LACKING}    config_type = JobConfig\n    close = run\n    models = ()\n"
@@ -95,7 +95,7 @@ def test_the_doctor_tries_no_type_that_has_no_default_config() -> None:
     assert "model of importv1" not in {finding.check for finding in check_models([], resources())}
 
 
-def test_an_unknown_type_is_told_with_those_that_are_there() -> None:
+def test_an_unknown_type_is_reported_with_those_that_are_there() -> None:
     with pytest.raises(ConfigError, match="no job type 'nope'") as caught:
         job_worker_class("nope")
     assert "ldv1" in str(caught.value.hint)

@@ -28,7 +28,7 @@ class TestAfterFailure:
         words = "Gave up after 3 attempts; the last failed with E_HUNG: it hung"
         assert after_failure(HUNG, 2, 3, 7.0) == Verdict(TaskState.TERMINAL_FAILED, 3, "E_ATTEMPTS_EXHAUSTED", words)
 
-    def test_one_attempt_is_told_in_the_singular(self) -> None:
+    def test_one_attempt_is_written_in_the_singular(self) -> None:
         assert after_failure(HUNG, 0, 1, 7.0).message == "Gave up after 1 attempt; the last failed with E_HUNG: it hung"
 
     @pytest.mark.parametrize("charged_before", [0, 2, 3, 9])

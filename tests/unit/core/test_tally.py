@@ -59,7 +59,7 @@ def test_a_task_is_given_up_after_as_many_tries_as_its_job_allows_until_it_comes
     assert tally.given_up() == 0
 
 
-def test_different_tasks_that_fail_in_a_row_are_told_with_the_last_failure() -> None:
+def test_different_tasks_that_fail_in_a_row_are_reported_with_the_last_failure() -> None:
     tally = Tally(2)
     for _ in range(3):
         tally.add(end(1, AttemptOutcome.RETRYABLE_FAILED))

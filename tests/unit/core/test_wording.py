@@ -43,7 +43,7 @@ def test_a_text_becomes_the_end_of_a_sentence(text: str, told: str) -> None:
     assert clause(text) == told
 
 
-def test_errors_are_told_by_their_words_and_by_their_class_where_they_have_none() -> None:
+def test_errors_are_named_by_their_words_and_by_their_class_where_they_have_none() -> None:
     assert said(ValueError("it is odd.")) == "it is odd"
     assert said(KeyError()) == "KeyError"
     assert said(FileNotFoundError(2, "No such file or directory", "x")) == "No such file or directory"
@@ -82,7 +82,7 @@ def test_other_words_have_another_fingerprint() -> None:
 
 
 def placed_raw(tree: ast.AST) -> Iterator[int]:
-    """Give the lines of formatted texts that hold a caught error's own words, or a sentence and another full stop."""
+    """Return the lines of formatted texts that hold a caught error's own words, or a sentence and another full stop."""
     for handler in (node for node in ast.walk(tree) if isinstance(node, ast.ExceptHandler) and node.name):
         raw = {handler.name, f"str({handler.name})", f"{handler.name}.strerror", f"type({handler.name}).__name__"}
         for text in (node for node in ast.walk(handler) if isinstance(node, ast.JoinedStr)):
@@ -110,7 +110,7 @@ def placed_raw(tree: ast.AST) -> Iterator[int]:
         ("raise X(f'It broke ({type(error).__name__}).')", False),
     ],
 )
-def test_the_rule_tells_raw_words_from_clean_ones(code: str, *, raw: bool) -> None:
+def test_the_rule_distinguishes_raw_words_from_clean_ones(code: str, *, raw: bool) -> None:
     tree = ast.parse(f"try:\n    pass\nexcept Exception as error:\n    {code}")
     assert bool(list(placed_raw(tree))) is raw
 
@@ -130,7 +130,7 @@ def test_every_error_of_others_that_is_put_into_a_sentence_is_cleaned() -> None:
 
 
 def texts_in(tree: ast.AST) -> Iterator[str]:
-    """Give all texts of a module; what is put into one stands there as X."""
+    """Return all texts of a module; what is put into one stands there as X."""
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
             yield "".join(str(part.value) if isinstance(part, ast.Constant) else "X" for part in node.values)

@@ -51,7 +51,7 @@ def test_of_several_files_the_plainest_is_taken(tmp_path: Path, folder: Path) ->
 @pytest.mark.parametrize(
     ("template", "place"), [("", "."), ("{i_id}", "I1"), ("gt/{w_id}-{i_id}/", "gt/W1-I1"), ("/W1/", "W1")]
 )
-def test_the_folder_is_told_by_the_config(tmp_path: Path, template: str, place: str) -> None:
+def test_the_folder_is_named_by_the_config(tmp_path: Path, template: str, place: str) -> None:
     (tmp_path / place).mkdir(parents=True, exist_ok=True)
     (tmp_path / place / "a.txt").write_text("ཀ", encoding="utf-8")
     assert text_of(opened(tmp_path, truth_folder=template), "a.jpg") == "ཀ"

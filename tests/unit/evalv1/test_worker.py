@@ -96,7 +96,7 @@ def test_lines_of_the_kinds_of_the_config_are_compared_in_the_order_of_a_transcr
     assert (row["cer"], row["nb_lines"]) == (0.0, truth.count("\n") + 1)
 
 
-def test_a_truth_that_tells_kinds_is_compared_with_those(tmp_path: Path) -> None:
+def test_a_truth_that_states_kinds_is_compared_with_those(tmp_path: Path) -> None:
     lines = [("main", "ཀཀཀ"), ("main", "ཁཁཁ"), ("note", "གག")]
     tags = '<Tags><OtherTag ID="main" LABEL="main"/><OtherTag ID="note" LABEL="note"/></Tags>'
     told = "".join(f'<TextLine TAGREFS="{kind}"><String CONTENT="{text}"/></TextLine>' for kind, text in lines)
@@ -237,7 +237,7 @@ def test_a_job_without_the_right_dependencies_says_so(config: dict[str, Any], de
     assert raised.value.code == "E_EVAL_DEPENDENCY"
 
 
-def test_finished_pages_are_not_done_again_and_progress_is_told() -> None:
+def test_finished_pages_are_not_done_again_and_progress_is_reported() -> None:
     told: list[int] = []
     rows = MemoryRows(earlier=frozenset({0}))
     files: dict[str, bytes | Exception] = dict.fromkeys(("a.jpg", "b.jpg", "c.jpg"), BLANK)

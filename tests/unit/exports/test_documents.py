@@ -149,7 +149,7 @@ def test_a_document_that_breaks_off_leaves_nothing(store: Objects, tmp_path: Pat
     assert [path.name for path in tmp_path.iterdir() if path.name != "out"] == []
 
 
-def test_what_the_disk_says_is_told(tmp_path: Path) -> None:
+def test_what_the_disk_says_is_reported(tmp_path: Path) -> None:
     store = Stores().open("memory://out")
     with pytest.raises(Exception, match="Could not write a document in /proc"):
         documents(store, Path("/proc")).put(KEY, [b"1"])

@@ -51,7 +51,7 @@ def test_identifiers_are_of_one_element_each() -> None:
     assert len(named) == len(set(named)) > 20
 
 
-def test_a_page_tells_image_size_number_and_lean() -> None:
+def test_a_page_states_image_size_number_and_lean() -> None:
     page = properties(of_class(written(PAGES), "ocr_page")[0])
     assert page["bbox"] == ["0", "0", "200", "140"]
     assert page["ppageno"] == ["0"]
@@ -60,7 +60,7 @@ def test_a_page_tells_image_size_number_and_lean() -> None:
     assert '"b"' not in " ".join(page["image"])
 
 
-def test_lines_tell_place_baseline_confidence_and_text() -> None:
+def test_lines_state_place_baseline_confidence_and_text() -> None:
     root = written((FULL,))
     lines, words = of_class(root, "ocr_line"), of_class(root, "ocrx_word")
     assert len(lines) == len(FULL.content.lines)

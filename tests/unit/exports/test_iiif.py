@@ -67,7 +67,7 @@ def test_every_page_is_there_and_says_why_it_is_empty(manifest: dict[str, Any]) 
     assert (body["format"], body["width"], body["height"]) == ("image/jpeg", 200, 140)
 
 
-def test_it_tells_how_it_was_made(manifest: dict[str, Any]) -> None:
+def test_it_says_how_it_was_made(manifest: dict[str, Any]) -> None:
     told = [(each["label"]["en"][0], each["value"]["none"][0]) for each in manifest["metadata"]]
     assert tuple(told) == ORIGIN.facts()
 

@@ -33,7 +33,7 @@ def test_a_name_that_is_not_unicode_is_a_name() -> None:
     assert page_names(["\udcff.jpg"]) == ["\udcff"]
 
 
-def test_an_image_that_is_named_like_a_marked_one_is_told_apart() -> None:
+def test_an_image_that_is_named_like_a_marked_one_is_distinguished() -> None:
     images = ["a.jpg", "A.JPG"]
     images.append(f"{page_names(images)[0]}.tif")
     assert page_names(images) == [hashlib.sha256(image.encode()).hexdigest() for image in images]

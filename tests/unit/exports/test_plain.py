@@ -32,7 +32,7 @@ def test_a_json_line_is_a_line_whatever_is_in_it() -> None:
     assert len(written("jsonl").encode().split(b"\n")) == len(PAGES) + 2
 
 
-def test_what_no_document_can_hold_is_told() -> None:
+def test_what_no_document_can_hold_is_reported() -> None:
     assert lost_characters(CONTROLS.content) == ("U+0000", "U+000B", "U+D800", "U+FFFE")
     assert lost_characters(FULL.content) == ()
 

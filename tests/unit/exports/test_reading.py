@@ -85,7 +85,7 @@ def test_the_reading_order_of_alto_is_kept() -> None:
         ("Zone", "main"),
     ],
 )
-def test_tags_of_alto_tell_kinds(label: str, kind: str) -> None:
+def test_tags_of_alto_state_kinds(label: str, kind: str) -> None:
     tags = f'<Tags><OtherTag ID="t" LABEL="{label}"/></Tags>'.encode()
     data = alto_line(more=b'TAGREFS="none t"').replace(b"<Layout>", tags + b"<Layout>")
     assert read_document(data, "alto").lines[0].kind == kind
@@ -100,7 +100,7 @@ def test_tags_of_alto_tell_kinds(label: str, kind: str) -> None:
         ("", "", "main"),
     ],
 )
-def test_regions_and_custom_of_page_tell_kinds(region: str, custom: str, kind: str) -> None:
+def test_regions_and_custom_of_page_state_kinds(region: str, custom: str, kind: str) -> None:
     inner = (
         f'<TextRegion type="{region}"><TextLine custom="{custom}"><Coords points="1,2 3,4"/></TextLine></TextRegion>'
     )

@@ -70,7 +70,7 @@ def test_a_segment_of_a_broken_line_keeps_its_own_contour(detector: LineDetector
     assert lines.line_ids == (0, 1, 2, 2, 3, 4)
 
 
-def test_a_slightly_leaning_page_tells_its_angle(detector: LineDetector) -> None:
+def test_a_slightly_leaning_page_states_its_angle(detector: LineDetector) -> None:
     slope = np.tan(np.deg2rad(2))
     lines = detector.detect(page((900, 360), [(a, y, b, y + (b - a) * slope) for a, y, b, _ in LEVEL]), 900, 360)
     assert lines.rotation_angle == pytest.approx(2, abs=0.2)
@@ -203,12 +203,12 @@ def test_a_page_that_shows_a_pitch_but_no_line_is_viewed_at_the_scale_of_a_title
     assert model.zooms[1] == (None, 1.0)
 
 
-def test_the_decoder_is_told_how_small_a_page_may_be() -> None:
+def test_the_decoder_learns_how_small_a_page_may_be() -> None:
     detector = LineDetector(Zoomable(), second_pass_min_angle=4)
     assert (detector.reduce_factor(20, 10), detector.reduce_factor(10, 20)) == (4, 1)
 
 
-def test_prepared_pages_tell_their_memory(detector: LineDetector) -> None:
+def test_prepared_pages_state_their_memory(detector: LineDetector) -> None:
     prepared = detector.prepare(page((900, 320), LEVEL), 900, 320)
     assert prepared.nbytes == 900 * 320 + sum(item.nbytes for item in prepared.items)
 

@@ -63,7 +63,7 @@ def test_lines_and_dots_grow_to_areas() -> None:
     assert dot.max(axis=0) == pytest.approx([7, 7], abs=0.3)
 
 
-def test_growing_by_nothing_gives_the_contour_back() -> None:
+def test_growing_by_nothing_returns_the_same_contour() -> None:
     assert offset_polygon(np.array([[5, 5]], np.int32), 0.0).tolist() == [[5.0, 5.0]]
 
 
@@ -76,7 +76,7 @@ def test_a_box_holds_all_pixels_of_its_contour() -> None:
 
 
 @given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 300), st.integers(1, 300))
-def test_resized_gives_the_size_asked_for(width: int, height: int, new_width: int, new_height: int) -> None:
+def test_resized_has_the_size_asked_for(width: int, height: int, new_width: int, new_height: int) -> None:
     assert resized(np.zeros((height, width, 3), np.uint8), new_width, new_height).shape == (new_height, new_width, 3)
 
 

@@ -1,4 +1,4 @@
-"""The line models: what they take, what they give, and what they refuse."""
+"""The line models: what they take, what they return, and what they refuse."""
 
 import hashlib
 import json
@@ -181,7 +181,7 @@ def test_a_missing_wheel_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert extra_hint("ldv1") in caught.value.hint
 
 
-def test_a_wheel_without_the_model_is_told() -> None:
+def test_a_wheel_without_the_model_is_reported() -> None:
     with pytest.raises(ConfigError, match=r"has no model other\.onnx") as caught:
         bundled_model_path("other.onnx")
     assert caught.value.code == "E_MODEL_NOT_FOUND"
@@ -249,7 +249,7 @@ def test_what_is_marked_on_blank_paper_is_taken_out(ppocr: PpocrModel) -> None:
     assert ppocr.probability(view, [marked])[top:bottom, left:right].all()
 
 
-def test_sessions_are_told_their_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sessions_have_the_threads_of_the_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
     real = onnxruntime.InferenceSession
 

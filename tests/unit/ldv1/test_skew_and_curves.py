@@ -24,7 +24,7 @@ def test_no_long_line_no_slope() -> None:
     assert own_slope(np.array([3.0]), np.array([5.0])) == 0.0
 
 
-def test_a_page_on_its_side_is_told_by_its_script() -> None:
+def test_a_page_on_its_side_is_recognised_by_its_script() -> None:
     upright: list[Bar] = [(x, 40, x, 640) for x in (40, 70, 100, 130)]
     assert lies_on_its_side(segments_of((200, 700), upright))
     assert lies_on_its_side(segments_of((200, 700), [*upright, (30, 670, 90, 670)]))
@@ -43,7 +43,7 @@ def headed_letters() -> np.ndarray:
 
 
 @pytest.mark.parametrize(("quarter", "angle"), [(1, -90.0), (-1, 90.0)])
-def test_the_sharp_headline_tells_which_way_is_up(quarter: int, angle: float) -> None:
+def test_the_sharp_headline_shows_which_way_is_up(quarter: int, angle: float) -> None:
     lying = np.ascontiguousarray(np.rot90(headed_letters(), quarter))
     level = marked((700, 160), [(60, y, 660, y) for y in (44, 84, 124)], thickness=10)
     segments = find_segments(
@@ -60,7 +60,7 @@ def curved(depth: float) -> list[Bar]:
     ]
 
 
-def test_curved_lines_give_points_that_straighten_them() -> None:
+def test_curved_lines_yield_points_that_straighten_them() -> None:
     lines = [(part,) for part in segments_of((1000, 280), curved(30))]
     points = control_points(lines, 0.0)
     assert points is not None
@@ -73,7 +73,7 @@ def test_curved_lines_give_points_that_straighten_them() -> None:
     assert np.ptp(straight[:, 1].reshape(5, 9), axis=1) == pytest.approx(np.zeros(5), abs=1e-9)
 
 
-def test_straight_lines_and_single_lines_give_none() -> None:
+def test_straight_lines_and_single_lines_yield_none() -> None:
     straight = [(part,) for part in segments_of((1000, 280), curved(0))]
     assert control_points(straight, 0.0) is None
     single = [(part,) for part in segments_of((1000, 280), curved(30))[:1]]

@@ -108,7 +108,7 @@ class Looked(Recogniser):
 
 
 @pytest.mark.parametrize(("with_neighbours", "high"), [(True, 88), (False, 44)])
-def test_an_engine_is_given_the_cut_that_it_wants(
+def test_an_engine_gets_the_cut_that_it_wants(
     monkeypatch: pytest.MonkeyPatch, *, with_neighbours: bool, high: int
 ) -> None:
     looked = Looked(with_neighbours=with_neighbours)

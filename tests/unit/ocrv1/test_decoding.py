@@ -67,7 +67,7 @@ def test_confidence_is_the_mean_of_the_symbols_peaks() -> None:
     assert confidence(steps[:1]) == 0.0
 
 
-def test_logits_logarithms_and_probabilities_are_told_apart() -> None:
+def test_logits_logarithms_and_probabilities_are_distinguished() -> None:
     wanted = matrix((0.7, 0.2, 0.1), (0.1, 0.1, 0.8))
     assert np.array_equal(probabilities(wanted), wanted)
     assert np.allclose(probabilities(np.log(wanted)), wanted)

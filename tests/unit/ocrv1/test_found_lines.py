@@ -57,7 +57,7 @@ def test_other_dependencies_do_not_matter() -> None:
 
 
 @pytest.mark.parametrize("names", [(), ("one", "two")])
-def test_one_job_must_tell_the_lines(names: tuple[str, ...]) -> None:
+def test_one_job_must_have_the_lines(names: tuple[str, ...]) -> None:
     rows = {name: InputRows(name, line_rows({"a": FOUND})) for name in names}
     with pytest.raises(TerminalError, match="needs one job that finds text lines") as caught:
         line_job("ocr", rows)

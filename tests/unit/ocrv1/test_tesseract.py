@@ -84,14 +84,14 @@ def test_several_languages_are_all_named(bod: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("nowhere")
-def test_a_language_that_is_not_installed_is_told_with_the_command() -> None:
+def test_a_language_that_is_not_installed_is_reported_with_the_command() -> None:
     with pytest.raises(ConfigError, match="'chi_sim\\+bod' is not installed on this machine") as caught:
         opened(language="chi_sim+bod")
     assert caught.value.code == "E_OCR_LANGUAGE"
     assert "apt-get install tesseract-ocr-chi-sim tesseract-ocr-bod" in caught.value.hint
 
 
-def test_a_folder_without_the_language_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_the_language_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=f"'bod' is not installed in {tmp_path}"):
         opened(tessdata=str(tmp_path))
 
@@ -105,14 +105,14 @@ def test_languages_are_found_where_this_machine_has_them(bod: Path, monkeypatch:
     assert opened().models
 
 
-def test_a_broken_file_is_told(tmp_path: Path) -> None:
+def test_a_broken_file_is_reported(tmp_path: Path) -> None:
     (tmp_path / "bod.traineddata").write_bytes(b"no language")
     with pytest.raises(ConfigError, match=r"bod\.traineddata' is not data of Tesseract") as caught:
         opened(tessdata=str(tmp_path))
     assert caught.value.code == "E_MODEL_INVALID"
 
 
-def test_a_language_that_tesseract_does_not_take_is_told(tmp_path: Path) -> None:
+def test_a_language_that_tesseract_does_not_take_is_reported(tmp_path: Path) -> None:
     (tmp_path / "bod.traineddata").write_bytes(traineddata({17: b"no network"}))
     with pytest.raises(ConfigError, match="cannot use the language 'bod'") as caught:
         opened(tessdata=str(tmp_path))

@@ -43,7 +43,7 @@ def test_languages_by_a_path_are_refused(named: bytes) -> None:
         languages_named_in(traineddata({0: b"tessedit_load_sublangs " + named, **NETWORK}))
 
 
-def test_languages_beside_it_are_given() -> None:
+def test_languages_beside_it_are_named() -> None:
     config = b"tessedit_load_sublangs jpn_vert+~eng\nchop_enable 1\n# debug_file x\n"
     assert languages_named_in(traineddata({0: config, **NETWORK})) == ("jpn_vert", "eng")
     assert languages_named_in(traineddata(NETWORK)) == ()
@@ -68,7 +68,7 @@ def test_languages_beside_it_are_given() -> None:
         (traineddata({0: b"x " + b"y" * 4200 + b"debug_file z", **NETWORK}), "a line of"),
     ],
 )
-def test_what_is_no_language_is_told(data: bytes, told: str) -> None:
+def test_what_is_no_language_is_reported(data: bytes, told: str) -> None:
     with pytest.raises(BadTraineddata, match=told):
         languages_named_in(data)
 

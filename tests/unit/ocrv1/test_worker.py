@@ -161,7 +161,7 @@ def test_the_columns_are_those_of_the_stored_format() -> None:
     assert all(pa.types.is_int32(SCHEMA.field(name).type) for name in Ocrv1Worker.counted.values())
 
 
-def test_without_lines_to_read_the_volume_is_given_up(folder: Path) -> None:
+def test_without_lines_to_read_the_volume_fails_for_good(folder: Path) -> None:
     worker = Ocrv1Worker.create({"engine": "ctc", "model": str(folder)}, resources())
     with pytest.raises(TerminalError, match="none of the jobs"):
         worker.run(context({"a.png": b""}, MemoryRows()))

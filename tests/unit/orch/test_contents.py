@@ -113,7 +113,7 @@ def test_what_is_gone_is_done_without(artefacts: StoredArtefacts, store: Objects
     assert texts(artefacts, success) == expected(None)
 
 
-def test_a_file_that_is_gone_is_told(artefacts: StoredArtefacts, store: Objects) -> None:
+def test_a_file_that_is_gone_is_reported(artefacts: StoredArtefacts, store: Objects) -> None:
     success = publish(artefacts, "ocr", images(2))
     store.delete([success.files[0].key])
     with pytest.raises(StorageError, match="is gone"):

@@ -87,7 +87,7 @@ def test_a_volume_of_which_there_is_nothing_has_no_layer(artefacts: StoredArtefa
     assert found.layer("other", "W1", "I1") is None
 
 
-def test_an_artefact_that_is_gone_is_told(artefacts: StoredArtefacts) -> None:
+def test_an_artefact_that_is_gone_is_reported(artefacts: StoredArtefacts) -> None:
     with pytest.raises(StorageError) as caught:
         layers(artefacts, task("ocr", TaskState.DONE)).layer("ocr", "W1", "I1")
     assert caught.value.code == "E_ARTEFACT_GONE"
@@ -111,7 +111,7 @@ def test_a_volume_that_two_sources_have_is_that_of_the_newest_task(artefacts: St
     assert [one.id for one in layers(artefacts, *tasks).tasks("W1", "I1")] == [3, 1]
 
 
-def test_a_volume_without_tasks_is_told(artefacts: StoredArtefacts) -> None:
+def test_a_volume_without_tasks_is_reported(artefacts: StoredArtefacts) -> None:
     with pytest.raises(UsageError) as caught:
         layers(artefacts).tasks("W9", "I9")
     assert caught.value.code == "E_VOLUME_UNKNOWN"

@@ -9,7 +9,7 @@ def check(in_flight: int, dispatched: int) -> QueueCheck:
     return QueueCheck(QueueStats(0, in_flight, 0, 0, None), ExpectedMessages(dispatched, 0, 0, 0))
 
 
-def test_a_queue_that_gives_no_more_is_told() -> None:
+def test_a_queue_that_hands_out_no_more_is_reported() -> None:
     assert check(MOST_IN_FLIGHT, MOST_IN_FLIGHT).is_full
     assert not check(MOST_IN_FLIGHT - 1, MOST_IN_FLIGHT).is_full
 

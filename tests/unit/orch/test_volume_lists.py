@@ -79,7 +79,7 @@ def test_columns_in_another_order_are_refused(header: str) -> None:
     assert caught.value.code == "E_VOLUME_LIST"
 
 
-def test_tells_bad_lines_by_number_and_goes_on() -> None:
+def test_reports_bad_lines_by_number_and_goes_on() -> None:
     lines = [
         "W1,I1",
         "W1",
@@ -115,7 +115,7 @@ def test_empty_list_is_empty() -> None:
 
 
 @given(st.lists(st.text()))
-def test_any_text_is_read_or_told(lines: list[str]) -> None:
+def test_any_text_is_read_or_refused(lines: list[str]) -> None:
     assume(not any(name in line.lower() for line in lines for name in ("w_id", "i_id")))
     found = parse_volume_list(["W1,I1", *lines], SOURCE)
     assert VolumeRef("W1", "I1", SOURCE) in found.volumes

@@ -221,7 +221,7 @@ def test_a_worn_leaf_keeps_its_lines_on_its_ink(layout: Layout) -> None:
     assert (points[:, 0] < 1.2 * width).all()
 
 
-def test_the_same_seed_and_number_give_the_same_page() -> None:
+def test_the_same_seed_and_number_make_the_same_page() -> None:
     material = real_material()
     first, again = composed(5, 3, material), composed(5, 3, replace(material, loaded={}))
     assert (first.grey == again.grey).all()

@@ -31,7 +31,9 @@ def test_what_may_be_right_too_is_read_from_the_table(text: str, expected: tuple
     assert may_be(22, text) == expected
 
 
-def test_a_picture_that_cannot_be_read_is_told_and_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_picture_that_cannot_be_read_is_reported_and_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "torn.jpg").write_bytes(b"\xff\xd8\xff\xe0 no picture")
     assert list(real_pages([tmp_path], 1)) == []
     assert "left out" in capsys.readouterr().out

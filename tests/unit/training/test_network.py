@@ -43,7 +43,7 @@ def shards(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_network_is_small_and_gives_all_maps_at_half_the_size() -> None:
+def test_the_network_is_small_and_returns_all_maps_at_half_the_size() -> None:
     network = Served(LineNetwork()).eval()
     assert parameters(network) <= MOST_PARAMETERS
     with torch.no_grad():
@@ -111,7 +111,7 @@ def test_training_goes_on_where_it_was_stopped(tmp_path: Path, shards: Path) -> 
         assert value.shape == again.network.state_dict()[name].shape
 
 
-def test_the_same_seed_gives_the_same_batches(shards: Path) -> None:
+def test_the_same_seed_makes_the_same_batches(shards: Path) -> None:
     first, again = next(mixed(shards, 5, 0)), next(mixed(shards, 5, 0))
     assert torch.equal(first[0], again[0])
     assert torch.equal(first[1], again[1])
@@ -126,7 +126,7 @@ def test_a_wider_network_is_read_back_as_it_was(tmp_path: Path, shards: Path) ->
     assert stood == {"step": 2, "steps": 2, "seed": 1}
 
 
-def test_what_is_held_out_tells_a_network_that_knows_from_one_that_does_not(shards: Path) -> None:
+def test_what_is_held_out_distinguishes_a_network_that_knows_from_one_that_does_not(shards: Path) -> None:
     class Knowing(LineNetwork):
         def forward(self, x: Tensor) -> Tensor:
             out = torch.zeros(len(x), len(OUTPUTS), 16, 32)

@@ -158,7 +158,7 @@ def test_fonts_to_judge_by_are_those_that_are_held_out() -> None:
     assert not any("bzdmt" in name or "yigchung" in name for name in names)
 
 
-def test_cursive_fonts_are_told_from_block_letters_by_their_names(tmp_path: Path) -> None:
+def test_cursive_fonts_are_distinguished_from_block_letters_by_their_names(tmp_path: Path) -> None:
     for name in ("Monlam Uni TikTong.ttf", "Monlam Uni OuChan1.ttf", "noto-serif-tibetan-100-normal.woff", "Arial.ttf"):
         (tmp_path / name).touch()
     assert [path.stem for path in fonts_in([tmp_path])] == ["Monlam Uni OuChan1"]

@@ -42,7 +42,7 @@ class Bars:
         return Picture(grey, text)
 
 
-def test_the_network_is_small_and_gives_two_steps_for_each_column() -> None:
+def test_the_network_is_small_and_returns_two_steps_for_each_column() -> None:
     network = Served(ReaderNetwork()).eval()
     assert parameters(network) <= MOST_PARAMETERS
     with torch.no_grad():

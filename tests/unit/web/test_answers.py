@@ -67,7 +67,7 @@ def test_people_have_a_page_and_programs_have_json() -> None:
         assert (found.status_code, found.json()) == (503, {"error": told})
 
 
-def test_a_fault_of_the_program_tells_nothing_of_itself(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_fault_of_the_program_shows_nothing_of_itself(caplog: pytest.LogCaptureFixture) -> None:
     found = answering(RuntimeError("a secret of the inside")).get("/jobs")
     assert found.status_code == 500
     assert "E_INTERNAL" in found.text

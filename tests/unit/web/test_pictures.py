@@ -140,7 +140,7 @@ def test_a_page_is_shrunk_while_it_is_decoded(monkeypatch: pytest.MonkeyPatch, c
 @pytest.mark.parametrize(
     ("file", "code"), [("c.jpg", "E_IMAGE_MISSING"), ("a.jpg", "E_IMAGE_TRUNCATED"), ("b.jpg", "E_IMAGE_NOT_IMAGE")]
 )
-def test_what_cannot_be_made_is_told(file: str, code: str) -> None:
+def test_what_cannot_be_made_is_reported(file: str, code: str) -> None:
     pictures = over(Source({"a.jpg": jpeg(9)[:-40], "b.jpg": b"no image"}))
     asked: list[Callable[[], object]] = [
         lambda: pictures.jpeg(VOLUME, file, WHOLE),

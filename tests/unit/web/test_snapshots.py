@@ -18,7 +18,7 @@ def snapshots() -> Iterator[Snapshots]:
     found.close()
 
 
-def test_a_figure_that_is_there_in_time_is_told(snapshots: Snapshots) -> None:
+def test_a_figure_that_is_there_in_time_is_shown(snapshots: Snapshots) -> None:
     taken: list[int] = []
 
     def take() -> int:
@@ -49,7 +49,7 @@ def test_one_that_takes_long_is_not_waited_for_and_taken_once(snapshots: Snapsho
     assert (found.value, taken) == ("late", [1])
 
 
-def test_an_old_one_is_told_while_the_next_is_taken(snapshots: Snapshots, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_old_one_is_shown_while_the_next_is_taken(snapshots: Snapshots, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bec_orch.web.snapshots._FRESH", 0.0)
     monkeypatch.setattr("bec_orch.web.snapshots._REST", 0.0)
     go = threading.Event()

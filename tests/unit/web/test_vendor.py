@@ -31,7 +31,7 @@ def test_what_others_made_is_as_it_was() -> None:
     assert files == DIGESTS
 
 
-def test_each_folder_has_its_licence_and_is_told_of() -> None:
+def test_each_folder_has_its_licence_and_is_documented() -> None:
     folders = {folder.name for folder in VENDOR.iterdir() if folder.is_dir()}
     assert all((VENDOR / folder / "LICENSE").is_file() for folder in folders)
     assert set(re.findall(r"^\| `([\w-]+)` \|", (VENDOR / "README.md").read_text("utf-8"), re.MULTILINE)) == folders

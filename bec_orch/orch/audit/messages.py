@@ -12,7 +12,7 @@ from bec_orch.core.volumes import VolumeRef
 from bec_orch.core.wording import counted
 from bec_orch.errors import TerminalError
 from bec_orch.orch.ahead import batches
-from bec_orch.orch.audit.values import HINTS, Repair, Violation
+from bec_orch.orch.audit.values import MESSAGES, Repair, Violation
 
 _ROWS_AT_ONCE = 2000
 # SQS counts its messages only approximately, and is right within a minute.
@@ -43,25 +43,25 @@ class MessageCheck:
             yield from self._counted(begun - _SETTLED)
             return
         named = batches(self._named(bodies), _ROWS_AT_ONCE)
-        hinted = {task_id for volumes in named for task_id in self._ledger.hinted(self._job, volumes)}
-        for task in self._ledger.to_be_hinted(self._job, begun):
-            if task.id not in hinted:
+        announced = {task_id for volumes in named for task_id in self._ledger.announced(self._job, volumes)}
+        for task in self._ledger.to_be_announced(self._job, begun):
+            if task.id not in announced:
                 volume = VolumeRef(task.message.w_id, task.message.i_id, task.message.source or self._default_source)
                 message = f"task {task.id} is queued, and no message names it"
-                yield Violation(HINTS, self._job.name, message, volume, (task.id,), Repair.HINT)
+                yield Violation(MESSAGES, self._job.name, message, volume, (task.id,), Repair.ANNOUNCE)
 
     def messages(self) -> Iterator[list[TaskMessage]]:
         """Yield the messages of all tasks that should have one, in batches: for a queue that only counts them."""
-        for batch in batches(self._ledger.to_be_hinted(self._job, self._ledger.now()), _ROWS_AT_ONCE):
+        for batch in batches(self._ledger.to_be_announced(self._job, self._ledger.now()), _ROWS_AT_ONCE):
             yield [task.message for task in batch]
 
     def _counted(self, before: dt.datetime) -> Iterator[Violation]:
-        wanted = sum(1 for _ in self._ledger.to_be_hinted(self._job, before))
+        wanted = sum(1 for _ in self._ledger.to_be_announced(self._job, before))
         stats = self._queue.stats()
         there = stats.visible + stats.in_flight + stats.delayed
         if wanted > there:
             message = f"{counted(wanted, 'task')} should have a message each, and the queue has about {there:,}"
-            yield Violation(HINTS, self._job.name, message, repair=Repair.HINT, count=wanted - there)
+            yield Violation(MESSAGES, self._job.name, message, repair=Repair.ANNOUNCE, count=wanted - there)
 
     def _named(self, bodies: Iterable[str]) -> Iterator[VolumeRef]:
         for body in bodies:
