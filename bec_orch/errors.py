@@ -18,6 +18,7 @@
     │   ├── ManifestError       the volume's list of pages is missing, broken or hostile
     │   │   └── ManifestMissing     there is none: believed when the next attempt does not find it either
     │   ├── PlaceTaken          what lies where the artefact is to go is not to be replaced
+    │   ├── PagesFailed         more pages of the volume are errors than its job allows
     │   ├── DependencyFailed    what it needs failed for good, or nobody makes it: it fails with it
     │   ├── NotAFile            where a file should be lies a pipe, a device, a socket or a folder
     │   └── NameUnsafeError     a name would leave its folder or prefix
@@ -34,7 +35,7 @@ never the words of a message. Errors of drivers are wrapped once, at the edge (`
 import errno
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 # What the operating system says where there is no room left: on the disk, in the quota, within the largest file.
@@ -203,6 +204,23 @@ class PlaceTaken(TerminalError):
 
     default_code = "E_ARTEFACT_FOREIGN"
     charged = False
+
+
+class PagesFailed(TerminalError):
+    """More pages of a volume are errors than its job allows: it gets no artefact.
+
+    Args:
+        message, code, hint: as every error has them; the code is that of the commonest page error.
+        pages: how many pages are in which state of the ledger, by its name.
+        counters: the job's own sums, and how many pages have each error.
+    """
+
+    def __init__(
+        self, message: str, *, code: str, hint: str, pages: Mapping[str, int], counters: Mapping[str, float]
+    ) -> None:
+        super().__init__(message, code=code, hint=hint)
+        self.pages = pages
+        self.counters = counters
 
 
 class DependencyFailed(TerminalError):

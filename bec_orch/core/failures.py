@@ -1,10 +1,13 @@
 """From an exception to the failure that SQL and the command line show."""
 
+from dataclasses import replace
+
 from bec_orch.core.names import escaped
 from bec_orch.core.shortages import shortage_of
 from bec_orch.core.tasks import Failure
+from bec_orch.core.volumes import PageCounts
 from bec_orch.core.wording import named
-from bec_orch.errors import BecError, fingerprint
+from bec_orch.errors import BecError, PagesFailed, fingerprint
 
 _LONGEST_MESSAGE = 2000
 
@@ -17,9 +20,12 @@ def failure_of(error: BaseException, stage: str) -> Failure:
     """
     known = error if isinstance(error, BecError) else shortage_of(error)
     if known:
-        return _failure(
+        failure = _failure(
             known.code, stage, known.message, retryable=known.retryable, charged=known.charged, hint=known.hint
         )
+        if isinstance(known, PagesFailed):
+            return replace(failure, pages=PageCounts(**known.pages), counters=known.counters)
+        return failure
     return _failure("E_UNEXPECTED", stage, f"{named(error)}.", retryable=True, charged=True)
 
 

@@ -2,16 +2,21 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 
 from bec_orch.core.volumes import VolumeRef
 from bec_orch.core.wording import clause, meant
 from bec_orch.errors import ConfigError
+
+# The values of a `Literal`, as pydantic lists them.
+_QUOTED = re.compile(r"'([^']*)'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,13 @@ class JobConfig(BaseModel):
         """Return the folders that a volume's result depends on. When one is changed, the result is stale."""
         return ()
 
+    def reference_template(self) -> ReferenceFolder | None:
+        """Return the folder that `reference_folders` has for each volume, with `{w_id}` and `{i_id}` in its path.
+
+        None where there is none, or not one for each volume.
+        """
+        return None
+
     def check_dependencies(self, depends_on: Sequence[str]) -> None:
         """Check the config against the names of the jobs that its job depends on.
 
@@ -104,11 +116,14 @@ class JobConfig(BaseModel):
 
 
 def _in_words(error: ValidationError, keys: Iterable[str]) -> str:
-    return "; ".join(_fault(each["loc"], each["type"], each["msg"], list(keys)) for each in error.errors())
+    return "; ".join(_fault(each, list(keys)) for each in error.errors())
 
 
-def _fault(place: tuple[int | str, ...], kind: str, message: str, keys: Sequence[str]) -> str:
-    name = ".".join(str(part) for part in place) or "value"
-    if kind != "extra_forbidden":
-        return f"{name}: {clause(message)}"
-    return f"there is no key '{name}'{meant(name, keys)}"
+def _fault(fault: ErrorDetails, keys: Sequence[str]) -> str:
+    name = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        return f"there is no key '{name}'{meant(name, keys)}"
+    told = clause(fault["msg"].removeprefix("Value error, "))
+    if fault["type"] == "literal_error":
+        told += meant(str(fault["input"]), _QUOTED.findall(fault["ctx"]["expected"]))
+    return f"{name}: {told}" if name else told

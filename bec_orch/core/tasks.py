@@ -164,7 +164,8 @@ class ClaimRefused:
 class Failure:
     """Why an attempt failed, in the words that SQL and the command line show.
 
-    A failure that is not `charged` (network, credentials, GPU, disk) never uses up a task's attempts.
+    A failure that is not `charged` (network, credentials, GPU, disk) never uses up a task's attempts. Where it is that
+    of a volume's pages, `pages` and `counters` say how these ended, as in `TaskResult`.
     """
 
     code: str
@@ -174,6 +175,8 @@ class Failure:
     retryable: bool
     charged: bool = True
     hint: str = ""
+    pages: PageCounts | None = None
+    counters: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,11 +67,15 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The ordered list of a volume's page images, with the ETag that is the volume's version."""
+    """The ordered list of a volume's page images, with the ETag that is the volume's version.
+
+    `passed_over` counts the files beside them that are no pages, by the reason.
+    """
 
     volume: VolumeRef
     etag: str
     pages: tuple[Page, ...]
+    passed_over: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def version(self) -> str:

@@ -58,7 +58,15 @@ WORKING = [
 ]
 
 REFUSED = [
-    ("jobs create --name toy-q --queue-url U --dlq-url U", "BEC_SQS_QUEUE_URLS=toy-q=URL bec jobs create toy-q"),
+    (
+        "jobs create --name toy-q --queue-url U --dlq-url U",
+        "BEC_SQS_QUEUE_URLS=toy-q=URL bec jobs create toy-q --type toy",
+    ),
+    (
+        "jobs create --name new --queue-url U --max-attempts 3",
+        "BEC_SQS_QUEUE_URLS=new=URL bec jobs create new --type TYPE --max-attempts 3",
+    ),
+    ("jobs create --name toy --queue-url U", "BEC_SQS_QUEUE_URLS=toy=URL bec jobs create toy"),
     ("jobs update 1 --config CONFIG", "bec jobs update toy-scripts --config CONFIG"),
     ("jobs delete 1 --yes", "bec jobs delete toy-scripts --yes"),
     ("jobs stats toy --worker 3", "bec workers --job toy"),

@@ -55,12 +55,21 @@ def test_every_picture_of_a_file_is_a_row_to_be_seen_drawn_and_exported(bec: Bec
 
     # The same command finds all of it done; asked for the first alone, it is other work.
     assert ok(bec("run", "ldv1", scans, "--out", out, "--json", *frames)).json["pages_per_second"] is None
-    again = ok(bec("run", "ldv1", scans, "--out", out, "--json")).json
-    assert (again["pages"]["ok"], again["counters"]["unread_frames"]) == (3, 1)
+    again = bec("run", "ldv1", scans, "--out", out, "--json")
+    assert again.code == 3
+    assert (again.json["pages"]["ok"], again.json["counters"]["unread_frames"]) == (3, 1)
     ok(bec(*at_home, "audit", "--deep"))
-    plain = ok(bec("run", "ldv1", scans, "--out", out)).err
-    assert "pictures after a file's first are not done: 1." in plain
-    assert """`--config-text '{"frames": "all"}'`""" in plain
+    plain = bec("run", "ldv1", scans, "--out", out)
+    assert plain.code == 3
+    assert "pictures after a file's first are not done: 1." in plain.err
+    assert """`--config-text '{"frames": "all"}'`""" in plain.err
+    (header, *_) = [line for line in ok(bec(*at_home, "pages", "W1/I1")).out.splitlines() if "file" in line]
+    assert header.split() == ["page", "file", "state", "lines", "pictures", "left", "code", "message"]
+    (found,) = ok(bec(*at_home, "pages", "W1/I1", "--json")).json
+    assert [one["figures"]["pictures left"] for one in found["pages"]] == [None, 1, None]
+    # Who says so leaves them out.
+    asked = ok(bec("run", "ldv1", scans, "--out", out, "--config-text", '{"frames": "first"}'))
+    assert "pictures after" not in asked.err
 
 
 def test_what_the_config_says_of_pictures_holds_for_the_jobs_before(

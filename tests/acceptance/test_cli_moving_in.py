@@ -12,6 +12,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from bec_orch.core.records.earlier import EARLIER_DATABASE
+from bec_orch.io.postgres.embedded.embedded import EmbeddedPostgres
 from tests.acceptance.conftest import Bec, Ended, ok
 from tests.support.earlier_system import EarlierSystem, etag_of
 from tests.support.servers.postmasters import hba_file
@@ -108,6 +109,17 @@ class TestTakingOver:
         assert (task["state"], task["manifest_etag"]) == ("done", etag_of("W1/I1").hex())
         assert task["finished_at"].startswith("2025-03-01T12:00:00")
         assert (task["pages"], task["attempt"]) == ({"ok": 2, "skipped": 0, "error": 0}, 1)
+
+    def test_without_a_host_it_is_on_the_server_of_local_mode(
+        self, bec: Bec, results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("BEC_SQL_HOST", "BEC_SQL_USER", "BEC_SQL_DATABASE"):
+            monkeypatch.delenv(name)
+        ok(bec("db", "init"))
+        with EmbeddedPostgres(tmp_path / "home") as own:
+            for earlier in made(own.conninfo, EARLIER_DATABASE, results):
+                earlier.done(earlier.job("toy"), "toy", "W1/I1")
+                assert counts(ok(bec("db", "import", "--from", "", "--json")).json, "toy") == (1, 0, 0, {})
 
     def test_a_dry_run_changes_nothing(self, bec: Bec, earlier: EarlierSystem, conninfo: str) -> None:
         ok(bec("jobs", "create", "toy"))

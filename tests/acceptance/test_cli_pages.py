@@ -41,11 +41,24 @@ def test_a_volume_that_failed_for_one_page_says_which(bec: Bec, tmp_path: Path) 
     assert [line.split()[:3] for line in table.splitlines() if "0008.jpg" in line] == [["9", "0008.jpg", "error"]]
     assert "0007.jpg" not in table
 
+    # Its page error is counted as those of finished volumes are.
+    stats = ok(bec("--home", out, "jobs", "stats", "toy"))
+    counted = [line.split()[-1] for line in stats.out.splitlines() if line.startswith(("pages with", "of these"))]
+    assert counted == ["1", "1", "1"]
+    figures = ok(bec("--home", out, "jobs", "stats", "toy", "--json")).json
+    assert (figures["pages_with_errors"], figures["page_errors"]) == (1, {"E_IMAGE_EMPTY": 1})
+    assert figures["failed_pages"] == {"ok": 8, "skipped": 0, "error": 1}
+    assert figures["pages"] == {"ok": 0, "skipped": 0, "error": 0}
+    for listed in (("jobs", "tasks", "toy", "--code", "E_IMAGE_EMPTY"), ("show", "W1/I1")):
+        assert "   9" in ok(bec("--home", out, *listed)).out
+
     # What is mended is done again, and the part files go.
     (scans / "W1" / "I1" / "0008.jpg").write_bytes(b"0123456789")
     ok(bec("run", "toy", scans, "--out", out))
     (done,) = ok(bec("--home", out, "pages", "W1/I1", "--job", "toy", "--json")).json
     assert (done["task_state"], done["partial"], done["states"]) == ("done", False, {"ok": 9})
+    figures = ok(bec("--home", out, "jobs", "stats", "toy", "--json")).json
+    assert (figures["pages_with_errors"], figures["page_errors"], figures["pages"]["ok"]) == (0, {}, 9)
 
 
 def test_the_rows_of_a_volume_that_failed_are_no_artefact(bec: Bec, tmp_path: Path) -> None:

@@ -82,6 +82,26 @@ def test_a_folder_of_links_is_reported_as_one(bec: Bec, tmp_path: Path) -> None:
     assert (allowed.code, "W1/I1: done, 2 pages, 0 errors" in allowed.err) == (0, True), allowed.err
 
 
+def test_a_link_above_the_folder_that_was_named_is_not_followed(bec: Bec, tmp_path: Path) -> None:
+    scans, out = write_scans(tmp_path / "scans", {"W1/I1": 1}), tmp_path / "out"
+    (scans / ".above.jpg").write_bytes(b"0123456789")
+    (scans / "W1" / "I1" / "1.jpg").symlink_to("../../.above.jpg")
+    run = ("run", "toy", scans / "W1", "--out", out, "--max-page-error-rate", "1")
+    told = bec(*run)
+    assert told.code == 3
+    assert "E_PAGE_LINK" in told.err
+    assert ok(bec(*run, "--follow-links", "--json")).json["pages"]["ok"] == 2
+    assert ok(bec("run", "toy", scans, "--out", out, "--json")).json["pages"]["ok"] == 2
+
+
+def test_of_two_layouts_that_are_as_good_both_are_told(bec: Bec, tmp_path: Path) -> None:
+    scans = write_scans(tmp_path / "scans", {"W1/I1": 1, "I2": 1})
+    told = bec("run", "toy", scans, "--out", tmp_path / "out")
+    assert told.code == 3
+    tied = "Taken as WORK/VOLUME/images, in which as many images are pages as in VOLUME/images: 1 of them."
+    assert tied in told.err
+
+
 def test_images_outside_of_all_volumes_are_counted_and_reported(bec: Bec, tmp_path: Path) -> None:
     scans = write_scans(tmp_path / "scans", {"b1": 2, "b1/thumbs": 1, "b2": 1})
     (scans / "b1" / "Thumbs.db").touch()
@@ -96,6 +116,9 @@ def test_images_outside_of_all_volumes_are_counted_and_reported(bec: Bec, tmp_pa
     assert (told["done"], told["images_outside"], told["layout"]) == (2, 1, "VOLUME/images")
     assert told["outside"] == [{"folder": "b1/thumbs", "images": 1}]
     assert told["passed_over"] == {"system": 1}
+    alone = ("--home", tmp_path / "out", "run-volume", "toy", scans.name, "b1")
+    assert "Skipped, because they are not pages: systems' own: 1." in bec(*alone).err
+    assert bec(*alone, "--json").json["passed_over"] == {"system": 1}
     (scans / "b1" / "deeper" / "still").mkdir(parents=True)
     for number in range(4):
         (scans / "b1" / "deeper" / "still" / f"{number}.png").write_bytes(b"x")

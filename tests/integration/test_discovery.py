@@ -69,6 +69,24 @@ def give_up(
 
 
 class TestStats:
+    def test_pages_of_volumes_that_failed_because_of_them_are_counted(
+        self, overview: PgOverview, enqueuer: Enqueuer, store: PgTasks, job: Job
+    ) -> None:
+        enqueuer.enqueue("lines", VOLUMES[:3])
+        counters = {"lines": 9, "E_IMAGE_EMPTY": 2, "E_IMAGE_FORMAT": 1}
+        for volume, pages in zip(VOLUMES[:2], (PageCounts(5, 1, 3), None), strict=True):
+            told = Failure("E_IMAGE_EMPTY", "run", "empty", "f", retryable=False, pages=pages, counters=counters)
+            store.fail(claim(store, job, volume), told)
+        finish(store, job, VOLUMES[2], PageCounts(8, 0, 1))
+        stats = job_stats(overview, "lines")
+        assert (stats.pages, stats.failed_pages) == (PageCounts(8, 0, 1), PageCounts(5, 1, 3))
+        assert stats.pages_with_errors == 4
+        assert (stats.page_errors["E_IMAGE_EMPTY"], stats.page_errors["E_IMAGE_FORMAT"]) == (2 + 1, 1)
+        listed = overview.tasks("lines", TaskFilter(code="E_IMAGE_FORMAT"))
+        assert [(task.volume, task.pages, task.failed_pages) for task in listed] == [
+            (VOLUMES[0], None, PageCounts(5, 1, 3))
+        ]
+
     def test_counts_tasks_volumes_and_pages(
         self, overview: PgOverview, enqueuer: Enqueuer, store: PgTasks, job: Job
     ) -> None:

@@ -9,9 +9,11 @@ import pytest
 
 from bec_orch.core.records.listings import ListedTask, TaskOrder, TaskQuery
 from bec_orch.core.tasks import TaskState
+from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import ConfigError
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.listings import PgListings
+from bec_orch.io.postgres.overview import PgOverview
 from tests.support.archive_rows import Statistics, fill
 
 VOLUMES = 60
@@ -85,6 +87,39 @@ def test_tasks_are_filtered(listings: PgListings, wanted: TaskQuery, fits: Any) 
     found = {task.id for task in listings.tasks("lines", wanted)}
     assert found == {task.id for task in every if fits(task)}
     assert found or wanted.text in {"%", "W1' OR true --"}
+
+
+def rename(conninfo: str, **names: str) -> None:
+    """Give volumes, named by their image groups, other works."""
+    with psycopg.connect(conninfo) as connection:
+        for i_id, w_id in names.items():
+            connection.execute("UPDATE volumes SET w_id = %s WHERE i_id = %s", (w_id, i_id))
+
+
+def test_names_are_filtered_by_either_unicode_form(listings: PgListings, conninfo: str) -> None:
+    rename(conninfo, I50="Re\u0301gion")
+    for text in ("Re\u0301g", "R\u00e9g"):
+        (found,) = listings.tasks("lines", TaskQuery(text=text))
+        assert found.i_id == "I50"
+
+
+def test_a_volume_is_known_by_another_unicode_form_of_its_names(listings: PgListings, conninfo: str) -> None:
+    dots = ("s\u0323\u0307", "\u1e63\u0307", "\u1e69")
+    rename(conninfo, I50="Re\u0301gion")
+    with Database(conninfo) as database:
+        overview = PgOverview(database)
+        (source,) = {task.volume.source for task in overview.tasks("lines")}
+        typed = [VolumeRef("R\u00e9gion", "I50", of) for of in ("", source, "folder+file:///other")]
+        meant = {one: VolumeRef("Re\u0301gion", "I50", one.source) for one in typed[:2]}
+        assert overview.spelled([*typed, VolumeRef("W9", "I9", ""), VolumeRef("R\u00e9gion", "I51", "")]) == meant
+        # One that is there as it stands is itself; of two that are there, neither is a third.
+        rename(conninfo, I51=dots[0])
+        assert overview.spelled([VolumeRef(name, "I51", "") for name in dots]) == {
+            VolumeRef(name, "I51", ""): VolumeRef(dots[0], "I51", "") for name in dots[1:]
+        }
+        with psycopg.connect(conninfo) as connection:
+            connection.execute("INSERT INTO volumes (w_id, i_id, source) VALUES (%s, 'I51', 'x+y://')", [dots[1]])
+        assert overview.spelled([VolumeRef(name, "I51", "") for name in dots]) == {}
 
 
 def test_a_volume_has_its_tasks_of_all_jobs_and_the_attempts_at_them(listings: PgListings) -> None:

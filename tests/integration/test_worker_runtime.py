@@ -657,3 +657,14 @@ def test_a_page_that_killed_all_workers_before_is_left_out(world: World) -> None
     assert found
     errors = world.artefacts.read_rows(found, ["error_type"])["error_type"].to_pylist()
     assert errors[1] == "E_PAGE_KILLS_WORKER"
+
+
+def test_a_worker_that_ends_with_its_work_soon_sends_lost_messages_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume = world.volume()
+    world.store.ensure_task(world.store.job("toy"), volume)
+    world.store.mark_dispatched([TaskMessage("W1", "I1", "toy", world.source)])
+    monkeypatch.setattr("bec_orch.core.life.worker_runtime._MISSED_AFTER", 0.0)
+    assert world.run(redispatch_after=3600.0).outcomes == {AttemptOutcome.DONE: 1}
+    assert world.success(volume)

@@ -815,7 +815,7 @@ MUTANTS = (
     Mutant(
         "paths-of-letters-only",
         "a folder whose path is no UTF-8 is found again",
-        (Edit("io/stores/storage.py", 'unquote(parts.path, errors="surrogateescape")', "unquote(parts.path)"),),
+        (Edit("io/stores/storage.py", '.path, errors="surrogateescape")', ".path)"),),
         ("tests/unit/test_names_of_bytes.py",),
     ),
     Mutant(

@@ -1,4 +1,4 @@
-from bec_orch.jobs.shared.by_name import ByName
+from bec_orch.core.by_name import ByName
 
 
 def test_a_name_is_found_in_either_form() -> None:

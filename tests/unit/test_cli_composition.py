@@ -7,9 +7,11 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from bec_orch.cli.composition import queues
+from bec_orch.cli.composition.database import sql_conninfo
 from bec_orch.cli.composition.earlier import EarlierAccess, earlier_system
 from bec_orch.config import QueueName, Settings
 from bec_orch.errors import UsageError
+from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.earlier import PgEarlierSystem
 
 
@@ -27,7 +29,8 @@ def test_another_queue_is_one_line_of_the_composition_root(tmp_path: Path, monke
 
 def connected(settings: Settings, dsn: str, password_file: Path | None = None) -> dict[str, Any]:
     """Return how the earlier system's database would be connected to."""
-    found = earlier_system(settings, EarlierAccess(dsn, password_file))
+    own = Database(sql_conninfo(settings))
+    found = earlier_system(settings, EarlierAccess(dsn, password_file), own)
     assert isinstance(found, PgEarlierSystem)
     return conninfo_to_dict(found._database._conninfo)
 
@@ -57,7 +60,7 @@ def test_another_password_is_read_from_its_file(ours: Settings, tmp_path: Path) 
     file.write_text("theirs\n")
     assert connected(ours, "user=reader", file)["password"] == "theirs"  # noqa: S105  (made up here)
     with pytest.raises(UsageError, match="both given"):
-        earlier_system(ours, EarlierAccess("", file, "secret"))
+        earlier_system(ours, EarlierAccess("", file, "secret"), Database(sql_conninfo(ours)))
 
 
 def test_another_server_is_protected_as_ours_would_be(ours: Settings, tmp_path: Path) -> None:

@@ -62,6 +62,7 @@ def test_the_pages_of_running_volumes_count_and_move_the_bar() -> None:
     assert "pages with E_IMAGE_TRUNCATED 1 pages finished of running volumes 20" in " ".join(before.split())
     assert "pages finished of running volumes 45" in " ".join(after.split())
     assert before.splitlines()[0] != after.splitlines()[0]
+    assert ("pages left 30" in " ".join(before.split()), "pages left 5" in " ".join(after.split())) == (True, True)
 
 
 def test_to_watch_draws_on_a_screen_of_its_own_and_leaves_the_last_picture(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,8 @@ def test_a_volume_of_text_has_the_mean_confidence_of_its_lines() -> None:
 def test_lines_that_were_found() -> None:
     found = page_figures("ldv1")
     assert found is not None
-    assert found({"nb_lines": 0, "nb_contours": 7}) == {"lines": 0}
+    assert found({"nb_lines": 0, "nb_contours": 7}) == {"lines": 0, "pictures left": None}
+    assert found({"nb_lines": 3, "nb_unread_frames": 2}) == {"lines": 3, "pictures left": 2}
 
 
 def test_a_type_that_has_none() -> None:

@@ -73,6 +73,18 @@ class TestFolder:
             digest.update(f'{name}\0{stat.st_size}\0"{stat.st_mtime_ns // 1000:x}-{stat.st_size:x}"\n'.encode())
         assert folder_source(tmp_path).read_manifest(volume()).etag == digest.hexdigest()
 
+    def test_a_volume_has_the_names_of_its_folders(self, tmp_path: Path) -> None:
+        put(tmp_path, "Re\u0301/I1/1.jpg", "\u1e69/I1/1.jpg", "s\u0323\u0307/I1/1.jpg", "W2/e\u0301/1.jpg")
+        source = folder_source(tmp_path)
+        for typed, meant in (
+            (("R\u00e9", "I1"), ("Re\u0301", "I1")),
+            (("W2", "\u00e9"), ("W2", "e\u0301")),
+            (("s\u0307\u0323", "I1"), ("s\u0307\u0323", "I1")),
+            (("R\u00e9", "I2"), ("R\u00e9", "I2")),
+        ):
+            found = source.spelled(VolumeRef(*typed, source.name))
+            assert (found.w_id, found.i_id, found.source) == (*meant, source.name)
+
     def test_a_folder_that_links_lead_to_is_one_volume(self, tmp_path: Path) -> None:
         root = tmp_path / "scans"
         put(tmp_path, "scans/W2/I1/1.jpg", "scans/apart/deep/I7/1.jpg", "elsewhere/1.jpg", "elsewhere/2.jpg")
@@ -128,6 +140,24 @@ class TestFolder:
                 else:
                     found = read(source.pages(manifest), page)
                     assert (found.data, found.etag, len(found.data)) == (b"image", page.etag, page.size)
+
+    @pytest.mark.parametrize("named", ["", "W1", "W1/I1"])
+    def test_links_are_followed_below_the_path_that_was_named(self, tmp_path: Path, named: str) -> None:
+        put(tmp_path, "in.jpg", "W1/in.jpg", "W1/I1/in.jpg")
+        for number, up in enumerate(("in.jpg", "../in.jpg", "../../in.jpg")):
+            (tmp_path / "W1" / "I1" / f"{number}.jpg").symlink_to(up)
+        (tmp_path / "W1" / "I2").symlink_to("..")
+        (tmp_path / "W1" / "I3").symlink_to("I1")
+        followed = 3 - len(Path(named).parts)
+        limited = Stores(links_below=tmp_path / named)
+        for stores, expected in ((limited, followed), (Stores(follow_links=True), 3)):
+            source = stores.open(tmp_path.as_uri())
+            assert [not source.is_link(f"W1/I1/{number}.jpg") for number in range(3)].count(True) == expected
+        root = limited.open(tmp_path.as_uri())
+        assert (root.real_prefix("W1/I3"), root.real_prefix("W1/I2")) == ("W1/I1", None if named else "")
+        # A store that does not hold the path knows its own folder alone.
+        other = limited.open((tmp_path / "W1" / "I1").as_uri())
+        assert [other.is_link(f"{number}.jpg") for number in range(3)] == [False, True, True]
 
     def test_what_is_read_has_the_etag_and_size_of_the_listing(self, tmp_path: Path) -> None:
         put(tmp_path / "W1" / "I1", "1 ü#?.jpg")
@@ -483,6 +513,14 @@ class TestDetect:
         assert (refs(found), found.layout, found.images) == (["s/b1", "s/b2"], "VOLUME/images", 2)
         assert found.outside == (Outside("b1/thumbs", 1),)
         assert found.passed_over == {"hidden": 1, "sidecar": 1, "system": 1, "other": 1}
+        source = Sources(Stores())(found.name)
+        assert [source.read_manifest(each).passed_over for each in found.volumes] == [{}, found.passed_over]
+
+    def test_of_two_layouts_that_are_as_good_the_other_is_told(self, tmp_path: Path) -> None:
+        put(tmp_path / "s", "b1/1.jpg", "W1/I1/1.jpg")
+        found = detect_source(tmp_path / "s")
+        assert (found.layout, found.as_good) == ("WORK/VOLUME/images", "VOLUME/images")
+        assert detect_source(tmp_path / "s" / "W1").as_good == ""
 
     def test_images_below_a_volume_are_outside(self, tmp_path: Path) -> None:
         put(tmp_path / "t", "W/U/p.jpg", "W/X/a/p.jpg", ".cache/p.jpg")

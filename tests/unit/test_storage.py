@@ -404,7 +404,9 @@ class TestStores:
         objects.create("key", b"")
         assert (odd / "key").exists()
 
-    @pytest.mark.parametrize("url", ["ftp://x/y", "s3://", "/plain/path", "file://host/x", "file:relative", ""])
+    @pytest.mark.parametrize(
+        "url", ["ftp://x/y", "s3://", "/plain/path", "file://host/x", "file:relative", "", "file://[x"]
+    )
     def test_refuses_other_urls(self, url: str) -> None:
         with pytest.raises(ConfigError) as caught:
             Stores().open(url)

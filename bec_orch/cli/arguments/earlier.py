@@ -13,7 +13,7 @@ from typing import Any
 
 from bec_orch.cli.process.words import command_at
 from bec_orch.config import load_settings, variable
-from bec_orch.core.job_types.registry import job_worker_class, type_of_name
+from bec_orch.core.job_types.registry import job_types, job_worker_class, type_of_name
 from bec_orch.core.names import printable
 from bec_orch.errors import UsageError
 
@@ -59,6 +59,11 @@ class _Line:
         """Return the name of its job, for a line that is to be written instead."""
         word = next(iter(self.words()), "-")
         return "JOB" if word.startswith("-") else word
+
+    def rest(self) -> str:
+        """Return what else there is of a line that makes a job, with its type."""
+        words = self.words()[1:]
+        return shlex.join(words if "--type" in words or self.job() in job_types() else ["--type", "TYPE", *words])
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +192,7 @@ _OF_TYPE = {"--type": _cannot("Errors have codes here, no types.", "bec jobs tas
 _OF_WORKER = {"--worker": _cannot("Tasks are not counted by their worker here.", "bec workers --job {job}")}
 _QUEUES = _cannot(
     "The queues of a job have its name here; others are named by a setting that its workers need, too.",
-    "BEC_SQS_QUEUE_URLS={job}=URL bec jobs create {job}",
+    "BEC_SQS_QUEUE_URLS={job}=URL bec jobs create {job} {rest}",
 )
 _BY_QUEUE = _cannot(
     "Failed tasks are redriven by their job here, with their messages; queues are not named.",
@@ -290,7 +295,8 @@ def read(arguments: Sequence[str]) -> Reading:
         _name_job(line, words, before, look=form.numbered == "look")
     if line.cannot:
         why, instead = line.cannot
-        raise UsageError(why, code="E_EARLIER_LINE", hint=f"Write `{instead.format(job=line.job())}`.")
+        written = instead.format(job=line.job(), rest=line.rest()).rstrip()
+        raise UsageError(why, code="E_EARLIER_LINE", hint=f"Write `{written}`.")
     ours = [*before, *(form.words or words), *line.words()]
     if ours == list(arguments):
         return Reading(ours)

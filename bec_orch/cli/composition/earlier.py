@@ -9,6 +9,7 @@ from bec_orch.config import Settings, sslmode_for
 from bec_orch.core.records.earlier import EARLIER_DATABASE, EarlierSystem
 from bec_orch.errors import UsageError
 from bec_orch.io.postgres.connection import conninfo_of
+from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.earlier import PgEarlierSystem, parse_dsn
 from bec_orch.io.postgres.taking_over import PgTakingOver
 from bec_orch.orch.earlier.taking_over import EarlierImport
@@ -24,15 +25,17 @@ class EarlierAccess:
     password_secret: str | None = None
 
 
-def earlier_system(settings: Settings, access: EarlierAccess) -> EarlierSystem:
+def earlier_system(settings: Settings, access: EarlierAccess, own: Database) -> EarlierSystem:
     """Return the earlier system's database: what its connection string leaves out is as for our own server.
+
+    In local mode that is the embedded one.
 
     Raises:
         UsageError: the connection string is none, or holds a password (E_EARLIER_DSN), or two passwords are named.
         ConfigError, RetryableError: the password cannot be read.
     """
     named = parse_dsn(access.dsn)
-    ours = {"host": settings.sql_host, "port": str(settings.sql_port), "user": settings.sql_user}
+    ours = own.server()
     at = {"dbname": EARLIER_DATABASE, **({} if "host" in named else ours), **named}
     host, rootcert = at.get("host"), at.get("sslrootcert", settings.sql_sslrootcert)
     if access.password_file and access.password_secret:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from bec_orch.cli.composition.database import open_database, records_in
 from bec_orch.cli.composition.home import IDENTITY, work_dir
@@ -57,7 +58,9 @@ class Parts:
 
 
 @contextmanager
-def open_parts(settings: Settings, application: str = COMMAND, *, make_home: bool = False) -> Iterator[Parts]:
+def open_parts(
+    settings: Settings, application: str = COMMAND, *, make_home: bool = False, links_below: Path | None = None
+) -> Iterator[Parts]:
     """Open everything that a command, or a worker, needs of the outside world, and close it after the block.
 
     The schema of an embedded database is brought up to date; that of a shared one is the operator's decision.
@@ -77,7 +80,7 @@ def open_parts(settings: Settings, application: str = COMMAND, *, make_home: boo
             retry=retry,
             outage_grace=_outage_grace(settings),
         )
-        stores = open_stores(settings)
+        stores = open_stores(settings, links_below)
         records, sources, owner = records_in(database), Sources(stores), owner_of(database)
         yield Parts(settings, database, store, records, queues, stores, sources, owner)
 

@@ -31,6 +31,8 @@ from bec_orch.io.workspace import note_destination
 from bec_orch.orch.runs.single_volume import SingleVolume
 
 _HEARTBEAT_SECONDS = 15.0
+# A database of one's own has little else to do, and somebody who looks on.
+_LOCAL_HEARTBEAT_SECONDS = 3.0
 
 
 @contextmanager
@@ -143,7 +145,9 @@ def _worker_options(settings: Settings, slots: int, grace: float) -> WorkerOptio
         grace=grace,
         slots=slots,
         # Four in an outage's grace, so that one that is late does not count as silence.
-        heartbeat_every=min(_HEARTBEAT_SECONDS, settings.lease_seconds / 8),
+        heartbeat_every=min(
+            _HEARTBEAT_SECONDS if settings.sql_host else _LOCAL_HEARTBEAT_SECONDS, settings.lease_seconds / 8
+        ),
         maintenance_every=settings.maintenance_seconds,
         redispatch_after=settings.redispatch_after_seconds,
         failures_in_a_row=settings.black_hole_guard,

@@ -1,7 +1,7 @@
 """`bec eval`: the report of a job over all of its volumes."""
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,12 +11,14 @@ import typer
 from bec_orch.cli.arguments.invocation import invocation
 from bec_orch.cli.arguments.options import JobName, Json, Partial
 from bec_orch.cli.composition.parts import Parts, open_parts
+from bec_orch.cli.run.outcome import note_references
 from bec_orch.cli.terminal.console import note, print_json, print_record, print_rows, say
 from bec_orch.core.frames import picture_of
 from bec_orch.core.ports.views import JobReport, ShownPage
-from bec_orch.errors import PageError, TerminalError
+from bec_orch.errors import ConfigError, PageError, StorageError, TerminalError
 from bec_orch.io.own_files import write_own
 from bec_orch.orch.overview import reports
+from bec_orch.orch.overview.references import References
 
 if TYPE_CHECKING:
     from bec_orch.core.volumes import Manifest, VolumeRef
@@ -48,16 +50,27 @@ def report(
     """Add up an evaluation job over all of its volumes that are done."""
     with open_parts(invocation(ctx).settings) as parts:
         found = reports.report(parts.store.job(job), parts.records.overview, parts.artefacts(), partial=partial)
+        alone = _truth_alone(parts, job)
         if html:
             write_own(html, found.html(_Thumbnails(parts), dt.datetime.now(dt.UTC)).encode())
     if as_json:
-        print_json(found.to_json())
+        print_json({**found.to_json(), "unmatched_references": alone})
     else:
-        _print(found, html)
+        _print(found, html, alone)
 
 
-def _print(found: JobReport, html: Path | None) -> None:
+def _truth_alone(parts: Parts, job: str) -> list[str]:
+    """List the folders of ground truth that belong to no volume that is done; none where they are out of reach."""
+    try:
+        return References(parts.records.overview, parts.stores.open).of_no_volume(job)
+    except (ConfigError, StorageError) as error:
+        note(f"warning: Truth of no volume is not looked for: {error.message}")
+        return []
+
+
+def _print(found: JobReport, html: Path | None, alone: Sequence[str]) -> None:
     print_record(dict(found.summary()))
+    note_references(alone, "that is done")
     for hint in found.hints():
         note(f"hint: {hint}")
     say()

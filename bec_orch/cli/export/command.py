@@ -1,6 +1,7 @@
 """`bec export`: the lines and texts of a job as documents that other programs read."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -13,6 +14,7 @@ from bec_orch.cli.export.outcome import show
 from bec_orch.cli.export.volumes import BASE_URL, IMAGE_URL, ExportRequest, export
 from bec_orch.errors import UsageError
 from bec_orch.exports.formats import NAMES, Level, format_of
+from bec_orch.orch.overview.spelling import recorded_names
 
 
 def command(
@@ -56,10 +58,13 @@ def command(
 
     Documents that are there, and of the same artefact, are left as they are: the same command goes on after a stop.
     """
-    names = frozenset(parse_names(each) for each in volume or ())
-    request = ExportRequest(parse_formats(formats), level, names, out, base_url, image_url, force, partial, as_json)
+    names = [parse_names(each) for each in volume or ()]
+    request = ExportRequest(
+        parse_formats(formats), level, frozenset(), out, base_url, image_url, force, partial, as_json
+    )
     with open_parts(invocation(ctx).settings) as parts:
-        result = export(parts, parts.store.job(job), request)
+        wanted = frozenset(recorded_names(parts.records.overview, *each) for each in names)
+        result = export(parts, parts.store.job(job), replace(request, volumes=wanted))
     show(result, as_json=as_json)
     raise typer.Exit(result.exit_code)
 

@@ -16,6 +16,7 @@ from bec_orch.cli.run.outcome import RunResult, exit_code, show
 from bec_orch.cli.terminal.console import warn
 from bec_orch.cli.terminal.progress import progress
 from bec_orch.cli.worker.working import work
+from bec_orch.core.job_types.references import list_folder
 from bec_orch.core.names import printable
 from bec_orch.core.records.overview import TaskFilter
 from bec_orch.core.tasks import Job
@@ -26,6 +27,7 @@ from bec_orch.exports.names import documents_of
 from bec_orch.io.stores.objects import Objects
 from bec_orch.orch.job_admin import JobAdmin
 from bec_orch.orch.overview.page_errors import page_errors
+from bec_orch.orch.overview.spelling import as_spelled, recorded_names
 
 _TYPE = "importv1"
 _PAGE_ERRORS = 20
@@ -82,7 +84,8 @@ def command(
     url = destination_url(documents) or ""
     with open_parts(asked.settings) as parts:
         found = find_documents(parts.stores.open(url), url, given, [parse_names(each) for each in volume or ()])
-        volumes = [_volume(parts, names, source) for names in found.names]
+        typed = [_volume(parts, recorded_names(parts.records.overview, *names), source) for names in found.names]
+        volumes = as_spelled(parts.records.overview, parts.sources, typed)
         unmatched = _unmatched(parts, parts.stores.open(url), found, volumes)
         config = {"format": given.value, "documents_url": found.url, "documents_folder": found.folder}
         made = _job(parts, job, config, max_page_error_rate)
@@ -159,7 +162,8 @@ def _filled(folder: str, pair: tuple[str, str]) -> str:
 
 def _documents(store: Objects, folder: str) -> dict[str, str]:
     """Return the key of each document in a folder, by its name."""
-    return {entry.name: entry.key for entry in store.list(folder).objects if entry.name.lower().endswith(".xml")}
+    listed = list_folder(store, folder)
+    return {entry.name: entry.key for entry in listed.objects if entry.name.lower().endswith(".xml")}
 
 
 def _nothing(where: str, given: Given) -> UsageError:

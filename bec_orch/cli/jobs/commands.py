@@ -31,6 +31,7 @@ from bec_orch.core.records.overview import Overview, TaskFilter, TaskView
 from bec_orch.core.tasks import Job, TaskState
 from bec_orch.core.wording import counted
 from bec_orch.orch.job_admin import JobAdmin
+from bec_orch.orch.overview.spelling import recorded_names
 
 app = typer.Typer(help="Make, show and change jobs.")
 
@@ -181,9 +182,10 @@ def tasks(
     as_json: Json = False,
 ) -> None:
     """List tasks of a job, the last changed first."""
-    w_id, i_id = parse_names(volume) if volume else (None, None)
-    wanted = TaskFilter(state, code, fingerprint, w_id, i_id)
+    names = parse_names(volume) if volume else None
     with open_parts(invocation(ctx).settings) as parts:
+        w_id, i_id = recorded_names(parts.records.overview, *names) if names else (None, None)
+        wanted = TaskFilter(state, code, fingerprint, w_id, i_id)
         found = parts.records.overview.tasks(name, wanted, limit=limit)
     if as_json:
         print_json(found)
@@ -225,13 +227,14 @@ def _unfinished(overview: Overview, job: str) -> int:
 
 def _task_row(task: TaskView) -> dict[str, Any]:
     failure = f"{task.failure_code}: {task.failure_message}" if task.failure_code else None
+    pages = task.pages or task.failed_pages
     return {
         "task": task.id,
         "volume": str(task.volume),
         "state": task.state.value,
         "attempt": task.attempt,
-        "pages": task.pages.total if task.pages else None,
-        "errors": task.pages.error if task.pages else None,
+        "pages": pages.total if pages else None,
+        "errors": pages.error if pages else None,
         "why": failure or task.reason,
     }
 

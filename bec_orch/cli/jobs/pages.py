@@ -14,6 +14,7 @@ from bec_orch.core.job_types.registry import page_figures
 from bec_orch.core.names import printable
 from bec_orch.core.wording import counted
 from bec_orch.errors import UsageError
+from bec_orch.orch.overview.spelling import recorded_names
 from bec_orch.orch.overview.volume_pages import PageLooker, PageView, VolumePages
 
 VolumeName = Annotated[str, typer.Argument(metavar="W_ID/I_ID", help="The volume.", show_default=False)]
@@ -39,8 +40,9 @@ def print_pages(
     Raises:
         UsageError: no job has a task for it (E_VOLUME_UNKNOWN).
     """
-    w_id, i_id = parse_names(volume)
+    names = parse_names(volume)
     with open_parts(invocation(ctx).settings) as parts:
+        w_id, i_id = recorded_names(parts.records.overview, *names)
         looker = PageLooker(parts.records.overview, parts.artefacts(), parts.sources, page_figures)
         found = looker.look(w_id, i_id, job)
     if not found:
@@ -84,7 +86,9 @@ def _print(one: VolumePages, chosen: list[PageView], limit: int) -> None:
     if one.note:
         note(f"warning: {one.volume}: {one.note}")
     shown = chosen[:limit]
-    headings = list(dict.fromkeys(heading for page in one.pages for heading in page.figures))
+    # What no page has a figure of takes no room.
+    told_of = ((heading, value) for page in one.pages for heading, value in page.figures.items())
+    headings = list(dict.fromkeys(heading for heading, value in told_of if value is not None))
     names = ("page", "file", "state", *headings, "code", "message")
     print_rows(
         [_row(page, headings) for page in shown], {name: name for name in names}, empty="There are no such pages."

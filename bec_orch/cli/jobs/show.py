@@ -18,6 +18,7 @@ from bec_orch.core.transcripts import Line, PageRecord
 from bec_orch.core.wording import counted
 from bec_orch.errors import UsageError
 from bec_orch.orch.overview.layers import Layers
+from bec_orch.orch.overview.spelling import recorded_names
 from bec_orch.orch.overview.volume_pages import PageLooker, PageView, VolumePages
 
 
@@ -32,8 +33,9 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Show where a volume stands in each job; with PAGE, the state of a page, its lines and their text."""
-    w_id, i_id = parse_names(volume)
+    names = parse_names(volume)
     with open_parts(invocation(ctx).settings) as parts:
+        w_id, i_id = recorded_names(parts.records.overview, *names)
         layers = Layers(parts.records.overview, parts.records.listings, parts.artefacts(), content_of)
         tasks = layers.tasks(w_id, i_id)
         if page is None:
@@ -80,12 +82,13 @@ def _print_tasks(tasks: Sequence[TaskView]) -> None:
             "job": task.job,
             "task": task.id,
             "state": task.state,
-            "pages": task.pages.total if task.pages else None,
-            "page errors": task.pages.error if task.pages else None,
+            "pages": pages.total if pages else None,
+            "page errors": pages.error if pages else None,
             "code": task.failure_code,
             "why": task.failure_message or task.reason,
         }
         for task in tasks
+        for pages in [task.pages or task.failed_pages]
     ]
     names = ("job", "task", "state", "pages", "page errors", "code", "why")
     print_rows(rows, dict(zip(names, names, strict=True)), empty="That job has no task for this volume.")

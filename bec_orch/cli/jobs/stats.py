@@ -42,6 +42,17 @@ class Standing:
     in_work: int
 
     @property
+    def pages_left(self) -> int | None:
+        """How many pages are left, without those that are finished of volumes that workers are at; None if unknown."""
+        left = self.stats.pages_left
+        return None if left is None else max(left - self.in_work, 0)
+
+    @property
+    def eta_seconds(self) -> float | None:
+        """Seconds until these are done at the pace of the last hour; None if unknown."""
+        return self.stats.seconds_for(self.pages_left)
+
+    @property
     def per_thousand(self) -> float | None:
         """The cost of 1,000 pages that are done and not skipped; None when it is unknown."""
         pages = self.stats.pages
@@ -89,16 +100,15 @@ def _watch(look: Callable[[], Standing]) -> None:
 
 
 def _picture(found: Standing) -> Group:
-    pages = found.stats.pages.total
-    left = found.stats.pages_left
-    total = None if left is None else max(pages + left, 1)
-    bar = ProgressBar(total=total, completed=min(pages + found.in_work, pages + (left or 0)), width=60)
+    left, done = found.stats.pages_left, found.stats.pages.total
+    total = None if left is None else max(done + left, 1)
+    bar = ProgressBar(total=total, completed=done + (left or 0) - (found.pages_left or 0), width=60)
     return Group(bar, Text(), record_table(_record(found)))
 
 
 def _record(found: Standing) -> dict[str, Any]:
     stats = found.stats
-    eta = None if stats.eta_seconds is None else str(dt.timedelta(seconds=round(stats.eta_seconds)))
+    eta = None if found.eta_seconds is None else str(dt.timedelta(seconds=round(found.eta_seconds)))
     volumes = {f"volumes {state.value}": count for state, count in stats.volumes.items()}
     return {
         "job": stats.job.name,
@@ -106,10 +116,11 @@ def _record(found: Standing) -> dict[str, Any]:
         "done under another config": stats.stale,
         "pages ok": stats.pages.ok,
         "pages skipped": stats.pages.skipped,
-        "pages with errors": stats.pages.error,
+        "pages with errors": stats.pages_with_errors,
+        **({"of these in volumes that failed": stats.failed_pages.error} if stats.failed_pages.error else {}),
         **{f"pages with {code}": pages for code, pages in stats.page_errors.items()},
         "pages finished of running volumes": found.in_work,
-        "pages left": _or_unknown(stats.pages_left),
+        "pages left": _or_unknown(found.pages_left),
         "pages/s, 5 minutes": _or_unknown(stats.pages_per_second_5min),
         "pages/s, 1 hour": _or_unknown(stats.pages_per_second_1h),
         "time left": _or_unknown(eta),
@@ -143,7 +154,9 @@ def _as_json(found: Standing) -> dict[str, Any]:
     return {
         **asdict(found.stats),
         "pages_in_work": found.in_work,
-        "eta_seconds": found.stats.eta_seconds,
+        "pages_with_errors": found.stats.pages_with_errors,
+        "pages_left": found.pages_left,
+        "eta_seconds": found.eta_seconds,
         "cost_so_far": cost.total if cost else None,
         "cost_per_1000_pages": found.per_thousand,
         "priced": cost.amount if cost else None,

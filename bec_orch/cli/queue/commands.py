@@ -18,6 +18,7 @@ from bec_orch.core.records.backlog import RedriveFilter
 from bec_orch.core.records.overview import ErrorGroup
 from bec_orch.core.wording import counted
 from bec_orch.orch.backlog.redrive import Redriver
+from bec_orch.orch.overview.spelling import recorded_names
 from bec_orch.orch.overview.standing import queue_check
 
 app = typer.Typer(help="Put volumes into the queue of a job, and look after its messages.")
@@ -97,8 +98,10 @@ def redrive(
     as_json: Json = False,
 ) -> None:
     """Try again the tasks that failed for good: task and message together, their attempts counted from zero."""
-    wanted = RedriveFilter(code, fingerprint, parse_names(volume) if volume else None)
+    names = parse_names(volume) if volume else None
     with open_parts(invocation(ctx).settings) as parts:
+        found = recorded_names(parts.records.overview, *names) if names else None
+        wanted = RedriveFilter(code, fingerprint, found)
         report = Redriver(parts.records.backlog, parts.queues).redrive(job, wanted, limit=limit, dry_run=dry_run)
         groups = parts.records.overview.errors(job, limit=_REASONS)
     if as_json:

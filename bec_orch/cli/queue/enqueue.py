@@ -20,6 +20,7 @@ from bec_orch.errors import UsageError
 from bec_orch.orch.backlog.enqueue import Enqueuer
 from bec_orch.orch.backlog.volume_lists import VolumeList, choose, parse_volume, parse_volume_list
 from bec_orch.orch.overview.references import References
+from bec_orch.orch.overview.spelling import as_spelled
 
 # All stale volumes of a job; the database's listing needs a limit.
 _EVERY = 10_000_000
@@ -152,14 +153,15 @@ def _volumes(parts: Parts, asked: _Asked, listed: VolumeList | None) -> list[Vol
     if sum((listed is not None, bool(asked.volumes), asked.everything)) != 1:
         raise UsageError("Say which volumes.", hint="Give --file FILE, --volume W_ID/I_ID or --all.")
     if listed is not None:
-        return list(listed.volumes)
+        return as_spelled(parts.records.overview, parts.sources, listed.volumes)
     source = asked.source or parts.default_source
     if not source:
         raise UsageError(
             "There is no default source.", code="E_SOURCE_UNSET", hint="Give --source, or set BEC_SOURCE_URL."
         )
     if asked.volumes:
-        return [parse_volume(text, source) for text in asked.volumes]
+        typed = [parse_volume(text, source) for text in asked.volumes]
+        return as_spelled(parts.records.overview, parts.sources, typed)
     return list(parts.sources(source).volumes())
 
 

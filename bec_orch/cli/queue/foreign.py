@@ -17,6 +17,7 @@ from bec_orch.errors import UsageError
 from bec_orch.orch.backlog.enqueue import Enqueuer
 from bec_orch.orch.backlog.foreign import ForeignArtefact, find_foreign
 from bec_orch.orch.backlog.volume_lists import parse_volume
+from bec_orch.orch.overview.spelling import as_spelled
 
 
 def command(
@@ -38,7 +39,8 @@ def command(
         if not asked:
             raise UsageError("There is no default source.", code="E_SOURCE_UNSET", hint="Give --source.")
         found_job = parts.store.job(job)
-        named = [parse_volume(text, asked) for text in dict.fromkeys(volumes)]
+        typed = [parse_volume(text, asked) for text in dict.fromkeys(volumes)]
+        named = as_spelled(parts.records.overview, parts.sources, typed)
         found = find_foreign(parts.artefacts(), parts.sources, found_job, named)
         for one in found if not as_json else ():
             _show(one)

@@ -1,6 +1,6 @@
 """How the volumes of a run stand, as a table or as JSON, and as an exit code."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from bec_orch.cli.export.volumes import ExportResult
 from bec_orch.cli.process.ending import EXIT_DONE, EXIT_FAILED, EXIT_PAGE_ERRORS
 from bec_orch.cli.terminal.console import note, print_json, print_record, print_rows, say
 from bec_orch.core.frames import UNREAD
-from bec_orch.core.names import escaped
+from bec_orch.core.names import escaped, printable
 from bec_orch.core.records.overview import TaskView
 from bec_orch.core.tasks import TaskState
 from bec_orch.core.wording import counted
@@ -24,6 +24,8 @@ ROWS = 30
 _COUNTERS = 4
 # What the counters of page errors begin with.
 _ERROR = "E_"
+_FOLDERS = 5
+_NO_PAGES = {"hidden": "hidden files:", "system": "systems' own:", "sidecar": "sidecars:", "other": "other files:"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,9 @@ class RunResult:
     `pages_per_second` counts the pages that were computed now; None when there were none. `page_errors` are the first
     pages that are errors, also of the jobs that were run first, `needed`: the one that was asked for skipped them.
     `figures` are what the job type tells of the first volumes, by task. `unmatched` is how many documents of an import
-    are named like no page; None where nothing was imported.
+    are named like no page; None where nothing was imported. `unmatched_references` are the reference folders, such as
+    those of ground truth, that belong to no volume of the run. `passed_over` counts files that are no pages.
+    `first_pictures_asked` is whether somebody said that of files with several pictures the first alone is to be done.
     """
 
     outcome: RunOutcome
@@ -46,11 +50,19 @@ class RunResult:
     documents: ExportResult | None = None
     figures: Mapping[int, Mapping[str, float | None]] = field(default_factory=dict)
     unmatched: int | None = None
+    unmatched_references: tuple[str, ...] = ()
+    passed_over: Mapping[str, int] = field(default_factory=dict)
+    first_pictures_asked: bool = True
 
     @property
     def nb_outside(self) -> int:
         """How many page images lie where no volume is."""
         return self.detected.images_outside if self.detected else 0
+
+    @property
+    def nb_unread(self) -> int:
+        """How many pictures after a file's first are not done."""
+        return round(sum(one.counters.get(UNREAD, 0) for one in (*self.needed, self.outcome)))
 
     @property
     def nb_page_errors(self) -> int:
@@ -85,6 +97,7 @@ def _show(result: RunResult) -> None:
         say()
         print_record({name: round(value) for name, value in counters.items()})
     _note_unread(result)
+    note_references(result.unmatched_references, "of this run")
     if result.pages_per_second:
         say(f"{result.pages_per_second:.1f} pages/s")
     _show_faults(result)
@@ -96,11 +109,27 @@ def _show(result: RunResult) -> None:
         show_documents(result.documents)
 
 
+def note_passed_over(files: Mapping[str, int]) -> None:
+    """Print how many files are no pages, and why."""
+    if files:
+        others = (f"{_NO_PAGES[reason]} {count}" for reason, count in sorted(files.items()))
+        note(f"Skipped, because they are not pages: {', '.join(others)}.")
+
+
+def note_references(folders: Sequence[str], of: str) -> None:
+    """Print which reference folders belong to no volume."""
+    if folders:
+        named = ", ".join(map(printable, folders[:_FOLDERS]))
+        more = f" and {len(folders) - _FOLDERS:,} more" if len(folders) > _FOLDERS else ""
+        one = len(folders) == 1
+        what = f"{counted(len(folders), 'folder')} of ground truth {'belongs' if one else 'belong'}"
+        note(f"warning: {what} to no volume {of}: {named}{more}.")
+
+
 def _note_unread(result: RunResult) -> None:
-    unread = round(sum(one.counters.get(UNREAD, 0) for one in (*result.needed, result.outcome)))
-    if unread:
-        note(f"warning: pictures after a file's first are not done: {unread:,}.")
-        note('hint: `--config-text \'{"frames": "all"}\'` does every picture of a file.')
+    if result.nb_unread and not result.first_pictures_asked:
+        note(f"warning: pictures after a file's first are not done: {result.nb_unread:,}.")
+        note('hint: `--config-text \'{"frames": "all"}\'` does every picture of a file; "first" says to leave them.')
 
 
 def _show_page_errors(result: RunResult) -> None:
@@ -131,7 +160,8 @@ def exit_code(result: RunResult) -> int:
     """Return the exit code for how the volumes stand."""
     if not result.outcome.is_done or (result.documents and result.documents.failed):
         return EXIT_FAILED
-    return EXIT_PAGE_ERRORS if result.nb_page_errors or result.nb_outside else EXIT_DONE
+    left_out = result.nb_outside or (result.nb_unread and not result.first_pictures_asked)
+    return EXIT_PAGE_ERRORS if result.nb_page_errors or left_out else EXIT_DONE
 
 
 def in_order(outcome: RunOutcome) -> list[TaskView]:
@@ -193,7 +223,7 @@ def _as_json(result: RunResult) -> dict[str, Any]:
         "layout": result.detected.layout if result.detected else None,
         "outside": result.detected.outside if result.detected else (),
         "images_outside": result.nb_outside,
-        "passed_over": result.detected.passed_over if result.detected else {},
+        "passed_over": result.passed_over,
         "pages": outcome.pages,
         "counters": outcome.counters,
         "pages_per_second": result.pages_per_second,
@@ -203,5 +233,6 @@ def _as_json(result: RunResult) -> dict[str, Any]:
         "page_errors": result.page_errors,
         "figures": {str(task.volume): result.figures[task.id] for task in outcome.tasks if task.id in result.figures},
         "unmatched_documents": result.unmatched,
+        "unmatched_references": result.unmatched_references,
         "tasks": outcome.tasks,
     }

@@ -23,7 +23,7 @@ from bec_orch.cli.composition.parts import Parts, local_run, open_parts
 from bec_orch.cli.composition.working import look_again, require_loadable
 from bec_orch.cli.export.command import parse_formats
 from bec_orch.cli.export.volumes import ExportRequest, ExportResult, export, reader_of
-from bec_orch.cli.run.outcome import ROWS, RunResult, exit_code, in_order, show
+from bec_orch.cli.run.outcome import ROWS, RunResult, exit_code, in_order, note_passed_over, show
 from bec_orch.cli.run.overlays import PAGES, Overlay, require_overlays, write_overlays
 from bec_orch.cli.terminal.console import note, program, say, warn
 from bec_orch.cli.terminal.progress import progress
@@ -57,9 +57,6 @@ class RunRequest:
     as_json: bool = False
     adopt_foreign: bool = False
     exports: tuple[str, ...] | None = None
-
-
-_NO_PAGES = {"hidden": "hidden files:", "system": "systems' own:", "sidecar": "sidecars:", "other": "other files:"}
 
 
 def command(
@@ -111,7 +108,8 @@ def command(
 
     Run it again to go on after an interruption; what is done is not done again.
 
-    Exit codes: 0 all is done, 1 a volume failed, 2 nothing was started, 3 done with page errors, 130 interrupted.
+    Exit codes: 0 all is done, 1 a volume failed, 2 nothing was started, 3 done with page errors or something left out,
+    130 interrupted.
     """
     asked = invocation(ctx)
     config = read_config(config_file, config_text) or {}
@@ -167,7 +165,7 @@ def run_volumes(detected: DetectedSource, request: RunRequest, settings: Setting
             "Mend it, then run again.",
         )
     _tell_outside(detected)
-    with WorkspaceLock(settings.home), open_parts(settings, make_home=True) as parts:
+    with WorkspaceLock(settings.home), open_parts(settings, make_home=True, links_below=detected.path) as parts:
         run = local_run(parts)
         *firsts, job = run.prepare_jobs(request.job_type, request.config, request.max_page_error_rate)
         needed = [
@@ -198,22 +196,29 @@ def run_volumes(detected: DetectedSource, request: RunRequest, settings: Setting
             tuple(needed),
             detected,
             documents,
-            volume_figures(parts.artefacts(), in_order(outcome)[:ROWS], page_figures(job.type)),
+            passed_over=detected.passed_over,
+            first_pictures_asked="frames" in request.config,
+            figures=volume_figures(parts.artefacts(), in_order(outcome)[:ROWS], page_figures(job.type)),
+            unmatched_references=tuple(run.references_alone(job, detected.volumes)),
         )
 
 
 def _tell_outside(detected: DetectedSource) -> None:
     """Print which layout was taken where something lies outside of it, and what else is not a page."""
     if detected.outside:
-        note(f"Taken as {detected.layout}, because most images lie that way: {detected.images} of them.")
+        note(f"Taken as {detected.layout}, {_reason(detected)}: {detected.images} of them.")
     for outside in detected.outside[:_FOLDERS]:
         images = counted(outside.images, "image")
         warn(f"In no volume: {images} in {printable(outside.folder)}.", "Name that folder, or move the images.")
     if len(detected.outside) > _FOLDERS:
         note(f"(The first {_FOLDERS} of {len(detected.outside)} such folders are shown.)")
-    if detected.passed_over:
-        others = (f"{_NO_PAGES[reason]} {count}" for reason, count in sorted(detected.passed_over.items()))
-        note(f"Skipped, because they are not pages: {', '.join(others)}.")
+    note_passed_over(detected.passed_over)
+
+
+def _reason(detected: DetectedSource) -> str:
+    if detected.as_good:
+        return f"in which as many images are pages as in {detected.as_good}"
+    return "because most images lie that way"
 
 
 def _export(parts: Parts, job: Job, request: RunRequest, outcome: RunOutcome) -> ExportResult | None:

@@ -1,5 +1,6 @@
 """`bec run-volume`: one volume of a job, now and here."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -9,12 +10,13 @@ from bec_orch.cli.arguments.options import AdoptForeign, JobName, Json
 from bec_orch.cli.composition.parts import Parts, local_run, open_parts
 from bec_orch.cli.composition.working import single_volume
 from bec_orch.cli.process.signals import stopping
-from bec_orch.cli.run.outcome import RunResult, exit_code, show
+from bec_orch.cli.run.outcome import RunResult, exit_code, note_passed_over, show
 from bec_orch.cli.terminal.progress import progress
 from bec_orch.core.records.overview import TaskFilter
 from bec_orch.core.tasks import Job
 from bec_orch.core.volumes import VolumeRef
-from bec_orch.errors import Interrupted, UsageError
+from bec_orch.errors import Interrupted, RetryableError, TerminalError, UsageError
+from bec_orch.orch.overview.spelling import as_spelled, recorded_names
 
 
 def command(
@@ -35,13 +37,26 @@ def command(
     asked = invocation(ctx)
     with open_parts(asked.settings) as parts:
         run, wanted = local_run(parts), parts.store.job(job)
-        volume = VolumeRef(w_id, i_id, source or _last_source(parts, job, w_id, i_id))
+        w_id, i_id = recorded_names(parts.records.overview, w_id, i_id)
+        named = VolumeRef(w_id, i_id, source or _last_source(parts, job, w_id, i_id))
+        (volume,) = as_spelled(parts.records.overview, parts.sources, [named])
         report = run.enqueue(wanted, [volume], parts.sources, force=force, adopt_foreign=adopt_foreign)
         speed = _attempt(parts, wanted, volume, silent=as_json)
         outcome = run.outcome(wanted, [volume], report)
-    result = RunResult(outcome, asked.settings.dest_url, speed, ())
+        passed_over = _passed_over(parts, volume)
+    result = RunResult(outcome, asked.settings.dest_url, speed, (), passed_over=passed_over, first_pictures_asked=False)
+    if not as_json:
+        note_passed_over(passed_over)
     show(result, as_json=as_json)
     raise typer.Exit(exit_code(result))
+
+
+def _passed_over(parts: Parts, volume: VolumeRef) -> Mapping[str, int]:
+    """Count the files of a volume that are no pages; none where they cannot be listed, which the attempt reports."""
+    try:
+        return parts.sources(volume.source).read_manifest(volume).passed_over
+    except (RetryableError, TerminalError):
+        return {}
 
 
 def _last_source(parts: Parts, job: str, w_id: str, i_id: str) -> str:

@@ -18,6 +18,7 @@ from bec_orch.core.records.listings import Listings
 from bec_orch.core.volumes import VolumeRef
 from bec_orch.io.sources.detect import detect_source
 from bec_orch.orch.overview.layers import unknown_volume
+from bec_orch.orch.overview.spelling import recorded_names
 from bec_orch.web.rendering import address
 
 
@@ -60,10 +61,11 @@ def _what(asked: Invocation, what: str) -> tuple[Settings, VolumeRef | None]:
 def _path(parts: Parts, volume: VolumeRef | None, job: str | None) -> str:
     if volume is None:
         return "/"
-    _require_known(parts.records.listings, volume)
+    w_id, i_id = recorded_names(parts.records.overview, volume.w_id, volume.i_id)
+    _require_known(parts.records.listings, VolumeRef(w_id, i_id, volume.source))
     if job:
         parts.store.job(job)
-    return address("view", *([job] if job else []), volume.w_id, volume.i_id)
+    return address("view", *([job] if job else []), w_id, i_id)
 
 
 def _require_known(listings: Listings, volume: VolumeRef) -> None:

@@ -60,8 +60,9 @@ def command(
     Exit codes: 0 all was taken, 3 something was left out, which is told.
     """
     settings = invocation(ctx).settings
-    earlier = earlier_system(settings, EarlierAccess(dsn, password_file, password_secret))
+    access = EarlierAccess(dsn, password_file, password_secret)
     with open_parts(settings) as parts:
+        earlier = earlier_system(settings, access, parts.database)
         volumes_in = source or parts.default_source
         if not volumes_in:
             raise UsageError(

@@ -1,5 +1,6 @@
 """The work itself: a job does the pages of a volume, and what it did is put into one file."""
 
+import dataclasses
 import tempfile
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +17,7 @@ from bec_orch.core.ports.job_worker import JobContext, StopSignal
 from bec_orch.core.success import fresh_result
 from bec_orch.core.tasks import TaskResult
 from bec_orch.core.volumes import PageOutcome, PageState
-from bec_orch.errors import RetryableError, TaskFault, TerminalError
+from bec_orch.errors import PagesFailed, RetryableError, TaskFault
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +149,12 @@ def _check_pages(pinned: Pinned, files: AttemptFiles) -> None:
     files.rows.flush()
     code, example = summary
     name = frame_name(manifest.pages[example.index].filename, example.frame)
-    raise TerminalError(
+    raise PagesFailed(
         f"{pages.error} of {pages.ok + pages.error} pages failed, more than {limit:.0%}; "
         f"for example page {example.index + 1} '{name}': {example.error_message}",
         code=code,
         hint=f"{example.error_hint or 'Mend the images.'} More are allowed with `--max-page-error-rate`. "
         f"`bec errors show {pinned.claim.volume} --job {pinned.claim.job.name}` lists them.",
+        pages=dataclasses.asdict(pages),
+        counters=files.counters(),
     )

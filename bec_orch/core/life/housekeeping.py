@@ -64,11 +64,16 @@ class Maintenance:
         self._verify_batch = verify_batch
         self._doubted_from = doubted_from
 
-    def dispatch(self) -> int:
-        """Send the messages that tasks lack (lost, purged, never sent, lease run out), and return their number."""
-        messages = self._store.undispatched(
-            self._job, limit=_MESSAGES_PER_ROUND, redispatch_after=self._redispatch_after
-        )
+    def dispatch(self, sent_before: float | None = None) -> int:
+        """Send the messages that tasks lack (lost, purged, never sent, lease run out), and return their number.
+
+        Args:
+            sent_before: the age in seconds at which a message counts as lost now, if it is less than usual: the queue
+                has been seen to hold none for as long.
+        """
+        usual = self._redispatch_after
+        lost_after = usual if sent_before is None else min(sent_before, usual)
+        messages = self._store.undispatched(self._job, limit=_MESSAGES_PER_ROUND, redispatch_after=lost_after)
         if messages:
             reached(FaultPoint.MAINTENANCE_FOUND)
             self._queue.send(messages)

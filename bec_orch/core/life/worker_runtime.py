@@ -24,6 +24,8 @@ _OUTAGE_PAUSE = 5.0
 _LOOK_EVERY = 0.5
 # A worker that ends when all is done looks often whether the others are done, too.
 _POLL_UNTIL_EMPTY = 1.0
+# When its queue has had nothing for as long, what is queued has lost its messages.
+_MISSED_AFTER = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,7 @@ class BECWorker:
         self._tally = Tally(self._options.failures_in_a_row)
         self._crash: BaseException | None = None
         self._refused_since: float | None = None
+        self._empty_since: float | None = None
         self._stalled = False
 
     def stop(self, reason: StopReason) -> None:
@@ -208,6 +211,7 @@ class BECWorker:
     def _poll(self, wait: float) -> bool:
         received = self._queue.receive(limit=1, wait=wait, visibility=self._options.lease)
         self._refused_since = None
+        self._empty_since = None if received else self._empty_since or time.monotonic()
         for message in received:
             if self._stop.requested:
                 self._queue.change_visibility(message.receipt, 0)
@@ -226,7 +230,9 @@ class BECWorker:
             self._stop.request(StopReason.FAILING, last.code)
 
     def _end_or_wait(self) -> None:
-        dispatched = self._maintenance.dispatch()
+        now = time.monotonic()
+        missed = now - (self._empty_since or now) >= _MISSED_AFTER
+        dispatched = self._maintenance.dispatch(_MISSED_AFTER if missed else None)
         if not dispatched and self._store.unfinished(self._job) <= self._tally.given_up():
             self._stop.request(StopReason.EMPTY)
         else:

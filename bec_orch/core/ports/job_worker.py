@@ -202,6 +202,11 @@ class StoredListing(Protocol):
         """What lies there, sorted."""
         ...
 
+    @property
+    def folders(self) -> Sequence[str]:
+        """The names of the folders there, sorted."""
+        ...
+
 
 class BlobReader(Protocol):
     """Reads the objects of one store that the job's config names by its URL. May be used by all threads.

@@ -42,6 +42,14 @@ class ImageSource(Protocol):
         """Return the reader of the manifest's page images: the only way to their bytes."""
         ...
 
+    def spelled(self, volume: VolumeRef) -> VolumeRef:
+        """Return a volume by the names that it has here, where it was named in another Unicode form of them.
+
+        Raises:
+            RetryableError: the store is away.
+        """
+        return volume
+
     def check_readable(self) -> None:
         """Check that the source is there, and lets us read.
 

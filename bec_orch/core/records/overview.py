@@ -1,7 +1,7 @@
 """The port of what can be seen: jobs, tasks, volumes, workers and failures, as operators look at them."""
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -64,7 +64,7 @@ class TaskView:
     """One task as operators see it.
 
     `root` is the folder of its job's artefacts. `reason` is why it waits or was canceled; `pages` is None until it is
-    done.
+    done, `failed_pages` unless it failed because of its pages.
     """
 
     id: int
@@ -80,6 +80,7 @@ class TaskView:
     config_hash: str | None
     artefact_key: str | None
     pages: PageCounts | None
+    failed_pages: PageCounts | None
     counters: Mapping[str, float]
     failure_code: str | None
     failure_stage: str | None
@@ -233,6 +234,13 @@ class Overview(JobLookup, Protocol):
 
     def machine_uses(self, job_name: str) -> list[MachineUse]:
         """Return which machines worked for a job, and when."""
+        ...
+
+    def spelled(self, volumes: Collection[VolumeRef]) -> dict[VolumeRef, VolumeRef]:
+        """Return those of some volumes that are recorded under another Unicode form of their names, by what was asked.
+
+        Only where none has the names as they stand, and one alone that form. A source of `""` is any.
+        """
         ...
 
     def errors(self, job_name: str | None = None, *, limit: int = 50) -> list[ErrorGroup]:

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
@@ -81,6 +82,11 @@ class Database:
             configure=self._configure,
             check=probe,
         )
+
+    def server(self) -> dict[str, str | None]:
+        """Return where its server is, as libpq says it: `host`, `port` and `user`."""
+        named = conninfo_to_dict(self._conninfo)
+        return {name: None if name not in named else str(named[name]) for name in ("host", "port", "user")}
 
     def close(self) -> None:
         """Close every connection. May be called twice."""

@@ -17,9 +17,13 @@ WITH listed AS MATERIALIZED (
             WHEN 'code' THEN t.failure_code END COLLATE "C" AS word) sorted
     WHERE t.job_id = %(job_id)s
       AND (%(state)s::text IS NULL OR t.state = %(state)s)
-      AND (%(code)s::text IS NULL OR t.failure_code = %(code)s OR (t.state = 'done' AND t.counters ? %(code)s))
+      AND (%(code)s::text IS NULL OR t.failure_code = %(code)s
+           OR (t.state IN ('done', 'terminal_failed') AND t.counters ? %(code)s))
       AND (%(fingerprint)s::text IS NULL OR t.failure_fingerprint = %(fingerprint)s)
-      AND (%(text)s::text = '' OR starts_with(v.i_id, %(text)s) OR starts_with(v.w_id || '/' || v.i_id, %(text)s))
+      AND (%(text)s::text = '' OR starts_with(v.i_id, %(text)s) OR starts_with(v.w_id || '/' || v.i_id, %(text)s)
+           -- Names in ASCII have one form; the others are compared by NFC.
+           OR (%(text)s ~ '[^ -~]' AND (starts_with(normalize(v.i_id), normalize(%(text)s::text))
+               OR starts_with(normalize(v.w_id || '/' || v.i_id), normalize(%(text)s::text)))))
     ORDER BY sorted.number * CASE WHEN %(descending)s THEN -1 ELSE 1 END NULLS LAST,
              CASE WHEN %(descending)s THEN sorted.word END DESC NULLS LAST,
              CASE WHEN NOT %(descending)s THEN sorted.word END,

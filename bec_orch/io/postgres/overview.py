@@ -2,7 +2,7 @@
 
 import dataclasses
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from typing_extensions import override
@@ -26,7 +26,7 @@ from bec_orch.core.records.overview import (
     WorkerView,
 )
 from bec_orch.core.tasks import Job, TaskState
-from bec_orch.core.volumes import PageCounts
+from bec_orch.core.volumes import PageCounts, VolumeRef
 from bec_orch.io.postgres.jobs import PgJobLookup, job_named
 from bec_orch.io.postgres.rows import Row, if_missing_of, one, pages_of, rows, volume_of
 from bec_orch.io.postgres.sql_files import statements
@@ -71,6 +71,23 @@ class PgOverview(PgJobLookup, Overview):
     def machine_uses(self, job_name: str) -> list[MachineUse]:
         found = self._of_job("list the machines of a job", "machine_uses", job_name, {}, long=False)
         return [MachineUse(**row) for row in found]
+
+    @override
+    def spelled(self, volumes: Collection[VolumeRef]) -> dict[VolumeRef, VolumeRef]:
+        asked = [volume for volume in volumes if not str(volume).isascii()]  # names in ASCII have one form
+        if not asked:
+            return {}
+        named = {
+            "w_ids": [volume.w_id for volume in asked],
+            "i_ids": [volume.i_id for volume in asked],
+            "sources": [volume.source for volume in asked],
+        }
+        with self._database.transaction("look for volumes by their names", long=True) as connection:
+            found = rows(connection, statements("overview")["spelled"], named)
+        return {
+            asked[row["number"] - 1]: VolumeRef(row["w_id"], row["i_id"], asked[row["number"] - 1].source)
+            for row in found
+        }
 
     @override
     def errors(self, job_name: str | None = None, *, limit: int = 50) -> list[ErrorGroup]:
@@ -139,7 +156,8 @@ def task_view(row: Row) -> TaskView:
         "volume": volume_of(row),
         "state": state,
         "pages": pages_of(row) if state is TaskState.DONE else None,
-        "counters": row["counters"] or {},
+        "failed_pages": pages_of(row) if state is TaskState.TERMINAL_FAILED and row["pages_ok"] is not None else None,
+        "counters": (row["counters"] or {}) if state is TaskState.DONE else {},
     }
     named = (field.name for field in dataclasses.fields(TaskView) if field.name not in read)
     return TaskView(**read, **{name: row[name] for name in named})

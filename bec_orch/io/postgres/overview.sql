@@ -18,7 +18,7 @@ FROM latest l JOIN volumes v ON v.id = l.volume_id LEFT JOIN done_tasks d ON d.t
 GROUP BY l.state
 
 -- name: page_errors
--- Pages with errors by code, of the volumes whose newest task is done; the most common first.
+-- Pages with errors by code, of the volumes whose newest task is done, or failed for its pages; the most common first.
 WITH latest AS (
     SELECT DISTINCT ON (t.volume_id) t.state, t.counters
     FROM tasks t WHERE t.job_id = %(job_id)s
@@ -26,7 +26,7 @@ WITH latest AS (
 )
 SELECT c.key AS code, sum(c.value::float8)::bigint AS pages
 FROM latest l, jsonb_each_text(l.counters) c
-WHERE l.state = 'done' AND starts_with(c.key, 'E_') AND c.value IS NOT NULL
+WHERE l.state IN ('done', 'terminal_failed') AND starts_with(c.key, 'E_') AND c.value IS NOT NULL
 GROUP BY c.key
 ORDER BY pages DESC, code
 
@@ -78,7 +78,8 @@ WITH listed AS MATERIALIZED (
     FROM tasks t JOIN volumes v ON v.id = t.volume_id
     WHERE t.job_id = %(job_id)s
       AND (%(state)s::text IS NULL OR t.state = %(state)s)
-      AND (%(code)s::text IS NULL OR t.failure_code = %(code)s OR (t.state = 'done' AND t.counters ? %(code)s))
+      AND (%(code)s::text IS NULL OR t.failure_code = %(code)s
+           OR (t.state IN ('done', 'terminal_failed') AND t.counters ? %(code)s))
       AND (%(fingerprint)s::text IS NULL OR t.failure_fingerprint = %(fingerprint)s)
       AND (%(w_id)s::text IS NULL OR v.w_id = %(w_id)s)
       AND (%(i_id)s::text IS NULL OR v.i_id = %(i_id)s)
@@ -93,6 +94,17 @@ SELECT t.id, j.name AS job, coalesce(j.artifact_prefix, j.name) AS root, v.w_id,
        t.created_at, t.started_at, t.finished_at, t.not_before, t.lease_expires_at
 FROM listed l JOIN tasks t ON t.id = l.id JOIN jobs j ON j.id = t.job_id JOIN volumes v ON v.id = t.volume_id
 ORDER BY t.updated_at DESC, t.id DESC
+
+-- name: spelled
+-- Volumes that are recorded under another Unicode form of the names that are asked for, where one alone is.
+SELECT a.number, min(v.w_id) AS w_id, min(v.i_id) AS i_id
+FROM unnest(%(w_ids)s::text[], %(i_ids)s::text[], %(sources)s::text[]) WITH ORDINALITY AS a (w_id, i_id, source, number)
+JOIN volumes v ON normalize(v.w_id) = normalize(a.w_id) AND normalize(v.i_id) = normalize(a.i_id)
+               AND (a.source = '' OR v.source = a.source)
+WHERE NOT EXISTS (SELECT 1 FROM volumes same
+                  WHERE same.w_id = a.w_id AND same.i_id = a.i_id AND (a.source = '' OR same.source = a.source))
+GROUP BY a.number
+HAVING count(DISTINCT (v.w_id, v.i_id)) = 1
 
 -- name: workers
 SELECT w.id, j.name AS job, w.host, w.pid, w.version, w.instance_id, w.instance_type, w.lifecycle,

@@ -102,8 +102,15 @@ def result_parameters(result: TaskResult) -> dict[str, Any]:
         "models": Jsonb([dataclasses.asdict(model) for model in result.models]),
         "inputs": Jsonb(result.inputs),
         "artefact_key": result.files[0].key if result.files else None,
-        "pages_ok": result.pages.ok,
-        "pages_skipped": result.pages.skipped,
-        "pages_error": result.pages.error,
-        "counters": Jsonb(result.counters),
+        **ledger_parameters(result.pages, result.counters),
+    }
+
+
+def ledger_parameters(pages: PageCounts | None, counters: Mapping[str, float]) -> dict[str, Any]:
+    """Return how the pages of a volume ended, as parameters; all null where that is not known."""
+    return {
+        "pages_ok": pages.ok if pages else None,
+        "pages_skipped": pages.skipped if pages else None,
+        "pages_error": pages.error if pages else None,
+        "counters": Jsonb(counters) if pages else None,
     }

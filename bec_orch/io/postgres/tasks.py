@@ -38,6 +38,7 @@ from bec_orch.io.postgres.rows import (
     Row,
     first,
     job_of,
+    ledger_parameters,
     message_of,
     one,
     result_parameters,
@@ -154,8 +155,9 @@ class PgTasks(Upkeep):
             budget = one(connection, self._sql["budget"], named)
             backoff = self._retry.backoff(budget["retries"])
             verdict = after_failure(failure, task["charged"], budget["max_attempts"], backoff)
-            told = dataclasses.asdict(failure)
-            failed = one(connection, self._sql["fail"], {**told, **dataclasses.asdict(verdict), **named})
+            told = {name: getattr(failure, name) for name in ("code", "stage", "message", "fingerprint", "hint")}
+            ended = {**told, **ledger_parameters(failure.pages, failure.counters), **dataclasses.asdict(verdict)}
+            failed = one(connection, self._sql["fail"], {**ended, **named})
             self._close_attempt(
                 connection, claim, AttemptOutcome(verdict.state.value), charged=failure.charged, failure=told
             )

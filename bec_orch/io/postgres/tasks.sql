@@ -196,6 +196,7 @@ SET state = %(state)s, charged = %(charged)s, lease_expires_at = NULL, updated_a
     finished_at = CASE WHEN %(backoff)s::float8 IS NULL THEN clock_timestamp() END,
     not_before = clock_timestamp() + make_interval(secs => %(backoff)s::float8),
     failure_code = %(code)s, failure_message = %(message)s, failure_stage = %(stage)s,
-    failure_fingerprint = %(fingerprint)s, failure_hint = %(hint)s
+    failure_fingerprint = %(fingerprint)s, failure_hint = %(hint)s,
+    pages_ok = %(pages_ok)s, pages_skipped = %(pages_skipped)s, pages_error = %(pages_error)s, counters = %(counters)s
 WHERE id = %(task_id)s
 RETURNING state, extract(epoch FROM not_before - clock_timestamp())::float8 AS backoff_left

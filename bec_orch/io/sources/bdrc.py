@@ -65,7 +65,8 @@ class BdrcSource(ImageSource):
         if others:
             log.info("files_passed_over", extra={"volume": str(volume), **others})
         pages = (_found(page, listed.get(page.filename)) for page in parse_dimensions(blob.data, key))
-        return Manifest(volume, bare_etag(self._objects.version(blob)), with_intro_skipped(pages, nb_images_intro))
+        etag = bare_etag(self._objects.version(blob))
+        return Manifest(volume, etag, with_intro_skipped(pages, nb_images_intro), others)
 
     @override
     def manifest_etag(self, volume: VolumeRef) -> str | None:

@@ -45,6 +45,8 @@ class DetectedSource:
         images: page images in the volumes' folders.
         outside: folders with page images that belong to no volume.
         passed_over: files below the path that are not page images, counted by the reason.
+        path: the folder, all links resolved.
+        as_good: another layout in which as many images are pages; empty where there is none.
     """
 
     name: str
@@ -54,6 +56,8 @@ class DetectedSource:
     images: int = 0
     outside: tuple[Outside, ...] = ()
     passed_over: Mapping[str, int] = field(default_factory=dict)
+    path: Path = Path()
+    as_good: str = ""
 
     @property
     def images_outside(self) -> int:
@@ -92,10 +96,11 @@ def detect_source(path: Path, *, follow_links: bool = False) -> DetectedSource:
     weighed = [_weighed(found, files, root) for found in tries if found.volumes]
     if not weighed:
         raise _no_volumes(path, [found.rejected[0] for found in tries if found.rejected], files)
-    best = max(weighed, key=lambda found: found.images)
+    best, *others = sorted(weighed, key=lambda found: -found.images)
     if best.images_outside > best.images:
         raise _unclear(path, best)
-    return best
+    tied = bool(others) and others[0].images == best.images
+    return replace(best, path=root, as_good=others[0].layout if tied else "")
 
 
 def _files_below(root: Path) -> _Files:
@@ -221,7 +226,7 @@ def _work(root: Path, *, follow_links: bool) -> DetectedSource | None:
             _badly_named(root) if any(image_entries(FolderObjects(below).list("")) for below in _below(root)) else None
         )
     name = source_name("folder", root.parent.as_uri())
-    objects = FolderObjects(root.parent, follow_links=follow_links)
+    objects = FolderObjects(root.parent, follow_links=follow_links, links_below=root)
     found = tuple(FolderSource(name, objects).scan_work(root.name))
     volumes = tuple(each for each in found if isinstance(each, VolumeRef))
     rejected = tuple(each for each in found if isinstance(each, Rejected))

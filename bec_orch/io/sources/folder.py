@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from typing_extensions import override
 
+from bec_orch.core.by_name import find_folder
 from bec_orch.core.ports.sources import ImageSource
 from bec_orch.core.volumes import Manifest, Page, VolumeRef
 from bec_orch.errors import ManifestMissing, NameUnsafeError, StorageError
@@ -66,7 +67,7 @@ class FolderSource(ImageSource):
         others = passed_over(entry.name for entry in listing.objects)
         if others:
             log.info("files_passed_over", extra={"volume": str(volume), **others})
-        return Manifest(volume, _version(images), with_intro_skipped(pages, nb_images_intro))
+        return Manifest(volume, _version(images), with_intro_skipped(pages, nb_images_intro), others)
 
     @override
     def manifest_etag(self, volume: VolumeRef) -> str | None:
@@ -80,6 +81,15 @@ class FolderSource(ImageSource):
     @override
     def pages(self, manifest: Manifest) -> StorePages:
         return StorePages(self._objects, self._prefix(manifest.volume))
+
+    @override
+    def spelled(self, volume: VolumeRef) -> VolumeRef:
+        prefix = self._prefix(volume)
+        if prefix.isascii() or self._objects.list(prefix).exists:
+            return volume
+        found = find_folder(prefix, lambda folder: self._objects.list(folder).folders)
+        w_id, _, i_id = (found or prefix).partition("/")
+        return VolumeRef(w_id, i_id, self.name)
 
     @override
     def check_readable(self) -> None:

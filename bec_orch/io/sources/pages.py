@@ -20,8 +20,8 @@ MAX_PAGE_BYTES = 512 * 1024 * 1024
 MAX_FILENAME_BYTES = 255
 
 LINK_HINT = (
-    "Links are followed where they lead to a file below the source's own folder. For others, look where they lead, and "
-    "set BEC_FOLLOW_LINKS=true (`bec run --follow-links`); or copy the images there."
+    "Links are followed where they lead to a file below the source's own folder; by `bec run`, below its PATH. For "
+    "others, look where they lead, and set BEC_FOLLOW_LINKS=true (`bec run --follow-links`); or copy the images there."
 )
 
 

@@ -86,12 +86,18 @@ class FolderObjects(Objects):
     Listings come from the operating system: obstore aborts a whole listing for one name with a control character, and
     does not show symbolic links. The ETag of a file is made of its modification time in microseconds and its size.
 
-    Links are followed to files below the folder, and elsewhere only where that is asked for: whoever fills a folder may
-    not have the rights of who reads it.
+    Links are followed to files below the folder (or `links_below`, a folder in it), and elsewhere only where that is
+    asked for: whoever fills a folder may not have the rights of who reads it.
     """
 
     def __init__(
-        self, root: Path, retries: Retries | None = None, *, create: bool = False, follow_links: bool = False
+        self,
+        root: Path,
+        retries: Retries | None = None,
+        *,
+        create: bool = False,
+        follow_links: bool = False,
+        links_below: Path | None = None,
     ) -> None:
         with file_errors(f"open the folder {root}"):
             if create:
@@ -101,6 +107,7 @@ class FolderObjects(Objects):
             store = LocalStore(root, automatic_cleanup=True)
             self._root = _Root(root)
         self._follow_links = follow_links
+        self._links_below = links_below or root
         super().__init__(store, root.as_uri(), retries)
 
     @override
@@ -152,17 +159,22 @@ class FolderObjects(Objects):
             return path.is_symlink() and not self._follows(path)
 
     def _follows(self, link: Path) -> bool:
-        """Return whether a symbolic link is followed: it leads to a file below this folder, or all are followed."""
+        """Return whether a symbolic link is followed: it leads to a file below where links may lead, or all are."""
         target = Path(os.path.realpath(link))
-        return target.is_file() and (self._follow_links or target.is_relative_to(os.path.realpath(self._root.path)))
+        return target.is_file() and (self._follow_links or self._is_allowed(target))
+
+    def _is_allowed(self, target: Path) -> bool:
+        return target.is_relative_to(os.path.realpath(self._links_below))
 
     @override
     def real_prefix(self, prefix: str) -> str | None:
         with file_errors(f"look at '{prefix}' in {self.url}"):
             target, root = Path(os.path.realpath(self._path(prefix))), os.path.realpath(self._root.path)
+        if not self._follow_links and not self._is_allowed(target):
+            return None
         if target.is_relative_to(root):
             return "" if target == Path(root) else target.relative_to(root).as_posix()
-        return str(target) if self._follow_links else None
+        return str(target)
 
     @override
     def check_there(self) -> None:

@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 from obstore.store import MemoryStore, S3Store
 
-from bec_orch.errors import ConfigError
+from bec_orch.core.store_urls import split_store_url
 from bec_orch.io.stores.credentials import sdk_credentials
 from bec_orch.io.stores.folders import FolderObjects
 from bec_orch.io.stores.objects import Objects, Retries
@@ -37,14 +37,27 @@ class S3Options:
 
 
 class Stores:
-    """Opens object stores by URL, each once. May be used by all threads."""
+    """Opens object stores by URL, each once. May be used by all threads.
+
+    Args:
+        s3: how S3 is asked.
+        retries: how often a store is asked again.
+        follow_links: whether links in folders are followed wherever they lead.
+        links_below: a folder to which links are followed, in stores that hold it; else the store's own folder is that.
+    """
 
     def __init__(
-        self, s3: S3Options | None = None, retries: Retries | None = None, *, follow_links: bool = False
+        self,
+        s3: S3Options | None = None,
+        retries: Retries | None = None,
+        *,
+        follow_links: bool = False,
+        links_below: Path | None = None,
     ) -> None:
         self._s3 = s3 or S3Options()
         self._retries = retries
         self._follow_links = follow_links
+        self._links_below = links_below
         self._open: dict[str, Objects] = {}
         self._lock = threading.Lock()
 
@@ -61,19 +74,22 @@ class Stores:
             return self._open[url]
 
     def _opened(self, url: str, *, create: bool) -> Objects:
-        scheme = urlsplit(url).scheme
+        scheme = split_store_url(url).scheme
         if scheme == "file":
-            return FolderObjects(path_of(url), self._retries, create=create, follow_links=self._follow_links)
+            root, below = path_of(url), self._links_below
+            return FolderObjects(
+                root,
+                self._retries,
+                create=create,
+                follow_links=self._follow_links,
+                links_below=below if below and below.is_relative_to(root) else None,
+            )
         if scheme == "s3":
             return Objects(self._s3_store(url), url, self._retries or S3_RETRIES)
-        if scheme == "memory":
-            return Objects(MemoryStore(), url, self._retries)
-        raise _bad_url(url)
+        return Objects(MemoryStore(), url, self._retries)
 
     def _s3_store(self, url: str) -> S3Store:
         parts = urlsplit(url)
-        if not parts.netloc:
-            raise _bad_url(url)
         anonymous = parts.netloc in self._s3.anonymous
         settings: dict[str, Any] = {
             "region": self._s3.region,
@@ -98,18 +114,6 @@ def path_of(url: str) -> Path:
     """Return the folder of a `file://` URL.
 
     Raises:
-        ConfigError: it is not a URL of a folder of this machine.
+        ConfigError: it is not the URL of a store (E_STORAGE_URL).
     """
-    parts = urlsplit(url)
-    path = Path(unquote(parts.path, errors="surrogateescape"))
-    if parts.scheme != "file" or parts.netloc not in {"", "localhost"} or not path.is_absolute():
-        raise _bad_url(url)
-    return path
-
-
-def _bad_url(url: str) -> ConfigError:
-    return ConfigError(
-        f"'{url}' is not the URL of a store.",
-        code="E_STORAGE_URL",
-        hint="Use file:///absolute/folder or s3://bucket/prefix.",
-    )
+    return Path(unquote(split_store_url(url).path, errors="surrogateescape"))

@@ -7,6 +7,7 @@ import regex
 from pydantic import Field, field_validator, model_validator
 
 from bec_orch.core.job_config import ReferenceFolder
+from bec_orch.core.store_urls import StoreUrl
 from bec_orch.core.transcripts import MAIN, Kind, each_once
 from bec_orch.core.volumes import VolumeRef
 from bec_orch.core.wording import counted
@@ -28,7 +29,7 @@ class Evalv1Config(PageJobConfig):
         default="",
         description="Another dependency, an OCR job too, whose text the first one's is compared with. Empty: none.",
     )
-    truth_url: str = Field(
+    truth_url: StoreUrl = Field(
         default="",
         description="URL of the store that has the ground truth (file:///folder, s3://bucket/prefix). Empty: there is "
         "none.",
@@ -71,6 +72,11 @@ class Evalv1Config(PageJobConfig):
         if not self.truth_url:
             return ()
         return (ReferenceFolder(self.truth_url, self.truth_folder.format(w_id=volume.w_id, i_id=volume.i_id)),)
+
+    def reference_template(self) -> ReferenceFolder | None:
+        """Return the folder of a volume's truth with its names left open, if each volume has one of its own."""
+        own = self.truth_url and "{" in self.truth_folder
+        return ReferenceFolder(self.truth_url, self.truth_folder) if own else None
 
     def check_dependencies(self, depends_on: Sequence[str]) -> None:
         """Check that the job depends on the jobs that the config means; see `ocr_jobs`."""

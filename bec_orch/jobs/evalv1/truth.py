@@ -4,7 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from bec_orch.core.by_name import ByName
 from bec_orch.core.frames import file_and_frame, frame_name
+from bec_orch.core.job_types.references import list_folder
 from bec_orch.core.ports.job_worker import BlobReader
 from bec_orch.core.transcripts import MAIN
 from bec_orch.core.volumes import Page, VolumeRef
@@ -12,7 +14,6 @@ from bec_orch.core.wording import clause
 from bec_orch.errors import NotAFile, PageError, StorageError
 from bec_orch.jobs.evalv1.config import Evalv1Config
 from bec_orch.jobs.evalv1.xml_text import NotTruthError, xml_kinds, xml_text
-from bec_orch.jobs.shared.by_name import ByName
 
 SUFFIXES = (".gt.txt", ".txt", ".page.xml", ".alto.xml", ".xml")
 """Where a page has several files, the first of these is taken."""
@@ -100,8 +101,7 @@ class TruthStore:
         if self._store is None:
             return VolumeTruth()
         (folder,) = self._config.reference_folders(volume)
-        store = self._store
-        names = {entry.name: entry.key for entry in store.surely(lambda: store.list(folder.path)).objects}
+        names = {entry.name: entry.key for entry in list_folder(self._store, folder.path).objects}
         return VolumeTruth(self._store, _by_stem(names), self._config.truth_skip_lines)
 
 

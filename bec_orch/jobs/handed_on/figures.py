@@ -32,7 +32,7 @@ class RowFigures:
 
 
 def _found(row: Mapping[str, Any]) -> Figures:
-    return {"lines": row.get("nb_lines")}
+    return {"lines": row.get("nb_lines"), "pictures left": row.get("nb_unread_frames") or None}
 
 
 def _read(row: Mapping[str, Any]) -> Figures:
@@ -70,6 +70,6 @@ def _classified(row: Mapping[str, Any]) -> Figures:
 
 
 CLASSES = RowFigures(("label", "prob"), _classified)
-LDV1 = RowFigures(("nb_lines",), _found)
+LDV1 = RowFigures(("nb_lines", "nb_unread_frames"), _found)
 READ = RowFigures(("line_texts", "line_confidences"), _read, _read_volume)
 EVALV1 = RowFigures(("nb_lines", "nb_chars", "mean_confidence", "cer", "suspicion"), _evaluated)

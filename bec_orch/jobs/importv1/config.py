@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from bec_orch.core.job_config import ReferenceFolder
+from bec_orch.core.store_urls import StoreUrl
 from bec_orch.core.volumes import VolumeRef
 from bec_orch.jobs.pipeline.config import PageJobConfig
 from bec_orch.jobs.shared.volume_folders import VolumeFolder
@@ -15,7 +16,7 @@ class Importv1Config(PageJobConfig):
     """What decides which lines a page gets."""
 
     format: Literal["alto", "page"] = Field(description="The format of the documents: ALTO 4 or PAGE.")
-    documents_url: str = Field(
+    documents_url: StoreUrl = Field(
         min_length=1, description="URL of the store that has the documents (file:///folder, s3://bucket/prefix)."
     )
     documents_folder: VolumeFolder = Field(

@@ -15,6 +15,7 @@ import pyarrow as pa
 from typing_extensions import override
 
 from bec_orch.core.job_config import JobConfig
+from bec_orch.core.job_types.references import list_folder
 from bec_orch.core.names import printable
 from bec_orch.core.ports.job_worker import BlobReader, JobContext, WorkerResources
 from bec_orch.core.transcripts import Line, PageContent, Point
@@ -91,8 +92,7 @@ class Importv1Worker(PageJobWorker[Importv1Config, NoReturn, NoReturn, ReadPage,
     @override
     def open_volume(self, context: JobContext) -> VolumeInputs[Documents]:
         (folder,) = self.config.reference_folders(context.volume)
-        listed = self._store.surely(lambda: self._store.list(folder.path))
-        files = {entry.name: entry.key for entry in listed.objects}
+        files = {entry.name: entry.key for entry in list_folder(self._store, folder.path).objects}
         images = [page.filename for page in context.manifest.pages]
         keys = {image: files[name] for image, name in documents_of(images, files).items()}
         there = pa.table({"img_file_name": pa.array(list(keys), pa.string())})

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from bec_orch.core.ports.job_worker import ModelStore
+from bec_orch.core.wording import clause, meant
 from bec_orch.errors import ConfigError
 from bec_orch.jobs.ldv1.auto import AutoDetector
 from bec_orch.jobs.ldv1.bec.detector import NetworkDetector
@@ -16,6 +18,20 @@ from bec_orch.jobs.ldv1.page.detector import Detector
 from bec_orch.jobs.shared.model_session import ModelSession
 
 NAMED = (PPOCR, BEC, AUTO)
+
+
+def find_model(wanted: str, models: ModelStore) -> Path:
+    """Return where a model that is wanted by its path or URL lies on this machine.
+
+    Raises:
+        ConfigError: there is none (E_MODEL_NOT_FOUND); the message says if the name of one of `NAMED` was meant.
+    """
+    try:
+        return models.local_path(wanted)
+    except ConfigError as error:
+        raise ConfigError(
+            f"{clause(error.message)}{meant(wanted, NAMED)}.", code=error.code, hint=error.hint
+        ) from error
 
 
 def load_detector(config: Ldv1Config, wanted: str | None = None, folder: Path | None = None) -> Detector[Any]:

@@ -15,7 +15,7 @@ from bec_orch.core.job_config import JobConfig
 from bec_orch.core.ports.job_worker import WorkerResources
 from bec_orch.core.transcripts import KINDS, MAIN
 from bec_orch.jobs.ldv1.config import DEFAULT_MODEL, Ldv1Config
-from bec_orch.jobs.ldv1.loading import NAMED, load_detector
+from bec_orch.jobs.ldv1.loading import NAMED, find_model, load_detector
 from bec_orch.jobs.ldv1.page.detector import Underway
 from bec_orch.jobs.ldv1.page.page_lines import PageLines
 from bec_orch.jobs.pipeline.page_input import PageInput
@@ -67,7 +67,7 @@ class Ldv1Worker(PageJobWorker[Ldv1Config, Any, Map, Underway, None]):
     def __init__(self, config: Ldv1Config, resources: WorkerResources) -> None:
         super().__init__(config, resources)
         wanted = config.model or resources.model_path or DEFAULT_MODEL
-        folder = None if wanted in NAMED else resources.models.local_path(wanted)
+        folder = None if wanted in NAMED else find_model(wanted, resources.models)
         if folder:
             request = {"config": config.model_dump(mode="json"), "folder": str(folder.absolute())}
             try_model(TRIAL, f"The line model '{folder}'", folder, request)

@@ -14,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from typing_extensions import TypeVar
 
+from bec_orch.core.by_name import ByName
 from bec_orch.core.frames import frame_name
 from bec_orch.core.ports.job_worker import JobContext, PageBytes
 from bec_orch.core.volumes import Page
@@ -21,7 +22,6 @@ from bec_orch.errors import TerminalError
 from bec_orch.jobs.formats.header import ImageHeader
 from bec_orch.jobs.images import DEFAULT_MAX_PIXELS, probe, read
 from bec_orch.jobs.pipeline.skip_rules import SkipRule
-from bec_orch.jobs.shared.by_name import ByName
 
 Image = NDArray[np.uint8]
 VolumeT = TypeVar("VolumeT", default=None)

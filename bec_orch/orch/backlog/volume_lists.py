@@ -152,6 +152,8 @@ def _volume(fields: Sequence[str], text: str, default_source: str) -> VolumeRef:
     if version and not _VERSION.fullmatch(version):
         raise UsageError(f"{printable(version)} is no version; a source that has a comma is to be quoted.")
     source = source_of(source, default_source)
+    if not source:
+        raise UsageError("It names no source, and there is no default one (--source, BEC_SOURCE_URL).")
     layout, plus, url = source.partition("+")
     if not (layout and plus and url):
         raise UsageError(f"{printable(source)} is not a source.")

@@ -1,7 +1,7 @@
 """Where things stand: a job's figures, the graph of jobs, and whether queue and database agree. Changes nothing."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 
 from bec_orch.core.ports.queues import QueueBackend, QueueStats
@@ -21,8 +21,9 @@ class JobStats:
     """Where one job stands.
 
     `tasks` counts every task by state; `volumes` each volume once, by its newest task. `pages` are the ledger of the
-    volumes that are done, `page_errors` their errors by code, and `stale` those volumes that would not come out the
-    same today. `pages_left` is an estimate where page counts are not known yet, None when nothing is known.
+    volumes that are done, `failed_pages` that of those that failed because of their pages, `page_errors` the errors of
+    both by code, and `stale` the volumes that would not come out the same today. `pages_left` is an estimate where page
+    counts are not known yet, None when nothing is known.
     `pages_per_second` counts pages that are not skipped, over the last 5 minutes and the last hour; None when no volume
     was done in that time.
     """
@@ -36,14 +37,24 @@ class JobStats:
     pages_left: int | None
     pages_per_second_5min: float | None
     pages_per_second_1h: float | None
+    failed_pages: PageCounts = field(default_factory=PageCounts)
+
+    @property
+    def pages_with_errors(self) -> int:
+        """How many pages are errors, those of volumes that failed too."""
+        return self.pages.error + self.failed_pages.error
 
     @property
     def eta_seconds(self) -> float | None:
         """Seconds until the rest is done at the pace of the last hour; 0 when nothing is left, None if unknown."""
-        if self.pages_left == 0:
+        return self.seconds_for(self.pages_left)
+
+    def seconds_for(self, pages: int | None) -> float | None:
+        """Return the seconds that pages take at the pace of the last hour; 0 for none, None if unknown."""
+        if pages == 0:
             return 0.0
         rate = self.pages_per_second_1h
-        return self.pages_left / rate if rate and self.pages_left is not None else None
+        return pages / rate if rate and pages is not None else None
 
 
 def job_stats(overview: Overview, job_name: str) -> JobStats:
@@ -64,6 +75,7 @@ def job_stats(overview: Overview, job_name: str) -> JobStats:
         pages_left=_pages_left(found.volumes),
         pages_per_second_5min=_rate(found.paces[_FIVE_MINUTES]),
         pages_per_second_1h=_rate(found.paces[_HOUR]),
+        failed_pages=found.volumes.get(TaskState.TERMINAL_FAILED, VolumeFigures()).pages,
     )
 
 

@@ -1,6 +1,6 @@
 """The volumes of one `bec run`: a job made or changed for them, their tasks, and how they stand in the end."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
@@ -126,6 +126,14 @@ class LocalRun:
         if report.skipped_failed:
             self._try_again(job, volumes)
         return report
+
+    def references_alone(self, job: Job, volumes: Collection[VolumeRef]) -> list[str]:
+        """List the reference folders, such as those of ground truth, that belong to none of the volumes.
+
+        Raises:
+            DatabaseError, StorageError: the database, or a store of reference folders, is away.
+        """
+        return self._references.of_no_volume(job.name, volumes)
 
     def outcome(self, job: Job, volumes: Sequence[VolumeRef], report: EnqueueReport) -> RunOutcome:
         """Return how the volumes stand now."""

@@ -66,7 +66,7 @@ def _job_row(node: GraphNode, stats: JobStats | None) -> dict[str, Any]:
         "needs": ", ".join(node.depends_on),
         **{state.value: node.tasks.get(state, 0) for state in ORDER},
         "pages_ok": stats.pages.ok if stats else None,
-        "pages_error": stats.pages.error if stats else None,
+        "pages_error": stats.pages_with_errors if stats else None,
         "pages_per_second": stats.pages_per_second_1h if stats else None,
         "eta_seconds": stats.eta_seconds if stats else None,
         "stale": stats.stale if stats else None,

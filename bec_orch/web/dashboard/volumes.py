@@ -7,6 +7,7 @@ from starlette.responses import RedirectResponse, Response
 
 from bec_orch.core.records.overview import TaskView
 from bec_orch.errors import BecError, UsageError
+from bec_orch.orch.overview.spelling import recorded_names
 from bec_orch.orch.overview.volume_pages import PageView, VolumePages
 from bec_orch.web.iiif import manifest_address
 from bec_orch.web.rendering import address, page
@@ -19,7 +20,8 @@ def go(request: Request) -> Response:
     w_id, _, i_id = request.query_params.get("volume", "").strip().partition("/")
     if not w_id or not i_id or "/" in i_id:
         raise UsageError("That is not a volume.", code="E_VOLUME", hint="Write it as W22084/I0886.")
-    return RedirectResponse(address("volumes", w_id, i_id), status_code=303)
+    sight: Sight = request.app.state.sight
+    return RedirectResponse(address("volumes", *recorded_names(sight.overview, w_id, i_id)), status_code=303)
 
 
 def volume(request: Request) -> Response:
@@ -98,13 +100,14 @@ def _task_table(sight: Sight, w_id: str, i_id: str, tasks: list[TaskView]) -> Ta
 def _task_row(task: TaskView, stale: "tuple[str, ...] | Any") -> dict[str, Any]:
     took = (task.finished_at - task.started_at).total_seconds() if task.finished_at and task.started_at else None
     why = task.failure_message or task.reason
+    pages = task.pages or task.failed_pages
     return {
         "job": task.job,
         "task": task.id,
         "state": task.state.value,
-        "pages_ok": task.pages.ok if task.pages else None,
-        "pages_skipped": task.pages.skipped if task.pages else None,
-        "pages_error": task.pages.error if task.pages else None,
+        "pages_ok": pages.ok if pages else None,
+        "pages_skipped": pages.skipped if pages else None,
+        "pages_error": pages.error if pages else None,
         "seconds": took,
         "attempts": task.attempt,
         "code": task.failure_code,

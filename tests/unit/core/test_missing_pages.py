@@ -37,6 +37,9 @@ class Folder:
     def pages(self, manifest: Manifest) -> PageReader:
         raise AssertionError(manifest)
 
+    def spelled(self, volume: VolumeRef) -> VolumeRef:
+        raise AssertionError(volume)
+
     def check_readable(self) -> None:
         raise AssertionError
 

@@ -31,6 +31,7 @@ class _Entry:
 @dataclass(frozen=True)
 class _Store:
     objects: tuple[_Entry, ...]
+    folders: tuple[str, ...] = ()
 
     def list(self, prefix: str) -> "_Store":
         assert prefix == "W1/I1"

@@ -2,6 +2,7 @@
 
 import errno
 import json
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,7 @@ from bec_orch.core.job_types.registry import job_types, job_worker_class
 from bec_orch.core.messages import TaskMessage, parse_message
 from bec_orch.core.metrics import Metrics, StageTime, Stopwatch
 from bec_orch.core.names import check_name, printable
+from bec_orch.core.store_urls import StoreUrl
 from bec_orch.core.tasks import TaskState
 from bec_orch.core.volumes import PageCounts, VolumeRef, version_of
 from bec_orch.errors import (
@@ -169,6 +171,8 @@ def test_errors_say_code_sentence_and_hint() -> None:
 
 class ToyConfig(JobConfig):
     scale: float = 1.0
+    kinds: tuple[Literal["coarse", "fine"], ...] = ()
+    place: StoreUrl = ""
     threads: int = Field(1, json_schema_extra={"affects_output": False})
 
 
@@ -184,6 +188,20 @@ def test_unknown_and_wrong_config_values_are_refused_by_name() -> None:
     assert caught.value.code == "E_JOB_CONFIG"
     assert "there is no key 'scael' (did you mean 'scale'?)" in caught.value.message
     assert "threads" in caught.value.message
+
+
+def test_a_value_that_was_probably_meant_is_proposed() -> None:
+    with pytest.raises(ConfigError, match=r"kinds\.1: .* \(did you mean 'coarse'\?\)\.$"):
+        ToyConfig.parse({"kinds": ["fine", "coarce"]})
+    with pytest.raises(ConfigError, match=r"kinds\.0: Input should be 'coarse' or 'fine'\.$"):
+        ToyConfig.parse({"kinds": ["no such thing"]})
+
+
+@pytest.mark.parametrize("url", ["truth", "/truth", "file:truth", "file://host/x", "s3:///x", "ftp://x/y", "file://[x"])
+def test_what_is_no_store_is_no_value_of_a_config(url: str) -> None:
+    with pytest.raises(ConfigError, match="place: ") as caught:
+        ToyConfig.parse({"place": url})
+    assert caught.value.code == "E_JOB_CONFIG"
 
 
 def test_metrics_add_up_and_survive_storage() -> None:

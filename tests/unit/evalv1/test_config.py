@@ -22,6 +22,7 @@ def test_it_is_the_job_type_that_is_installed() -> None:
         {"truth_folder": "{w_id.__class__}"},
         {"truth_folder": "{w_id"},
         {"truth_folder": "w_id}"},
+        {"truth_url": "truth"},
         {"second_ocr_job": "b"},
         {"ocr_job": "a", "second_ocr_job": "a"},
         {"low_confidence": 1.5},

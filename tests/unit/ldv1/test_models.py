@@ -9,8 +9,10 @@ import onnxruntime
 import pytest
 
 from bec_orch.errors import ConfigError, extra_hint
+from bec_orch.io.stores.model_store import CachedModels
+from bec_orch.io.stores.storage import Stores
 from bec_orch.jobs.ldv1.config import Ldv1Config
-from bec_orch.jobs.ldv1.loading import load_line_model
+from bec_orch.jobs.ldv1.loading import find_model, load_line_model
 from bec_orch.jobs.ldv1.one_map.ppocr import PpocrModel, bundled_model_path
 from bec_orch.jobs.ldv1.one_map.tiles import load_tile_model
 from bec_orch.jobs.ldv1.page.decoded_size import reduce_factor
@@ -107,6 +109,14 @@ def test_a_missing_model_is_named(tmp_path: Path, missing: str) -> None:
     with pytest.raises(ConfigError, match=missing) as caught:
         load_line_model(Ldv1Config(model=str(tmp_path / missing)))
     assert caught.value.code == "E_MODEL_NOT_FOUND"
+
+
+def test_a_model_that_is_named_nearly_right_is_proposed(tmp_path: Path) -> None:
+    models = CachedModels(Stores(), tmp_path / "cache")
+    with pytest.raises(ConfigError, match=r"at autoo \(did you mean 'auto'") as caught:
+        find_model("autoo", models)
+    assert caught.value.code == "E_MODEL_NOT_FOUND"
+    assert find_model(str(model_folder(tmp_path)), models).exists()
 
 
 def test_a_config_whose_model_file_is_missing_is_refused(tmp_path: Path) -> None:

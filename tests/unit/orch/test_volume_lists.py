@@ -104,6 +104,11 @@ def test_reports_bad_lines_by_number_and_goes_on() -> None:
     assert all("\0" not in fault.message for fault in found.faults)
 
 
+def test_a_line_without_a_source_where_there_is_no_default_one_says_so() -> None:
+    (fault,) = parse_volume_list(["W1,I1", "W1,I2,folder+file:///x"], "").faults
+    assert fault.message == "It names no source, and there is no default one (--source, BEC_SOURCE_URL)."
+
+
 def test_list_without_one_good_line_is_refused() -> None:
     with pytest.raises(UsageError, match="line 2") as caught:
         parse_volume_list(["# names", "W1;I1"], SOURCE)

@@ -46,6 +46,9 @@ class Source:
     def pages(self, manifest: Manifest) -> MemoryPages:
         return self.reader
 
+    def spelled(self, volume: VolumeRef) -> VolumeRef:
+        return volume
+
     def check_readable(self) -> None:
         return
 

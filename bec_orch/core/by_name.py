@@ -1,4 +1,4 @@
-"""Values by the names of files, found again though systems write the same name in different Unicode forms.
+"""Values by name, found again though systems write the same name in different Unicode forms.
 
 macOS decomposes names (NFD) where others compose them (NFC). The name as it stands counts first; two that
 differ in their form alone stay two, and neither answers for the other.
@@ -6,10 +6,15 @@ differ in their form alone stay two, and neither answers for the other.
 
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Generic, TypeVar
 
 ValueT = TypeVar("ValueT")
+
+
+def composed(name: str) -> str:
+    """Return a name in the form in which names are compared, NFC."""
+    return unicodedata.normalize("NFC", name)
 
 
 class ByName(Generic[ValueT]):
@@ -21,15 +26,31 @@ class ByName(Generic[ValueT]):
 
     def __init__(self, values: Mapping[str, ValueT]) -> None:
         self._values = values
-        forms = {name: unicodedata.normalize("NFC", name) for name in values}
+        forms = {name: composed(name) for name in values}
         times = Counter(forms.values())
         self._names = {form: name for name, form in forms.items() if times[form] == 1}
 
     def name_of(self, name: str) -> str | None:
         """Return the name under which there is a value for this one; None where there is none."""
-        return name if name in self._values else self._names.get(unicodedata.normalize("NFC", name))
+        return name if name in self._values else self._names.get(composed(name))
 
     def get(self, name: str) -> ValueT | None:
         """Return the value of a name; None where it has none."""
         found = self.name_of(name)
         return None if found is None else self._values[found]
+
+
+def find_folder(path: str, folders: Callable[[str], Iterable[str]]) -> str | None:
+    """Return a folder as its names are written where it lies; None where there is none.
+
+    Args:
+        path: the folder, with slashes between its names.
+        folders: lists the names of the folders in a folder; in `""`, those at the top.
+    """
+    found = ""
+    for segment in path.split("/"):
+        name = ByName(dict.fromkeys(folders(found))).name_of(segment)
+        if name is None:
+            return None
+        found = f"{found}/{name}" if found else name
+    return found
