@@ -24,7 +24,7 @@ from bec_orch.cli.serve.building import sight_of
 from bec_orch.config import Settings
 from bec_orch.io.postgres.embedded.embedded import EmbeddedPostgres
 from bec_orch.web.app import application
-from bec_orch.web.guard import Door
+from bec_orch.web.door.guard import Door
 
 PAGES = (
     "/jobs",

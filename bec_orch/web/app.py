@@ -11,12 +11,14 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from bec_orch.errors import BecError
-from bec_orch.web import events, iiif, metrics, viewer
-from bec_orch.web.answers import on_bec_error, on_fault, on_http_error
 from bec_orch.web.dashboard import fleet, jobs, volumes
-from bec_orch.web.guard import Door, Guard
-from bec_orch.web.rendering import STATIC
-from bec_orch.web.sight import Sight
+from bec_orch.web.door.guard import Door, Guard
+from bec_orch.web.html.answers import on_bec_error, on_fault, on_http_error
+from bec_orch.web.html.rendering import STATIC
+from bec_orch.web.iiif import addresses as iiif
+from bec_orch.web.live import events, metrics
+from bec_orch.web.sight.sight import Sight
+from bec_orch.web.viewer import viewer
 
 _VOLUME = "{w_id}/{i_id}"
 

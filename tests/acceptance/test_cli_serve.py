@@ -22,7 +22,7 @@ from bec_orch.cli.composition.parts import open_parts
 from bec_orch.cli.serve.building import sight_of
 from bec_orch.config import load_settings
 from bec_orch.web.app import application
-from bec_orch.web.guard import Door
+from bec_orch.web.door.guard import Door
 from tests.acceptance.conftest import ROOT, WAIT, Bec, Start, ok
 from tests.support.web import Client
 

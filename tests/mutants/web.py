@@ -2,7 +2,7 @@
 
 from tests.mutants.mutant import Edit, Mutant
 
-_GUARD = "web/guard.py"
+_GUARD = "web/door/guard.py"
 _GUARD_TESTS = "tests/unit/web/test_guard.py"
 _TABLES_TESTS = "tests/unit/web/test_tables.py"
 _REQUEST_TESTS = "tests/unit/web/test_picture_requests.py"
@@ -83,7 +83,7 @@ WEB = (
     Mutant(
         "web-formulas",
         "no text becomes a formula in a spreadsheet",
-        (Edit("web/tables.py", "if text.startswith(_FORMULA) else text", "if False else text"),),
+        (Edit("web/html/tables.py", "if text.startswith(_FORMULA) else text", "if False else text"),),
         (_TABLES_TESTS,),
     ),
     Mutant(
@@ -101,13 +101,13 @@ WEB = (
     Mutant(
         "web-cache-without-bound",
         "no more is kept than fits",
-        (Edit("web/caches.py", "            while self._kept > self._most:\n", "            while False:\n"),),
+        (Edit("web/kept/caches.py", "            while self._kept > self._most:\n", "            while False:\n"),),
         ("tests/unit/web/test_caches.py",),
     ),
     Mutant(
         "web-comparison-without-bound",
         "texts of any length are compared in no time",
-        (Edit("web/difference.py", "    if max(len(read), len(expected)) > MOST_SYLLABLES:\n", "    if False:\n"),),
+        (Edit("web/viewer/difference.py", "    if max(len(read), len(expected)) > MOST_SYLLABLES:\n", "    if False:\n"),),
         ("tests/unit/web/test_difference.py",),
     ),
     Mutant(

@@ -6,7 +6,7 @@ from bec_orch.orch.overview.layers import Layers
 from bec_orch.orch.overview.other_texts import OtherTexts
 from bec_orch.orch.overview.volume_pages import PageLooker
 from bec_orch.web.pictures.pictures import PagePictures
-from bec_orch.web.sight import Sight
+from bec_orch.web.sight.sight import Sight
 
 
 def sight_of(parts: Parts) -> Sight:

@@ -23,7 +23,7 @@ with optional_packages("The server", extra_hint("web")):
 
     from bec_orch.cli.serve.building import sight_of
     from bec_orch.web.app import application
-    from bec_orch.web.guard import PARAMETER, Door
+    from bec_orch.web.door.guard import PARAMETER, Door
 
 PORT = 8000
 HOST = "127.0.0.1"

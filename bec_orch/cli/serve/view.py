@@ -19,7 +19,7 @@ from bec_orch.core.volumes import VolumeRef
 from bec_orch.io.sources.detect import detect_source
 from bec_orch.orch.overview.layers import unknown_volume
 from bec_orch.orch.overview.spelling import recorded_names
-from bec_orch.web.rendering import address
+from bec_orch.web.html.rendering import address
 
 
 def command(

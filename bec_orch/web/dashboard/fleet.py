@@ -10,10 +10,10 @@ from bec_orch.core.records.listings import MOST_ROWS
 from bec_orch.core.records.overview import WorkerView
 from bec_orch.errors import BecError
 from bec_orch.orch.overview.standing import QueueCheck, graph, queue_check
-from bec_orch.web.rendering import address, page
-from bec_orch.web.sight import Sight
-from bec_orch.web.snapshots import WAIT
-from bec_orch.web.tables import Column, Table, answer, is_for_programs
+from bec_orch.web.html.rendering import address, page
+from bec_orch.web.html.tables import Column, Table, answer, is_for_programs
+from bec_orch.web.kept.snapshots import WAIT
+from bec_orch.web.sight.sight import Sight
 
 
 def workers(request: Request) -> Response:

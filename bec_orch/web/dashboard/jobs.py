@@ -16,10 +16,10 @@ from bec_orch.errors import UsageError
 from bec_orch.orch.overview.standing import JobStats, graph, job_stats
 from bec_orch.web.dashboard.graph import BOX, drawing
 from bec_orch.web.dashboard.states import ORDER, shares
-from bec_orch.web.rendering import address, page
-from bec_orch.web.sight import Sight
-from bec_orch.web.snapshots import WAIT
-from bec_orch.web.tables import Column, Table, answer, is_for_programs, row_of
+from bec_orch.web.html.rendering import address, page
+from bec_orch.web.html.tables import Column, Table, answer, data_or_page, is_for_programs, row_of
+from bec_orch.web.kept.snapshots import WAIT
+from bec_orch.web.sight.sight import Sight
 
 _ROWS = 50
 _SLOWEST = 8
@@ -145,7 +145,7 @@ def failures(request: Request) -> Response:
     sight: Sight = request.app.state.sight
     name = request.path_params["job"]
     table = failure_table(name, sight.overview.errors(name, limit=MOST_ROWS))
-    return answer(request, table) or RedirectResponse(address("jobs", name), status_code=303)
+    return data_or_page(request, table, address("jobs", name))
 
 
 def failure_table(job: str, groups: Sequence[ErrorGroup]) -> Table:
@@ -188,7 +188,7 @@ def page_errors(request: Request) -> Response:
     sight: Sight = request.app.state.sight
     name = request.path_params["job"]
     table = _page_errors(name, job_stats(sight.overview, name).page_errors)
-    return answer(request, table) or RedirectResponse(address("jobs", name), status_code=303)
+    return data_or_page(request, table, address("jobs", name))
 
 
 def _slowest(job: str, found: Sequence[ListedTask] | None) -> Table | None:
@@ -214,7 +214,7 @@ def tasks(request: Request) -> Response:
     sight: Sight = request.app.state.sight
     name = request.path_params["job"]
     table = task_table(sight, name, request.query_params, usual=MOST_ROWS)
-    return answer(request, table) or RedirectResponse(f"{address('jobs', name)}#tasks", status_code=303)
+    return data_or_page(request, table, f"{address('jobs', name)}#tasks")
 
 
 def task_table(sight: Sight, job: str, asked: Mapping[str, str], usual: int = _ROWS) -> Table:

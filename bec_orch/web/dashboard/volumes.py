@@ -1,6 +1,7 @@
 """One volume: its tasks in all jobs, the attempts at them, and its pages."""
 
 from typing import Any
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -9,10 +10,10 @@ from bec_orch.core.records.overview import TaskView
 from bec_orch.errors import BecError, UsageError
 from bec_orch.orch.overview.spelling import recorded_names
 from bec_orch.orch.overview.volume_pages import PageView, VolumePages
-from bec_orch.web.iiif import manifest_address
-from bec_orch.web.rendering import address, page
-from bec_orch.web.sight import Sight, done_jobs
-from bec_orch.web.tables import Column, Table, answer, row_of
+from bec_orch.web.html.rendering import address, page
+from bec_orch.web.html.tables import Column, Table, data_or_page, row_of
+from bec_orch.web.iiif.addresses import manifest_address
+from bec_orch.web.sight.sight import Sight, done_jobs
 
 
 def go(request: Request) -> Response:
@@ -62,7 +63,7 @@ def tasks(request: Request) -> Response:
     sight: Sight = request.app.state.sight
     w_id, i_id = request.path_params["w_id"], request.path_params["i_id"]
     table = _task_table(sight, w_id, i_id, sight.layers.tasks(w_id, i_id))
-    return answer(request, table) or RedirectResponse(address("volumes", w_id, i_id), status_code=303)
+    return data_or_page(request, table, address("volumes", w_id, i_id))
 
 
 def attempts(request: Request) -> Response:
@@ -71,7 +72,7 @@ def attempts(request: Request) -> Response:
     w_id, i_id = request.path_params["w_id"], request.path_params["i_id"]
     sight.layers.tasks(w_id, i_id)
     table = _attempt_table(sight, w_id, i_id)
-    return answer(request, table) or RedirectResponse(address("volumes", w_id, i_id), status_code=303)
+    return data_or_page(request, table, address("volumes", w_id, i_id))
 
 
 def pages(request: Request) -> Response:
@@ -81,7 +82,7 @@ def pages(request: Request) -> Response:
     w_id, i_id, job = names["w_id"], names["i_id"], names["job"]
     found = sight.pages(job, sight.layers.tasks(w_id, i_id)[0].volume)
     table = _page_table(job, w_id, i_id, found.pages if found else ())
-    return answer(request, table) or RedirectResponse(f"{address('volumes', w_id, i_id)}?job={job}", status_code=303)
+    return data_or_page(request, table, f"{address('volumes', w_id, i_id)}?job={quote(job)}")
 
 
 def _page_table(job: str, w_id: str, i_id: str, shown: "tuple[PageView, ...] | Any") -> Table:

@@ -17,7 +17,7 @@ from bec_orch.core.volumes import Manifest, Page, VolumeRef
 from bec_orch.errors import BecError, PageError
 from bec_orch.jobs.formats.header import ImageHeader
 from bec_orch.jobs.images import REDUCTIONS, decode, probe
-from bec_orch.web.caches import BoundedCache
+from bec_orch.web.kept.caches import BoundedCache
 from bec_orch.web.pictures.requests import Crop
 
 _QUALITY = 85

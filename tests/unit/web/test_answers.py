@@ -20,7 +20,7 @@ from bec_orch.errors import (
     StorageError,
     UsageError,
 )
-from bec_orch.web.answers import on_bec_error, on_fault, on_http_error, status_of
+from bec_orch.web.html.answers import on_bec_error, on_fault, on_http_error, status_of
 from tests.support.web import Client
 
 
@@ -72,4 +72,4 @@ def test_a_fault_of_the_program_shows_nothing_of_itself(caplog: pytest.LogCaptur
     assert found.status_code == 500
     assert "E_INTERNAL" in found.text
     assert "secret" not in found.text
-    assert [record.message for record in caplog.records if record.name == "bec_orch.web.answers"] == ["web.fault"]
+    assert [record.message for record in caplog.records if record.name == "bec_orch.web.html.answers"] == ["web.fault"]

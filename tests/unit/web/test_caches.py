@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from bec_orch.web.caches import BoundedCache
+from bec_orch.web.kept.caches import BoundedCache
 
 
 def making(value: bytes, made: list[bytes]) -> Callable[[], bytes]:

@@ -11,7 +11,7 @@ from bec_orch.core.tasks import TaskState
 from bec_orch.web.dashboard.graph import BOX, drawing
 from bec_orch.web.dashboard.jobs import jobs
 from bec_orch.web.dashboard.states import shares
-from bec_orch.web.metrics import Metric
+from bec_orch.web.live.metrics import Metric
 
 
 def node(name: str, *needs: str) -> GraphNode:

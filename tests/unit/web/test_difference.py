@@ -2,7 +2,7 @@
 
 import pytest
 
-from bec_orch.web.difference import MOST_SYLLABLES, Piece, differences
+from bec_orch.web.viewer.difference import MOST_SYLLABLES, Piece, differences
 
 
 def told(lines: list[str], other: str) -> list[str]:

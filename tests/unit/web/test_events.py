@@ -1,7 +1,6 @@
 """Events: the database is asked once for all who listen, seldom, and not at all while somebody asks already."""
 
 import threading
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,8 +8,9 @@ import anyio
 import pytest
 
 from bec_orch.errors import DatabaseError
-from bec_orch.web import events
-from bec_orch.web.events import Pulse
+from bec_orch.web.html.rendering import STATIC
+from bec_orch.web.live import events
+from bec_orch.web.live.events import Pulse
 
 
 @pytest.fixture(autouse=True)
@@ -100,6 +100,5 @@ def test_more_pages_than_can_listen_are_told_to_come_again() -> None:
 
 
 def test_templates_and_files_are_packed() -> None:
-    folder = Path(events.__file__).parent
-    assert {file.suffix for file in (folder / "templates").iterdir()} == {".html"}
-    assert (folder / "static" / "app.css").is_file()
+    assert {file.suffix for file in (STATIC.parent / "templates").iterdir()} == {".html"}
+    assert (STATIC / "app.css").is_file()

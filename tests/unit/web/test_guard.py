@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from bec_orch.web.guard import METHODS, SECURITY, Door, Guard
+from bec_orch.web.door.guard import METHODS, SECURITY, Door, Guard
 from tests.support.web import Client
 
 TOKEN = "a-token-of-sixteen-letters"  # noqa: S105  (of the test alone)

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from bec_orch.errors import DatabaseError
-from bec_orch.web.snapshots import Snapshots
+from bec_orch.web.kept.snapshots import Snapshots
 
 
 @pytest.fixture
@@ -50,8 +50,8 @@ def test_one_that_takes_long_is_not_waited_for_and_taken_once(snapshots: Snapsho
 
 
 def test_an_old_one_is_shown_while_the_next_is_taken(snapshots: Snapshots, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bec_orch.web.snapshots._FRESH", 0.0)
-    monkeypatch.setattr("bec_orch.web.snapshots._REST", 0.0)
+    monkeypatch.setattr("bec_orch.web.kept.snapshots._FRESH", 0.0)
+    monkeypatch.setattr("bec_orch.web.kept.snapshots._REST", 0.0)
     go = threading.Event()
     assert snapshots.get("key", lambda: "old", 10.0)
 

@@ -6,8 +6,8 @@ import io
 import pytest
 from starlette.requests import Request
 
-from bec_orch.web.rendering import address, duration, shown, with_code
-from bec_orch.web.tables import Column, Table, answer
+from bec_orch.web.html.rendering import address, duration, shown, with_code
+from bec_orch.web.html.tables import Column, Table, answer
 
 DASH = "\N{EN DASH}"
 

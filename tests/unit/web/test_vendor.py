@@ -4,7 +4,7 @@ import hashlib
 import re
 from pathlib import Path
 
-from bec_orch.web.rendering import STATIC
+from bec_orch.web.html.rendering import STATIC
 
 VENDOR = STATIC / "vendor"
 DIGESTS = {

@@ -4,8 +4,8 @@ import pytest
 
 from bec_orch.core.transcripts import Line
 from bec_orch.orch.overview.volume_pages import PageView
-from bec_orch.web.difference import Piece
-from bec_orch.web.viewer import shown_lines, turns
+from bec_orch.web.viewer.difference import Piece
+from bec_orch.web.viewer.viewer import shown_lines, turns
 
 PAGES = [
     PageView(1, "a", "ok", {"confidence": 0.9}),

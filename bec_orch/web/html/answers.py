@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from bec_orch.core.names import printable
 from bec_orch.core.wording import named
 from bec_orch.errors import BecError, NameUnsafeError, PageError, RetryableError, UsageError
-from bec_orch.web.rendering import page
+from bec_orch.web.html.rendering import page
 
 logger = logging.getLogger(__name__)
 

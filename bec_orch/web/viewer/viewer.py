@@ -13,9 +13,9 @@ from bec_orch.core.transcripts import Line, PageRecord
 from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import BecError, PageError, StorageError, UsageError
 from bec_orch.orch.overview.volume_pages import PageView, VolumePages
-from bec_orch.web.difference import Piece, differences
-from bec_orch.web.rendering import address, page
-from bec_orch.web.sight import Sight, done_jobs
+from bec_orch.web.html.rendering import address, page
+from bec_orch.web.sight.sight import Sight, done_jobs
+from bec_orch.web.viewer.difference import Piece, differences
 
 _WIDE = 1.6
 """From this ratio of width to height on, as pechas have it, the text stands below the picture and not beside it."""

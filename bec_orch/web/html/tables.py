@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from bec_orch.core.names import escaped
 
@@ -109,6 +109,11 @@ def answer(request: Request, table: Table) -> Response | None:
         headers = {"Link": f'<{table.to(table.following, ".csv")}>; rel="next"'} if table.following else {}
         return Response(_csv(table), media_type="text/csv; charset=utf-8", headers=headers)
     return None
+
+
+def data_or_page(request: Request, table: Table, page: str) -> Response:
+    """Return a table as JSON or CSV; where the address asks for neither, lead to the page that shows it."""
+    return answer(request, table) or RedirectResponse(page, status_code=303)
 
 
 def _csv(table: Table) -> bytes:

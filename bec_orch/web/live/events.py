@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from bec_orch.errors import BecError
-from bec_orch.web.sight import Sight
+from bec_orch.web.sight.sight import Sight
 
 _EVERY = 2.0
 # The database is asked no more often than this many times as long as its answer took.

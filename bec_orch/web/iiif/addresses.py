@@ -12,9 +12,9 @@ from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import UsageError
 from bec_orch.exports.formats import Material
 from bec_orch.exports.iiif import manifest as written_manifest
+from bec_orch.web.html.rendering import address
 from bec_orch.web.pictures.requests import crop_of, info
-from bec_orch.web.rendering import address
-from bec_orch.web.sight import Sight
+from bec_orch.web.sight.sight import Sight
 
 _JSON_LD = 'application/ld+json;profile="http://iiif.io/api/image/3/context.json"'
 _MANIFEST = 'application/ld+json;profile="http://iiif.io/api/presentation/3/context.json"'

@@ -14,9 +14,9 @@ from bec_orch.core.volumes import VolumeRef
 from bec_orch.orch.overview.layers import Layers
 from bec_orch.orch.overview.other_texts import OtherTexts
 from bec_orch.orch.overview.volume_pages import PageLooker, VolumePages
-from bec_orch.web.caches import BoundedCache
+from bec_orch.web.kept.caches import BoundedCache
+from bec_orch.web.kept.snapshots import WAIT, Snapshots
 from bec_orch.web.pictures.pictures import PagePictures
-from bec_orch.web.snapshots import WAIT, Snapshots
 
 Figure = TypeVar("Figure")
 

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from bec_orch.core.records.listings import MOST_ROWS
 from bec_orch.core.records.overview import GraphNode, WorkerView
 from bec_orch.orch.overview.standing import JobStats, QueueCheck, graph, job_stats, queue_check
-from bec_orch.web.sight import Sight
+from bec_orch.web.sight.sight import Sight
 
 # Seconds for which the counts by state are waited for.
 _LONG = 8.0

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bec_orch.core.names import printable
 from bec_orch.errors import BecError, UsageError
-from bec_orch.web.answers import error_answer
+from bec_orch.web.html.answers import error_answer
 
 METHODS = ("GET", "HEAD")
 PARAMETER = "token"

@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse
 
 from bec_orch.core.names import escaped
 
-STATIC = Path(__file__).parent / "static"
+STATIC = Path(__file__).parents[1] / "static"
 
 
 def address(*segments: object) -> str:

@@ -1,0 +1,1 @@
+"""The door: who may ask, for what, and what every answer carries."""

@@ -1,0 +1,1 @@
+"""What goes on: events for pages that listen, and figures for Prometheus."""

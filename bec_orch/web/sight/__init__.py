@@ -1,0 +1,1 @@
+"""All that is looked at: what the views ask for what they show."""
