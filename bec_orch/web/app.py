@@ -11,7 +11,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from bec_orch.errors import BecError
-from bec_orch.web.dashboard import fleet, jobs, volumes
+from bec_orch.web.dashboard import examples, fleet, job, jobs, tasks, volumes
 from bec_orch.web.door.guard import Door, Guard
 from bec_orch.web.html.answers import on_bec_error, on_fault, on_http_error
 from bec_orch.web.html.rendering import STATIC
@@ -28,22 +28,31 @@ def _tables(path: str, answer: Callable[[Request], Response]) -> list[Route]:
     return [Route(f"{path}{suffix}", answer) for suffix in ("", ".json", ".csv")]
 
 
+def _examples(path: str, answer: Callable[[Request], Response]) -> list[Route]:
+    """Return the addresses of an example: as a page, and as a picture."""
+    return [Route(f"{path}/example{suffix}", answer) for suffix in ("", ".jpg")]
+
+
 _PICTURE = f"/iiif/image/{_VOLUME}/{{file}}"
 
 ROUTES = (
     Route("/", jobs.home),
     Route("/go", volumes.go),
     *_tables("/jobs", jobs.jobs),
-    Route("/jobs/{job}", jobs.job),
-    Route("/jobs/{job}/course.json", jobs.course),
-    *_tables("/jobs/{job}/tasks", jobs.tasks),
-    *_tables("/jobs/{job}/errors", jobs.failures),
-    *_tables("/jobs/{job}/page-errors", jobs.page_errors),
+    Route("/jobs/{job}", job.job),
+    Route("/jobs/{job}/course.json", job.course),
+    *_tables("/jobs/{job}/tasks", tasks.tasks),
+    *_tables("/jobs/{job}/errors", job.failures),
+    *_examples("/jobs/{job}/errors/{fingerprint}", examples.of_failure),
+    *_tables("/jobs/{job}/page-errors", job.page_errors),
+    *_examples("/jobs/{job}/page-errors/{code}", examples.of_page_error),
+    *_tables("/jobs/{job}/silent", job.silent),
     Route(f"/volumes/{_VOLUME}", volumes.volume),
     *_tables(f"/volumes/{_VOLUME}/tasks", volumes.tasks),
     *_tables(f"/volumes/{_VOLUME}/attempts", volumes.attempts),
     *_tables(f"/volumes/{_VOLUME}/{{job}}/pages", volumes.pages),
     *_tables("/workers", fleet.workers),
+    *_tables("/machines", fleet.machines),
     *_tables("/queues", fleet.queues),
     Route("/metrics", metrics.metrics),
     Route("/events", events.stream),

@@ -16,6 +16,7 @@ from pathlib import Path
 from subprocess import Popen
 from typing import Any
 
+import psycopg
 import pytest
 
 from bec_orch.cli.composition.parts import open_parts
@@ -119,6 +120,9 @@ MISSING = (
     (f"/view/truth/{PECHA}/10", 404, "E_PAGE_UNKNOWN"),
     (f"/view/nope/{PECHA}/1", 404, "E_JOB_UNKNOWN"),
     ("/view/truth/W8/I8/1", 404, "E_VOLUME_UNKNOWN"),
+    ("/jobs/nope/errors/f/example", 404, "E_JOB_UNKNOWN"),
+    ("/jobs/truth/errors/f/example", 404, "E_WEB_PATH"),
+    ("/jobs/truth/page-errors/E_Z/example.jpg", 404, "E_WEB_PATH"),
     (f"/iiif/image/{PECHA}/nope.jpg/info.json", 404, "E_IMAGE_MISSING"),
     ("/iiif/image/W8/I8/x.jpg/info.json", 404, "E_VOLUME_UNKNOWN"),
     (f"/iiif/image/{PECHA}/{FIRST}/full/max/0/default.png", 501, "E_IIIF_NOT_OFFERED"),
@@ -216,10 +220,12 @@ TABLES: tuple[tuple[str, set[str]], ...] = (
     ("/jobs/truth/tasks", {"volume", "state", "seconds"}),
     ("/jobs/truth/errors", set()),
     ("/jobs/truth/page-errors", set()),
+    ("/jobs/truth/silent", set()),
     (f"/volumes/{PECHA}/tasks", {"job", "state", "stale"}),
     (f"/volumes/{PECHA}/attempts", {"worker_id", "outcome", "stages"}),
     (f"/volumes/{PECHA}/truth/pages", {"page", "img_file_name", "lines"}),
     ("/workers?stopped=yes", {"id", "condition"}),
+    ("/machines", set()),
     ("/queues", {"job", "dead", "note"}),
 )
 
@@ -267,6 +273,77 @@ def test_every_page_of_the_dashboard_is_there(client: Client) -> None:
         assert "<h1>" in page(client, path)
         assert client.request("HEAD", path).status_code == 200
     assert client.get("/jobs/truth/course.json").json()["spans"][-1][1] >= 1
+
+
+def change(conninfo: str, statement: str, *given: str) -> None:
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        connection.execute(statement.encode(), given)
+
+
+FAILED = """
+INSERT INTO task_attempts (task_id, attempt, job_id, worker_id, token, config, config_hash, ended_at, outcome, code,
+                           stage, message, fingerprint)
+SELECT t.id, 9, t.job_id, 'w', gen_random_uuid(), '{}', 'h', now(), 'terminal_failed', 'E_X', 'run', 'm', 'f' || t.id
+FROM tasks t JOIN volumes v ON v.id = t.volume_id WHERE v.i_id = 'I1BEC0002'
+"""
+AGAIN = """
+INSERT INTO tasks (job_id, volume_id, state, manifest_etag, config_hash, pages_ok, pages_skipped, pages_error,
+                   finished_at)
+SELECT job_id, volume_id, state, manifest_etag, config_hash, pages_ok, pages_skipped, pages_error, now() FROM tasks
+"""
+COUNTED = "UPDATE tasks SET counters = %s WHERE volume_id = (SELECT id FROM volumes WHERE i_id = 'I1BEC0001')"
+
+
+def test_failures_have_a_picture_of_an_example(client: Client, conninfo: str, scans: Path) -> None:
+    change(conninfo, FAILED)
+    change(conninfo, COUNTED, '{"E_Y": 1}')
+    (scans / BOOK / "I1BEC00020001.jpg").write_bytes(b"no picture")
+    (failure,) = client.get("/jobs/truth/errors.json").json()["rows"]
+    without, shown = f"/jobs/truth/errors/{failure['fingerprint']}/example", "/jobs/truth/page-errors/E_Y/example"
+    for place, volume in ((without, BOOK), (shown, PECHA)):
+        assert client.get(place).headers["location"] == f"/view/truth/{volume}/1"
+    picture = client.get(f"{shown}.jpg").content
+    assert max(cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR).shape[:2]) == 240
+    assert client.get(f"{without}.jpg").headers["location"] == "/static/no-picture.svg"
+    assert client.get("/static/no-picture.svg").status_code == 200
+    until = time.monotonic() + WAIT
+    while not all(f'<img src="{place}.jpg"' in (text := page(client, "/jobs/truth")) for place in (without, shown)):
+        assert time.monotonic() < until, text
+
+
+def test_volumes_are_counted_by_their_newest_task(client: Client, conninfo: str) -> None:
+    change(conninfo, AGAIN)
+    assert client.get("/jobs.json").json()["rows"][0]["done"] == 2
+    until = time.monotonic() + WAIT
+    while "2 volumes</h2>" not in (shown := page(client, "/jobs/truth")):
+        assert time.monotonic() < until, shown
+
+
+def test_what_is_done_with_nothing_is_told(client: Client, conninfo: str) -> None:
+    change(conninfo, COUNTED, '{"lines": 0}')
+    (row,) = client.get("/jobs/truth/silent.json").json()["rows"]
+    assert (row["volume"], row["why"]) == (PECHA, "nothing was found on its pages")
+
+
+def test_a_volume_opens_on_the_newest_job_that_is_done(client: Client, conninfo: str) -> None:
+    change(conninfo, "INSERT INTO jobs (name, type, config, config_hash) VALUES ('later', 'ldv1', '{}', 'h')")
+    change(
+        conninfo,
+        "INSERT INTO tasks (job_id, volume_id, state) SELECT j.id, v.id, 'queued' FROM jobs j, volumes v "
+        "WHERE j.name = 'later'",
+    )
+    assert f'<a href="/volumes/{PECHA}?job=truth#pages" aria-current="true">' in page(client, f"/volumes/{PECHA}")
+
+
+def test_machines_are_told_with_their_workers(client: Client, conninfo: str) -> None:
+    change(
+        conninfo,
+        "INSERT INTO workers (id, job_id, host, pid, version, instance_id, instance_type, lifecycle, activities) "
+        "SELECT 'w' || n, j.id, 'h', n, '1', 'i-1', 'g6.xlarge', 'spot', '[]' FROM jobs j, generate_series(1, 2) n",
+    )
+    (row,) = client.get("/machines.json").json()["rows"]
+    assert (row["machine"], row["jobs"], row["idle"], row["working"]) == ("i-1", "truth", 2, 0)
+    assert "i-1" in page(client, "/workers").partition('id="machines"')[2]
 
 
 def test_a_page_that_goes_on_by_itself_lists_no_tasks_again(client: Client) -> None:

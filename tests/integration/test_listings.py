@@ -156,11 +156,57 @@ def test_the_course_counts_what_ended(listings: PgListings) -> None:
     every = listings.tasks("lines", TaskQuery(limit=1000))
     assert sum(span.done for span in course.spans) == sum(task.state is TaskState.DONE for task in every)
     assert sum(span.failed for span in course.spans) == sum(task.state is TaskState.TERMINAL_FAILED for task in every)
+    assert sum(span.enqueued for span in course.spans) == VOLUMES
     done = [task for task in every if task.state is TaskState.DONE]
     assert sum(span.pages for span in course.spans) == sum(
         (task.pages_ok or 0) + (task.pages_error or 0) for task in done
     )
     assert course.seconds >= 1
+
+
+def test_a_volume_that_is_done_again_counts_once_in_the_course_and_its_pages_twice(
+    listings: PgListings, conninfo: str
+) -> None:
+    before = listings.course("lines").spans
+    with psycopg.connect(conninfo) as connection:
+        connection.execute(_AGAIN, {"state": "done", "pages": 7})
+        connection.execute(_AGAIN, {"state": "canceled", "pages": 9})
+    after = listings.course("lines").spans
+    for key, more in (("enqueued", 0), ("done", -1), ("canceled", 1), ("pages", 7)):
+        assert sum(getattr(span, key) for span in after) == sum(getattr(span, key) for span in before) + more, key
+
+
+_AGAIN = b"""
+INSERT INTO tasks (job_id, volume_id, state, manifest_etag, config_hash, pages_ok, pages_skipped, pages_error,
+                   finished_at, counters)
+SELECT job_id, volume_id, %(state)s, manifest_etag, config_hash, %(pages)s, 0, 0, clock_timestamp(), '{"lines": 0}'
+FROM tasks WHERE job_id = (SELECT id FROM jobs WHERE name = 'lines') AND state = 'done' ORDER BY id LIMIT 1
+"""
+
+
+def test_volumes_that_are_done_with_nothing_are_found(listings: PgListings, conninfo: str) -> None:
+    assert listings.silent("lines", limit=9) == [], "what counts nothing tells nothing"
+    done = [task.id for task in listings.tasks("lines", TaskQuery(state=TaskState.DONE, limit=1000))]
+    nothing, errors, something, skipped, *_ = done
+    with psycopg.connect(conninfo) as connection:
+        for task, counters, pages in (
+            (nothing, '{"lines": 0, "notes": 0, "E_IMAGE_CORRUPT": 2}', 5),
+            (errors, '{"E_IMAGE_CORRUPT": 2}', 5),
+            (something, '{"lines": 0, "notes": 1}', 5),
+            (skipped, "{}", 0),
+        ):
+            connection.execute(
+                "UPDATE tasks SET counters = %s::jsonb, pages_ok = %s WHERE id = %s", (counters, pages, task)
+            )
+    found = listings.silent("lines", limit=9)
+    assert {task.id for task in found} == {nothing, skipped}
+    assert len(listings.silent("lines", limit=1)) == 1
+    with psycopg.connect(conninfo) as connection:
+        connection.execute(_AGAIN, {"state": "done", "pages": 7})
+        oldest = connection.execute("SELECT min(id) FROM tasks WHERE state = 'done'").fetchone()
+    assert oldest
+    again = {task.id for task in listings.silent("lines", limit=9)}
+    assert len(again) == 3 - (oldest[0] in {nothing, skipped}), "the newest task of a volume counts"
 
 
 def test_the_course_of_a_long_job_has_some_200_spans(listings: PgListings, conninfo: str) -> None:

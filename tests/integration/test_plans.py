@@ -165,7 +165,7 @@ GIVEN: dict[str, Any] = {
 # What goes over a whole job, or over all, in one statement.
 WHOLES = {
     "ledger": ("states", "done_twice", "unfinished_twice", "left_behind"),
-    "listings": ("tasks", "course"),
+    "listings": ("tasks", "course", "silent"),
     "overview": (
         *("task_states", "volume_states", "page_errors", "stale", "graph", "recent_pages", "tasks", "errors"),
         "expected_messages",

@@ -107,7 +107,13 @@ WEB = (
     Mutant(
         "web-comparison-without-bound",
         "texts of any length are compared in no time",
-        (Edit("web/viewer/difference.py", "    if max(len(read), len(expected)) > MOST_SYLLABLES:\n", "    if False:\n"),),
+        (
+            Edit(
+                "web/viewer/difference.py",
+                "    if max(len(read), len(expected)) > MOST_SYLLABLES:\n",
+                "    if False:\n",
+            ),
+        ),
         ("tests/unit/web/test_difference.py",),
     ),
     Mutant(

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-from bec_orch.cli.jobs.stats import cost_in_words
 from bec_orch.cli.scale.status import show_fleet
 from bec_orch.core.records.overview import WorkerCondition, WorkerTask, WorkerView
 from bec_orch.io.aws.ec2 import Group, GroupMachine, Mix
@@ -25,14 +24,13 @@ STATUS = FleetStatus(GROUP, (MachineStatus(MACHINE, (WORKER,), 0.3),), (), (), 0
 @pytest.mark.parametrize(
     ("cost", "words"),
     [
-        (None, None),
         (Cost(12.345, 0.0, "USD"), "12.35 USD"),
         (Cost(0.0, 2.0, "USD"), "unknown (2.0 machine hours without a price)"),
         (Cost(1.5, 2.0, "EUR"), "1.50 EUR and 2.0 machine hours without a price"),
     ],
 )
-def test_a_cost_is_never_shown_as_less_than_it_is(cost: Cost | None, words: str | None) -> None:
-    assert cost_in_words(cost) == words
+def test_a_cost_is_never_shown_as_less_than_it_is(cost: Cost, words: str) -> None:
+    assert cost.words == words
 
 
 def test_machines_are_shown_with_their_workers_and_price(capsys: pytest.CaptureFixture[str]) -> None:

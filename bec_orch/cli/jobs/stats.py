@@ -124,23 +124,13 @@ def _record(found: Standing) -> dict[str, Any]:
         "pages/s, 5 minutes": _or_unknown(stats.pages_per_second_5min),
         "pages/s, 1 hour": _or_unknown(stats.pages_per_second_1h),
         "time left": _or_unknown(eta),
-        "cost so far": cost_in_words(found.cost),
+        "cost so far": found.cost.words if found.cost else None,
         "cost per 1,000 pages": _price(found.per_thousand, found.cost),
     }
 
 
 def _or_unknown(value: T | None) -> T | str:
     return "unknown" if value is None else value
-
-
-def cost_in_words(cost: Cost | None) -> str | None:
-    """Describe a cost; machine hours without a price are named, never counted as 0."""
-    if cost is None:
-        return None
-    unpriced = f"{cost.unpriced_hours:.1f} machine hours without a price"
-    if cost.total is not None:
-        return f"{cost.total:.2f} {cost.currency}"
-    return f"{cost.amount:.2f} {cost.currency} and {unpriced}" if cost.amount else f"unknown ({unpriced})"
 
 
 def _price(amount: float | None, cost: Cost | None) -> str | None:

@@ -1,5 +1,6 @@
 """Builds what the server looks at from the parts that every command has."""
 
+from bec_orch.cli.composition.machines import prices
 from bec_orch.cli.composition.parts import Parts
 from bec_orch.core.job_types.registry import content_of, page_figures, truth_of, types_with_exports
 from bec_orch.orch.overview.layers import Layers
@@ -28,4 +29,5 @@ def sight_of(parts: Parts) -> Sight:
         layers=layers,
         others=OtherTexts(records.jobs, layers, parts.stores.open, truth_of, reading.__contains__),
         pictures=pictures,
+        prices=prices(settings),
     )

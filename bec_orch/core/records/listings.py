@@ -88,17 +88,28 @@ class AttemptView:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """What ended within a span of time: volumes that were done and that failed for good, and pages that were done."""
+    """What came to pass within a span of time.
+
+    Attributes:
+        begin: when it began.
+        enqueued: how many volumes were enqueued.
+        done: how many were done; of a volume with several tasks, the unfinished one counts, else the newest.
+        failed: how many failed for good.
+        canceled: how many were canceled.
+        pages: how many pages were done, those of older tasks, too.
+    """
 
     begin: dt.datetime
+    enqueued: int
     done: int
     failed: int
+    canceled: int
     pages: int
 
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """What ended of a job, span after span of so many `seconds`; those in which nothing ended are left out."""
+    """The course of a job, span after span of so many `seconds`; those in which nothing came to pass are left out."""
 
     seconds: int
     spans: Sequence[Span]
@@ -124,7 +135,14 @@ class Listings(Protocol):
         ...
 
     def course(self, job_name: str) -> Course:
-        """Return what ended of a job, from the first volume to the last, in some 200 spans."""
+        """Return the course of a job, from the first volume that was enqueued to the last that ended, in 200 spans."""
+        ...
+
+    def silent(self, job_name: str, *, limit: int) -> list[ListedTask]:
+        """Return volumes that are done by their newest task and have nothing, the last first.
+
+        No page of theirs was done, or everything that the job counts is 0. Who counts nothing tells nothing.
+        """
         ...
 
     def stage_seconds(self, job_name: str) -> Mapping[str, float]:

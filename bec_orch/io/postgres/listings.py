@@ -25,8 +25,7 @@ class PgListings(Listings):
 
     @override
     def tasks(self, job_name: str, wanted: TaskQuery) -> list[ListedTask]:
-        found = self._of_job("list tasks", "tasks", job_name, dataclasses.asdict(wanted))
-        return [ListedTask(**{**row, "state": TaskState(row["state"])}) for row in found]
+        return _listed(self._of_job("list tasks", "tasks", job_name, dataclasses.asdict(wanted)))
 
     @override
     def tasks_of_volume(self, w_id: str, i_id: str) -> list[TaskView]:
@@ -45,8 +44,12 @@ class PgListings(Listings):
     @override
     def course(self, job_name: str) -> Course:
         found = self._of_job("read the course of a job", "course", job_name, {})
-        spans = [Span(row["begin"], row["done"], row["failed"], row["pages"]) for row in found]
-        return Course(found[0]["seconds"] if found else 1, spans)
+        seconds = found[0]["seconds"] if found else 1
+        return Course(seconds, [Span(**{key: row[key] for key in row if key != "seconds"}) for row in found])
+
+    @override
+    def silent(self, job_name: str, *, limit: int) -> list[ListedTask]:
+        return _listed(self._of_job("look for volumes with nothing", "silent", job_name, {"limit": limit}))
 
     @override
     def stage_seconds(self, job_name: str) -> Mapping[str, float]:
@@ -66,6 +69,10 @@ class PgListings(Listings):
         with self._database.transaction(doing, long=True) as connection:
             job_id = job_named(connection, job_name).id
             return rows(connection, statements("listings")[statement], {**named, "job_id": job_id})
+
+
+def _listed(found: Sequence[Row]) -> list[ListedTask]:
+    return [ListedTask(**{**row, "state": TaskState(row["state"])}) for row in found]
 
 
 def _seconds(stages: Mapping[str, Any]) -> dict[str, float]:

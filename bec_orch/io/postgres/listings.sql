@@ -65,19 +65,48 @@ FROM volumes v CROSS JOIN LATERAL tasks_of_volume(v.id) t JOIN done_tasks d ON d
 WHERE v.w_id = %(w_id)s AND v.i_id = %(i_id)s AND d.stale <> '{}'
 
 -- name: course
--- The length of a span is worked out once: inlined, it would be so for each task.
-WITH span AS MATERIALIZED (
-    SELECT greatest(ceil(extract(epoch FROM max(t.finished_at) - min(t.finished_at)) / 200), 1)::integer AS seconds
-    FROM tasks t WHERE t.job_id = %(job_id)s AND t.state IN ('done', 'terminal_failed')
+-- Each volume once, by its unfinished task, else its newest one; pages of all that was done. What was taken over was done
+-- before its task was made. The length of a span is worked out once: inlined, it would be so for each task.
+WITH counted AS MATERIALIZED (
+    SELECT t.state, least(t.created_at, t.finished_at) AS enqueued_at, t.finished_at, t.pages_ok + t.pages_error AS pages,
+           row_number() OVER (PARTITION BY t.volume_id ORDER BY t.finished_at IS NOT NULL, t.id DESC) = 1 AS newest
+    FROM tasks t WHERE t.job_id = %(job_id)s
+), span AS MATERIALIZED (
+    SELECT greatest(ceil(extract(epoch FROM max(coalesce(finished_at, enqueued_at)) - min(enqueued_at)) / 200), 1)::integer
+           AS seconds FROM counted
+), moments AS (
+    SELECT enqueued_at AS at, 'enqueued' AS what, 0 AS pages FROM counted WHERE newest
+    UNION ALL
+    SELECT finished_at, CASE WHEN newest THEN state END, CASE WHEN state = 'done' THEN pages ELSE 0 END
+    FROM counted WHERE finished_at IS NOT NULL
 )
-SELECT s.seconds, to_timestamp(floor(extract(epoch FROM t.finished_at) / s.seconds) * s.seconds) AS begin,
-       count(*) FILTER (WHERE t.state = 'done')::integer AS done,
-       count(*) FILTER (WHERE t.state = 'terminal_failed')::integer AS failed,
-       coalesce(sum(t.pages_ok + t.pages_error) FILTER (WHERE t.state = 'done'), 0)::bigint AS pages
-FROM tasks t CROSS JOIN span s
-WHERE t.job_id = %(job_id)s AND t.state IN ('done', 'terminal_failed')
+SELECT s.seconds, to_timestamp(floor(extract(epoch FROM m.at) / s.seconds) * s.seconds) AS begin,
+       count(*) FILTER (WHERE m.what = 'enqueued')::integer AS enqueued,
+       count(*) FILTER (WHERE m.what = 'done')::integer AS done,
+       count(*) FILTER (WHERE m.what = 'terminal_failed')::integer AS failed,
+       count(*) FILTER (WHERE m.what = 'canceled')::integer AS canceled,
+       sum(m.pages)::bigint AS pages
+FROM moments m CROSS JOIN span s
 GROUP BY s.seconds, begin
 ORDER BY begin
+
+-- name: silent
+-- Volumes whose newest work is done without a failure, and has nothing: no page was done, or all that the job counts is 0.
+-- What was taken over from others may count nothing.
+WITH latest AS (
+    SELECT DISTINCT ON (t.volume_id) t.*
+    FROM tasks t WHERE t.job_id = %(job_id)s
+    ORDER BY t.volume_id, t.finished_at IS NOT NULL, t.id DESC
+)
+SELECT l.id, v.w_id, v.i_id, l.state, l.pages_ok, l.pages_skipped, l.pages_error, l.attempt, l.failure_code, l.updated_at,
+       extract(epoch FROM l.finished_at - l.started_at)::float8 AS seconds
+FROM latest l JOIN volumes v ON v.id = l.volume_id
+CROSS JOIN LATERAL (
+    SELECT count(*) AS own, count(*) FILTER (WHERE c.value::float8 <> 0) AS counted
+    FROM jsonb_each_text(l.counters) c WHERE NOT starts_with(c.key, 'E_') AND c.value IS NOT NULL) c
+WHERE l.state = 'done' AND (l.pages_ok = 0 OR (c.own > 0 AND c.counted = 0))
+ORDER BY l.finished_at DESC, l.id DESC
+LIMIT %(limit)s
 
 -- name: stage_seconds
 -- Of the last 200 volumes that were done.

@@ -39,6 +39,14 @@ class Cost:
         """The whole cost; None when a part of it is unknown."""
         return None if self.unpriced_hours else self.amount
 
+    @property
+    def words(self) -> str:
+        """The cost in words; machine hours without a price are named, never counted as 0."""
+        unpriced = f"{self.unpriced_hours:.1f} machine hours without a price"
+        if self.total is not None:
+            return f"{self.total:.2f} {self.currency}"
+        return f"{self.amount:.2f} {self.currency} and {unpriced}" if self.amount else f"unknown ({unpriced})"
+
     def per_thousand(self, pages: int) -> float | None:
         """Return the cost of 1,000 pages; None when it is unknown, or no page was done."""
         return self.total / pages * 1000 if self.total is not None and pages else None

@@ -1,17 +1,19 @@
 """Workers, their machines, and the queues beside the database."""
 
 import time
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from bec_orch.core.records.listings import MOST_ROWS
-from bec_orch.core.records.overview import WorkerView
+from bec_orch.core.records.overview import WorkerCondition, WorkerView
 from bec_orch.errors import BecError
 from bec_orch.orch.overview.standing import QueueCheck, graph, queue_check
 from bec_orch.web.html.rendering import address, page
-from bec_orch.web.html.tables import Column, Table, answer, is_for_programs
+from bec_orch.web.html.tables import Column, Table, answer, data_or_page, is_for_programs
 from bec_orch.web.kept.snapshots import WAIT
 from bec_orch.web.sight.sight import Sight
 
@@ -23,16 +25,71 @@ def workers(request: Request) -> Response:
     found = sight.overview.workers(stopped=everyone, limit=MOST_ROWS)
     query = {"stopped": "yes"} if everyone else {}
     table = Table("/workers", _WORKER_COLUMNS, [_worker_row(one) for one in found], "No worker runs.", query)
-    machines = len({one.instance_id or one.host for one in found if one.stopped_at is None})
-    values = {"title": "Workers", "table": table, "machines": machines, "everyone": everyone}
+    values = {
+        "title": "Workers",
+        "table": table,
+        "machines": _machine_table(sight, found),
+        "everyone": everyone,
+        "cut": len(found) == MOST_ROWS,
+    }
     return answer(request, table) or page("workers.html", values)
+
+
+def machines(request: Request) -> Response:
+    """Give the machines on which workers run as JSON or CSV."""
+    sight: Sight = request.app.state.sight
+    table = _machine_table(sight, sight.overview.workers(stopped=False, limit=MOST_ROWS))
+    return data_or_page(request, table, "/workers")
+
+
+def _machine_table(sight: Sight, workers: Sequence[WorkerView]) -> Table:
+    by_machine: dict[str, list[WorkerView]] = defaultdict(list)
+    for one in workers:
+        if one.stopped_at is None:
+            by_machine[_machine(one)].append(one)
+    rows = [_machine_row(sight, name, own) for name, own in sorted(by_machine.items())]
+    return Table("/machines", _MACHINE_COLUMNS, rows, "No machine works.", {})
+
+
+def _machine(one: WorkerView) -> str:
+    return one.instance_id or one.host
+
+
+def _machine_row(sight: Sight, name: str, workers: Sequence[WorkerView]) -> dict[str, Any]:
+    conditions = Counter(one.condition for one in workers)
+    newest = workers[0]
+    return {
+        "machine": name,
+        "instance_type": newest.instance_type,
+        "lifecycle": newest.lifecycle,
+        "hourly": sight.prices.hourly(newest.instance_type or "", spot=newest.lifecycle == "spot"),
+        "currency": sight.prices.currency,
+        "jobs": ", ".join(sorted({one.job for one in workers})),
+        **{condition.value: conditions[condition] for condition in _RUNNING},
+        "silent_seconds": min(one.silent_seconds for one in workers),
+    }
+
+
+_RUNNING = (WorkerCondition.WORKING, WorkerCondition.IDLE, WorkerCondition.LOST)
+_MACHINE_COLUMNS = (
+    Column("machine", "machine"),
+    Column("instance_type", "type"),
+    Column("lifecycle", "bought as"),
+    Column("hourly", "price of an hour", "number"),
+    Column("currency", "in"),
+    Column("jobs", "jobs"),
+    Column("working", "workers at work", "number"),
+    Column("idle", "idle", "number"),
+    Column("lost", "lost", "number"),
+    Column("silent_seconds", "heard of", "duration"),
+)
 
 
 def _worker_row(one: WorkerView) -> dict[str, Any]:
     return {
         "condition": one.condition.value,
         "job": one.job,
-        "machine": one.instance_id or one.host,
+        "machine": _machine(one),
         "instance_type": one.instance_type,
         "lifecycle": one.lifecycle,
         "pid": str(one.pid),

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from bec_orch.core.records.overview import GraphNode
 from bec_orch.core.tasks import TaskState
+from bec_orch.orch.overview.standing import JobStats
 
 ORDER = (
     TaskState.DONE,
@@ -26,6 +28,13 @@ class Share:
     count: int
     begin: float
     width: float
+
+
+def counts_of(node: GraphNode | None, stats: JobStats | None) -> Mapping[TaskState, int]:
+    """Return how many volumes are in each state; until they are counted, how many tasks, older ones, too."""
+    if stats is not None:
+        return stats.volumes
+    return node.tasks if node else {}
 
 
 def shares(counts: Mapping[TaskState, int]) -> list[Share]:

@@ -13,7 +13,7 @@ from bec_orch.orch.overview.volume_pages import PageView, VolumePages
 from bec_orch.web.html.rendering import address, page
 from bec_orch.web.html.tables import Column, Table, data_or_page, row_of
 from bec_orch.web.iiif.addresses import manifest_address
-from bec_orch.web.sight.sight import Sight, done_jobs
+from bec_orch.web.sight.sight import Sight, best_job, done_jobs
 
 
 def go(request: Request) -> Response:
@@ -31,7 +31,7 @@ def volume(request: Request) -> Response:
     w_id, i_id = request.path_params["w_id"], request.path_params["i_id"]
     tasks = sight.layers.tasks(w_id, i_id)
     jobs = list(dict.fromkeys(task.job for task in tasks))
-    job = request.query_params.get("job") or jobs[0]
+    job = request.query_params.get("job") or best_job(tasks)
     pages, fault = _pages(sight, job, tasks)
     done = done_jobs(tasks)
     return page(

@@ -15,7 +15,7 @@ from bec_orch.web.html.rendering import page
 
 logger = logging.getLogger(__name__)
 
-_STATUS_BY_CODE = {
+STATUS_BY_CODE: Mapping[str, int] = {
     "E_ARTEFACT_BROKEN": 502,
     "E_ARTEFACT_GONE": 410,
     "E_EXTRA_MISSING": 501,
@@ -27,7 +27,6 @@ _STATUS_BY_CODE = {
     "E_PAGE_UNKNOWN": 404,
     "E_VOLUME_NOT_DONE": 404,
     "E_VOLUME_UNKNOWN": 404,
-    "E_WEB_BUSY": 503,
     "E_WEB_PATH": 404,
 }
 _STATUS_BY_CLASS: tuple[tuple[type[BecError], int], ...] = (
@@ -41,7 +40,7 @@ _STATUS_BY_CLASS: tuple[tuple[type[BecError], int], ...] = (
 def status_of(error: BecError) -> int:
     """Return the status of HTTP that tells what kind of error it is."""
     by_class = (status for kind, status in _STATUS_BY_CLASS if isinstance(error, kind))
-    return _STATUS_BY_CODE.get(error.code) or next(by_class, 500)
+    return STATUS_BY_CODE.get(error.code) or next(by_class, 500)
 
 
 def error_answer(

@@ -24,7 +24,7 @@ class Column:
     Attributes:
         key: its name in JSON and CSV.
         heading: what stands above it.
-        kind: how its values are shown: `text`, `number`, `time`, `duration`, `state`, `code` or `volume`.
+        kind: how its values are shown: `text`, `number`, `time`, `duration`, `state`, `code`, `volume` or `picture`.
         order: what it is sorted by; empty: it cannot be.
         link: returns where a row's value leads; None: nowhere.
     """

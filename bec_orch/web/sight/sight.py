@@ -11,6 +11,7 @@ from bec_orch.core.records.listings import Listings
 from bec_orch.core.records.overview import Overview, TaskView
 from bec_orch.core.tasks import TaskState
 from bec_orch.core.volumes import VolumeRef
+from bec_orch.orch.machines.prices import Cost, PriceTable
 from bec_orch.orch.overview.layers import Layers
 from bec_orch.orch.overview.other_texts import OtherTexts
 from bec_orch.orch.overview.volume_pages import PageLooker, VolumePages
@@ -37,6 +38,7 @@ class Sight:
         layers: reads what jobs found on pages.
         others: finds other texts of pages, to compare with.
         pictures: makes pictures of pages.
+        prices: what machines cost.
         closing: is set when the server ends.
         snapshots: the figures that were taken lately.
     """
@@ -48,6 +50,7 @@ class Sight:
     layers: Layers
     others: OtherTexts
     pictures: PagePictures
+    prices: PriceTable
     closing: threading.Event = field(default_factory=threading.Event)
     snapshots: Snapshots = field(default_factory=Snapshots)
     _pages: BoundedCache[list[VolumePages]] = field(default_factory=lambda: BoundedCache(_VOLUMES))
@@ -82,6 +85,14 @@ class Sight:
             self.figure(key, take, patient=False)
         return [self.figure(key, take, seconds=max(0.0, until - time.monotonic())) for key, take in asked.items()]
 
+    def cost(self, job: str) -> Cost:
+        """Return what the machines of a job have cost so far.
+
+        Raises:
+            ConfigError: there is no such job.
+        """
+        return self.prices.cost(self.overview.machine_uses(job))
+
     def pages(self, job: str, volume: VolumeRef) -> VolumePages | None:
         """Return the pages of a volume as a job left them; None where it has no task for it.
 
@@ -92,6 +103,15 @@ class Sight:
         key = (job, volume, int(time.monotonic() / _PAGES_AGE))
         found = self._pages.get(key, lambda: self.looker.look(volume.w_id, volume.i_id, job))
         return next((one for one in found if one.volume == volume), None)
+
+
+def best_job(tasks: list[TaskView]) -> str:
+    """Return the job to begin with: of the newest task that is done, else of the newest one.
+
+    Args:
+        tasks: the tasks of a volume, the newest first; at least one.
+    """
+    return next((task.job for task in tasks if task.state is TaskState.DONE), tasks[0].job)
 
 
 def done_jobs(tasks: list[TaskView]) -> list[str]:

@@ -1,5 +1,5 @@
 "use strict";
-// The course of a job: volumes that ended so far, and pages per second, drawn anew when something has moved on.
+// The course of a job: volumes by state, one on the other, and pages per second, drawn anew when something has moved on.
 (() => {
   const place = document.querySelector("[data-course]");
   if (!place) { return; }
@@ -21,22 +21,37 @@
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
   function columns(course) {
-    let done = 0;
-    let failed = 0;
-    const rows = course.spans.map(([begin, ended, lost, pages]) => {
-      done += ended;
-      failed += lost;
-      return [begin, done, failed, pages / course.seconds];
+    const total = { enqueued: 0, done: 0, failed: 0, canceled: 0 };
+    const spans = new Map(course.spans.map(([begin, ...what]) => [begin, what]));
+    const first = course.spans[0][0];
+    const last = course.spans.at(-1)[0];
+    // Spans in which nothing came to pass are not told.
+    const begins = Array.from({ length: Math.round((last - first) / course.seconds) + 1 }, (_, at) => first + at * course.seconds);
+    const rows = begins.map((begin) => {
+      const [enqueued, done, failed, canceled, pages] = spans.get(begin) ?? [0, 0, 0, 0, 0];
+      total.enqueued += enqueued;
+      total.done += done;
+      total.failed += failed;
+      total.canceled += canceled;
+      // Each line lies on the one below it.
+      const ended = [total.done, total.done + total.failed, total.done + total.failed + total.canceled];
+      return [begin, ...ended, Math.max(total.enqueued, ended[2]), pages / course.seconds];
     });
-    // It begins with nothing, a span before anything ended.
-    rows.unshift([course.spans[0][0] - course.seconds, 0, 0, null]);
-    return [0, 1, 2, 3].map((at) => rows.map((row) => row[at]));
+    // It begins with nothing, a span before anything was enqueued.
+    rows.unshift([first - course.seconds, 0, 0, 0, 0, null]);
+    return [0, 1, 2, 3, 4, 5].map((at) => rows.map((row) => row[at]));
+  }
+
+  // A line of the stack; what it tells is the height of its own layer.
+  function layer(label, name) {
+    const own = (chart, value, series, at) => (at === null || value === null ? "" : String(value - (series > 1 ? chart.data[series - 1][at] : 0)));
+    return { label, stroke: colour(name), width: 1.5, points: { show: false }, value: own };
   }
 
   function draw() {
     chart?.destroy();
     if (!known.spans.length) {
-      place.textContent = "No volume has ended yet.";
+      place.textContent = "No volume was enqueued yet.";
       return;
     }
     place.textContent = "";
@@ -46,11 +61,15 @@
       scales: { rate: { range: (_, low, high) => [0, Math.max(high, 0.1)] }, y: { range: (_, low, high) => [0, Math.max(high, 1)] } },
       series: [
         { label: "until", value: (_, at) => (at === null ? "" : whole.format(at * 1000)) },
-        { label: "done", stroke: colour("--done"), width: 2, fill: `${colour("--done")}22` },
-        { label: "failed", stroke: colour("--failed"), width: 2 },
-        { label: "pages/s", stroke: colour("--running"), width: 1.5, scale: "rate", dash: [6, 4], value: (_, value) => value === null ? "" : value.toFixed(1) },
+        { ...layer("done", "--done"), fill: `${colour("--done")}55` },
+        layer("failed", "--failed"), layer("canceled", "--canceled"), layer("unfinished", "--queued"),
+        { label: "pages/s", stroke: colour("--running"), width: 1.5, scale: "rate", dash: [6, 4], points: { show: false }, value: (_, value) => value === null ? "" : value.toFixed(1) },
       ],
-      axes: [{ ...axis, values: times }, { ...axis, size: 60 }, { ...axis, side: 1, scale: "rate", grid: { show: false }, size: 60 }],
+      bands: [
+        { series: [4, 3], fill: `${colour("--queued")}33` }, { series: [3, 2], fill: `${colour("--canceled")}55` },
+        { series: [2, 1], fill: `${colour("--failed")}77` },
+      ],
+      axes: [{ ...axis, values: times, space: 80 }, { ...axis, size: 60 }, { ...axis, side: 1, scale: "rate", grid: { show: false }, size: 60 }],
     }, columns(known), place);
   }
 

@@ -14,7 +14,7 @@ from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import BecError, PageError, StorageError, UsageError
 from bec_orch.orch.overview.volume_pages import PageView, VolumePages
 from bec_orch.web.html.rendering import address, page
-from bec_orch.web.sight.sight import Sight, done_jobs
+from bec_orch.web.sight.sight import Sight, best_job
 from bec_orch.web.viewer.difference import Piece, differences
 
 _WIDE = 1.6
@@ -55,7 +55,7 @@ def view_volume(request: Request) -> Response:
     """Lead to a page of a volume: the one that `page` names, else the first that has something on it."""
     sight, names = _sight(request), request.path_params
     tasks = sight.layers.tasks(names["w_id"], names["i_id"])
-    job = names.get("job") or _best_job([task.job for task in tasks], done_jobs(tasks))
+    job = names.get("job") or best_job(tasks)
     pages = _pages(sight, job, tasks[0].volume)
     asked = request.query_params.get("page", "")
     first = next((place for place, one in enumerate(pages.pages, start=1) if one.state == "ok"), 1)
@@ -155,11 +155,6 @@ def _confidence(shown: PageView) -> float | None:
 
 def _shade(confidence: float | None) -> int | None:
     return None if confidence is None else min(int(confidence * _SHADES), _SHADES - 1)
-
-
-def _best_job(jobs: Sequence[str], done: Sequence[str]) -> str:
-    """Choose the job of the newest task among those that are done."""
-    return next((job for job in jobs if job in done), jobs[0])
 
 
 def _pages(sight: Sight, job: str, volume: VolumeRef) -> VolumePages:

@@ -1,5 +1,8 @@
 """Errors as answers: the right status, the code and the hint, and nothing of what went wrong inside."""
 
+import re
+from pathlib import Path
+
 import pytest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -20,7 +23,7 @@ from bec_orch.errors import (
     StorageError,
     UsageError,
 )
-from bec_orch.web.html.answers import on_bec_error, on_fault, on_http_error, status_of
+from bec_orch.web.html.answers import STATUS_BY_CODE, on_bec_error, on_fault, on_http_error, status_of
 from tests.support.web import Client
 
 
@@ -45,6 +48,17 @@ from tests.support.web import Client
 )
 def test_each_kind_of_error_has_its_status(error: BecError, status: int) -> None:
     assert status_of(error) == status
+
+
+def test_the_docs_tell_each_code_with_its_status() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "viewer.md").read_text("utf-8")
+    rows = [line.split("|")[1:3] for line in page.splitlines() if line.startswith("| `E_")]
+    told = {
+        code: status.strip().split(", ")[-1 if code == "E_IIIF_NOT_OFFERED" else 0]
+        for codes, status in rows
+        for code in re.findall(r"E_\w+", codes)
+    }
+    assert {code: told.get(code) for code in STATUS_BY_CODE} == {code: str(of) for code, of in STATUS_BY_CODE.items()}
 
 
 def answering(error: Exception) -> Client:

@@ -1,6 +1,7 @@
 """The dashboard: the graph's drawing, bars of states, and lines for Prometheus."""
 
 import itertools
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -8,6 +9,9 @@ from starlette.requests import Request
 
 from bec_orch.core.records.overview import GraphNode
 from bec_orch.core.tasks import TaskState
+from bec_orch.core.volumes import VolumeRef
+from bec_orch.orch.overview.volume_pages import PageView, VolumePages
+from bec_orch.web.dashboard.examples import example_number
 from bec_orch.web.dashboard.graph import BOX, drawing
 from bec_orch.web.dashboard.jobs import jobs
 from bec_orch.web.dashboard.states import shares
@@ -36,6 +40,14 @@ def test_no_jobs_are_no_drawing() -> None:
 
 def test_a_job_whose_need_was_deleted_is_drawn() -> None:
     assert drawing([node("a", "gone")]).curves == []
+
+
+def test_an_example_is_the_page_that_failed_in_this_way_else_one_that_failed() -> None:
+    pages = [PageView(1, "a", "ok"), PageView(2, "b", "error", code="E_A"), PageView(3, "c", "error", code="E_B")]
+    found = VolumePages("j", VolumeRef("W1", "I1", "s"), 1, TaskState.DONE, partial=False, pages=pages)
+    assert [example_number(found, code) for code in ("E_A", "E_B", "E_C")] == [2, 3, 2]
+    assert example_number(replace(found, pages=pages[:1]), "E_A") == 1
+    assert example_number(replace(found, pages=[]), "E_A") == 0
 
 
 def test_shares_fill_the_bar_in_order() -> None:

@@ -1,0 +1,99 @@
+"""An example of what fails: the page on which it did, as a picture and in the viewer."""
+
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from bec_orch.core.names import printable
+from bec_orch.core.records.listings import TaskQuery
+from bec_orch.core.tasks import TaskState
+from bec_orch.core.volumes import VolumeRef
+from bec_orch.errors import BecError, UsageError
+from bec_orch.orch.overview.volume_pages import VolumePages
+from bec_orch.web.dashboard.job import failures_of, is_volume
+from bec_orch.web.html.rendering import address
+from bec_orch.web.pictures.requests import crop_of
+from bec_orch.web.sight.sight import Sight
+
+# Pixels of the longer side; the table shows it at half of that or less.
+_SIZE = "!240,240"
+_KEPT = {"Cache-Control": "private, max-age=300"}
+_NO_PICTURE = "/static/no-picture.svg"
+# Seconds for which the failures are waited for: the page that shows the picture was sent already.
+_LONG = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Example:
+    """A page of a volume as a job left it; the number counts from 1, and is 0 where no page of the volume is known."""
+
+    job: str
+    volume: VolumeRef
+    number: int = 0
+    file: str = ""
+
+
+def of_failure(request: Request) -> Response:
+    """Show a page of the newest volume that failed in one way: one that is an error, else the first one."""
+    sight: Sight = request.app.state.sight
+    job, fingerprint = request.path_params["job"], request.path_params["fingerprint"]
+    groups = sight.figure(("errors", job), lambda: failures_of(sight, job), seconds=_LONG) or ()
+    group = next((one for one in groups if one.fingerprint == fingerprint and is_volume(one.example)), None)
+    if group is None:
+        raise _unknown(job, fingerprint)
+    w_id, _, i_id = group.example.partition("/")
+    return _answer(request, _found(sight, job, (w_id, i_id), group.code))
+
+
+def of_page_error(request: Request) -> Response:
+    """Show a page of the volume that was done last among those with pages of one error."""
+    sight: Sight = request.app.state.sight
+    job, code = request.path_params["job"], request.path_params["code"]
+    found = sight.listings.tasks(job, TaskQuery(code=code, state=TaskState.DONE, limit=1))
+    if not found:
+        raise _unknown(job, code)
+    return _answer(request, _found(sight, job, (found[0].w_id, found[0].i_id), code))
+
+
+def _found(sight: Sight, job: str, names: tuple[str, str], code: str) -> _Example:
+    volume = sight.layers.tasks(*names)[0].volume
+    pages = sight.pages(job, volume)
+    number = example_number(pages, code) if pages else 0
+    if pages is None or not number:
+        return _Example(job, volume)
+    return _Example(job, volume, number, pages.pages[number - 1].img_file_name)
+
+
+def example_number(found: VolumePages, code: str) -> int:
+    """Return the number of the first page with this code, else of the first error, else 1; 0 where there is no page."""
+    errors = [(number, page.code) for number, page in enumerate(found.pages, start=1) if page.state == "error"]
+    numbers = [number for number, own in errors if own == code] or [number for number, _ in errors]
+    return numbers[0] if numbers else min(1, len(found.pages))
+
+
+def _answer(request: Request, example: _Example) -> Response:
+    names = (example.volume.w_id, example.volume.i_id)
+    if request.url.path.endswith(".jpg"):
+        return _picture(request.app.state.sight, example)
+    to = address("view", example.job, *names, example.number) if example.number else address("volumes", *names)
+    return RedirectResponse(to, status_code=303)
+
+
+def _picture(sight: Sight, example: _Example) -> Response:
+    """Send a small picture of the page; where it cannot be had, one that says so."""
+    try:
+        header = sight.pictures.header(example.volume, example.file)
+        crop = crop_of("full", _SIZE, "0", "default", "jpg", (header.width, header.height))
+        jpeg = sight.pictures.jpeg(example.volume, example.file, crop)
+    except BecError:
+        return RedirectResponse(_NO_PICTURE, status_code=303, headers=_KEPT)
+    return Response(jpeg, media_type="image/jpeg", headers=_KEPT)
+
+
+def _unknown(job: str, what: str) -> UsageError:
+    return UsageError(
+        f"The job '{job}' has no failure {printable(what)} of a volume.",
+        code="E_WEB_PATH",
+        hint=f"`bec errors --job {job}` shows its failures.",
+    )
