@@ -1,6 +1,7 @@
 """hOCR 1.2 (http://kba.github.io/hocr-spec/1.2/): pages as XHTML, lines with baseline, outline and confidence.
 
-A line has one `ocrx_word`, which carries its confidence: no engine here says where words end.
+A line has one `ocrx_word`, which carries its confidence: no engine here says where words end. Each region is one
+paragraph (`ocr_par`), because there many programs look for lines.
 """
 
 from collections.abc import Iterable, Iterator
@@ -59,6 +60,7 @@ def _region(region: Region) -> dict[str, Any]:
     return {
         "number": region.number,
         "title": f"{_bbox(region.box)}; x_kind {region.kind}",
+        "box": _bbox(region.box),
         "lines": [_line(place, line) for place, line in region.lines],
     }
 

@@ -119,3 +119,6 @@ def test_a_run_states_the_pages_that_the_first_job_could_not_read(
     again = bec(*run, "--json")
     assert (again.code, again.json["pages"]) == (3, {"ok": 2, "skipped": 1, "error": 0})
     assert [fault["job"] for fault in again.json["page_errors"]] == ["ldv1"]
+    exported = bec("--home", tmp_path / "out", "export", "ocrv1", "--format", "txt", "--out", tmp_path / "text")
+    assert exported.code == 3
+    assert "W1BEC002/I1BEC0002: 1 page is skipped: it is an error of ldv1 (E_IMAGE_TRUNCATED)." in exported.err

@@ -47,6 +47,16 @@ def test_every_picture_of_a_file_is_a_row_to_be_seen_drawn_and_exported(bec: Bec
         (2, "b.tif#2"),
         (3, "c.jpg"),
     ]
+    shown = ok(bec(*at_home, "show", "W1/I1", "2"))
+    assert [line for line in shown.out.splitlines() if line.startswith("ldv1")] == [
+        "ldv1  W1/I1  page 2 of 3  b.tif: ok",
+        "ldv1  W1/I1  page 2 of 3  b.tif#2: ok",
+    ]
+    pictures = ok(bec(*at_home, "show", "W1/I1", "2", "--json")).json["pictures"]
+    assert [len(one["content"]["content"]["lines"]) for one in pictures] == [
+        len(set(row["line_ids"])) for row in rows[1:3]
+    ]
+    assert bec(*at_home, "show", "W1/I1", "4").err.endswith("It has 3 pages.\n")
     ok(bec(*at_home, "audit", "--deep"))
     documents = tmp_path / "documents"
     ok(bec(*at_home, "export", "ldv1", "--format", "page,pdf", "--out", documents))

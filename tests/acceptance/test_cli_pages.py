@@ -1,6 +1,7 @@
 """`bec pages` and `bec errors show`: every page of a volume is seen, of one that failed, too."""
 
 import json
+import shutil
 import signal
 from collections.abc import Sequence
 from pathlib import Path
@@ -95,6 +96,16 @@ def test_no_more_pages_than_asked_for_and_the_others_are_counted(bec: Bec, tmp_p
     (found,) = ok(bec("--home", out, "pages", "W1/I1", "--limit", "2", "--json")).json
     assert (len(found["pages"]), found["left_off"]) == (2, 3)
     assert "There are no such pages." in ok(bec("--home", out, "errors", "show", "W1/I1")).out
+
+
+def test_a_volume_whose_artefact_is_gone_is_not_said_to_be_undone(bec: Bec, tmp_path: Path) -> None:
+    scans, out = write_scans(tmp_path / "scans", {"W1/I1": 2}), tmp_path / "out"
+    ok(bec("run", "toy", scans, "--out", out))
+    shutil.rmtree(out / "artefacts" / "toy" / "W1")
+    told = ok(bec("--home", out, "pages", "W1/I1"))
+    assert told.out.startswith("toy  W1/I1  task 1 is done; 2 pages: 2 no row")
+    assert "not done" not in told.out
+    assert "Its artefact is gone" in told.err
 
 
 def test_volumes_of_which_nothing_is_known_yet(bec: Bec, tmp_path: Path) -> None:

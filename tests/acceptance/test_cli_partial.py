@@ -1,6 +1,7 @@
 """What attempts left of a volume that is not done is read by who asks for it: `--partial`."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,16 @@ def test_a_volume_that_nobody_came_to_has_nothing_to_export(bec: Bec, home: Path
     ok(bec(*at_home, "queue", "enqueue", "other", "--volume", "W1/I1", "--source", source))
     nothing = bec(*at_home, "export", "other", "--format", "txt", "--partial")
     assert (nothing.code, "error E_EXPORT_NOTHING" in nothing.err) == (2, True)
+
+
+def test_a_volume_of_which_attempts_left_nothing_is_told(bec: Bec, home: Path, tmp_path: Path) -> None:
+    shutil.rmtree(home / "artefacts" / "texts" / "W1" / "I1")
+    export = ("--home", home, *EXPORT, "--out", tmp_path / "documents", "--partial")
+    alone = bec(*export, "--volume", "W1/I1")
+    assert (alone.code, "error E_EXPORT_NOTHING: No attempt of the job 'texts' left any page" in alone.err) == (2, True)
+    beside = bec(*export)
+    assert (beside.code, [one["volume"]["i_id"] for one in beside.json["volumes"]]) == (3, ["I2"])
+    assert beside.json["warnings"][0] == "W1/I1 is not done, and no attempt left any of its pages."
 
 
 def test_the_report_counts_them_where_it_is_asked_for(bec: Bec, home: Path, scans: Path, tmp_path: Path) -> None:

@@ -400,6 +400,7 @@ def test_a_port_that_is_taken_is_reported(home: Path, bec: Bec) -> None:
         (("serve", "--host", "no such host"), "E_WEB_ADDRESS"),
         (("view", "W8/I8"), "E_VOLUME_UNKNOWN"),
         (("view", "nothing"), "E_VOLUME"),
+        (("view", "/"), "E_PATH_LARGE"),
         (("view", PECHA, "--job", "nope"), "E_JOB_UNKNOWN"),
     ],
 )
@@ -453,7 +454,7 @@ def test_a_volume_and_a_page_are_shown_in_the_terminal(home: Path, bec: Bec) -> 
     shown = ok(bec("show", PECHA, "2"))
     assert shown.out.startswith(f"truth  {PECHA}  page 2 of 9  I1BEC00010002.jpg: ok\n")
     told = ok(bec("show", PECHA, "2", "--json")).json
-    texts = [line["text"] for line in told["content"]["content"]["lines"]]
+    texts = [line["text"] for line in told["pictures"][0]["content"]["content"]["lines"]]
     assert texts
     assert all(text in shown.out for text in texts)
 

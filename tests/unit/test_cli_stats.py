@@ -2,13 +2,14 @@
 
 import datetime as dt
 import io
+from dataclasses import replace
 from typing import cast
 
 import pytest
 from rich.console import Console
 
 from bec_orch.cli.jobs import stats as module
-from bec_orch.cli.jobs.stats import _picture, _standing, _watch
+from bec_orch.cli.jobs.stats import _picture, _standing, _states, _watch
 from bec_orch.core.records.overview import JobFigures, Overview, VolumeFigures, WorkerCondition, WorkerTask, WorkerView
 from bec_orch.core.tasks import Job, TaskState
 from bec_orch.core.volumes import PageCounts
@@ -63,6 +64,30 @@ def test_the_pages_of_running_volumes_count_and_move_the_bar() -> None:
     assert "pages finished of running volumes 45" in " ".join(after.split())
     assert before.splitlines()[0] != after.splitlines()[0]
     assert ("pages left 30" in " ".join(before.split()), "pages left 5" in " ".join(after.split())) == (True, True)
+
+
+def test_each_running_volume_has_a_bar_and_each_state_its_share() -> None:
+    shown = drawn(Fake()).splitlines()
+    assert [line.split()[0] for line in shown[:3]] == ["pages", "volumes", "W1/I2"]
+    assert (shown[1].count("█"), shown[1].count("▓"), shown[1].split()[-3:]) == (30, 30, ["1", "of", "2"])
+    assert shown[2].split()[-3:] == ["20", "of", "50"]
+
+
+def test_a_state_of_few_volumes_is_seen_beside_many() -> None:
+    bar = _states({TaskState.DONE: 60_000, TaskState.TERMINAL_FAILED: 1, TaskState.RUNNING: 2}).plain
+    assert (len(bar), bar.count("█"), bar.count("▚"), bar.count("▓")) == (60, 58, 1, 1)
+    assert _states({}).plain == ""
+
+
+def test_of_many_running_volumes_the_longest_have_a_bar() -> None:
+    since = [NOW - dt.timedelta(minutes=n) for n in range(12)]
+    doing = tuple(WorkerTask(n, "W1", f"I{n}", 1, 2, begun) for n, begun in enumerate(since))
+    worker = replace(Fake()._worker(WorkerCondition.WORKING), doing=doing)
+    fake = Fake()
+    fake.workers = lambda _job, **_: [worker]  # type: ignore[method-assign]
+    shown = drawn(fake)
+    assert [f"W1/I{n} " in shown for n in (11, 2, 1, 0)] == [True, True, False, False]
+    assert "and 2 more volumes" in shown
 
 
 def test_to_watch_draws_on_a_screen_of_its_own_and_leaves_the_last_picture(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,6 +55,14 @@ def test_outcome_says_what_became_of_the_page(changes: dict[str, Any], told: str
     assert caption(page_row(**changes)) == f"p1.jpg: {told}"
 
 
+def test_a_title_has_letters_without_their_accents() -> None:
+    def sheet(name: str) -> NDArray[np.uint8]:
+        return contact_sheet([("p", paper())], name=name, total=1)
+
+    assert np.array_equal(sheet("Évé1/I\u0301"), sheet("Eve1/I"))
+    assert np.array_equal(sheet("W\u0f40"), sheet("W?"))
+
+
 def test_rows_of_older_files_without_line_ids_draw_each_contour_as_a_line() -> None:
     row = page_row()
     del row["line_ids"]

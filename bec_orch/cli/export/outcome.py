@@ -63,7 +63,8 @@ def documents_json(result: ExportResult) -> dict[str, Any]:
 
 
 def _notes(result: ExportResult) -> list[str]:
-    return list(dict.fromkeys(text for report in result.done for text in report.notes))
+    nothing = [f"{volume} is not done, and no attempt left any of its pages." for volume in result.nothing]
+    return list(dict.fromkeys([*nothing, *(text for report in result.done for text in report.notes)]))
 
 
 def _row(report: VolumeReport) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from bec_orch.errors import BecError
 class Silent:
     """Shows nothing."""
 
-    def ended(self, volume: VolumeRef, end: VolumeReport | BecError) -> None:
+    def ended(self, volume: VolumeRef, end: VolumeReport | BecError | None) -> None:
         """Take note that a volume is at its end."""
 
 
@@ -28,7 +28,7 @@ class Lines(Silent):
         self._ended = 0
 
     @override
-    def ended(self, volume: VolumeRef, end: VolumeReport | BecError) -> None:
+    def ended(self, volume: VolumeRef, end: VolumeReport | BecError | None) -> None:
         self._ended += 1
         note(f"[{self._ended}/{self._volumes}] {volume}: {_ending(end)}")
 
@@ -41,7 +41,7 @@ class Bar(Silent):
         self._task = progress.add_task("volumes", total=volumes)
 
     @override
-    def ended(self, volume: VolumeRef, end: VolumeReport | BecError) -> None:
+    def ended(self, volume: VolumeRef, end: VolumeReport | BecError | None) -> None:
         if isinstance(end, BecError):
             self._progress.console.print(as_text(f"{volume}: {_ending(end)}"), soft_wrap=True)
         self._progress.advance(self._task)
@@ -59,7 +59,9 @@ def showing(volumes: int, *, silent: bool) -> Iterator[Silent]:
         yield Bar(progress, volumes)
 
 
-def _ending(end: VolumeReport | BecError) -> str:
+def _ending(end: VolumeReport | BecError | None) -> str:
+    if end is None:
+        return "nothing is left of it"
     if isinstance(end, BecError):
         return f"{end.code}: {clause(end.message)}."
     return f"{counted(end.documents, 'document')} written, {end.skipped} there already"

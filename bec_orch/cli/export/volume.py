@@ -24,12 +24,15 @@ from bec_orch.orch.overview.contents import (
     origin_of,
     pages_of,
     readable_inputs,
+    skip_reasons,
 )
 
 if TYPE_CHECKING:
     from bec_orch.cli.export.images import VolumeImages
 
-VERSION = 2
+_NOTHING_BEFORE = frozenset({"error", "no row"})
+"""Beside a code, what is said of a page that the job before has nothing of, for no rule of anybody's."""
+VERSION = 3
 """Of how documents are written: documents of another one are made anew."""
 
 
@@ -61,6 +64,7 @@ class VolumeReport:
         skipped: how many were there already.
         pages: how many pages it has.
         page_errors: how many of them are errors.
+        errors_before: how many were skipped because they are errors of a job that this one needs.
         partial: whether it is not done, and its pages are those that its attempts left.
         notes: what is not as it could be, a sentence each.
         places: the keys of its documents, those of one page by their folder.
@@ -71,6 +75,7 @@ class VolumeReport:
     skipped: int = 0
     pages: int = 0
     page_errors: int = 0
+    errors_before: int = 0
     partial: bool = False
     notes: list[str] = field(default_factory=list)
     places: list[str] = field(default_factory=list)
@@ -152,6 +157,7 @@ class _Export:
             report.notes.append(
                 f"{report.volume} is not done: its documents hold what attempts left, {counted(report.pages, 'page')}."
             )
+        self._note_errors_before()
         for job in sorted(self._success.inputs.keys() - self._inputs.keys()):
             if self._success.inputs[job].endswith(".parquet"):
                 report.notes.append(
@@ -161,6 +167,17 @@ class _Export:
             self._export(name, level)
         report.notes += dict.fromkeys(self._images.faults)
         return report
+
+    def _note_errors_before(self) -> None:
+        """Tell of pages that a job before failed on: they are no errors of this one, and have no text all the same."""
+        if self._success.pages and not self._success.pages.skipped:
+            return
+        for reason, count in sorted(skip_reasons(self._artefacts, self._success).items()):
+            job, _, why = reason.partition(": ")
+            if job in self._wanted.needs and (why.startswith("E_") or why in _NOTHING_BEFORE):
+                self._report.errors_before += count
+                are = "is skipped: it is an error" if count == 1 else "are skipped: they are errors"
+                self._report.notes.append(f"{self._report.volume}: {counted(count, 'page')} {are} of {job} ({why}).")
 
     def _export(self, name: str, level: Level) -> None:
         found = format_of(name)

@@ -17,10 +17,12 @@ from bec_orch.core.job_types.registry import content_of, types_with_exports
 from bec_orch.core.ports.views import ContentOf
 from bec_orch.core.tasks import Job, TaskState
 from bec_orch.core.volumes import VolumeRef, version_of
-from bec_orch.errors import BecError, UsageError
+from bec_orch.core.wording import counted
+from bec_orch.errors import BecError, StorageError, UsageError
 from bec_orch.exports.formats import Level, Material, format_of
+from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.orch.ahead import ahead
-from bec_orch.orch.overview.contents import kept_rows
+from bec_orch.orch.overview.contents import KeptRows, kept_rows
 from bec_orch.orch.overview.kept import kept_volumes
 
 BASE_URL = "http://localhost:8000"
@@ -56,27 +58,39 @@ class ExportResult:
         done: a report of each volume that was exported.
         failed: the volumes that could not be, and why.
         unfinished: how many volumes of the job are not done by their newest task.
+        nothing: volumes that are not done, and of which no attempt left any pages.
     """
 
     destination: str
     done: list[VolumeReport] = field(default_factory=list)
     failed: list[tuple[VolumeRef, BecError]] = field(default_factory=list)
     unfinished: int = 0
+    nothing: list[VolumeRef] = field(default_factory=list)
+
+    def add(self, volume: VolumeRef, end: VolumeReport | BecError | None) -> None:
+        """Add what became of a volume: a report, an error, or nothing that could have been exported."""
+        if end is None:
+            self.nothing.append(volume)
+        elif isinstance(end, BecError):
+            self.failed.append((volume, end))
+        else:
+            self.done.append(end)
 
     @property
     def exit_code(self) -> int:
         """The exit code that says how it went."""
         if self.failed:
             return max(exit_code_of(error) for _, error in self.failed)
-        errors = any(report.page_errors or report.partial for report in self.done)
-        return EXIT_PAGE_ERRORS if errors else EXIT_DONE
+        lacking = any(report.page_errors or report.errors_before or report.partial for report in self.done)
+        return EXIT_PAGE_ERRORS if lacking or self.nothing else EXIT_DONE
 
 
 def export(parts: Parts, job: Job, request: ExportRequest) -> ExportResult:
     """Export the volumes of a job that are done; where asked for, also what attempts left of others.
 
     Raises:
-        UsageError: jobs of its type have nothing to hand on, a format has no such level, or a volume is not done.
+        UsageError: jobs of its type have nothing to hand on, a format has no such level, a volume is not done, or no
+            attempt left anything of any.
         DiskFullError, StorageError: the destination is full, or cannot be written.
         Interrupted: a stop was asked for.
     """
@@ -96,11 +110,11 @@ def export(parts: Parts, job: Job, request: ExportRequest) -> ExportResult:
     store = parts.stores.open(result.destination, create=True)
     destination, artefacts = Destination(store, work_dir(parts.settings), request.force), parts.artefacts()
 
-    def one(place: _Place) -> VolumeReport | BecError:
+    def one(place: _Place) -> VolumeReport | BecError | None:
         try:
             if place.attempt is not None:
-                kept = kept_rows(artefacts, place.location, place.attempt, job)
-                return export_kept(kept, wanted, parts.sources, destination)
+                kept = _kept(artefacts, place, job)
+                return export_kept(kept, wanted, parts.sources, destination) if kept else None
             return export_volume(place.location, wanted, artefacts, parts.sources, destination)
         except BecError as error:
             if error.code not in _OF_A_VOLUME:
@@ -113,13 +127,29 @@ def export(parts: Parts, job: Job, request: ExportRequest) -> ExportResult:
         showing(len(places), silent=request.silent) as shown,
     ):
         for place, end in zip(places, ahead(one, places, threads=parts.settings.threads), strict=True):
-            volume = place.location.volume
-            if isinstance(end, BecError):
-                result.failed.append((volume, end))
-            else:
-                result.done.append(end)
-            shown.ended(volume, end)
+            result.add(place.location.volume, end)
+            shown.ended(place.location.volume, end)
+    _require_something(job, result)
     return result
+
+
+def _kept(artefacts: StoredArtefacts, place: "_Place", job: Job) -> KeptRows | None:
+    """Return what attempts left of a volume; None where that is nothing."""
+    try:
+        return kept_rows(artefacts, place.location, place.attempt or 0, job)
+    except StorageError as error:
+        if error.code != "E_ARTEFACT_GONE":
+            raise
+        return None
+
+
+def _require_something(job: Job, result: ExportResult) -> None:
+    if result.nothing and not result.done and not result.failed:
+        raise UsageError(
+            f"No attempt of the job '{job.name}' left any page of {counted(len(result.nothing), 'volume')} to export.",
+            code="E_EXPORT_NOTHING",
+            hint=f"`bec jobs tasks {job.name} --volume {result.nothing[0]}` shows where it stands.",
+        )
 
 
 def destination_url(out: str | None) -> str | None:

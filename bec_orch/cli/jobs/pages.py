@@ -12,6 +12,7 @@ from bec_orch.cli.composition.parts import open_parts
 from bec_orch.cli.terminal.console import note, print_json, print_rows, say
 from bec_orch.core.job_types.registry import page_figures
 from bec_orch.core.names import printable
+from bec_orch.core.tasks import TaskState
 from bec_orch.core.wording import counted
 from bec_orch.errors import UsageError
 from bec_orch.orch.overview.spelling import recorded_names
@@ -81,7 +82,7 @@ def _print(one: VolumePages, chosen: list[PageView], limit: int) -> None:
     states = Counter(page.state for page in one.pages)
     told = ", ".join(f"{count:,} {state}" for state, count in states.items()) or "none"
     say(f"{one.job}  {one.volume}  task {one.task} is {one.state}; {counted(len(one.pages), 'page')}: {told}")
-    if one.partial and one.pages:
+    if one.partial and one.has_rows and one.state is not TaskState.DONE:
         say("The volume is not done: these rows are those of its attempts, and no artefact.")
     if one.note:
         note(f"warning: {one.volume}: {one.note}")

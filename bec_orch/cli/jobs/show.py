@@ -44,12 +44,16 @@ def command(
             return
         name = job or next((task.job for task in tasks if task.state is TaskState.DONE), tasks[0].job)
         pages = _pages(parts, name, tasks[0])
-        view = _page(pages, page)
+        places = _places(pages, page)
         layer = layers.layer(name, w_id, i_id)
-        record = layers.page(layer, page - 1, view.img_file_name) if layer else None
+        found = [
+            (view, layers.page(layer, place, view.img_file_name) if layer else None) for place, view in places.items()
+        ]
     if as_json:
-        print_json({"job": name, "volume": pages.volume, "task_state": pages.state, "page": view, "content": record})
-    else:
+        pictures = [{"page": view, "content": record} for view, record in found]
+        print_json({"job": name, "volume": pages.volume, "task_state": pages.state, "pictures": pictures})
+        return
+    for view, record in found:
         _print_page(pages, view, record)
 
 
@@ -66,14 +70,16 @@ def _pages(parts: Parts, job: str, task: TaskView) -> VolumePages:
     return pages
 
 
-def _page(pages: VolumePages, number: int) -> PageView:
-    if number > len(pages.pages):
+def _places(pages: VolumePages, number: int) -> dict[int, PageView]:
+    """Return the pictures of a page by their places among the rows, from 0: a file may have several."""
+    found = {place: view for place, view in enumerate(pages.pages) if view.page == number}
+    if not found:
         raise UsageError(
             f"The volume {pages.volume} has no page {number}.",
             code="E_PAGE_UNKNOWN",
-            hint=pages.note or f"It has {counted(len(pages.pages), 'page')}.",
+            hint=pages.note or f"It has {counted(pages.last_page, 'page')}.",
         )
-    return pages.pages[number - 1]
+    return found
 
 
 def _print_tasks(tasks: Sequence[TaskView]) -> None:
@@ -95,7 +101,7 @@ def _print_tasks(tasks: Sequence[TaskView]) -> None:
 
 
 def _print_page(pages: VolumePages, view: PageView, record: PageRecord | None) -> None:
-    say(f"{pages.job}  {pages.volume}  page {view.page} of {len(pages.pages)}  {view.img_file_name}: {view.state}")
+    say(f"{pages.job}  {pages.volume}  page {view.page} of {pages.last_page}  {view.img_file_name}: {view.state}")
     if view.code:
         say(f"{view.code} in stage {view.stage}: {view.message}")
     elif view.message:

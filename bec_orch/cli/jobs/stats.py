@@ -2,7 +2,7 @@
 
 import datetime as dt
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, TypeVar
@@ -11,6 +11,7 @@ import typer
 from rich.console import Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
+from rich.table import Table
 from rich.text import Text
 
 from bec_orch.cli.arguments.invocation import invocation
@@ -18,13 +19,27 @@ from bec_orch.cli.arguments.options import JobName, Json
 from bec_orch.cli.composition.machines import prices
 from bec_orch.cli.composition.parts import open_parts
 from bec_orch.cli.terminal.console import console, print_json, print_record, record_table
-from bec_orch.core.records.overview import Overview, WorkerCondition
+from bec_orch.core.records.overview import Overview, WorkerCondition, WorkerTask
+from bec_orch.core.tasks import TaskState
 from bec_orch.orch.machines.prices import Cost, PriceTable
 from bec_orch.orch.overview.standing import JobStats, job_stats
 
 T = TypeVar("T")
 
 _LOOK_EVERY = 5.0
+_BAR = 60
+"""Width of a bar, in cells."""
+_SHOWN = 10
+"""Volumes that workers are at, of which a bar is shown."""
+_CELLS = {
+    TaskState.DONE: ("█", "green"),
+    TaskState.TERMINAL_FAILED: ("▚", "red"),
+    TaskState.CANCELED: ("▒", "bright_black"),
+    TaskState.RUNNING: ("▓", "blue"),
+    TaskState.RETRYABLE_FAILED: ("▞", "yellow"),
+    TaskState.QUEUED: ("░", "white"),
+    TaskState.WAITING: ("·", "white"),
+}
 # All workers of a job; the database's listing needs a limit.
 _EVERY = 100_000
 
@@ -33,13 +48,18 @@ _EVERY = 100_000
 class Standing:
     """Where a job stands.
 
-    `in_work` are the pages that are finished of volumes that workers are at; `cost` is what its machines have cost so
-    far, None when no worker was ever there.
+    `doing` are the volumes that workers are at, the longest first; `cost` is what its machines have cost so far, None
+    when no worker was ever there.
     """
 
     stats: JobStats
     cost: Cost | None
-    in_work: int
+    doing: Sequence[WorkerTask]
+
+    @property
+    def in_work(self) -> int:
+        """Pages that are finished of the volumes that workers are at."""
+        return sum(task.pages_done for task in self.doing)
 
     @property
     def pages_left(self) -> int | None:
@@ -84,8 +104,9 @@ def command(
 def _standing(overview: Overview, table: PriceTable, job: str) -> Standing:
     uses = overview.machine_uses(job)
     workers = overview.workers(job, stopped=False, limit=_EVERY)
-    in_work = sum(task.pages_done for one in workers if one.condition is WorkerCondition.WORKING for task in one.doing)
-    return Standing(job_stats(overview, job), table.cost(uses) if uses else None, in_work)
+    doing = [task for one in workers if one.condition is WorkerCondition.WORKING for task in one.doing]
+    cost = table.cost(uses) if uses else None
+    return Standing(job_stats(overview, job), cost, sorted(doing, key=lambda task: task.since))
 
 
 def _watch(look: Callable[[], Standing]) -> None:
@@ -100,10 +121,34 @@ def _watch(look: Callable[[], Standing]) -> None:
 
 
 def _picture(found: Standing) -> Group:
-    left, done = found.stats.pages_left, found.stats.pages.total
-    total = None if left is None else max(done + left, 1)
-    bar = ProgressBar(total=total, completed=done + (left or 0) - (found.pages_left or 0), width=60)
-    return Group(bar, Text(), record_table(_record(found)))
+    pages = found.stats.pages.total
+    left = found.stats.pages_left
+    total = None if left is None else max(pages + left, 1)
+    bars = Table.grid(padding=(0, 1))
+    bars.add_row("pages", ProgressBar(total, min(pages + found.in_work, pages + (left or 0)), _BAR), _of(pages, total))
+    bars.add_row("volumes", _states(found.stats.volumes), _of(*_done_of(found.stats.volumes)))
+    for task in found.doing[:_SHOWN]:
+        bar = ProgressBar(task.pages_total or None, task.pages_done, _BAR)
+        bars.add_row(Text(f"{task.w_id}/{task.i_id}"), bar, _of(task.pages_done, task.pages_total or None))
+    more = [Text(f"and {len(found.doing) - _SHOWN:,} more volumes")] if len(found.doing) > _SHOWN else []
+    return Group(bars, *more, Text(), record_table(_record(found)))
+
+
+def _of(part: int, whole: int | None) -> Text:
+    return Text(f"{part:,} of {'?' if whole is None else f'{whole:,}'}")
+
+
+def _done_of(volumes: Mapping[TaskState, int]) -> tuple[int, int]:
+    return volumes.get(TaskState.DONE, 0), sum(volumes.values())
+
+
+def _states(volumes: Mapping[TaskState, int]) -> Text:
+    """Draw how many volumes are in each state, one beside the other: each that there is any of has a cell at least."""
+    counts = {state: volumes[state] for state in _CELLS if volumes.get(state)}
+    cells = {state: max(1, round(_BAR * count / sum(counts.values()))) for state, count in counts.items()}
+    if cells:
+        cells[max(cells, key=lambda state: cells[state])] += _BAR - sum(cells.values())
+    return Text.assemble(*((_CELLS[state][0] * width, _CELLS[state][1]) for state, width in cells.items()))
 
 
 def _record(found: Standing) -> dict[str, Any]:

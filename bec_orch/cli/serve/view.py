@@ -21,6 +21,9 @@ from bec_orch.orch.overview.layers import unknown_volume
 from bec_orch.orch.overview.spelling import recorded_names
 from bec_orch.web.html.rendering import address
 
+_MOST_FILES = 50_000
+"""Of a folder that is looked through for its first volume: some seconds' worth."""
+
 
 def command(
     ctx: typer.Context,
@@ -54,7 +57,7 @@ def _what(asked: Invocation, what: str) -> tuple[Settings, VolumeRef | None]:
     if has_database(path):
         return asked.settings.in_workspace(path), None
     if path.is_dir():
-        return asked.settings, detect_source(path).volumes[0]
+        return asked.settings, detect_source(path, most_files=_MOST_FILES).volumes[0]
     return asked.settings, VolumeRef(*parse_names(what), "")
 
 

@@ -73,18 +73,20 @@ class _Files:
     others: Mapping[str, int]
 
 
-def detect_source(path: Path, *, follow_links: bool = False) -> DetectedSource:
+def detect_source(path: Path, *, follow_links: bool = False, most_files: int | None = None) -> DetectedSource:
     """Find the source and the volumes of a folder of this machine: by the layout in which most images are pages.
 
     Args:
         path: the folder.
         follow_links: links to folders outside of the source are volumes, too.
+        most_files: a folder of more is given up (E_PATH_LARGE); None: it is looked through however long that takes.
 
     Raises:
         UsageError: the folder is missing, empty, without images, or cannot be read; or in no layout more images are
             pages than are left out (E_PATH_LAYOUT).
     """
     root = _folder(path)
+    files = _files_below(root, most_files)
     found = (
         _library(root),
         _tree(root, follow_links=follow_links),
@@ -92,7 +94,6 @@ def detect_source(path: Path, *, follow_links: bool = False) -> DetectedSource:
         _volume(root),
     )
     tries = [one for one in found if one]
-    files = _files_below(root)
     weighed = [_weighed(found, files, root) for found in tries if found.volumes]
     if not weighed:
         raise _no_volumes(path, [found.rejected[0] for found in tries if found.rejected], files)
@@ -103,13 +104,21 @@ def detect_source(path: Path, *, follow_links: bool = False) -> DetectedSource:
     return replace(best, path=root, as_good=others[0].layout if tied else "")
 
 
-def _files_below(root: Path) -> _Files:
-    """Look through all folders; hidden ones hold no pages, and links to folders are not followed, for they may loop."""
+def _files_below(root: Path, most: int | None) -> _Files:
+    """Look through all folders; hidden ones hold no pages, and links to folders are not followed, for they may loop.
+
+    Raises:
+        UsageError: there are more files and folders than `most` (E_PATH_LARGE).
+    """
     images: dict[Path, int] = {}
     others: Counter[str] = Counter()
+    seen = 0
     for folder, folders, names in os.walk(root):
         inside = [name for name in folders if not name.startswith(".")]
         folders[:] = inside
+        seen += 1 + len(names)
+        if most is not None and seen > most:
+            raise _too_large(root, most)
         others += passed_over(names)
         count = sum(why_no_page(name) is None for name in names)
         if count:
@@ -145,6 +154,14 @@ def _folder_of(source: str, volume: VolumeRef) -> Path:
     if layout == "bdrc":
         return root / volume_prefix(volume.w_id, volume.i_id)
     return root if layout == "flat" else root / volume.w_id / volume.i_id
+
+
+def _too_large(path: Path, most: int) -> UsageError:
+    return UsageError(
+        f"The folder {_shown(path)} holds more than {most:,} files and folders.",
+        code="E_PATH_LARGE",
+        hint="Name the folder of one volume or work, or the volume: W_ID/I_ID.",
+    )
 
 
 def _unclear(path: Path, best: DetectedSource) -> UsageError:

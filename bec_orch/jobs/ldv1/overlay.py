@@ -9,6 +9,7 @@ holds more than its small pictures.
 
 import colorsys
 import textwrap
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -257,5 +258,6 @@ def _shortened(text: str, width: int) -> str:
 
 
 def _ascii(text: str) -> str:
-    """Return the text as OpenCV can draw it: any other character becomes a question mark."""
-    return "".join(character if " " <= character <= "~" else "?" for character in text)
+    """Return the text as OpenCV can draw it: letters without their accents, a question mark for any other character."""
+    bare = (character for character in unicodedata.normalize("NFKD", text) if not unicodedata.combining(character))
+    return "".join(character if " " <= character <= "~" else "?" for character in bare)

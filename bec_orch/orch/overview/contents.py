@@ -2,6 +2,7 @@
 
 import datetime as dt
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -129,6 +130,17 @@ def image_names(artefacts: BatchReader, success: Success) -> list[str]:
             raise _not_an_artefact(success)
         names += found
     return [check_name("page", name, max_bytes=_MOST_NAME_BYTES) for name in names]
+
+
+def skip_reasons(artefacts: BatchReader, success: Success) -> Counter[str]:
+    """Return why pages of a volume were skipped, and how many for each reason.
+
+    Raises:
+        StorageError: the artefact's file is gone or broken, or the store is away.
+    """
+    batches = artefacts.row_batches(success, ["img_file_name", "skipped", "skip_reason"])
+    rows = (row for batch in batches for row in batch.to_pylist())
+    return Counter(row.get("skip_reason") or "" for row in rows if row.get("skipped"))
 
 
 def inputs_beside(artefacts: StoredArtefacts, success: Success, needs: Mapping[str, str]) -> dict[str, Success]:

@@ -72,6 +72,11 @@ class VolumePages:
     note: str = ""
 
     @property
+    def last_page(self) -> int:
+        """The number of its last page, as far as they are known; a page whose file has several pictures counts once."""
+        return max((page.page for page in self.pages), default=0)
+
+    @property
     def has_rows(self) -> bool:
         """Whether there is a row of any page."""
         return any(page.state != NO_ROW for page in self.pages)

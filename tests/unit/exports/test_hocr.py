@@ -12,7 +12,7 @@ from bec_orch.exports.formats import Level, Material, format_of
 from tests.unit.exports.made import CONTROLS, FULL, ORIGIN, PAGES, TEXT
 
 XHTML = "{http://www.w3.org/1999/xhtml}"
-KNOWN = {"ocr_page", "ocr_carea", "ocr_line", "ocrx_word"}
+KNOWN = {"ocr_page", "ocr_carea", "ocr_par", "ocr_line", "ocrx_word"}
 # Grammar of properties, section 3.1.
 PROPERTY = re.compile(r'([a-z][a-z_]*)((?: (?:"[^"]*"|[^\s;"]+))+)')
 

@@ -1,0 +1,1 @@
+"""What runs within environments of other programs: each prints what that program reads in documents, as JSON."""
