@@ -97,7 +97,7 @@ check: lint packages  ## all that a change must pass: lint, then all tests on th
 lock: $(VENV)/.dev  ## take the newest versions into the lock files
 	$(PIP_INSTALL) uv
 	$(COMPILE) --extra ldv1 --extra ocr --extra aws --extra web --output-file requirements.txt
-	$(COMPILE) --extra ldv1 --extra ocr --extra aws --extra web --extra heif --extra dev --constraint requirements.txt \
+	$(COMPILE) --extra ldv1 --extra ocr --extra aws --extra web --extra heif --extra openvino --extra dev --constraint requirements.txt \
 		--output-file requirements-dev.txt
 	echo 'onnxruntime-gpu[cuda,cudnn]; sys_platform == "linux"' | $(subst pyproject.toml,-,$(COMPILE)) \
 		--constraint requirements.txt --output-file deploy/requirements-gpu.txt

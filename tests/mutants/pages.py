@@ -40,6 +40,22 @@ PAGES = (
         f"{LINES}/test_network.py::test_a_network_that_is_not_what_its_card_says_is_refused",
     ),
     _one(
+        "half-precision-that-differs",
+        "a model whose output in half precision is another is run in full precision",
+        "jobs/shared/half_precision.py",
+        "or not np.abs(found - expected).mean() <= SAME * np.abs(expected).mean()",
+        "",
+        "tests/unit/test_half_precision.py::test_half_precision_is_taken_where_it_is_faster_and_returns_the_same",
+    ),
+    _one(
+        "half-precision-no-numbers",
+        "a model that returns no numbers in half precision is told of",
+        "jobs/shared/model_session.py",
+        "return self._checked(self._half.run(batch))",
+        "return self._half.run(batch)",
+        "tests/unit/test_half_precision.py::test_no_numbers_are_told_of_in_half_precision_too",
+    ),
+    _one(
         "lines-across-columns",
         "lines are not joined over a gap between columns",
         "jobs/ldv1/bec/tracing.py",

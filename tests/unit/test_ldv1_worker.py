@@ -78,6 +78,7 @@ def test_the_columns_are_those_of_the_stored_format() -> None:
         "line_kinds: list<item: string>",
         "line_baselines: list<item: list<item: struct<x: int32, y: int32>>>",
         "line_model: string",
+        "line_engine: string",
         "nb_lines: int32",
         "nb_main_lines: int32",
         "nb_running_lines: int32",
@@ -107,6 +108,7 @@ def test_rows_fit_their_columns() -> None:
         kinds=("main", "main", "note"),
         baselines=(square[:2], square[:2] + 5, square[1:]),
         model="bec-lines",
+        engine="onnxruntime 1.32.0",
     )
     rows = [row_of(full), row_of(PageLines(8, 9))]
     table = pa.table({field.name: column([row.get(field.name) for row in rows], field.type) for field in SCHEMA})
@@ -119,6 +121,7 @@ def test_rows_fit_their_columns() -> None:
     assert first["line_baselines"][0] == [{"x": 0, "y": 0}, {"x": 4, "y": 0}]
     assert (first["nb_main_lines"], first["nb_note_lines"], first["nb_other_lines"]) == (1, 1, 0)
     assert first["line_model"] == "bec-lines"
+    assert first["line_engine"] == "onnxruntime 1.32.0"
     assert blank["contours"] == blank["line_ids"] == blank["contours_bboxes"] == []
     assert blank["tps_points"] is blank["rotation_angle"] is None
     assert (blank["nb_contours"], blank["nb_lines"], blank["nb_main_lines"]) == (0, 0, 0)

@@ -73,7 +73,7 @@ def load_line_model(config: Ldv1Config, folder: Path | None = None) -> LineModel
 
 
 def _ppocr(config: Ldv1Config) -> PpocrModel:
-    return PpocrModel(ModelSession(bundled_model_path(), config.intra_op_threads), config.line_pitch)
+    return PpocrModel(ModelSession(bundled_model_path(), config.intra_op_threads, may_be_half=True), config.line_pitch)
 
 
 def _require_digest(config: Ldv1Config, name: str, digest: str) -> None:

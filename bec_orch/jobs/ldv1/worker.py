@@ -33,6 +33,7 @@ _COLUMNS: dict[str, pa.DataType] = {
     "line_kinds": pa.list_(pa.string()),
     "line_baselines": pa.list_(pa.list_(POINT)),
     "line_model": pa.string(),
+    "line_engine": pa.string(),
     "nb_lines": pa.int32(),
     **{f"nb_{kind}_lines": pa.int32() for kind in KINDS},
     "orientation": pa.int32(),
@@ -52,7 +53,7 @@ class Ldv1Worker(PageJobWorker[Ldv1Config, Any, Map, Underway, None]):
 
     job_type = "ldv1"
     config_type: ClassVar[type[JobConfig]] = Ldv1Config
-    code_version = "3"
+    code_version = "4"
     schema = SCHEMA
     counted = MappingProxyType(
         {
@@ -114,6 +115,7 @@ def row_of(lines: PageLines) -> Row:
         "line_kinds": lines.kinds or (MAIN,) * len(lines.contours),
         "line_baselines": lines.baselines or None,
         "line_model": lines.model,
+        "line_engine": lines.engine,
         "nb_lines": lines.line_count,
         **{f"nb_{kind}_lines": counts[kind] for kind in KINDS},
     }

@@ -1,4 +1,4 @@
-"""ONNX models run by onnxruntime: opened once, shared by threads, named by the digest of their file."""
+"""ONNX models run by onnxruntime, or in half precision by OpenVINO: opened once, shared by threads, named by digest."""
 
 import os
 import re
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bec_orch.core.wording import said
 from bec_orch.errors import ConfigError, TaskFault
+from bec_orch.jobs.shared.half_precision import HalfModel, half_model
 from bec_orch.jobs.shared.model_files import digest_of, invalid_model, read_model
 
 # From 1.29 on it writes an id of the machine below ~/.cache and reports to its maker, unless it is told so before it is
@@ -29,13 +30,14 @@ class ModelSession:
         path: the ONNX file.
         threads: intra-op threads of each run. 1 is best when every core has its own caller: two callers of one
             thread do 21.9 pages/s where one caller of two threads does 19.0.
+        may_be_half: it may run in half precision, where that is faster (`half_precision`).
 
     Raises:
         ConfigError: the file is missing (E_MODEL_NOT_FOUND), or onnxruntime cannot open it, or it has not one input
             (E_MODEL_INVALID).
     """
 
-    def __init__(self, path: Path, threads: int = 1) -> None:
+    def __init__(self, path: Path, threads: int = 1, *, may_be_half: bool = False) -> None:
         self.path = path
         data = read_model(path)
         self.digest = digest_of(data)
@@ -48,6 +50,8 @@ class ModelSession:
         self.output_shape: list[Any] = outputs[0].shape
         self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         self.on_gpu = self._session.get_providers()[0] != "CPUExecutionProvider"
+        self._half = self._in_half(data, threads) if may_be_half and not self.on_gpu else None
+        self.engine = self._half.name if self._half else f"onnxruntime {onnxruntime.__version__}"
 
     def run(self, batch: NDArray[np.float32], output_name: str | None = None) -> NDArray[np.float32]:
         """Run the model on one batch and return its first output, or the one of that name.
@@ -56,8 +60,22 @@ class ModelSession:
             ConfigError: the output is not an array of numbers (E_MODEL_INVALID).
             TaskFault: it holds NaN (E_MODEL_NAN): taken as it is, it would be a page without text.
         """
+        if self._half and output_name is None:
+            return self._checked(self._half.run(batch))
+        return self._checked(self._in_full(batch, output_name))
+
+    def _in_full(self, batch: NDArray[np.float32], output_name: str | None = None) -> NDArray[np.float32]:
         wanted = [output_name] if output_name else None
         output: NDArray[np.float32] = self._session.run(wanted, {self._input_name: batch})[0]
+        return output
+
+    def _in_half(self, data: bytes, threads: int) -> HalfModel | None:
+        channels = self.input_shape[1] if len(self.input_shape) == len("NCHW") else None
+        if not isinstance(channels, int):
+            return None
+        return half_model(data, self.digest, channels, threads, self._in_full)
+
+    def _checked(self, output: NDArray[np.float32]) -> NDArray[np.float32]:
         if not isinstance(output, np.ndarray) or output.dtype.kind != "f" or output.size == 0:
             raise invalid_model(self.path, "gives no array of numbers")
         # The maximum is NaN where any value is, and is found in half the time.

@@ -36,6 +36,7 @@ _CLOCK_FAIL = 15 * 60.0
 
 # For CPUs, and for GPUs.
 _ENGINES = ("onnxruntime", "onnxruntime-gpu")
+_BESIDE = "openvino"
 
 
 class Level(StrEnum):
@@ -75,7 +76,11 @@ def check_engine() -> Finding:
     if len(installed) > 1:
         hint = f"`pip uninstall {' '.join(_ENGINES)}`, then install the one that is wanted."
         return Finding("engine", Level.WARN, f"{' and '.join(installed)} hold the same module", hint)
-    return Finding("engine", Level.OK, installed[0] if installed else "no onnxruntime: no job with a model runs here")
+    if not installed:
+        return Finding("engine", Level.OK, "no onnxruntime: no job with a model runs here")
+    beside = _version_of(_BESIDE)
+    told = f"{installed[0]}, and {_BESIDE} {beside} for line models where the processor calculates in bf16"
+    return Finding("engine", Level.OK, told if beside else installed[0])
 
 
 def _version_of(package: str) -> str | None:

@@ -58,6 +58,7 @@ class DarkPixels:
     sure: float = 0.98
     digest: str = "0" * 64
     path: Path = Path("dark.onnx")
+    engine: str = "drawn"
 
     def __post_init__(self) -> None:
         self.runs: list[tuple[int, int]] = []

@@ -60,7 +60,7 @@ def test_colour_pages_are_read_too(detector: LineDetector) -> None:
 
 def test_a_blank_page_has_no_lines(detector: LineDetector) -> None:
     lines = detector.detect(np.full((300, 500), 240, np.uint8), 500, 300)
-    assert lines == PageLines(500, 300, model=detector.model.name)
+    assert lines == PageLines(500, 300, model=detector.model.name, engine=detector.model.engine)
     assert lines.line_count == 0
 
 
@@ -159,7 +159,7 @@ def test_lines_that_ran_into_each_other_over_a_gutter_are_cut_there(through: flo
 class Zoomable:
     """A model that marks every line thinner than the detector likes, until it is asked to look closer."""
 
-    name = kind = digest = "zoomable"
+    name = kind = digest = engine = "zoomable"
     threshold, min_score, unclip_ratio, zoomable = 0.3, 0.5, 0.0, True
 
     def __init__(self) -> None:

@@ -34,7 +34,7 @@ def test_lines_are_found_where_they_were_drawn(detector: NetworkDetector, model:
     assert middles(lines) == near(((450, y) for y in ROWS), 4)
     assert (lines.rotation_angle, lines.tps_points) == (None, None)
     assert lines.kinds == ("main",) * 5
-    assert lines.model == "bec-lines"
+    assert (lines.model, lines.engine) == ("bec-lines", "drawn")
     assert all(
         contour.dtype == baseline.dtype == np.int32
         for contour, baseline in zip(lines.contours, lines.baselines, strict=True)
@@ -62,7 +62,7 @@ def test_a_blank_page_has_no_lines_and_is_looked_for_them_at_some_scales(
     detector: NetworkDetector, model: DarkPixels
 ) -> None:
     lines = detector.detect(np.full((300, 500), 240, np.uint8), 500, 300)
-    assert lines == PageLines(500, 300, model="bec-lines")
+    assert lines == PageLines(500, 300, model="bec-lines", engine="drawn")
     assert len(set(model.runs)) == len(model.runs) > 3
 
 
@@ -176,4 +176,4 @@ def test_auto_believes_the_network_that_a_page_is_blank(auto: AutoDetector) -> N
     blank: PageLines | Routed = auto.prepare(np.full((300, 500), 240, np.uint8), 500, 300)
     while isinstance(blank, Routed):
         blank = auto.finish(blank, auto.infer(blank.items))
-    assert blank == PageLines(500, 300, model="bec-lines")
+    assert blank == PageLines(500, 300, model="bec-lines", engine="drawn")

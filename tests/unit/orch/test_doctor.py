@@ -43,6 +43,12 @@ def test_the_disk_needs_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, gi
         ({"onnxruntime": "1.22"}, Level.OK, "onnxruntime 1.22"),
         ({"onnxruntime-gpu": "1.23"}, Level.OK, "onnxruntime-gpu 1.23"),
         ({}, Level.OK, "no onnxruntime"),
+        ({"openvino": "2026.4"}, Level.OK, "no onnxruntime"),
+        (
+            {"onnxruntime": "1.22", "openvino": "2026.4"},
+            Level.OK,
+            "onnxruntime 1.22, and openvino 2026.4 for line models",
+        ),
         ({"onnxruntime": "1.22", "onnxruntime-gpu": "1.23"}, Level.WARN, "hold the same module"),
     ],
 )

@@ -215,7 +215,8 @@ class NetworkDetector:
 
     def lines(self, look: Look, size: tuple[int, int]) -> PageLines:
         """Return what a look shows as the lines of the stored bitmap of that (width, height)."""
-        return replace(as_page_lines(look.lines, look.to_stored, size), model=self.models[0].name)
+        found = as_page_lines(look.lines, look.to_stored, size)
+        return replace(found, model=self._network.name, engine=self._network.engine)
 
     def _look(self, page: Turned, view: View, output: Floats) -> Look:
         width, height = view.shown

@@ -1,6 +1,6 @@
 """The line network of the package: its file, its inputs for a page, and its maps.
 
-The file is `lines.onnx`; what it is made of, and what it is good for, stands in `lines.md` beside it, and what
+The file is `lines.onnx`; what it is made of, and what it is good for, stands in `docs/line-model.md`, and what
 `training.lines.export` knows of it in `lines.json`.
 """
 
@@ -63,6 +63,7 @@ class Network:
     def __init__(self, session: ModelSession) -> None:
         session.require_image_input()
         self.digest = session.digest
+        self.engine = session.engine
         self._session = session
 
     def view(self, image: Bytes, pitch: float) -> View:
@@ -90,7 +91,7 @@ def bundled_network(threads: int) -> Network:
         ConfigError: its file is gone or broken (E_MODEL_NOT_FOUND, E_MODEL_INVALID), or not the one that its card tells
             of (E_MODEL_DIGEST).
     """
-    session = ModelSession(FILE, threads)
+    session = ModelSession(FILE, threads, may_be_half=True)
     card = json.loads(FILE.with_suffix(".json").read_text("utf-8"))
     if session.digest != card["sha256"]:
         raise ConfigError(

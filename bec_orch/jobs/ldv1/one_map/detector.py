@@ -132,7 +132,7 @@ class LineDetector:
         lines = lines_in_order(cut, slope)
         outlines = [part.outline() for line in lines for part in line]
         found = placed(lines, outlines, slope, prepared.to_stored, (prepared.width, prepared.height))
-        return replace(found, model=self.model.name)
+        return replace(found, model=self.model.name, engine=self.model.engine)
 
     def _segments(self, probability: NDArray[np.float32]) -> tuple[Segment, ...]:
         return find_segments(

@@ -42,6 +42,7 @@ class LineModel(Protocol):
         name: what people call the model.
         kind: the kind of model, one per class.
         digest: SHA-256 of the ONNX file, hex.
+        engine: what runs it, and in which precision where that is not full.
         threshold: probability above which a pixel belongs to a line.
         min_score: mean probability below which a marked region is noise.
         unclip_ratio: how far the marked regions must grow to cover the script: distance = area * ratio / perimeter.
@@ -52,6 +53,7 @@ class LineModel(Protocol):
     name: str
     kind: str
     digest: str
+    engine: str
     threshold: float
     min_score: float
     unclip_ratio: float

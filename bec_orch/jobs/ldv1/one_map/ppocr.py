@@ -60,6 +60,7 @@ class PpocrModel(LineModel):
         session.require_image_input()
         self.name = session.path.stem
         self.digest = session.digest
+        self.engine = session.engine
         self._session = session
         self._line_pitch = line_pitch
 

@@ -61,6 +61,7 @@ class TileModel(LineModel):
         session.require_image_input()
         self.name = name
         self.digest = session.digest
+        self.engine = session.engine
         self.threshold = THRESHOLD_CLASSES if len(config.classes) > 1 else THRESHOLD_ONE_CLASS
         self._session = session
         self._patch = config.patch_size

@@ -30,6 +30,7 @@ class PageLines:
         kinds: the kind of each contour's line; empty from models that do not tell them: then all are main text.
         baselines: the baseline (n, 2) of each contour, from left to right; empty from models that do not tell them.
         model: the name of the model that found them.
+        engine: what ran it, and in which precision where that is not full.
     """
 
     width: int
@@ -44,6 +45,7 @@ class PageLines:
     kinds: tuple[str, ...] = ()
     baselines: tuple[NDArray[np.int32], ...] = ()
     model: str = ""
+    engine: str = ""
 
     @property
     def line_count(self) -> int:
