@@ -1,6 +1,6 @@
 """Score the line models of `ldv1` on the pages whose lines were labelled by hand (`bench/truth/`).
 
-    python -m bench.line_models [--data DIR] [--models ppocr,bec,auto] [--failures] [--draw DIR]
+    python -m bench.line_models [--data DIR] [--models ppocr,bec,auto,tesseract] [--failures] [--draw DIR]
 
 Of main text: *exact* is the number of pages with as many lines as were labelled. A labelled line is found when 80 % of
 its centre line lies inside one line that holds no other; recall is found / labelled, precision found / detected. A
@@ -33,6 +33,7 @@ from bec_orch.jobs.ldv1.page.page_lines import PageLines
 from bec_orch.jobs.ldv1.worker import row_of
 from bench.labelled import LABELLED, LabelledPage, read_pages
 from bench.score_lines import HELD, INSIDE, decoded, line_mask, lines_of, share_inside
+from bench.tesseract_layout import NAME, TesseractLayout
 
 RUNNING = "running"
 NUMBER_SHAPE = 5.0
@@ -165,7 +166,7 @@ def main() -> None:
     print("| model, set | exact | recall | precision | kinds | numbers | across | CPU ms |")
     print("|---|---|---|---|---|---|---|---|")
     for model in options.models.split(","):
-        detector = load_detector(Ldv1Config(model=model))
+        detector = TesseractLayout() if model == NAME else load_detector(Ldv1Config(model=model))
         found = [each for page in labelled if (each := found_on(page, detector, options.data))]
         for name in dict.fromkeys(page.page.set_name for page in found):
             print(table(f"{model}, {name}", [page for page in found if page.page.set_name == name]))

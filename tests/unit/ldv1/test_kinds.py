@@ -37,6 +37,9 @@ def kind(found: Traced, main: list[Traced]) -> str:
         (other(50, 200, 30), "running"),
         (other(190, 200, BELOW + 20), "running"),
         (other(190, 200, BELOW - 4), "running"),
+        (other(190, 200, 60 - 0.7 * MAP_PITCH), "running"),
+        (other(360, 372, 30), "running"),
+        (other(10, 22, BELOW + 20), "running"),
         (other(10, 45, 120), "margin"),
         (other(360, 372, 120), "margin"),
         (other(100, 160, 60 + 6.5 * MAP_PITCH), "note"),
@@ -72,6 +75,14 @@ def test_a_row_between_the_head_and_the_first_line_of_a_book_is_main_text() -> N
     ordered = [head, first, *BOOK]
     assert kinds_of(ordered)[:2] == ["running", "main"]
     assert kinds_of([first, *BOOK])[0] == "running", "without a head above it, it is the head"
+
+
+@pytest.mark.parametrize(("right", "expected"), [(250, "main"), (150, "running")])
+def test_below_the_head_of_a_book_a_long_row_is_main_text_even_with_a_wider_space_after_it(
+    right: float, expected: str
+) -> None:
+    head, first = other(150, 250, 10), other(50, right, 60 - 2 * MAP_PITCH)
+    assert kinds_of([head, first, *BOOK])[:2] == ["running", expected]
 
 
 def test_a_caption_far_from_all_lines_is_no_note() -> None:

@@ -4,12 +4,12 @@ The network separates main text from all other; which of the finer kinds the oth
 
 - `note`: between two main lines, or so near above or below one that it stands within its row.
 - `margin`: beside the body.
-- `running`: above the first or below the last line of a book's page; on a pecha, a number wherever it stands outside of
-  the body.
+- `running`: above the first or below the last line of a book's page, a number even beside the body there; on a pecha, a
+  number wherever it stands outside of the body.
 - `other`: above or below a pecha's body, far from any line, and on pages without main text.
 
 On the page of a book, what fills a row of its own between main lines is main text after all: headings. So is what
-stands between the running head and the first line, as near as the next row of text.
+stands between the running head and the first line, as near as the next row of text; a long row may be farther away.
 
 Coordinates are pixels of the network's maps.
 """
@@ -36,6 +36,8 @@ NOTE_REACH = 0.85
 """A note stands within this many pitches of the line that it is about."""
 OWN_ROW, NEXT_ROW = 0.8, 1.3
 """Rows are at least the one, and usually at most the other number of pitches apart."""
+LONG_ROW = 0.5
+"""Below a head, what is as long as this share of the body is wide is a row of text, even if a wider space follows."""
 HEADING_REACH = 3.0
 """A heading is at most this many pitches away from one of its neighbours."""
 NOTE_GAP = 2.2
@@ -65,7 +67,9 @@ def _with_headings(lines: Sequence[Traced], main: Sequence[Traced], body: tuple[
         inside = min(float(line.x[-1]), body[1]) - max(float(line.x[0]), body[0])
         is_row = OWN_ROW <= min(above, below) / MAP_PITCH <= HEADING_REACH and inside >= BESIDE_SHARE * line.length
         has_head = any(other.middle < line.middle - OWN_ROW * MAP_PITCH for other in lines)
-        is_heading = max(above, below) < np.inf or (below <= NEXT_ROW * MAP_PITCH and has_head)
+        is_long = line.length >= LONG_ROW * (body[1] - body[0])
+        is_next = below <= (HEADING_REACH if is_long else NEXT_ROW) * MAP_PITCH
+        is_heading = max(above, below) < np.inf or (is_next and has_head)
         if is_row and is_heading:
             found.append(line)
     return found
@@ -88,13 +92,14 @@ def _kind(line: Traced, main: Sequence[Traced], body: tuple[float, float], *, is
     above, below = _neighbours(line, main)
     inside = min(float(line.x[-1]), body[1]) - max(float(line.x[0]), body[0])
     is_number = line.length < NUMBER_LENGTH * MAP_PITCH
+    is_outside = bool(np.isinf(above) or np.isinf(below))
     if inside < (1 - BESIDE_SHARE) * line.length:
-        return RUNNING if is_number and is_pecha else MARGIN
-    if is_number and not is_pecha and np.isinf(below):
+        return RUNNING if is_number and (is_pecha or is_outside) else MARGIN
+    if is_number and not is_pecha and is_outside:
         return RUNNING
     if min(above, below) < NOTE_REACH * MAP_PITCH or above + below < NOTE_GAP * MAP_PITCH:
         return NOTE
-    if not is_pecha and (np.isinf(above) or np.isinf(below)):
+    if not is_pecha and is_outside:
         return RUNNING
     return RUNNING if is_number and is_pecha else OTHER
 
