@@ -10,10 +10,11 @@ from itertools import pairwise
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from bec_orch.jobs.ocrv1.bec_input import HEIGHT, WIDTH_SHARE
 from training.reader.setting import LETTER, Face, Style
-from training.reader.writing import Writing
+from training.reader.writing import KINDS, Writing
 from training.shared import Bytes, Floats
 from training.wear import Medium, clouds, inked, kept, paper, scanned
 
@@ -32,6 +33,12 @@ WORN = 0.7
 BITONAL = 0.3
 """Share of the pictures that are black and white beside those that a medium makes so: scans of block prints are."""
 TRIES = 4
+CARVED, CARVED_UNLIKE, CARVED_LEAN = 0.7, (0.25, 0.1, 0.15), 0.3
+"""Share of the lines whose letters are proportioned otherwise than the font's; the deviations of the heights of what
+stands above the head line, of the letters and of what hangs below; and of the lean of the vowels above: carvers kept to
+no font, and made vowels long and slanting."""
+BESIDE = (0.7, 0.3)
+"""Of runs of text and of syllables in any order in the lines above and below, of which only parts are seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +138,8 @@ class Composer:
             head = RIM + cut.head + side * cut.pitch * float(rng.normal(1, 0.03))
             if -2 * LETTER < head < canvas.shape[0] + LETTER:
                 shift = float(rng.uniform(-20, 20))
-                self._set(rng, style, canvas, (ends[0] + shift, ends[1]), head)
+                kind = str(rng.choice(KINDS[: len(BESIDE)], p=BESIDE))
+                self._set(rng, style, canvas, (ends[0] + shift, ends[1]), head, kind)
 
 
 def _ends(rng: np.random.Generator, cut: Cut) -> tuple[float, float]:
@@ -217,8 +225,11 @@ class Bend:
     def drawn(cls, rng: np.random.Generator, shape: tuple[int, ...], cut: Cut, scale: float) -> "Bend":
         """Draw a bend of the window at a scale."""
         height, width = max(24, round(cut.height * scale)), max(48, round(cut.width * scale))
-        y, x = np.mgrid[0:height:1, 0:width:1].astype(np.float32)
-        x, y = RIM + (x + 0.5) / scale - 0.5, RIM + (y + 0.5) / scale - 0.5
+        rows = RIM + (np.arange(height) + 0.5) / scale - 0.5
+        columns = RIM + (np.arange(width, dtype=np.float32) + 0.5) / scale - 0.5
+        rows, leaning = _carved(rng, rows, RIM + cut.head)
+        x, y = np.meshgrid(columns, rows)
+        x = x + leaning[:, None]
         lean = float(rng.normal(0, 0.006))
         shear = float(rng.normal(0, 0.06))
         bow = (
@@ -239,6 +250,22 @@ class Bend:
         """Return the window of a canvas."""
         soft = cv2.GaussianBlur(canvas, (0, 0), self.blur) if self.blur else canvas
         return np.asarray(cv2.remap(soft, self.x, self.y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT), np.uint8)
+
+
+def _carved(rng: np.random.Generator, rows: NDArray[np.float64], head: float) -> tuple[Floats, Floats]:
+    """Return other rows, so that what is above the head line, the letters, and what is below are higher or lower.
+
+    Returns:
+        The rows, and how far to the right each one's ink is taken from: vowels above lean.
+    """
+    carved = rng.random() < CARVED
+    above, letters, below = np.exp(-rng.normal(0, CARVED_UNLIKE)) if carved else (1.0, 1.0, 1.0)
+    far = 8 * LETTER
+    seen = (head - far, head, head + LETTER, head + LETTER + far)
+    meant = (head - above * far, head, head + letters * LETTER, head + letters * LETTER + below * far)
+    lean = float(rng.normal(0, CARVED_LEAN)) if carved else 0.0
+    taken = np.interp(rows, seen, meant).astype(np.float32)
+    return taken, np.float32(lean) * np.clip(taken - np.float32(head), -far, 0)
 
 
 def _is_seen(grey: Bytes, own: Bytes, every: Bytes) -> bool:

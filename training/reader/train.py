@@ -1,6 +1,6 @@
 """Train the recogniser on lines that are composed as it goes.
 
-    python -m training.reader.train --out DIR --pictures 200000 --seed 1 [--minutes 120] [--resume]
+    python -m training.reader.train --out DIR --pictures 200000 --seed 1 [--minutes 120] [--learned FILE] [--resume]
 
 Writes `last.pt` every 200 steps, from which `--resume` goes on, and `log.tsv`. The weights that count are the running
 mean (`mean` in the file). The rate comes down to nothing with the pictures, or with the minutes where these are over
@@ -19,17 +19,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
-from bec_orch.jobs.ocrv1.bec_input import as_input
+from bec_orch.jobs.ocrv1.bec_input import HIGHEST, LOWEST, as_input
 from training.reader.material import composer_of
 from training.reader.network import ReaderNetwork
 from training.reader.picture import Composer
 from training.reader.symbols import numbers_of
-from training.shared import DATA, parameters
+from training.shared import DATA, Floats, parameters
 
 BATCH = 16
 WIDTHS = (256, 384, 512, 640)
-LAST = 60
-"""Batches that are learned from again. Composing takes half of the time, and far less than all is learned at once."""
+TAKEN, LAST = 3, 100
+"""How often a picture is learned from on the average, and from how many of the last batches those come that are taken
+again, altered: composing costs as much as learning, and far less than all of a picture is learned at once."""
 RATE = 1.5e-3
 WARM_STEPS = 200
 DECAY = 0.02
@@ -50,8 +51,22 @@ def batch_of(composer: Composer, seed: int, step: int) -> Batch:
     return torch.from_numpy(inputs), [numbers_of(picture.text) for picture in pictures]
 
 
+def altered(rng: np.random.Generator, inputs: Tensor) -> Tensor:
+    """Return inputs a little narrower, higher or lower, paler or darker, and with noise: each in its own way."""
+    return torch.from_numpy(np.stack([_altered(rng, each)[None] for each in inputs[:, 0].numpy()]))
+
+
+def _altered(rng: np.random.Generator, line: Floats) -> Floats:
+    height, width = line.shape
+    along, down = rng.uniform(0.9, 1.0), rng.normal(1, 0.05)
+    turn = np.array([[along, 0, 0], [0, down, height / 2 * (1 - down) + rng.normal(0, 1.5)]])
+    moved = np.asarray(cv2.warpAffine(line, turn, (width, height)), np.float32)
+    noise = rng.uniform(0, 0.06) * rng.standard_normal(line.shape, dtype=np.float32)
+    return np.asarray(np.clip(moved * rng.uniform(0.85, 1.15) + noise, LOWEST, HIGHEST), np.float32)
+
+
 class Source:
-    """Hands each step its batch: a new one, and at every other step one of the last, which costs nothing to compose.
+    """Hands each step its batch: a new one at every `TAKEN`th step, else one of the last, altered, which costs little.
 
     Args:
         composer: composes the lines.
@@ -64,8 +79,10 @@ class Source:
 
     def batch(self, step: int) -> Batch:
         """Return the batch of a step."""
-        if step % 2 and self._last:
-            return self._last[int(np.random.default_rng((self._seed, step)).integers(len(self._last)))]
+        if step % TAKEN and self._last:
+            rng = np.random.default_rng((self._seed, step))
+            inputs, lines = self._last[int(rng.integers(len(self._last)))]
+            return altered(rng, inputs), lines
         self._last.append(batch_of(self._composer, self._seed, step))
         return self._last[-1]
 
@@ -117,6 +134,12 @@ class Run:
         self.mean.load_state_dict(state["mean"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.spent = int(state["step"]), float(state["spent"])
+
+    def begin_with(self, path: Path) -> None:
+        """Take over what another run has learned; the rate begins anew."""
+        learned = torch.load(path, weights_only=True)["mean"]
+        self.network.load_state_dict(learned)
+        self.mean.load_state_dict(learned)
 
     def take(self, inputs: Tensor, lines: list[list[int]]) -> float:
         """Take one step, and return the loss."""
@@ -173,6 +196,7 @@ def main() -> None:
     parser.add_argument(
         "--minutes", type=float, default=1e9, help="be at the end after this many minutes, at the latest"
     )
+    parser.add_argument("--learned", type=Path, help="begin with the weights of this other run's last.pt")
     parser.add_argument("--resume", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -182,6 +206,8 @@ def main() -> None:
     print(f"{len(composer.faces)} fonts, {parameters(run.network):,} parameters", flush=True)
     if options.resume and (options.out / "last.pt").exists():
         run.resume()
+    elif options.learned:
+        run.begin_with(options.learned)
     train(run, composer)
 
 

@@ -12,7 +12,7 @@ from bec_orch.jobs.ocrv1.language import BITS, LanguageModel
 from training.reader.judge import Tried, rate, spread_of, table_of
 from training.reader.language import model_of
 from training.reader.material import HELD_OUT, fonts_in
-from training.reader.picture import Composer, _is_seen
+from training.reader.picture import Composer, _carved, _is_seen
 from training.reader.setting import LETTER, Face, Style
 from training.reader.symbols import SYMBOLS, numbers_of, written
 from training.reader.writing import KINDS, Writing, made_stack, plain, stacks_of
@@ -149,6 +149,22 @@ def test_what_cannot_be_read_is_not_trained_on() -> None:
     assert not _is_seen(noise, own, own)
     assert not _is_seen(blot, own, own)
     assert not _is_seen(half, own, own)
+
+
+def test_vowels_letters_and_subscripts_are_carved_each_at_its_own_height_and_vowels_lean() -> None:
+    rows, head = np.arange(160.0), 60.0
+    as_set, leans, heights = 0, [], []
+    for seed in range(60):
+        taken, shift = _carved(np.random.default_rng(seed), rows, head)
+        assert (np.diff(taken) > 0).all()
+        assert taken[60] == pytest.approx(head)
+        assert not shift[60:].any()
+        as_set += np.array_equal(taken, rows.astype(np.float32))
+        leans.append(shift[20])
+        heights.append(taken[60] - taken[20])
+    assert 6 < as_set < 30
+    assert np.std(heights) > 5
+    assert min(leans) < -5 < 5 < max(leans)
 
 
 @needs_fonts

@@ -12,7 +12,7 @@ from bec_orch.jobs.ocrv1.bec_input import HEIGHT  # noqa: E402 - after the skip
 from training.reader.network import CLASSES, ReaderNetwork, Served  # noqa: E402
 from training.reader.picture import Picture  # noqa: E402
 from training.reader.symbols import numbers_of  # noqa: E402
-from training.reader.train import BATCH, LAST, Run, Source, loss_of, train  # noqa: E402
+from training.reader.train import BATCH, LAST, TAKEN, Run, Source, altered, loss_of, train  # noqa: E402
 from training.shared import parameters  # noqa: E402
 
 MOST_PARAMETERS = 6_000_000
@@ -72,16 +72,42 @@ def test_the_loss_is_that_of_a_symbol_and_lines_without_room_do_not_count() -> N
     assert loss_of(right, [[5, 6], [5] * 30]).item() == pytest.approx(0, abs=1e-3)
 
 
-def test_every_other_batch_is_one_of_the_last() -> None:
+def test_every_third_batch_is_new_and_the_others_are_altered_ones_of_the_last() -> None:
     composer = Bars()
     source = Source(composer, 1)  # type: ignore[arg-type]
-    batches = [source.batch(step) for step in range(8)]
-    assert composer.composed == 4 * BATCH
-    assert all(any(later is earlier for earlier in batches[:at:2]) for at, later in enumerate(batches) if at % 2)
+    batches = [source.batch(step) for step in range(9)]
+    assert composer.composed == 3 * BATCH
+    new, again = batches[::TAKEN], [batch for step, batch in enumerate(batches) if step % TAKEN]
+    assert all(any(lines is known for _, known in new) for _, lines in again)
+    assert not any(torch.equal(inputs, known) for inputs, _ in again for known, _ in new)
     assert len(source._last) <= LAST
-    again = Source(Bars(), 1)  # type: ignore[arg-type]
-    assert torch.equal(again.batch(0)[0], batches[0][0])
+    same = Source(Bars(), 1)  # type: ignore[arg-type]
+    assert torch.equal(same.batch(0)[0], batches[0][0])
+    assert torch.equal(same.batch(1)[0], batches[1][0])
     assert numbers_of("ཀ")[0] in batches[0][1][0] + batches[0][1][1]
+
+
+def test_an_altered_line_holds_all_that_it_held() -> None:
+    inputs = torch.zeros(4, 1, HEIGHT, 320)
+    inputs[:, :, 20:44, 8:312] = 1.0
+    for seed in range(5):
+        found = altered(np.random.default_rng(seed), inputs)[:, 0].numpy()
+        assert found.shape == (4, HEIGHT, 320)
+        assert len({each.tobytes() for each in found}) == 4
+        ends = [np.flatnonzero(each[32] > 0.5)[[0, -1]] for each in found]
+        assert all(first in (7, 8) and 0.88 * 311 < last <= 312 for first, last in ends)
+        assert all(12 < np.flatnonzero(each[:, 150] > 0.5)[0] < 28 for each in found)
+
+
+def test_a_run_may_begin_with_what_another_has_learned(tmp_path: Path) -> None:
+    first = Run(tmp_path / "first", seed=1, steps=2, minutes=1e9)
+    train(first, Bars())  # type: ignore[arg-type]
+    second = Run(tmp_path / "second", seed=2, steps=2, minutes=1e9)
+    second.begin_with(tmp_path / "first" / "last.pt")
+    assert second.step == 0
+    for name, value in first.mean.state_dict().items():
+        assert torch.equal(value, second.network.state_dict()[name])
+        assert torch.equal(value, second.mean.state_dict()[name])
 
 
 def test_training_ends_with_its_steps_or_its_minutes_and_goes_on_after_a_stop(tmp_path: Path) -> None:
