@@ -17,6 +17,8 @@ Kind = Literal["main", "running", "margin", "note", "other"]
 MAIN: Kind = "main"
 KINDS: tuple[Kind, ...] = get_args(Kind)
 """The kinds of lines (docs/decisions.md, 70)."""
+UNSURE_PAGES = "unsure_pages"
+"""The counter that says how many pages are read with little confidence for the most part."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,25 @@ SEEN = "tests/acceptance/test_cli_pages.py"
 LEFT = "tests/unit/test_part_rows.py"
 
 LINES = "tests/unit/ldv1"
+DOUBTS = "tests/unit/ocrv1/test_worker.py::test_lines_and_pages_that_are_hardly_read_are_counted"
 
 PAGES = (
+    _one(
+        "doubt-of-empty-lines",
+        "a line with ink in which nothing was read counts as unsure",
+        "jobs/ocrv1/worker.py",
+        "line.confidence >= unsure for line, inked in",
+        "not line.text or line.confidence >= unsure for line, inked in",
+        DOUBTS,
+    ),
+    _one(
+        "doubtful-pages-are-not-told",
+        "pages that are hardly read are told at the end of a run",
+        "cli/run/outcome.py",
+        "    if unsure:\n",
+        "    if unsure < 0:\n",
+        "tests/unit/test_cli_outcome.py",
+    ),
     _one(
         "network-not-of-its-card",
         "a line network that is not the one that its card names is refused",

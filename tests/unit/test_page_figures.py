@@ -15,11 +15,18 @@ def test_every_type_here_takes_figures_from_columns_that_it_has(name: str) -> No
 
 
 def test_text_that_was_read() -> None:
-    read = page_figures("ocrv1")
+    read = page_figures("importv1")
     assert read is not None
     row = {"line_texts": ["ཀཁ", None, "ག"], "line_confidences": [0.5, None, 1.0, float("nan")]}
     assert read(row) == {"lines": 3, "characters": 3, "confidence": 0.75}
     assert read({"line_texts": [], "line_confidences": []}) == {"lines": 0, "characters": 0, "confidence": None}
+
+
+def test_lines_that_were_hardly_read_are_told_where_they_were_counted() -> None:
+    read = page_figures("ocrv1")
+    assert read is not None
+    assert read({"line_texts": ["ཀ", "ཁ"], "line_confidences": [0.4, 0.9], "nb_unsure_lines": 1})["unsure"] == 1
+    assert read({"line_texts": ["ཀ"], "line_confidences": [0.9]})["unsure"] is None
 
 
 def test_a_volume_of_text_has_the_mean_confidence_of_its_lines() -> None:

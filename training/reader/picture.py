@@ -252,7 +252,7 @@ class Bend:
         return np.asarray(cv2.remap(soft, self.x, self.y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT), np.uint8)
 
 
-def _carved(rng: np.random.Generator, rows: NDArray[np.float64], head: float) -> tuple[Floats, Floats]:
+def _carved(rng: np.random.Generator, rows: NDArray[np.floating], head: float) -> tuple[Floats, Floats]:
     """Return other rows, so that what is above the head line, the letters, and what is below are higher or lower.
 
     Returns:

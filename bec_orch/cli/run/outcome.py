@@ -13,6 +13,7 @@ from bec_orch.core.frames import UNREAD
 from bec_orch.core.names import escaped, printable
 from bec_orch.core.records.overview import TaskView
 from bec_orch.core.tasks import TaskState
+from bec_orch.core.transcripts import UNSURE_PAGES
 from bec_orch.core.wording import counted
 from bec_orch.io.sources.detect import DetectedSource
 from bec_orch.orch.overview.page_errors import PageFault
@@ -97,6 +98,7 @@ def _show(result: RunResult) -> None:
         say()
         print_record({name: round(value) for name, value in counters.items()})
     _note_unread(result)
+    _note_unsure(result)
     note_references(result.unmatched_references, "of this run")
     if result.pages_per_second:
         say(f"{result.pages_per_second:.1f} pages/s")
@@ -130,6 +132,13 @@ def _note_unread(result: RunResult) -> None:
     if result.nb_unread and not result.first_pictures_asked:
         note(f"warning: pictures after a file's first are not done: {result.nb_unread:,}.")
         note('hint: `--config-text \'{"frames": "all"}\'` does every picture of a file; "first" says to leave them.')
+
+
+def _note_unsure(result: RunResult) -> None:
+    unsure = round(sum(one.counters.get(UNSURE_PAGES, 0) for one in (*result.needed, result.outcome)))
+    if unsure:
+        note(f"warning: of {counted(unsure, 'page')} most lines are read with little confidence.")
+        note("hint: The engine cannot read every hand and script; `bec pages W_ID/I_ID` shows which pages they are.")
 
 
 def _show_page_errors(result: RunResult) -> None:

@@ -45,6 +45,10 @@ def _read(row: Mapping[str, Any]) -> Figures:
     }
 
 
+def _read_and_doubted(row: Mapping[str, Any]) -> Figures:
+    return {**_read(row), "unsure": row.get("nb_unsure_lines")}
+
+
 def _read_volume(pages: Sequence[Mapping[str, Any]]) -> Mapping[str, float | None]:
     """Add up characters; the mean confidence is that of lines, not of pages."""
     weights = [(page["confidence"], page["lines"]) for page in pages if page["confidence"] is not None]
@@ -72,4 +76,5 @@ def _classified(row: Mapping[str, Any]) -> Figures:
 CLASSES = RowFigures(("label", "prob"), _classified)
 LDV1 = RowFigures(("nb_lines", "nb_unread_frames"), _found)
 READ = RowFigures(("line_texts", "line_confidences"), _read, _read_volume)
+OCRV1 = RowFigures((*READ.columns, "nb_unsure_lines"), _read_and_doubted, _read_volume)
 EVALV1 = RowFigures(("nb_lines", "nb_chars", "mean_confidence", "cer", "suspicion"), _evaluated)

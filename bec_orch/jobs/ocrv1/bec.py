@@ -17,7 +17,7 @@ from bec_orch.core.artefacts import ModelInfo
 from bec_orch.core.ports.job_worker import WorkerResources
 from bec_orch.jobs.ocrv1.bec_input import HEIGHT, as_input, fitted
 from bec_orch.jobs.ocrv1.config import Ocrv1Config
-from bec_orch.jobs.ocrv1.decoding import Matrix, best_path, confidence
+from bec_orch.jobs.ocrv1.decoding import Matrix, Prefix, best_path, confidence
 from bec_orch.jobs.ocrv1.language import LanguageModel
 from bec_orch.jobs.ocrv1.likely_text import Chooser
 from bec_orch.jobs.ocrv1.line_windows import BEYOND, line_of
@@ -70,9 +70,12 @@ class BecRecogniser(Recogniser):
         matrix = self._look(window, *FIRST_LOOK)
         if confidence(matrix) < SURE:
             matrix = max([matrix, *(self._look(window, *look) for look in MORE_LOOKS)], key=confidence)
-        symbols = self._chooser.text(matrix) if self._chooser else best_path(matrix)
-        text = "".join(self._symbols[symbol] for symbol in symbols).strip()
-        return LineText(text, self._chance(confidence(matrix))) if text else EMPTY
+        seen = self._text(best_path(matrix))
+        text = self._text(self._chooser.text(matrix)) if self._chooser else seen
+        return LineText(text, self._chance(confidence(matrix)), text != seen) if text else EMPTY
+
+    def _text(self, symbols: Prefix) -> str:
+        return "".join(self._symbols[symbol] for symbol in symbols).strip()
 
     def _look(self, window: Grey, height: float, shift: float) -> Matrix:
         picture = as_input(fitted(line_of(window, height, shift)))

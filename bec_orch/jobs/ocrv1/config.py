@@ -7,7 +7,8 @@ from pydantic import Field, field_validator, model_validator
 from bec_orch.core.transcripts import MAIN, Kind, each_once
 from bec_orch.jobs.pipeline.config import PageJobConfig, batch_size
 
-Engine = Literal["tesseract", "bec", "ctc", "ppocr"]
+Engine = Literal["auto", "bec", "tesseract", "ctc", "ppocr"]
+TIBETAN = "bod"
 
 LANGUAGE_PATTERN = r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)?(\+[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)?)*$"
 _OF_ENGINE = {
@@ -26,9 +27,10 @@ class Ocrv1Config(PageJobConfig):
 
     engine: Engine = Field(
         default="tesseract",
-        description="`tesseract`: Tesseract's LSTM recogniser, for every language that is installed; `bec`: the "
-        "project's own recogniser of Tibetan print; `ctc`: a model folder as the library publishes them; `ppocr`: the "
-        "PP-OCRv6 recogniser of the installed `rapidocr` wheel.",
+        description="`auto`: `bec` where the `language` is `bod`, else `tesseract`; `bec`: the project's own "
+        "recogniser of Tibetan print; `tesseract`: its LSTM recogniser, for every language that is installed; `ctc`: a "
+        "model folder as the library publishes them; `ppocr`: the PP-OCRv6 recogniser of the installed `rapidocr` "
+        "wheel.",
     )
     language: str = Field(
         default="bod",
@@ -79,14 +81,21 @@ class Ocrv1Config(PageJobConfig):
         json_schema_extra={"affects_output": False},
     )
 
+    @property
+    def chosen_engine(self) -> Engine:
+        """The engine that reads: the one that is named, or what `auto` takes for the language."""
+        if self.engine != "auto":
+            return self.engine
+        return "bec" if self.language == TIBETAN and self.tessdata is None else "tesseract"
+
     _each_kind_once = field_validator("page_text_kinds")(each_once)
 
     @model_validator(mode="after")
     def _fields_are_of_the_engine(self) -> Self:
         for field, engine in _OF_ENGINE.items():
             # Not whether it was given: stored configs have every field.
-            if engine != self.engine and getattr(self, field) != type(self).model_fields[field].default:
-                raise ValueError(f"`{field}` is for the engine `{engine}`, not for `{self.engine}`")
+            if engine != self.chosen_engine and getattr(self, field) != type(self).model_fields[field].default:
+                raise ValueError(f"`{field}` is for the engine `{engine}`, not for `{self.chosen_engine}`")
         if self.engine == "ctc" and self.model is None:
             raise ValueError("the engine `ctc` needs a `model`")
         return self

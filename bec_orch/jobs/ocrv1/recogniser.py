@@ -22,13 +22,17 @@ Grey = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class LineText:
-    """What was read in one line: its text as the engine returns it, and how sure the engine is, 0 to 1.
+    """What was read in one line.
 
-    Where nothing was read, the text is empty and the confidence 0.
+    Attributes:
+        text: as the engine returns it; empty where nothing was read.
+        confidence: how sure the engine is, 0 to 1; 0 where nothing was read.
+        by_language: a language model made it read otherwise than the letters stand there.
     """
 
     text: str
     confidence: float
+    by_language: bool = False
 
 
 EMPTY = LineText("", 0.0)
@@ -42,12 +46,14 @@ class Recogniser(Protocol):
         line_height: pixels; a higher picture is of no use to the engine.
         batch_size: how many lines it prefers at once; 1 where batches are no faster.
         with_neighbours: it wants lines as `cut_windows` cuts them, not as `cut_lines` does.
+        unsure: a line that it is less sure of counts as unsure.
     """
 
     models: tuple[ModelInfo, ...]
     line_height: int
     batch_size: int
     with_neighbours: bool = False
+    unsure: float = 0.5
 
     def recognise(self, images: Sequence[Grey]) -> list[LineText]:
         """Read lines of any pages, grey (H, W), dark ink on light paper; one text per picture, in their order."""
@@ -65,7 +71,8 @@ def load_recogniser(config: Ocrv1Config, resources: WorkerResources) -> Recognis
         ConfigError: the engine's packages are not installed (E_EXTRA_MISSING), the language is not (E_OCR_LANGUAGE), or
             the model is missing or cannot be used (E_MODEL_...).
     """
-    with optional_packages(f"The OCR engine `{config.engine}`", extra_hint("ocrv1")):
-        module = importlib.import_module(f"bec_orch.jobs.ocrv1.{config.engine}")
+    engine = config.chosen_engine
+    with optional_packages(f"The OCR engine `{engine}`", extra_hint("ocrv1")):
+        module = importlib.import_module(f"bec_orch.jobs.ocrv1.{engine}")
     recogniser: Recogniser = module.load(config, resources)
     return recogniser

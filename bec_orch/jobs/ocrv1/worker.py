@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from bec_orch.core.job_config import JobConfig
 from bec_orch.core.ports.job_worker import JobContext, WorkerResources
+from bec_orch.core.transcripts import UNSURE_PAGES
 from bec_orch.errors import PageError
 from bec_orch.jobs.ldv1.page.page_lines import PageLines
 from bec_orch.jobs.ocrv1.config import Ocrv1Config
@@ -41,6 +42,9 @@ _COLUMNS: dict[str, pa.DataType] = {
     "nb_lines": pa.int32(),
     "line_confidences": pa.list_(pa.float32()),
     "page_text": pa.string(),
+    "nb_unsure_lines": pa.int32(),
+    "nb_unsure_pages": pa.int32(),
+    "nb_language_lines": pa.int32(),
 }
 SCHEMA = pa.schema(_COLUMNS)
 
@@ -70,9 +74,16 @@ class Ocrv1Worker(PageJobWorker[Ocrv1Config, Grey, LineText, CutPage, str]):
     job_type = "ocrv1"
     needs: ClassVar[tuple[str, ...]] = ("ldv1",)
     config_type: ClassVar[type[JobConfig]] = Ocrv1Config
-    code_version = "2"
+    code_version = "3"
     schema = SCHEMA
-    counted = MappingProxyType({"lines": "nb_lines"})
+    counted = MappingProxyType(
+        {
+            "lines": "nb_lines",
+            "unsure_lines": "nb_unsure_lines",
+            UNSURE_PAGES: "nb_unsure_pages",
+            "language_lines": "nb_language_lines",
+        }
+    )
 
     def __init__(self, config: Ocrv1Config, resources: WorkerResources) -> None:
         super().__init__(config, resources)
@@ -123,7 +134,8 @@ class Ocrv1Worker(PageJobWorker[Ocrv1Config, Grey, LineText, CutPage, str]):
     def finish(self, page: PageInput[str], state: CutPage, outputs: Sequence[LineText]) -> Row:
         read = iter(outputs)
         texts = [next(read) if inked else EMPTY for inked in state.inked]
-        return row_of(state, texts, self.config.page_text_kinds)
+        row = row_of(state, texts, self.config.page_text_kinds)
+        return {**row, **_doubts(state, texts, self._recogniser.unsure)}
 
     @override
     def close(self) -> None:
@@ -133,7 +145,7 @@ class Ocrv1Worker(PageJobWorker[Ocrv1Config, Grey, LineText, CutPage, str]):
 
 def _try(config: Ocrv1Config, resources: WorkerResources) -> None:
     """Try the model that a config names; those that come with the engine are as good as its code."""
-    field = "model" if config.engine == "ctc" else "tessdata"
+    field = "model" if config.chosen_engine == "ctc" else "tessdata"
     named = getattr(config, field)
     if named is None:
         return
@@ -156,6 +168,20 @@ def row_of(page: CutPage, read: Sequence[LineText], page_text_kinds: Sequence[st
         "nb_lines": len(texts),
         "line_confidences": [line.confidence for line in read],
         "page_text": "\n".join(text for text, kind in zip(texts, kinds, strict=True) if kind in page_text_kinds),
+    }
+
+
+def _doubts(page: CutPage, read: Sequence[LineText], unsure: float) -> Row:
+    """Count the lines that were read with little confidence, and those that a language model changed.
+
+    A line with ink in which nothing was read is an unsure one.
+    """
+    sure = [line.confidence >= unsure for line, inked in zip(read, page.inked, strict=True) if inked]
+    doubted = len(sure) - sum(sure)
+    return {
+        "nb_unsure_lines": doubted,
+        "nb_unsure_pages": int(2 * doubted > len(sure)),
+        "nb_language_lines": sum(line.by_language for line in read),
     }
 
 

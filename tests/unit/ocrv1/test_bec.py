@@ -280,6 +280,16 @@ def test_the_language_model_is_named_beside_the_network(tmp_path: Path, language
     assert recogniser.recognise([window_of(0, 1)])[0].text == "ཀཁ"
 
 
+def test_it_says_where_the_language_model_reads_otherwise_than_the_letters_stand(
+    tmp_path: Path, language: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recogniser = BecRecogniser(ModelSession(reader_file(tmp_path / "halves.onnx")), language)
+    assert not recogniser.recognise([window_of(0, 1)])[0].by_language
+    monkeypatch.setattr(Chooser, "text", lambda *_: (1, 1))
+    found = recogniser.recognise([window_of(0, 1)])[0]
+    assert (found.text, found.by_language) == ("ཀཀ", True)
+
+
 @pytest.mark.parametrize("given", [{"lm": "none"}, {"engine": "bec", "language": "eng"}])
 def test_fields_of_another_engine_are_refused(given: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):

@@ -1,4 +1,4 @@
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,9 @@ from bec_orch.core.volumes import PageOutcome, PageState
 from bec_orch.errors import ConfigError, TerminalError
 from bec_orch.io.artefacts.rows import outcomes_table
 from bec_orch.jobs.ldv1.page.page_lines import PageLines
+from bec_orch.jobs.ocrv1 import worker
 from bec_orch.jobs.ocrv1.config import Ocrv1Config
+from bec_orch.jobs.ocrv1.recogniser import EMPTY, Grey, LineText, Recogniser
 from bec_orch.jobs.ocrv1.worker import SCHEMA, Ocrv1Worker
 from tests.unit.fakes import MemoryRows, context, resources
 from tests.unit.ocrv1.made import box_contour, line_rows, lines_at, model_folder, page_of, png, spelled, wylie_bands
@@ -39,10 +41,10 @@ def run(
     volume = replace(
         context({name: data for name, (data, _) in pages.items()}, rows), dependencies={"ldv1": lambda: table}
     )
-    worker: JobWorker = Ocrv1Worker.create({"engine": "ctc", "model": str(folder), **config}, resources())
-    worker.run(volume)
-    worker.close()
-    assert outcomes_table(list(rows.flushed.values()), volume.manifest, worker.schema).num_rows == len(pages)
+    job: JobWorker = Ocrv1Worker.create({"engine": "ctc", "model": str(folder), **config}, resources())
+    job.run(volume)
+    job.close()
+    assert outcomes_table(list(rows.flushed.values()), volume.manifest, job.schema).num_rows == len(pages)
     return rows.flushed
 
 
@@ -130,6 +132,48 @@ def test_an_empty_line_is_empty_text(folder: Path) -> None:
     assert row["line_confidences"][1] == 0.0
 
 
+class Doubtful(Recogniser):
+    """Reads lines with the confidences that it was given."""
+
+    models = ()
+    line_height = 40
+    batch_size = 8
+    unsure = 0.7
+
+    def __init__(self, *read: LineText) -> None:
+        self.left = list(read)
+
+    def recognise(self, images: Sequence[Grey]) -> list[LineText]:
+        return [self.left.pop(0) for _ in images]
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.mark.parametrize(
+    ("read", "doubts"),
+    [
+        ((LineText("ཀ", 0.7), LineText("ཁ", 0.69), LineText("ག", 0.9, by_language=True)), (1, 0, 1)),
+        ((LineText("ཀ", 0.8), LineText("ཁ", 0.6), EMPTY), (2, 1, 0)),
+        ((LineText("ཀ", 0.8), LineText("ཁ", 0.6)), (1, 0, 0)),
+        ((), (0, 0, 0)),
+    ],
+)
+def test_lines_and_pages_that_are_hardly_read_are_counted(
+    monkeypatch: pytest.MonkeyPatch, read: tuple[LineText, ...], doubts: tuple[int, int, int]
+) -> None:
+    """A line with ink in which nothing was read is unsure too; one without ink, as the first here, is not."""
+    monkeypatch.setattr(worker, "load_recogniser", lambda *_: Doubtful(*read))
+    page, lines = page_of([spelled(wylie_bands("ka"))] * 3)
+    lines = lines_at(page, [box_contour(700, 20, 150, 30), *lines.contours[: len(read)]])
+    rows = MemoryRows()
+    table = line_rows({"a.png": lines})
+    volume = replace(context({"a.png": png(page)}, rows), dependencies={"ldv1": lambda: table})
+    Ocrv1Worker.create({"engine": "tesseract"}, resources()).run(volume)
+    row = rows.flushed[0].row
+    assert tuple(row[f"nb_{name}"] for name in ("unsure_lines", "unsure_pages", "language_lines")) == doubts
+
+
 def test_a_page_of_another_size_than_its_lines_is_an_error(folder: Path) -> None:
     data, lines = written("ka")
     found = run(folder, {"a.png": (data, replace(lines, width=lines.width + 1))})
@@ -157,14 +201,31 @@ def test_the_columns_are_those_of_the_stored_format() -> None:
         "nb_lines: int32",
         "line_confidences: list<item: float>",
         "page_text: string",
+        "nb_unsure_lines: int32",
+        "nb_unsure_pages: int32",
+        "nb_language_lines: int32",
     ]
     assert all(pa.types.is_int32(SCHEMA.field(name).type) for name in Ocrv1Worker.counted.values())
 
 
 def test_without_lines_to_read_the_volume_fails_for_good(folder: Path) -> None:
-    worker = Ocrv1Worker.create({"engine": "ctc", "model": str(folder)}, resources())
+    job = Ocrv1Worker.create({"engine": "ctc", "model": str(folder)}, resources())
     with pytest.raises(TerminalError, match="none of the jobs"):
-        worker.run(context({"a.png": b""}, MemoryRows()))
+        job.run(context({"a.png": b""}, MemoryRows()))
+
+
+@pytest.mark.parametrize(
+    ("config", "engine"),
+    [
+        ({}, "bec"),
+        ({"lm": "none"}, "bec"),
+        ({"language": "bod+eng"}, "tesseract"),
+        ({"language": "eng"}, "tesseract"),
+        ({"tessdata": "/some/bod.traineddata"}, "tesseract"),
+    ],
+)
+def test_auto_takes_our_own_engine_for_tibetan_and_tesseract_else(config: dict[str, str], engine: str) -> None:
+    assert Ocrv1Config.parse({"engine": "auto", **config}).chosen_engine == engine
 
 
 @pytest.mark.parametrize(
@@ -173,6 +234,8 @@ def test_without_lines_to_read_the_volume_fails_for_good(folder: Path) -> None:
         ({"engine": "ctc"}, "needs a `model`"),
         ({"engine": "ppocr", "language": "eng"}, "`language` is for the engine `tesseract`, not for `ppocr`"),
         ({"decoder": "beam"}, "`decoder` is for the engine `ctc`"),
+        ({"engine": "auto", "lm": "none", "language": "eng"}, "`lm` is for the engine `bec`, not for `tesseract`"),
+        ({"engine": "auto", "beam_width": 3}, "`beam_width` is for the engine `ctc`, not for `bec`"),
         ({"engine": "abbyy"}, "engine"),
         ({"language": "bod; rm"}, "language"),
         ({"language": "../../etc/x"}, "language"),

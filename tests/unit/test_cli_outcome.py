@@ -1,0 +1,37 @@
+"""What `bec run` says at its end of pages that were hardly read."""
+
+import datetime as dt
+
+import pytest
+
+from bec_orch.cli.run.outcome import RunResult, show
+from bec_orch.core.records.overview import TaskView
+from bec_orch.core.tasks import TaskState
+from bec_orch.core.volumes import PageCounts, VolumeRef
+from bec_orch.orch.runs.local_run import RunOutcome
+
+
+def outcome(**counters: float) -> RunOutcome:
+    unknown = dict.fromkeys(set(TaskView.__dataclass_fields__))
+    known = {
+        "id": 1,
+        "job": "ocrv1",
+        "volume": VolumeRef("W1", "I1", "folder"),
+        "state": TaskState.DONE,
+        "pages": PageCounts(ok=9),
+        "counters": counters,
+        "created_at": dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
+    }
+    return RunOutcome((TaskView(**{**unknown, **known}),))  # type: ignore[arg-type]
+
+
+def test_pages_that_are_hardly_read_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    show(RunResult(outcome(lines=40, unsure_pages=2), "out", 1.0, ()), as_json=False)
+    told = capsys.readouterr().err
+    assert "warning: of 2 pages most lines are read with little confidence." in told
+    assert "hint: The engine cannot read every hand and script; `bec pages W_ID/I_ID`" in told
+
+
+def test_a_run_whose_pages_are_read_says_nothing_of_it(capsys: pytest.CaptureFixture[str]) -> None:
+    show(RunResult(outcome(lines=40, unsure_pages=0), "out", 1.0, ()), as_json=False)
+    assert "little confidence" not in capsys.readouterr().err
