@@ -95,5 +95,5 @@ def _unknown(job: str, what: str) -> UsageError:
     return UsageError(
         f"The job '{job}' has no failure {printable(what)} of a volume.",
         code="E_WEB_PATH",
-        hint=f"`bec errors --job {job}` shows its failures.",
+        hint=f"`bec errors` shows those of {job}, too.",
     )
