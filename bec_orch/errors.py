@@ -20,6 +20,7 @@
     │   ├── PlaceTaken          what lies where the artefact is to go is not to be replaced
     │   ├── PagesFailed         more pages of the volume are errors than its job allows
     │   ├── DependencyFailed    what it needs failed for good, or nobody makes it: it fails with it
+    │   ├── ServerRefused       a server of others refuses what it is asked for, whoever asks again
     │   ├── NotAFile            where a file should be lies a pipe, a device, a socket or a folder
     │   └── NameUnsafeError     a name would leave its folder or prefix
     ├── PageError           one page cannot be done: becomes that page's row
@@ -228,6 +229,12 @@ class DependencyFailed(TerminalError):
 
     default_code = "E_DEPENDENCY_FAILED"
     charged = False
+
+
+class ServerRefused(TerminalError):
+    """A server of others refuses what it is asked for; or an address may not be asked, because of where it leads."""
+
+    default_code = "E_SERVER_REFUSED"
 
 
 class NotAFile(TerminalError):

@@ -19,8 +19,8 @@ from bec_orch.core.ports.job_worker import PageBytes, PageReader
 from bec_orch.core.ports.sources import ImageSource
 from bec_orch.core.volumes import Manifest, Page, VolumeRef
 from bec_orch.errors import ManifestMissing, PageError, StorageError
+from bec_orch.io.sources.opening import SourceParts
 from bec_orch.io.sources.pages import check_pages, with_intro_skipped
-from bec_orch.io.stores.storage import Stores
 
 VOLUME = "W1/I1"
 
@@ -142,5 +142,5 @@ class ServedPages:
         return PageBytes(answer.content, f"served-{page.index}")
 
 
-def open_served(name: str, url: str, stores: Stores) -> ServedSource:
+def open_served(name: str, url: str, parts: SourceParts) -> ServedSource:
     return ServedSource(name, url)

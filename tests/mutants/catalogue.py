@@ -10,6 +10,7 @@ from tests.mutants.limits import LIMITS
 from tests.mutants.moving_in import MOVING_IN
 from tests.mutants.mutant import Edit, Mutant
 from tests.mutants.pages import PAGES
+from tests.mutants.sources import SOURCES as MORE_SOURCES
 from tests.mutants.surroundings import SURROUNDINGS
 from tests.mutants.web import WEB
 from tests.mutants.words import WORDS
@@ -537,7 +538,7 @@ MUTANTS = (
     Mutant(
         "decoders-write-files",
         "a page that takes a decoder over writes no file",
-        (Edit("jobs/decoders/child.py", "(resource.RLIMIT_CORE, resource.RLIMIT_FSIZE)", "(resource.RLIMIT_CORE,)"),),
+        (Edit("jobs/decoders/limits.py", "(resource.RLIMIT_CORE, resource.RLIMIT_FSIZE)", "(resource.RLIMIT_CORE,)"),),
         ("tests/unit/test_decoder_pool.py::test_a_page_that_takes_a_decoder_over_writes_no_file",),
     ),
     Mutant(
@@ -1102,6 +1103,7 @@ MUTANTS = (
     *EARLIER,
     *WEB,
     *SURROUNDINGS,
+    *MORE_SOURCES,
     Mutant(
         "server-without-lock",
         "all processes of an embedded server hold its lock",

@@ -18,9 +18,10 @@ import numpy as np
 
 from bec_orch.errors import PageError
 from bec_orch.jobs.decoders import child as decoder_child
+from bec_orch.jobs.decoders import limits
 from bec_orch.jobs.formats.header import Decoded, ImageHeader
 
-decoder_child.CPU_SECONDS = 1
+limits.CPU_SECONDS = 1
 
 
 def spin() -> None:

@@ -436,7 +436,7 @@ class TestNames:
         assert parse_source("bdrc+s3://archive.tbrc.org") == ("bdrc", "s3://archive.tbrc.org")
         assert parse_source("folder+file:///a+b") == ("folder", "file:///a+b")
 
-    @pytest.mark.parametrize("name", ["", "s3://x", "iiif+https://x", "folder+/plain", "folder"])
+    @pytest.mark.parametrize("name", ["", "s3://x", "folder+/plain", "folder"])
     def test_other_names_are_refused(self, name: str) -> None:
         with pytest.raises(UsageError) as caught:
             Sources(Stores())(name)
@@ -444,7 +444,7 @@ class TestNames:
 
     def test_a_layout_must_be_known(self) -> None:
         with pytest.raises(UsageError):
-            source_name("iiif", "https://x")
+            source_name("djvu", "https://x")
 
     def test_each_source_is_opened_once(self, tmp_path: Path) -> None:
         sources = Sources(Stores())

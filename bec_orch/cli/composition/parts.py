@@ -8,6 +8,7 @@ from pathlib import Path
 from bec_orch.cli.composition.database import open_database, records_in
 from bec_orch.cli.composition.home import IDENTITY, work_dir
 from bec_orch.cli.composition.queues import open_queues
+from bec_orch.cli.composition.sources import open_sources
 from bec_orch.cli.composition.stores import open_stores
 from bec_orch.config import Settings
 from bec_orch.core.ownership import Owner
@@ -81,7 +82,7 @@ def open_parts(
             outage_grace=_outage_grace(settings),
         )
         stores = open_stores(settings, links_below)
-        records, sources, owner = records_in(database), Sources(stores), owner_of(database)
+        records, sources, owner = records_in(database), open_sources(stores), owner_of(database)
         yield Parts(settings, database, store, records, queues, stores, sources, owner)
 
 

@@ -19,6 +19,7 @@ from bec_orch.cli.arguments.options import (
     Json,
     read_config,
 )
+from bec_orch.cli.arguments.scans import find_scans
 from bec_orch.cli.composition.parts import Parts, local_run, open_parts
 from bec_orch.cli.composition.working import look_again, require_loadable
 from bec_orch.cli.export.command import parse_formats
@@ -34,7 +35,7 @@ from bec_orch.core.names import printable
 from bec_orch.core.tasks import Job, TaskState
 from bec_orch.core.wording import clause, counted
 from bec_orch.errors import Interrupted
-from bec_orch.io.sources.detect import DetectedSource, detect_source
+from bec_orch.io.sources.detect import DetectedSource
 from bec_orch.io.workspace import WorkspaceLock
 from bec_orch.orch.overview.figures import volume_figures
 from bec_orch.orch.overview.page_errors import page_errors
@@ -71,8 +72,12 @@ def command(
         ),
     ],
     path: Annotated[
-        Path,
-        typer.Argument(metavar="PATH", help="Folder of volumes, of one work, or of one volume.", show_default=False),
+        str,
+        typer.Argument(
+            metavar="PATH|SOURCE",
+            help="Folder of volumes, of one work, or of one volume; a PDF; or the name of a source.",
+            show_default=False,
+        ),
     ],
     *,
     out: Annotated[
@@ -119,7 +124,7 @@ def command(
     settings = workspace(asked, out)
     if follow_links:
         settings = settings.model_copy(update={"follow_links": True})
-    result = run_volumes(detect_source(path, follow_links=settings.follow_links), request, settings)
+    result = run_volumes(find_scans(path, settings), request, settings)
     show(result, as_json=as_json)
     if not as_json:
         say(f"Next: {program()} --home {shlex.quote(str(settings.home))} jobs stats {job_type}")

@@ -9,6 +9,7 @@ import typer
 
 from bec_orch.cli.arguments.invocation import Invocation, invocation
 from bec_orch.cli.arguments.options import OnlyJob, parse_names
+from bec_orch.cli.arguments.scans import find_scans, is_scans
 from bec_orch.cli.composition.home import has_database
 from bec_orch.cli.composition.parts import Parts, open_parts
 from bec_orch.cli.serve.server import HOST, listening, run
@@ -16,7 +17,6 @@ from bec_orch.cli.terminal.console import note, say
 from bec_orch.config import Settings
 from bec_orch.core.records.listings import Listings
 from bec_orch.core.volumes import VolumeRef
-from bec_orch.io.sources.detect import detect_source
 from bec_orch.orch.overview.layers import unknown_volume
 from bec_orch.orch.overview.spelling import recorded_names
 from bec_orch.web.html.rendering import address
@@ -30,8 +30,8 @@ def command(
     what: Annotated[
         str,
         typer.Argument(
-            metavar="PATH|W_ID/I_ID",
-            help="A folder of scans that a job ran over, a workspace of `bec run`, or a volume.",
+            metavar="PATH|SOURCE|W_ID/I_ID",
+            help="Scans that a job ran over, a workspace of `bec run`, or a volume.",
             show_default=False,
         ),
     ],
@@ -56,8 +56,8 @@ def _what(asked: Invocation, what: str) -> tuple[Settings, VolumeRef | None]:
     path = Path(what).expanduser()
     if has_database(path):
         return asked.settings.in_workspace(path), None
-    if path.is_dir():
-        return asked.settings, detect_source(path, most_files=_MOST_FILES).volumes[0]
+    if is_scans(what):
+        return asked.settings, find_scans(what, asked.settings, most_files=_MOST_FILES).volumes[0]
     return asked.settings, VolumeRef(*parse_names(what), "")
 
 

@@ -1,4 +1,4 @@
-"""The port of a source: where volumes' images live, and how they are laid out."""
+"""The ports of a source: where volumes' images live, and how they are laid out; and what documents are read by."""
 
 from collections.abc import Iterable
 from typing import Protocol
@@ -72,4 +72,26 @@ class SourceFactory(Protocol):
 
     def __call__(self, source: str) -> ImageSource:
         """Return the source."""
+        ...
+
+
+class Documents(Protocol):
+    """Reads files that hold many pages (PDF), each given by its descriptor. May be used by all threads."""
+
+    def count_pages(self, file: int) -> int:
+        """Return how many pages a document has, 1 at least.
+
+        Raises:
+            PageError: it is encrypted, broken, or has too many; or took the process that read it with it.
+            ConfigError: what reads it is not installed (E_EXTRA_MISSING).
+            RetryableError: the file cannot be read, or no process can be had.
+        """
+        ...
+
+    def picture(self, file: int, index: int, dpi: int) -> bytes:
+        """Return the picture of a page, from 0, as an image file; drawn in `dpi` where the page is not one picture.
+
+        Raises:
+            PageError, ConfigError, RetryableError: as above.
+        """
         ...

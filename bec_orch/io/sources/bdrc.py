@@ -19,10 +19,10 @@ from bec_orch.core.ports.sources import ImageSource
 from bec_orch.core.volumes import Manifest, Page, VolumeRef, bare_etag
 from bec_orch.errors import ManifestError, ManifestMissing, NameUnsafeError, StorageError
 from bec_orch.io.sources.bdrc_manifest import MAX_BYTES, parse_dimensions
+from bec_orch.io.sources.opening import SourceParts
 from bec_orch.io.sources.page_files import passed_over
 from bec_orch.io.sources.pages import Rejected, StorePages, with_intro_skipped
 from bec_orch.io.stores.objects import Entry, Objects
-from bec_orch.io.stores.storage import Stores
 
 _OLD_IMAGE_GROUP = re.compile(r"I[0-9]{4}")
 _MANIFEST = "dimensions.json"
@@ -145,9 +145,9 @@ class BdrcSource(ImageSource):
         return self._objects.surely(lambda: self._objects.head(key)) is not None
 
 
-def open_bdrc(name: str, url: str, stores: Stores) -> BdrcSource:
+def open_bdrc(name: str, url: str, parts: SourceParts) -> BdrcSource:
     """Open the layout `bdrc` at the URL of a store; see `OpenSource`."""
-    return BdrcSource(name, stores.open(url))
+    return BdrcSource(name, parts.stores.open(url))
 
 
 def _found(page: Page, entry: Entry | None) -> Page:

@@ -1,9 +1,14 @@
-"""Finds out what a path holds: the library's layout, a tree of volumes, the volumes of one work, or one volume."""
+"""Finds out what a path holds: the library's layout, a tree of volumes, the volumes of one work, or one volume.
+
+A PDF that lies beside page images is one of them, and an error among them. In a folder without other images, each PDF
+is a volume.
+"""
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from bec_orch.core.names import check_name, escaped, printable
@@ -12,15 +17,17 @@ from bec_orch.core.wording import clause, counted
 from bec_orch.errors import NameUnsafeError, UsageError
 from bec_orch.io.sources.bdrc import BdrcSource, volume_prefix
 from bec_orch.io.sources.folder import FolderSource, image_entries
+from bec_orch.io.sources.opening import NO_DOCUMENTS
 from bec_orch.io.sources.page_files import passed_over, why_no_page
 from bec_orch.io.sources.pages import Rejected
+from bec_orch.io.sources.pdf import PdfSource, is_pdf
 from bec_orch.io.sources.sources import parse_source, source_name
 from bec_orch.io.stores.folders import FolderObjects
 from bec_orch.io.stores.storage import path_of
 
 _HINT = (
-    "Give a folder WORK/VOLUME/*.jpg (or png, tif, jp2, webp, gif, bmp, avif), one volume's folder, or the library's "
-    "layout (Works/...)."
+    "Give a folder WORK/VOLUME/*.jpg (or png, tif, jp2, webp, gif, bmp, avif), one volume's folder, a PDF or a folder "
+    "of them, or the library's layout (Works/...)."
 )
 _SHOWN = 3
 
@@ -45,7 +52,7 @@ class DetectedSource:
         images: page images in the volumes' folders.
         outside: folders with page images that belong to no volume.
         passed_over: files below the path that are not page images, counted by the reason.
-        path: the folder, all links resolved.
+        path: the folder, all links resolved; None where a source was named, and no folder.
         as_good: another layout in which as many images are pages; empty where there is none.
     """
 
@@ -56,7 +63,7 @@ class DetectedSource:
     images: int = 0
     outside: tuple[Outside, ...] = ()
     passed_over: Mapping[str, int] = field(default_factory=dict)
-    path: Path = Path()
+    path: Path | None = None
     as_good: str = ""
 
     @property
@@ -67,17 +74,24 @@ class DetectedSource:
 
 @dataclass(frozen=True, slots=True)
 class _Files:
-    """The files below a folder: page images by folder, the others counted by the reason why they are none."""
+    """The files below a folder, by the folder they lie in; those that are no pages are counted by the reason.
+
+    Attributes:
+        images: page images, with the PDFs that lie beside some.
+        documents: PDFs in folders that hold no other images.
+        others: what is no page.
+    """
 
     images: Mapping[Path, int]
+    documents: Mapping[Path, int]
     others: Mapping[str, int]
 
 
 def detect_source(path: Path, *, follow_links: bool = False, most_files: int | None = None) -> DetectedSource:
-    """Find the source and the volumes of a folder of this machine: by the layout in which most images are pages.
+    """Find the source and the volumes of a path of this machine: by the layout in which most images are pages.
 
     Args:
-        path: the folder.
+        path: a folder, or a PDF.
         follow_links: links to folders outside of the source are volumes, too.
         most_files: a folder of more is given up (E_PATH_LARGE); None: it is looked through however long that takes.
 
@@ -85,6 +99,8 @@ def detect_source(path: Path, *, follow_links: bool = False, most_files: int | N
         UsageError: the folder is missing, empty, without images, or cannot be read; or in no layout more images are
             pages than are left out (E_PATH_LAYOUT).
     """
+    if is_pdf(path.name) and path.is_file():
+        return _document(path)
     root = _folder(path)
     files = _files_below(root, most_files)
     found = (
@@ -92,8 +108,9 @@ def detect_source(path: Path, *, follow_links: bool = False, most_files: int | N
         _tree(root, follow_links=follow_links),
         _work(root, follow_links=follow_links),
         _volume(root),
+        *(_documents(root, follow_links=follow_links) if files.documents else ()),
     )
-    tries = [one for one in found if one]
+    tries = [one for one in map(partial(_without_documents, files), filter(None, found)) if one]
     weighed = [_weighed(found, files, root) for found in tries if found.volumes]
     if not weighed:
         raise _no_volumes(path, [found.rejected[0] for found in tries if found.rejected], files)
@@ -111,6 +128,7 @@ def _files_below(root: Path, most: int | None) -> _Files:
         UsageError: there are more files and folders than `most` (E_PATH_LARGE).
     """
     images: dict[Path, int] = {}
+    documents: dict[Path, int] = {}
     others: Counter[str] = Counter()
     seen = 0
     for folder, folders, names in os.walk(root):
@@ -120,20 +138,28 @@ def _files_below(root: Path, most: int | None) -> _Files:
         if most is not None and seen > most:
             raise _too_large(root, most)
         others += passed_over(names)
-        count = sum(why_no_page(name) is None for name in names)
-        if count:
-            images[Path(folder)] = count
-    return _Files(images, others)
+        pages = [name for name in names if why_no_page(name) is None]
+        if pages:
+            (documents if all(map(is_pdf, pages)) else images)[Path(folder)] = len(pages)
+    return _Files(images, documents, others)
+
+
+def _without_documents(files: _Files, found: DetectedSource) -> DetectedSource:
+    """Leave out the folders that hold PDFs alone: each of these is a volume, and no page."""
+    if parse_source(found.name)[0] == "pdf":
+        return found
+    return replace(found, volumes=tuple(v for v in found.volumes if _folder_of(found.name, v) not in files.documents))
 
 
 def _weighed(found: DetectedSource, files: _Files, root: Path) -> DetectedSource:
     """Count the images inside of a layout's volumes and outside of them."""
     volumes = {_folder_of(found.name, volume) for volume in found.volumes}
     # The walk does not follow links to folders: those that are volumes are counted here.
-    inside = {folder: files.images[folder] if folder in files.images else _images_in(folder) for folder in volumes}
+    everywhere = {**files.images, **files.documents}
+    inside = {folder: everywhere[folder] if folder in everywhere else _images_in(folder) for folder in volumes}
     outside = [
         Outside(escaped(str(folder.relative_to(root))), count)
-        for folder, count in files.images.items()
+        for folder, count in everywhere.items()
         if folder not in volumes
     ]
     return replace(
@@ -153,6 +179,8 @@ def _folder_of(source: str, volume: VolumeRef) -> Path:
     root = path_of(url)
     if layout == "bdrc":
         return root / volume_prefix(volume.w_id, volume.i_id)
+    if layout == "pdf":
+        return root / volume.w_id
     return root if layout == "flat" else root / volume.w_id / volume.i_id
 
 
@@ -244,10 +272,7 @@ def _work(root: Path, *, follow_links: bool) -> DetectedSource | None:
         )
     name = source_name("folder", root.parent.as_uri())
     objects = FolderObjects(root.parent, follow_links=follow_links, links_below=root)
-    found = tuple(FolderSource(name, objects).scan_work(root.name))
-    volumes = tuple(each for each in found if isinstance(each, VolumeRef))
-    rejected = tuple(each for each in found if isinstance(each, Rejected))
-    return DetectedSource(name, volumes, rejected, layout="VOLUME/images")
+    return _scanned(name, FolderSource(name, objects).scan_work(root.name), "VOLUME/images")
 
 
 def _volume(root: Path) -> DetectedSource | None:
@@ -261,6 +286,42 @@ def _volume(root: Path) -> DetectedSource | None:
         return DetectedSource(name, (VolumeRef(root.parent.name, root.name, name),), layout="images")
     name = source_name("flat", root.as_uri())
     return DetectedSource(name, (VolumeRef(root.name, root.name, name),), layout="images")
+
+
+def _document(path: Path) -> DetectedSource:
+    """The path is one PDF."""
+    file = path.resolve()
+    found = _documents_of(file.parent)
+    volumes = tuple(each for each in found.volumes if each.i_id == file.stem)
+    if volumes:
+        return replace(found, volumes=volumes, rejected=(), images=1, path=file.parent)
+    reason = next(each.reason for each in found.rejected if Path(each.name).name in {file.name, file.parent.name})
+    raise UsageError(
+        f"The PDF {_shown(path)} {clause(reason)}.", code="E_PATH_NO_IMAGES", hint="Rename it, or move it."
+    )
+
+
+def _documents(root: Path, *, follow_links: bool) -> Iterator[DetectedSource]:
+    """The path is a folder of PDFs, or holds such folders."""
+    name = source_name("pdf", root.as_uri())
+    yield _scanned(name, PdfSource(name, FolderObjects(root, follow_links=follow_links), NO_DOCUMENTS).scan())
+    if any(is_pdf(path.name) for path in root.iterdir()):
+        yield _documents_of(root, follow_links=follow_links)
+
+
+def _documents_of(folder: Path, *, follow_links: bool = False) -> DetectedSource:
+    if not _is_name(folder.name):
+        return _badly_named(folder)
+    name = source_name("pdf", folder.parent.as_uri())
+    objects = FolderObjects(folder.parent, follow_links=follow_links, links_below=folder)
+    return _scanned(name, PdfSource(name, objects, NO_DOCUMENTS).scan_work(folder.name))
+
+
+def _scanned(name: str, scan: Iterable[VolumeRef | Rejected], layout: str = "PDFs") -> DetectedSource:
+    found = tuple(scan)
+    volumes = tuple(each for each in found if isinstance(each, VolumeRef))
+    rejected = tuple(each for each in found if isinstance(each, Rejected))
+    return DetectedSource(name, volumes, rejected, layout)
 
 
 def _below(root: Path) -> list[Path]:

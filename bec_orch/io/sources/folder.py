@@ -17,10 +17,10 @@ from bec_orch.core.by_name import find_folder
 from bec_orch.core.ports.sources import ImageSource
 from bec_orch.core.volumes import Manifest, Page, VolumeRef
 from bec_orch.errors import ManifestMissing, NameUnsafeError, StorageError
+from bec_orch.io.sources.opening import SourceParts
 from bec_orch.io.sources.page_files import in_page_order, passed_over, why_no_page
 from bec_orch.io.sources.pages import LINK_HINT, Rejected, StorePages, check_pages, refused, with_intro_skipped
 from bec_orch.io.stores.objects import Entry, Listing, Objects
-from bec_orch.io.stores.storage import Stores
 
 _LINK_OUT = "is a link to a folder outside of its source, and such links are not followed (`--follow-links`)"
 _STRAY = "has images beside its folders; they belong in a folder for each volume"
@@ -179,14 +179,14 @@ class FolderSource(ImageSource):
         return "" if self._flat else f"{volume.w_id}/{volume.i_id}"
 
 
-def open_folder(name: str, url: str, stores: Stores) -> FolderSource:
+def open_folder(name: str, url: str, parts: SourceParts) -> FolderSource:
     """Open the layout `folder` at the URL of a store; see `OpenSource`."""
-    return FolderSource(name, stores.open(url))
+    return FolderSource(name, parts.stores.open(url))
 
 
-def open_flat(name: str, url: str, stores: Stores) -> FolderSource:
+def open_flat(name: str, url: str, parts: SourceParts) -> FolderSource:
     """Open the layout `flat` at the URL of a store; see `OpenSource`."""
-    return FolderSource(name, stores.open(url), flat=True)
+    return FolderSource(name, parts.stores.open(url), flat=True)
 
 
 def image_entries(listing: Listing) -> list[Entry]:

@@ -9,23 +9,27 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from bec_orch.core.names import is_utf8, printable
-from bec_orch.core.ports.sources import ImageSource
+from bec_orch.core.ports.sources import Documents, ImageSource
 from bec_orch.errors import UsageError
+from bec_orch.io.servers.fetching import Fetcher
 from bec_orch.io.sources.bdrc import open_bdrc
 from bec_orch.io.sources.folder import open_flat, open_folder
+from bec_orch.io.sources.iiif import open_iiif
+from bec_orch.io.sources.opening import NO_DOCUMENTS, SourceParts
+from bec_orch.io.sources.pdf import open_pdf
 from bec_orch.io.stores.storage import Stores
 
 
 class OpenSource(Protocol):
     """Opens a source of one layout."""
 
-    def __call__(self, name: str, url: str, stores: Stores) -> ImageSource:
+    def __call__(self, name: str, url: str, parts: SourceParts) -> ImageSource:
         """Open the source at a URL.
 
         Args:
             name: the source's whole name, which its volumes carry.
             url: the URL in it.
-            stores: opens object stores, for a layout whose images lie in one.
+            parts: what a source may need of the world.
 
         Raises:
             UsageError: the URL is not one for this layout.
@@ -38,6 +42,8 @@ LAYOUTS: dict[str, OpenSource] = {
     "bdrc": open_bdrc,
     "folder": open_folder,
     "flat": open_flat,
+    "pdf": open_pdf,
+    "iiif": open_iiif,
 }
 
 
@@ -79,8 +85,8 @@ def parse_source(name: str) -> tuple[str, str]:
 class Sources:
     """Opens sources by name, each once (a `SourceFactory`). May be used by all threads."""
 
-    def __init__(self, stores: Stores) -> None:
-        self._stores = stores
+    def __init__(self, stores: Stores, documents: Documents = NO_DOCUMENTS, fetcher: Fetcher | None = None) -> None:
+        self._parts = SourceParts(stores, documents, fetcher or Fetcher())
         self._open: dict[str, ImageSource] = {}
         self._lock = threading.Lock()
 
@@ -94,7 +100,7 @@ class Sources:
         with self._lock:
             if source not in self._open:
                 layout, url = parse_source(source)
-                self._open[source] = LAYOUTS[layout](source, url, self._stores)
+                self._open[source] = LAYOUTS[layout](source, url, self._parts)
             return self._open[source]
 
 

@@ -23,7 +23,7 @@ from typing_extensions import override
 
 from bec_orch.errors import NameUnsafeError, NotAFile
 from bec_orch.io.stores.errors import empty_store, file_errors, missing_store, replaced_store, store_errors
-from bec_orch.io.stores.objects import PROBE, Blob, Entry, Listing, Objects, Retries
+from bec_orch.io.stores.objects import PROBE, Blob, Entry, Listing, LocalFile, Objects, Retries
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -118,6 +118,13 @@ class FolderObjects(Objects):
     def version_at(self, key: str) -> str | None:
         blob = self.read(key)
         return self.version(blob) if blob else None
+
+    @override
+    def local_file(self, entry: Entry) -> LocalFile:
+        """Open the file itself."""
+        self._refuse_special(entry.key)
+        with file_errors(f"read '{entry.key}' in {self.url}"):
+            return LocalFile(os.open(self._path(entry.key), os.O_RDONLY | os.O_CLOEXEC))
 
     @override
     def _read(self, key: str, limit: int | None) -> Blob | None:

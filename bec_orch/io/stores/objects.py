@@ -8,6 +8,9 @@ power cut a file may be gone or empty, and `ArtefactStore.verify` finds it by si
 import contextlib
 import functools
 import io
+import os
+import shutil
+import tempfile
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +25,7 @@ from typing_extensions import override
 
 from bec_orch.core.ports.job_worker import BlobReader
 from bec_orch.errors import StorageError
-from bec_orch.io.stores.errors import DENIED, empty_store, is_passing, missing_store, s3_code, store_errors
+from bec_orch.io.stores.errors import DENIED, empty_store, file_errors, is_passing, missing_store, s3_code, store_errors
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -34,6 +37,8 @@ PROBE = ".bec-probe"
 
 # S3 lists this many objects at once.
 _PAGE = 1000
+# A copy is made in pieces of this size, bytes.
+_COPIED = 8 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +171,19 @@ class Objects(BlobReader):
     def open(self, entry: Entry) -> io.BufferedReader:
         """Open an object as a file that reads only the ranges it is asked for."""
         return io.BufferedReader(_RangedFile(self, entry), buffer_size=64 * 1024)
+
+    def local_file(self, entry: Entry) -> "LocalFile":
+        """Return an object as a file of this machine, for what reads nothing else: a copy without a name.
+
+        Raises:
+            DiskFullError: there is no room for the copy.
+            StorageError: the object is gone, or the store is away.
+        """
+        with file_errors(f"keep a copy of '{entry.key}' in {self.url}"), tempfile.TemporaryFile() as copy:
+            with self.open(entry) as source:
+                shutil.copyfileobj(source, copy, _COPIED)
+            copy.flush()
+            return LocalFile(os.dup(copy.fileno()))
 
     def head(self, key: str) -> Entry | None:
         """Ask for size and ETag of an object, None when there is none."""
@@ -347,6 +365,24 @@ class Objects(BlobReader):
             with attempt:
                 return await action()
         raise AssertionError  # pragma: no cover
+
+
+class LocalFile:
+    """A file of this machine that is open for reading, and is closed when nobody holds this any longer.
+
+    Args:
+        file: its descriptor.
+    """
+
+    def __init__(self, file: int) -> None:
+        self._file = file
+
+    def fileno(self) -> int:
+        """Return its descriptor."""
+        return self._file
+
+    def __del__(self) -> None:
+        os.close(self._file)
 
 
 class _RangedFile(io.RawIOBase):

@@ -8,6 +8,7 @@ from typing import Any
 
 _LENGTH = struct.Struct(">I")
 _LONGEST = 65_536
+_FILE = b"f"
 
 
 def send(connection: socket.socket, message: Mapping[str, Any]) -> None:
@@ -28,16 +29,44 @@ def receive(connection: socket.socket) -> dict[str, Any]:
         ValueError: what came is not a message.
         OSError: the connection broke, or its time is over.
     """
-    (length,) = _LENGTH.unpack(_exactly(connection, _LENGTH.size))
+    (length,) = _LENGTH.unpack(exactly(connection, _LENGTH.size))
     if length > _LONGEST:
         raise ValueError(f"a message of {length} bytes")
-    message = json.loads(_exactly(connection, length))
+    message = json.loads(exactly(connection, length))
     if not isinstance(message, dict):
         raise ValueError("a message that is no object")  # noqa: TRY004  (it is what came that is wrong)
     return message
 
 
-def _exactly(connection: socket.socket, size: int) -> bytes:
+def send_file(connection: socket.socket, file: int) -> None:
+    """Hand a file over by its descriptor.
+
+    Raises:
+        OSError: the other side is gone, or the connection's time is over.
+    """
+    socket.send_fds(connection, [_FILE], [file])
+
+
+def receive_file(connection: socket.socket) -> int:
+    """Wait for a file, and return its descriptor here.
+
+    Raises:
+        EOFError: the other side closed the connection, or sent something else.
+        OSError: the connection broke, or its time is over.
+    """
+    _, files, _, _ = socket.recv_fds(connection, len(_FILE), 1)
+    if not files:
+        raise EOFError
+    return files[0]
+
+
+def exactly(connection: socket.socket, size: int) -> bytes:
+    """Return the next bytes.
+
+    Raises:
+        EOFError: the other side closed the connection.
+        OSError: the connection broke, or its time is over.
+    """
     parts = bytearray()
     while len(parts) < size:
         part = connection.recv(size - len(parts))
