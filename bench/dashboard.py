@@ -21,8 +21,8 @@ import psycopg
 
 from bec_orch.cli.composition.parts import Parts, open_parts
 from bec_orch.cli.serve.building import sight_of
-from bec_orch.config import Settings
 from bec_orch.io.postgres.embedded.embedded import EmbeddedPostgres
+from bec_orch.settings.config import Settings
 from bec_orch.web.app import application
 from bec_orch.web.door.guard import Door
 

@@ -17,7 +17,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from bec_orch.cli.program import run
-from bec_orch.config import Settings, variable
+from bec_orch.settings.config import Settings, variable
 from tests.support.jobs.plugin import install
 from tests.support.servers.aws import Aws
 

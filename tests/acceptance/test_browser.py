@@ -12,7 +12,7 @@ import pytest
 from bec_orch.cli.composition.parts import open_parts
 from bec_orch.cli.serve.building import sight_of
 from bec_orch.cli.serve.server import listening
-from bec_orch.config import load_settings
+from bec_orch.settings.config import load_settings
 from bec_orch.web.app import application
 from tests.acceptance.conftest import ROOT, WAIT, Bec, ok
 

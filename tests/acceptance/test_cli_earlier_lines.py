@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from bec_orch.cli.arguments import earlier
-from bec_orch.config import Settings, variable
 from bec_orch.errors import UsageError
+from bec_orch.settings.config import Settings, variable
 from tests.acceptance.conftest import Bec, Ended, ok, write_scans
 from tests.support.commands import COMMANDS
 

@@ -16,13 +16,13 @@ from bec_orch.cli.composition.home import work_dir
 from bec_orch.cli.process.ending import EXIT_DATABASE
 from bec_orch.cli.worker import supervision
 from bec_orch.cli.worker.supervision import Supervisor
-from bec_orch.config import Settings
 from bec_orch.core.life.flight import FlightRecorder
 from bec_orch.core.life.standings import Standings
 from bec_orch.core.life.worker_runtime import WorkerReport
 from bec_orch.errors import DatabaseRefused
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.deaths import PgDeaths
+from bec_orch.settings.config import Settings
 from tests.unit.core.test_flight import CLAIM
 
 NEVER_TOLD = 7

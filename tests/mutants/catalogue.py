@@ -502,37 +502,37 @@ MUTANTS = (
     Mutant(
         "env-file-mixed",
         "settings of a group come from the environment or from .env, not from both",
-        (Edit("env_file.py", "        if beside:\n", "        if beside and not group:\n"),),
+        (Edit("settings/env_file.py", "        if beside:\n", "        if beside and not group:\n"),),
         (f"{ENV_FILE}::test_what_belongs_together_comes_from_one_place",),
     ),
     Mutant(
         "env-file-points",
         ".env does not say where secrets come from or go to, nor what runs",
-        (Edit("env_file.py", "        if name in NEVER:\n", "        if name in NEVER and not name:\n"),),
+        (Edit("settings/env_file.py", "        if name in NEVER:\n", "        if name in NEVER and not name:\n"),),
         (f"{ENV_FILE}::test_what_reaches_beyond_the_file_is_never_taken_from_it",),
     ),
     Mutant(
         "env-file-of-anybody",
         ".env belongs to its reader or to root",
-        (Edit("env_file.py", "    if strangers:\n", "    if strangers and not found:\n"),),
+        (Edit("settings/env_file.py", "    if strangers:\n", "    if strangers and not found:\n"),),
         (f"{ENV_FILE}::test_a_file_of_somebody_else_is_refused",),
     ),
     Mutant(
         "env-file-writable",
         "nobody else may write .env",
-        (Edit("env_file.py", "(stat.S_IWGRP | stat.S_IWOTH)", "0"),),
+        (Edit("settings/env_file.py", "(stat.S_IWGRP | stat.S_IWOTH)", "0"),),
         (f"{ENV_FILE}::test_a_file_that_others_may_write_is_refused",),
     ),
     Mutant(
         "env-file-expands",
         "nothing of the environment gets into a value of .env",
-        (Edit("env_file.py", "= line.value\n", "= os.path.expandvars(line.value or '')\n"),),
+        (Edit("settings/env_file.py", "= line.value\n", "= os.path.expandvars(line.value or '')\n"),),
         (f"{ENV_FILE}::test_a_whole_group_may_come_from_the_file",),
     ),
     Mutant(
         "values-steer-terminals",
         "no setting holds control characters",
-        (Edit("config.py", "if not all(text.isprintable() for text in _texts(value))", "if value is ..."),),
+        (Edit("settings/config.py", "if not all(text.isprintable() for text in _texts(value))", "if value is ..."),),
         (f"{ENV_FILE}::test_no_value_steers_the_terminal",),
     ),
     Mutant(

@@ -172,7 +172,7 @@ SURROUNDINGS = (
         "a time of a setting is a number that clocks and queues know",
         (
             Edit(
-                "config.py",
+                "settings/config.py",
                 "Seconds = Annotated[float, Field(gt=0, le=_WEEK)]",
                 "Seconds = Annotated[float, Field(gt=0)]",
             ),
@@ -200,7 +200,7 @@ SURROUNDINGS = (
     Mutant(
         "lines-about-us-that-nobody-reads",
         "a line of .env that names a setting and cannot be read is reported",
-        (Edit("env_file.py", " and _names_ours(line.original.string):", " and not line.original.string:"),),
+        (Edit("settings/env_file.py", " and _names_ours(line.original.string):", " and not line.original.string:"),),
         ("tests/unit/test_env_file.py::test_a_line_about_us_that_cannot_be_read_is_reported",),
     ),
     Mutant(

@@ -53,7 +53,7 @@ WORDS = (
     Mutant(
         "short-secrets-masked",
         "a secret of few letters is not masked in the middle of words",
-        (Edit("logging_setup.py", "if len(secret) >= LEAST_HIDDEN", "if secret"),),
+        (Edit("settings/logging_setup.py", "if len(secret) >= LEAST_HIDDEN", "if secret"),),
         ("tests/unit/test_logging.py::test_a_secret_of_few_letters_spoils_no_words",),
     ),
     Mutant(

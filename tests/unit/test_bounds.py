@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from bec_orch.cli.arguments.options import read_config
-from bec_orch.config import Settings, load_settings, variable
 from bec_orch.core.job_types.registry import job_types, job_worker_class
 from bec_orch.errors import ConfigError
 from bec_orch.jobs.pipeline.config import PageJobConfig, RequestJobConfig
 from bec_orch.jobs.pipeline.skip_rules import SkipRule
+from bec_orch.settings.config import Settings, load_settings, variable
 
 _NUMBERS = {"integer", "number"}
 

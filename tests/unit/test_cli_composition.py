@@ -9,10 +9,10 @@ from psycopg.conninfo import conninfo_to_dict
 from bec_orch.cli.composition import queues
 from bec_orch.cli.composition.database import sql_conninfo
 from bec_orch.cli.composition.earlier import EarlierAccess, earlier_system
-from bec_orch.config import QueueName, Settings
 from bec_orch.errors import UsageError
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.earlier import PgEarlierSystem
+from bec_orch.settings.config import QueueName, Settings
 
 
 def test_every_queue_that_can_be_named_can_be_opened() -> None:

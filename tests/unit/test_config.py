@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from bec_orch.cli.scale.machines import machine_environment
-from bec_orch.config import Origin, Settings, closest, known_secrets, load_settings, variable
 from bec_orch.errors import ConfigError
+from bec_orch.settings.config import Origin, Settings, closest, known_secrets, load_settings, variable
 
 
 @pytest.fixture(autouse=True)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bec_orch.config import Settings, variable
 from bec_orch.core.tasks import TaskState
+from bec_orch.settings.config import Settings, variable
 from tests.support import house
 from tests.support.commands import COMMANDS, Command
 

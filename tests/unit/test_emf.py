@@ -12,7 +12,7 @@ from bec_orch.core.life.standings import TaskEnd
 from bec_orch.core.tasks import AttemptOutcome, Claim, Failure, Job, TaskResult
 from bec_orch.core.volumes import Manifest, PageCounts, VolumeRef
 from bec_orch.io.aws.emf import EmfObserver, emf_fields
-from bec_orch.logging_setup import JsonFormatter, Redactor
+from bec_orch.settings.logging_setup import JsonFormatter, Redactor
 
 JOB = Job(1, "ldv1", "ldv1", {}, "hash", 5, 0.05, ())
 VOLUME = VolumeRef("W1", "I1", "folder+memory:///")

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from bec_orch.cli.program import run
-from bec_orch.config import Origin, Settings, load_settings, variable
-from bec_orch.env_file import NEVER, read_env_file
 from bec_orch.errors import ConfigError
+from bec_orch.settings.config import Origin, Settings, load_settings, variable
+from bec_orch.settings.env_file import NEVER, read_env_file
 
 
 @pytest.fixture(autouse=True)
@@ -123,7 +123,7 @@ def test_a_file_of_somebody_else_is_refused(monkeypatch: pytest.MonkeyPatch, env
     monkeypatch.setattr("os.geteuid", lambda: owner + 1)
     if owner == 0:
         assert load_settings({}).settings.threads == 3  # root's is believed
-    monkeypatch.setattr("bec_orch.env_file._ROOT", owner + 2)
+    monkeypatch.setattr("bec_orch.settings.env_file._ROOT", owner + 2)
 
     assert f"it belongs to the user {owner}, not to you" in refused("E_ENV_FILE").message
 

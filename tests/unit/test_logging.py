@@ -6,7 +6,14 @@ import sys
 
 import pytest
 
-from bec_orch.logging_setup import LEAST_HIDDEN, configure_logging, hide, redacted, tell_always, without_url_passwords
+from bec_orch.settings.logging_setup import (
+    LEAST_HIDDEN,
+    configure_logging,
+    hide,
+    redacted,
+    tell_always,
+    without_url_passwords,
+)
 
 # Its quote and backslash are written in other ways by repr and by JSON.
 PLANTED = 'canary-7f3a"\\end'

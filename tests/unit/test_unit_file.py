@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bec_orch.config import Settings
 from bec_orch.core.life.worker_options import WorkerOptions
 from bec_orch.orch.machines.scaling import STOP_MARGIN_SECONDS, drain_seconds
+from bec_orch.settings.config import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 UNIT = ROOT / "bec-worker@.service"

@@ -5,10 +5,10 @@ import logging
 import typer
 
 from bec_orch.cli.composition.database import open_database, records_in
-from bec_orch.config import load_settings
 from bec_orch.core.job_types.registry import job_types
 from bec_orch.errors import BecError
 from bec_orch.exports.formats import NAMES
+from bec_orch.settings.config import load_settings
 
 
 def types(incomplete: str) -> list[str]:

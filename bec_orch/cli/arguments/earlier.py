@@ -12,10 +12,10 @@ from itertools import pairwise
 from typing import Any
 
 from bec_orch.cli.process.words import command_at
-from bec_orch.config import load_settings, variable
 from bec_orch.core.job_types.registry import job_types, job_worker_class, type_of_name
 from bec_orch.core.names import printable
 from bec_orch.errors import UsageError
+from bec_orch.settings.config import load_settings, variable
 
 VARIABLES: Mapping[str, str] = {
     "BEC_SOURCE_S3_BUCKET": "The earlier system had it: set BEC_SOURCE_URL=s3://BUCKET.",

@@ -10,9 +10,9 @@ import typer
 from bec_orch.cli.arguments.earlier import VARIABLES
 from bec_orch.cli.process.interrupts import INTERRUPTS
 from bec_orch.cli.terminal.console import warn
-from bec_orch.config import LoadedSettings, Settings, closest, known_secrets, load_settings
 from bec_orch.core import fault_points
-from bec_orch.logging_setup import configure_logging
+from bec_orch.settings.config import LoadedSettings, Settings, closest, known_secrets, load_settings
+from bec_orch.settings.logging_setup import configure_logging
 
 
 @dataclass

@@ -16,7 +16,6 @@ from bec_orch.cli.composition.stores import aws_options, open_stores
 from bec_orch.cli.composition.working import worker_resources
 from bec_orch.cli.process.ending import EXIT_FAILED
 from bec_orch.cli.terminal.console import console, print_json, say
-from bec_orch.config import LoadedSettings, Settings
 from bec_orch.core.records.checks import DatabaseChecks
 from bec_orch.core.records.ledger import JobStates
 from bec_orch.core.records.records import Records
@@ -26,7 +25,6 @@ from bec_orch.errors import ConfigError
 from bec_orch.io.postgres.migrate import migrate
 from bec_orch.io.sources.sources import Sources
 from bec_orch.io.stores.storage import Stores
-from bec_orch.logging_setup import redacted
 from bec_orch.orch.doctor import checks
 from bec_orch.orch.doctor.checks import Finding, Level, check_queues, examine
 from bec_orch.orch.doctor.fleet import (
@@ -36,6 +34,8 @@ from bec_orch.orch.doctor.fleet import (
     check_rights,
     check_tls,
 )
+from bec_orch.settings.config import LoadedSettings, Settings
+from bec_orch.settings.logging_setup import redacted
 
 _COLOURS = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "red"}
 

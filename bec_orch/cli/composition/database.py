@@ -5,7 +5,6 @@ from contextlib import ExitStack, contextmanager
 
 from bec_orch.cli.composition.home import require_home
 from bec_orch.cli.composition.passwords import own_password
-from bec_orch.config import Settings
 from bec_orch.core.own_home import require_own_home
 from bec_orch.core.records.checks import COMMAND
 from bec_orch.core.records.records import Records
@@ -20,6 +19,7 @@ from bec_orch.io.postgres.jobs import PgJobs
 from bec_orch.io.postgres.ledger import PgLedger
 from bec_orch.io.postgres.listings import PgListings
 from bec_orch.io.postgres.overview import PgOverview
+from bec_orch.settings.config import Settings
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from bec_orch.cli.composition.parts import Parts
 from bec_orch.cli.composition.passwords import own_password, read_password
-from bec_orch.config import Settings, sslmode_for
 from bec_orch.core.records.earlier import EARLIER_DATABASE, EarlierSystem
 from bec_orch.errors import UsageError
 from bec_orch.io.postgres.connection import conninfo_of
@@ -14,6 +13,7 @@ from bec_orch.io.postgres.earlier import PgEarlierSystem, parse_dsn
 from bec_orch.io.postgres.taking_over import PgTakingOver
 from bec_orch.orch.earlier.taking_over import EarlierImport
 from bec_orch.orch.job_admin import JobAdmin
+from bec_orch.settings.config import Settings, sslmode_for
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,11 @@
 import os
 from pathlib import Path
 
-from bec_orch.config import Settings
 from bec_orch.core.names import printable
 from bec_orch.core.shortages import shortage_of
 from bec_orch.core.wording import said
 from bec_orch.errors import ConfigError
+from bec_orch.settings.config import Settings
 
 # So many folders that have a database are named where one was asked for that has none.
 _HOMES = 5

@@ -3,7 +3,6 @@
 import sys
 
 from bec_orch.cli.composition.stores import aws_options
-from bec_orch.config import Settings, variable
 from bec_orch.core.life.observing import WorkerObserver
 from bec_orch.io.aws.ec2 import Ec2Fleet, MachineSpec
 from bec_orch.io.aws.emf import EmfObserver
@@ -11,6 +10,7 @@ from bec_orch.io.aws.imds import InstanceMetadata, metadata_of_this_machine
 from bec_orch.orch.machines.local import LocalScaling
 from bec_orch.orch.machines.prices import PriceTable, read_prices
 from bec_orch.orch.machines.scaling import STOP_MARGIN_SECONDS, FleetScaling
+from bec_orch.settings.config import Settings, variable
 
 
 def prices(settings: Settings) -> PriceTable:

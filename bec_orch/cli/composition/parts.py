@@ -10,7 +10,6 @@ from bec_orch.cli.composition.home import IDENTITY, work_dir
 from bec_orch.cli.composition.queues import open_queues
 from bec_orch.cli.composition.sources import open_sources
 from bec_orch.cli.composition.stores import open_stores
-from bec_orch.config import Settings
 from bec_orch.core.ownership import Owner
 from bec_orch.core.ports.queues import QueueBackend
 from bec_orch.core.records.checks import COMMAND
@@ -26,6 +25,7 @@ from bec_orch.io.stores.storage import Stores
 from bec_orch.io.workspace import require_destination
 from bec_orch.jobs.earlier.columns import in_our_columns
 from bec_orch.orch.runs.local_run import LocalRun
+from bec_orch.settings.config import Settings
 
 
 @dataclass(frozen=True, slots=True)

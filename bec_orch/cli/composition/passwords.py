@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from bec_orch.cli.composition.stores import aws_options
-from bec_orch.config import Settings
 from bec_orch.io.aws.secrets import password_of_file, password_of_secret
-from bec_orch.logging_setup import hide
+from bec_orch.settings.config import Settings
+from bec_orch.settings.logging_setup import hide
 
 
 def own_password(settings: Settings) -> str | None:

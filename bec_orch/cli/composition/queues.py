@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping
 
 from bec_orch.cli.composition.stores import aws_options
-from bec_orch.config import QueueName, Settings
 from bec_orch.core.ports.queues import QueueBackend
 from bec_orch.io.aws.clients import AwsOptions
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.queue import PgQueues
 from bec_orch.io.sqs.queues import SqsOptions, SqsQueues
+from bec_orch.settings.config import QueueName, Settings
 
 
 def open_queues(settings: Settings, database: Database) -> QueueBackend:

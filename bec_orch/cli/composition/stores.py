@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from bec_orch.config import Settings
 from bec_orch.io.aws.clients import AwsOptions
 from bec_orch.io.stores.storage import S3Options, Stores
+from bec_orch.settings.config import Settings
 
 
 def open_stores(settings: Settings, links_below: Path | None = None) -> Stores:

@@ -11,7 +11,6 @@ from bec_orch import __version__
 from bec_orch.cli.composition.home import work_dir
 from bec_orch.cli.composition.parts import Parts
 from bec_orch.cli.process.interrupts import INTERRUPTS
-from bec_orch.config import Settings
 from bec_orch.core.job_types.registry import create_job_worker
 from bec_orch.core.life.flight import FlightRecorder
 from bec_orch.core.life.housekeeping import maintenance
@@ -29,6 +28,7 @@ from bec_orch.io.stores.model_store import CachedModels
 from bec_orch.io.stores.storage import Stores
 from bec_orch.io.workspace import note_destination
 from bec_orch.orch.runs.single_volume import SingleVolume
+from bec_orch.settings.config import Settings
 
 _HEARTBEAT_SECONDS = 15.0
 # A database of one's own has little else to do, and somebody who looks on.

@@ -8,7 +8,7 @@ from bec_orch.cli.process.surroundings import known_error
 from bec_orch.cli.terminal.console import note
 from bec_orch.core.wording import named
 from bec_orch.errors import BecError, DatabaseRefused, Interrupted, UsageError
-from bec_orch.logging_setup import redacted
+from bec_orch.settings.logging_setup import redacted
 
 EXIT_DONE = 0
 EXIT_FAILED = 1

@@ -29,7 +29,6 @@ from bec_orch.cli.run.overlays import PAGES, Overlay, require_overlays, write_ov
 from bec_orch.cli.terminal.console import note, program, say, warn
 from bec_orch.cli.terminal.progress import progress
 from bec_orch.cli.worker.working import work
-from bec_orch.config import LoadedSettings, Origin, Settings, variable
 from bec_orch.core.job_types.registry import content_of, job_types, page_figures
 from bec_orch.core.names import printable
 from bec_orch.core.tasks import Job, TaskState
@@ -40,6 +39,7 @@ from bec_orch.io.workspace import WorkspaceLock
 from bec_orch.orch.overview.figures import volume_figures
 from bec_orch.orch.overview.page_errors import page_errors
 from bec_orch.orch.runs.local_run import LocalRun, RunOutcome
+from bec_orch.settings.config import LoadedSettings, Origin, Settings, variable
 
 # More than fit on a screen help nobody; `--json` has as many.
 _PAGE_ERRORS = _FOLDERS = 20

@@ -4,10 +4,10 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 
 from bec_orch.cli.composition.machines import missing_settings, network_spec
-from bec_orch.config import PREFIX, LoadedSettings, Origin, Settings, variable
 from bec_orch.errors import ConfigError
 from bec_orch.io.aws.ec2 import MachineSpec
 from bec_orch.orch.machines.setup import Kit, user_data
+from bec_orch.settings.config import PREFIX, LoadedSettings, Origin, Settings, variable
 
 # What a machine learns in another way, or what differs there.
 _OWN = frozenset(

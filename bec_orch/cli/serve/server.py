@@ -12,11 +12,11 @@ from typing_extensions import override
 
 from bec_orch.cli.composition.parts import Parts
 from bec_orch.cli.process.signals import stopping
-from bec_orch.config import Settings
 from bec_orch.core.extras import optional_packages
 from bec_orch.core.names import printable
 from bec_orch.core.wording import said
 from bec_orch.errors import UsageError, extra_hint
+from bec_orch.settings.config import Settings
 
 with optional_packages("The server", extra_hint("web")):
     import uvicorn

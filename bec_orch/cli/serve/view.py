@@ -14,11 +14,11 @@ from bec_orch.cli.composition.home import has_database
 from bec_orch.cli.composition.parts import Parts, open_parts
 from bec_orch.cli.serve.server import HOST, listening, run
 from bec_orch.cli.terminal.console import note, say
-from bec_orch.config import Settings
 from bec_orch.core.records.listings import Listings
 from bec_orch.core.volumes import VolumeRef
 from bec_orch.orch.overview.layers import unknown_volume
 from bec_orch.orch.overview.spelling import recorded_names
+from bec_orch.settings.config import Settings
 from bec_orch.web.html.rendering import address
 
 _MOST_FILES = 50_000

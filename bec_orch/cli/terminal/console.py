@@ -19,7 +19,7 @@ from rich.text import Text
 from typing_extensions import override
 
 from bec_orch.core.names import escaped
-from bec_orch.logging_setup import redacted, without_url_passwords
+from bec_orch.settings.logging_setup import redacted, without_url_passwords
 
 WIDTH = 100
 # Between two columns of a table: the padding of each, and the line between them.

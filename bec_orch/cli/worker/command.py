@@ -20,12 +20,12 @@ from bec_orch.cli.terminal.progress import Unwatched
 from bec_orch.cli.worker.start import await_surroundings
 from bec_orch.cli.worker.supervision import Supervisor
 from bec_orch.cli.worker.working import work
-from bec_orch.config import Settings
 from bec_orch.core.life.worker_runtime import WorkerReport
 from bec_orch.core.records.checks import WORKER
 from bec_orch.core.wording import counted
 from bec_orch.errors import UsageError
 from bec_orch.orch.job_admin import JobAdmin
+from bec_orch.settings.config import Settings
 
 logger = logging.getLogger(__name__)
 

@@ -5,13 +5,13 @@ from collections.abc import Callable
 
 from bec_orch.cli.composition.parts import open_parts
 from bec_orch.cli.composition.stores import open_stores
-from bec_orch.config import Settings
 from bec_orch.core.life.patience import Patience
 from bec_orch.core.ports.sources import ImageSource
 from bec_orch.core.records.checks import GRANTS, WORKER, require_worker_rights
 from bec_orch.errors import DatabaseError, DatabaseRefused, StorageError
 from bec_orch.io.sources.sources import Sources
 from bec_orch.io.stores.errors import is_passing
+from bec_orch.settings.config import Settings
 
 logger = logging.getLogger(__name__)
 

@@ -25,11 +25,11 @@ from bec_orch.cli.process.interrupts import interrupt_once, leave, say_last_word
 from bec_orch.cli.process.signals import stopping
 from bec_orch.cli.terminal import outlets
 from bec_orch.cli.worker.working import WorkerStopped
-from bec_orch.config import Settings
 from bec_orch.core.life.worker_runtime import WorkerReport
 from bec_orch.core.records.deaths import Deaths
 from bec_orch.errors import DatabaseError, DatabaseRefused
 from bec_orch.orch.runs.post_mortem import LATE, cause_of, oom_kills, record_deaths
+from bec_orch.settings.config import Settings
 
 logger = logging.getLogger(__name__)
 

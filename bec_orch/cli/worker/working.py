@@ -13,8 +13,8 @@ from bec_orch.core.life.worker_runtime import WorkerReport
 from bec_orch.core.tasks import Job
 from bec_orch.errors import BecError
 from bec_orch.io.aws.imds import NoticeWatcher, known_machine
-from bec_orch.logging_setup import tell_always
 from bec_orch.orch.runs.post_mortem import record_deaths
+from bec_orch.settings.logging_setup import tell_always
 
 _NOTICES = frozenset({StopReason.SPOT, StopReason.REBALANCE, StopReason.SCALE_IN})
 

@@ -1,6 +1,6 @@
 """Settings, and where each came from: flag > environment > `.env` > default. Only this module reads the environment.
 
-`bec_orch/env_file.py` says what `.env` may set at all.
+`bec_orch/settings/env_file.py` says what `.env` may set at all.
 """
 
 import difflib
@@ -24,8 +24,8 @@ from pydantic import (
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
 
 from bec_orch.core.wording import clause
-from bec_orch.env_file import ENV_FILE, check_origins, read_env_file
 from bec_orch.errors import ConfigError
+from bec_orch.settings.env_file import ENV_FILE, check_origins, read_env_file
 
 PREFIX = "BEC_"
 QueueName = Literal["sqs", "pg"]
