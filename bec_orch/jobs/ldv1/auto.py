@@ -1,9 +1,9 @@
 """The detector `auto`: the package's own network, and PP-OCR for pages that the network is unsure of.
 
-The rule: a page's lines are those of the network where it is sure of them (`Look.is_sure`) in the page as its file
-says that it stands, or where neither the page shows a line pitch nor the network any line (a blank page). Every other
-page is seen by PP-OCR: what the network is unsure of, and what it finds only when it looks at the page lying on its
-side, as upright Chinese is.
+The rule: a page's lines are those of the network where it is sure of them (`Look.is_sure`) at its first look, at the
+line pitch that the page shows, or at that of the lines that it then found; a skewed page is rotated for it. Every other
+page is seen by PP-OCR: one that shows no line pitch (blank pages, pictures, titles of a line or two), and one that the
+network would have to look at again: measured, it costs more and finds less there than PP-OCR does at once.
 """
 
 from collections.abc import Sequence
@@ -12,13 +12,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from bec_orch.jobs.ldv1.bec.detector import Look, NetworkDetector, Seen
+from bec_orch.jobs.ldv1.bec.detector import Look, NetworkDetector, Round, Seen
 from bec_orch.jobs.ldv1.one_map.detector import LineDetector, Prepared
 from bec_orch.jobs.ldv1.page.detector import Item
 from bec_orch.jobs.ldv1.page.page_lines import PageLines
-
-LYING = 45.0
-"""A page that was rotated by more degrees than this was seen lying on its side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +70,9 @@ class AutoDetector:
 
     def prepare(self, image: NDArray[np.uint8], width: int, height: int, orientation: int = 1) -> Routed:
         """Make the network's inputs for a page; see `LineDetector.prepare`."""
-        return Routed(image, orientation, self._ours.prepare(image, width, height, orientation))
+        seen = self._ours.prepare(image, width, height, orientation)
+        routed = Routed(image, orientation, seen)
+        return routed if seen.pitch else self._handed_on(routed, seen)
 
     def infer(self, items: Sequence[Asked]) -> list[NDArray[np.float32]]:
         """Run the model that each input is for; one output per input, in their order."""
@@ -89,20 +88,9 @@ class AutoDetector:
             return found if isinstance(found, PageLines) else replace(routed, state=found)
         seen = routed.state
         look = self._ours.look(seen, outputs)
-        if isinstance(look, Seen):
-            return replace(routed, state=look)
-        if is_ours(look, seen.pitch):
-            return self._ours.lines(look, seen.size)
+        if isinstance(look, Look):
+            return self._ours.lines(look, seen.size) if look.is_sure else self._handed_on(routed, seen)
+        return self._handed_on(routed, seen) if look.round is Round.UNSURE else replace(routed, state=look)
+
+    def _handed_on(self, routed: Routed, seen: Seen) -> Routed:
         return replace(routed, state=self._other.prepare(routed.image, *seen.size, routed.orientation))
-
-
-def is_ours(look: Look, pitch: float | None) -> bool:
-    """Return whether the network's lines are taken.
-
-    Args:
-        look: its best look at the page.
-        pitch: the line pitch that the page shows, or None.
-    """
-    if not look.lines:
-        return pitch is None
-    return look.is_sure and abs(look.turned) < LYING

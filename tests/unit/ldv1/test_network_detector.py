@@ -156,10 +156,19 @@ def test_auto_asks_the_other_where_the_network_is_not_sure(auto: AutoDetector, m
         found = auto.finish(found, auto.infer(found.items))
     assert isinstance(found, Routed)
     assert all(not item.is_ours for item in found.items)
+    assert len(model.runs) == 1, "one look of the network is enough to see that it is unsure"
     marked = np.where(page((900, 320), LEVEL, thickness=9) == 0, 0.95, 0).astype(np.float32)
     lines = auto.finish(found, [marked])
     assert isinstance(lines, PageLines)
     assert (lines.model, lines.line_count) == ("zoomable", 5)
+
+
+def test_auto_takes_a_skewed_page_of_which_the_network_is_sure_once_it_is_rotated(auto: AutoDetector) -> None:
+    found: PageLines | Routed = auto.prepare(page((900, 700), leaning(6), thickness=14), 900, 700)
+    while isinstance(found, Routed):
+        assert all(item.is_ours for item in found.items)
+        found = auto.finish(found, auto.infer(found.items))
+    assert found.rotation_angle == pytest.approx(6, abs=0.7)
 
 
 def test_auto_asks_the_other_about_a_page_that_lies_on_its_side(auto: AutoDetector) -> None:
@@ -172,8 +181,7 @@ def test_auto_asks_the_other_about_a_page_that_lies_on_its_side(auto: AutoDetect
     assert isinstance(auto.finish(told, auto.infer(told.items)), PageLines), "what its file says is not lying"
 
 
-def test_auto_believes_the_network_that_a_page_is_blank(auto: AutoDetector) -> None:
-    blank: PageLines | Routed = auto.prepare(np.full((300, 500), 240, np.uint8), 500, 300)
-    while isinstance(blank, Routed):
-        blank = auto.finish(blank, auto.infer(blank.items))
-    assert blank == PageLines(500, 300, model="bec-lines", engine="drawn")
+def test_auto_asks_the_other_at_once_about_a_page_that_shows_no_pitch(auto: AutoDetector, model: DarkPixels) -> None:
+    blank = auto.prepare(np.full((300, 500), 240, np.uint8), 500, 300)
+    assert [item.is_ours for item in blank.items] == [False]
+    assert model.runs == []
