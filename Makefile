@@ -3,6 +3,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 WHEEL_TEST := build/wheel-test
+MIRADOR := build/mirador/package/dist/mirador.min.js
 
 # Where `make line-model` works: 1.5 GB for its packages, and 50 MB for each 80 pages.
 LINE_WORK ?= $(HOME)/.cache/bec-line-model
@@ -29,7 +30,7 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.1
 	--custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults fuzz line-model recogniser model shots mutants lint packages check lock clean
+.PHONY: help demo test faults fuzz line-model recogniser model shots mirador readers mutants lint packages check lock clean
 
 help:  ## list these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 20
@@ -75,6 +76,16 @@ recogniser: $(VENV)/.dev  ## compose lines, train the recogniser on them, export
 
 shots: $(VENV)/.dev  ## take the pictures of the viewer and the dashboard that the README has; needs Chromium
 	$(BIN)/python -m samples.shots $(ARGS)
+
+mirador: $(MIRADOR)  ## fetch Mirador by npm: with it, a test opens manifests in it
+
+$(MIRADOR):
+	mkdir -p build/mirador
+	cd build/mirador && npm pack --silent mirador@4.0.0 && tar -xzf mirador-4.0.0.tgz
+	touch $@
+
+readers: $(VENV)/.dev  ## have OCR-D, kraken, archive-hocr-tools and iiif-prezi3 read what is exported; ARGS='--reader ocrd'
+	$(BIN)/python -m bench.other_readers $(ARGS)
 
 mutants: $(VENV)/.dev  ## take each guard of the program away, and see that a test notices
 	$(BIN)/python -m tests.mutants

@@ -1,5 +1,6 @@
 """The server in a real browser: every view, wide and narrow, light and dark, by keyboard, and as work goes on."""
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ VIEWS = (
     "/jobs/truth",
     "/jobs/truth?text=nothing",
     f"/volumes/{PECHA}",
+    f"/volumes/{BOOK}",
     "/workers",
     "/workers?stopped=yes",
     "/queues",
@@ -37,6 +39,8 @@ VIEWS = (
     "/jobs/nope",
 )
 WIDTHS = (1280, 400)
+SEEN = ROOT / "build" / "views"
+"""Where a picture of each view is kept, to be looked at."""
 
 pytestmark = [
     pytest.mark.usefixtures("fresh_database"),
@@ -111,6 +115,8 @@ def test_every_view_is_whole(base: str, light: str) -> None:
                 if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
                     faults.append(f"{view} is wider than {width}")
                 faults += [f"{view} at {width}: {found}" for found in serious(page)]
+                name = re.sub(r"\W+", "-", view.strip("/"))
+                page.screenshot(path=SEEN / f"{name}-{width}-{light}.png", full_page=True)
         assert [url for url in page.asked if not url.startswith(base)] == []
     assert faults == []
 
@@ -195,7 +201,7 @@ def test_a_hostile_text_stays_text(base: str, conninfo: str) -> None:
         assert page.said == []
 
 
-@pytest.mark.skipif(not MIRADOR.is_file(), reason="no Mirador: unpack `npm pack mirador@4.0.0` into build/mirador")
+@pytest.mark.skipif(not MIRADOR.is_file(), reason="no Mirador: `make mirador` fetches it")
 def test_mirador_opens_a_manifest(base: str) -> None:
     manifest = f"{base}/iiif/manifests/truth/{PECHA}/W1BEC001-I1BEC0001.json"
     html = (

@@ -13,6 +13,12 @@ _PAGE_TESTS = "tests/unit/orch/test_contents.py"
 
 EXPORTS = (
     Mutant(
+        "export-silent-on-errors-before",
+        "a page that a job before failed on lacks in no document without a word",
+        (Edit("cli/export/volume.py", "        self._note_errors_before()\n", ""),),
+        ("tests/unit/test_export_volume.py",),
+    ),
+    Mutant(
         "import-takes-another-page",
         "a name that an export gives to one image is never another's",
         (

@@ -9,6 +9,12 @@ _REQUEST_TESTS = "tests/unit/web/test_picture_requests.py"
 
 WEB = (
     Mutant(
+        "view-of-the-whole-disk",
+        "a folder that nobody can have meant is not looked through to its end",
+        (Edit("io/sources/detect.py", "        if most is not None and seen > most:\n", "        if False:\n"),),
+        ("tests/unit/test_sources.py",),
+    ),
+    Mutant(
         "web-any-host",
         "no other site can have its name point at the server and read it through a browser",
         (Edit(_GUARD, '            return found["name"] in self.names\n', "            return True\n"),),

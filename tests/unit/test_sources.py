@@ -465,6 +465,13 @@ class TestDetect:
         assert one.volumes[0].source == one.name
         Sources(Stores())(one.name).read_manifest(one.volumes[0])
 
+    def test_a_folder_of_more_than_is_looked_through_is_given_up(self, tmp_path: Path) -> None:
+        put(tmp_path, "W1/I1/1.jpg", "W1/I1/2.jpg")
+        assert refs(detect_source(tmp_path, most_files=5)) == ["W1/I1"]
+        with pytest.raises(UsageError, match="holds more than 4 files and folders") as caught:
+            detect_source(tmp_path, most_files=4)
+        assert caught.value.code == "E_PATH_LARGE"
+
     def test_a_relative_path_is_made_whole(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         put(tmp_path, "W1/I1/1.jpg")
         monkeypatch.chdir(tmp_path / "W1")

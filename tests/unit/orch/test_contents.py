@@ -15,7 +15,7 @@ from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.stores.objects import Objects
 from bec_orch.io.stores.storage import Stores
 from bec_orch.jobs.handed_on.rows import Reader
-from bec_orch.orch.overview.contents import image_names, origin_of, pages_of, readable_inputs
+from bec_orch.orch.overview.contents import image_names, origin_of, pages_of, readable_inputs, skip_reasons
 from tests.support.owners import owner
 
 VOLUME = VolumeRef("W1", "I1", "folder+file:///scans")
@@ -45,7 +45,12 @@ def artefacts(store: Objects, tmp_path: Path) -> StoredArtefacts:
 
 
 def publish(
-    artefacts: StoredArtefacts, job: str, images: Sequence[str], inputs: Mapping[str, str] | None = None
+    artefacts: StoredArtefacts,
+    job: str,
+    images: Sequence[str],
+    inputs: Mapping[str, str] | None = None,
+    *,
+    skipped: str = "intro",
 ) -> Success:
     manifest = Manifest(VOLUME, "abcdef", tuple(Page(index, image) for index, image in enumerate(images)))
     location = ArtefactLocation(job, VOLUME, manifest.version)
@@ -53,7 +58,7 @@ def publish(
     files = artefacts.open_attempt(location, manifest, 1, key, SCHEMA, {})
     for index in range(len(images)):
         if index == 3:
-            outcome = PageOutcome(index, PageState.SKIPPED, "e", skip_reason="intro")
+            outcome = PageOutcome(index, PageState.SKIPPED, "e", skip_reason=skipped)
         elif index == 4:
             outcome = PageOutcome(
                 index, PageState.ERROR, "e", error_stage="decode", error_type="E_X", error_message="no"
@@ -97,6 +102,11 @@ def test_rows_meet_those_that_they_were_made_from(artefacts: StoredArtefacts) ->
     assert image_names(artefacts, success) == images()
     assert texts(artefacts, success) == expected("lines")
     assert [page.index for page in pages_of(artefacts, success, {}, words)] == list(range(PAGES))
+
+
+def test_why_pages_were_skipped_is_counted(artefacts: StoredArtefacts) -> None:
+    assert skip_reasons(artefacts, publish(artefacts, "ocr", images(), skipped="lines: E_X")) == {"lines: E_X": 1}
+    assert skip_reasons(artefacts, publish(artefacts, "few", images(3))) == {}
 
 
 def test_rows_of_other_pages_are_not_taken_for_them(artefacts: StoredArtefacts) -> None:

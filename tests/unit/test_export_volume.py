@@ -1,0 +1,36 @@
+"""The report on a volume that is exported: nothing that its documents lack goes unsaid."""
+
+from pathlib import Path
+
+import pytest
+
+from bec_orch.cli.export.documents import Destination
+from bec_orch.cli.export.volume import Wanted, export_volume
+from bec_orch.cli.export.volumes import ExportResult
+from bec_orch.core.ports.sources import ImageSource
+from bec_orch.exports.formats import Level, Material
+from bec_orch.io.artefacts.artefacts import StoredArtefacts
+from bec_orch.io.stores.storage import Stores
+from tests.support.owners import owner
+from tests.unit.orch.test_contents import VOLUME, images, publish, words
+
+
+def no_source(_name: str) -> ImageSource:
+    raise AssertionError("text wants no images")
+
+
+@pytest.mark.parametrize(
+    ("reason", "count"),
+    [("intro page", 0), ("lines: intro page", 0), ("lines: E_X", 1), ("lines: no row", 1), ("others: E_X", 0)],
+)
+def test_pages_that_a_job_before_failed_on_are_reported(tmp_path: Path, reason: str, count: int) -> None:
+    artefacts = StoredArtefacts(Stores().open("memory://artefacts"), tmp_path, owner())
+    success = publish(artefacts, "ocr", images(5), skipped=reason)
+    wanted = Wanted([("txt", Level.VOLUME)], Material(), words, {"lines": "lines"})
+    destination = Destination(Stores().open("memory://documents"), tmp_path)
+    report = export_volume(success.location, wanted, artefacts, no_source, destination)
+    assert report.errors_before == count
+    notes = [note for note in report.notes if "skipped" in note]
+    assert notes == [f"{VOLUME}: 1 page is skipped: it is an error of lines ({reason[7:]})."] * count
+    report.page_errors = 0
+    assert ExportResult("x", done=[report]).exit_code == 3 * count
