@@ -33,6 +33,14 @@ PAGES = (
         DOUBTS,
     ),
     _one(
+        "language-in-strange-lines",
+        "the language model counts little in a line that is no text that it knows",
+        "jobs/ocrv1/likely_text.py",
+        "float(min(trusted, known))",
+        "float(trusted)",
+        "tests/unit/ocrv1/test_bec.py::test_the_language_model_counts_less_where_the_network_is_sure_and_little_where_all_is_strange",
+    ),
+    _one(
         "doubtful-pages-are-not-told",
         "pages that are hardly read are told at the end of a run",
         "cli/run/outcome.py",

@@ -18,6 +18,7 @@ import numpy as np
 import onnxruntime
 from rapidfuzz.distance import Levenshtein
 
+from bec_orch.jobs.ocrv1.bec import SYMBOL_BONUS
 from bec_orch.jobs.ocrv1.bec_input import as_input
 from bec_orch.jobs.ocrv1.decoding import best_path, confidence
 from bec_orch.jobs.ocrv1.language import LanguageModel
@@ -30,8 +31,8 @@ from training.shared import DATA, Floats
 
 WIDTH = 640
 SEED = 990
-WEIGHTS = ((0.15, 0.25), (0.2, 0.35), (0.25, 0.45), (0.3, 0.55))
-"""Weights of the language model, and bonuses of a symbol, that are tried."""
+WEIGHTS = (0.25, 0.4, 0.5)
+"""Weights of the language model that are tried."""
 STEPS = 12
 """Rows of the table of confidences."""
 
@@ -111,13 +112,13 @@ def main() -> None:
     composer = composer_of(options.data, [], held_out=True)
     lines = tried(options.model, composer, options.lines)
     language = LanguageModel(options.lm) if options.lm else None
-    choosers = [Chooser(language, *each) for each in WEIGHTS] if language else []
+    choosers = [Chooser(language, each, SYMBOL_BONUS) for each in WEIGHTS] if language else []
     for kind in KINDS:
         own = [line for line in lines if line.kind == kind]
         print(f"{kind}: {len(own)} lines, {rate([(line.greedy, line.text) for line in own]):.4f}", flush=True)
         for chooser in choosers:
             with_it = rate([(in_symbols(chooser.text(line.chances)), line.text) for line in own])
-            print(f"  weight {chooser.weight}, bonus {chooser.bonus}: {with_it:.4f}", flush=True)
+            print(f"  weight {chooser.weight}: {with_it:.4f}", flush=True)
     table = table_of(lines)
     cursive = tried(options.model, cursive_composer(composer), options.lines // 2)
     for name, group in (("block letters", lines), ("cursive", cursive)):

@@ -33,7 +33,7 @@ FIRST_LOOK = (1.3, 0.0)
 MORE_LOOKS = ((1.6, 0.0), (1.1, 0.0))
 SURE = 0.99
 """Below this mean probability of what was read, the line is looked at again."""
-LANGUAGE_WEIGHT, SYMBOL_BONUS = 0.25, 0.45
+LANGUAGE_WEIGHT, SYMBOL_BONUS = 0.4, 1.75
 
 
 class BecRecogniser(Recogniser):

@@ -8,31 +8,20 @@ language model.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
-from math import exp, inf, log1p
+from collections.abc import Iterator, Mapping, Sequence
+from math import log
 
 import numpy as np
 from numpy.typing import NDArray
 
 Matrix = NDArray[np.float32]
 Prefix = tuple[int, ...]
+Ends = tuple[float, float]
+"""The probability of all paths so far that read as a prefix: those that end with a blank, and with its last symbol."""
 
 BLANK = 0
 LEAST_PROBABILITY = 0.005
 """A beam search leaves out symbols that are less probable at a step, except the step's best."""
-
-
-@dataclass(slots=True)
-class _Ends:
-    """Logarithms of the probability of all paths so far that read as a prefix, by what they end with."""
-
-    blank: float = -inf
-    symbol: float = -inf
-
-    @property
-    def total(self) -> float:
-        return _added(self.blank, self.symbol)
 
 
 def probabilities(scores: NDArray[np.float32]) -> Matrix:
@@ -79,39 +68,38 @@ def likeliest_texts(matrix: Matrix, width: int, least: float = LEAST_PROBABILITY
     Returns:
         The texts and the logarithms of their probabilities, the likeliest first.
     """
-    beams: Mapping[Prefix, _Ends] = {(): _Ends(blank=0.0)}
-    for step in matrix:
-        longer = _grown(beams, step, least)
-        beams = dict(sorted(longer.items(), key=lambda item: -item[1].total)[:width])
-    return sorted(((prefix, ends.total) for prefix, ends in beams.items()), key=lambda item: -item[1])
+    ends: Mapping[Prefix, Ends] = {(): (1.0, 0.0)}
+    scale = 0.0
+    for step in _considered(matrix, least):
+        likeliest = sorted(_grown(ends, step).items(), key=lambda item: -sum(item[1]))[:width]
+        # Probabilities of long lines are too small for numbers: those of each step are told in terms of the highest.
+        most = sum(likeliest[0][1])
+        scale += log(most)
+        ends = {prefix: (blank / most, symbol / most) for prefix, (blank, symbol) in likeliest}
+    found = ((prefix, sum(each)) for prefix, each in ends.items())
+    return sorted(((prefix, scale + log(total)) for prefix, total in found if total), key=lambda item: -item[1])
 
 
-def _grown(beams: Mapping[Prefix, _Ends], step: Matrix, least: float) -> dict[Prefix, _Ends]:
-    """Go one step on with every prefix."""
-    wanted = np.flatnonzero((step >= least) & (step > 0) | (step == step.max()))
-    logs = {symbol: float(np.log(step[symbol])) for symbol in wanted.tolist()}
-    grown: defaultdict[Prefix, _Ends] = defaultdict(_Ends)
-    for prefix, ends in beams.items():
-        _grow(prefix, ends, logs, grown)
-    return grown
+def _considered(matrix: Matrix, least: float) -> Iterator[list[tuple[int, float]]]:
+    """Yield for each step the symbols that are looked at, with their probabilities."""
+    highest = matrix.max(axis=1, keepdims=True)
+    for row, wanted in zip(matrix, (matrix >= least) & (matrix > 0) | (matrix == highest), strict=True):
+        symbols = wanted.nonzero()[0]
+        yield list(zip(symbols.tolist(), row[symbols].tolist(), strict=True))
 
 
-def _grow(prefix: Prefix, ends: _Ends, logs: Mapping[int, float], grown: defaultdict[Prefix, _Ends]) -> None:
-    """Add what becomes of one prefix: blanks and repeats leave it as it is, other symbols make it longer."""
-    total, last = ends.total, prefix[-1] if prefix else BLANK
-    for symbol, log in logs.items():
-        if symbol == BLANK:
-            stays = grown[prefix]
-            stays.blank = _added(stays.blank, total + log)
-            continue
-        longer = grown[(*prefix, symbol)]
-        longer.symbol = _added(longer.symbol, (ends.blank if symbol == last else total) + log)
-        if symbol == last:
-            stays = grown[prefix]
-            stays.symbol = _added(stays.symbol, ends.symbol + log)
-
-
-def _added(first: float, second: float) -> float:
-    """Add two probabilities, all as logarithms."""
-    low, high = sorted((first, second))
-    return high if low == -inf else high + log1p(exp(low - high))
+def _grown(ends: Mapping[Prefix, Ends], step: Sequence[tuple[int, float]]) -> Mapping[Prefix, Ends]:
+    """Go one step on with every prefix: blanks and repeats leave it as it is, other symbols make it longer."""
+    blanks: defaultdict[Prefix, float] = defaultdict(float)
+    symbols: defaultdict[Prefix, float] = defaultdict(float)
+    for prefix, (after_blank, after_symbol) in ends.items():
+        last = prefix[-1] if prefix else BLANK
+        for symbol, chance in step:
+            if symbol == BLANK:
+                blanks[prefix] += (after_blank + after_symbol) * chance
+            elif symbol == last:
+                symbols[prefix] += after_symbol * chance
+                symbols[*prefix, symbol] += after_blank * chance
+            else:
+                symbols[*prefix, symbol] += (after_blank + after_symbol) * chance
+    return {prefix: (blanks.get(prefix, 0.0), symbols.get(prefix, 0.0)) for prefix in {**blanks, **symbols}}

@@ -4,6 +4,9 @@ A line falls apart where the network is sure that it saw nothing: between these 
 the network is sure of them, there is one reading; elsewhere the likeliest ones are found by prefix search. The language
 model then chooses among the readings, from left to right; histories that it cannot tell apart are one. So most of the
 work is done where there is doubt, and the search takes no longer than the network.
+
+It counts most where the network doubts what it saw and that reads as a text. Where a line is none that the language
+model knows, as one of Sanskrit or of a table, what it would put there instead is invented.
 """
 
 from collections.abc import Iterator
@@ -11,10 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bec_orch.jobs.ocrv1.decoding import BLANK, Matrix, Prefix, best_path, likeliest_texts
+from bec_orch.jobs.ocrv1.decoding import BLANK, Matrix, Prefix, best_path, confidence, likeliest_texts
 from bec_orch.jobs.ocrv1.language import LanguageModel
 
-SURE = 0.98
+SURE = 0.95
 """From this probability on, the network is not doubted."""
 LONGEST = 24
 """Steps of a part; a longer one is parted where a blank is likeliest, if it is likelier than `PARTS_AT`."""
@@ -23,8 +26,13 @@ READINGS = 12
 """Readings of a part that are looked at."""
 LEAST_CHANCE = 0.01
 HISTORIES = 12
-FURTHEST = 9.0
-"""Histories that are less likely than the best by this much, as a logarithm, are dropped."""
+FURTHEST = 5.0
+"""Readings and histories that are less likely than the best by this much, as a logarithm, are dropped."""
+DOUBTED, TRUSTED, TRUSTED_SHARE = 0.93, 0.97, 0.4
+"""From the first confidence of a line on the language model counts less, from the second on by this share."""
+STRANGE, USUAL, STRANGE_SHARE = -6.5, -4.5, 0.25
+"""Means of the language model's logarithms for the symbols that the network saw. Composed lines of text lie above the
+second, but for those that can hardly be read; random stacks below the first, where it counts by this share."""
 
 Reading = tuple[Prefix, float]
 
@@ -35,8 +43,8 @@ class Chooser:
 
     Attributes:
         language: the language model.
-        weight: what its logarithms count beside the network's.
-        bonus: what each symbol is worth, against the language model's liking for short texts.
+        weight: what its logarithms count beside the network's, at most.
+        bonus: what each symbol is worth for one of weight, against the language model's liking for short texts.
     """
 
     language: LanguageModel
@@ -46,18 +54,33 @@ class Chooser:
     def text(self, matrix: Matrix) -> Prefix:
         """Read the likeliest text of probabilities (T, S)."""
         histories: dict[int, Reading] = {0: ((), 0.0)}
+        weight = self.weight * self.share(matrix)
         for readings in map(_readings, _parts(matrix)):
-            histories = self._longer(histories, readings)
+            histories = self._longer(histories, readings, weight)
         return max(histories.values(), key=lambda history: history[1])[0]
 
-    def _longer(self, histories: dict[int, Reading], readings: list[Reading]) -> dict[int, Reading]:
+    def share(self, matrix: Matrix) -> float:
+        """Return by which share of its weight the language model counts in a line of probabilities (T, S)."""
+        trusted = np.interp(confidence(matrix), (DOUBTED, TRUSTED), (1.0, TRUSTED_SHARE))
+        known = np.interp(self._likelihood(best_path(matrix)), (STRANGE, USUAL), (STRANGE_SHARE, 1.0))
+        return float(min(trusted, known))
+
+    def _likelihood(self, symbols: Prefix) -> float:
+        """Return the mean of the logarithms of symbols' probabilities, each after those before it."""
+        total, context = 0.0, 0
+        for symbol in symbols:
+            likely, context = self.language.after(context, symbol)
+            total += likely
+        return total / max(1, len(symbols))
+
+    def _longer(self, histories: dict[int, Reading], readings: list[Reading], weight: float) -> dict[int, Reading]:
         longer: dict[int, Reading] = {}
         for context, (before, worth) in histories.items():
             for symbols, chance in readings:
-                following, total = context, worth + chance + self.bonus * len(symbols)
+                following, total = context, worth + chance + weight * self.bonus * len(symbols)
                 for symbol in symbols:
                     likely, following = self.language.after(following, symbol)
-                    total += self.weight * likely
+                    total += weight * likely
                 known = longer.get(following)
                 if known is None or known[1] < total:
                     longer[following] = (before + symbols, total)
@@ -90,4 +113,5 @@ def _shortened(part: Matrix) -> Iterator[Matrix]:
 def _readings(part: Matrix) -> list[Reading]:
     if part.max(axis=1).min() >= SURE:
         return [(best_path(part), 0.0)]
-    return likeliest_texts(part, READINGS, LEAST_CHANCE)
+    found = likeliest_texts(part, READINGS, LEAST_CHANCE)
+    return [reading for reading in found if reading[1] > found[0][1] - FURTHEST]

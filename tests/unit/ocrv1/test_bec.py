@@ -19,7 +19,7 @@ from bec_orch.jobs.ocrv1.bec_input import COLUMN, HEIGHT, NARROWEST, as_input, f
 from bec_orch.jobs.ocrv1.config import Ocrv1Config
 from bec_orch.jobs.ocrv1.decoding import best_path
 from bec_orch.jobs.ocrv1.language import BITS, UNIT, UNKNOWN, LanguageModel
-from bec_orch.jobs.ocrv1.likely_text import LONGEST, Chooser
+from bec_orch.jobs.ocrv1.likely_text import LONGEST, STRANGE_SHARE, TRUSTED_SHARE, Chooser
 from bec_orch.jobs.ocrv1.line_windows import BEYOND, cut_windows, line_of
 from bec_orch.jobs.ocrv1.recogniser import EMPTY, LineText, Recogniser
 from bec_orch.jobs.shared.model_session import ModelSession
@@ -186,10 +186,32 @@ def test_the_language_model_leaves_what_is_sure(language: LanguageModel) -> None
     assert Chooser(language, 0.5, 0.0).text(matrix_of({}, {})) == ()
 
 
+def test_the_language_model_counts_less_where_the_network_is_sure_and_little_where_all_is_strange(
+    tmp_path: Path,
+) -> None:
+    known = {"a": (0.5, 1.0), "b": (0.5, 1.0), "c": (0.0005, 1.0)}
+    chooser = Chooser(language_of(tmp_path / "lm.npz", known), 1.0, 0.0)
+
+    def share(symbol: int, sure: float) -> float:
+        return chooser.share(matrix_of({symbol: sure}, {}, {symbol: sure}))
+
+    assert share(1, 0.9) == 1
+    assert share(1, 0.98) == TRUSTED_SHARE
+    assert TRUSTED_SHARE < share(1, 0.95) < 1
+    assert share(3, 0.9) == share(3, 0.98) == STRANGE_SHARE
+    # What the network sees a little less well is not put in the place of what is strange, but of what is usual.
+    doubtful = {2: 0.4, 3: 0.6}
+    strange = matrix_of({3: 0.9}, {}, doubtful, {}, {3: 0.9}, {}, {3: 0.9})
+    usual = matrix_of({1: 0.9}, {}, doubtful, {}, {1: 0.9}, {}, {1: 0.9})
+    gentle = replace(chooser, weight=0.2)
+    assert gentle.text(strange)[1] == 3
+    assert gentle.text(usual)[1] == 2
+
+
 def test_what_may_be_there_counts_as_a_symbol_where_that_is_worth_it(language: LanguageModel) -> None:
-    faint = matrix_of({1: 1.0}, {}, {2: 0.1}, {}, {1: 1.0})
+    faint = matrix_of({1: 0.9}, {}, {2: 0.1}, {}, {1: 0.9})
     assert Chooser(language, 0.5, 0.0).text(faint) == (1, 1)
-    assert Chooser(language, 0.5, 1.5).text(faint) == (1, 2, 1)
+    assert Chooser(language, 0.5, 3.0).text(faint) == (1, 2, 1)
 
 
 def test_a_long_run_of_doubt_is_parted_where_nothing_is_likeliest(language: LanguageModel) -> None:

@@ -56,6 +56,13 @@ def test_a_wide_beam_is_exact(seed: int, steps: int, symbols: int) -> None:
     assert by_text[found] == pytest.approx(max(by_text.values()), rel=1e-4)
 
 
+def test_chances_of_long_lines_are_told_though_no_number_is_so_small() -> None:
+    steps = np.tile(matrix((0.4, 0.3, 0.3)), (3000, 1))
+    texts = likeliest_texts(steps, 4)
+    assert len(texts) == 4
+    assert all(-np.inf < chance < np.log(5e-324) for _, chance in texts)
+
+
 def test_a_beam_passes_over_what_is_improbable() -> None:
     steps = matrix((0.0, 0.004, 0.996), (0.9, 0.05, 0.05))
     assert beam_search(steps, 3) == (2,)
