@@ -8,9 +8,9 @@ import pytest
 
 from bec_orch.cli.composition.parts import open_parts
 from bec_orch.cli.serve.building import sight_of
-from bec_orch.config import load_settings
+from bec_orch.settings.config import load_settings
 from bec_orch.web.app import application
-from bec_orch.web.guard import Door
+from bec_orch.web.door.guard import Door
 from tests.acceptance.conftest import Bec, ok
 from tests.support import pdfs
 from tests.support.web import Client

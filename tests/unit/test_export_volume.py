@@ -15,8 +15,8 @@ from tests.support.owners import owner
 from tests.unit.orch.test_contents import VOLUME, images, publish, words
 
 
-def no_source(_name: str) -> ImageSource:
-    raise AssertionError("text wants no images")
+def no_source(source: str) -> ImageSource:
+    raise AssertionError(f"text wants no images of {source}")
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from bec_orch.cli.composition.sources import open_sources
 from bec_orch.cli.composition.stores import open_stores
-from bec_orch.config import Settings
 from bec_orch.core.names import printable
 from bec_orch.errors import UsageError
 from bec_orch.io.sources.detect import DetectedSource, detect_source
 from bec_orch.io.sources.sources import parse_source, source_name
+from bec_orch.settings.config import Settings
 
 
 def is_scans(what: str) -> bool:
