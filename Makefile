@@ -3,6 +3,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 WHEEL_TEST := build/wheel-test
+MIRADOR_SHA256 := ac2423944bd52ffb5a0fc02ff280c117fe39433fac56e50c0b79f0d1ca7c57e6
 MIRADOR := build/mirador/package/dist/mirador.min.js
 
 # Where `make line-model` works: 1.5 GB for its packages, and 50 MB for each 80 pages.
@@ -81,7 +82,9 @@ mirador: $(MIRADOR)  ## fetch Mirador by npm: with it, a test opens manifests in
 
 $(MIRADOR):
 	mkdir -p build/mirador
-	cd build/mirador && npm pack --silent mirador@4.0.0 && tar -xzf mirador-4.0.0.tgz
+	cd build/mirador && npm pack --silent mirador@4.0.0
+	cd build/mirador && $(PYTHON) -c "import hashlib, sys; sys.exit(hashlib.sha256(open('mirador-4.0.0.tgz', 'rb').read()).hexdigest() != '$(MIRADOR_SHA256)')"
+	cd build/mirador && tar -xzf mirador-4.0.0.tgz
 	touch $@
 
 readers: $(VENV)/.dev  ## have OCR-D, kraken, archive-hocr-tools and iiif-prezi3 read what is exported; ARGS='--reader ocrd'
