@@ -114,7 +114,7 @@ class Archive:
         monkeypatch.setattr("bec_orch.core.life.task_run.Lease", self._lease)
         monkeypatch.setattr("bec_orch.core.life.claiming.time", SimpleNamespace(monotonic=self.clock))
         # Who finds a row held by a fence that stands still waits in vain.
-        monkeypatch.setattr("bec_orch.io.postgres.tasks._CLAIM_LOCK_WAIT", "5ms")
+        monkeypatch.setattr("bec_orch.io.postgres.tasks._CLAIM_LOCK_WAIT", "50ms")
 
     def reset(self) -> None:
         """Begin anew: two jobs, three volumes, nothing done."""
@@ -285,7 +285,7 @@ class Archive:
 
     def _options(self) -> WorkerOptions:
         return WorkerOptions(
-            self._home / "work", self.source, lease=LEASE, redispatch_after=REDISPATCH, outage_patience=1.0
+            self._home / "work", self.source, lease=LEASE, redispatch_after=REDISPATCH, outage_patience=LEASE
         )
 
     def _gated_parts(self) -> SimpleNamespace:
