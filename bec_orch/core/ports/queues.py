@@ -185,12 +185,8 @@ class QueueAdmin(Protocol):
         ...
 
 
-class QueueBackend(Protocol):
+class QueueBackend(QueueFactory, Protocol):
     """All queues of one kind, each opened when it is first asked for. May be used by all threads."""
-
-    def __call__(self, job: str) -> TaskQueue:
-        """Open a job's queue."""
-        ...
 
     def admin(self, job: str) -> QueueAdmin:
         """Open the administration of a job's queue."""

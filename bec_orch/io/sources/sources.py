@@ -8,8 +8,10 @@ import threading
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from typing_extensions import override
+
 from bec_orch.core.names import is_utf8, printable
-from bec_orch.core.ports.sources import Documents, ImageSource
+from bec_orch.core.ports.sources import Documents, ImageSource, SourceFactory
 from bec_orch.errors import UsageError
 from bec_orch.io.servers.fetching import Fetcher
 from bec_orch.io.sources.bdrc import open_bdrc
@@ -82,14 +84,15 @@ def parse_source(name: str) -> tuple[str, str]:
     return layout, url
 
 
-class Sources:
-    """Opens sources by name, each once (a `SourceFactory`). May be used by all threads."""
+class Sources(SourceFactory):
+    """Opens sources by name, each once. May be used by all threads."""
 
     def __init__(self, stores: Stores, documents: Documents = NO_DOCUMENTS, fetcher: Fetcher | None = None) -> None:
         self._parts = SourceParts(stores, documents, fetcher or Fetcher())
         self._open: dict[str, ImageSource] = {}
         self._lock = threading.Lock()
 
+    @override
     def __call__(self, source: str) -> ImageSource:
         """Return the source of that name.
 

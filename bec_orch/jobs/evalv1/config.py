@@ -5,6 +5,7 @@ from typing import Self
 
 import regex
 from pydantic import Field, field_validator, model_validator
+from typing_extensions import override
 
 from bec_orch.core.job_config import ReferenceFolder
 from bec_orch.core.store_urls import StoreUrl
@@ -67,17 +68,20 @@ class Evalv1Config(PageJobConfig):
         description="A page without text whose image has more than this share of ink is suspected to have been missed.",
     )
 
+    @override
     def reference_folders(self, volume: VolumeRef) -> Sequence[ReferenceFolder]:
         """Return the folder of a volume's truth, if there is to be one."""
         if not self.truth_url:
             return ()
         return (ReferenceFolder(self.truth_url, self.truth_folder.format(w_id=volume.w_id, i_id=volume.i_id)),)
 
+    @override
     def reference_template(self) -> ReferenceFolder | None:
         """Return the folder of a volume's truth with its names left open, if each volume has one of its own."""
         own = self.truth_url and "{" in self.truth_folder
         return ReferenceFolder(self.truth_url, self.truth_folder) if own else None
 
+    @override
     def check_dependencies(self, depends_on: Sequence[str]) -> None:
         """Check that the job depends on the jobs that the config means; see `ocr_jobs`."""
         super().check_dependencies(depends_on)

@@ -5,29 +5,38 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from typing_extensions import override
+
+from bec_orch.core.ports.views import PageFigures
+
 Figures = Mapping[str, float | str | None]
 
 
 @dataclass(frozen=True, slots=True)
-class RowFigures:
-    """Figures that are worked out of some columns of a row (a `PageFigures`).
+class RowFigures(PageFigures):
+    """Figures that are worked out of some columns of a row.
 
     Attributes:
-        columns: the columns.
-        tell: returns the figures of a row.
+        wanted: the columns.
+        of_row: returns the figures of a row.
         add_up: returns those of a volume.
     """
 
-    columns: Sequence[str]
-    tell: Callable[[Mapping[str, Any]], Figures]
+    wanted: Sequence[str]
+    of_row: Callable[[Mapping[str, Any]], Figures]
     add_up: Callable[[Sequence[Figures]], Mapping[str, float | None]] = lambda _: {}
 
-    def __call__(self, row: Mapping[str, Any]) -> Figures:
-        """Return the figures of a page."""
-        return self.tell(row)
+    @property
+    @override
+    def columns(self) -> Sequence[str]:
+        return self.wanted
 
+    @override
+    def __call__(self, row: Mapping[str, Any]) -> Figures:
+        return self.of_row(row)
+
+    @override
     def of_volume(self, pages: Sequence[Figures]) -> Mapping[str, float | None]:
-        """Return the figures of a volume."""
         return self.add_up(pages)
 
 

@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
+from typing_extensions import override
 
+from bec_orch.core.ports.views import ContentOf
 from bec_orch.core.transcripts import MAIN, Line, PageContent, Point, known
 from bec_orch.jobs.handed_on.outlines import baseline, outline
 from bec_orch.jobs.ldv1.page.page_lines import PageLines
@@ -15,8 +17,8 @@ from bec_orch.jobs.pipeline.page_input import InputRow
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
-    """What reads the rows of a job type (a `ContentOf`).
+class Reader(ContentOf):
+    """What reads the rows of a job type.
 
     Attributes:
         read: returns the content of each of some rows.
@@ -26,8 +28,8 @@ class Reader:
     read: Callable[[pa.Table, Mapping[str, pa.Table]], Iterator[PageContent]]
     usual: tuple[str, ...] = ()
 
+    @override
     def __call__(self, rows: pa.Table, inputs: Mapping[str, pa.Table]) -> Iterator[PageContent]:
-        """Return the content of each row."""
         return self.read(rows, inputs)
 
 

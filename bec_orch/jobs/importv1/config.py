@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field
+from typing_extensions import override
 
 from bec_orch.core.job_config import ReferenceFolder
 from bec_orch.core.store_urls import StoreUrl
@@ -25,6 +26,7 @@ class Importv1Config(PageJobConfig):
         "by the page image's name without its suffix, and end in `.xml`.",
     )
 
+    @override
     def reference_folders(self, volume: VolumeRef) -> Sequence[ReferenceFolder]:
         """Return the folder of a volume's documents."""
         folder = self.documents_folder.format(w_id=volume.w_id, i_id=volume.i_id)

@@ -11,10 +11,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
+from bec_orch.core.artefacts import ModelInfo
 from bec_orch.jobs.ldv1.bec.detector import Look, NetworkDetector, Round, Seen
 from bec_orch.jobs.ldv1.one_map.detector import LineDetector, Prepared
-from bec_orch.jobs.ldv1.page.detector import Item
+from bec_orch.jobs.ldv1.page.detector import Detector, Item
 from bec_orch.jobs.ldv1.page.page_lines import PageLines
 
 
@@ -51,7 +53,7 @@ class Routed:
         return self.image.nbytes + self.state.nbytes
 
 
-class AutoDetector:
+class AutoDetector(Detector[Routed]):
     """Finds lines with the network where it is sure, else with PP-OCR. Any thread may call it.
 
     Args:
@@ -59,21 +61,24 @@ class AutoDetector:
         other: PP-OCR's.
     """
 
+    models: tuple[ModelInfo, ...] = ()
+
     def __init__(self, ours: NetworkDetector, other: LineDetector) -> None:
         self.models = (*ours.models, *other.models)
         self._ours = ours
         self._other = other
 
+    @override
     def reduce_factor(self, width: int, height: int) -> int:
-        """Return by how much (1, 2, 4 or 8) a page of that size may be shrunk while it is decoded."""
         return min(detector.reduce_factor(width, height) for detector in (self._ours, self._other))
 
+    @override
     def prepare(self, image: NDArray[np.uint8], width: int, height: int, orientation: int = 1) -> Routed:
-        """Make the network's inputs for a page; see `LineDetector.prepare`."""
         seen = self._ours.prepare(image, width, height, orientation)
         routed = Routed(image, orientation, seen)
         return routed if seen.pitch else self._handed_on(routed, seen)
 
+    @override
     def infer(self, items: Sequence[Asked]) -> list[NDArray[np.float32]]:
         """Run the model that each input is for; one output per input, in their order."""
         return [
@@ -81,16 +86,17 @@ class AutoDetector:
             for item in items
         ]
 
-    def finish(self, routed: Routed, outputs: Sequence[NDArray[np.float32]]) -> PageLines | Routed:
-        """Read the lines from the outputs for `routed.items`, or ask for another round, or for PP-OCR."""
-        if isinstance(routed.state, Prepared):
-            found = self._other.finish(routed.state, outputs)
-            return found if isinstance(found, PageLines) else replace(routed, state=found)
-        seen = routed.state
+    @override
+    def finish(self, state: Routed, outputs: Sequence[NDArray[np.float32]]) -> PageLines | Routed:
+        """Read the lines from the outputs for `state.items`, or ask for another round, or for PP-OCR."""
+        if isinstance(state.state, Prepared):
+            found = self._other.finish(state.state, outputs)
+            return found if isinstance(found, PageLines) else replace(state, state=found)
+        seen = state.state
         look = self._ours.look(seen, outputs)
         if isinstance(look, Look):
-            return self._ours.lines(look, seen.size) if look.is_sure else self._handed_on(routed, seen)
-        return self._handed_on(routed, seen) if look.round is Round.UNSURE else replace(routed, state=look)
+            return self._ours.lines(look, seen.size) if look.is_sure else self._handed_on(state, seen)
+        return self._handed_on(state, seen) if look.round is Round.UNSURE else replace(state, state=look)
 
     def _handed_on(self, routed: Routed, seen: Seen) -> Routed:
         return replace(routed, state=self._other.prepare(routed.image, *seen.size, routed.orientation))

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from typing_extensions import override
 
-from bec_orch.core.ports.job_worker import WorkerResources
+from bec_orch.core.ports.job_worker import ModelStore, WorkerResources
 from bec_orch.jobs.ocrv1.config import Ocrv1Config
 from bec_orch.jobs.ocrv1.recogniser import load_recogniser
 from bec_orch.jobs.shared.trial_child import serve
@@ -14,9 +15,10 @@ from bec_orch.jobs.shared.trial_child import serve
 BLANK = np.full((48, 400), 255, np.uint8)
 
 
-class _AsGiven:
+class _AsGiven(ModelStore):
     """The worker has fetched the model: what the config names here is a path."""
 
+    @override
     def local_path(self, url: str) -> Path:
         return Path(url)
 

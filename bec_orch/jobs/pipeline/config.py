@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import Field
+from typing_extensions import override
 
 from bec_orch.core.job_config import JobConfig
 from bec_orch.errors import ConfigError
@@ -44,6 +45,7 @@ class PageJobConfig(JobConfig):
         json_schema_extra={"affects_output": "when set"},
     )
 
+    @override
     def check_dependencies(self, depends_on: Sequence[str]) -> None:
         """Check that the job depends on those whose labels it reads.
 

@@ -41,7 +41,7 @@ from bec_orch.core.ports.job_worker import JobContext, WorkerResources
 from bec_orch.errors import ConfigError
 from bec_orch.jobs.pipeline.config import PageJobConfig, RequestJobConfig
 from bec_orch.jobs.pipeline.page_input import PageInput, VolumeInputs, VolumeT, read_rows
-from bec_orch.jobs.pipeline.page_job import Round, Row, StateT
+from bec_orch.jobs.pipeline.page_job import PageJob, Round, Row, StateT
 from bec_orch.jobs.pipeline.pipeline import Limits, Pipeline
 from bec_orch.jobs.pipeline.seats import Ask, Batched, ItemT, OutputT, Requests, Seat
 
@@ -64,7 +64,7 @@ def _refuse_outdated(worker: "type[PageWorker[Any, Any, Any, Any, Any]]") -> Non
         )
 
 
-class PageWorker(ABC, Generic[ConfigT, ItemT, OutputT, StateT, VolumeT]):
+class PageWorker(PageJob[ItemT, OutputT, StateT, VolumeT], ABC, Generic[ConfigT, ItemT, OutputT, StateT, VolumeT]):
     """A job worker whose pages do not depend on each other, wherever its model sits.
 
     A subclass sets the class attributes and `schema`, and writes `decode` and `finish`; see `PageJob` for what these
@@ -108,19 +108,23 @@ class PageWorker(ABC, Generic[ConfigT, ItemT, OutputT, StateT, VolumeT]):
 
     @property
     @abstractmethod
+    @override
     def seat(self) -> Seat[ItemT, OutputT]:
         """Where the model sits, and how it is asked."""
 
     @property
+    @override
     def max_image_pixels(self) -> int:
         """Images of more pixels are refused."""
         return self.resources.max_image_pixels
 
     @property
+    @override
     def all_frames(self) -> bool:
         """Every picture of a file gets a row, not the first alone."""
         return self.config.frames == "all"
 
+    @override
     def open_volume(self, context: JobContext) -> VolumeInputs[VolumeT]:
         """Read the rows of all dependencies; a page that one of those that are there skipped or failed on is skipped.
 
@@ -130,19 +134,23 @@ class PageWorker(ABC, Generic[ConfigT, ItemT, OutputT, StateT, VolumeT]):
         rows = read_rows(context)
         return VolumeInputs(cast("VolumeT", None), rows, tuple(context.dependencies), self.config.skip_pages)
 
-    def wants_image(self, page: PageInput[VolumeT]) -> bool:  # noqa: ARG002  (other jobs may look at the page)
+    @override
+    def wants_image(self, page: PageInput[VolumeT]) -> bool:
         """Return whether the page's image is to be fetched: yes, by default."""
         return True
 
+    @override
     def measure(self, page: PageInput[VolumeT]) -> int:
         """Estimate what the page will take of memory: what decoding the whole image takes, if it is fetched."""
         return page.header.decoding_bytes() if self.wants_image(page) else 0
 
     @abstractmethod
+    @override
     def decode(self, page: PageInput[VolumeT]) -> Round[ItemT, StateT]:
         """Make the model's inputs of a page."""
 
     @abstractmethod
+    @override
     def finish(self, page: PageInput[VolumeT], state: StateT, outputs: Sequence[OutputT]) -> Row | Round[ItemT, StateT]:
         """Make the page's row (a value for each column of `schema`), or ask for another round."""
 

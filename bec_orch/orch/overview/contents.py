@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from typing_extensions import override
 
 from bec_orch.core.artefacts import ArtefactFile, ArtefactLocation, Success
 from bec_orch.core.names import check_name
@@ -36,8 +37,8 @@ class BatchReader(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class KeptRows:
-    """The rows that attempts left of a volume that is not done (a `BatchReader`): they stand for its artefact.
+class KeptRows(BatchReader):
+    """The rows that attempts left of a volume that is not done: they stand for its artefact.
 
     Attributes:
         success: what a `success.json` would say of them.
@@ -49,10 +50,10 @@ class KeptRows:
     table: pa.Table
     origin: Origin
 
+    @override
     def row_batches(
-        self, _success: Success, columns: Sequence[str] | None = None, batch_size: int = 512
+        self, success: Success, columns: Sequence[str] | None = None, batch_size: int = 512
     ) -> Iterator[pa.RecordBatch]:
-        """Yield the rows, with all columns by default."""
         wanted = self.table if columns is None else self.table.select(list(columns))
         yield from wanted.to_batches(max_chunksize=batch_size)
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
+from typing_extensions import override
 
 from bec_orch.core.artefacts import ArtefactLocation, Success
 from bec_orch.core.ports.views import ContentOf
@@ -143,12 +144,13 @@ class Layers:
         return pages_of(self._artefacts, layer.success, layer.inputs, layer.read or _Nothing())
 
 
-class _Nothing:
-    """Reads rows of a type that hands nothing on (a `ContentOf`)."""
+class _Nothing(ContentOf):
+    """Reads rows of a type that hands nothing on."""
 
     usual = ()
 
-    def __call__(self, rows: pa.Table, inputs: Mapping[str, pa.Table]) -> Iterator[PageContent]:  # noqa: ARG002
+    @override
+    def __call__(self, rows: pa.Table, inputs: Mapping[str, pa.Table]) -> Iterator[PageContent]:
         return (PageContent() for _ in range(rows.num_rows))
 
 

@@ -8,8 +8,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from typing_extensions import override
 
 from bec_orch.core.frames import page_numbers
+from bec_orch.core.ports.views import Tally
 from bec_orch.core.volumes import PageCounts, VolumeRef
 from bec_orch.jobs.evalv1.report.html import EvaluationReport
 from bec_orch.jobs.evalv1.report.values import (
@@ -52,8 +54,8 @@ class _WorkTally:
         return WorkScore(w_id, self.volumes, self.pages, self.sums, self.suspicion / self.pages if self.pages else 0.0)
 
 
-class EvaluationTally:
-    """The `Tally` of evaluations. Grows with the number of works, not with that of volumes or pages.
+class EvaluationTally(Tally):
+    """The tally of evaluations. Grows with the number of works, not with that of volumes or pages.
 
     Args:
         job: the job's name.
@@ -77,8 +79,8 @@ class EvaluationTally:
         self._suspects: list[PageScore] = []
         self._unmatched: list[str] = []
 
+    @override
     def add(self, volume: VolumeRef, table: pa.Table | None, *, partial: bool = False) -> None:
-        """Count a volume's rows; None stands for an artefact that cannot be read."""
         self._volumes += 1
         self._partial += partial
         if table is None or set(_COLUMNS) - set(table.column_names):
@@ -98,8 +100,8 @@ class EvaluationTally:
         self._worst = _highest(self._worst, _top(volume, evaluated, "cer"), _by_cer)
         self._suspects = _highest(self._suspects, _top(volume, evaluated, "suspicion"), _by_suspicion)
 
+    @override
     def report(self) -> EvaluationReport:
-        """Return what was counted."""
         works = [work.score(w_id) for w_id, work in self._works.items()]
         return EvaluationReport(
             job=self._job,

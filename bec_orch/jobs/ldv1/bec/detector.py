@@ -13,6 +13,7 @@ from itertools import pairwise
 from math import atan, degrees
 
 import numpy as np
+from typing_extensions import override
 
 from bec_orch.core.artefacts import ModelInfo
 from bec_orch.jobs.ldv1.bec.lines import as_page_lines, usual_slope
@@ -21,6 +22,7 @@ from bec_orch.jobs.ldv1.bec.network_input import Bytes, Floats
 from bec_orch.jobs.ldv1.bec.pieces import MAP_PITCH
 from bec_orch.jobs.ldv1.bec.tracing import Traced, trace
 from bec_orch.jobs.ldv1.page.decoded_size import reduce_factor
+from bec_orch.jobs.ldv1.page.detector import Detector
 from bec_orch.jobs.ldv1.page.page_lines import PageLines
 from bec_orch.jobs.ldv1.page.pitch import line_pitch, lines_run_down
 from bec_orch.jobs.ldv1.page.placing import rotated, upright
@@ -162,7 +164,7 @@ class Seen:
         return self.page.image.nbytes + sum(item.nbytes for item in self.items)
 
 
-class NetworkDetector:
+class NetworkDetector(Detector[Seen]):
     """Finds the lines of pages with the network. Holds no state between pages; any thread may call it.
 
     Args:
@@ -170,17 +172,19 @@ class NetworkDetector:
         second_pass_min_angle: a page whose lines are skewed by more than this, degrees, is rotated and detected again.
     """
 
+    models: tuple[ModelInfo, ...] = ()
+
     def __init__(self, network: Network, second_pass_min_angle: float) -> None:
         self.models = (ModelInfo(network.name, network.digest),)
         self._network = network
         self._most_skew = second_pass_min_angle
 
+    @override
     def reduce_factor(self, width: int, height: int) -> int:
-        """Return by how much (1, 2, 4 or 8) a page of that size may be shrunk while it is decoded."""
         return reduce_factor(width, height)
 
+    @override
     def infer(self, items: Sequence[Bytes]) -> list[Floats]:
-        """Run the network on inputs of any number of pages; one output per input, in their order."""
         return self._network.infer(items)
 
     def detect(self, image: Bytes, width: int, height: int, orientation: int = 1) -> PageLines:
@@ -190,22 +194,17 @@ class NetworkDetector:
             found = self.finish(found, self.infer(found.items))
         return found
 
+    @override
     def prepare(self, image: Bytes, width: int, height: int, orientation: int = 1) -> Seen:
-        """Make the network's first inputs for a page; see `LineDetector.prepare`."""
         page = Turned(*upright(image, width, height, orientation))
         pitch = line_pitch(page.image)
         views = self._views(page, [pitch] if pitch else _guesses(page.image))
         return Seen(page, (width, height), pitch, views)
 
-    def finish(self, seen: Seen, outputs: Sequence[Floats]) -> PageLines | Seen:
-        """Read the lines from the network's outputs, or ask for another round.
-
-        Args:
-            seen: what `prepare` or an earlier `finish` returned.
-            outputs: the network's outputs for `seen.items`, in their order.
-        """
-        found = self.look(seen, outputs)
-        return found if isinstance(found, Seen) else self.lines(found, seen.size)
+    @override
+    def finish(self, state: Seen, outputs: Sequence[Floats]) -> PageLines | Seen:
+        found = self.look(state, outputs)
+        return found if isinstance(found, Seen) else self.lines(found, state.size)
 
     def look(self, seen: Seen, outputs: Sequence[Floats]) -> Look | Seen:
         """Return the look that is worth most, of this round and those before, or ask for another round."""

@@ -10,12 +10,13 @@ from math import atan, degrees
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from bec_orch.core.artefacts import ModelInfo
 from bec_orch.jobs.ldv1.one_map.line_model import LineModel, PageView
 from bec_orch.jobs.ldv1.one_map.reading import lines_in_order
 from bec_orch.jobs.ldv1.one_map.segments import find_segments
-from bec_orch.jobs.ldv1.page.detector import Item
+from bec_orch.jobs.ldv1.page.detector import Detector, Item
 from bec_orch.jobs.ldv1.page.layout import Gutter, crossing, gutters_of, level_boxes, overrun_edges
 from bec_orch.jobs.ldv1.page.page_lines import PageLines
 from bec_orch.jobs.ldv1.page.pitch import line_pitch
@@ -70,7 +71,7 @@ class Prepared:
         return self.image.nbytes + sum(item.nbytes for item in self.items)
 
 
-class LineDetector:
+class LineDetector(Detector[Prepared]):
     """Finds the text lines of pages. Holds no state between pages; any thread may call it.
 
     Args:
@@ -78,13 +79,15 @@ class LineDetector:
         second_pass_min_angle: a page whose lines are skewed by more than this, degrees, is rotated and detected again.
     """
 
+    models: tuple[ModelInfo, ...] = ()
+
     def __init__(self, model: LineModel, second_pass_min_angle: float) -> None:
         self.model = model
         self.models = (ModelInfo(model.name, model.digest),)
         self._most_skew = second_pass_min_angle
 
+    @override
     def reduce_factor(self, width: int, height: int) -> int:
-        """Return by how much (1, 2, 4 or 8) a page of that size may be shrunk while it is decoded."""
         return self.model.reduce_factor(width, height)
 
     def detect(self, image: NDArray[np.uint8], width: int, height: int, orientation: int = 1) -> PageLines:
@@ -94,44 +97,30 @@ class LineDetector:
             found = self.finish(found, self.model.infer(found.items))
         return found
 
+    @override
     def infer(self, items: Sequence[Item]) -> list[NDArray[np.float32]]:
-        """Run the model on inputs of any number of pages; one output per input, in their order."""
         return self.model.infer(items)
 
+    @override
     def prepare(self, image: NDArray[np.uint8], width: int, height: int, orientation: int = 1) -> Prepared:
-        """Make the model's inputs for a page.
-
-        Args:
-            image: the decoded page, grey (H, W) or BGR (H, W, 3), whole or shrunk by `reduce_factor`; as it is
-                stored, not rotated by EXIF.
-            width: width of the stored bitmap.
-            height: height of the stored bitmap.
-            orientation: how the page is to be shown, by EXIF's numbers. It says where the upper edge is, which the
-                page's ink shows less reliably. Mirrored pages are taken as they are stored.
-        """
         image, base = upright(image, width, height, orientation)
         view = self.model.view(image, line_pitch(image))
         return Prepared(image, width, height, view, compose(base, view.to_image), base)
 
-    def finish(self, prepared: Prepared, outputs: Sequence[NDArray[np.float32]]) -> PageLines | Prepared:
-        """Read the lines from the model's outputs, or ask for another round.
-
-        Args:
-            prepared: what `prepare` or an earlier `finish` returned.
-            outputs: the model's outputs for `prepared.items`, in their order.
-        """
-        probability = self.model.probability(prepared.view, outputs)
+    @override
+    def finish(self, state: Prepared, outputs: Sequence[NDArray[np.float32]]) -> PageLines | Prepared:
+        probability = self.model.probability(state.view, outputs)
         segments = self._segments(probability)
         slope = page_slope(segments)
-        if not prepared.final:
-            again = self._again(prepared, segments, slope)
+        if not state.final:
+            again = self._again(state, segments, slope)
             if again:
                 return again
         level = [part for part in segments if not part.upright]
         cut = self._cut(probability, level, slope)
         lines = lines_in_order(cut, slope)
         outlines = [part.outline() for line in lines for part in line]
-        found = placed(lines, outlines, slope, prepared.to_stored, (prepared.width, prepared.height))
+        found = placed(lines, outlines, slope, state.to_stored, (state.width, state.height))
         return replace(found, model=self.model.name, engine=self.model.engine)
 
     def _segments(self, probability: NDArray[np.float32]) -> tuple[Segment, ...]:
