@@ -60,25 +60,38 @@ class RunRequest:
     exports: tuple[str, ...] | None = None
 
 
+JobType = Annotated[
+    str,
+    typer.Argument(
+        metavar="TYPE",
+        help=f"Job type: {', '.join(job_types())}.",
+        show_default=False,
+        autocompletion=completion.types,
+    ),
+]
+Scans = Annotated[
+    str,
+    typer.Argument(
+        metavar="PATH|SOURCE",
+        help="Folder of volumes, of one work, or of one volume; a PDF; or the name of a source.",
+        show_default=False,
+    ),
+]
+Exports = Annotated[
+    str | None,
+    typer.Option(
+        "--export",
+        metavar="FORMAT[,FORMAT]",
+        help="Also write documents, or none (default: as the type has it).",
+        autocompletion=completion.formats,
+    ),
+]
+
+
 def command(
     ctx: typer.Context,
-    job_type: Annotated[
-        str,
-        typer.Argument(
-            metavar="TYPE",
-            help=f"Job type: {', '.join(job_types())}.",
-            show_default=False,
-            autocompletion=completion.types,
-        ),
-    ],
-    path: Annotated[
-        str,
-        typer.Argument(
-            metavar="PATH|SOURCE",
-            help="Folder of volumes, of one work, or of one volume; a PDF; or the name of a source.",
-            show_default=False,
-        ),
-    ],
+    job_type: JobType,
+    path: Scans,
     *,
     out: Annotated[
         Path | None,
@@ -98,15 +111,7 @@ def command(
     follow_links: Annotated[
         bool, typer.Option("--follow-links", help="Follow symbolic links to images outside of PATH.")
     ] = False,
-    exports: Annotated[
-        str | None,
-        typer.Option(
-            "--export",
-            metavar="FORMAT[,FORMAT]",
-            help="Also write documents, or none (default: as the type has it).",
-            autocompletion=completion.formats,
-        ),
-    ] = None,
+    exports: Exports = None,
     as_json: Json = False,
 ) -> None:
     """Run a job over your own scans, and first the jobs that it needs.
