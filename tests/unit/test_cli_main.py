@@ -123,7 +123,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["jobs", "tasks", "x", "--limit", "0"], "Invalid value for '--limit': Input should be greater"),
         (["jobs", "tasks", "x", "--state", "lost"], "Invalid value for '--state': 'lost' is not one of"),
         (["queue", "peek", "x", "--limit", "1001"], "Invalid value for '--limit': Input should be less"),
-        (["run", "ldv1"], "Missing argument 'PATH'."),
+        (["run", "ldv1"], "Missing argument 'PATH|SOURCE'."),
         (["--nope"], "No such option: --nope"),
     ],
 )
