@@ -11,7 +11,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from bec_orch.errors import BecError
-from bec_orch.web.dashboard import examples, fleet, job, jobs, tasks, volumes
+from bec_orch.web.dashboard import examples, fleet, job, jobs, tasks, thumbs, volumes
 from bec_orch.web.door.guard import Door, Guard
 from bec_orch.web.html.answers import on_bec_error, on_fault, on_http_error
 from bec_orch.web.html.rendering import STATIC
@@ -51,6 +51,7 @@ ROUTES = (
     *_tables(f"/volumes/{_VOLUME}/tasks", volumes.tasks),
     *_tables(f"/volumes/{_VOLUME}/attempts", volumes.attempts),
     *_tables(f"/volumes/{_VOLUME}/{{job}}/pages", volumes.pages),
+    Route(f"/thumbs/{_VOLUME}/{{file}}", thumbs.thumb),
     *_tables("/workers", fleet.workers),
     *_tables("/machines", fleet.machines),
     *_tables("/queues", fleet.queues),

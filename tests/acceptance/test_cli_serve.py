@@ -311,6 +311,15 @@ def test_failures_have_a_picture_of_an_example(client: Client, conninfo: str, sc
         assert time.monotonic() < until, text
 
 
+def test_each_page_has_a_small_picture_that_may_say_that_there_is_none(client: Client) -> None:
+    shown = page(client, f"/volumes/{BOOK}")
+    small = re.findall(r'<img src="([^"]+)"', shown)
+    assert len(small) == 9
+    answers = [client.get(address) for address in small]
+    assert [answer.status_code for answer in answers] == [200] * 6 + [303] + [200] * 2
+    assert answers[6].headers["location"] == "/static/no-picture.svg"
+
+
 def test_volumes_are_counted_by_their_newest_task(client: Client, conninfo: str) -> None:
     change(conninfo, AGAIN)
     assert client.get("/jobs.json").json()["rows"][0]["done"] == 2

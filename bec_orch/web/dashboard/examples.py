@@ -9,17 +9,13 @@ from bec_orch.core.names import printable
 from bec_orch.core.records.listings import TaskQuery
 from bec_orch.core.tasks import TaskState
 from bec_orch.core.volumes import VolumeRef
-from bec_orch.errors import BecError, UsageError
+from bec_orch.errors import UsageError
 from bec_orch.orch.overview.volume_pages import VolumePages
 from bec_orch.web.dashboard.job import failures_of, is_volume
+from bec_orch.web.dashboard.thumbs import small_picture
 from bec_orch.web.html.rendering import address
-from bec_orch.web.pictures.requests import crop_of
 from bec_orch.web.sight.sight import Sight
 
-# Pixels of the longer side; the table shows it at half of that or less.
-_SIZE = "!240,240"
-_KEPT = {"Cache-Control": "private, max-age=300"}
-_NO_PICTURE = "/static/no-picture.svg"
 # Seconds for which the failures are waited for: the page that shows the picture was sent already.
 _LONG = 30.0
 
@@ -75,20 +71,9 @@ def example_number(found: VolumePages, code: str) -> int:
 def _answer(request: Request, example: _Example) -> Response:
     names = (example.volume.w_id, example.volume.i_id)
     if request.url.path.endswith(".jpg"):
-        return _picture(request.app.state.sight, example)
+        return small_picture(request.app.state.sight, example.volume, example.file)
     to = address("view", example.job, *names, example.number) if example.number else address("volumes", *names)
     return RedirectResponse(to, status_code=303)
-
-
-def _picture(sight: Sight, example: _Example) -> Response:
-    """Send a small picture of the page; where it cannot be had, one that says so."""
-    try:
-        header = sight.pictures.header(example.volume, example.file)
-        crop = crop_of("full", _SIZE, "0", "default", "jpg", (header.width, header.height))
-        jpeg = sight.pictures.jpeg(example.volume, example.file, crop)
-    except BecError:
-        return RedirectResponse(_NO_PICTURE, status_code=303, headers=_KEPT)
-    return Response(jpeg, media_type="image/jpeg", headers=_KEPT)
 
 
 def _unknown(job: str, what: str) -> UsageError:

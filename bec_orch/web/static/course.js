@@ -69,7 +69,7 @@
         { series: [4, 3], fill: `${colour("--queued")}33` }, { series: [3, 2], fill: `${colour("--canceled")}55` },
         { series: [2, 1], fill: `${colour("--failed")}77` },
       ],
-      axes: [{ ...axis, values: times, space: 80 }, { ...axis, size: 60 }, { ...axis, side: 1, scale: "rate", grid: { show: false }, size: 60 }],
+      axes: [{ ...axis, values: times, space: 80 }, { ...axis, size: 60, values: (_, marks) => marks.map((mark) => (Number.isInteger(mark) ? mark.toLocaleString("en") : "")) }, { ...axis, side: 1, scale: "rate", grid: { show: false }, size: 60 }],
     }, columns(known), place);
   }
 
