@@ -69,6 +69,23 @@ class ListedTask:
 
 
 @dataclass(frozen=True, slots=True)
+class DoubtfulVolume:
+    """A volume that is done without a failure, and doubtful: nobody reported what may be wrong with it.
+
+    No page of it was done, everything that the job counts is 0, or at least half of its pages are read with little
+    confidence (`pages_unsure`). A job that counts nothing says nothing of that.
+    """
+
+    w_id: str
+    i_id: str
+    pages_ok: int
+    pages_skipped: int
+    pages_error: int
+    pages_unsure: int
+    finished_at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
 class AttemptView:
     """One attempt at a task of a volume. `stages` are the seconds that its stages took, by name."""
 
@@ -138,11 +155,8 @@ class Listings(Protocol):
         """Return the course of a job, from the first volume that was enqueued to the last that ended, in 200 spans."""
         ...
 
-    def silent(self, job_name: str, *, limit: int) -> list[ListedTask]:
-        """Return volumes that are done by their newest task and have nothing, the last first.
-
-        No page of theirs was done, or everything that the job counts is 0. Who counts nothing tells nothing.
-        """
+    def silent(self, job_name: str, *, limit: int) -> list[DoubtfulVolume]:
+        """Return volumes that are done by their newest task and are doubtful all the same, the last first."""
         ...
 
     def stage_seconds(self, job_name: str) -> Mapping[str, float]:

@@ -7,9 +7,10 @@ from typing import Any
 from typing_extensions import override
 
 from bec_orch.core.metrics import Metrics
-from bec_orch.core.records.listings import AttemptView, Course, ListedTask, Listings, Span, TaskQuery
+from bec_orch.core.records.listings import AttemptView, Course, DoubtfulVolume, ListedTask, Listings, Span, TaskQuery
 from bec_orch.core.records.overview import TaskView
 from bec_orch.core.tasks import TaskState
+from bec_orch.core.transcripts import UNSURE_PAGES
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.jobs import job_named
 from bec_orch.io.postgres.overview import task_view
@@ -48,8 +49,9 @@ class PgListings(Listings):
         return Course(seconds, [Span(**{key: row[key] for key in row if key != "seconds"}) for row in found])
 
     @override
-    def silent(self, job_name: str, *, limit: int) -> list[ListedTask]:
-        return _listed(self._of_job("look for volumes with nothing", "silent", job_name, {"limit": limit}))
+    def silent(self, job_name: str, *, limit: int) -> list[DoubtfulVolume]:
+        named = {"limit": limit, "unsure_pages": UNSURE_PAGES}
+        return [DoubtfulVolume(**row) for row in self._of_job("look for doubtful volumes", "silent", job_name, named)]
 
     @override
     def stage_seconds(self, job_name: str) -> Mapping[str, float]:

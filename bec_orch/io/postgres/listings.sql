@@ -91,20 +91,20 @@ GROUP BY s.seconds, begin
 ORDER BY begin
 
 -- name: silent
--- Volumes whose newest work is done without a failure, and has nothing: no page was done, or all that the job counts is 0.
--- What was taken over from others may count nothing.
+-- Volumes whose newest work is done without a failure, and is doubtful: no page was done, all that the job counts is 0, or half
+-- of the pages are unsure. What was taken over from others may count nothing.
 WITH latest AS (
     SELECT DISTINCT ON (t.volume_id) t.*
     FROM tasks t WHERE t.job_id = %(job_id)s
     ORDER BY t.volume_id, t.finished_at IS NOT NULL, t.id DESC
 )
-SELECT l.id, v.w_id, v.i_id, l.state, l.pages_ok, l.pages_skipped, l.pages_error, l.attempt, l.failure_code, l.updated_at,
-       extract(epoch FROM l.finished_at - l.started_at)::float8 AS seconds
+SELECT v.w_id, v.i_id, l.pages_ok, l.pages_skipped, l.pages_error, c.unsure AS pages_unsure, l.finished_at
 FROM latest l JOIN volumes v ON v.id = l.volume_id
 CROSS JOIN LATERAL (
-    SELECT count(*) AS own, count(*) FILTER (WHERE c.value::float8 <> 0) AS counted
+    SELECT count(*) AS own, count(*) FILTER (WHERE c.value::float8 <> 0) AS counted,
+           coalesce(sum(c.value::float8) FILTER (WHERE c.key = %(unsure_pages)s), 0)::integer AS unsure
     FROM jsonb_each_text(l.counters) c WHERE NOT starts_with(c.key, 'E_') AND c.value IS NOT NULL) c
-WHERE l.state = 'done' AND (l.pages_ok = 0 OR (c.own > 0 AND c.counted = 0))
+WHERE l.state = 'done' AND (l.pages_ok = 0 OR (c.own > 0 AND c.counted = 0) OR 2 * c.unsure >= l.pages_ok)
 ORDER BY l.finished_at DESC, l.id DESC
 LIMIT %(limit)s
 

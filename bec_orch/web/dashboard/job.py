@@ -7,9 +7,10 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from bec_orch.core.records.listings import MOST_ROWS, Course, ListedTask, TaskOrder, TaskQuery
+from bec_orch.core.records.listings import MOST_ROWS, Course, DoubtfulVolume, ListedTask, TaskOrder, TaskQuery
 from bec_orch.core.records.overview import ErrorGroup, GraphNode
 from bec_orch.core.tasks import TaskState
+from bec_orch.core.wording import counted
 from bec_orch.orch.machines.prices import Cost
 from bec_orch.orch.overview.standing import JobStats, graph, job_stats
 from bec_orch.web.dashboard.states import ORDER, counts_of, shares
@@ -161,23 +162,31 @@ def page_errors(request: Request) -> Response:
 
 
 def silent(request: Request) -> Response:
-    """Give the volumes of a job that are done and have nothing as JSON or CSV."""
+    """Give the volumes of a job that are done and doubtful as JSON or CSV."""
     sight: Sight = request.app.state.sight
     name = request.path_params["job"]
     table = silent_table(name, sight.listings.silent(name, limit=MOST_ROWS))
     return data_or_page(request, table, address("jobs", name))
 
 
-def silent_table(job: str, found: Sequence[ListedTask]) -> Table:
-    """Return volumes that are done and have nothing as a table."""
-    rows = [{**task_row(job, one), "why": _why_silent(one)} for one in found]
-    kept = {"volume", "pages_ok", "updated_at"}
-    columns = (*(column for column in TASK_COLUMNS if column.key in kept), Column("why", "why"))
-    unsorted = tuple(Column(one.key, one.heading, one.kind, link=one.link) for one in columns)
-    return Table(f"{address('jobs', job)}/silent", unsorted, rows, "Each volume that is done has something.", {})
+def silent_table(job: str, found: Sequence[DoubtfulVolume]) -> Table:
+    """Return volumes that are done and doubtful as a table."""
+    rows = [{"volume": f"{one.w_id}/{one.i_id}", **row_of(one), "why": why_doubtful(one)} for one in found]
+    return Table(f"{address('jobs', job)}/silent", _DOUBTFUL_COLUMNS, rows, "No volume that is done is doubtful.", {})
 
 
-def _why_silent(one: ListedTask) -> str:
+_DOUBTFUL_COLUMNS = (
+    Column("volume", "volume", "volume", link=lambda row: address("volumes", row["w_id"], row["i_id"])),
+    Column("pages_ok", "pages ok", "number"),
+    Column("why", "why"),
+    Column("finished_at", "finished", "time"),
+)
+
+
+def why_doubtful(one: DoubtfulVolume) -> str:
+    """Return in words why a volume is doubtful."""
+    if one.pages_unsure:
+        return f"{counted(one.pages_unsure, 'page')} read with little confidence"
     if one.pages_ok:
         return "nothing was found on its pages"
     return "its pages are errors" if one.pages_error else "its pages were skipped"

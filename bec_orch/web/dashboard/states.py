@@ -31,10 +31,15 @@ class Share:
 
 
 def counts_of(node: GraphNode | None, stats: JobStats | None) -> Mapping[TaskState, int]:
-    """Return how many volumes are in each state; until they are counted, how many tasks, older ones, too."""
-    if stats is not None:
-        return stats.volumes
-    return node.tasks if node else {}
+    """Return how many volumes of a job are in each state, each by its newest task.
+
+    Tasks are counted anew for each page, volumes take the database longer: what both were when the volumes were counted
+    says how many tasks are older ones. Until they are, all tasks count.
+    """
+    if stats is None or node is None:
+        return stats.volumes if stats else node.tasks if node else {}
+    older = {state: count - stats.volumes.get(state, 0) for state, count in stats.tasks.items()}
+    return {state: max(0, count - older.get(state, 0)) for state, count in node.tasks.items()}
 
 
 def shares(counts: Mapping[TaskState, int]) -> list[Share]:

@@ -1,5 +1,6 @@
 """The dashboard: the graph's drawing, bars of states, and lines for Prometheus."""
 
+import datetime as dt
 import itertools
 from dataclasses import replace
 from types import SimpleNamespace
@@ -7,14 +8,17 @@ from types import SimpleNamespace
 import pytest
 from starlette.requests import Request
 
+from bec_orch.core.records.listings import DoubtfulVolume
 from bec_orch.core.records.overview import GraphNode
-from bec_orch.core.tasks import TaskState
-from bec_orch.core.volumes import VolumeRef
+from bec_orch.core.tasks import Job, TaskState
+from bec_orch.core.volumes import PageCounts, VolumeRef
+from bec_orch.orch.overview.standing import JobStats
 from bec_orch.orch.overview.volume_pages import PageView, VolumePages
 from bec_orch.web.dashboard.examples import example_number
 from bec_orch.web.dashboard.graph import BOX, drawing
+from bec_orch.web.dashboard.job import why_doubtful
 from bec_orch.web.dashboard.jobs import jobs
-from bec_orch.web.dashboard.states import shares
+from bec_orch.web.dashboard.states import counts_of, shares
 from bec_orch.web.live.metrics import Metric
 
 
@@ -48,6 +52,30 @@ def test_an_example_is_the_page_that_failed_in_this_way_else_one_that_failed() -
     assert [example_number(found, code) for code in ("E_A", "E_B", "E_C")] == [2, 3, 2]
     assert example_number(replace(found, pages=pages[:1]), "E_A") == 1
     assert example_number(replace(found, pages=[]), "E_A") == 0
+
+
+@pytest.mark.parametrize(
+    ("pages", "why"),
+    [
+        ((4, 0, 0, 0), "nothing was found on its pages"),
+        ((0, 3, 0, 0), "its pages were skipped"),
+        ((0, 1, 2, 0), "its pages are errors"),
+        ((4, 0, 0, 2), "2 pages read with little confidence"),
+    ],
+)
+def test_why_a_volume_is_doubtful(pages: tuple[int, int, int, int], why: str) -> None:
+    assert why_doubtful(DoubtfulVolume("W1", "I1", *pages, dt.datetime(2026, 1, 2, tzinfo=dt.UTC))) == why
+
+
+def test_older_tasks_are_taken_off_those_that_are_counted_now() -> None:
+    tasks, volumes = {TaskState.DONE: 5, TaskState.QUEUED: 1}, {TaskState.DONE: 3, TaskState.QUEUED: 1}
+    stats = JobStats(Job(1, "a", "ldv1", {}, ""), tasks, volumes, PageCounts(), {}, 0, None, None, None)
+    now = replace(node("a"), tasks={TaskState.DONE: 6, TaskState.RUNNING: 1})
+    counted = {TaskState.DONE: 4, TaskState.RUNNING: 1}
+    assert counts_of(now, stats) == counted
+    assert counts_of(now, None) == now.tasks
+    assert counts_of(None, stats) == stats.volumes
+    assert counts_of(None, None) == {}
 
 
 def test_shares_fill_the_bar_in_order() -> None:
