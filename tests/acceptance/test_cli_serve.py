@@ -272,7 +272,15 @@ def test_every_page_of_the_dashboard_is_there(client: Client) -> None:
     for path in ("/jobs", "/jobs/truth", f"/volumes/{PECHA}", f"/volumes/{PECHA}?job=truth", "/workers", "/queues"):
         assert "<h1>" in page(client, path)
         assert client.request("HEAD", path).status_code == 200
-    assert client.get("/jobs/truth/course.json").json()["spans"][-1][1] >= 1
+    course = client.get("/jobs/truth/course.json").json()
+    sums = [sum(values) for values in zip(*course["spans"], strict=True)]
+    assert dict(zip(course["columns"][1:], sums[1:], strict=True)) == {
+        "enqueued": 2,
+        "done": 2,
+        "failed": 0,
+        "canceled": 0,
+        "pages": 17,
+    }
 
 
 def change(conninfo: str, statement: str, *given: str) -> None:
