@@ -1,4 +1,4 @@
-"""The guards of sources that are more than images in a store: PDFs, and manifests on servers of others."""
+"""The guards of sources that are more than images in a store: PDFs, workspaces, manifests on servers of others."""
 
 from tests.mutants.mutant import Edit, Mutant
 
@@ -11,6 +11,8 @@ _FETCHING = "io/servers/fetching.py"
 _IIIF = "io/sources/iiif.py"
 _ADDRESSES = "tests/unit/test_addresses.py"
 _FETCHED = "tests/unit/test_fetching.py"
+_METS = "io/sources/mets.py"
+_WORKSPACES = "tests/unit/test_mets_source.py"
 _MANIFESTS = "tests/unit/test_iiif_source.py"
 
 
@@ -230,9 +232,9 @@ SOURCES = (
     _one(
         "iiif-missing-at-once",
         "a page that was not there is asked for again before that is believed",
-        _IIIF,
-        "            self._source.missed(self._manifest, page)\n",
-        "",
+        "io/sources/web_pictures.py",
+        "self._missed.setdefault(volume, set()).add(page.filename)",
+        "pass",
         f"{_MANIFESTS}::TestPages",
     ),
     _one(
@@ -250,5 +252,45 @@ SOURCES = (
         "if other != url:",
         "if not other:",
         f"{_MANIFESTS}::TestCollection",
+    ),
+    _one(
+        "mets-paths-out",
+        "a METS names pictures below its folder alone",
+        "io/sources/mets_documents.py",
+        '            check_name("path", part, max_bytes=MAX_FILENAME_BYTES)\n',
+        "            pass\n",
+        f"{_WORKSPACES}::TestHostile",
+    ),
+    _one(
+        "mets-drives",
+        "a METS names no drive, and no other kind of address",
+        "io/sources/mets_documents.py",
+        'if ":" in parts[0]:',
+        "if not parts:",
+        f"{_WORKSPACES}::TestHostile",
+    ),
+    _one(
+        "mets-folders-out",
+        "a folder of pictures that is a link out of its source is not read",
+        _METS,
+        "if self._objects.real_prefix(prefix) is None:",
+        "if prefix is None:",
+        f"{_WORKSPACES}::TestSource",
+    ),
+    _one(
+        "mets-near-servers",
+        "pictures of a METS that lie on servers lie on public ones",
+        _METS,
+        "_PUBLIC = frozenset({Reach.PUBLIC})",
+        "_PUBLIC = frozenset({Reach.PUBLIC, Reach.LOOPBACK})",
+        f"{_WORKSPACES}::TestWeb",
+    ),
+    _one(
+        "mets-of-another-version",
+        "a workspace that changed gives no page of the older version",
+        _METS,
+        "if found is None or found.etag != manifest.etag:",
+        "if found is None:",
+        f"{_WORKSPACES}::TestSource",
     ),
 )

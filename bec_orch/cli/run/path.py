@@ -186,7 +186,7 @@ def run_volumes(detected: DetectedSource, request: RunRequest, settings: Setting
             job, detected.volumes, parts.sources, force=request.force, adopt_foreign=request.adopt_foreign
         )
         for fault in report.faults:
-            warn(f"The volume {fault.volume} is left out: {fault.message}", "Mend it, then run again.")
+            warn(f"The volume {fault.volume} is left out ({fault.code}): {fault.message}", "Mend it, then run again.")
         look_again(parts, job, run.done_tasks(job, detected.volumes))
         speed = _work(parts, job, request)
         outcome = run.outcome(job, detected.volumes, report)

@@ -1,7 +1,8 @@
 """Finds out what a path holds: the library's layout, a tree of volumes, the volumes of one work, or one volume.
 
 A PDF that lies beside page images is one of them, and an error among them. In a folder without other images, each PDF
-is a volume.
+is a volume. A folder with a `mets.xml`, and no page images beside it, is a workspace of OCR-D: one volume, of which the
+METS says what its pages are.
 """
 
 import os
@@ -15,21 +16,25 @@ from bec_orch.core.names import check_name, escaped, printable
 from bec_orch.core.volumes import VolumeRef
 from bec_orch.core.wording import clause, counted
 from bec_orch.errors import NameUnsafeError, UsageError
+from bec_orch.io.servers.fetching import Fetcher
 from bec_orch.io.sources.bdrc import BdrcSource, volume_prefix
 from bec_orch.io.sources.folder import FolderSource, image_entries
+from bec_orch.io.sources.mets import METS, MetsSource
 from bec_orch.io.sources.opening import NO_DOCUMENTS
 from bec_orch.io.sources.page_files import passed_over, why_no_page
 from bec_orch.io.sources.pages import Rejected
 from bec_orch.io.sources.pdf import PdfSource, is_pdf
 from bec_orch.io.sources.sources import parse_source, source_name
+from bec_orch.io.sources.web_pictures import WebPictures
 from bec_orch.io.stores.folders import FolderObjects
 from bec_orch.io.stores.storage import path_of
 
 _HINT = (
     "Give a folder WORK/VOLUME/*.jpg (or png, tif, jp2, webp, gif, bmp, avif), one volume's folder, a PDF or a folder "
-    "of them, or the library's layout (Works/...)."
+    "of them, a workspace of OCR-D, or the library's layout (Works/...)."
 )
 _SHOWN = 3
+_WORKSPACES = "workspaces of OCR-D"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +84,13 @@ class _Files:
     Attributes:
         images: page images, with the PDFs that lie beside some.
         documents: PDFs in folders that hold no other images.
+        workspaces: folders with a METS.
         others: what is no page.
     """
 
     images: Mapping[Path, int]
     documents: Mapping[Path, int]
+    workspaces: frozenset[Path]
     others: Mapping[str, int]
 
 
@@ -91,7 +98,7 @@ def detect_source(path: Path, *, follow_links: bool = False, most_files: int | N
     """Find the source and the volumes of a path of this machine: by the layout in which most images are pages.
 
     Args:
-        path: a folder, or a PDF.
+        path: a folder, a PDF or a `mets.xml`.
         follow_links: links to folders outside of the source are volumes, too.
         most_files: a folder of more is given up (E_PATH_LARGE); None: it is looked through however long that takes.
 
@@ -101,9 +108,12 @@ def detect_source(path: Path, *, follow_links: bool = False, most_files: int | N
     """
     if is_pdf(path.name) and path.is_file():
         return _document(path)
+    if path.name == METS and path.is_file():
+        return _one_workspace(path.resolve().parent)
     root = _folder(path)
     files = _files_below(root, most_files)
     found = (
+        *_workspaces(root, files.workspaces - files.images.keys(), follow_links=follow_links),
         _library(root),
         _tree(root, follow_links=follow_links),
         _work(root, follow_links=follow_links),
@@ -117,7 +127,7 @@ def detect_source(path: Path, *, follow_links: bool = False, most_files: int | N
     best, *others = sorted(weighed, key=lambda found: -found.images)
     if best.images_outside > best.images:
         raise _unclear(path, best)
-    tied = bool(others) and others[0].images == best.images
+    tied = bool(others) and others[0].images == best.images and best.layout != _WORKSPACES
     return replace(best, path=root, as_good=others[0].layout if tied else "")
 
 
@@ -129,6 +139,7 @@ def _files_below(root: Path, most: int | None) -> _Files:
     """
     images: dict[Path, int] = {}
     documents: dict[Path, int] = {}
+    workspaces: set[Path] = set()
     others: Counter[str] = Counter()
     seen = 0
     for folder, folders, names in os.walk(root):
@@ -138,15 +149,17 @@ def _files_below(root: Path, most: int | None) -> _Files:
         if most is not None and seen > most:
             raise _too_large(root, most)
         others += passed_over(names)
+        if METS in names:
+            workspaces.add(Path(folder))
         pages = [name for name in names if why_no_page(name) is None]
         if pages:
             (documents if all(map(is_pdf, pages)) else images)[Path(folder)] = len(pages)
-    return _Files(images, documents, others)
+    return _Files(images, documents, frozenset(workspaces), others)
 
 
 def _without_documents(files: _Files, found: DetectedSource) -> DetectedSource:
     """Leave out the folders that hold PDFs alone: each of these is a volume, and no page."""
-    if parse_source(found.name)[0] == "pdf":
+    if parse_source(found.name)[0] in {"pdf", "mets"}:
         return found
     return replace(found, volumes=tuple(v for v in found.volumes if _folder_of(found.name, v) not in files.documents))
 
@@ -157,10 +170,14 @@ def _weighed(found: DetectedSource, files: _Files, root: Path) -> DetectedSource
     # The walk does not follow links to folders: those that are volumes are counted here.
     everywhere = {**files.images, **files.documents}
     inside = {folder: everywhere[folder] if folder in everywhere else _images_in(folder) for folder in volumes}
+    if found.layout == _WORKSPACES:
+        inside = {
+            folder: count for folder, count in everywhere.items() if not volumes.isdisjoint({folder, *folder.parents})
+        }
     outside = [
         Outside(escaped(str(folder.relative_to(root))), count)
         for folder, count in everywhere.items()
-        if folder not in volumes
+        if folder not in inside
     ]
     return replace(
         found,
@@ -286,6 +303,40 @@ def _volume(root: Path) -> DetectedSource | None:
         return DetectedSource(name, (VolumeRef(root.parent.name, root.name, name),), layout="images")
     name = source_name("flat", root.as_uri())
     return DetectedSource(name, (VolumeRef(root.name, root.name, name),), layout="images")
+
+
+def _workspaces(root: Path, workspaces: frozenset[Path], *, follow_links: bool) -> Iterator[DetectedSource]:
+    """The path is a workspace, or holds some, in one folder or two."""
+    if root in workspaces:
+        yield _workspace(root)
+    elif any(each.parent == root for each in workspaces) and _is_name(root.name):
+        name = source_name("mets", root.parent.as_uri())
+        objects = FolderObjects(root.parent, follow_links=follow_links, links_below=root)
+        yield _scanned(name, _mets(name, objects).scan_work(root.name), _WORKSPACES)
+    elif any(each.parent.parent == root for each in workspaces):
+        name = source_name("mets", root.as_uri())
+        objects = FolderObjects(root, follow_links=follow_links)
+        yield _scanned(name, _mets(name, objects).scan(), _WORKSPACES)
+
+
+def _one_workspace(folder: Path) -> DetectedSource:
+    found = _workspace(folder)
+    if not found.volumes:
+        raise _no_volumes(folder, list(found.rejected), _Files({}, {}, frozenset(), {}))
+    return found
+
+
+def _workspace(folder: Path) -> DetectedSource:
+    for each in (folder, folder.parent):
+        if not _is_name(each.name):
+            return _badly_named(each)
+    name = source_name("mets", folder.parent.parent.as_uri())
+    volume = VolumeRef(folder.parent.name, folder.name, name)
+    return DetectedSource(name, (volume,), layout=_WORKSPACES, path=folder)
+
+
+def _mets(name: str, objects: FolderObjects) -> MetsSource:
+    return MetsSource(name, objects, WebPictures(Fetcher()))
 
 
 def _document(path: Path) -> DetectedSource:

@@ -41,7 +41,8 @@ from bec_orch.io.servers.addresses import Reach, plain_url
 from bec_orch.io.servers.fetching import Fetched, Fetcher
 from bec_orch.io.sources.iiif_documents import MAX_BYTES, Canvas, Presentation, read_presentation
 from bec_orch.io.sources.opening import SourceParts
-from bec_orch.io.sources.pages import MAX_PAGE_BYTES, check_pages, refused, with_intro_skipped
+from bec_orch.io.sources.pages import check_pages, refused, with_intro_skipped
+from bec_orch.io.sources.web_pictures import WebPictures
 
 MAX_COLLECTIONS = 1000
 """Collections that are looked through below one."""
@@ -89,9 +90,9 @@ class IiifSource(ImageSource):
         self.name = name
         self._url = url
         self._fetcher = fetcher
+        self._pictures = WebPictures(fetcher)
         self._listed: _Listed | None = None
         self._manifests: OrderedDict[tuple[VolumeRef, str], _Read] = OrderedDict()
-        self._missing: dict[VolumeRef, set[str]] = {}
         self._lock = threading.Lock()
 
     @override
@@ -115,14 +116,14 @@ class IiifSource(ImageSource):
     def filenames(self, volume: VolumeRef) -> frozenset[str]:
         """Return the names of the pages, without those that were not there, and are not there now either."""
         found = self._read(volume)
-        names = {f"{at + 1:04}": canvas for at, canvas in enumerate(found.canvases)} if found else {}
-        missed = self._missing.get(volume, set()) & names.keys()
-        gone = {name for name in missed if found and not anyio.run(self._is_there, names[name], found.allowed)}
-        return frozenset(names.keys() - gone)
+        if found is None:
+            return frozenset()
+        urls = {f"{at + 1:04}": canvas.images for at, canvas in enumerate(found.canvases)}
+        return frozenset(urls.keys() - self._pictures.gone(volume, urls, found.allowed))
 
     @override
     def pages(self, manifest: Manifest) -> "IiifPages":
-        return IiifPages(self, self._fetcher, manifest)
+        return IiifPages(self, self._pictures, manifest)
 
     @override
     def check_readable(self) -> None:
@@ -155,14 +156,6 @@ class IiifSource(ImageSource):
                 hint="It is looked for again, and what is there then is done.",
             )
         return found
-
-    def missed(self, manifest: Manifest, page: Page) -> None:
-        """Take note that a page was not there, to look for it again before that is believed."""
-        with self._lock:
-            self._missing.setdefault(manifest.volume, set()).add(page.filename)
-
-    async def _is_there(self, canvas: Canvas, allowed: frozenset[Reach]) -> bool:
-        return any([await self._fetcher.is_there(url, allowed) for url in canvas.images])
 
     def _read(self, volume: VolumeRef) -> _Read | None:
         listed = self._volumes()
@@ -239,10 +232,9 @@ class IiifSource(ImageSource):
 class IiifPages:
     """The pictures of one manifest's canvases (a `PageReader`)."""
 
-    def __init__(self, source: IiifSource, fetcher: Fetcher, manifest: Manifest) -> None:
-        self._source = source
-        self._fetcher = fetcher
-        self._manifest = manifest
+    def __init__(self, source: IiifSource, pictures: WebPictures, manifest: Manifest) -> None:
+        self._pictures = pictures
+        self._volume = manifest.volume
         self._read_once = lru_cache(1)(lambda: source.canvases(manifest))
 
     async def read(self, page: Page) -> PageBytes:
@@ -255,36 +247,10 @@ class IiifPages:
         found = await anyio.to_thread.run_sync(self._read_once)
         images = found.canvases[page.index].images
         if not images:
-            raise self._fault(page, "has no picture in its manifest", "E_IIIF_NO_IMAGE", "Tell the library.")
-        try:
-            data = await self._first(images, found.allowed)
-        except ServerRefused as error:
-            raise self._fault(page, f"cannot be had: {clause(error.message)}", error.code, error.hint) from error
-        if data is None:
-            self._source.missed(self._manifest, page)
-            raise self._fault(page, "is listed, but not there", "E_PAGE_MISSING", "Tell the library.")
-        if not data:
-            raise self._fault(page, "has 0 bytes", "E_IMAGE_EMPTY", "Tell the library.")
-        return PageBytes(data, page.etag or "")
-
-    async def _first(self, images: tuple[str, ...], allowed: frozenset[Reach]) -> bytes | None:
-        """Fetch a picture from the first of its addresses that has it; None where none has."""
-        refusal: ServerRefused | None = None
-        for url in images:
-            try:
-                fetched = await self._fetcher.fetch(url, allowed, limit=MAX_PAGE_BYTES)
-            except ServerRefused as error:
-                refusal = refusal or error
-                continue
-            if fetched:
-                return fetched.data
-        if refusal:
-            raise refusal
-        return None
-
-    def _fault(self, page: Page, reason: str, code: str, hint: str) -> PageError:
-        name = f"The page {printable(page.filename)} of {self._manifest.volume}"
-        return PageError(f"{name} {reason}.", stage="fetch", code=code, hint=hint)
+            name = f"The page {printable(page.filename)} of {self._volume}"
+            message = f"{name} has no picture in its manifest."
+            raise PageError(message, stage="fetch", code="E_IIIF_NO_IMAGE", hint="Tell the library.")
+        return PageBytes(await self._pictures.read(self._volume, page, images, found.allowed), page.etag or "")
 
 
 def open_iiif(name: str, url: str, parts: SourceParts) -> IiifSource:

@@ -17,6 +17,7 @@ from bec_orch.io.servers.fetching import Fetcher
 from bec_orch.io.sources.bdrc import open_bdrc
 from bec_orch.io.sources.folder import open_flat, open_folder
 from bec_orch.io.sources.iiif import open_iiif
+from bec_orch.io.sources.mets import open_mets
 from bec_orch.io.sources.opening import NO_DOCUMENTS, SourceParts
 from bec_orch.io.sources.pdf import open_pdf
 from bec_orch.io.stores.storage import Stores
@@ -46,6 +47,7 @@ LAYOUTS: dict[str, OpenSource] = {
     "flat": open_flat,
     "pdf": open_pdf,
     "iiif": open_iiif,
+    "mets": open_mets,
 }
 
 

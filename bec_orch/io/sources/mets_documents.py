@@ -1,0 +1,156 @@
+"""Reads METS (https://www.loc.gov/standards/mets/) of OCR-D workspaces: which picture each page has, in one file group.
+
+A workspace has a group of files for each step of its work; that of the scans is `OCR-D-IMG` (https://ocr-d.de/en/spec/mets).
+Pages are the divisions of type `page` in the physical structure, in their order; without one, the files of the group.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from urllib.parse import unquote, urlsplit
+from xml.etree.ElementTree import Element  # nosec B405  # (a type: defusedxml parses)
+
+from bec_orch.core.names import check_name, printable
+from bec_orch.core.wording import clause
+from bec_orch.errors import NameUnsafeError, ServerRefused
+from bec_orch.exports.xml_tree import NotReadable, children, descendants, kind_of, parse
+from bec_orch.io.servers.addresses import SCHEMES, plain_url
+from bec_orch.io.sources.page_files import why_no_page
+from bec_orch.io.sources.pages import MAX_FILENAME_BYTES, refused
+
+USUAL_GROUP = "OCR-D-IMG"
+MAX_BYTES = 64 * 2**20
+"""20,000 pages with five steps of work take some 30 MB."""
+MAX_PAGES = 50_000
+_LINK = "{http://www.w3.org/1999/xlink}href"
+_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class MetsPage:
+    """A page: the name of its picture, and its path within the workspace or its address; where it has none, neither."""
+
+    filename: str
+    path: str = ""
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Mets:
+    """The pages of a workspace, and how many files of their group are of none."""
+
+    pages: tuple[MetsPage, ...]
+    group: str
+    others: int
+
+
+def read_mets(data: bytes, subject: str, group: str | None) -> Mets:
+    """Read the pages of a workspace.
+
+    Args:
+        data: the content of its `mets.xml`.
+        subject: begins the sentence of an error.
+        group: the file group; None: that of the scans, or the first with pictures.
+
+    Raises:
+        ManifestError: it is broken or hostile XML, or no METS (E_METS); has no such group (E_METS_GROUP); or leads out
+            of its folder (E_METS_HREF).
+    """
+    try:
+        root = parse(data)
+    except NotReadable as error:
+        raise refused(subject, clause(str(error)), "E_METS", _HINT) from error
+    if kind_of(root) != "mets":
+        raise refused(subject, f"is no METS, but {printable(kind_of(root))}", "E_METS", _HINT)
+    name, files = _chosen(root, subject, group)
+    pages = _pages(root, files, subject)
+    if len(pages) > MAX_PAGES:
+        raise refused(subject, f"has {len(pages)} pages, and {MAX_PAGES} are allowed", "E_METS", _HINT)
+    return Mets(tuple(pages), name, len(files) - sum(1 for page in pages if page.path or page.url))
+
+
+_HINT = "Have the workspace checked: `ocrd workspace validate`."
+
+
+def _chosen(root: Element, subject: str, group: str | None) -> tuple[str, dict[str, Element]]:
+    """Return the name of the group to take, and its files by their names, in order."""
+    groups = {
+        each.get("USE", ""): {file.get("ID", ""): file for file in descendants(each, "file")}
+        for section in children(root, "fileSec")
+        for each in descendants(section, "fileGrp")
+    }
+    usual = USUAL_GROUP if USUAL_GROUP in groups else next((each for each in groups if _has_pictures(groups[each])), "")
+    name = group or usual
+    if not groups.get(name):
+        names = ", ".join(printable(each) for each in list(groups)[:_SHOWN]) or "none at all"
+        what = f"has no file group {printable(name)} with files in it" if name else "has no file group with pictures"
+        raise refused(subject, what, "E_METS_GROUP", f"It has: {names}. Name one with `#group=...`.")
+    return name, groups[name]
+
+
+def _has_pictures(files: dict[str, Element]) -> bool:
+    return any(_is_picture(file) for file in files.values())
+
+
+def _is_picture(file: Element) -> bool:
+    kind = file.get("MIMETYPE", "")
+    return kind.startswith("image/") or (not kind and why_no_page(PurePosixPath(_href(file)).name) is None)
+
+
+def _pages(root: Element, files: dict[str, Element], subject: str) -> list[MetsPage]:
+    divisions = [
+        division
+        for structure in children(root, "structMap")
+        if structure.get("TYPE", "").upper() == "PHYSICAL"
+        for division in descendants(structure, "div")
+        if division.get("TYPE", "").lower() == "page"
+    ]
+    if not divisions:
+        return [_located(file, subject) for file in files.values()]
+    return [_page(division, number, files, subject) for number, division in enumerate(_in_order(divisions), start=1)]
+
+
+def _in_order(divisions: list[Element]) -> list[Element]:
+    """Return divisions by their `ORDER`, where each has one, else as they stand."""
+    orders = [division.get("ORDER", "") for division in divisions]
+    if not all(order.isascii() and order.isdecimal() for order in orders):
+        return divisions
+    return [each for _, each in sorted(zip(orders, divisions, strict=True), key=lambda pair: int(pair[0][:18]))]
+
+
+def _page(division: Element, number: int, files: dict[str, Element], subject: str) -> MetsPage:
+    named = (pointer.get("FILEID", "") for pointer in descendants(division, "fptr"))
+    found = next((files[name] for name in named if name in files), None)
+    return MetsPage(f"{number:04}") if found is None else _located(found, subject)
+
+
+def _located(file: Element, subject: str) -> MetsPage:
+    """Return where the picture of a file entry lies.
+
+    Raises:
+        ManifestError: its reference leads out of the workspace, or nowhere (E_METS_HREF).
+    """
+    href = _href(file)
+    try:
+        if urlsplit(href).scheme in SCHEMES:
+            url = plain_url(href)
+            return MetsPage(unquote(PurePosixPath(urlsplit(url).path).name) or file.get("ID", ""), url=url)
+        parts = href.removeprefix("./").split("/")
+        for part in parts:
+            check_name("path", part, max_bytes=MAX_FILENAME_BYTES)
+        if ":" in parts[0]:
+            raise NameUnsafeError("It names a drive, or another kind of address.")
+    except (NameUnsafeError, ServerRefused, ValueError) as error:
+        what = f"names {printable(href)} as a picture, which is refused: {clause(str(error))}"
+        raise refused(subject, what, "E_METS_HREF", "Pictures lie below the workspace, or on the web.") from error
+    return MetsPage(parts[-1], path="/".join(parts))
+
+
+def _href(file: Element) -> str:
+    return next(_hrefs(file), "")
+
+
+def _hrefs(file: Element) -> Iterator[str]:
+    """Yield the references of a file: to a place in the workspace before one on the web."""
+    found = [each.get(_LINK, "") for each in children(file, "FLocat")]
+    yield from sorted(found, key=lambda href: urlsplit(href).scheme in SCHEMES if "[" not in href else True)
