@@ -24,6 +24,7 @@ from bec_orch.io.sources.pages import MAX_FILENAME_BYTES
 from bec_orch.io.stores.storage import Stores
 from bec_orch.jobs.images import decode, probe
 from bec_orch.jobs.ldv1.worker import SCHEMA
+from tests.fuzz import sources
 from tests.support.owners import owner
 from tests.unit import image_bytes as made
 
@@ -261,5 +262,8 @@ TARGETS = {
         Target("image", images, (*_JPEG, *_PNG, *_TIFF, *_MORE), check_image),
         Target("success", nothing, (*_JSON, b'"files"', b'"key"', b'"pages"', b'"models"', b'"inputs"'), check_success),
         Target("parquet", parquet_files, _PARQUET, check_parquet),
+        Target("iiif", sources.iiif_documents, (*_JSON, *sources.IIIF), sources.check_iiif),
+        Target("mets", sources.mets_documents, sources.XML, sources.check_mets),
+        Target("pdf", sources.pdf_files, sources.PDF, sources.check_pdf),
     )
 }

@@ -29,7 +29,8 @@ def fetch(
     url: str, allowed: frozenset[Reach] | None = None, *, limit: int = 10**6, patience: Patience = QUICK
 ) -> Fetched | None:
     async def fetched() -> Fetched | None:
-        return await Fetcher(patience).fetch(url, allowed, limit=limit)
+        with anyio.fail_after(30):
+            return await Fetcher(patience).fetch(url, allowed, limit=limit)
 
     return anyio.run(fetched)
 
@@ -159,7 +160,7 @@ class TestPolite:
         assert len(server.asked) == 1
 
     def test_few_are_asked_at_once(self, server: Library) -> None:
-        server.things["/a"] = b"content"
+        server.things["/a"] = Answer(b"content", fault="slow")
 
         async def many() -> None:
             fetcher = Fetcher(QUICK)

@@ -58,6 +58,11 @@ class TestManifest:
         assert of_body({"@type": "oa:Choice", "default": second, "item": [first]}) == ("https://img.example/b.jpg",)
         assert of_body([first, second]) == ("https://img.example/a.jpg",)
 
+    def test_what_is_painted_may_be_more_than_that(self) -> None:
+        painted = {"motivation": ["painting", "x", {}], "body": {"id": "https://img.example/n.jpg"}}
+        found = read({"type": "Manifest", "items": [{"id": "c", "items": [{"items": [painted]}]}]})
+        assert found.canvases == (Canvas("c", ("https://img.example/n.jpg",)),)
+
     def test_notes_on_a_canvas_are_no_pictures(self) -> None:
         note = {"motivation": "commenting", "body": {"id": "https://img.example/n.jpg"}}
         found = read({"type": "Manifest", "items": [{"id": "c", "items": [{"items": [note]}]}]})

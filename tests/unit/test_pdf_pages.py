@@ -215,10 +215,26 @@ class TestHostile:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(reader, "MAX_OBJECTS", 1)
-        hidden = scanned(beside="BT 3 Tr /F 12 Tf 20 50 Td (Hello) Tj ET")
-        with pdfs.write(tmp_path / "many.pdf", hidden).open("rb") as file:
-            data = reader.picture(file.fileno(), 0, 300, 10**9, lambda _: None)
-        assert data.startswith(b"\x89PNG")
+        path = pdfs.write(tmp_path / "many.pdf", scanned(beside="0 0 50 50 re f 0 0 20 20 re f"))
+        with path.open("rb") as file, pytest.raises(PageError) as caught:
+            reader.picture(file.fileno(), 0, 300, 10**9, lambda _: None)
+        assert caught.value.code == "E_PDF_PAGE"
+
+    def test_a_picture_that_is_too_large_to_be_drawn_is_not_left_out(self, pdf: Open) -> None:
+        def add(made: pikepdf.Pdf) -> None:
+            bomb = pdfs.picture(made, zlib.compress(bytes(10**6)), "FlateDecode", Width=60_000, Height=60_000)
+            pdfs.add_page(made, bomb, beside="BT /F 12 Tf 20 50 Td (Hello) Tj ET")
+
+        assert code(pdf(pdfs.made(add))) == "E_IMAGE_TOO_LARGE"
+
+    def test_a_picture_that_cannot_be_read_is_no_blank_page(self, pdf: Open) -> None:
+        rubbish = pdfs.made(lambda made: pdfs.add_page(made, pdfs.picture(made, b"rubbish" * 50, "JBIG2Decode")))
+        assert code(pdf(rubbish)) == "E_PDF_PAGE"
+
+    def test_a_picture_of_which_a_part_is_missing_is_told(self, pdf: Open) -> None:
+        whole = zlib.compress(pdfs.pixels().tobytes())
+        cut = pdfs.made(lambda made: pdfs.add_page(made, pdfs.picture(made, whole[: len(whole) // 2], "FlateDecode")))
+        assert code(pdf(cut)) == "E_IMAGE_TRUNCATED"
 
     def test_what_drawing_takes_is_allowed_before_it_begins(self, tmp_path: Path) -> None:
         allowed: list[int] = []

@@ -131,7 +131,8 @@ def _bodies(canvas: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Yield the resources that are painted on a canvas; of those to be chosen from, all in order."""
     annotations = [each for page in _dicts(canvas.get("items")) for each in _dicts(page.get("items"))]
     for annotation in (*annotations, *_dicts(canvas.get("images"))):
-        if annotation.get("motivation", "painting") in _PAINTING:
+        said = annotation.get("motivation", "painting")
+        if any(each in _PAINTING for each in (said if isinstance(said, list) else [said]) if isinstance(each, str)):
             yield from _choices(annotation.get("body") or annotation.get("resource"))
 
 

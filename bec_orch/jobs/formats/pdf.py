@@ -17,12 +17,14 @@ from PIL import Image, ImageChops
 from bec_orch.errors import PageError
 from bec_orch.jobs.formats import jpeg, jpeg2000
 from bec_orch.jobs.formats.exif import UPRIGHT
-from bec_orch.jobs.formats.header import image_error
+from bec_orch.jobs.formats.header import image_error, truncated
 
 MAX_PAGES = 50_000
 """A file that claims more pages is not read: each would get a row."""
 MAX_OBJECTS = 100_000
-"""A page of more objects is not one picture, whatever they are."""
+"""A page of more objects is not looked through."""
+_DEPTH = 4  # of groups of objects in groups
+_MEND = "Have the PDF made again, or repaired (`qpdf` or `mutool clean`)."
 _POINTS = 72  # of an inch
 _DRAWN_BYTES = 16
 """Memory that a drawn pixel takes: PDFium's and Pillow's copies in three colours, one plane for greys, and the PNG."""
@@ -92,23 +94,28 @@ def picture(file: int, index: int, dpi: int, max_pixels: int, allow: Callable[[i
         allow: called with the bytes of memory that drawing takes, before it begins.
 
     Raises:
-        PageError: E_PDF_ENCRYPTED, E_PDF_BROKEN, E_PDF_PAGE (this page is broken), E_IMAGE_TOO_LARGE.
+        PageError: E_PDF_ENCRYPTED, E_PDF_BROKEN, E_PDF_PAGE (this page is broken), E_IMAGE_TOO_LARGE,
+            E_IMAGE_TRUNCATED.
         OSError: the file cannot be read.
     """
     with _opened(file) as document:
         try:
             page = document[index]
+            _check_pictures(page, max_pixels)
             image = _only_picture(page)
             size = _size(page, image, dpi)
             if size[0] * size[1] > max_pixels:
-                raise _too_large(size, max_pixels)
+                raise _too_large("The page comes out at", size, max_pixels)
             allow(size[0] * size[1] * _DRAWN_BYTES)
-            return (image and _as_it_is(page, image)) or _png(_drawn(page, size))
+            stored = image and _as_it_is(page, image)
+            if image and not stored:
+                _check_whole(image)
+            return stored or _png(_drawn(page, size))
         except (pdfium.PdfiumError, IndexError) as error:
             raise image_error(
                 "E_PDF_PAGE",
                 f"Page {index + 1} of the PDF is broken.",
-                hint="Have the PDF made again, or repaired (`qpdf` or `mutool clean`).",
+                hint=_MEND,
             ) from error
 
 
@@ -131,14 +138,41 @@ def _not_opened(error: pdfium.PdfiumError) -> PageError:
     if error.err_code in {pdfium_c.FPDF_ERR_PASSWORD, pdfium_c.FPDF_ERR_SECURITY}:
         hint = "Store it without (`qpdf --decrypt --password=... IN OUT`)."
         return image_error("E_PDF_ENCRYPTED", "It is encrypted, and opens with a password alone.", hint=hint)
-    hint = "Have the PDF made again, or repaired (`qpdf` or `mutool clean`)."
-    return image_error("E_PDF_BROKEN", "It is no PDF, or broken, or has no pages.", hint=hint)
+    return image_error("E_PDF_BROKEN", "It is no PDF, or broken, or has no pages.", hint=_MEND)
+
+
+def _check_pictures(page: pdfium.PdfPage, max_pixels: int) -> None:
+    """See that no picture on a page is too large: PDFium draws the page without it, and says nothing.
+
+    Raises:
+        PageError: E_IMAGE_TOO_LARGE, E_PDF_PAGE (it has too many objects to look through).
+    """
+    if pdfium_c.FPDFPage_CountObjects(page) > MAX_OBJECTS:
+        raise image_error("E_PDF_PAGE", f"The page has more than {MAX_OBJECTS} objects on it.", hint=_MEND)
+    for image in page.get_objects([pdfium_c.FPDF_PAGEOBJ_IMAGE], max_depth=_DEPTH):
+        width, height = image.get_px_size()
+        if width * height > max_pixels:
+            raise _too_large("A picture on the page has", (width, height), max_pixels)
+
+
+def _check_whole(image: pdfium.PdfImage) -> None:
+    """See that PDFium can read a picture, and that all of it is there, where its form tells.
+
+    Raises:
+        PdfiumError: it cannot be read at all.
+        PageError: E_IMAGE_TRUNCATED.
+    """
+    image.get_bitmap().close()
+    if image.get_filters(skip_simple=True):
+        return
+    width, height = image.get_px_size()
+    size, whole = len(image.get_data(decode_simple=True)), -(-width * image.get_metadata().bits_per_pixel // 8) * height
+    if size < whole:
+        raise truncated(f"The page's picture is cut: it has {size} of {whole} bytes.")
 
 
 def _only_picture(page: pdfium.PdfPage) -> pdfium.PdfImage | None:
     """Return the picture that the page consists of, beside text that is invisible (that of an OCR); None: of more."""
-    if pdfium_c.FPDFPage_CountObjects(page) > MAX_OBJECTS:
-        return None
     seen = [each for each in page.get_objects(max_depth=1) if not _is_invisible(each)]
     if len(seen) != 1 or not isinstance(seen[0], pdfium.PdfImage):
         return None
@@ -214,9 +248,9 @@ def _png(drawn: Image.Image) -> bytes:
     return file.getvalue()
 
 
-def _too_large(size: tuple[int, int], max_pixels: int) -> PageError:
+def _too_large(subject: str, size: tuple[int, int], max_pixels: int) -> PageError:
     return image_error(
         "E_IMAGE_TOO_LARGE",
-        f"The page comes out at {size[0]} x {size[1]} pixels, more than the {max_pixels} that are allowed.",
-        hint="Name a lower resolution, with `#dpi=N` at the end of the source's name.",
+        f"{subject} {size[0]} x {size[1]} pixels, more than the {max_pixels} that are allowed.",
+        hint="Name a lower resolution, with `#dpi=N` at the end of the source's name, or make the picture smaller.",
     )

@@ -17,7 +17,8 @@ from typing_extensions import override
 
 @dataclass(frozen=True)
 class Answer:
-    """What is answered: `hang` is never to answer, `cut` to end in the middle, `drip` to send a byte now and then."""
+    """What is answered: `hang` is never to answer, `cut` to end in the middle, `drip` to send a byte now and
+    then, `slow` to take a fifth of a second."""
 
     body: bytes = b""
     status: int = 200
@@ -92,6 +93,8 @@ class _Handler(BaseHTTPRequestHandler):
         if answer.fault == "hang":
             self.server.closing.wait(60)
             return
+        if answer.fault == "slow":
+            self.server.closing.wait(0.2)
         self.send_response(answer.status)
         headers = {"Content-Length": str(len(answer.body)), **answer.headers}
         for name, value in headers.items():
