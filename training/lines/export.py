@@ -7,22 +7,17 @@ trained on, the input's contract, the differences.
 """
 
 import argparse
-import hashlib
-import json
 from pathlib import Path
 
 import numpy as np
-import onnx
-import onnxruntime
-import openvino
 import torch
 
 from bec_orch.jobs.ldv1.bec.network_input import CONTRACT, OUTPUTS
+from training.exporting import Engines, tell, write_onnx
 from training.lines.held_out import measured
 from training.lines.network import LineNetwork, Served
-from training.shared import Floats, parameters
+from training.shared import Floats
 
-OPSET = 17
 MOST_BYTES = 10 * 1024 * 1024
 TOLERANCE = 1e-3
 """Probabilities may differ by this much between engines in f32; offsets, in pixels, by a hundred times as much."""
@@ -41,36 +36,18 @@ def served(path: Path) -> tuple[Served, dict[str, int]]:
 def export(network: Served, out: Path) -> None:
     """Write the network, for pages of any size."""
     axes = {"page": {0: "pages", 2: "height", 3: "width"}, "maps": {0: "pages", 2: "half height", 3: "half width"}}
-    out.parent.mkdir(parents=True, exist_ok=True)
-    torch.onnx.export(
-        network,
-        (torch.zeros(1, 1, 256, 640),),
-        str(out),
-        input_names=["page"],
-        output_names=["maps"],
-        dynamic_axes=axes,
-        opset_version=OPSET,
-        dynamo=False,
-    )
-    onnx.checker.check_model(str(out), full_check=True)
-    size = out.stat().st_size
-    if size > MOST_BYTES:
-        raise SystemExit(f"error: {out} has {size} bytes, more than {MOST_BYTES}.")
+    write_onnx(network, torch.zeros(1, 1, 256, 640), out, axes, MOST_BYTES, {})
 
 
 def differences(network: Served, out: Path) -> dict[str, dict[str, float]]:
     """Run the file in both engines: the largest differences from torch of probabilities, and of offsets in pixels."""
-    session = onnxruntime.InferenceSession(str(out), providers=["CPUExecutionProvider"])
-    core = openvino.Core()
-    compiled = core.compile_model(str(out), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    rng = np.random.default_rng(1)
+    engines, rng = Engines(out), np.random.default_rng(1)
     found: dict[str, dict[str, float]] = {}
     for height, width in TRIED:
         page = np.clip(rng.standard_normal((1, 1, height, width), dtype=np.float32), -3, 3)
         with torch.no_grad():
             expected = network(torch.from_numpy(page)).numpy()
-        given = {"onnxruntime": session.run(None, {"page": page})[0], "openvino": compiled(page)[0]}
-        for engine, maps in given.items():
+        for engine, maps in engines.outputs(page).items():
             apart = _apart(expected, maps)
             known = found.setdefault(engine, apart)
             found[engine] = {name: max(value, known[name]) for name, value in apart.items()}
@@ -95,9 +72,6 @@ def main() -> None:
     export(network, options.out)
     apart = differences(network, options.out)
     facts = {
-        "sha256": hashlib.sha256(options.out.read_bytes()).hexdigest(),
-        "bytes": options.out.stat().st_size,
-        "parameters": parameters(network),
         "training": stood,
         **({"held_out": measured(network.network, options.held_out)} if options.held_out else {}),
         "input": CONTRACT,
@@ -105,8 +79,7 @@ def main() -> None:
         "largest_difference_from_torch": apart,
         "tolerance": {"probability": TOLERANCE, "offset": OFFSET_TOLERANCE},
     }
-    options.out.with_suffix(".json").write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
-    print(json.dumps(facts, indent=2))
+    tell(options.out, network, facts)
     if any(each["probability"] > TOLERANCE or each["offset"] > OFFSET_TOLERANCE for each in apart.values()):
         raise SystemExit("error: the engines differ by more than the tolerance.")
 

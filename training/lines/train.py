@@ -8,7 +8,6 @@ mean (`mean` in the file).
 """
 
 import argparse
-import copy
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -19,10 +18,11 @@ from typing import TypeVar
 import cv2
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
 from bec_orch.jobs.ldv1.bec.network_input import normalised
+from training.learning import SAVED, Learner
 from training.lines.network import CLASSES, OFFSET_UNIT, WIDTHS, LineNetwork, widened
 from training.lines.targets import QUARTERS
 from training.shared import Bytes, parameters
@@ -32,14 +32,12 @@ T = TypeVar("T")
 PARTS = 3
 RATE = 2.5e-3
 WARM_STEPS = 150
-DECAY = 0.02
 CLASS_WEIGHTS = (1.0, 2.0, 8.0)
 """Weights of pixels without text, of main text, of other text. Other text is one pixel of 700, main text one of 17."""
 DICE = 0.5
 KIND, OTHER_WEIGHT = 0.3, 8.0
 OFFSETS, GAP = 0.4, 0.5
 GAP_WEIGHT = 3.0
-MEAN_SHARE = 0.998
 SAVED_EVERY = 50
 DEPTH = 6
 """Batches that each of the three threads is ahead of a GPU."""
@@ -135,14 +133,8 @@ def _text_loss(chances: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
     return -(weight * right).sum() / weight.sum(), dice
 
 
-def rate_at(step: int, steps: int) -> float:
-    """Return the learning rate: a short rise, then a cosine down to nothing."""
-    rise = min(1.0, (step + 1) / WARM_STEPS)
-    return float(RATE * rise * 0.5 * (1 + np.cos(np.pi * min(step / steps, 1.0))))
-
-
-class Run:
-    """A training run: the network, its mean, the optimiser and the step it is at.
+class Run(Learner[LineNetwork]):
+    """A training run: the network that learns, and the steps that it takes.
 
     Args:
         out: where it is kept.
@@ -154,53 +146,22 @@ class Run:
 
     def __init__(self, out: Path, seed: int, steps: int, widths: Sequence[int] = WIDTHS, device: str = "cpu") -> None:
         torch.manual_seed(seed)
-        self.out, self.seed, self.steps, self.step = out, seed, steps, 0
-        self.device = torch.device(device)
-        self.network = LineNetwork(widths).to(self.device, memory_format=torch.channels_last)
-        self.mean = copy.deepcopy(self.network).eval()
-        self.optimiser = torch.optim.AdamW(self.network.parameters(), lr=RATE, weight_decay=DECAY)
-        out.mkdir(parents=True, exist_ok=True)
+        super().__init__(LineNetwork(widths), out, RATE, WARM_STEPS, device)
+        self.seed, self.steps = seed, steps
 
     def save(self) -> None:
         """Write all that is needed to go on."""
-        partial = self.out / "last.partial"
-        stood = {"step": self.step, "steps": self.steps, "seed": self.seed, "widths": list(self.network.widths)}
-        state = {**stood, "optimiser": self.optimiser.state_dict()}
-        torch.save({**state, "network": self.network.state_dict(), "mean": self.mean.state_dict()}, partial)
-        partial.rename(self.out / "last.pt")
+        self.write({"steps": self.steps, "seed": self.seed, "widths": list(self.network.widths)})
 
     def resume(self) -> None:
         """Go on from what was written."""
-        state = torch.load(self.out / "last.pt", map_location=self.device, weights_only=True)
-        self.network.load_state_dict(state["network"])
-        self.mean.load_state_dict(state["mean"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.step = int(state["step"])
+        self.read()
 
     def take(self, inputs: Tensor, maps: Tensor) -> list[float]:
         """Take one step, and return the parts of the loss."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate_at(self.step, self.steps)
-        self.network.train()
-        with torch.autocast(self.device.type, torch.bfloat16):
-            out = self.network(inputs.to(self.device, memory_format=torch.channels_last))
-        total, parts = loss_of(out, maps.to(self.device))
-        self.optimiser.zero_grad(set_to_none=True)
-        total.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), 2.0)
-        self.optimiser.step()
-        self.step += 1
-        self._average()
+        total, parts = loss_of(self.outputs(inputs), maps.to(self.device))
+        self.learn(total, self.step / self.steps)
         return [total.item(), *parts]
-
-    def _average(self) -> None:
-        share = min(MEAN_SHARE, self.step / (self.step + 20))
-        with torch.no_grad():
-            for mean, new in zip(self.mean.state_dict().values(), self.network.state_dict().values(), strict=True):
-                if mean.dtype.is_floating_point:
-                    mean.lerp_(new, 1 - share)
-                else:
-                    mean.copy_(new)
 
 
 def train(run: Run, data: Path, minutes: float, size: int = BATCH) -> None:
@@ -211,11 +172,8 @@ def train(run: Run, data: Path, minutes: float, size: int = BATCH) -> None:
         since.append(run.take(*next(source)))
         if run.step % TOLD_EVERY == 0:
             spent = time.monotonic() - started
-            row = [run.step, round(spent), *np.mean(since, axis=0).round(4)]
+            run.tell(run.step, round(spent), *np.mean(since, axis=0).round(4))
             since = []
-            with (run.out / "log.tsv").open("a", encoding="utf-8") as log:
-                log.write("\t".join(map(str, row)) + "\n")
-            print(*row, flush=True)
         if run.step % SAVED_EVERY == 0:
             run.save()
     run.save()
@@ -238,7 +196,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     run = Run(options.out, options.seed, options.steps, widened(options.wide), options.device)
     print(f"{parameters(run.network):,} parameters", flush=True)
-    if options.resume and (options.out / "last.pt").exists():
+    if options.resume and (options.out / SAVED).exists():
         run.resume()
     train(run, options.data, options.minutes, options.batch)
 

@@ -6,22 +6,16 @@ The file carries its symbols, and, where a table of confidences was made, that t
 """
 
 import argparse
-import hashlib
-import json
 from pathlib import Path
 
 import numpy as np
-import onnx
-import onnxruntime
-import openvino
 import torch
 
 from bec_orch.jobs.ocrv1.bec_input import HEIGHT
+from training.exporting import Engines, tell, write_onnx
 from training.reader.network import ReaderNetwork, Served
 from training.reader.symbols import SYMBOLS
-from training.shared import parameters
 
-OPSET = 17
 MOST_BYTES = 12 * 1024 * 1024
 TOLERANCE = 1e-3
 """Probabilities may differ by this much between engines in f32."""
@@ -39,39 +33,19 @@ def served(path: Path) -> tuple[Served, dict[str, int]]:
 def export(network: Served, out: Path, facts: dict[str, str]) -> None:
     """Write the network, for lines of any width, with facts about it."""
     axes = {"lines": {0: "lines", 3: "width"}, "chances": {0: "lines", 1: "steps"}}
-    out.parent.mkdir(parents=True, exist_ok=True)
-    torch.onnx.export(
-        network,
-        (torch.zeros(1, 1, HEIGHT, 512),),
-        str(out),
-        input_names=["lines"],
-        output_names=["chances"],
-        dynamic_axes=axes,
-        opset_version=OPSET,
-        dynamo=False,
-    )
-    model = onnx.load(str(out))
-    onnx.helper.set_model_props(model, facts)
-    onnx.save(model, str(out))
-    onnx.checker.check_model(str(out), full_check=True)
-    size = out.stat().st_size
-    if size > MOST_BYTES:
-        raise SystemExit(f"error: {out} has {size} bytes, more than {MOST_BYTES}.")
+    write_onnx(network, torch.zeros(1, 1, HEIGHT, 512), out, axes, MOST_BYTES, facts)
 
 
 def differences(network: Served, out: Path) -> dict[str, float]:
     """Run the file in both engines: the largest differences of a probability from torch."""
-    session = onnxruntime.InferenceSession(str(out), providers=["CPUExecutionProvider"])
-    compiled = openvino.Core().compile_model(str(out), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    rng = np.random.default_rng(1)
-    found = {"onnxruntime": 0.0, "openvino": 0.0}
+    engines, rng = Engines(out), np.random.default_rng(1)
+    found: dict[str, float] = {}
     for width in TRIED:
         line = np.clip(rng.standard_normal((1, 1, HEIGHT, width), dtype=np.float32), -0.5, 1.5)
         with torch.no_grad():
             expected = network(torch.from_numpy(line)).numpy()
-        given = {"onnxruntime": session.run(None, {"lines": line})[0], "openvino": compiled(line)[0]}
-        for engine, chances in given.items():
-            found[engine] = max(found[engine], float(np.abs(expected - chances).max()))
+        for engine, chances in engines.outputs(line).items():
+            found[engine] = max(found.get(engine, 0.0), float(np.abs(expected - chances).max()))
     return found
 
 
@@ -89,16 +63,7 @@ def main() -> None:
         facts["confidence"] = options.confidence.read_text("utf-8")
     export(network, options.out, facts)
     apart = differences(network, options.out)
-    told = {
-        "sha256": hashlib.sha256(options.out.read_bytes()).hexdigest(),
-        "bytes": options.out.stat().st_size,
-        "parameters": parameters(network),
-        "training": stood,
-        "largest_difference_from_torch": apart,
-        "tolerance": TOLERANCE,
-    }
-    options.out.with_suffix(".json").write_text(json.dumps(told, indent=2) + "\n", "utf-8")
-    print(json.dumps(told, indent=2))
+    tell(options.out, network, {"training": stood, "largest_difference_from_torch": apart, "tolerance": TOLERANCE})
     if max(apart.values()) > TOLERANCE:
         raise SystemExit("error: the engines differ by more than the tolerance.")
 

@@ -8,7 +8,6 @@ first: a shorter training is another one, not the first part of a longer one.
 """
 
 import argparse
-import copy
 import time
 from collections import deque
 from pathlib import Path
@@ -16,10 +15,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
 from bec_orch.jobs.ocrv1.bec_input import HIGHEST, LOWEST, as_input
+from training.learning import SAVED, Learner
 from training.reader.material import composer_of
 from training.reader.network import ReaderNetwork
 from training.reader.picture import Composer
@@ -33,9 +33,6 @@ TAKEN, LAST = 3, 100
 again, altered: composing costs as much as learning, and far less than all of a picture is learned at once."""
 RATE = 1.5e-3
 WARM_STEPS = 200
-DECAY = 0.02
-MOST_GRADIENT = 2.0
-MEAN_SHARE = 0.998
 SAVED_EVERY = 200
 TOLD_EVERY = 50
 
@@ -97,17 +94,20 @@ def loss_of(logits: Tensor, lines: list[list[int]]) -> Tensor:
     return each.sum() / lengths.sum().clamp(min=1)
 
 
-class Run:
-    """A training run: the network, its mean, the optimiser, and how far it is."""
+class Run(Learner[ReaderNetwork]):
+    """A training run: the network that learns, and how far it is.
+
+    Args:
+        out: where it is kept.
+        seed: of the weights and of the lines.
+        steps: at which the rate is down to nothing.
+        minutes: at which it is, if these are over first.
+    """
 
     def __init__(self, out: Path, seed: int, steps: int, minutes: float) -> None:
         torch.manual_seed(seed)
-        self.out, self.seed, self.steps, self.minutes = out, seed, steps, minutes
-        self.step, self.spent = 0, 0.0
-        self.network = ReaderNetwork().to(memory_format=torch.channels_last)
-        self.mean = copy.deepcopy(self.network).eval()
-        self.optimiser = torch.optim.AdamW(self.network.parameters(), lr=RATE, weight_decay=DECAY)
-        out.mkdir(parents=True, exist_ok=True)
+        super().__init__(ReaderNetwork(), out, RATE, WARM_STEPS)
+        self.seed, self.steps, self.minutes, self.spent = seed, steps, minutes, 0.0
 
     @property
     def done(self) -> float:
@@ -116,24 +116,16 @@ class Run:
 
     @property
     def rate(self) -> float:
-        """The learning rate: a short rise, then a cosine down to nothing."""
-        rise = min(1.0, (self.step + 1) / WARM_STEPS)
-        return float(RATE * rise * 0.5 * (1 + np.cos(np.pi * min(self.done, 1.0))))
+        """The learning rate."""
+        return self.rate_at(self.done)
 
     def save(self) -> None:
         """Write all that is needed to go on."""
-        partial = self.out / "last.partial"
-        state = {"step": self.step, "spent": self.spent, "seed": self.seed, "optimiser": self.optimiser.state_dict()}
-        torch.save({**state, "network": self.network.state_dict(), "mean": self.mean.state_dict()}, partial)
-        partial.rename(self.out / "last.pt")
+        self.write({"spent": self.spent, "seed": self.seed})
 
     def resume(self) -> None:
         """Go on from what was written."""
-        state = torch.load(self.out / "last.pt", weights_only=True)
-        self.network.load_state_dict(state["network"])
-        self.mean.load_state_dict(state["mean"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.step, self.spent = int(state["step"]), float(state["spent"])
+        self.spent = float(self.read()["spent"])
 
     def begin_with(self, path: Path) -> None:
         """Take over what another run has learned; the rate begins anew."""
@@ -143,28 +135,9 @@ class Run:
 
     def take(self, inputs: Tensor, lines: list[list[int]]) -> float:
         """Take one step, and return the loss."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.rate
-        self.network.train()
-        with torch.autocast("cpu", torch.bfloat16):
-            logits = self.network(inputs.to(memory_format=torch.channels_last))
-        loss = loss_of(logits, lines)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), MOST_GRADIENT)
-        self.optimiser.step()
-        self.step += 1
-        self._average()
+        loss = loss_of(self.outputs(inputs), lines)
+        self.learn(loss, self.done)
         return float(loss.item())
-
-    def _average(self) -> None:
-        share = min(MEAN_SHARE, self.step / (self.step + 20))
-        with torch.no_grad():
-            for mean, new in zip(self.mean.state_dict().values(), self.network.state_dict().values(), strict=True):
-                if mean.dtype.is_floating_point:
-                    mean.lerp_(new, 1 - share)
-                else:
-                    mean.copy_(new)
 
 
 def train(run: Run, composer: Composer) -> None:
@@ -175,11 +148,9 @@ def train(run: Run, composer: Composer) -> None:
         since.append(run.take(*source.batch(run.step)))
         run.spent = before + time.monotonic() - started
         if run.step % TOLD_EVERY == 0:
-            row = [run.step, run.step * BATCH, round(run.spent), round(run.rate, 6), round(float(np.mean(since)), 4)]
+            loss = round(float(np.mean(since)), 4)
+            run.tell(run.step, run.step * BATCH, round(run.spent), round(run.rate, 6), loss)
             since = []
-            with (run.out / "log.tsv").open("a", encoding="utf-8") as log:
-                log.write("\t".join(map(str, row)) + "\n")
-            print(*row, flush=True)
         if run.step % SAVED_EVERY == 0:
             run.save()
     run.save()
@@ -204,7 +175,7 @@ def main() -> None:
     composer = composer_of(options.data, options.fonts)
     run = Run(options.out, options.seed, max(1, options.pictures // BATCH), options.minutes)
     print(f"{len(composer.faces)} fonts, {parameters(run.network):,} parameters", flush=True)
-    if options.resume and (options.out / "last.pt").exists():
+    if options.resume and (options.out / SAVED).exists():
         run.resume()
     elif options.learned:
         run.begin_with(options.learned)

@@ -8,15 +8,16 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is installed by training/requirements.txt alone")
 
-from torch import Tensor  # noqa: E402 - after the skip
+from torch import Tensor, nn  # noqa: E402 - after the skip
 
 from bec_orch.jobs.ldv1.bec.network_input import OUTPUTS  # noqa: E402
+from training.learning import Learner  # noqa: E402
 from training.lines.compose import packed  # noqa: E402
 from training.lines.export import served  # noqa: E402
 from training.lines.held_out import measured  # noqa: E402
 from training.lines.network import OFFSET_UNIT, LineNetwork, Served, widened  # noqa: E402
 from training.lines.targets import Targets  # noqa: E402
-from training.lines.train import Run, ahead, loss_of, mixed, rate_at, train  # noqa: E402
+from training.lines.train import Run, ahead, loss_of, mixed, train  # noqa: E402
 from training.shared import parameters  # noqa: E402
 
 MOST_PARAMETERS = 3_000_000
@@ -87,8 +88,10 @@ def test_a_batch_without_text_has_a_loss() -> None:
     assert out.grad.isfinite().all()
 
 
-def test_the_rate_rises_and_falls_to_nothing() -> None:
-    rates = [rate_at(step, 1000) for step in range(1001)]
+def test_the_rate_rises_and_falls_to_nothing(tmp_path: Path) -> None:
+    learner, rates = Learner(nn.Linear(1, 1), tmp_path, rate=0.1, warm_steps=150), []
+    for learner.step in range(1001):
+        rates.append(learner.rate_at(learner.step / 1000))
     assert rates[0] < 0.1 * max(rates)
     assert rates[-1] == pytest.approx(0.0, abs=1e-9)
     assert 50 < int(np.argmax(rates)) < 200
