@@ -14,6 +14,7 @@ import statistics
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import tesserocr
@@ -118,15 +119,18 @@ def _print_lines(kind: str, cut: Rates, whole: Rates) -> None:
     print(f"{kind:12} {len(cut):3} lines, median {ours:.3f}, as they are {plain:.3f}; better: {better}")
 
 
-def middle_line(row: Mapping[str, object], image: Path) -> str:
+def middle_line(row: Mapping[str, Any], image: Path) -> str:
     """Return the text of the line whose box is nearest to the middle of the picture; empty when none was found."""
+    place = middle_place(row, image)
+    return "" if place is None else str(row["line_texts"][place])
+
+
+def middle_place(row: Mapping[str, Any], image: Path) -> int | None:
+    """Return which line's box is nearest to the middle of the picture; None when none was found."""
     with Image.open(image) as opened:
         middle = opened.height / 2
-    boxes, texts = row["line_bboxes"], row["line_texts"]
-    if not isinstance(boxes, list) or not isinstance(texts, list) or not boxes:
-        return ""
-    distances = [abs(box["y"] + box["h"] / 2 - middle) for box in boxes]
-    return str(texts[distances.index(min(distances))])
+    distances = [abs(box["y"] + box["h"] / 2 - middle) for box in row["line_bboxes"] or ()]
+    return distances.index(min(distances)) if distances else None
 
 
 def _plain(tessdata: Path, root: Path, names: Sequence[str], mode: int) -> Rates:

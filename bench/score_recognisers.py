@@ -27,7 +27,7 @@ from rapidfuzz.distance import Levenshtein
 from bec_orch.core.ports.job_worker import WorkerResources
 from bec_orch.jobs.ldv1.worker import Ldv1Worker
 from bec_orch.jobs.ocrv1.worker import Ocrv1Worker, normalised
-from bench.ocr_held_out import middle_line
+from bench.ocr_held_out import middle_place
 from bench.score_ocr import MEMORY_BUDGET, rows_of, truth_of
 from bench.throughput import LocalModels
 
@@ -42,8 +42,8 @@ LINE_SETS = ("lines_gt/line_crops", "lines_gt/lhasa_lines", "lines_gt/g4_lines")
 PAGE_SETS = ("namsel_ngb", "namsel_sample_book1", "namsel_sample_book3", "namsel_sample_book5", "multimodel")
 SUFFIXES = {".jpg", ".png", ".tif"}
 _ALIKE = str.maketrans({"༌": "་", "༎": "།།"})
-_NO_LETTERS = re.compile("[་།༄༅༆༈༑༔\\s]")
-_NO_INK = re.compile(r"\s")
+NO_LETTERS = re.compile("[་།༄༅༆༈༑༔\\s]")
+WHITE_SPACE = re.compile(r"\s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +102,12 @@ class Bench:
 
 
 def _read(folder: Path, row: Mapping[str, Any], *, middle: bool) -> Read:
-    name, confidences = row["img_file_name"], row["line_confidences"] or [float("nan")]
-    text = middle_line(row, folder / name) if middle else row["page_text"] or ""
-    return Read(name, text, truth_of(folder / name), statistics.mean(confidences))
+    name, confidences = row["img_file_name"], row["line_confidences"] or ()
+    text = row["page_text"] or ""
+    if middle:
+        place = middle_place(row, folder / name)
+        text, confidences = ("", ()) if place is None else (row["line_texts"][place], [confidences[place]])
+    return Read(name, text, truth_of(folder / name), statistics.mean(confidences) if confidences else 0.0)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -129,7 +132,7 @@ def main(arguments: list[str] | None = None) -> int:
             reads, spent = bench.read(engine, folder, names, lines)
             print(_row(name, engine, reads, spent), flush=True)
             told += [
-                f"{name}/{each.name}\t{engine}\t{each.rate(_NO_INK):.3f}\t{each.confidence:.3f}\t"
+                f"{name}/{each.name}\t{engine}\t{each.rate(WHITE_SPACE):.3f}\t{each.confidence:.3f}\t"
                 f"{each.text!r}\t{each.truth!r}"
                 for each in reads
             ]
@@ -143,7 +146,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _row(name: str, engine: str, reads: Sequence[Read], spent: float) -> str:
-    rates, letters = ([read.rate(left_out) for read in reads] for left_out in (_NO_INK, _NO_LETTERS))
+    rates, letters = ([read.rate(left_out) for read in reads] for left_out in (WHITE_SPACE, NO_LETTERS))
     cost = "" if spent != spent else f"{1000 * spent:.0f}"  # noqa: PLR0124 - nan alone is not itself
     figures = (statistics.median(rates), statistics.mean(rates), statistics.median(letters))
     return f"| {name} | {engine} | {len(reads)} | " + " | ".join(f"{each:.3f}" for each in figures) + f" | {cost} |"

@@ -4,12 +4,12 @@
 
 Prints character error rates of real text, of shuffled syllables and of random stacks, without the language model and
 with it: a language model may not write what is likely in place of what is there. `--confidence` writes which share of a
-line's symbols was right, by the network's mean probability.
+line's symbols was right as it is read by default, by the network's mean probability.
 """
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ import numpy as np
 import onnxruntime
 from rapidfuzz.distance import Levenshtein
 
-from bec_orch.jobs.ocrv1.bec import SYMBOL_BONUS
+from bec_orch.jobs.ocrv1.bec import LANGUAGE_WEIGHT, SYMBOL_BONUS
 from bec_orch.jobs.ocrv1.bec_input import as_input
 from bec_orch.jobs.ocrv1.decoding import best_path, confidence
 from bec_orch.jobs.ocrv1.language import LanguageModel
@@ -82,12 +82,12 @@ def rate(pairs: Sequence[tuple[str, str]]) -> float:
     return sum(Levenshtein.distance(*pair) for pair in bare) / sum(len(truth) for _, truth in bare)
 
 
-def table_of(lines: Sequence[Tried]) -> list[tuple[float, float]]:
+def table_of(lines: Sequence[Tried], read: Callable[[Tried], str]) -> list[tuple[float, float]]:
     """Return mean probabilities, rising, each with the share of symbols that was right in lines of about that mean."""
     ordered = sorted(lines, key=lambda line: line.mean)
     groups = [group for group in np.array_split(np.arange(len(ordered)), STEPS) if len(group)]
     means = [float(np.mean([ordered[at].mean for at in group])) for group in groups]
-    right = [max(0.0, 1 - rate([(ordered[at].greedy, ordered[at].text) for at in group])) for group in groups]
+    right = [max(0.0, 1 - rate([(read(ordered[at]), ordered[at].text) for at in group])) for group in groups]
     rising = np.maximum.accumulate(right)
     return [(0.0, 0.0), *((round(mean, 4), round(float(share), 4)) for mean, share in zip(means, rising, strict=True))]
 
@@ -119,7 +119,8 @@ def main() -> None:
         for chooser in choosers:
             with_it = rate([(in_symbols(chooser.text(line.chances)), line.text) for line in own])
             print(f"  weight {chooser.weight}: {with_it:.4f}", flush=True)
-    table = table_of(lines)
+    used = Chooser(language, LANGUAGE_WEIGHT, SYMBOL_BONUS) if language else None
+    table = table_of(lines, lambda line: in_symbols(used.text(line.chances)) if used else line.greedy)
     cursive = tried(options.model, cursive_composer(composer), options.lines // 2)
     for name, group in (("block letters", lines), ("cursive", cursive)):
         text = [line for line in group if line.kind == KINDS[0]]

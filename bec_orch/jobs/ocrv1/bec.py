@@ -1,8 +1,8 @@
 """The project's own recogniser of Tibetan print, uchen.
 
 docs/reader-model.md says what it was trained on and how well it reads.
-It reads a line's window (`line_windows`), higher than the line. Where it is not sure of what it read, it looks at more
-and at less of the window too, and keeps what it is surest of.
+It reads a line's window (`line_windows`), higher than the line. Where it is not sure of what it read, it looks at less
+of the window, and where that is no better, at more of it, and keeps what it is surest of.
 """
 
 import json
@@ -28,9 +28,8 @@ Grey = NDArray[np.uint8]
 
 MODELS = Path(__file__).parent / "models"
 NETWORK, LANGUAGE = MODELS / "bec-uchen.onnx", MODELS / "bec-uchen.lm.npz"
-FIRST_LOOK = (1.3, 0.0)
-"""Height and shift of the window that is read first, in terms of the line's height: see `line_of`."""
-MORE_LOOKS = ((1.6, 0.0), (1.1, 0.0))
+LOOKS = (1.2, 1.0, 1.6)
+"""Heights of the part of the window that is read first, second and third, in terms of the line's: see `line_of`."""
 SURE = 0.99
 """Below this mean probability of what was read, the line is looked at again."""
 LANGUAGE_WEIGHT, SYMBOL_BONUS = 0.4, 1.75
@@ -67,9 +66,7 @@ class BecRecogniser(Recogniser):
         """See `Recogniser.close`. The model goes with its last user."""
 
     def _read(self, window: Grey) -> LineText:
-        matrix = self._look(window, *FIRST_LOOK)
-        if confidence(matrix) < SURE:
-            matrix = max([matrix, *(self._look(window, *look) for look in MORE_LOOKS)], key=confidence)
+        matrix = self._surest(window)
         seen = self._text(best_path(matrix))
         text = self._text(self._chooser.text(matrix)) if self._chooser else seen
         return LineText(text, self._chance(confidence(matrix)), text != seen) if text else EMPTY
@@ -77,8 +74,20 @@ class BecRecogniser(Recogniser):
     def _text(self, symbols: Prefix) -> str:
         return "".join(self._symbols[symbol] for symbol in symbols).strip()
 
-    def _look(self, window: Grey, height: float, shift: float) -> Matrix:
-        picture = as_input(fitted(line_of(window, height, shift)))
+    def _surest(self, window: Grey) -> Matrix:
+        """Look until it is sure, or surer than at first: where less helps, more does not."""
+        first, *others = LOOKS
+        matrix = self._look(window, first)
+        if confidence(matrix) >= SURE:
+            return matrix
+        for height in others:
+            other = self._look(window, height)
+            if confidence(other) > confidence(matrix):
+                return other
+        return matrix
+
+    def _look(self, window: Grey, height: float) -> Matrix:
+        picture = as_input(fitted(line_of(window, height)))
         matrix: Matrix = self._session.run(picture[None, None])[0]
         return matrix
 

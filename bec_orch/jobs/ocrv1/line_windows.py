@@ -65,16 +65,14 @@ def _window(page: Grey, extent: Extent, usual: float, straight: Straightening) -
     return picture if inked and has_contrast(line, int(threshold)) else None
 
 
-def line_of(window: Grey, height: float = 1.0, shift: float = 0.0) -> Grey:
+def line_of(window: Grey, height: float = 1.0) -> Grey:
     """Return the rows of a window that hold its line.
 
     Args:
         window: from `cut_windows`.
         height: how many, as a share of the line's own.
-        shift: how far down they lie, as a share of the line's height.
     """
     rows = len(window)
     whole = rows / (1 + 2 * BEYOND)
-    middle = rows / 2 + shift * whole
-    first, last = round(middle - height * whole / 2), round(middle + height * whole / 2)
+    first, last = round((rows - height * whole) / 2), round((rows + height * whole) / 2)
     return window[max(0, first) : max(1, min(rows, last))]

@@ -131,5 +131,5 @@ def test_without_its_package_the_engine_says_what_to_install(monkeypatch: pytest
     monkeypatch.setitem(sys.modules, "tesserocr", None)
     monkeypatch.delitem(sys.modules, "bec_orch.jobs.ocrv1.tesseract")
     with pytest.raises(ConfigError, match="'tesserocr'") as caught:
-        load_recogniser(Ocrv1Config(), resources())
+        load_recogniser(Ocrv1Config(engine="tesseract"), resources())
     assert caught.value.code == "E_EXTRA_MISSING"
