@@ -36,6 +36,14 @@ def test_two_workspaces_with_one_destination(bec: Bec, tmp_path: Path, results: 
     adopted = bec(*second, "run", "toy", scans, "--adopt-foreign", "--json")
     assert (adopted.code, adopted.json["counters"], files(results)) == (0, {"bytes": 20}, before)
 
+    # What was adopted can be adopted again, after it was to be done anew in vain.
+    for forced, queued in ((("run", "toy", scans, "--force"), False), (("queue", "redrive", "toy"), True)):
+        assert bec(*second, *forced).code == int(not queued)
+        adopted = bec(*second, "run", "toy", scans, "--adopt-foreign", "--json")
+        assert (adopted.code, adopted.json["done"], files(results)) == (0, 1, before)
+        if not queued:
+            assert bec(*second, "run", "toy", scans, "--force").code == 1
+
     replace = (*second, "queue", "replace-foreign", "toy", "W1/I1", "--source", f"folder+{scans.as_uri()}")
     shown = bec(*replace)
     assert (shown.code, files(results)) == (2, before)

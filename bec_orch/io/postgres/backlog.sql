@@ -45,12 +45,13 @@ SELECT v.id AS volume_id, i.manifest_etag, i.replace_foreign, t.id AS task_id,
             CASE WHEN t.state <> 'running' AND t.manifest_etag <> i.manifest_etag THEN 'superseded'
                  ELSE 'unfinished' END
         WHEN %(force)s OR i.replace_foreign IS NOT NULL THEN 'new'
+        -- Also where one was adopted before: what was tried since failed at it.
+        WHEN %(adopt_foreign)s AND t.state = 'terminal_failed' AND t.failure_code = 'E_ARTEFACT_FOREIGN' THEN 'new'
         WHEN made.same THEN 'done'
         WHEN made.same IS NOT NULL AND NOT %(stale)s THEN 'stale'
         WHEN t.state = 'terminal_failed' AND made.same IS NULL
              AND t.manifest_etag IS NOT DISTINCT FROM coalesce(v.manifest_etag, t.manifest_etag)
-             AND tried.config_hash = %(config_hash)s
-             AND NOT (%(adopt_foreign)s AND t.failure_code = 'E_ARTEFACT_FOREIGN') THEN 'failed'
+             AND tried.config_hash = %(config_hash)s THEN 'failed'
         ELSE 'new'
     END AS verdict
 FROM (SELECT w_id, i_id, source, max(manifest_etag) AS manifest_etag, max(replace_foreign) AS replace_foreign
@@ -102,8 +103,9 @@ FROM judged g
 WHERE g.verdict = 'unfinished' AND t.id = g.task_id AND t.state || '' IN ('waiting', 'queued', 'retryable_failed')
 
 -- name: note_foreign
+-- To adopt what is there takes the place of an order to do it again.
 UPDATE tasks t
-SET adopt_foreign = %(adopt_foreign)s, replace_foreign = g.replace_foreign, updated_at = clock_timestamp()
+SET adopt_foreign = %(adopt_foreign)s, force = t.force AND NOT %(adopt_foreign)s, replace_foreign = g.replace_foreign, updated_at = clock_timestamp()
 FROM judged g
 WHERE g.verdict = 'unfinished' AND t.id = g.task_id AND t.state || '' IN ('waiting', 'queued', 'retryable_failed')
   AND (%(adopt_foreign)s OR g.replace_foreign IS NOT NULL)
