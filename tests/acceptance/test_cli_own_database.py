@@ -148,6 +148,10 @@ def test_a_killed_run_leaves_no_database_behind(start: Start, gate: Path, tmp_pa
     again = start(*arguments(tmp_path, gate, out))
     told, err = again.communicate(timeout=WAIT)
     assert again.returncode == 0, err
+    assert (
+        "warning: An attempt at W1/I1 came to no end, and is made again. Its worker vanished without a trace.\n" in err
+    )
+    assert "worker.died" not in err
     assert "2 volumes   2 done       8      80             0" in told
     assert not servers(out)
 

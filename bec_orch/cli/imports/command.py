@@ -15,7 +15,7 @@ from bec_orch.cli.jobs.queues import EXISTS, create_job
 from bec_orch.cli.run.outcome import RunResult, exit_code, show
 from bec_orch.cli.terminal.console import warn
 from bec_orch.cli.terminal.progress import progress
-from bec_orch.cli.worker.working import work
+from bec_orch.cli.worker.working import say_death, work
 from bec_orch.core.job_types.references import list_folder
 from bec_orch.core.names import printable
 from bec_orch.core.records.overview import TaskFilter
@@ -226,7 +226,8 @@ def _take_over(parts: Parts, job: Job, volumes: Sequence[VolumeRef], *, force: b
     speed = None
     if unfinished:
         with progress(job.name, unfinished, silent=silent) as shown:
-            done = work(parts, job, shown, until_empty=True, grace=0.0, word="Stopping at the next page.")
+            word = "Stopping at the next page."
+            done = work(parts, job, shown, until_empty=True, grace=0.0, word=word, tell_death=say_death)
         if done.interrupted:
             raise Interrupted("The import was interrupted; its finished pages are kept.", hint="Run it again to go on.")
         speed = shown.tally.pages_per_second

@@ -28,7 +28,7 @@ from bec_orch.cli.run.outcome import ROWS, RunResult, exit_code, in_order, note_
 from bec_orch.cli.run.overlays import PAGES, Overlay, require_overlays, write_overlays
 from bec_orch.cli.terminal.console import note, program, say, warn
 from bec_orch.cli.terminal.progress import progress
-from bec_orch.cli.worker.working import work
+from bec_orch.cli.worker.working import say_death, work
 from bec_orch.core.job_types.registry import content_of, job_types, page_figures
 from bec_orch.core.names import printable
 from bec_orch.core.tasks import Job, TaskState
@@ -263,7 +263,8 @@ def _work(parts: Parts, job: Job, request: RunRequest, later: Sequence[Job] = ()
     if title and not request.as_json:
         note(title)
     with progress(job.name, unfinished, silent=request.as_json) as shown:
-        done = work(parts, job, shown, until_empty=True, grace=0.0, word="Stopping at the next page.")
+        word = "Stopping at the next page."
+        done = work(parts, job, shown, until_empty=True, grace=0.0, word=word, tell_death=say_death)
     if done.interrupted:
         pages = shown.tally.pages_done
         kept = f"{counted(pages, 'page')} of it {'is' if pages == 1 else 'are'} finished and kept"

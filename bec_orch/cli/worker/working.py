@@ -7,13 +7,15 @@ from bec_orch.cli.composition.machines import this_machine
 from bec_orch.cli.composition.parts import Parts
 from bec_orch.cli.composition.working import worker, worker_info
 from bec_orch.cli.process.signals import stopping
+from bec_orch.cli.terminal.console import warn
+from bec_orch.core.life.flight import Flight
 from bec_orch.core.life.observing import WorkerObserver
 from bec_orch.core.life.stop import StopReason
 from bec_orch.core.life.worker_runtime import WorkerReport
-from bec_orch.core.tasks import Job
+from bec_orch.core.tasks import Failure, Job
 from bec_orch.errors import BecError
 from bec_orch.io.aws.imds import NoticeWatcher, known_machine
-from bec_orch.orch.runs.post_mortem import record_deaths
+from bec_orch.orch.runs.post_mortem import Told, log_death, record_deaths
 from bec_orch.settings.logging_setup import tell_always
 
 _NOTICES = frozenset({StopReason.SPOT, StopReason.REBALANCE, StopReason.SCALE_IN})
@@ -36,6 +38,7 @@ def work(
     slots: int = 1,
     grace: float | None = None,
     word: str,
+    tell_death: Told = log_death,
 ) -> Worked:
     """Work for a job until stopped, or until nothing is left.
 
@@ -47,12 +50,13 @@ def work(
         slots: how many volumes to hold at once.
         grace: seconds that a stop leaves for finishing, instead of the setting.
         word: what to say when a signal asks for the end.
+        tell_death: is told of attempts whose worker died here before.
 
     Raises:
         WorkerStopped: everything failed for it.
         BecError: it could not begin.
     """
-    record_deaths(work_dir(parts.settings), parts.records.deaths, {})
+    record_deaths(work_dir(parts.settings), parts.records.deaths, {}, tell_death)
     metadata = this_machine(parts.settings)
     info = worker_info(job, known_machine(metadata))
     with worker(parts, job, info, observer, slots=slots, grace=grace) as built:
@@ -62,6 +66,12 @@ def work(
     if report.stop_reason not in {StopReason.EMPTY, StopReason.SHUTDOWN} | _NOTICES:
         raise _stopped_itself(report)
     return Worked(report, stop.asked or report.stop_reason in _NOTICES)
+
+
+def say_death(flight: Flight, failure: Failure, recorded: bool) -> None:  # noqa: FBT001  (a `Told`)
+    """Tell somebody at a terminal that a worker died (a `Told`)."""
+    if recorded:
+        warn(f"An attempt at {flight.volume} came to no end, and is made again. {failure.message}", failure.hint)
 
 
 class WorkerStopped(BecError):

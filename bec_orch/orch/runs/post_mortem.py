@@ -2,7 +2,7 @@
 
 import logging
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,13 +64,26 @@ def oom_kills() -> int:
     return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
 
 
-def record_deaths(folder: Path, deaths: Deaths, causes: Mapping[int, Cause]) -> list[LeftRecord]:
+Told = Callable[[Flight, Failure, bool], None]
+"""Is called with what a worker that died was at, why, and whether that was recorded or had ended already."""
+
+
+def log_death(flight: Flight, failure: Failure, recorded: bool) -> None:  # noqa: FBT001  (a `Told`)
+    """Log that a worker died."""
+    told = {"task": flight.task_id, "volume": flight.volume, "attempt": flight.attempt, "pages": flight.pages}
+    logger.error("worker.died", extra={**told, "code": failure.code, "why": failure.message, "recorded": recorded})
+
+
+def record_deaths(
+    folder: Path, deaths: Deaths, causes: Mapping[int, Cause], tell: Told = log_death
+) -> list[LeftRecord]:
     """End the attempts of every process that died and left its record in a folder; return what was found.
 
     Args:
         folder: where workers keep their records.
         deaths: where to record.
         causes: why a process died, by its process id, as far as that is known.
+        tell: is told of each attempt.
 
     Raises:
         DatabaseError: the database is away; what is not recorded stays for the next time.
@@ -78,17 +91,11 @@ def record_deaths(folder: Path, deaths: Deaths, causes: Mapping[int, Cause]) -> 
     found = []
     for left in left_records(folder):
         for flight in left.flights:
-            _record(flight, left, deaths, LATE if left.late else causes.get(left.pid, UNKNOWN))
+            failure = _failure(flight, left, LATE if left.late else causes.get(left.pid, UNKNOWN))
+            tell(flight, failure, deaths.record(flight, failure))
         left.path.unlink(missing_ok=True)
         found.append(left)
     return found
-
-
-def _record(flight: Flight, left: LeftRecord, deaths: Deaths, cause: Cause) -> None:
-    failure = _failure(flight, left, cause)
-    recorded = deaths.record(flight, failure)
-    told = {"task": flight.task_id, "volume": flight.volume, "attempt": flight.attempt, "pages": flight.pages}
-    logger.error("worker.died", extra={**told, "code": failure.code, "why": failure.message, "recorded": recorded})
 
 
 def _failure(flight: Flight, left: LeftRecord, cause: Cause) -> Failure:
