@@ -747,6 +747,26 @@ class StoreSuite:
         assert store.name_conventionally(held)
         assert _data(objects, key) == _data(objects, newer.files[0].key)
 
+    def test_a_listing_shows_what_is_as_it_was_left(
+        self, store: StoredArtefacts, objects: Objects, work_dir: Path
+    ) -> None:
+        held = self.published(store, 1)
+        assert not store.is_untouched(held, 3), "there are part files, and no copy yet"
+        store.name_conventionally(held)
+        store.sweep(held)
+        assert (store.is_untouched(held, 3), store.is_untouched(held, 4)) == (True, False)
+        assert not StoredArtefacts(objects, work_dir, owner(THEIRS)).is_untouched(held, 3)
+        for key in (held.files[0].key, f"{held.location.prefix}/{held.location.stem}.parquet"):
+            whole = _data(objects, key)
+            for harmed in (None, b"", whole + b"x"):
+                objects.delete([key])
+                if harmed is not None:
+                    objects.create(key, harmed)
+                assert not store.is_untouched(held, 3)
+            objects.delete([key])
+            objects.create(key, whole)
+            assert store.is_untouched(held, 3)
+
     def test_of_two_that_put_their_copies_the_newer_one_stays(
         self, store: StoredArtefacts, objects: Objects, monkeypatch: pytest.MonkeyPatch
     ) -> None:

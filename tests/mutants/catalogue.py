@@ -814,6 +814,18 @@ MUTANTS = (
         ("tests/unit/test_names_of_bytes.py",),
     ),
     Mutant(
+        "finished-work-by-name-alone",
+        "a finished artefact whose file has another size is made again by the next run",
+        (
+            Edit(
+                "io/artefacts/artefacts.py",
+                "sizes.get(file.key) == file.size for file in (*",
+                "file.key in sizes for file in (*",
+            ),
+        ),
+        (STORES,),
+    ),
+    Mutant(
         "paths-of-letters-only",
         "a folder whose path is no UTF-8 is found again",
         (Edit("io/stores/storage.py", '.path, errors="surrogateescape")', ".path)"),),

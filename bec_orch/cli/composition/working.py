@@ -102,7 +102,9 @@ def look_again(parts: Parts, job: Job, done: Sequence[DoneTask]) -> None:
     Raises:
         StorageError: the destination is away, or so much is gone that it cannot be the right one.
     """
-    maintenance(job, _outside(parts), _worker_options(parts.settings, slots=1, grace=0.0)).look_at(done)
+    maintenance(job, _outside(parts), _worker_options(parts.settings, slots=1, grace=0.0)).look_at(
+        done, by_listing=True
+    )
 
 
 def worker_info(job: Job, machine: Ec2Machine | None = None) -> WorkerInfo:

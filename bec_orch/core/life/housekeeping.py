@@ -3,6 +3,8 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from typing_extensions import override
 
@@ -21,6 +23,8 @@ from bec_orch.errors import NOT_THERE, RetryableError, StorageError, TerminalErr
 logger = logging.getLogger(__name__)
 
 _MESSAGES_PER_ROUND = 1000
+# Looking at an artefact is a few requests to a store that may be distant, and little work.
+_LOOKERS = 16
 _DEAD_LETTERS_PER_ROUND = 100
 _DEAD_LETTERED = failure_of(
     RetryableError(
@@ -97,9 +101,19 @@ class Maintenance:
         """
         self.look_at(self._store.done_to_verify(self._job, limit=self._verify_batch))
 
-    def look_at(self, looked_at: Sequence[DoneTask]) -> None:
-        """Look at these finished artefacts, as `verify` does at some."""
-        faulty = [(done, fault) for done in looked_at if (fault := self._fault(done))]
+    def look_at(self, looked_at: Sequence[DoneTask], *, by_listing: bool = False) -> None:
+        """Look at these finished artefacts, as `verify` does at some.
+
+        Args:
+            looked_at: the artefacts.
+            by_listing: open none whose files a listing shows as they were left: to look at many at once.
+
+        Raises:
+            StorageError: as `verify`.
+        """
+        with ThreadPoolExecutor(_LOOKERS, thread_name_prefix="look") as pool:
+            faults = pool.map(partial(self._fault, by_listing=by_listing), looked_at)
+            faulty = [(done, fault) for done, fault in zip(looked_at, faults, strict=True) if fault]
         if not faulty:
             return
         self._artefacts.check_there()
@@ -156,13 +170,15 @@ class Maintenance:
             logger.warning("maintenance.reopened", extra={"prefix": done.location.prefix, "why": fault})
             self._store.reopen(done.task_id, fault)
 
-    def _fault(self, done: DoneTask) -> str:
+    def _fault(self, done: DoneTask, *, by_listing: bool = False) -> str:
         try:
             found = self._artefacts.success(done.location)
         except TerminalError as error:
             return error.message
         if found is None:
             return "its success.json is gone"
+        if by_listing and self._artefacts.is_untouched(found, done.nb_pages):
+            return ""
         if not self._artefacts.verify(found, done.nb_pages):
             return "its file is gone, or not what success.json says"
         self._artefacts.sweep(found)

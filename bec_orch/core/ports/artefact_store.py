@@ -91,6 +91,17 @@ class ArtefactStore(Protocol):
         """
         ...
 
+    def is_untouched(self, success: Success, nb_pages: int) -> bool:
+        """Return whether all that a listing shows is as we left it, so that nothing has to be opened to know more.
+
+        Each file that it names is there with its size, so is the copy under the conventional name, and nothing of ours
+        is left over beside them. False where that cannot be known, as of artefacts of others.
+
+        Raises:
+            StorageError: the store is away.
+        """
+        ...
+
     def open_attempt(
         self,
         location: ArtefactLocation,

@@ -24,7 +24,7 @@ from bec_orch.io.artefacts.attempt_files import StoredAttempt
 from bec_orch.io.artefacts.conventional import holds_copy, put_copy, remove_copy
 from bec_orch.io.artefacts.holdings import Holding, holding_of, holdings, litter_of
 from bec_orch.io.artefacts.inspection import FileFacts, inspect, sha256_of
-from bec_orch.io.artefacts.names import is_earlier_file
+from bec_orch.io.artefacts.names import conventional_key, is_earlier_file
 from bec_orch.io.artefacts.parquet import BrokenParquet, checked, opened, reading, to_be_read
 from bec_orch.io.artefacts.part_rows import part_rows
 from bec_orch.io.artefacts.removal import remove
@@ -111,6 +111,17 @@ class StoredArtefacts(ArtefactStore):
     def verify(self, success: Success, nb_pages: int) -> bool:
         whole = bool(success.files) and all(self._is_whole(file, nb_pages) for file in success.files)
         return whole and self._has_sidecars(success)
+
+    @override
+    def is_untouched(self, success: Success, nb_pages: int) -> bool:
+        if not self._owner.owns(success.mark) or not success.files or not all(file.sha256 for file in success.files):
+            return False
+        holding = self.holding(success.location)
+        sizes = {entry.key: entry.size for entry in holding.files}
+        copy = sizes.get(conventional_key(success.location)) == success.files[0].size
+        named = all(sizes.get(file.key) == file.size for file in (*success.files, *success.sidecars))
+        rows = all(file.rows == nb_pages for file in success.files)
+        return named and rows and copy and not self.litter(holding, success)
 
     def _has_sidecars(self, success: Success) -> bool:
         """Look at names and sizes: a listing has those of a thousand files at once."""
