@@ -9,8 +9,8 @@ MIRADOR := build/mirador/package/dist/mirador.min.js
 # Where `make line-model` works: 1.5 GB for its packages, and 50 MB for each 80 pages.
 LINE_WORK ?= $(HOME)/.cache/bec-line-model
 LINE_PYTHON = $(LINE_WORK)/venv/bin/python
-LINE_PAGES ?= 2400
-LINE_STEPS ?= 1000
+LINE_PAGES ?= 2880
+LINE_STEPS ?= 3000
 LINE_SEED ?= 1
 
 # Where `make recogniser` works: the packages are those of `make line-model`, in the same place.

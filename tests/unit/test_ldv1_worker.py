@@ -175,8 +175,8 @@ def test_the_model_is_that_of_the_config_else_of_the_worker_else_the_default(fol
     by_worker = Ldv1Worker.create({}, resources(model_path=str(folder)))
     assert by_worker.models == by_config.models
     default = Ldv1Worker.create({}, resources())
-    assert default.models[0].name.startswith("PP-OCR")
-    assert Ldv1Worker.create({"model": "ppocr"}, resources(model_path=str(folder))).models == default.models
+    assert [model.name.split("_")[0] for model in default.models] == ["bec-lines", "PP-OCRv6"]
+    assert Ldv1Worker.create({"model": "auto"}, resources(model_path=str(folder))).models == default.models
 
 
 def test_a_model_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
 """The detector `auto`: the package's own network, and PP-OCR for pages that the network is unsure of.
 
-The rule: a page's lines are those of the network where it is sure of them (`Look.is_sure`) at its first look, at the
-line pitch that the page shows, or at that of the lines that it then found; a skewed page is rotated for it. Every other
-page is seen by PP-OCR: one that shows no line pitch (blank pages, pictures, titles of a line or two), and one that the
-network would have to look at again: measured, it costs more and finds less there than PP-OCR does at once.
+The rule: a page's lines are those of the network where it is sure of them (`Look.is_sure`) at its first look, and they
+stand at the line pitch that the page shows; a skewed page is rotated for it. A page that shows no pitch, and on which
+the network finds nothing, is blank. Every other page is seen by PP-OCR: what the network would have to look at again
+costs more then, and measured, it finds less there than PP-OCR does at once.
 """
 
 from collections.abc import Sequence
@@ -74,9 +74,7 @@ class AutoDetector(Detector[Routed]):
 
     @override
     def prepare(self, image: NDArray[np.uint8], width: int, height: int, orientation: int = 1) -> Routed:
-        seen = self._ours.prepare(image, width, height, orientation)
-        routed = Routed(image, orientation, seen)
-        return routed if seen.pitch else self._handed_on(routed, seen)
+        return Routed(image, orientation, self._ours.prepare(image, width, height, orientation))
 
     @override
     def infer(self, items: Sequence[Asked]) -> list[NDArray[np.float32]]:
@@ -94,9 +92,22 @@ class AutoDetector(Detector[Routed]):
             return found if isinstance(found, PageLines) else replace(state, state=found)
         seen = state.state
         look = self._ours.look(seen, outputs)
-        if isinstance(look, Look):
-            return self._ours.lines(look, seen.size) if look.is_sure else self._handed_on(state, seen)
-        return self._handed_on(state, seen) if look.round is Round.UNSURE else replace(state, state=look)
+        if isinstance(look, Seen) and look.round is Round.ROTATED:
+            return replace(state, state=look)
+        best = look.best if isinstance(look, Seen) else look
+        if best and is_ours(best, seen.pitch, is_last=isinstance(look, Look)):
+            return self._ours.lines(best, seen.size)
+        return replace(state, state=self._other.prepare(state.image, *seen.size, state.orientation))
 
-    def _handed_on(self, routed: Routed, seen: Seen) -> Routed:
-        return replace(routed, state=self._other.prepare(routed.image, *seen.size, routed.orientation))
+
+def is_ours(look: Look, pitch: float | None, *, is_last: bool) -> bool:
+    """Return whether the network's lines are taken.
+
+    Args:
+        look: its first look at the page, or that at the page rotated.
+        pitch: the line pitch that the page shows, or None.
+        is_last: it would not look again.
+    """
+    if not look.lines:
+        return pitch is None
+    return look.is_sure and is_last

@@ -6,7 +6,7 @@ from bec_orch.jobs.pipeline.config import PageJobConfig
 
 PPOCR, BEC, AUTO = "ppocr", "bec", "auto"
 """Models that need no folder."""
-DEFAULT_MODEL = PPOCR
+DEFAULT_MODEL = AUTO
 
 
 class Ldv1Config(PageJobConfig):
@@ -18,7 +18,7 @@ class Ldv1Config(PageJobConfig):
         description="`bec`: the package's own line network, which tells kinds of lines, too; `ppocr`: the PP-OCRv6 "
         "detection model of the installed `rapidocr` wheel; `auto`: `bec`, and `ppocr` for pages that it is unsure of; "
         "or the path or URL of a folder with a line model: an ONNX file and its JSON config. None: that of "
-        "BEC_LD_MODEL_PATH, else `ppocr`.",
+        "BEC_LD_MODEL_PATH, else `auto`.",
     )
     model_sha256: str | None = Field(
         default=None,

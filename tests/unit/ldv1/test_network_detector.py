@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from bec_orch.jobs.ldv1.auto import AutoDetector, Routed
-from bec_orch.jobs.ldv1.bec.detector import NetworkDetector, Round, Seen
+from bec_orch.jobs.ldv1.bec.detector import Look, NetworkDetector, Round, Seen
+from bec_orch.jobs.ldv1.bec.network import View
+from bec_orch.jobs.ldv1.bec.tracing import Traced
 from bec_orch.jobs.ldv1.one_map.detector import LineDetector
 from bec_orch.jobs.ldv1.page.page_lines import PageLines
 from tests.unit.ldv1.drawn import page
@@ -181,7 +183,40 @@ def test_auto_asks_the_other_about_a_page_that_lies_on_its_side(auto: AutoDetect
     assert isinstance(auto.finish(told, auto.infer(told.items)), PageLines), "what its file says is not lying"
 
 
-def test_auto_asks_the_other_at_once_about_a_page_that_shows_no_pitch(auto: AutoDetector, model: DarkPixels) -> None:
-    blank = auto.prepare(np.full((300, 500), 240, np.uint8), 500, 300)
-    assert [item.is_ours for item in blank.items] == [False]
-    assert model.runs == []
+def test_auto_believes_the_network_that_a_page_is_blank(auto: AutoDetector, model: DarkPixels) -> None:
+    blank: PageLines | Routed = auto.prepare(np.full((300, 500), 240, np.uint8), 500, 300)
+    while isinstance(blank, Routed):
+        blank = auto.finish(blank, auto.infer(blank.items))
+    assert blank == PageLines(500, 300, model="bec-lines", engine="drawn")
+    assert len(model.runs) == 2
+
+
+def test_auto_asks_the_other_about_a_page_without_pitch_where_the_network_is_not_sure(
+    auto: AutoDetector, model: DarkPixels
+) -> None:
+    model.sure = 0.8
+    routed = auto.prepare(page((900, 320), [(60, 160, 840, 160)], thickness=14), 900, 320)
+    found = auto.finish(routed, auto.infer(routed.items))
+    assert isinstance(found, Routed)
+    assert [item.is_ours for item in found.items] == [False]
+
+
+def test_auto_asks_the_other_where_the_lines_stand_at_another_pitch_than_the_page_shows(
+    auto: AutoDetector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bec_orch.jobs.ldv1.bec.detector.line_pitch", lambda _: 25.0)
+    routed = auto.prepare(PAGE, 900, 320)
+    found = auto.finish(routed, auto.infer(routed.items))
+    assert isinstance(found, Routed)
+    assert [item.is_ours for item in found.items] == [False]
+
+
+def test_a_page_with_more_than_a_tenth_of_its_lines_unsure_is_unsure() -> None:
+    def look(*chances: float) -> Look:
+        x = np.arange(300, dtype=np.float32)
+        y = np.zeros(300, np.float32)
+        lines = tuple(Traced(x, y + 12 * row, y, y, chance, True, 90.0) for row, chance in enumerate(chances))
+        return Look(View(PAGE, (900, 320), 1.0, np.eye(2, 3)), np.eye(2, 3), 0.0, lines)
+
+    assert look(*[0.99] * 9, 0.9).is_sure
+    assert not look(*[0.99] * 8, 0.9, 0.9).is_sure

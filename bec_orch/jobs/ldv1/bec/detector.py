@@ -29,17 +29,20 @@ from bec_orch.jobs.ldv1.page.placing import rotated, upright
 from bec_orch.jobs.shared.geometry import Affine, compose, inverse
 
 GUESSES = (6, 13, 28)
-"""Where a page shows no pitch, or no valid one, this many lines are tried in its height or in half its width."""
+"""Where a page shows no valid pitch, this many lines are tried in its height or in half its width. One that shows none
+has few lines: the last is not tried, which finds some in rough paper."""
 MOST_OFF = 1.3
 """A pitch that is off by more than this factor is looked at again."""
 SURE = 0.95
 """What was found with this mean probability is sure..."""
+MOST_UNSURE = 0.1
+"""... where at most this share of the lines is less sure than that..."""
 NEARLY_SURE = 0.9
 """Lines that show their pitch, and were found with this mean probability, are no better seen at a guess."""
 SCALES = (0.5, 0.71, 1.41)
 """Scales at which a page is seen again, as shares of the best one, where that is not sure."""
 MUCH_OTHER = 0.5
-"""... unless there is so much other text, as a share of the main text: at a wrong scale lines look like notes."""
+"""... and less other text than this share of the main text: at a wrong scale lines look like notes."""
 HEIGHT_SHARE = 0.8
 """Height of a line as a share of the pitch, where there are too few lines to show one."""
 SURENESS = 8
@@ -97,9 +100,14 @@ class Look:
 
     @cached_property
     def is_sure(self) -> bool:
-        """Whether main text was found, surely, and more of it than of other text."""
+        """Whether main text was found, surely in nearly all lines, and more of it than of other text."""
         other = sum(line.length for line in self.lines if not line.is_main)
-        return self.chance >= SURE and other < MUCH_OTHER * sum(line.length for line in self.main)
+        unsure = sum(line.chance < SURE for line in self.main)
+        return (
+            self.chance >= SURE
+            and unsure <= MOST_UNSURE * len(self.main)
+            and other < MUCH_OTHER * sum(line.length for line in self.main)
+        )
 
     @cached_property
     def is_settled(self) -> bool:
@@ -198,7 +206,7 @@ class NetworkDetector(Detector[Seen]):
     def prepare(self, image: Bytes, width: int, height: int, orientation: int = 1) -> Seen:
         page = Turned(*upright(image, width, height, orientation))
         pitch = line_pitch(page.image)
-        views = self._views(page, [pitch] if pitch else _guesses(page.image))
+        views = self._views(page, [pitch] if pitch else _guesses(page.image)[:-1])
         return Seen(page, (width, height), pitch, views)
 
     @override

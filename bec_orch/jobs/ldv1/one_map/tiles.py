@@ -167,7 +167,7 @@ def _config_path(path: Path) -> Path:
         raise ConfigError(
             f"There is no line model at '{path}': a folder with an ONNX file and a JSON config is wanted.",
             code="E_MODEL_NOT_FOUND",
-            hint="Check the path (BEC_LD_MODEL_PATH or the job's config), or use `ppocr`, the default model.",
+            hint="Check the path (BEC_LD_MODEL_PATH or the job's config), or use `auto`, the default model.",
         )
     return next((path for path in configs if path.name == "config.json"), configs[0])
 
@@ -186,7 +186,7 @@ def _invalid(fault: str, path: Path) -> ConfigError:
     return ConfigError(
         f"The line model '{path}' {fault}.",
         code="E_MODEL_INVALID",
-        hint="Take the folder as it was published, or use `ppocr`, the default model.",
+        hint="Take the folder as it was published, or use `auto`, the default model.",
     )
 
 
