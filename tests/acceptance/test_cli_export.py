@@ -380,7 +380,7 @@ def test_a_run_of_ocr_writes_text_and_says_where(bec: Bec, home: Path, shared_da
     assert text.read_text("utf-8") == f"{content.text}\n"
     line = content.lines[0]
     assert len(line.polygon) > 4
-    assert len(line.baseline) == 2
+    assert len(line.baseline) >= 2
     refused = bec("run", "toy", tmp_path / "scans", "--out", tmp_path / "toy", "--export", "txt")
     assert (refused.code, "error E_EXPORT_TYPE: " in refused.err) == (2, True), refused.err
     assert not (tmp_path / "toy").exists()
