@@ -28,7 +28,7 @@ from bec_orch.errors import PageError
 from bec_orch.jobs import images
 from bec_orch.jobs.decoders import decoders
 from bec_orch.jobs.formats.header import ImageHeader
-from bec_orch.jobs.ldv1.config import Ldv1Config
+from bec_orch.jobs.ldv1.config import PPOCR, Ldv1Config
 from bec_orch.jobs.ldv1.loading import load_line_model
 from bec_orch.jobs.ldv1.worker import Ldv1Worker
 from bec_orch.jobs.pipeline.page_input import PageInput
@@ -82,7 +82,7 @@ def milliseconds(pages: Sequence[bytes], threads: int, action: Callable[[bytes],
 
 def compare(pages: Sequence[bytes], threads: int, repeats: int) -> None:
     """Print the table."""
-    worker = Ldv1Worker.create({}, WorkerResources(threads, 256 * MIB, LocalModels()))
+    worker = Ldv1Worker.create({"model": PPOCR}, WorkerResources(threads, 256 * MIB, LocalModels()))
     steps, model = Steps(worker), load_line_model(Ldv1Config())
 
     def whole_page(data: bytes) -> None:

@@ -21,6 +21,7 @@ import tesserocr
 from PIL import Image
 
 from bec_orch.core.ports.job_worker import WorkerResources
+from bec_orch.jobs.ldv1.config import PPOCR
 from bec_orch.jobs.ldv1.worker import Ldv1Worker
 from bec_orch.jobs.ocrv1 import line_images
 from bec_orch.jobs.ocrv1.worker import Ocrv1Worker
@@ -40,7 +41,7 @@ class Jobs:
     def __init__(self, data: Path, threads: int) -> None:
         self.tessdata = data / "models" / "tessdata"
         resources = WorkerResources(threads, MEMORY_BUDGET, LocalModels())
-        self._ldv1 = Ldv1Worker.create({}, resources)
+        self._ldv1 = Ldv1Worker.create({"model": PPOCR}, resources)
         self._ocrv1 = Ocrv1Worker.create({"tessdata": str(self.tessdata / "bod.traineddata")}, resources)
 
     def lines(self, root: Path, names: Sequence[str]) -> pa.Table:

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from bec_orch.core.ports.job_worker import WorkerResources
+from bec_orch.jobs.ldv1.config import PPOCR
 from bec_orch.jobs.ldv1.worker import Ldv1Worker
 from bec_orch.jobs.ocrv1.config import Ocrv1Config
 from bec_orch.jobs.ocrv1.recogniser import LineText
@@ -102,7 +103,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     names = list(plain_rates(options.data / "pages_gt" / "BASELINE_tesseract_bod.tsv"))
     resources = WorkerResources(options.cores, MEMORY_BUDGET, LocalModels())
-    lines = rows_of(Ldv1Worker.create({}, resources), options.data / "pages_gt", names)
+    lines = rows_of(Ldv1Worker.create({"model": PPOCR}, resources), options.data / "pages_gt", names)
     count = sum(len(set(ids)) for ids in lines["line_ids"].to_pylist() if ids)
     ways = {"one thread": (1, 1), "threads": (1, options.cores), "processes": (options.cores, 1)}
     times: dict[str, list[float]] = {way: [] for way in ways}

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from bec_orch.errors import PageError
 from bec_orch.jobs import images
 from bec_orch.jobs.formats.header import ImageHeader
-from bec_orch.jobs.ldv1.config import Ldv1Config
+from bec_orch.jobs.ldv1.config import PPOCR, Ldv1Config
 from bec_orch.jobs.ldv1.loading import load_detector
 from bec_orch.jobs.ldv1.page.detector import Detector
 from bec_orch.jobs.ldv1.page.page_lines import PageLines
@@ -261,7 +261,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--failures", action="store_true", help="list the pages on which something is wrong")
     options = parser.parse_args(arguments)
-    config = Ldv1Config()
+    config = Ldv1Config(model=PPOCR)
     sets = all_scores(load_detector(config), options.data, options.samples)
     if options.json:
         print(json.dumps({name: [_as_json(score) for score in scores] for name, scores in sets.items()}, indent=1))

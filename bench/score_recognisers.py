@@ -25,6 +25,7 @@ from PIL import Image
 from rapidfuzz.distance import Levenshtein
 
 from bec_orch.core.ports.job_worker import WorkerResources
+from bec_orch.jobs.ldv1.config import PPOCR
 from bec_orch.jobs.ldv1.worker import Ldv1Worker
 from bec_orch.jobs.ocrv1.worker import Ocrv1Worker, normalised
 from bench.ocr_held_out import middle_place
@@ -71,7 +72,7 @@ class Bench:
     def __init__(self, data: Path) -> None:
         self._data = data
         self._resources = WorkerResources(1, MEMORY_BUDGET, LocalModels())
-        self._ldv1 = Ldv1Worker.create({}, self._resources)
+        self._ldv1 = Ldv1Worker.create({"model": PPOCR}, self._resources)
 
     def lines(self, folder: Path, names: Sequence[str]) -> pa.Table:
         """Find the lines of pictures."""

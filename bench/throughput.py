@@ -36,6 +36,7 @@ from typing_extensions import override
 from bec_orch.core.metrics import Metrics
 from bec_orch.core.ports.job_worker import JobContext, ModelStore, PageBytes, PageReader, RowStore, WorkerResources
 from bec_orch.core.volumes import Manifest, Page, PageCounts, PageOutcome, PageState, VolumeRef
+from bec_orch.jobs.ldv1.config import PPOCR
 from bec_orch.jobs.ldv1.one_map.ppocr import bundled_model_path
 from bec_orch.jobs.ldv1.worker import Ldv1Worker
 from bec_orch.jobs.shared.model_session import ModelSession
@@ -278,7 +279,7 @@ def main() -> None:
     parser.add_argument("--memory", action="store_true", help="measure memory instead of speed")
     asked = parser.parse_args()
     budget = asked.budget_mib * MIB
-    worker = Ldv1Worker.create({}, WorkerResources(asked.threads, budget, LocalModels()))
+    worker = Ldv1Worker.create({"model": PPOCR}, WorkerResources(asked.threads, budget, LocalModels()))
     if asked.memory:
         measure_memory(worker, asked.pages or SMALL_PAGES, budget)
     else:
