@@ -120,7 +120,9 @@ def test_a_collection_is_a_source_of_jobs(bec: Bec, server: Library, home: Path)
     ],
     ids=["404", "500", "html", "other", "redirect"],
 )
-def test_an_address_without_a_manifest_is_told(bec: Bec, server: Library, answer: Answer, code: str, ends: int) -> None:
+def test_an_address_without_a_manifest_is_reported(
+    bec: Bec, server: Library, answer: Answer, code: str, ends: int
+) -> None:
     server.things["/m"] = answer
     ended = bec("run", "ldv1", f"{server.url}/m")
     assert (ended.code, f"error {code}: " in ended.err) == (ends, True), ended.err

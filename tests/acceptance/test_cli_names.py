@@ -87,7 +87,7 @@ def test_of_two_forms_neither_stands_for_the_other(bec: Bec, scans: Path, tmp_pa
         assert found["volume"]["w_id"] == name
 
 
-def test_truth_is_found_and_that_of_no_volume_is_told(bec: Bec, scans: Path, tmp_path: Path) -> None:
+def test_truth_is_found_and_that_of_no_volume_is_reported(bec: Bec, scans: Path, tmp_path: Path) -> None:
     truth = tmp_path / "truth"
     for name in (f"{TOGETHER}/I1", f"{TOGETHER}/I2", "W9/I1"):
         (truth / name).mkdir(parents=True)

@@ -73,7 +73,7 @@ def test_a_volume_that_nobody_came_to_has_nothing_to_export(bec: Bec, home: Path
     assert (nothing.code, "error E_EXPORT_NOTHING" in nothing.err) == (2, True)
 
 
-def test_a_volume_of_which_attempts_left_nothing_is_told(bec: Bec, home: Path, tmp_path: Path) -> None:
+def test_a_volume_of_which_attempts_left_nothing_is_reported(bec: Bec, home: Path, tmp_path: Path) -> None:
     shutil.rmtree(home / "artefacts" / "texts" / "W1" / "I1")
     export = ("--home", home, *EXPORT, "--out", tmp_path / "documents", "--partial")
     alone = bec(*export, "--volume", "W1/I1")

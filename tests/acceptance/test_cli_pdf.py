@@ -68,7 +68,7 @@ def test_a_pdf_is_a_volume_to_be_read_seen_and_handed_on(bec: Bec, home: Path, t
         sight.close()
 
 
-def test_a_folder_of_them_is_a_volume_each_and_those_that_cannot_be_read_are_told(bec: Bec, tmp_path: Path) -> None:
+def test_a_folder_of_them_is_a_volume_each_and_those_that_cannot_be_read_are_reported(bec: Bec, tmp_path: Path) -> None:
     shelf = tmp_path / "shelf"
     pdfs.write(shelf / "good.pdf", pdfs.scans(5, 6))
     pdfs.write(shelf / "locked.pdf", pdfs.encrypted())
@@ -104,12 +104,12 @@ def test_a_resolution_is_named_with_the_source_and_makes_another_version(bec: Be
         ("nothing.pdf", "E_PATH_MISSING"),
     ],
 )
-def test_scans_that_are_not_there_are_told(bec: Bec, what: str, code: str) -> None:
+def test_scans_that_are_not_there_are_reported(bec: Bec, what: str, code: str) -> None:
     ended = bec("run", "ldv1", what)
     assert (ended.code, f"error {code}: " in ended.err) == (6 if code == "E_STORAGE_MISSING" else 2, True), ended.err
 
 
-def test_a_source_without_volumes_is_told(bec: Bec, tmp_path: Path) -> None:
+def test_a_source_without_volumes_is_reported(bec: Bec, tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     (tmp_path / "none" / "notes.txt").write_text("x")
     ended = bec("run", "ldv1", f"pdf+{(tmp_path / 'none').as_uri()}")

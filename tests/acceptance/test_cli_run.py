@@ -94,7 +94,7 @@ def test_a_link_above_the_folder_that_was_named_is_not_followed(bec: Bec, tmp_pa
     assert ok(bec("run", "toy", scans, "--out", out, "--json")).json["pages"]["ok"] == 2
 
 
-def test_of_two_layouts_that_are_as_good_both_are_told(bec: Bec, tmp_path: Path) -> None:
+def test_of_two_layouts_that_are_as_good_both_are_reported(bec: Bec, tmp_path: Path) -> None:
     scans = write_scans(tmp_path / "scans", {"W1/I1": 1, "I2": 1})
     told = bec("run", "toy", scans, "--out", tmp_path / "out")
     assert told.code == 3

@@ -336,7 +336,7 @@ def test_volumes_are_counted_by_their_newest_task(client: Client, conninfo: str)
         assert time.monotonic() < until, shown
 
 
-def test_what_is_done_with_nothing_is_told(client: Client, conninfo: str) -> None:
+def test_what_is_done_with_nothing_is_shown(client: Client, conninfo: str) -> None:
     change(conninfo, COUNTED, '{"lines": 0}')
     (row,) = client.get("/jobs/truth/silent.json").json()["rows"]
     assert (row["volume"], row["why"]) == (PECHA, "nothing was found on its pages")
@@ -352,7 +352,7 @@ def test_a_volume_opens_on_the_newest_job_that_is_done(client: Client, conninfo:
     assert f'<a href="/volumes/{PECHA}?job=truth#pages" aria-current="true">' in page(client, f"/volumes/{PECHA}")
 
 
-def test_machines_are_told_with_their_workers(client: Client, conninfo: str) -> None:
+def test_machines_are_shown_with_their_workers(client: Client, conninfo: str) -> None:
     change(
         conninfo,
         "INSERT INTO workers (id, job_id, host, pid, version, instance_id, instance_type, lifecycle, activities) "

@@ -121,7 +121,7 @@ def test_a_low_limit_of_open_files_is_raised(home: Path) -> None:
 
 
 @pytest.mark.parametrize("made", [True, False])
-def test_a_limit_that_cannot_be_raised_is_told(home: Path, *, made: bool) -> None:
+def test_a_limit_that_cannot_be_raised_is_reported(home: Path, *, made: bool) -> None:
     if not made:
         shutil.rmtree(home / "pg" / "data")
     code, message, hint = caught_at_its_start(home, 20)
@@ -130,7 +130,7 @@ def test_a_limit_that_cannot_be_raised_is_told(home: Path, *, made: bool) -> Non
     assert hint == "Only 20 files may be open at once here: raise that to 1024 or more (`ulimit -n`)."
 
 
-def test_data_that_others_may_read_are_told_with_what_closes_them(home: Path) -> None:
+def test_data_that_others_may_read_are_reported_with_what_closes_them(home: Path) -> None:
     with EmbeddedPostgres(home):
         pass
     data = home / "pg" / "data"

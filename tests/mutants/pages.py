@@ -78,7 +78,7 @@ PAGES = (
         "jobs/shared/model_session.py",
         "return self._checked(self._half.run(batch))",
         "return self._half.run(batch)",
-        "tests/unit/test_half_precision.py::test_no_numbers_are_told_of_in_half_precision_too",
+        "tests/unit/test_half_precision.py::test_what_is_no_number_is_noticed_in_half_precision_too",
     ),
     _one(
         "lines-across-columns",

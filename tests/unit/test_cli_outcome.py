@@ -25,7 +25,7 @@ def outcome(**counters: float) -> RunOutcome:
     return RunOutcome((TaskView(**{**unknown, **known}),))  # type: ignore[arg-type]
 
 
-def test_pages_that_are_hardly_read_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_pages_that_are_hardly_read_are_reported(capsys: pytest.CaptureFixture[str]) -> None:
     show(RunResult(outcome(lines=40, unsure_pages=2), "out", 1.0, ()), as_json=False)
     told = capsys.readouterr().err
     assert "warning: of 2 pages most lines are read with little confidence." in told

@@ -103,7 +103,7 @@ class TestPassing:
         assert len(server.asked) == 3
 
     @pytest.mark.parametrize("fault", ["hang", "drip"])
-    def test_a_server_that_says_nothing_or_never_ends_is_given_up(self, server: Library, fault: str) -> None:
+    def test_a_server_that_says_nothing_or_never_ends_is_left(self, server: Library, fault: str) -> None:
         server.things["/a"] = Answer(headers={"Content-Length": "999999"}, fault=fault)
         hasty = Patience(attempts=1, silence=0.3 if fault == "hang" else 5.0, whole=0.5)
         with pytest.raises(StorageError) as caught:

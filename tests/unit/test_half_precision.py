@@ -83,7 +83,7 @@ def test_a_session_runs_in_half_precision_only_where_it_may(tmp_path: Path, monk
     assert may.run(page, "y").max() == 0, "another output is not the one that was probed"
 
 
-def test_no_numbers_are_told_of_in_half_precision_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_no_number_is_noticed_in_half_precision_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class NoNumbers(Doubled):
         def run(self, batch: Batch) -> Batch:
             return np.full_like(super().run(batch), np.nan)

@@ -132,7 +132,7 @@ class TestHostile:
             (b'{"type": ["Manifest"]}', "E_IIIF"),
         ],
     )
-    def test_what_is_no_document_is_told(self, data: bytes, code: str) -> None:
+    def test_what_is_no_document_is_reported(self, data: bytes, code: str) -> None:
         with pytest.raises(ManifestError) as caught:
             read_presentation(data, "The manifest M")
         assert caught.value.code == code

@@ -87,7 +87,7 @@ class TestManifest:
             source.read_manifest(only(source))
         assert caught.value.code == "E_MANIFEST_EMPTY"
 
-    def test_one_that_changed_gives_no_page_of_the_older_version(
+    def test_one_that_changed_yields_no_page_of_the_older_version(
         self, server: Library, opened: Callable[..., ImageSource]
     ) -> None:
         book(server)
@@ -110,7 +110,7 @@ class TestManifest:
         ],
         ids=["404", "500", "403", "html", "other"],
     )
-    def test_what_cannot_be_had_or_read_is_told(
+    def test_what_cannot_be_had_or_read_is_reported(
         self, server: Library, opened: Callable[..., ImageSource], lies: Answer, kind: type[BecError], code: str
     ) -> None:
         server.things["/m/manifest.json"] = lies
@@ -188,7 +188,7 @@ class TestCollection:
         assert caught.value.code == "E_IIIF"
         assert len(server.asked) <= 4
 
-    def test_two_manifests_of_one_name_are_told(
+    def test_two_manifests_of_one_name_are_reported(
         self, server: Library, opened: Callable[..., ImageSource], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(iiif, "_DIGITS", 0)

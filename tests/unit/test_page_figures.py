@@ -22,7 +22,7 @@ def test_text_that_was_read() -> None:
     assert read({"line_texts": [], "line_confidences": []}) == {"lines": 0, "characters": 0, "confidence": None}
 
 
-def test_lines_that_were_hardly_read_are_told_where_they_were_counted() -> None:
+def test_lines_that_were_hardly_read_are_reported_where_they_were_counted() -> None:
     read = page_figures("ocrv1")
     assert read is not None
     assert read({"line_texts": ["ཀ", "ཁ"], "line_confidences": [0.4, 0.9], "nb_unsure_lines": 1})["unsure"] == 1

@@ -87,7 +87,7 @@ class TestAsItIs:
         data = pdfs.made(lambda made: pdfs.add_page(made, pdfs.picture(made, file.getvalue(), "JPXDecode")))
         assert pdf(data).picture() == file.getvalue()
 
-    def test_one_that_is_cut_is_told_by_who_decodes_it(self, pdf: Open) -> None:
+    def test_one_that_is_cut_is_noticed_by_who_decodes_it(self, pdf: Open) -> None:
         cut = pdfs.jpeg()[:4000]
         data = pdf(pdfs.made(lambda made: pdfs.add_page(made, pdfs.picture(made, cut)))).picture()
         with pytest.raises(PageError) as caught:
@@ -184,7 +184,7 @@ class TestHostile:
         ],
         ids=["encrypted", "truncated", "rubbish", "empty"],
     )
-    def test_a_file_that_cannot_be_read_is_told(self, pdf: Open, data: Callable[[], bytes], told: str) -> None:
+    def test_a_file_that_cannot_be_read_is_reported(self, pdf: Open, data: Callable[[], bytes], told: str) -> None:
         found = pdf(data())
         with pytest.raises(PageError) as caught:
             found.count()

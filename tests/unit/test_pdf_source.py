@@ -97,7 +97,7 @@ class TestManifest:
         assert source.manifest_etag(ref(source)) == manifest.etag
         assert source.filenames(ref(source)) == {"0001", "0002", "0003"}
 
-    def test_the_suffix_is_in_any_case_and_two_are_told(
+    def test_the_suffix_is_in_any_case_and_two_are_reported(
         self, tmp_path: Path, opened: Callable[..., ImageSource]
     ) -> None:
         put(tmp_path / "scans", "W1/I1.PDF")
@@ -209,7 +209,7 @@ class TestPages:
         assert caught.value.message == "The page '0003' of W1/I1: Page 3 is odd."
 
     @pytest.mark.parametrize("what", ["gone", "replaced"])
-    def test_a_file_that_was_replaced_gives_no_page_of_the_older_version(
+    def test_a_file_that_was_replaced_yields_no_page_of_the_older_version(
         self, tmp_path: Path, opened: Callable[..., ImageSource], what: str
     ) -> None:
         root, source = put(tmp_path / "scans", "W1/I1.pdf", "W1/I2.pdf"), opened()
@@ -301,12 +301,12 @@ class TestDetect:
         assert (refs(found), found.images) == (["W1/I1"], 2)
         assert refs(detect_source(root / "W1" / "I1" / "whole.pdf")) == ["I1/whole"]
 
-    def test_what_lies_in_the_other_layout_is_told(self, tmp_path: Path) -> None:
+    def test_what_lies_in_the_other_layout_is_reported(self, tmp_path: Path) -> None:
         root = put(tmp_path / "scans", "W1/I1/1.jpg", "W1/I1/2.jpg", "W2/c.pdf")
         found = detect_source(root)
         assert (refs(found), found.outside) == (["W1/I1"], (Outside("W2", 1),))
 
-    def test_names_that_cannot_be_used_are_told(self, tmp_path: Path) -> None:
+    def test_names_that_cannot_be_used_are_reported(self, tmp_path: Path) -> None:
         root = put(tmp_path / "scans", "W1/a\nb.pdf", "W1/c.pdf", "d\ne/f.pdf")
         found = detect_source(root / "W1")
         assert (refs(found), len(found.rejected)) == (["W1/c"], 1)
@@ -315,7 +315,7 @@ class TestDetect:
                 detect_source(path)
             assert caught.value.code == "E_PATH_NO_IMAGES"
 
-    def test_two_files_of_one_name_are_told(self, tmp_path: Path) -> None:
+    def test_two_files_of_one_name_are_reported(self, tmp_path: Path) -> None:
         root = put(tmp_path / "scans", "W1/a.pdf", "W1/a.PDF", "W1/b.pdf")
         found = detect_source(root / "W1")
         assert refs(found) == ["W1/b"]

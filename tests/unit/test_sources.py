@@ -465,7 +465,7 @@ class TestDetect:
         assert one.volumes[0].source == one.name
         Sources(Stores())(one.name).read_manifest(one.volumes[0])
 
-    def test_a_folder_of_more_than_is_looked_through_is_given_up(self, tmp_path: Path) -> None:
+    def test_a_folder_of_more_than_is_looked_through_is_left(self, tmp_path: Path) -> None:
         put(tmp_path, "W1/I1/1.jpg", "W1/I1/2.jpg")
         assert refs(detect_source(tmp_path, most_files=5)) == ["W1/I1"]
         with pytest.raises(UsageError, match="holds more than 4 files and folders") as caught:
@@ -523,7 +523,7 @@ class TestDetect:
         source = Sources(Stores())(found.name)
         assert [source.read_manifest(each).passed_over for each in found.volumes] == [{}, found.passed_over]
 
-    def test_of_two_layouts_that_are_as_good_the_other_is_told(self, tmp_path: Path) -> None:
+    def test_of_two_layouts_that_are_as_good_the_other_is_reported(self, tmp_path: Path) -> None:
         put(tmp_path / "s", "b1/1.jpg", "W1/I1/1.jpg")
         found = detect_source(tmp_path / "s")
         assert (found.layout, found.as_good) == ("WORK/VOLUME/images", "VOLUME/images")

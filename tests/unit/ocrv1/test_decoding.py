@@ -56,7 +56,7 @@ def test_a_wide_beam_is_exact(seed: int, steps: int, symbols: int) -> None:
     assert by_text[found] == pytest.approx(max(by_text.values()), rel=1e-4)
 
 
-def test_chances_of_long_lines_are_told_though_no_number_is_so_small() -> None:
+def test_chances_of_long_lines_are_known_though_no_number_is_so_small() -> None:
     steps = np.tile(matrix((0.4, 0.3, 0.3)), (3000, 1))
     texts = likeliest_texts(steps, 4)
     assert len(texts) == 4

@@ -50,7 +50,7 @@ def test_each_kind_of_error_has_its_status(error: BecError, status: int) -> None
     assert status_of(error) == status
 
 
-def test_the_docs_tell_each_code_with_its_status() -> None:
+def test_the_docs_state_each_code_with_its_status() -> None:
     page = (Path(__file__).parents[3] / "docs" / "viewer.md").read_text("utf-8")
     rows = [line.split("|")[1:3] for line in page.splitlines() if line.startswith("| `E_")]
     told = {
