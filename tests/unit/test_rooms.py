@@ -3,11 +3,15 @@
 A module counts as its folder, so that what several rooms share cannot lie in the hallway between them.
 """
 
+import ast
 from collections import defaultdict
 from graphlib import CycleError, TopologicalSorter
 
 import grimp
 import pytest
+
+from bec_orch.core.job_types.registry import job_types
+from tests.support.house import PACKAGE
 
 ROOT = "bec_orch"
 # Folders without modules: what they have stands in their `__init__.py`.
@@ -42,3 +46,14 @@ def test_a_hallway_that_needs_its_rooms_is_seen() -> None:
     }
     with pytest.raises(CycleError):
         TopologicalSorter(needed(modules)).prepare()
+
+
+def test_no_job_type_is_named_outside_of_its_room_but_in_the_demo() -> None:
+    types = job_types().keys()
+    named = {
+        str(file.relative_to(PACKAGE))
+        for file in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.Constant) and node.value in types
+    }
+    assert {name for name in named if not name.startswith("jobs/")} == {"cli/run/demo.py"}

@@ -25,11 +25,11 @@ from bec_orch.core.wording import counted
 from bec_orch.errors import BecError, Interrupted, UsageError
 from bec_orch.exports.names import documents_of
 from bec_orch.io.stores.objects import Objects
+from bec_orch.jobs.importv1.config import JOB_TYPE
 from bec_orch.orch.job_admin import JobAdmin
 from bec_orch.orch.overview.page_errors import page_errors
 from bec_orch.orch.overview.spelling import as_spelled, recorded_names
 
-_TYPE = "importv1"
 _PAGE_ERRORS = 20
 _SHOWN = 5
 _NAMED = "A document is named like its page's image, with .xml in place of the suffix or after it."
@@ -202,17 +202,17 @@ def _job(parts: Parts, name: str, config: Mapping[str, Any], error_rate: float) 
     if name not in {job.name for job in parts.records.jobs.every()}:
         try:
             return create_job(
-                parts, name, lambda fresh: fresh.create(name, _TYPE, config, max_page_error_rate=error_rate)
+                parts, name, lambda fresh: fresh.create(name, JOB_TYPE, config, max_page_error_rate=error_rate)
             )
         except UsageError as error:
             if error.code != EXISTS:
                 raise  # else another import has made it since
     there = parts.records.jobs.job(name)
-    if there.type != _TYPE:
+    if there.type != JOB_TYPE:
         raise UsageError(
             f"The job {printable(name)} is of type {there.type}, and takes over no documents.",
             code="E_IMPORT_JOB",
-            hint="Give another name: a job of type importv1 is made for it.",
+            hint=f"Give another name: a job of type {JOB_TYPE} is made for it.",
         )
     return JobAdmin(parts.records.jobs).update(name, config=config, max_page_error_rate=error_rate)
 

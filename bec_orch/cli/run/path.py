@@ -29,7 +29,7 @@ from bec_orch.cli.run.overlays import PAGES, Overlay, require_overlays, write_ov
 from bec_orch.cli.terminal.console import note, program, say, warn
 from bec_orch.cli.terminal.progress import progress
 from bec_orch.cli.worker.working import say_death, work
-from bec_orch.core.job_types.registry import content_of, job_types, page_figures
+from bec_orch.core.job_types.registry import content_of, job_types, page_figures, types_with_pictures
 from bec_orch.core.names import printable
 from bec_orch.core.tasks import Job, TaskState
 from bec_orch.core.wording import clause, counted
@@ -60,6 +60,7 @@ class RunRequest:
     exports: tuple[str, ...] | None = None
 
 
+_DRAWN = ", ".join(types_with_pictures())
 JobType = Annotated[
     str,
     typer.Argument(
@@ -103,10 +104,10 @@ def command(
     force: Annotated[bool, typer.Option("--force", help="Do again what is done.")] = False,
     adopt_foreign: AdoptForeign = False,
     overlay: Annotated[
-        bool, typer.Option("--overlay", help=f"Draw every page, {PAGES} on a picture (ldv1, ocrv1).")
+        bool, typer.Option("--overlay", help=f"Draw every page, {PAGES} on a picture ({_DRAWN}).")
     ] = False,
     overlay_pages: Annotated[
-        bool, typer.Option("--overlay-pages", help="Draw each page as a picture of its own (ldv1, ocrv1).")
+        bool, typer.Option("--overlay-pages", help=f"Draw each page as a picture of its own ({_DRAWN}).")
     ] = False,
     follow_links: Annotated[
         bool, typer.Option("--follow-links", help="Follow symbolic links to images outside of PATH.")

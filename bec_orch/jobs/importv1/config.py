@@ -12,6 +12,8 @@ from bec_orch.core.volumes import VolumeRef
 from bec_orch.jobs.pipeline.config import PageJobConfig
 from bec_orch.jobs.shared.volume_folders import VolumeFolder
 
+JOB_TYPE = "importv1"
+
 
 class Importv1Config(PageJobConfig):
     """What decides which lines a page gets."""

@@ -26,7 +26,7 @@ from bec_orch.exports.characters import writable
 from bec_orch.exports.names import documents_of
 from bec_orch.exports.reading import read_page
 from bec_orch.exports.xml_tree import NotReadable
-from bec_orch.jobs.importv1.config import Importv1Config
+from bec_orch.jobs.importv1.config import JOB_TYPE, Importv1Config
 from bec_orch.jobs.pipeline.page_input import InputRows, PageInput, VolumeInputs
 from bec_orch.jobs.pipeline.page_job import Round, Row
 from bec_orch.jobs.pipeline.page_worker import PageJobWorker
@@ -79,7 +79,7 @@ class Importv1Worker(PageJobWorker[Importv1Config, NoReturn, NoReturn, ReadPage,
         StorageError: there is no such store.
     """
 
-    job_type = "importv1"
+    job_type = JOB_TYPE
     config_type: ClassVar[type[JobConfig]] = Importv1Config
     code_version = "1"
     schema = SCHEMA
