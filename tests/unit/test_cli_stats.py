@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from bec_orch.cli.jobs import stats as module
-from bec_orch.cli.jobs.stats import _picture, _standing, _states, _watch
+from bec_orch.cli.jobs.stats import _picture, _standing, _StateBar, _watch
 from bec_orch.core.records.overview import JobFigures, Overview, VolumeFigures, WorkerCondition, WorkerTask, WorkerView
 from bec_orch.core.tasks import Job, TaskState
 from bec_orch.core.volumes import PageCounts
@@ -49,8 +49,8 @@ def standing(fake: Fake) -> module.Standing:
     return _standing(cast("Overview", fake), PriceTable(), "toy")
 
 
-def drawn(fake: Fake) -> str:
-    screen = Console(file=io.StringIO(), width=100, force_terminal=True, color_system=None)
+def drawn(fake: Fake, width: int = 100) -> str:
+    screen = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
     screen.print(_picture(standing(fake)))
     return cast("io.StringIO", screen.file).getvalue()
 
@@ -74,9 +74,18 @@ def test_each_running_volume_has_a_bar_and_each_state_its_share() -> None:
 
 
 def test_a_state_of_few_volumes_is_seen_beside_many() -> None:
-    bar = _states({TaskState.DONE: 60_000, TaskState.TERMINAL_FAILED: 1, TaskState.RUNNING: 2}).plain
-    assert (len(bar), bar.count("█"), bar.count("▚"), bar.count("▓")) == (60, 58, 1, 1)
-    assert _states({}).plain == ""
+    bar = _StateBar({TaskState.DONE: 60_000, TaskState.TERMINAL_FAILED: 1, TaskState.RUNNING: 2})
+    for width in (60, 20):
+        plain = bar.drawn(width).plain
+        assert (len(plain), plain.count("█"), plain.count("▚"), plain.count("▓")) == (width, width - 2, 1, 1)
+    assert _StateBar({}).drawn(60).plain == ""
+
+
+def test_bars_fit_a_narrow_terminal() -> None:
+    shown = drawn(Fake(), 50).splitlines()
+    assert all(len(line) <= 50 for line in shown)
+    assert "…" not in shown[1]
+    assert shown[1].count("█") == shown[1].count("▓") > 5
 
 
 def test_of_many_running_volumes_the_longest_have_a_bar() -> None:

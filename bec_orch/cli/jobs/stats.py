@@ -2,14 +2,15 @@
 
 import datetime as dt
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, TypeVar
 
 import typer
-from rich.console import Group
+from rich.console import Console, ConsoleOptions, Group
 from rich.live import Live
+from rich.measure import Measurement
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -126,9 +127,9 @@ def _picture(found: Standing) -> Group:
     total = None if left is None else max(pages + left, 1)
     bars = Table.grid(padding=(0, 1))
     bars.add_row("pages", ProgressBar(total, min(pages + found.in_work, pages + (left or 0)), _BAR), _of(pages, total))
-    bars.add_row("volumes", _states(found.stats.volumes), _of(*_done_of(found.stats.volumes)))
+    bars.add_row("volumes", _StateBar(found.stats.volumes), _of(*_done_of(found.stats.volumes)))
     for task in found.doing[:_SHOWN]:
-        bar = ProgressBar(task.pages_total or None, task.pages_done, _BAR)
+        bar = ProgressBar(max(task.pages_total, 1), min(task.pages_done, task.pages_total), _BAR)
         bars.add_row(Text(f"{task.w_id}/{task.i_id}"), bar, _of(task.pages_done, task.pages_total or None))
     more = [Text(f"and {len(found.doing) - _SHOWN:,} more volumes")] if len(found.doing) > _SHOWN else []
     return Group(bars, *more, Text(), record_table(_record(found)))
@@ -142,13 +143,25 @@ def _done_of(volumes: Mapping[TaskState, int]) -> tuple[int, int]:
     return volumes.get(TaskState.DONE, 0), sum(volumes.values())
 
 
-def _states(volumes: Mapping[TaskState, int]) -> Text:
-    """Draw how many volumes are in each state, one beside the other: each that there is any of has a cell at least."""
-    counts = {state: volumes[state] for state in _CELLS if volumes.get(state)}
-    cells = {state: max(1, round(_BAR * count / sum(counts.values()))) for state, count in counts.items()}
-    if cells:
-        cells[max(cells, key=lambda state: cells[state])] += _BAR - sum(cells.values())
-    return Text.assemble(*((_CELLS[state][0] * width, _CELLS[state][1]) for state, width in cells.items()))
+@dataclass(frozen=True, slots=True)
+class _StateBar:
+    """How many volumes are in each state, one beside the other: each that there is any of has a cell at least."""
+
+    volumes: Mapping[TaskState, int]
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        yield self.drawn(min(_BAR, options.max_width))
+
+    def __rich_measure__(self, _console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(len(_CELLS), min(_BAR, options.max_width))
+
+    def drawn(self, width: int) -> Text:
+        """Return the bar in so many cells."""
+        counts = {state: self.volumes[state] for state in _CELLS if self.volumes.get(state)}
+        cells = {state: max(1, round(width * count / sum(counts.values()))) for state, count in counts.items()}
+        if cells:
+            cells[max(cells, key=lambda state: cells[state])] += width - sum(cells.values())
+        return Text.assemble(*((_CELLS[state][0] * wide, _CELLS[state][1]) for state, wide in cells.items()))
 
 
 def _record(found: Standing) -> dict[str, Any]:
