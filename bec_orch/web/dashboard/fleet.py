@@ -22,15 +22,16 @@ def workers(request: Request) -> Response:
     """Show the workers."""
     sight: Sight = request.app.state.sight
     everyone = request.query_params.get("stopped") == "yes"
-    found = sight.overview.workers(stopped=everyone, limit=MOST_ROWS)
+    found = sight.overview.workers(stopped=everyone, limit=MOST_ROWS + 1)
     query = {"stopped": "yes"} if everyone else {}
-    table = Table("/workers", _WORKER_COLUMNS, [_worker_row(one) for one in found], "No worker runs.", query)
+    rows = [_worker_row(one) for one in found[:MOST_ROWS]]
+    is_cut = len(found) > MOST_ROWS
+    table = Table("/workers", _WORKER_COLUMNS, rows, "No worker runs.", query, is_cut=is_cut)
     values = {
         "title": "Workers",
         "table": table,
         "machines": _machine_table(sight, found),
         "everyone": everyone,
-        "cut": len(found) == MOST_ROWS,
     }
     return answer(request, table) or page("workers.html", values)
 
@@ -38,7 +39,7 @@ def workers(request: Request) -> Response:
 def machines(request: Request) -> Response:
     """Give the machines on which workers run as JSON or CSV."""
     sight: Sight = request.app.state.sight
-    table = _machine_table(sight, sight.overview.workers(stopped=False, limit=MOST_ROWS))
+    table = _machine_table(sight, sight.overview.workers(stopped=False, limit=MOST_ROWS + 1))
     return data_or_page(request, table, "/workers")
 
 
@@ -48,7 +49,7 @@ def _machine_table(sight: Sight, workers: Sequence[WorkerView]) -> Table:
         if one.stopped_at is None:
             by_machine[_machine(one)].append(one)
     rows = [_machine_row(sight, name, own) for name, own in sorted(by_machine.items())]
-    return Table("/machines", _MACHINE_COLUMNS, rows, "No machine works.", {})
+    return Table("/machines", _MACHINE_COLUMNS, rows, "No machine works.", {}, is_cut=len(workers) > MOST_ROWS)
 
 
 def _machine(one: WorkerView) -> str:

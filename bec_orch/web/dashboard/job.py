@@ -20,6 +20,8 @@ from bec_orch.web.html.tables import Column, Table, data_or_page, row_of
 from bec_orch.web.kept.snapshots import WAIT
 from bec_orch.web.sight.sight import Sight
 
+_QUICK = 3
+"""Of what is asked for the page of a job, so many take the database some hundredths of a second."""
 _SLOWEST = 8
 _FAILURES = 50
 _SILENT = 20
@@ -34,8 +36,8 @@ def job(request: Request) -> Response:
     until = time.monotonic() + WAIT
     known = sight.overview.job(name)
     asked = _asked_of(sight, name)
-    # While the tasks are listed, the database counts.
-    sight.figures(asked)
+    # While the tasks are listed, the database counts what is quick; what takes it long would keep the listing waiting.
+    sight.figures(dict(list(asked.items())[:_QUICK]))
     # A page that goes on by itself takes its figures anew, and leaves the table as it is.
     goes_on = "hx-request" in request.headers
     listed = no_tasks(name) if goes_on else task_table(sight, name, request.query_params)
@@ -72,7 +74,7 @@ def _asked_of(sight: Sight, job: str) -> dict[Hashable, Callable[[], Any]]:
         ("cost", job): lambda: sight.cost(job),
         ("slowest", job): lambda: sight.listings.tasks(job, slowest),
         ("errors", job): lambda: failures_of(sight, job),
-        ("silent", job): lambda: sight.listings.silent(job, limit=_SILENT),
+        ("silent", job): lambda: sight.listings.silent(job, limit=_SILENT + 1),
         ("stats", job): lambda: job_stats(sight.overview, job),
     }
 
@@ -99,19 +101,20 @@ def failures(request: Request) -> Response:
     """Give the failures of a job as JSON or CSV."""
     sight: Sight = request.app.state.sight
     name = request.path_params["job"]
-    table = failure_table(name, sight.overview.errors(name, limit=MOST_ROWS))
+    table = failure_table(name, sight.overview.errors(name, limit=MOST_ROWS + 1), MOST_ROWS)
     return data_or_page(request, table, address("jobs", name))
 
 
 def failures_of(sight: Sight, job: str) -> list[ErrorGroup]:
     """Return the failures of a job that its page shows."""
-    return sight.overview.errors(job, limit=_FAILURES)
+    return sight.overview.errors(job, limit=_FAILURES + 1)
 
 
-def failure_table(job: str, groups: Sequence[ErrorGroup]) -> Table:
-    """Return failures by fingerprint as a table."""
-    rows = [row_of(group) for group in groups]
-    return Table(f"{address('jobs', job)}/errors", _FAILURE_COLUMNS, rows, "No attempt has failed.", {})
+def failure_table(job: str, groups: Sequence[ErrorGroup], most: int = _FAILURES) -> Table:
+    """Return the most common failures by fingerprint as a table."""
+    rows = [row_of(group) for group in groups[:most]]
+    place, is_cut = f"{address('jobs', job)}/errors", len(groups) > most
+    return Table(place, _FAILURE_COLUMNS, rows, "No attempt has failed.", {}, is_cut=is_cut)
 
 
 _FAILURE_COLUMNS = (
@@ -165,14 +168,15 @@ def silent(request: Request) -> Response:
     """Give the volumes of a job that are done and doubtful as JSON or CSV."""
     sight: Sight = request.app.state.sight
     name = request.path_params["job"]
-    table = silent_table(name, sight.listings.silent(name, limit=MOST_ROWS))
+    table = silent_table(name, sight.listings.silent(name, limit=MOST_ROWS + 1), MOST_ROWS)
     return data_or_page(request, table, address("jobs", name))
 
 
-def silent_table(job: str, found: Sequence[DoubtfulVolume]) -> Table:
+def silent_table(job: str, found: Sequence[DoubtfulVolume], most: int = _SILENT) -> Table:
     """Return volumes that are done and doubtful as a table."""
-    rows = [{"volume": f"{one.w_id}/{one.i_id}", **row_of(one), "why": why_doubtful(one)} for one in found]
-    return Table(f"{address('jobs', job)}/silent", _DOUBTFUL_COLUMNS, rows, "No volume that is done is doubtful.", {})
+    rows = [{"volume": f"{one.w_id}/{one.i_id}", **row_of(one), "why": why_doubtful(one)} for one in found[:most]]
+    place, empty = f"{address('jobs', job)}/silent", "No volume that is done is doubtful."
+    return Table(place, _DOUBTFUL_COLUMNS, rows, empty, {}, is_cut=len(found) > most)
 
 
 _DOUBTFUL_COLUMNS = (

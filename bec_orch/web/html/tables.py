@@ -49,6 +49,7 @@ class Table:
         sorted_by: the order that holds; `descending` tells its direction.
         following: the query of the next part; None where this is the last.
         preceding: that of the part before.
+        is_cut: whether there are more rows, and no other part has them.
     """
 
     address: str
@@ -60,6 +61,7 @@ class Table:
     descending: bool = False
     following: Mapping[str, str] | None = None
     preceding: Mapping[str, str] | None = None
+    is_cut: bool = False
 
     def at(self, suffix: str = "", **changes: str) -> str:
         """Return the address of this table with some of its query changed; an empty value takes it out."""
@@ -104,7 +106,8 @@ def answer(request: Request, table: Table) -> Response | None:
     path = request.url.path
     if path.endswith(".json"):
         following = table.to(table.following, ".json") if table.following else None
-        return JSONResponse({"rows": [plain(row) for row in table.rows], "next": following})
+        rows = [plain(row) for row in table.rows]
+        return JSONResponse({"rows": rows, "next": following, "is_cut": table.is_cut})
     if path.endswith(".csv"):
         headers = {"Link": f'<{table.to(table.following, ".csv")}>; rel="next"'} if table.following else {}
         return Response(_csv(table), media_type="text/csv; charset=utf-8", headers=headers)

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import itertools
+import json
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -16,9 +17,10 @@ from bec_orch.orch.overview.standing import JobStats
 from bec_orch.orch.overview.volume_pages import PageView, VolumePages
 from bec_orch.web.dashboard.examples import example_number
 from bec_orch.web.dashboard.graph import BOX, drawing
-from bec_orch.web.dashboard.job import why_doubtful
+from bec_orch.web.dashboard.job import silent_table, why_doubtful
 from bec_orch.web.dashboard.jobs import jobs
 from bec_orch.web.dashboard.states import counts_of, shares
+from bec_orch.web.html.tables import answer
 from bec_orch.web.live.metrics import Metric
 
 
@@ -65,6 +67,16 @@ def test_an_example_is_the_page_that_failed_in_this_way_else_one_that_failed() -
 )
 def test_why_a_volume_is_doubtful(pages: tuple[int, int, int, int], why: str) -> None:
     assert why_doubtful(DoubtfulVolume("W1", "I1", *pages, dt.datetime(2026, 1, 2, tzinfo=dt.UTC))) == why
+
+
+def test_a_table_that_is_cut_says_so() -> None:
+    volume = DoubtfulVolume("W1", "I1", 4, 0, 0, 0, dt.datetime(2026, 1, 2, tzinfo=dt.UTC))
+    for found, most, cut in (([volume] * 3, 3, False), ([volume] * 4, 3, True)):
+        table = silent_table("j", found, most)
+        assert (len(table.rows), table.is_cut) == (3, cut)
+        answered = answer(asked("/jobs/j/silent.json", None), table)
+        assert answered
+        assert json.loads(bytes(answered.body))["is_cut"] is cut
 
 
 def test_older_tasks_are_taken_off_those_that_are_counted_now() -> None:
