@@ -112,7 +112,8 @@ def test_its_lines_are_read(bec: Bec, left: dict[str, bytes], destination: Path,
     [found] = ok(bec("pages", VOLUME, "--job", "ocr", "--json")).json
     assert [one["state"] for one in found["pages"]] == ["ok", "ok", "skipped", "ok"]
     assert found["pages"][2]["message"] == "ldv1: E_PAGE_EARLIER"
-    ok(bec("export", "ocr", "--format", "txt", "--level", "page", "--out", tmp_path / "texts"))
+    exported = bec("export", "ocr", "--format", "txt", "--level", "page", "--out", tmp_path / "texts")
+    assert (exported.code, "it is an error of ldv1 (E_PAGE_EARLIER)" in exported.err) == (3, True)
     texts = {path.stem: path.read_text("utf-8").split() for path in (tmp_path / "texts").rglob("*.txt")}
     assert texts[NAMES[0].removesuffix(".jpg")] == texts[NAMES[3].removesuffix(".jpg")] == ["ཁ་ཀ", "ཧ་ཁ"]
     assert bec("export", "ldv1", "--format", "page", "--out", tmp_path / "lines").code == 3
