@@ -118,6 +118,19 @@ class TestManifest:
         os.utime(root / "W1" / "I1.pdf", (1, 1))
         assert usual.manifest_etag(ref(usual)) not in etags
 
+    def test_a_volume_has_the_names_of_its_file(self, tmp_path: Path, opened: Callable[..., ImageSource]) -> None:
+        put(tmp_path / "scans", "Re\u0301/I\u0301.pdf", "W1/e\u0301.pdf")
+        source = opened()
+        assert source.spelled(ref(source, "R\u00e9", "\u00cd")) == ref(source, "Re\u0301", "I\u0301")
+        for same in (
+            ref(source, "W1", "e\u0301"),
+            ref(source, "W1", "\u00f6"),
+            ref(source, "\u00f6", "I1"),
+            ref(source),
+        ):
+            assert source.spelled(same) == same
+        assert source.spelled(ref(source, "W1", "\u00e9")) == ref(source, "W1", "e\u0301")
+
     def test_one_that_is_not_there_is_missing(self, tmp_path: Path, opened: Callable[..., ImageSource]) -> None:
         put(tmp_path / "scans", "W1/other.pdf", "W1/I1.jpg")
         source = opened()

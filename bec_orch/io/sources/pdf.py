@@ -18,6 +18,7 @@ from anyio import CapacityLimiter
 from anyio.lowlevel import RunVar
 from typing_extensions import override
 
+from bec_orch.core.by_name import ByName, find_folder
 from bec_orch.core.names import printable
 from bec_orch.core.ports.job_worker import PageBytes
 from bec_orch.core.ports.sources import Documents, ImageSource
@@ -80,6 +81,14 @@ class PdfSource(ImageSource):
     @override
     def pages(self, manifest: Manifest) -> "PdfPages":
         return PdfPages(self, self._documents, manifest, self._dpi)
+
+    @override
+    def spelled(self, volume: VolumeRef) -> VolumeRef:
+        if str(volume).isascii() or self._found(volume):
+            return volume
+        work = find_folder(volume.w_id, lambda _top: self._objects.list("").folders)
+        found = self.scan_work(work) if work else ()
+        return ByName({one.i_id: one for one in found if isinstance(one, VolumeRef)}).get(volume.i_id) or volume
 
     @override
     def check_readable(self) -> None:
