@@ -170,7 +170,9 @@ class Settings(BaseSettings):
     dest_s3_bucket: str | None = Field(None, description="S3 bucket that artefacts go to")
     dest_url: str = Field(default_factory=_default_destination, description="store that artefacts go to")
     source_url: str | None = Field(default_factory=_default_source, description="store that volumes are read from")
-    source_layout: Literal["bdrc", "folder", "pdf", "mets"] = Field("bdrc", description="how volumes lie in the source")
+    source_layout: Literal["bdrc", "folder", "pdf", "mets", "iiif"] = Field(
+        "bdrc", description="how volumes lie in the source"
+    )
 
     ld_model_path: str | None = Field(None, description="folder or URL of another line-detection model")
     threads: Annotated[int, Field(ge=1, le=1024)] = Field(default_factory=_cores, description="CPU threads of a worker")

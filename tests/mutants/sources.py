@@ -225,8 +225,8 @@ SOURCES = (
         "web-many-at-once",
         "few requests go to one server at a time",
         _FETCHING,
-        "async with _limiter(host):",
-        "async with CapacityLimiter(99):",
+        "threading.BoundedSemaphore(AT_ONCE)",
+        "threading.BoundedSemaphore(99)",
         f"{_FETCHED}::TestPolite",
     ),
     _one(

@@ -3,7 +3,9 @@
 import gzip
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
+from functools import partial
 from ipaddress import ip_address
 
 import anyio
@@ -170,6 +172,17 @@ class TestPolite:
 
         anyio.run(many)
         assert len(server.asked) == 5 * AT_ONCE
+        assert server.most_at_once <= AT_ONCE
+
+    def test_few_are_asked_at_once_by_all_threads_together(self, server: Library) -> None:
+        server.things["/a"] = Answer(b"content", fault="slow")
+        fetcher = Fetcher(QUICK)
+
+        def one(_: int) -> Fetched | None:
+            return anyio.run(partial(fetcher.fetch, f"{server.url}/a", None, limit=99))
+
+        with ThreadPoolExecutor(3 * AT_ONCE) as threads:
+            assert all(threads.map(one, range(3 * AT_ONCE)))
         assert server.most_at_once <= AT_ONCE
 
     @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import anyio
@@ -160,7 +161,10 @@ class TestCollection:
             with pytest.raises(ManifestMissing):
                 source.read_manifest(volume)
 
-    def test_one_that_is_new_is_found(self, server: Library, opened: Callable[..., ImageSource]) -> None:
+    def test_one_that_is_new_is_found(
+        self, server: Library, opened: Callable[..., ImageSource], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(iiif, "_LISTED_AT_LEAST", 0.0)
         book(server, 1, "/a")
         book(server, 1, "/b")
         put(server, "/top", {"type": "Collection", "items": [self.entry(server, "/a")]})
@@ -169,6 +173,16 @@ class TestCollection:
         put(server, "/top", {"type": "Collection", "items": [self.entry(server, "/a"), self.entry(server, "/b")]})
         new = VolumeRef(*volume_names(f"{server.url}/b"), source.name)
         assert [len(source.read_manifest(each).pages) for each in (first, new)] == [1, 1]
+
+    def test_many_that_are_missing_have_it_listed_once(
+        self, server: Library, opened: Callable[..., ImageSource]
+    ) -> None:
+        put(server, "/top", {"type": "Collection", "items": []})
+        source = opened("/top")
+        with ThreadPoolExecutor(8) as threads:
+            found = list(threads.map(source.manifest_etag, [VolumeRef("w", f"i{n}", source.name) for n in range(20)]))
+        assert found == [None] * 20
+        assert server.paths() == ["/top"]
 
     def test_what_it_lists_without_an_address_is_logged(
         self, server: Library, opened: Callable[..., ImageSource], caplog: pytest.LogCaptureFixture

@@ -1,6 +1,8 @@
 """The layout `pdf`: which files are volumes, what their version is, and what is told of those that cannot be read."""
 
+import errno
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from bec_orch.core.ports.sources import Documents, ImageSource
 from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import (
     ConfigError,
+    DiskFullError,
     ManifestError,
     ManifestMissing,
     NotAFile,
@@ -254,6 +257,17 @@ class TestPages:
         assert len(source.read_manifest(ref(source)).pages) == 2
         assert page(source, 1).data.startswith(b"2 pages")
         assert [str(found) for found in source.volumes()] == ["W1/I1"]
+
+    def test_a_copy_that_finds_no_room_is_a_full_disk(self, documents: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+        def full(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "full")
+
+        monkeypatch.setattr(shutil, "copyfileobj", full)
+        store = MemoryStore()
+        obstore.put(store, "W1/I1.pdf", b"2 pages")
+        source = PdfSource("pdf+memory://x", Objects(store, "memory://x"), documents)
+        with pytest.raises(DiskFullError):
+            source.read_manifest(ref(source))
 
 
 class TestNames:

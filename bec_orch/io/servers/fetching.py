@@ -15,6 +15,7 @@ import threading
 import time
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from http import HTTPStatus
@@ -23,8 +24,6 @@ from urllib.parse import urljoin, urlsplit
 
 import anyio
 import httpcore
-from anyio import CapacityLimiter
-from anyio.lowlevel import RunVar
 from typing_extensions import override
 
 from bec_orch import __version__
@@ -44,7 +43,7 @@ _PASSING = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.MISDIRECTED_REQUEST
 _SERVER_FAULTS = 500
 _NOT_OFFERED = frozenset({HTTPStatus.NOT_IMPLEMENTED, HTTPStatus.HTTP_VERSION_NOT_SUPPORTED})
 _INFLATED = 31  # zlib's way to say: with gzip's header and checksum
-_hosts: RunVar[dict[str, CapacityLimiter]] = RunVar("requests to each server")
+_LOOK = 0.02  # seconds between two looks whether it is a request's turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +85,7 @@ class Fetcher:
 
     patience: Patience = field(default_factory=Patience)
     _not_before: dict[str, float] = field(default_factory=dict)
+    _turns: dict[str, threading.BoundedSemaphore] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     async def fetch(self, url: str, allowed: frozenset[Reach] | None, *, limit: int) -> Fetched | None:
@@ -117,6 +117,18 @@ class Fetcher:
         except ServerRefused:
             return True
 
+    @asynccontextmanager
+    async def _turn(self, host: str) -> AsyncIterator[None]:
+        """Wait until one more request may go to a server, and count it for the time of the block."""
+        with self._lock:
+            turns = self._turns.setdefault(host, threading.BoundedSemaphore(AT_ONCE))
+        while not turns.acquire(blocking=False):  # noqa: ASYNC110  (other threads with event loops of their own are asked)
+            await anyio.sleep(_LOOK)
+        try:
+            yield
+        finally:
+            turns.release()
+
     def _pause(self, error: RetryableError, attempt: int) -> float | None:
         """Return the seconds until the next attempt; None where the server asks for more than is waited out here."""
         asked = error.retry_after if isinstance(error, ServerBusy) else None
@@ -128,7 +140,7 @@ class Fetcher:
         """Ask, and follow redirects: each leads only where the document itself might have led."""
         for _ in range(MAX_REDIRECTS + 1):
             host = urlsplit(url).hostname or ""
-            async with _limiter(host):
+            async with self._turn(host):
                 await anyio.sleep(max(0.0, self._not_before.get(host, 0.0) - time.monotonic()))
                 answer = await self._asked(url, host, allowed, limit)
             if not isinstance(answer, _Redirect):
@@ -273,16 +285,6 @@ def _seconds(retry_after: str, now: Callable[[], float] = time.time) -> float | 
 def _jitter() -> float:
     """Return a random factor, so that requests that were refused together do not come back together."""
     return random.uniform(0.5, 1.0)  # nosec B311  # noqa: S311  (no secret)
-
-
-def _limiter(host: str) -> CapacityLimiter:
-    """Return what keeps the requests to a server few, in this event loop."""
-    try:
-        limiters = _hosts.get()
-    except LookupError:
-        limiters = {}
-        _hosts.set(limiters)
-    return limiters.setdefault(host, CapacityLimiter(AT_ONCE))
 
 
 @cache

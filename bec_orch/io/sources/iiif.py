@@ -47,6 +47,7 @@ from bec_orch.io.sources.web_pictures import WebPictures
 MAX_COLLECTIONS = 1000
 """Collections that are looked through below one."""
 _LISTED_FOR = 300.0  # seconds for which a list of volumes is taken to be as it was
+_LISTED_AT_LEAST = 10.0  # ... even where it lacks one: many may be missing
 _KEPT = 32  # manifests
 _LAST_PART = re.compile(r"[^A-Za-z0-9._-]+")
 _NOT_A_NAME = frozenset({"manifest", "manifest.json", "iiif", "info.json", ""})
@@ -94,6 +95,7 @@ class IiifSource(ImageSource):
         self._listed: _Listed | None = None
         self._manifests: OrderedDict[tuple[VolumeRef, str], _Read] = OrderedDict()
         self._lock = threading.Lock()
+        self._listing = threading.Lock()
 
     @override
     def read_manifest(self, volume: VolumeRef, *, nb_images_intro: int = 0) -> Manifest:
@@ -127,7 +129,7 @@ class IiifSource(ImageSource):
 
     @override
     def check_readable(self) -> None:
-        self._volumes(fresh=True)
+        self._volumes(0.0)
 
     @override
     def volumes(self) -> Iterator[VolumeRef]:
@@ -137,7 +139,7 @@ class IiifSource(ImageSource):
             StorageError: the server is away, or has nothing there.
             ManifestError: what lies there is neither manifest nor collection.
         """
-        for w_id, i_id in self._volumes(fresh=True).volumes:
+        for w_id, i_id in self._volumes(0.0).volumes:
             yield VolumeRef(w_id, i_id, self.name)
 
     def canvases(self, manifest: Manifest) -> _Read:
@@ -161,7 +163,7 @@ class IiifSource(ImageSource):
         listed = self._volumes()
         url = listed.volumes.get((volume.w_id, volume.i_id))
         if url is None:  # it may be new
-            listed = self._volumes(fresh=True)
+            listed = self._volumes(_LISTED_AT_LEAST)
             url = listed.volumes.get((volume.w_id, volume.i_id))
         fetched = self._fetched(url, listed.allowed if url != self._url else None) if url else None
         if fetched is None:
@@ -174,11 +176,12 @@ class IiifSource(ImageSource):
                 self._manifests.popitem(last=False)
         return found
 
-    def _volumes(self, *, fresh: bool = False) -> _Listed:
-        listed = self._listed
-        if fresh or listed is None or time.monotonic() - listed.at > _LISTED_FOR:
-            listed = self._listed = self._list()
-        return listed
+    def _volumes(self, oldest: float = _LISTED_FOR) -> _Listed:
+        """Return the volumes as they were listed at most so many seconds ago; one thread lists, and others wait."""
+        with self._listing:
+            if self._listed is None or time.monotonic() - self._listed.at > oldest:
+                self._listed = self._list()
+            return self._listed
 
     def _list(self) -> _Listed:
         fetched = self._fetched(self._url, None)
