@@ -180,6 +180,13 @@ def test_what_cannot_be_is_refused_before_anything_starts(bec: Bec, arguments: l
     assert not (here / "home").exists()
 
 
+def test_a_config_that_cannot_be_worked_with_is_not_stored(bec: Bec, tmp_path: Path) -> None:
+    scans, out = write_scans(tmp_path / "scans", {"W1/I1": 1}), tmp_path / "out"
+    ended = bec("run", "ldv1", scans, "--out", out, "--config-text", '{"model": "autoo"}')
+    assert (ended.code, ended.err.split(":")[0]) == (2, "error E_MODEL_NOT_FOUND")
+    assert ok(bec("--home", out, "jobs", "list", "--json")).json == []
+
+
 def test_jobs_that_cannot_be_are_refused(bec: Bec, tmp_path: Path) -> None:
     scans, out = write_scans(tmp_path / "scans", {"W1/I1": 1}), tmp_path / "out"
     for arguments, error in (

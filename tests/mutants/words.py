@@ -23,7 +23,7 @@ WORDS = (
     Mutant(
         "later-jobs-unseen",
         "what a later job of a chain lacks is reported before the first page",
-        (Edit("cli/run/path.py", "        require_loadable(parts, one)\n", "        pass\n"),),
+        (Edit("cli/run/path.py", "        require_loadable(parts, one.type, one.config)\n", "        pass\n"),),
         ("tests/acceptance/test_cli_jobs_graph.py::test_what_a_later_job_lacks_is_reported_before_the_first_page",),
     ),
     Mutant(

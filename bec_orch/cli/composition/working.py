@@ -3,9 +3,10 @@
 import os
 import socket
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from typing import Any
 
 from bec_orch import __version__
 from bec_orch.cli.composition.home import work_dir
@@ -87,13 +88,13 @@ def _workplace(
         job_workers.close()
 
 
-def require_loadable(parts: Parts, job: Job) -> None:
-    """Load what a job works with, and free it again.
+def require_loadable(parts: Parts, job_type: str, config: Mapping[str, Any]) -> None:
+    """Load what a job of a type works with under a config, and free it again.
 
     Raises:
         ConfigError: a package, an engine, a language or a model is missing or wrong.
     """
-    create_job_worker(job.type, job.config, worker_resources(parts.settings, parts.stores)).close()
+    create_job_worker(job_type, config, worker_resources(parts.settings, parts.stores)).close()
 
 
 def look_again(parts: Parts, job: Job, done: Sequence[DoneTask]) -> None:

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -178,7 +179,9 @@ def run_volumes(detected: DetectedSource, request: RunRequest, settings: Setting
     _tell_outside(detected)
     with WorkspaceLock(settings.home), open_parts(settings, make_home=True, links_below=detected.path) as parts:
         run = local_run(parts)
-        *firsts, job = run.prepare_jobs(request.job_type, request.config, request.max_page_error_rate)
+        *firsts, job = run.prepare_jobs(
+            request.job_type, request.config, request.max_page_error_rate, partial(require_loadable, parts)
+        )
         needed = [
             _run_first(parts, run, first, (*firsts[at + 1 :], job), detected, request)
             for at, first in enumerate(firsts)
@@ -260,7 +263,7 @@ def _work(parts: Parts, job: Job, request: RunRequest, later: Sequence[Job] = ()
     if not unfinished:
         return None
     for one in later:
-        require_loadable(parts, one)
+        require_loadable(parts, one.type, one.config)
     if title and not request.as_json:
         note(title)
     with progress(job.name, unfinished, silent=request.as_json) as shown:

@@ -80,7 +80,13 @@ class LocalRun:
         self._redriver = Redriver(backlog, queues)
         self._references = References(overview, open_store)
 
-    def prepare_jobs(self, job_type: str, config: Mapping[str, Any], max_page_error_rate: float) -> list[Job]:
+    def prepare_jobs(
+        self,
+        job_type: str,
+        config: Mapping[str, Any],
+        max_page_error_rate: float,
+        check: Callable[[str, Mapping[str, Any]], None],
+    ) -> list[Job]:
         """Return the job that is named like its type, last, and before it those that it needs, in their order.
 
         The job is made at the first run, and set to what this run asks for: what an earlier run in the workspace asked
@@ -88,14 +94,23 @@ class LocalRun:
         workspace has for them, but for what the config says of the whole chain; they are made with their defaults where
         it has none.
 
+        Args:
+            job_type: the type of the job.
+            config: its config, as far as it is not the default.
+            max_page_error_rate: the share of a volume's pages that may be errors.
+            check: raises `ConfigError` where a job of a type cannot work with a config; asked before one that is new
+                here is stored, because later runs in the workspace would go by it.
+
         Raises:
-            ConfigError: a type is unknown, or the schema does not allow the config.
+            ConfigError: a type is unknown, the schema does not allow the config, or `check` says so.
         """
         chain = local_chain(job_type)
         parsed = job_worker_class(job_type).config_type.parse(config)
         shared = {name: config[name] for name in parsed.of_the_chain() if name in config}
         configs = {name: _fitting(name, shared) or None for name in chain}
-        configs[job_type] = parsed.model_dump(mode="json")
+        configs[job_type] = asked = parsed.model_dump(mode="json")
+        if config and asked not in [job.config for job in self._admin.list() if job.name == job_type]:
+            check(job_type, asked)
         return [self._prepare(name, needs, configs[name], max_page_error_rate) for name, needs in chain.items()]
 
     def _prepare(
