@@ -51,7 +51,7 @@ def test_a_workspace_is_a_volume_to_be_read_and_handed_on(bec: Bec, home: Path, 
     ],
     ids=["broken", "href", "group"],
 )
-def test_a_workspace_that_cannot_be_read_is_told(bec: Bec, tmp_path: Path, text: str, code: str) -> None:
+def test_a_workspace_that_cannot_be_read_is_reported(bec: Bec, tmp_path: Path, text: str, code: str) -> None:
     root = workspace(tmp_path / "data" / "W1" / "I1", {"a.png": picture(5)})
     (root / "mets.xml").write_text(text)
     ended = bec("run", "ldv1", root / "mets.xml")

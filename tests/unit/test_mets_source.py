@@ -79,7 +79,7 @@ class TestDocument:
         unsaid = group("FULLTEXT", {"t": "t.xml"}, kind="") + group("MAX", {"a": "1.jpg"}, kind="")
         assert [page.filename for page in read(document(unsaid, pages(["t", "a"])))] == ["1.jpg"]
 
-    def test_a_group_that_is_not_there_is_told_with_those_that_are(self) -> None:
+    def test_a_group_that_is_not_there_is_reported_with_those_that_are(self) -> None:
         text = document(group("MAX", {"a": "1.jpg"}), pages(["a"]))
         with pytest.raises(ManifestError) as caught:
             read(text, "MIN")
@@ -110,7 +110,7 @@ class TestHostile:
         ],
         ids=["empty", "text", "cut", "html", "bomb", "file"],
     )
-    def test_what_is_no_mets_is_told(self, text: str) -> None:
+    def test_what_is_no_mets_is_reported(self, text: str) -> None:
         assert code(text) == "E_METS"
 
     @pytest.mark.parametrize(
@@ -240,7 +240,7 @@ class TestSource:
         assert caught.value.code == ("E_PAGE_LINK" if linked.endswith(".tif") else "E_VOLUME_LINK")
         assert page(opened(follow_links=True), 0).data == b"one"
 
-    def test_two_pictures_of_one_name_are_told(self, folder: Path, opened: Callable[..., ImageSource]) -> None:
+    def test_two_pictures_of_one_name_are_reported(self, folder: Path, opened: Callable[..., ImageSource]) -> None:
         text = (folder / "mets.xml").read_text()
         (folder / "mets.xml").write_text(text.replace("OCR-D-IMG/2.tif", "OCR-D-BIN/1.tif"))
         source = opened()
@@ -324,7 +324,7 @@ class TestDetect:
         assert found.outside == (Outside("OCR-D-IMG", 1),)
         assert detect_source(root / "mets.xml").name.startswith("mets+")
 
-    def test_names_that_cannot_be_used_are_told(self, tmp_path: Path) -> None:
+    def test_names_that_cannot_be_used_are_reported(self, tmp_path: Path) -> None:
         root = workspace(tmp_path / "W\n1" / "I1", {"1.tif": b"x"})
         with pytest.raises(UsageError) as caught:
             detect_source(root / "mets.xml")

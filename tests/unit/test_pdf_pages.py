@@ -231,7 +231,7 @@ class TestHostile:
         rubbish = pdfs.made(lambda made: pdfs.add_page(made, pdfs.picture(made, b"rubbish" * 50, "JBIG2Decode")))
         assert code(pdf(rubbish)) == "E_PDF_PAGE"
 
-    def test_a_picture_of_which_a_part_is_missing_is_told(self, pdf: Open) -> None:
+    def test_a_picture_of_which_a_part_is_missing_is_reported(self, pdf: Open) -> None:
         whole = zlib.compress(pdfs.pixels().tobytes())
         cut = pdfs.made(lambda made: pdfs.add_page(made, pdfs.picture(made, whole[: len(whole) // 2], "FlateDecode")))
         assert code(pdf(cut)) == "E_IMAGE_TRUNCATED"

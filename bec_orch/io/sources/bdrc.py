@@ -15,14 +15,14 @@ from dataclasses import replace
 
 from typing_extensions import override
 
-from bec_orch.core.ports.sources import ImageSource
 from bec_orch.core.volumes import Manifest, Page, VolumeRef, bare_etag
 from bec_orch.errors import ManifestError, ManifestMissing, NameUnsafeError, StorageError
 from bec_orch.io.sources.bdrc_manifest import MAX_BYTES, parse_dimensions
 from bec_orch.io.sources.opening import SourceParts
 from bec_orch.io.sources.page_files import passed_over
 from bec_orch.io.sources.pages import Rejected, StorePages, with_intro_skipped
-from bec_orch.io.stores.objects import Entry, Objects
+from bec_orch.io.sources.trees import TreeSource
+from bec_orch.io.stores.objects import Entry
 
 _OLD_IMAGE_GROUP = re.compile(r"I[0-9]{4}")
 _MANIFEST = "dimensions.json"
@@ -40,12 +40,8 @@ def volume_prefix(w_id: str, i_id: str) -> str:
     return f"Works/{digest[:2]}/{w_id}/images/{w_id}-{suffix}"
 
 
-class BdrcSource(ImageSource):
+class BdrcSource(TreeSource):
     """Volumes in the library's layout, under the URL of a store."""
-
-    def __init__(self, name: str, objects: Objects) -> None:
-        self.name = name
-        self._objects = objects
 
     @override
     def read_manifest(self, volume: VolumeRef, *, nb_images_intro: int = 0) -> Manifest:
@@ -77,10 +73,6 @@ class BdrcSource(ImageSource):
             return None
         return bare_etag(etag)
 
-    @override
-    def check_readable(self) -> None:
-        self._objects.check_readable()
-
     def _check_unlisted(self, prefix: str) -> None:
         """Check that what could not be found is not listed either: a store that contradicts itself is faulty."""
         if any(entry.name == _MANIFEST for entry in self._objects.list(prefix).objects):
@@ -99,19 +91,6 @@ class BdrcSource(ImageSource):
         return StorePages(self._objects, volume_prefix(manifest.volume.w_id, manifest.volume.i_id))
 
     @override
-    def volumes(self) -> Iterator[VolumeRef]:
-        """List the volumes lazily. Folders that cannot be one are skipped, and logged.
-
-        Raises:
-            StorageError: the store is away, or holds nothing at all.
-        """
-        self._objects.check_there()
-        for found in self.scan():
-            if isinstance(found, Rejected):
-                log.warning("volume_folder_ignored", extra={"folder": found.name, "reason": found.reason})
-            else:
-                yield found
-
     def scan(self) -> Iterator[VolumeRef | Rejected]:
         """List the volumes, and what cannot be one, work by work in the archive's own order."""
         with ThreadPoolExecutor(_LISTERS, thread_name_prefix="bdrc-list") as pool:

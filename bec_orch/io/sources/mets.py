@@ -20,13 +20,13 @@ from typing_extensions import override
 
 from bec_orch.core.names import printable
 from bec_orch.core.ports.job_worker import PageBytes
-from bec_orch.core.ports.sources import ImageSource
 from bec_orch.core.volumes import Manifest, Page, VolumeRef
 from bec_orch.errors import ManifestMissing, NameUnsafeError, PageError, RetryableError
 from bec_orch.io.servers.addresses import Reach
 from bec_orch.io.sources.mets_documents import MAX_BYTES, MetsPage, read_mets
 from bec_orch.io.sources.opening import SourceParts, split_options
 from bec_orch.io.sources.pages import LINK_HINT, Rejected, StorePages, check_pages, refused, with_intro_skipped
+from bec_orch.io.sources.trees import WorkFolders
 from bec_orch.io.sources.web_pictures import WebPictures
 from bec_orch.io.stores.objects import Entry, Objects
 
@@ -53,12 +53,11 @@ class _Workspace:
         return hashlib.sha256(json.dumps(["mets", *each]).encode()).hexdigest()
 
 
-class MetsSource(ImageSource):
+class MetsSource(WorkFolders):
     """Volumes as OCR-D workspaces under the URL of a store."""
 
     def __init__(self, name: str, objects: Objects, pictures: WebPictures, group: str | None = None) -> None:
-        self.name = name
-        self._objects = objects
+        super().__init__(name, objects)
         self._pictures = pictures
         self._group = group
 
@@ -93,31 +92,7 @@ class MetsSource(ImageSource):
         return MetsPages(self, self._objects, self._pictures, manifest)
 
     @override
-    def check_readable(self) -> None:
-        self._objects.check_readable()
-
-    @override
-    def volumes(self) -> Iterator[VolumeRef]:
-        """List the volumes. Folders that cannot be one are skipped, and logged; `scan` returns them.
-
-        Raises:
-            StorageError: the store is away, or holds nothing at all.
-        """
-        self._objects.check_there()
-        for found in self.scan():
-            if isinstance(found, Rejected):
-                log.warning("volume_folder_ignored", extra={"folder": found.name, "reason": found.reason})
-            else:
-                yield found
-
-    def scan(self) -> Iterator[VolumeRef | Rejected]:
-        """Look through the whole tree, two levels deep."""
-        for work in self._objects.list("").folders:
-            if not work.startswith("."):
-                yield from self.scan_work(work)
-
     def scan_work(self, work: str) -> Iterator[VolumeRef | Rejected]:
-        """Look through one work's folder."""
         for folder in self._objects.list(work).folders:
             if not folder.startswith(".") and self._objects.head(f"{work}/{folder}/{METS}"):
                 yield self._volume_of(work, folder)

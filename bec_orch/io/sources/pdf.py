@@ -6,7 +6,6 @@ and modification time of its file (on a bucket: its ETag) and the resolution, so
 """
 
 import hashlib
-import logging
 import os
 import threading
 from collections import Counter, OrderedDict
@@ -21,12 +20,13 @@ from typing_extensions import override
 from bec_orch.core.by_name import ByName, find_folder
 from bec_orch.core.names import printable
 from bec_orch.core.ports.job_worker import PageBytes
-from bec_orch.core.ports.sources import Documents, ImageSource
+from bec_orch.core.ports.sources import Documents
 from bec_orch.core.volumes import Manifest, Page, VolumeRef
 from bec_orch.core.wording import clause
 from bec_orch.errors import ManifestMissing, NameUnsafeError, PageError, RetryableError, TaskFault, UsageError
 from bec_orch.io.sources.opening import SourceParts, split_options
 from bec_orch.io.sources.pages import LINK_HINT, Rejected, check_pages, refused, with_intro_skipped
+from bec_orch.io.sources.trees import WorkFolders
 from bec_orch.io.stores.objects import Entry, LocalFile, Objects
 
 SUFFIX = ".pdf"
@@ -42,15 +42,14 @@ _LOST = frozenset({"E_PAGE_CRASH", "E_PAGE_MEMORY", "E_PAGE_TIMEOUT", "E_PAGE_UN
 _TWICE = "is there twice, with its suffix in small letters and in capitals"
 _limiter: RunVar[CapacityLimiter] = RunVar("threads that wait for pages of documents")
 
-log = logging.getLogger(__name__)
 
-
-class PdfSource(ImageSource):
+class PdfSource(WorkFolders):
     """Volumes as PDF files in folders of their works, under the URL of a store."""
 
+    volume_is = "file"
+
     def __init__(self, name: str, objects: Objects, documents: Documents, dpi: int = USUAL_DPI) -> None:
-        self.name = name
-        self._objects = objects
+        super().__init__(name, objects)
         self._documents = documents
         self._dpi = dpi
         self._files: OrderedDict[Entry, LocalFile] = OrderedDict()
@@ -91,31 +90,7 @@ class PdfSource(ImageSource):
         return ByName({one.i_id: one for one in found if isinstance(one, VolumeRef)}).get(volume.i_id) or volume
 
     @override
-    def check_readable(self) -> None:
-        self._objects.check_readable()
-
-    @override
-    def volumes(self) -> Iterator[VolumeRef]:
-        """List the volumes. Files that cannot be one are skipped, and logged; `scan` returns them.
-
-        Raises:
-            StorageError: the store is away, or holds nothing at all.
-        """
-        self._objects.check_there()
-        for found in self.scan():
-            if isinstance(found, Rejected):
-                log.warning("volume_file_ignored", extra={"file": found.name, "reason": found.reason})
-            else:
-                yield found
-
-    def scan(self) -> Iterator[VolumeRef | Rejected]:
-        """Look through the whole tree, folder by folder."""
-        for work in self._objects.list("").folders:
-            if not work.startswith("."):
-                yield from self.scan_work(work)
-
     def scan_work(self, work: str) -> Iterator[VolumeRef | Rejected]:
-        """Look through one work's folder."""
         found = [entry for entry in self._objects.list(work).objects if is_pdf(entry.name)]
         named = Counter(entry.name[: -len(SUFFIX)] for entry in found)
         for entry in found:

@@ -1,0 +1,63 @@
+"""What those sources have in common that find their volumes by looking through a store."""
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import ClassVar
+
+from typing_extensions import override
+
+from bec_orch.core.ports.sources import ImageSource
+from bec_orch.core.volumes import VolumeRef
+from bec_orch.io.sources.pages import Rejected
+from bec_orch.io.stores.objects import Objects
+
+log = logging.getLogger(__name__)
+
+
+class TreeSource(ImageSource, ABC):
+    """Volumes in a tree of folders, under the URL of a store."""
+
+    volume_is: ClassVar[str] = "folder"
+    """What a volume is in this layout: a folder or a file."""
+
+    def __init__(self, name: str, objects: Objects) -> None:
+        self.name = name
+        self._objects = objects
+
+    @override
+    def check_readable(self) -> None:
+        self._objects.check_readable()
+
+    @override
+    def volumes(self) -> Iterator[VolumeRef]:
+        """List the volumes lazily. What cannot be one is skipped, and logged; `scan` returns it.
+
+        Raises:
+            StorageError: the store is away, or holds nothing at all.
+        """
+        self._objects.check_there()
+        for found in self.scan():
+            if isinstance(found, Rejected):
+                extra = {self.volume_is: found.name, "reason": found.reason}
+                log.warning("volume_%s_ignored", self.volume_is, extra=extra)
+            else:
+                yield found
+
+    @abstractmethod
+    def scan(self) -> Iterator[VolumeRef | Rejected]:
+        """List the volumes, and what cannot be one."""
+
+
+class WorkFolders(TreeSource):
+    """Volumes two levels deep: a folder for each work, with its volumes in it."""
+
+    @override
+    def scan(self) -> Iterator[VolumeRef | Rejected]:
+        for work in self._objects.list("").folders:
+            if not work.startswith("."):
+                yield from self.scan_work(work)
+
+    @abstractmethod
+    def scan_work(self, work: str) -> Iterator[VolumeRef | Rejected]:
+        """Look through one work's folder."""
