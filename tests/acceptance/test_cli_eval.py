@@ -124,7 +124,8 @@ def test_lines_text_and_evaluation_of_real_pages(bec: Bec, shared_data: Path, tm
             shutil.copy(file, folder)
     run = [scans.parents[1], "--out", out, "--json"]
     read = ok(bec("run", "ocrv1", *run, "--config-text", json.dumps({"tessdata": str(tessdata)}))).json
-    assert (read["pages"]["ok"], read["counters"]["lines"]) == (3, 18)
+    assert read["pages"]["ok"] == 3
+    assert 18 <= read["counters"]["lines"] <= 27, "numbers outside of the frame are read, too"
     config = json.dumps({"truth_url": (tmp_path / "truth").as_uri(), "truth_skip_lines": 1})
     assert ok(bec("run", "evalv1", *run, "--config-text", config)).json["counters"]["pages_with_truth"] == 3
     # What `ldv1` and `ocrv1` did before is not done again.
