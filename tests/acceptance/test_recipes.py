@@ -139,4 +139,4 @@ def test_it_stopped() -> None:
     torn = volume("torn/leaves", (2, 3, 4))
     (torn / "0002.jpg").write_bytes((torn / "0002.jpg").read_bytes()[:5000])
     assert "torn/leaves" in run(third.splitlines()[0], code=3)
-    run(third.splitlines()[1])
+    run(third.splitlines()[1], code=3)
