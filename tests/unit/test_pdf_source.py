@@ -325,8 +325,15 @@ class TestDetect:
     def test_a_pdf_beside_page_images_is_one_of_them(self, tmp_path: Path) -> None:
         root = put(tmp_path / "scans", "W1/I1/1.jpg", "W1/I1/whole.pdf")
         found = detect_source(root / "W1" / "I1")
-        assert (refs(found), found.images) == (["W1/I1"], 2)
+        assert (refs(found), found.images, found.outside) == (["W1/I1"], 1, ())
         assert refs(detect_source(root / "W1" / "I1" / "whole.pdf")) == ["I1/whole"]
+
+    def test_page_images_beside_more_pdfs_are_reported(self, tmp_path: Path) -> None:
+        root = put(tmp_path / "scans", "W1/a.pdf", "W1/b.pdf", "W1/cover.jpg", "W2/c.pdf")
+        found, one = detect_source(root), detect_source(root / "W1")
+        assert (refs(found), found.images) == (["W1/a", "W1/b", "W2/c"], 3)
+        assert found.outside == (Outside("W1", 1),)
+        assert (refs(one), one.outside) == (["W1/a", "W1/b"], (Outside(".", 1),))
 
     def test_what_lies_in_the_other_layout_is_reported(self, tmp_path: Path) -> None:
         root = put(tmp_path / "scans", "W1/I1/1.jpg", "W1/I1/2.jpg", "W2/c.pdf")

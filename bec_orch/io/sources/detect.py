@@ -1,8 +1,8 @@
 """Finds out what a path holds: the library's layout, a tree of volumes, the volumes of one work, or one volume.
 
-A PDF that lies beside page images is one of them, and an error among them. In a folder without other images, each PDF
-is a volume. A folder with a `mets.xml`, and no page images beside it, is a workspace of OCR-D: one volume, of which the
-METS says what its pages are.
+A PDF is a volume where most pages under the path are in PDFs; page images beside it then belong to no volume. Else a
+PDF that lies beside page images is one of them, and an error among them. A folder with a `mets.xml`, and no page images
+beside it, is a workspace of OCR-D: one volume, of which the METS says what its pages are.
 """
 
 import os
@@ -82,8 +82,8 @@ class _Files:
     """The files below a folder, by the folder they lie in; those that are no pages are counted by the reason.
 
     Attributes:
-        images: page images, with the PDFs that lie beside some.
-        documents: PDFs in folders that hold no other images.
+        images: page images that are no PDFs.
+        documents: PDFs.
         workspaces: folders with a METS.
         others: what is no page.
     """
@@ -152,8 +152,11 @@ def _files_below(root: Path, most: int | None) -> _Files:
         if METS in names:
             workspaces.add(Path(folder))
         pages = [name for name in names if why_no_page(name) is None]
-        if pages:
-            (documents if all(map(is_pdf, pages)) else images)[Path(folder)] = len(pages)
+        pdfs = sum(map(is_pdf, pages))
+        if pdfs:
+            documents[Path(folder)] = pdfs
+        if len(pages) > pdfs:
+            images[Path(folder)] = len(pages) - pdfs
     return _Files(images, documents, frozenset(workspaces), others)
 
 
@@ -161,27 +164,28 @@ def _without_documents(files: _Files, found: DetectedSource) -> DetectedSource:
     """Leave out the folders that hold PDFs alone: each of these is a volume, and no page."""
     if parse_source(found.name)[0] in {"pdf", "mets"}:
         return found
-    return replace(found, volumes=tuple(v for v in found.volumes if _folder_of(found.name, v) not in files.documents))
+    alone = files.documents.keys() - files.images.keys()
+    return replace(found, volumes=tuple(v for v in found.volumes if _folder_of(found.name, v) not in alone))
 
 
 def _weighed(found: DetectedSource, files: _Files, root: Path) -> DetectedSource:
     """Count the images inside of a layout's volumes and outside of them."""
+    layout, _ = parse_source(found.name)
     volumes = {_folder_of(found.name, volume) for volume in found.volumes}
     # The walk does not follow links to folders: those that are volumes are counted here.
-    everywhere = {**files.images, **files.documents}
-    inside = {folder: everywhere[folder] if folder in everywhere else _images_in(folder) for folder in volumes}
-    if found.layout == _WORKSPACES:
-        inside = {
-            folder: count for folder, count in everywhere.items() if not volumes.isdisjoint({folder, *folder.parents})
-        }
-    outside = [
-        Outside(escaped(str(folder.relative_to(root))), count)
-        for folder, count in everywhere.items()
-        if folder not in inside
-    ]
+    linked = sum(_images_in(folder) for folder in volumes - files.images.keys() - files.documents.keys())
+    inside, outside = 0, []
+    for folder in {**files.images, **files.documents}:
+        images, documents = files.images.get(folder, 0), files.documents.get(folder, 0)
+        is_inside = not volumes.isdisjoint({folder, *(folder.parents if layout == "mets" else ())})
+        inside += (documents if layout == "pdf" else images) * is_inside
+        # Of the PDFs beside page images each is a page, with an error; of images beside PDFs none is.
+        left = images * (layout == "pdf") if is_inside else images + documents
+        if left:
+            outside.append(Outside(escaped(str(folder.relative_to(root))), left))
     return replace(
         found,
-        images=sum(inside.values()),
+        images=inside + linked,
         outside=tuple(sorted(outside, key=lambda each: each.folder)),
         passed_over=files.others,
     )
