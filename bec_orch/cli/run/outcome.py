@@ -22,7 +22,7 @@ from bec_orch.orch.runs.local_run import RunOutcome
 ROWS = 30
 """How many volumes the table shows."""
 # More columns than this many counters and the others fit into no terminal.
-_COUNTERS = 4
+_COUNTERS = 3
 # What the counters of page errors begin with.
 _ERROR = "E_"
 _FOLDERS = 5

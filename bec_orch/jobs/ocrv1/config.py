@@ -26,7 +26,7 @@ class Ocrv1Config(PageJobConfig):
     """What decides which text is read."""
 
     engine: Engine = Field(
-        default="tesseract",
+        default="auto",
         description="`auto`: `bec` where the `language` is `bod`, else `tesseract`; `bec`: the project's own "
         "recogniser of Tibetan print; `tesseract`: its LSTM recogniser, for every language that is installed; `ctc`: a "
         "model folder as the library publishes them; `ppocr`: the PP-OCRv6 recogniser of the installed `rapidocr` "
