@@ -83,7 +83,7 @@ def _show(result: RunResult) -> None:
     outcome = result.outcome
     if result.pages_per_second is None and outcome.is_done:
         say("Nothing to do: everything was done already.")
-    counters = {name: value for name, value in outcome.counters.items() if not name.startswith(_ERROR)}
+    counters = {name: value for name, value in outcome.counters.items() if value and not name.startswith(_ERROR)}
     in_table = counters if len(counters) <= _COUNTERS else {}
     rows = [_row(task, in_table, result.figures) for task in in_order(outcome)]
     total = _total(result, in_table)
