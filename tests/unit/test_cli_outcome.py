@@ -28,8 +28,8 @@ def outcome(**counters: float) -> RunOutcome:
 def test_pages_that_are_hardly_read_are_reported(capsys: pytest.CaptureFixture[str]) -> None:
     show(RunResult(outcome(lines=40, unsure_pages=2), "out", 1.0, ()), as_json=False)
     told = capsys.readouterr().err
-    assert "warning: of 2 pages most lines are read with little confidence." in told
-    assert "hint: The engine cannot read every hand and script; `bec pages W_ID/I_ID`" in told
+    assert "warning: most lines of 2 pages are read with little confidence: W1/I1." in told
+    assert "`bec pages W1/I1` shows which pages they are." in told
 
 
 def test_a_run_whose_pages_are_read_says_nothing_of_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 """How the volumes of a run stand, as a table or as JSON, and as an exit code."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,7 +88,7 @@ def _show(result: RunResult) -> None:
     in_table = counters if len(counters) <= _COUNTERS else {}
     rows = [_row(task, in_table, result.figures) for task in in_order(outcome)]
     total = _total(result, in_table)
-    columns = {name: name for name in total}
+    columns = {name: name.replace("_", " ") for name in total}
     left_out = {**dict.fromkeys(total), "volume": "in no volume", "state": "left out", "pages": result.nb_outside}
     print_rows([*rows[:ROWS], *([left_out] if result.nb_outside else []), total], columns, empty="")
     if result.unmatched:
@@ -135,10 +136,17 @@ def _note_unread(result: RunResult) -> None:
 
 
 def _note_unsure(result: RunResult) -> None:
-    unsure = round(sum(one.counters.get(UNSURE_PAGES, 0) for one in (*result.needed, result.outcome)))
-    if unsure:
-        note(f"warning: of {counted(unsure, 'page')} most lines are read with little confidence.")
-        note("hint: The engine cannot read every hand and script; `bec pages W_ID/I_ID` shows which pages they are.")
+    unsure = Counter[str]()
+    for task in (task for one in (*result.needed, result.outcome) for task in one.tasks):
+        unsure[str(task.volume)] += round(task.counters.get(UNSURE_PAGES, 0))
+    if total := unsure.total():
+        ((most, pages),) = unsure.most_common(1)
+        where = most if pages == total else f"{most} ({pages:,}) and others"
+        note(f"warning: most lines of {counted(total, 'page')} are read with little confidence: {where}.")
+        note(
+            "hint: The engine cannot read every hand, script and language (`--config-text`); "
+            f"`bec pages {most}` shows which pages they are."
+        )
 
 
 def _show_page_errors(result: RunResult) -> None:
