@@ -102,6 +102,7 @@ class TestPassing:
             fetch(f"{server.url}/a")
         assert caught.value.code == "E_SERVER_AWAY"
         assert not caught.value.charged
+        assert caught.value.hint.startswith("Run the same command again, or leave it to a worker")
         assert len(server.asked) == 3
 
     @pytest.mark.parametrize("fault", ["hang", "drip"])
@@ -157,7 +158,7 @@ class TestPolite:
 
     def test_a_pause_that_is_too_long_is_the_tasks(self, server: Library) -> None:
         server.things["/a"] = Answer(status=503, headers={"Retry-After": "86400"})
-        with pytest.raises(ServerBusy):
+        with pytest.raises(ServerBusy, match="it is busy, and asks to wait for 86,400 s"):
             fetch(f"{server.url}/a", patience=Patience(longest=0.01))
         assert len(server.asked) == 1
 

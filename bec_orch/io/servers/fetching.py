@@ -43,6 +43,7 @@ _PASSING = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.MISDIRECTED_REQUEST
 _SERVER_FAULTS = 500
 _NOT_OFFERED = frozenset({HTTPStatus.NOT_IMPLEMENTED, HTTPStatus.HTTP_VERSION_NOT_SUPPORTED})
 _INFLATED = 31  # zlib's way to say: with gzip's header and checksum
+_AWAY_HINT = "Run the same command again, or leave it to a worker; look whether it can be reached from here."
 _LOOK = 0.02  # seconds between two looks whether it is a request's turn
 
 
@@ -170,7 +171,7 @@ class Fetcher:
             raise StorageError(
                 f"The server {printable(host)} does not answer as it should: {said(error)}.",
                 code="E_SERVER_AWAY",
-                hint="It is asked again later. Look whether it can be reached from here.",
+                hint=_AWAY_HINT,
             ) from error
 
     async def _answered(
@@ -193,9 +194,10 @@ class Fetcher:
             with self._lock:
                 until = time.monotonic() + min(seconds or 0.0, self.patience.longest)
                 self._not_before[host] = max(self._not_before.get(host, 0.0), until)
-            return ServerBusy(f"{name}: it is busy.", retry_after=seconds)
+            asked = f", and asks to wait for {math.ceil(seconds):,} s" if seconds and math.isfinite(seconds) else ""
+            return ServerBusy(f"{name}: it is busy{asked}.", retry_after=seconds)
         if status in _PASSING or (status >= _SERVER_FAULTS and status not in _NOT_OFFERED):
-            return StorageError(f"{name}.", code="E_SERVER_AWAY", hint="It is asked again later.")
+            return StorageError(f"{name}.", code="E_SERVER_AWAY", hint=_AWAY_HINT)
         return ServerRefused(
             f"{name}.", hint="See in a browser what it says: it may want a password, or block programs."
         )

@@ -33,15 +33,11 @@ class WebPictures:
             RetryableError: the server is away or busy; already tried several times.
         """
         name = f"The page {printable(page.filename)} of {volume}"
-        try:
-            data = await self._first(urls, allowed)
-        except ServerRefused as error:
-            message = f"{name} cannot be had: {clause(error.message)}."
-            raise PageError(message, stage="fetch", code=error.code, hint=error.hint) from error
+        data = await self._first(name, urls, allowed)
         if data is None:
             with self._lock:
                 self._missed.setdefault(volume, set()).add(page.filename)
-            message = f"{name} is listed, but not there."
+            message = f"{name} is listed, but there is nothing at {_shown(urls[0])}."
             raise PageError(message, stage="fetch", code="E_PAGE_MISSING", hint=_TELL)
         if not data:
             raise PageError(f"{name} has 0 bytes.", stage="fetch", code="E_IMAGE_EMPTY", hint=_TELL)
@@ -56,13 +52,14 @@ class WebPictures:
         missed = self._missed.get(volume, set()) & urls.keys()
         return {name for name in missed if not anyio.run(partial(self._any_there, urls[name], allowed))}
 
-    async def _first(self, urls: Sequence[str], allowed: frozenset[Reach]) -> bytes | None:
-        refusal: ServerRefused | None = None
+    async def _first(self, name: str, urls: Sequence[str], allowed: frozenset[Reach]) -> bytes | None:
+        refusal: PageError | None = None
         for url in urls:
             try:
                 fetched = await self._fetcher.fetch(url, allowed, limit=MAX_PAGE_BYTES)
             except ServerRefused as error:
-                refusal = refusal or error
+                message = f"{name} cannot be had from {_shown(url)}: {clause(error.message)}."
+                refusal = refusal or PageError(message, stage="fetch", code=error.code, hint=error.hint)
                 continue
             if fetched:
                 return fetched.data
@@ -72,3 +69,7 @@ class WebPictures:
 
     async def _any_there(self, urls: Sequence[str], allowed: frozenset[Reach]) -> bool:
         return any([await self._fetcher.is_there(url, allowed) for url in urls])
+
+
+def _shown(url: str) -> str:
+    return printable(url, limit=200)
