@@ -69,6 +69,9 @@ class Source:
             raise answer
         return answer
 
+    def missing(self, volume: VolumeRef) -> str:
+        return f"{volume} is missing."
+
 
 class TestWhatGetsATask:
     def test_new_volumes_are_queued_and_sent(self, enqueuer: Enqueuer, job: Job, queues: PgQueues, sql: Sql) -> None:

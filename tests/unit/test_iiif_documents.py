@@ -140,6 +140,19 @@ class TestHostile:
         assert caught.value.hint
 
     @pytest.mark.parametrize(
+        ("data", "why"),
+        [
+            (b"{\n ,", "Expecting property name enclosed in double quotes in line 2, column 2"),
+            (b"[" * 200_000, "it is nested too deeply"),
+            (b'{"a": "\xff"}', "it is no Unicode text"),
+        ],
+    )
+    def test_it_is_told_why_it_is_no_json(self, data: bytes, why: str) -> None:
+        with pytest.raises(ManifestError) as caught:
+            read_presentation(data, "The manifest M")
+        assert caught.value.message == f"The manifest M is not JSON: {why}."
+
+    @pytest.mark.parametrize(
         "items", [None, 7, "x", {}, [], [[[]]], [None, 7, "x"], {"items": {"items": {"items": 1}}}]
     )
     def test_odd_lists_are_read_as_far_as_they_go(self, items: Any) -> None:

@@ -160,6 +160,8 @@ class TestCollection:
             assert source.manifest_etag(volume) is None
             with pytest.raises(ManifestMissing):
                 source.read_manifest(volume)
+        assert f"nothing at '{server.url}/gone'" in source.missing(gone)
+        assert f"'{server.url}/top' does not list it" in source.missing(VolumeRef("other", "x", source.name))
 
     def test_one_that_is_new_is_found(
         self, server: Library, opened: Callable[..., ImageSource], monkeypatch: pytest.MonkeyPatch
@@ -223,6 +225,7 @@ class TestPages:
         with pytest.raises(PageError) as caught:
             page(source, 1)
         assert (caught.value.stage, caught.value.code) == ("fetch", "E_PAGE_MISSING")
+        assert f"there is nothing at '{server.url}/m/manifest.json/1{FULL}'" in caught.value.message
         asked = len(server.asked)
         assert source.filenames(only(source)) == {"0001", "0003"}
         assert source.filenames(only(source)) == {"0001", "0002", "0003"}
@@ -247,6 +250,7 @@ class TestPages:
             page(opened(), 1)
         assert (caught.value.stage, caught.value.code) == ("fetch", code)
         assert "'0002'" in caught.value.message
+        assert code == "E_IMAGE_EMPTY" or f"'{server.url}/m/manifest.json/1{FULL}'" in caught.value.message
         assert page(opened(), 2).data == b"picture 2"
 
     @pytest.mark.parametrize("status", [429, 500, 503])
@@ -264,6 +268,19 @@ class TestPages:
         with pytest.raises(PageError) as caught:
             page(opened(), 0)
         assert caught.value.code == "E_IIIF_NO_IMAGE"
+
+    @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://x/1.jpg", "/relative.jpg", "x" * 5000])
+    def test_a_picture_that_cannot_be_asked_for_is_named(
+        self, server: Library, opened: Callable[..., ImageSource], url: str
+    ) -> None:
+        put(server, "/m/manifest.json", manifest(f"{server.url}/m", [url, f"{server.url}/b"], services=None))
+        server.things["/b"] = b"picture"
+        with pytest.raises(PageError) as caught:
+            page(opened(), 0)
+        assert (caught.value.stage, caught.value.code) == ("fetch", "E_URL")
+        assert f"'{url[:150]}" in caught.value.message
+        assert len(caught.value.message) < 400
+        assert page(opened(), 1).data == b"picture"
 
     def test_a_server_that_refuses_the_full_size_is_asked_for_its_largest(
         self, server: Library, opened: Callable[..., ImageSource]

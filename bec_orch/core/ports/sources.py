@@ -30,6 +30,10 @@ class ImageSource(Protocol):
         """
         ...
 
+    def missing(self, volume: VolumeRef) -> str:
+        """Return the sentence that a volume is not there, after `manifest_etag` said so; with its address, if any."""
+        return f"The volume {volume} is not in its source."
+
     def filenames(self, volume: VolumeRef) -> frozenset[str]:
         """Return the names of the pages that the source lists for the volume now, and maybe names of other files.
 

@@ -37,7 +37,7 @@ from bec_orch.errors import (
     StorageError,
     UsageError,
 )
-from bec_orch.io.servers.addresses import Reach, plain_url
+from bec_orch.io.servers.addresses import Reach, plain_url, refused_url
 from bec_orch.io.servers.fetching import Fetched, Fetcher
 from bec_orch.io.sources.iiif_documents import MAX_BYTES, Canvas, Presentation, read_presentation
 from bec_orch.io.sources.opening import SourceParts
@@ -102,7 +102,7 @@ class IiifSource(ImageSource):
         found = self._read(volume)
         if found is None:
             raise ManifestMissing(
-                f"The volume {volume} has no manifest at {self._url}.",
+                self.missing(volume),
                 hint="See in a browser whether it is there. A volume's name is made of the address of its manifest.",
             )
         pages = [Page(at, f"{at + 1:04}", canvas.etag) for at, canvas in enumerate(found.canvases)]
@@ -113,6 +113,13 @@ class IiifSource(ImageSource):
     def manifest_etag(self, volume: VolumeRef) -> str | None:
         found = self._read(volume)
         return found.etag if found else None
+
+    @override
+    def missing(self, volume: VolumeRef) -> str:
+        url = self._listed.volumes.get((volume.w_id, volume.i_id)) if self._listed else None
+        if url is None:
+            return f"The volume {volume} is not there: {printable(self._url, limit=200)} does not list it."
+        return f"The manifest of {volume} is not there: its server has nothing at {printable(url, limit=200)}."
 
     @override
     def filenames(self, volume: VolumeRef) -> frozenset[str]:
@@ -248,12 +255,16 @@ class IiifPages:
             RetryableError: the server is away or busy; already tried several times.
         """
         found = await anyio.to_thread.run_sync(self._read_once)
-        images = found.canvases[page.index].images
-        if not images:
-            name = f"The page {printable(page.filename)} of {self._volume}"
+        canvas = found.canvases[page.index]
+        name = f"The page {printable(page.filename)} of {self._volume}"
+        if canvas.refused:
+            error = refused_url(canvas.refused)
+            message = f"{name} cannot be had: {clause(error.message)}."
+            raise PageError(message, stage="fetch", code=error.code, hint=error.hint)
+        if not canvas.images:
             message = f"{name} has no picture in its manifest."
             raise PageError(message, stage="fetch", code="E_IIIF_NO_IMAGE", hint="Tell the library.")
-        return PageBytes(await self._pictures.read(self._volume, page, images, found.allowed), page.etag or "")
+        return PageBytes(await self._pictures.read(self._volume, page, canvas.images, found.allowed), page.etag or "")
 
 
 def open_iiif(name: str, url: str, parts: SourceParts) -> IiifSource:

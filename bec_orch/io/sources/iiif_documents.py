@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bec_orch.core.wording import clause, said
 from bec_orch.errors import ServerRefused
 from bec_orch.io.servers.addresses import plain_url
 from bec_orch.io.sources.pages import refused
@@ -30,10 +31,14 @@ _MEMBERS = ("items", "manifests", "collections", "members")
 
 @dataclass(frozen=True, slots=True)
 class Canvas:
-    """A canvas of a manifest: its own name, and where its picture is had, the best first; nowhere: it has none."""
+    """A canvas of a manifest: its own name, and where its picture is had, the best first; nowhere: it has none.
+
+    `refused` is what it names in place of an address that can be asked; it is no part of the version.
+    """
 
     name: str
     images: tuple[str, ...]
+    refused: str = ""
 
     @property
     def etag(self) -> str:
@@ -82,7 +87,7 @@ def read_presentation(data: bytes, subject: str) -> Presentation:
         return _collection(document, subject)
     if kind != "manifest":
         raise refused(subject, "is neither a IIIF manifest nor a collection", "E_IIIF", _HINT)
-    canvases = tuple(Canvas(_id(canvas), _images(canvas)) for canvas in _canvases(document))
+    canvases = tuple(_canvas(canvas) for canvas in _canvases(document))
     if len(canvases) > MAX_CANVASES:
         raise refused(subject, f"has {len(canvases)} canvases, and {MAX_CANVASES} are allowed", "E_IIIF", _HINT)
     return Presentation(is_collection=False, canvases=canvases)
@@ -97,10 +102,18 @@ def _parsed(data: bytes, subject: str) -> Mapping[str, Any]:
     try:
         document = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise refused(subject, f"is not JSON ({type(error).__name__})", "E_MANIFEST_JSON", _HINT) from error
+        raise refused(subject, f"is not JSON: {_why_no_json(error)}", "E_MANIFEST_JSON", _HINT) from error
     if not isinstance(document, dict):
         raise refused(subject, "is no JSON object", "E_IIIF", _HINT)
     return document
+
+
+def _why_no_json(error: ValueError | RecursionError) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"{clause(error.msg)} in line {error.lineno}, column {error.colno}"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    return "it is no Unicode text" if isinstance(error, UnicodeDecodeError) else said(error)
 
 
 def _collection(document: Mapping[str, Any], subject: str) -> Presentation:
@@ -117,14 +130,17 @@ def _canvases(document: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     return _dicts(sequences[0].get("canvases")) if sequences else _dicts(document.get("items"))
 
 
-def _images(canvas: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the addresses of a canvas's picture, the best first."""
+def _canvas(canvas: Mapping[str, Any]) -> Canvas:
+    """Return a canvas with the addresses of its picture, or with the first one that cannot be asked."""
+    unasked = ""
     for body in _bodies(canvas):
         # A picture beside a service is often a small one.
-        addresses = tuple(_addresses(list(_of_services(body)))) or tuple(_addresses([_id(body)]))
+        served = list(_of_services(body))
+        addresses = tuple(_addresses(served)) or tuple(_addresses([_id(body)]))
         if addresses:
-            return addresses
-    return ()
+            return Canvas(_id(canvas), addresses)
+        unasked = unasked or next((url for url in (_id(body), *served) if url), "")
+    return Canvas(_id(canvas), (), unasked)
 
 
 def _bodies(canvas: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

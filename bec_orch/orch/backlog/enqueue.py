@@ -163,10 +163,11 @@ def read_versions(volumes: Sequence[VolumeRef], sources: SourceFactory) -> Versi
 
     def ask(volume: VolumeRef) -> str | VolumeFault:
         try:
-            etag = sources(volume.source).manifest_etag(volume)
+            source = sources(volume.source)
+            etag = source.manifest_etag(volume)
         except (RetryableError, TerminalError) as error:
             return VolumeFault(volume, error.code, error.message)
-        return etag or VolumeFault(volume, "E_MANIFEST_MISSING", f"The volume {volume} is not in its source.")
+        return etag or VolumeFault(volume, "E_MANIFEST_MISSING", source.missing(volume))
 
     asked = list(dict.fromkeys(volumes))
     with ThreadPoolExecutor(_ETAG_THREADS) as pool:

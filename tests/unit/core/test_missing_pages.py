@@ -34,6 +34,9 @@ class Folder:
     def manifest_etag(self, volume: VolumeRef) -> str | None:
         raise AssertionError(volume)
 
+    def missing(self, volume: VolumeRef) -> str:
+        raise AssertionError(volume)
+
     def pages(self, manifest: Manifest) -> PageReader:
         raise AssertionError(manifest)
 

@@ -40,6 +40,9 @@ class Source:
     def manifest_etag(self, volume: VolumeRef) -> str | None:
         return "etag"
 
+    def missing(self, volume: VolumeRef) -> str:
+        raise AssertionError(volume)
+
     def filenames(self, volume: VolumeRef) -> frozenset[str]:
         return frozenset(self.reader.files)
 
