@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element, ParseError  # nosec B405  # (types: d
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from bec_orch.core.wording import named
+from bec_orch.core.wording import said
 
 _LAST = 1 << 30
 _PAGE_CHILDREN = {
@@ -35,8 +35,10 @@ def parse(data: bytes) -> Element:
     """
     try:
         root: Element = fromstring(data)
-    except (ParseError, ValueError, LookupError, RecursionError, DefusedXmlException) as error:
-        raise NotReadable(f"it cannot be read as XML ({named(error)})") from error
+    except DefusedXmlException as error:  # its own words are for programmers
+        raise NotReadable("it cannot be read as XML, because it defines entities, which are refused") from error
+    except (ParseError, ValueError, LookupError, RecursionError) as error:
+        raise NotReadable(f"it cannot be read as XML ({said(error)})") from error
     return root
 
 

@@ -42,6 +42,21 @@ def test_a_workspace_is_a_volume_to_be_read_and_handed_on(bec: Bec, home: Path, 
     assert other.json["counters"]["lines"] == 9
 
 
+def test_a_page_with_a_bad_reference_is_an_error_row_and_the_others_are_done(
+    bec: Bec, home: Path, tmp_path: Path
+) -> None:
+    root = workspace(tmp_path / "data" / "W1" / "I1", {name: picture(5) for name in ("a.png", "b.png", "c.png")})
+    text = (root / "mets.xml").read_text()
+    text = text.replace('"OCR-D-IMG/a.png"', '"file:///etc/passwd"').replace('<fptr FILEID="IMG_c.png"/>', "")
+    (root / "mets.xml").write_text(text)
+    ended = bec("run", "ldv1", root, "--max-page-error-rate", "0.8")
+    assert ended.code == 3, ended.err
+    assert "'file:///etc/passwd'" in ended.out + ended.err
+    (file,) = home.rglob("W1-I1-*.a*-*.parquet")
+    rows = [(row["img_file_name"], row["nb_lines"], row["error_type"]) for row in pq.read_table(file).to_pylist()]
+    assert rows == [("0001", None, "E_METS_HREF"), ("b.png", 5, None), ("0003", None, "E_METS_NO_IMAGE")]
+
+
 @pytest.mark.parametrize(
     ("text", "code"),
     [

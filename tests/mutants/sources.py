@@ -281,8 +281,8 @@ SOURCES = (
         "mets-paths-out",
         "a METS names pictures below its folder alone",
         "io/sources/mets_documents.py",
-        '            check_name("path", part, max_bytes=MAX_FILENAME_BYTES)\n',
-        "            pass\n",
+        '        check_name("path", part, max_bytes=MAX_FILENAME_BYTES)\n',
+        "        pass\n",
         f"{_WORKSPACES}::TestHostile",
     ),
     _one(

@@ -7,6 +7,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from bec_orch.core.names import printable
 from bec_orch.core.ports.job_worker import PageBytes
 from bec_orch.core.ports.sources import ImageSource
 from bec_orch.core.volumes import VolumeRef
@@ -116,11 +117,40 @@ class TestHostile:
     @pytest.mark.parametrize(
         "href",
         ["../secret.tif", "a/../../secret.tif", "/etc/passwd", "file:///etc/passwd", "C:\\x.tif", "c:/x.tif",
-         "a//b.tif", "", "a/", ".", "a\tb.tif", "ftp://x/y.tif", "http://user:secret@x/y.tif", "http://",
+         "a//b.tif", "a/", ".", "a\tb.tif", "ftp://x/y.tif", "http://user:secret@x/y.tif", "http://",
          "a\\..\\b.tif", "http://[x/a", f"{'a' * 300}.tif"],
     )  # fmt: skip
     def test_a_reference_out_of_the_workspace_is_refused(self, href: str) -> None:
-        assert code(document(group("OCR-D-IMG", {"a": href}), pages(["a"]))) == "E_METS_HREF"
+        files = group("OCR-D-IMG", {"a": href, "b": "b.tif"})
+        bad, good = read(document(files, pages(["a"], ["b"])))
+        assert (bad.filename, bad.path, bad.url, good) == ("0001", "", "", MetsPage("b.tif", path="b.tif"))
+        assert bad.fault.startswith(f"names {printable(href, limit=200)} as its picture: ")
+
+    @pytest.mark.parametrize(
+        ("href", "why"),
+        [
+            ("file:///etc/passwd", "this names a drive, or an address of another kind than http and https"),
+            ("./c:x.tif", "this names a drive, or an address of another kind than http and https"),
+            ("../x.jpg", "this leads out of the workspace"),
+            ("/x.jpg", "this leads out of the workspace"),
+            ("a//x.jpg", "a part of this path is empty"),
+        ],
+    )
+    def test_it_is_told_what_is_wrong_with_a_reference(self, href: str, why: str) -> None:
+        (bad,) = read(document(group("OCR-D-IMG", {"a": href}), ""))
+        assert bad.fault == f"names '{href}' as its picture: {why}"
+
+    def test_a_file_without_a_reference_is_a_page_without_a_picture(self) -> None:
+        assert read(document(group("OCR-D-IMG", {"a": ""}), pages(["a"]))) == [MetsPage("0001")]
+
+    def test_a_sentence_tells_that_it_is_no_xml(self) -> None:
+        for text, why in (
+            ("<mets", "it cannot be read as XML (unclosed token: line 1, column 0)"),
+            ('<!DOCTYPE m [<!ENTITY a "x">]><mets>&a;</mets>', "it cannot be read as XML, because it defines entities"),
+        ):
+            with pytest.raises(ManifestError) as caught:
+                read(text)
+            assert caught.value.message.startswith(f"The METS of W1/I1 is refused: {why}")
 
     def test_too_many_pages_are_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(mets_documents, "MAX_PAGES", 2)
@@ -219,6 +249,19 @@ class TestSource:
             page(opened(), 1)
         assert caught.value.code == "E_METS_NO_IMAGE"
 
+    def test_a_page_whose_reference_leads_out_is_an_error_and_the_others_are_done(
+        self, folder: Path, opened: Callable[..., ImageSource]
+    ) -> None:
+        text = (folder / "mets.xml").read_text()
+        (folder / "mets.xml").write_text(text.replace('"OCR-D-IMG/1.tif"', '"file:///etc/passwd"'))
+        source = opened()
+        with pytest.raises(PageError) as caught:
+            page(source, 0)
+        assert (caught.value.stage, caught.value.code) == ("fetch", "E_METS_HREF")
+        assert "The page '0001' of W1/I1 names 'file:///etc/passwd' as its picture" in caught.value.message
+        assert page(source, 1).data == b"two"
+        assert source.filenames(ref(source)) == {"2.tif"}
+
     def test_a_workspace_that_changed_gives_no_page_of_the_older_version(
         self, folder: Path, opened: Callable[..., ImageSource]
     ) -> None:
@@ -247,6 +290,7 @@ class TestSource:
         with pytest.raises(ManifestError) as caught:
             source.read_manifest(ref(source))
         assert caught.value.code == "E_NAME_DUPLICATE"
+        assert "METS" in caught.value.hint
 
     def test_a_mets_that_is_too_large_or_spread_out_is_refused(
         self, folder: Path, opened: Callable[..., ImageSource], monkeypatch: pytest.MonkeyPatch
@@ -290,6 +334,7 @@ class TestWeb:
         with pytest.raises(PageError) as caught:
             page(source, 1)
         assert caught.value.code == "E_PAGE_MISSING"
+        assert f"'{server.url}/2.jpg'" in caught.value.message
         assert [source.filenames(ref(source)) for _ in range(2)] == [{"1.jpg"}, {"1.jpg", "2.jpg"}]
 
     def test_nothing_is_asked_of_this_machine(

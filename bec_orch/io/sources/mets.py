@@ -69,7 +69,7 @@ class MetsSource(WorkFolders):
                 f"The volume {volume} has no '{METS}' in {self._objects.url}.",
                 hint="Volumes are workspaces ROOT/WORK/VOLUME/mets.xml. Where many are missing, check the mount.",
             )
-        check_pages(found.pages, f"The METS of {volume}")
+        check_pages(found.pages, f"The METS of {volume}", "Give each picture a name of its own in the METS.")
         return Manifest(volume, found.etag, with_intro_skipped(found.pages, nb_images_intro))
 
     @override
@@ -167,13 +167,18 @@ class MetsPages:
         """Read the picture of one page.
 
         Raises:
-            PageError: it has none in the file group (E_METS_NO_IMAGE), or as the picture's place has it.
+            PageError: it has none in the file group (E_METS_NO_IMAGE), one that leads out of the workspace, or nowhere
+                (E_METS_HREF), or as the picture's place has it.
             RetryableError: the workspace changed, or what the picture lies in is away.
         """
         at = (await anyio.to_thread.run_sync(self._located))[page.index]
         if at.url:
             data = await self._pictures.read(self._volume, page, (at.url,), _PUBLIC)
             return PageBytes(data, page.etag or "")
+        if at.fault:
+            message = f"The page {printable(page.filename)} of {self._volume} {at.fault}."
+            hint = "Pictures lie below the workspace, or on the web."
+            raise PageError(message, stage="fetch", code="E_METS_HREF", hint=hint)
         if not at.path:
             message = f"The page {printable(page.filename)} of {self._volume} has no picture in the file group."
             raise PageError(message, stage="fetch", code="E_METS_NO_IMAGE", hint="Name another one with `#group=...`.")

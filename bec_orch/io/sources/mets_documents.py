@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from xml.etree.ElementTree import Element  # nosec B405  # (a type: defusedxml parses)
 
 from bec_orch.core.names import check_name, printable
-from bec_orch.core.wording import clause
+from bec_orch.core.wording import clause, said
 from bec_orch.errors import NameUnsafeError, ServerRefused
 from bec_orch.exports.xml_tree import NotReadable, children, descendants, kind_of, parse
 from bec_orch.io.servers.addresses import SCHEMES, plain_url
@@ -28,11 +28,15 @@ _SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class MetsPage:
-    """A page: the name of its picture, and its path within the workspace or its address; where it has none, neither."""
+    """A page: the name of its picture, and its path within the workspace or its address; where it has none, neither.
+
+    `fault` is what is wrong with a reference that leads elsewhere, or nowhere: a sentence's end.
+    """
 
     filename: str
     path: str = ""
     url: str = ""
+    fault: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +57,19 @@ def read_mets(data: bytes, subject: str, group: str | None) -> Mets:
         group: the file group; None: that of the scans, or the first with pictures.
 
     Raises:
-        ManifestError: it is broken or hostile XML, or no METS (E_METS); has no such group (E_METS_GROUP); or leads out
-            of its folder (E_METS_HREF).
+        ManifestError: it is broken or hostile XML, or no METS (E_METS); or has no such group (E_METS_GROUP).
     """
     try:
         root = parse(data)
     except NotReadable as error:
-        raise refused(subject, clause(str(error)), "E_METS", _HINT) from error
+        raise refused(subject, f"is refused: {clause(str(error))}", "E_METS", _HINT) from error
     if kind_of(root) != "mets":
         raise refused(subject, f"is no METS, but {printable(kind_of(root))}", "E_METS", _HINT)
     name, files = _chosen(root, subject, group)
-    pages = _pages(root, files, subject)
+    pages = _pages(root, files)
     if len(pages) > MAX_PAGES:
         raise refused(subject, f"has {len(pages)} pages, and {MAX_PAGES} are allowed", "E_METS", _HINT)
-    return Mets(tuple(pages), name, len(files) - sum(1 for page in pages if page.path or page.url))
+    return Mets(tuple(pages), name, len(files) - sum(1 for page in pages if page.path or page.url or page.fault))
 
 
 _HINT = "Have the workspace checked: `ocrd workspace validate`."
@@ -97,7 +100,7 @@ def _is_picture(file: Element) -> bool:
     return kind.startswith("image/") or (not kind and why_no_page(PurePosixPath(_href(file)).name) is None)
 
 
-def _pages(root: Element, files: dict[str, Element], subject: str) -> list[MetsPage]:
+def _pages(root: Element, files: dict[str, Element]) -> list[MetsPage]:
     divisions = [
         division
         for structure in children(root, "structMap")
@@ -106,8 +109,8 @@ def _pages(root: Element, files: dict[str, Element], subject: str) -> list[MetsP
         if division.get("TYPE", "").lower() == "page"
     ]
     if not divisions:
-        return [_located(file, subject) for file in files.values()]
-    return [_page(division, number, files, subject) for number, division in enumerate(_in_order(divisions), start=1)]
+        return [_located(file, number) for number, file in enumerate(files.values(), start=1)]
+    return [_page(division, number, files) for number, division in enumerate(_in_order(divisions), start=1)]
 
 
 def _in_order(divisions: list[Element]) -> list[Element]:
@@ -118,32 +121,47 @@ def _in_order(divisions: list[Element]) -> list[Element]:
     return [each for _, each in sorted(zip(orders, divisions, strict=True), key=lambda pair: int(pair[0][:18]))]
 
 
-def _page(division: Element, number: int, files: dict[str, Element], subject: str) -> MetsPage:
+def _page(division: Element, number: int, files: dict[str, Element]) -> MetsPage:
     named = (pointer.get("FILEID", "") for pointer in descendants(division, "fptr"))
     found = next((files[name] for name in named if name in files), None)
-    return MetsPage(f"{number:04}") if found is None else _located(found, subject)
+    return MetsPage(_numbered(number)) if found is None else _located(found, number)
 
 
-def _located(file: Element, subject: str) -> MetsPage:
-    """Return where the picture of a file entry lies.
-
-    Raises:
-        ManifestError: its reference leads out of the workspace, or nowhere (E_METS_HREF).
-    """
+def _located(file: Element, number: int) -> MetsPage:
+    """Return where the picture of a file entry lies; one that lies nowhere it may is called by the page's number."""
     href = _href(file)
+    if not href:
+        return MetsPage(_numbered(number))
     try:
         if urlsplit(href).scheme in SCHEMES:
             url = plain_url(href)
-            return MetsPage(unquote(PurePosixPath(urlsplit(url).path).name) or file.get("ID", ""), url=url)
-        parts = href.removeprefix("./").split("/")
-        for part in parts:
-            check_name("path", part, max_bytes=MAX_FILENAME_BYTES)
-        if ":" in parts[0]:
-            raise NameUnsafeError("It names a drive, or another kind of address.")
+            name = unquote(PurePosixPath(urlsplit(url).path).name) or file.get("ID", "")
+            return MetsPage(name, url=url)
+        return _within(href)
     except (NameUnsafeError, ServerRefused, ValueError) as error:
-        what = f"names {printable(href)} as a picture, which is refused: {clause(str(error))}"
-        raise refused(subject, what, "E_METS_HREF", "Pictures lie below the workspace, or on the web.") from error
+        return MetsPage(_numbered(number), fault=f"names {printable(href, limit=200)} as its picture: {said(error)}")
+
+
+def _within(href: str) -> MetsPage:
+    """Return the page of a picture within the workspace.
+
+    Raises:
+        NameUnsafeError: it does not lie there.
+    """
+    parts = href.removeprefix("./").split("/")
+    if ":" in parts[0]:
+        raise NameUnsafeError("this names a drive, or an address of another kind than http and https.")
+    if ".." in parts or href.startswith("/"):
+        raise NameUnsafeError("this leads out of the workspace.")
+    for part in parts:
+        if not part:
+            raise NameUnsafeError("a part of this path is empty.")
+        check_name("path", part, max_bytes=MAX_FILENAME_BYTES)
     return MetsPage(parts[-1], path="/".join(parts))
+
+
+def _numbered(number: int) -> str:
+    return f"{number:04}"
 
 
 def _href(file: Element) -> str:

@@ -19,6 +19,7 @@ MAX_PAGE_BYTES = 512 * 1024 * 1024
 # File systems hold names of up to 255 bytes.
 MAX_FILENAME_BYTES = 255
 
+_MADE_AGAIN = "Have the volume's manifest made again."
 LINK_HINT = (
     "Links are followed where they lead to a file below the source's own folder; by `bec run`, below its PATH. For "
     "others, look where they lead, and set BEC_FOLLOW_LINKS=true (`bec run --follow-links`); or copy the images there."
@@ -33,8 +34,8 @@ class Rejected:
     reason: str
 
 
-def check_pages(pages: Iterable[Page], subject: str) -> None:
-    """Check the names of a volume's pages; `subject` begins the sentence of an error.
+def check_pages(pages: Iterable[Page], subject: str, twice: str = _MADE_AGAIN) -> None:
+    """Check the names of a volume's pages; `subject` begins the sentence of an error, `twice` is a double name's hint.
 
     Two names that differ only in case, or in the Unicode form of the same letters, are two pages.
 
@@ -52,10 +53,10 @@ def check_pages(pages: Iterable[Page], subject: str) -> None:
         raise refused(subject, what, "E_NAME_UNSAFE", "Rename the image.") from error
     filename, times = Counter(filenames).most_common(1)[0]
     if times > 1:
-        raise refused(subject, f"has the page {printable(filename)} {times} times", "E_NAME_DUPLICATE")
+        raise refused(subject, f"has the page {printable(filename)} {times} times", "E_NAME_DUPLICATE", twice)
 
 
-def refused(subject: str, what: str, code: str, hint: str = "Have the volume's manifest made again.") -> ManifestError:
+def refused(subject: str, what: str, code: str, hint: str = _MADE_AGAIN) -> ManifestError:
     """Return the error of a volume whose list of pages cannot be used."""
     return ManifestError(f"{subject} {what}.", code=code, hint=hint)
 
