@@ -44,8 +44,8 @@ PAGES = (
         "doubtful-pages-are-not-told",
         "pages that are hardly read are told at the end of a run",
         "cli/run/outcome.py",
-        "    if unsure:\n",
-        "    if unsure < 0:\n",
+        "    if total := unsure.total():\n",
+        "    if (total := unsure.total()) < 0:\n",
         "tests/unit/test_cli_outcome.py",
     ),
     _one(
