@@ -38,8 +38,11 @@ def test_a_volume_that_failed_for_one_page_says_which(bec: Bec, tmp_path: Path) 
     assert [page["figures"] for page in found["pages"]] == [{"bytes": 10}] * 8 + [{}]
     table = ok(bec("--home", out, "errors", "show", "W1/I1")).out
     assert "toy  W1/I1  task 1 is terminal_failed; 9 pages: 8 ok, 1 error" in table
+    assert found["failure"].startswith("E_IMAGE_EMPTY: 1 of 9 pages failed")
+    assert f"It failed: {found['failure']}" in table
     assert "no artefact" in table
-    assert [line.split()[:3] for line in table.splitlines() if "0008.jpg" in line] == [["9", "0008.jpg", "error"]]
+    rows = [line for line in table.splitlines() if not line.startswith("It failed")]
+    assert [line.split()[:3] for line in rows if "0008.jpg" in line] == [["9", "0008.jpg", "error"]]
     assert "0007.jpg" not in table
 
     # Its page error is counted as those of finished volumes are.

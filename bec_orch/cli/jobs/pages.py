@@ -72,6 +72,8 @@ def _as_json(one: VolumePages, states: Collection[str] | None, limit: int) -> di
         "task_state": one.state,
         "partial": one.partial,
         "note": one.note,
+        "failure": one.failure,
+        "hint": one.hint,
         "states": Counter(page.state for page in one.pages),
         "left_off": max(0, len(chosen) - limit),
         "pages": chosen[:limit],
@@ -82,6 +84,10 @@ def _print(one: VolumePages, chosen: list[PageView], limit: int) -> None:
     states = Counter(page.state for page in one.pages)
     told = ", ".join(f"{count:,} {state}" for state, count in states.items()) or "none"
     say(f"{one.job}  {one.volume}  task {one.task} is {one.state}; {counted(len(one.pages), 'page')}: {told}")
+    if one.failure:
+        say(f"It failed: {one.failure}")
+    if one.hint:
+        note(f"hint: {one.hint}")
     if one.partial and one.has_rows and one.state is not TaskState.DONE:
         say("The volume is not done: these rows are those of its attempts, and no artefact.")
     if one.note:

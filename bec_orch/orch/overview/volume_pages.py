@@ -61,6 +61,8 @@ class VolumePages:
         partial: whether the rows are those of attempts that left no artefact.
         pages: the pages, in the order of the manifest.
         note: what is not known of them; empty otherwise.
+        failure: code and sentence of the task's failure, if it failed; empty otherwise.
+        hint: what to do about that; empty otherwise.
     """
 
     job: str
@@ -70,6 +72,8 @@ class VolumePages:
     partial: bool
     pages: Sequence[PageView]
     note: str = ""
+    failure: str = ""
+    hint: str = ""
 
     @property
     def last_page(self) -> int:
@@ -145,7 +149,9 @@ class PageLooker:
             pages, note = self._with_others(task, pages)
         if success is None and task.state is TaskState.DONE:
             note = f"Its artefact is gone: `bec audit {task.job}` tells what else is missing."
-        return VolumePages(task.job, task.volume, task.id, task.state, success is None, pages, note)
+        failure = f"{task.failure_code}: {task.failure_message}" if task.failure_code else ""
+        hint = task.failure_hint or ""
+        return VolumePages(task.job, task.volume, task.id, task.state, success is None, pages, note, failure, hint)
 
     def _with_others(self, task: TaskView, pages: list[PageView]) -> tuple[list[PageView], str]:
         """Add the pages of the manifest that have no row."""
