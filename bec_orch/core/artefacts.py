@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bec_orch.core.ownership import Mark
-from bec_orch.core.volumes import PageCounts, VolumeRef
+from bec_orch.core.volumes import PageCounts, VolumeRef, same_etag, version_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,12 @@ class Success:
     inputs: Mapping[str, str] = field(default_factory=dict)
     pages: PageCounts | None = None
     content: Mapping[str, Any] | None = None
+
+    def is_of(self, manifest_etag: str) -> bool:
+        """Return whether the artefact was made of the version of its volume that a manifest's ETag names."""
+        if self.manifest_etag is None:
+            return version_of(manifest_etag) == self.location.version
+        return same_etag(manifest_etag, self.manifest_etag)
 
 
 @dataclass(frozen=True, slots=True)

@@ -190,10 +190,26 @@ def test_without_its_images_a_volume_loses_pictures_and_nothing_else(
             ONE,
         )
     )
-    shutil.rmtree(scans / "W1BEC001")
-    ended = ok(bec("export", "truth", "--format", "pdf,iiif,page"))
+    (scans / "W1BEC001").rename(scans / "away")
+    wanted, pdf = ("export", "truth", "--format", "pdf,iiif,page"), home / "exports" / "truth" / ONE / SUFFIXES["pdf"]
+    ended = bec(*wanted)
+    assert ended.code == 3
     assert f"warning: The images of {ONE} are out of reach: " in ended.err
-    assert (home / "exports" / "truth" / ONE / SUFFIXES["pdf"]).read_bytes().startswith(b"%PDF")
+    assert "has no picture" not in ended.err
+    assert pdf.read_bytes().startswith(b"%PDF")
+    assert b"/DCTDecode" not in pdf.read_bytes()
+    (scans / "away").rename(scans / "W1BEC001")
+    told = ok(bec(*wanted, "--json")).json["volumes"]
+    assert [(one["documents"], one["lacking"]) for one in told] == [(1, 0)]
+    assert b"/DCTDecode" in pdf.read_bytes()
+    assert ok(bec(*wanted, "--json")).json["volumes"][0]["documents"] == 0
+    # Another book by now: none of its pictures is taken for what was found.
+    next((scans / ONE).glob("*3.jpg")).unlink()
+    pdf.unlink()
+    ended = bec(*wanted)
+    assert ended.code == 3
+    assert ended.err.count(f"warning: The images of {ONE} are left out: the volume is another version now: ") == 1
+    assert b"/DCTDecode" not in pdf.read_bytes()
 
 
 def test_a_job_that_is_half_done_exports_what_is_done(bec: Bec, imported: Path, tmp_path: Path) -> None:

@@ -102,6 +102,15 @@ def test_a_page_whose_picture_is_broken_says_why(client: Client) -> None:
     assert 'id="stage"' not in broken
 
 
+def test_lines_are_not_shown_over_a_picture_of_another_version(client: Client, scans: Path) -> None:
+    shutil.copy(scans / PECHA / "I1BEC00010002.jpg", scans / PECHA / FIRST)
+    shown = page(client, f"/view/truth/{PECHA}/1")
+    assert "E_IMAGE_OTHER_VERSION" in shown
+    assert f"The volume {PECHA} is another version now: " in shown
+    assert 'id="stage"' not in shown
+    assert '<bdi class="words">' in page(client, f"/view/truth/{PECHA}/2")
+
+
 MISSING = (
     ("/nothing", 404, "E_WEB_PATH"),
     ("/static/../app.py", 404, "E_WEB_PATH"),

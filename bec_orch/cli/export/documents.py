@@ -50,6 +50,7 @@ class Documents:
     origin: Origin
     written: int = 0
     skipped: int = 0
+    lacking: set[str] = field(default_factory=set)
     foreign: list[str] = field(default_factory=list)
     _files: dict[str, str] = field(default_factory=dict)
 
@@ -61,13 +62,15 @@ class Documents:
         self._before = record or Record()
 
     def kept(self, keys: Iterable[str]) -> set[str]:
-        """Return those of these documents that need not be made: they are there, and made of the same.
+        """Return those of these that need not be made: they are there, lack nothing, and are made of the same.
 
         Whether somebody changed one counts where it is to be written over.
         """
         if self._before.key != self.key:
             return set()
         wanted = set(keys) & self._before.files.keys()
+        # One that lacks images is made again, unless somebody corrected it.
+        wanted -= {key for key in wanted & self._before.lacking if self.destination.force or not self._changed(key)}
         folders = {key.rpartition("/")[0] for key in wanted}
         objects = self.destination.objects
         there = wanted & {entry.key for folder in folders for entry in objects.list(folder).objects}
@@ -100,6 +103,11 @@ class Documents:
         if key in self._before.files:
             self._files[key] = self._before.files[key]
 
+    def note_lacking(self, key: str) -> None:
+        """Note that a document lacks images which were out of reach: the next export makes it again."""
+        if key in self._files:
+            self.lacking.add(key)
+
     def finish(self) -> None:
         """Write the record: what was written before it is known to be ours.
 
@@ -107,7 +115,7 @@ class Documents:
             UsageError: some documents could not be written over (E_FILE_FOREIGN).
         """
         # Without its key, the next export looks at every document again.
-        record = Record("" if self.foreign else self.key, self._files)
+        record = Record("" if self.foreign else self.key, self._files, frozenset(self.lacking))
         if record != self._before:
             self._record(to_bytes(record, self.origin))
         if self.foreign:

@@ -8,11 +8,12 @@ import anyio
 import cv2
 import numpy as np
 
+from bec_orch.core.artefacts import Success
 from bec_orch.core.frames import picture_of
 from bec_orch.core.ports.sources import SourceFactory
-from bec_orch.core.volumes import Manifest, Page, VolumeRef
+from bec_orch.core.volumes import Manifest, Page, version_of
 from bec_orch.core.wording import said
-from bec_orch.errors import BecError, PageError
+from bec_orch.errors import BecError, PageError, RetryableError
 from bec_orch.exports.formats import Picture
 from bec_orch.jobs.formats.header import ImageFormat, ImageHeader
 from bec_orch.jobs.images import decode, probe
@@ -30,21 +31,33 @@ _BITONAL_BITS = 1
 class VolumeImages:
     """Reads images of a volume; what cannot be read is None, and noted once each.
 
+    Those of another version of the volume are none of its artefact's, and not read.
+
     Args:
-        volume: the volume.
-        sources: opens its source.
+        success: the artefact whose pages they are of.
+        sources: opens the volume's source.
     """
 
-    def __init__(self, volume: VolumeRef, sources: SourceFactory) -> None:
-        self._volume = volume
+    def __init__(self, success: Success, sources: SourceFactory) -> None:
+        self._success = success
+        self._volume = success.location.volume
         self._sources = sources
+        self._in_vain = False
         self._lock = threading.Lock()
         self._manifest: Manifest | None = None
+        self._is_away = False
         self._pages: dict[str, Page] = {}
         self.faults: list[str] = []
 
+    def asked_in_vain(self) -> bool:
+        """Return whether, since this was last asked, an image was wanted that may be had at another time."""
+        asked, self._in_vain = self._in_vain, False
+        return asked
+
     def size(self, image: str) -> tuple[int, int] | None:
         """Return the size of an image's stored bitmap; None where it cannot be had."""
+        if self._read_manifest() is None:
+            return None
         found = self._page(image)
         if found and found[1] == 1 and found[0].width and found[0].height:
             return found[0].width, found[0].height
@@ -58,6 +71,8 @@ class VolumeImages:
 
     def picture(self, image: str) -> Picture | None:
         """Return the picture of a page; None where it cannot be had."""
+        if self._read_manifest() is None:
+            return None
         try:
             return _picture(*self._data(image))
         except BecError as error:
@@ -65,18 +80,32 @@ class VolumeImages:
             return None
 
     def _note(self, image: str, error: BecError) -> None:
+        self._in_vain = self._in_vain or isinstance(error, RetryableError)
         self.faults.append(f"{self._volume}, '{image}' has no picture: {said(error)}.")
 
-    def _page(self, image: str) -> tuple[Page, int] | None:
+    def _read_manifest(self) -> Manifest | None:
+        """Read the volume's list of pages, once; None where it is out of reach, or of another version."""
         with self._lock:
-            if self._manifest is None:
+            if self._manifest is None and not self._is_away:
                 try:
-                    self._manifest = self._sources(self._volume.source).read_manifest(self._volume)
+                    manifest = self._sources(self._volume.source).read_manifest(self._volume)
                 except BecError as error:
                     self.faults.append(f"The images of {self._volume} are out of reach: {said(error)}.")
-                    self._manifest = Manifest(self._volume, "", ())
-                self._pages = {page.filename: page for page in self._manifest.pages}
-            return picture_of(image, self._pages)
+                else:
+                    if self._success.is_of(manifest.etag):
+                        self._manifest = manifest
+                        self._pages = {page.filename: page for page in manifest.pages}
+                    else:
+                        self.faults.append(
+                            f"The images of {self._volume} are left out: the volume is another version now: "
+                            f"{version_of(manifest.etag)}, and what was found is of {self._success.location.version}."
+                        )
+                self._is_away = self._manifest is None
+            self._in_vain = self._in_vain or self._is_away
+            return self._manifest
+
+    def _page(self, image: str) -> tuple[Page, int] | None:
+        return picture_of(image, self._pages)
 
     def _data(self, image: str) -> tuple[bytes, int]:
         """Return the bytes of an image's file, and which picture of the file it is."""

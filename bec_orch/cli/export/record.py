@@ -23,10 +23,12 @@ class Record:
     Attributes:
         key: what the documents are made of: the artefact and whatever else decides what is in them.
         files: the SHA-256 of each document, by its key in the store.
+        lacking: the keys of those that lack images which were out of reach.
     """
 
     key: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
+    lacking: frozenset[str] = frozenset()
 
 
 def record_key(volume: VolumeRef, name: str) -> str:
@@ -41,6 +43,7 @@ def to_bytes(record: Record, origin: Origin) -> bytes:
         "key": record.key,
         "made_with": [list(fact) for fact in origin.facts()],
         "files": dict(sorted(record.files.items())),
+        "lacking": sorted(record.lacking),
     }
     return f"{json.dumps(content, ensure_ascii=False, indent=1)}\n".encode()
 
@@ -55,4 +58,5 @@ def parse(data: bytes) -> Record | None:
 
 
 def _record(content: Mapping[str, Any]) -> Record:
-    return Record(str(content["key"]), {str(key): str(digest) for key, digest in content["files"].items()})
+    files = {str(key): str(digest) for key, digest in content["files"].items()}
+    return Record(str(content["key"]), files, frozenset(map(str, content.get("lacking", ()))))

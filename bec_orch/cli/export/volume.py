@@ -65,6 +65,7 @@ class VolumeReport:
         pages: how many pages it has.
         page_errors: how many of them are errors.
         errors_before: how many were skipped because they are errors of a job that this one needs.
+        lacking: how many of the documents lack images that were out of reach; the next export makes them again.
         partial: whether it is not done, and its pages are those that its attempts left.
         notes: what is not as it could be, a sentence each.
         places: the keys of its documents, those of one page by their folder.
@@ -76,6 +77,7 @@ class VolumeReport:
     pages: int = 0
     page_errors: int = 0
     errors_before: int = 0
+    lacking: int = 0
     partial: bool = False
     notes: list[str] = field(default_factory=list)
     places: list[str] = field(default_factory=list)
@@ -103,7 +105,7 @@ def export_volume(
             code="E_ARTEFACT_GONE",
             hint="`bec audit` shows what else is missing; with `--fix`, a new run of the job makes it again.",
         )
-    images = _images(location.volume, sources)
+    images = _images(success, sources)
     inputs = readable_inputs(artefacts, success, inputs_beside(artefacts, success, wanted.needs))
     return _Export(success, origin_of(success), wanted, artefacts, inputs, destination, images).run()
 
@@ -116,15 +118,15 @@ def export_kept(kept: KeptRows, wanted: Wanted, sources: SourceFactory, destinat
         UsageError: files that are not ours are in the way (E_FILE_FOREIGN).
         Interrupted: a stop was asked for; what was written is whole.
     """
-    images = _images(kept.success.location.volume, sources)
+    images = _images(kept.success, sources)
     return _Export(kept.success, kept.origin, wanted, kept, {}, destination, images).run()
 
 
-def _images(volume: VolumeRef, sources: SourceFactory) -> "VolumeImages":
+def _images(success: Success, sources: SourceFactory) -> "VolumeImages":
     # Reading images needs the packages of the extra `ldv1`, without which the command can say so.
     from bec_orch.cli.export.images import VolumeImages  # noqa: PLC0415
 
-    return VolumeImages(volume, sources)
+    return VolumeImages(success, sources)
 
 
 class _Export:
@@ -194,6 +196,7 @@ class _Export:
             self._report.notes.append(f"{self._report.volume}: nobody read its lines: the files of text are empty.")
         self._report.documents += documents.written
         self._report.skipped += documents.skipped
+        self._report.lacking += len(documents.lacking)
         documents.finish()
 
     def _key(self, found: Format) -> str:
@@ -212,6 +215,8 @@ class _Export:
             documents.keep(key)
         else:
             documents.put(key, write(self._pages(found)))
+            if self._images.asked_in_vain():
+                documents.note_lacking(key)
 
     def _write_pages(
         self, documents: Documents, found: Format, name: str, write: Callable[[PageRecord], Iterator[bytes]]
@@ -228,6 +233,8 @@ class _Export:
         for page, key in zip(self._pages(found), keys, strict=True):
             if key not in kept:
                 documents.put(key, write(page))
+            if self._images.asked_in_vain() and key not in kept:
+                documents.note_lacking(key)
 
     def _pages(self, found: Format) -> Iterator[PageRecord]:
         for page in pages_of(self._artefacts, self._success, self._inputs, self._wanted.read):

@@ -81,7 +81,9 @@ class ExportResult:
         """The exit code that says how it went."""
         if self.failed:
             return max(exit_code_of(error) for _, error in self.failed)
-        lacking = any(report.page_errors or report.errors_before or report.partial for report in self.done)
+        lacking = any(
+            report.page_errors or report.errors_before or report.lacking or report.partial for report in self.done
+        )
         return EXIT_PAGE_ERRORS if lacking or self.nothing else EXIT_DONE
 
 

@@ -9,11 +9,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from bec_orch.core.artefacts import Success
 from bec_orch.core.frames import picture_of
 from bec_orch.core.names import printable
 from bec_orch.core.ports.job_worker import PageBytes
 from bec_orch.core.ports.sources import SourceFactory
-from bec_orch.core.volumes import Manifest, Page, VolumeRef
+from bec_orch.core.volumes import Manifest, Page, VolumeRef, version_of
 from bec_orch.errors import BecError, PageError
 from bec_orch.jobs.formats.header import ImageHeader
 from bec_orch.jobs.images import REDUCTIONS, decode, probe
@@ -45,6 +46,23 @@ class PagePictures:
         self._pixels = BoundedCache[NDArray[np.uint8]](most_bytes // 2, lambda pixels: pixels.nbytes)
         self._jpegs = BoundedCache[bytes](most_bytes // 4, len)
         self._manifests = BoundedCache[Manifest](_MANIFESTS)
+
+    def require_version(self, success: Success) -> None:
+        """See that the pictures are of the version of the volume that an artefact was made of.
+
+        Raises:
+            PageError: they are of another (E_IMAGE_OTHER_VERSION).
+            ManifestError, RetryableError: the volume cannot be read.
+        """
+        volume, made_of = success.location.volume, success.location.version
+        etag = self._manifest(volume).etag
+        if not success.is_of(etag):
+            raise PageError(
+                f"The volume {volume} is another version now: {version_of(etag)}, and what was found is of {made_of}.",
+                stage="fetch",
+                code="E_IMAGE_OTHER_VERSION",
+                hint=f"`bec queue enqueue JOB --volume {volume} --refresh` has the version done that is there.",
+            )
 
     def header(self, volume: VolumeRef, file: str) -> ImageHeader:
         """Return what the headers of a page's image say.

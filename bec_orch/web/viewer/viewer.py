@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from bec_orch.core.transcripts import Line, PageRecord
 from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import BecError, PageError, StorageError, UsageError
+from bec_orch.orch.overview.layers import Layer
 from bec_orch.orch.overview.volume_pages import PageView, VolumePages
 from bec_orch.web.html.rendering import address, page
 from bec_orch.web.sight.sight import Sight, best_job
@@ -79,8 +80,8 @@ def view_page(request: Request) -> Response:
             hint=f"It has {len(pages.pages)} pages." if pages.pages else pages.note,
         )
     shown = pages.pages[number - 1]
-    record, fault = _record(sight, job, volume, (number - 1, shown.img_file_name))
-    size, no_picture = _size(sight, volume, shown, record)
+    layer, record, fault = _record(sight, job, volume, (number - 1, shown.img_file_name))
+    size, no_picture = _size(sight, volume, shown, record, layer)
     compared = request.query_params.get("with", "")
     lines = record.content.lines if record else ()
     pieces, not_compared = _compared(sight, compared, volume, (number - 1, shown.img_file_name), lines)
@@ -170,21 +171,27 @@ def _pages(sight: Sight, job: str, volume: VolumeRef) -> VolumePages:
 
 def _record(
     sight: Sight, job: str, volume: VolumeRef, page: tuple[int, str]
-) -> tuple[PageRecord | None, BecError | None]:
+) -> tuple[Layer | None, PageRecord | None, BecError | None]:
     """Read what is on a page of this index and file; what is wrong with the artefact is told beside it."""
+    layer = None
     try:
         layer = sight.layers.layer(job, volume.w_id, volume.i_id)
-        return (sight.layers.page(layer, *page) if layer else None), None
+        return layer, (sight.layers.page(layer, *page) if layer else None), None
     except StorageError as error:
-        return None, error
+        return layer, None, error
 
 
 def _size(
-    sight: Sight, volume: VolumeRef, shown: PageView, record: PageRecord | None
+    sight: Sight, volume: VolumeRef, shown: PageView, record: PageRecord | None, layer: Layer | None
 ) -> tuple[tuple[int, int] | None, BecError | None]:
-    """Return the size of a page's image by its headers; where it has none, why, and the size that the job saw."""
+    """Return the size of a page's image by its headers; where it has none, why, and the size that the job saw.
+
+    The picture of another version of the volume is none of what the job found.
+    """
     try:
         header = sight.pictures.header(volume, shown.img_file_name)
+        if layer:
+            sight.pictures.require_version(layer.success)
     except BecError as error:
         return record.content.size if record else None, error
     return (header.width, header.height), None

@@ -86,6 +86,19 @@ def test_a_correction_is_written_over_where_that_is_asked_for(store: Objects, tm
     assert (again.written, again.skipped, content(store, KEY)) == (1, 1, b"1")
 
 
+def test_a_document_that_lacks_images_is_made_again_unless_it_was_corrected(store: Objects, tmp_path: Path) -> None:
+    lacking = documents(store, tmp_path)
+    for key in (KEY, OTHER):
+        lacking.put(key, [b"bare"])
+        lacking.note_lacking(key)
+    lacking.finish()
+    overwrite(store, OTHER, b"corrected")
+    again = export(store, tmp_path, "first", {KEY: b"whole", OTHER: b"whole"})
+    assert (again.written, again.skipped) == (1, 1)
+    assert (content(store, KEY), content(store, OTHER)) == (b"whole", b"corrected")
+    assert export(store, tmp_path, "first", {KEY: b"whole", OTHER: b"whole"}).skipped == 2
+
+
 def test_a_link_that_leads_nowhere_is_no_document(tmp_path: Path) -> None:
     store = Stores().open((tmp_path / "out").as_uri(), create=True)
     export(store, tmp_path, "first", {KEY: b"1"})

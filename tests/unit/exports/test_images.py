@@ -7,7 +7,9 @@ import pytest
 from PIL import Image
 
 from bec_orch.cli.export.images import VolumeImages
+from bec_orch.core.artefacts import ArtefactLocation, Success
 from bec_orch.core.volumes import Manifest, Page
+from bec_orch.errors import RetryableError
 from tests.unit import image_bytes as made
 from tests.unit.fakes import VOLUME, MemoryPages
 
@@ -15,12 +17,17 @@ if TYPE_CHECKING:
     from bec_orch.core.ports.sources import SourceFactory
 
 
-def images_of(files: dict[str, bytes | Exception], width: int | None = None, height: int | None = None) -> VolumeImages:
+MADE_OF = Success(ArtefactLocation("truth", VOLUME, "e00000"), "x", (), manifest_etag="e")
+
+
+def images_of(
+    files: dict[str, bytes | Exception], width: int | None = None, height: int | None = None, etag: str = '"e"'
+) -> VolumeImages:
     pages = tuple(Page(place, name, width=width, height=height) for place, name in enumerate(files))
     source: Any = SimpleNamespace(
-        read_manifest=lambda volume: Manifest(volume, "e", pages), pages=lambda _manifest: MemoryPages(files)
+        read_manifest=lambda volume: Manifest(volume, etag, pages), pages=lambda _manifest: MemoryPages(files)
     )
-    return VolumeImages(VOLUME, cast("SourceFactory", lambda _name: source))
+    return VolumeImages(MADE_OF, cast("SourceFactory", lambda _name: source))
 
 
 @pytest.mark.parametrize(
@@ -53,3 +60,33 @@ def test_further_pictures_of_a_file_have_their_own_size() -> None:
         "W1/I1, 'a.tif#3' has no picture: The file has no picture 3: it has 2.",
         "W1/I1, 'b.tif' has no picture: it is no longer in its volume.",
     ]
+    assert not images.asked_in_vain()
+
+
+def test_images_of_another_version_are_left_out_and_told_once() -> None:
+    images = images_of({"a.jpg": made.jpeg()}, width=40, height=30, etag="f1")
+    assert not images.asked_in_vain()
+    assert (images.size("a.jpg"), images.picture("a.jpg")) == (None, None)
+    assert images.faults == [
+        "The images of W1/I1 are left out: the volume is another version now: f10000, and what was found is of e00000."
+    ]
+    assert (images.asked_in_vain(), images.asked_in_vain()) == (True, False)
+
+
+def test_images_out_of_reach_are_told_once_and_may_be_had_later() -> None:
+    def away(_name: str) -> Any:
+        raise RetryableError("The server is away.")
+
+    images = VolumeImages(MADE_OF, cast("SourceFactory", away))
+    for name in ("a.jpg", "b.jpg"):
+        assert images.picture(name) is None
+        assert images.asked_in_vain()
+    assert images.faults == ["The images of W1/I1 are out of reach: The server is away."]
+
+
+def test_an_image_that_is_out_of_reach_by_itself_may_be_had_later() -> None:
+    images = images_of({"a.jpg": RetryableError("The server is busy."), "b.jpg": made.jpeg()})
+    assert images.picture("b.jpg")
+    assert not images.asked_in_vain()
+    assert images.picture("a.jpg") is None
+    assert images.asked_in_vain()
