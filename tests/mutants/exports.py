@@ -69,7 +69,7 @@ EXPORTS = (
     Mutant(
         "export-forgets-what-stayed",
         "an export that left something lying looks at it again",
-        (Edit(_DOCUMENTS, 'Record("" if self.foreign else self.key, self._files)', "Record(self.key, self._files)"),),
+        (Edit(_DOCUMENTS, 'Record("" if self.foreign else self.key, self._files, ', "Record(self.key, self._files, "),),
         (_DOCUMENT_TESTS,),
     ),
     Mutant(
