@@ -357,7 +357,7 @@ def test_many_hung_threads_are_a_fault_of_the_worker(gate: threading.Event) -> N
     rows = MemoryRows()
     job = Lengths(on_decode=lambda data: None if data < b"p2" else gate.wait(WAIT))
     with pytest.raises(RetryableError) as caught:
-        Pipeline(job, limits(page_timeout=0.5)).run(context(volume(9), rows))
+        Pipeline(job, limits(page_timeout=2)).run(context(volume(9), rows))
     assert caught.value.code == "E_WORKER_STUCK"
     errors = {outcome.error_type for outcome in rows.flushed.values() if outcome.state is PageState.ERROR}
     assert errors == {"E_PAGE_TIMEOUT"}, "the next attempt tries errors again"
