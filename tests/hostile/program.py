@@ -17,6 +17,8 @@ from bec_orch.io.postgres.embedded.embedded import EmbeddedPostgres
 
 MOST_MEMORY = 700 * 2**20
 """What the worker may take with a budget of 256 MiB. It takes 510 MiB at most; a bomb that goes off takes 1.2 GiB."""
+PPOCR = ("--config-text", '{"model": "ppocr"}')
+"""The model that the memory is known of: with `auto`, two are loaded, and the largest pages take 1.1 GiB."""
 MOST_SECONDS = 60.0
 """What a volume of a few pages may take. It takes 10 s at most, and more where the machine has much else to do."""
 _UNIT = 1 if sys.platform == "darwin" else 1024  # of `ru_maxrss`

@@ -323,8 +323,10 @@ class TestEarlierSystem:
         etag = first.sources(first.source).read_manifest(volume_of(first)).version
         for kind in kinds:
             [success] = kind.rglob("success.json")
+            folder = tmp_path / "shared" / "toy" / "W1" / "I1" / etag
             shutil.rmtree(tmp_path / "shared" / "toy", ignore_errors=True)
-            shutil.copytree(success.parent, tmp_path / "shared" / "toy" / "W1" / "I1" / etag)
+            shutil.copytree(success.parent, folder)
+            folder.chmod(0o755)  # the examples may be for reading alone
             before = contents(objects)
             ask(first, force=True)
             assert (state(first), contents(objects)) == (("terminal_failed", FOREIGN), before), kind.name

@@ -47,7 +47,7 @@ def s3(aws: Aws) -> Iterator[S3]:
 
 @pytest.fixture
 def world(database: Database, tmp_path: Path, s3: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3World]:
-    monkeypatch.setattr(removal, "_told", set())
+    monkeypatch.setattr(removal, "_logged", set())
     world = S3World(tmp_path, database)
     world.on(s3)
     world.create_job()
