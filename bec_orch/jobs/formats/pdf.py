@@ -111,7 +111,7 @@ def picture(file: int, index: int, dpi: int, max_pixels: int, allow: Callable[[i
             if image and not stored:
                 _check_whole(image)
             return stored or _png(_drawn(page, size))
-        except (pdfium.PdfiumError, IndexError) as error:
+        except (pdfium.PdfiumError, IndexError, UnicodeDecodeError) as error:  # the last: names that are no text
             raise image_error(
                 "E_PDF_PAGE",
                 f"Page {index + 1} of the PDF is broken.",
