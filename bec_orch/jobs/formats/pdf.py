@@ -111,7 +111,8 @@ def picture(file: int, index: int, dpi: int, max_pixels: int, allow: Callable[[i
             if image and not stored:
                 _check_whole(image)
             return stored or _png(_drawn(page, size))
-        except (pdfium.PdfiumError, IndexError, UnicodeDecodeError) as error:  # the last: names that are no text
+        # Names that are no text, and sizes that are no numbers, are found where they are made use of.
+        except (pdfium.PdfiumError, IndexError, ValueError, OverflowError) as error:
             raise image_error(
                 "E_PDF_PAGE",
                 f"Page {index + 1} of the PDF is broken.",
