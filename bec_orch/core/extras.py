@@ -25,6 +25,9 @@ def optional_packages(what: str, hint: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         raise _missing(f"{what} needs the package '{error.name}', which is not installed.", hint) from error
     except ImportError as error:
+        # A compiled package wraps a signal that comes while it is loaded (pybind11: "initialization failed").
+        if error.__cause__ and not isinstance(error.__cause__, Exception):
+            raise error.__cause__ from None
         raise _missing(f"{what} needs a package that cannot be imported: {said(error)}.", hint) from error
 
 

@@ -28,6 +28,11 @@ def test_a_package_that_is_there_and_cannot_be_imported_is_reported_with_why(
     assert isinstance(caught.value.__cause__, ImportError)
 
 
+def test_a_signal_while_a_compiled_package_is_loaded_stays_one() -> None:
+    with pytest.raises(KeyboardInterrupt), optional_packages("The engine", "Install it."):
+        raise ImportError("initialization failed") from KeyboardInterrupt()
+
+
 def test_other_errors_are_passed_on() -> None:
     with pytest.raises(ZeroDivisionError), optional_packages("The engine", "Install it."):
         raise ZeroDivisionError
