@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.fuzz.mutations import Mutator
 from tests.fuzz.targets import TARGETS, WRONG
-from tests.hostile.program import MOST_MEMORY, PPOCR, bec
+from tests.hostile.program import MOST_MEMORY, bec
 
 _KINDS = ("jpg", "png", "tif", "jp2", "webp", "gif")
 
@@ -34,7 +34,7 @@ def faults(pages: int, seed: int) -> list[str]:
         write(Path(folder) / "scans" / "W1" / "I1", pages, seed)
         run = ("run", "ldv1", Path(folder) / "scans", "--out", Path(folder) / "out", "--max-page-error-rate", "1")
         begun = time.monotonic()
-        ended = bec(*run, "--json", *PPOCR, settings={"BEC_MEMORY_BUDGET_MIB": "256"})
+        ended = bec(*run, "--json", settings={"BEC_MEMORY_BUDGET_MIB": "256"})
         seconds = time.monotonic() - begun
     if ended.code not in {0, 3}:
         return [f"exit code {ended.code}: {ended.err}"]

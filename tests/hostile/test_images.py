@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import SHARED_DATA
 from tests.fuzz.targets import is_sentence
 from tests.hostile.images import CASES, FAMILIES, GOOD_PAGES, MORE_CASES, ImageCase, from_file
-from tests.hostile.program import MOST_MEMORY, MOST_SECONDS, PPOCR, Ended, bec, rows_of
+from tests.hostile.program import MOST_MEMORY, MOST_SECONDS, Ended, bec, rows_of
 from tests.hostile.writing import write_images
 
 REAL_CODES = {"cutoff_136.jpg": "E_IMAGE_TRUNCATED", "corrupt_25.jpg": "E_IMAGE_NOT_IMAGE"}
@@ -50,7 +50,7 @@ def check(folder: Path, cases: list[ImageCase]) -> None:
     scans, home = folder / "scans", folder / "home"
     write_images(scans, cases)
     ended = bec(
-        *("run", "ldv1", scans, "--out", home, "--max-page-error-rate", "0.9", "--json", *PPOCR),
+        *("run", "ldv1", scans, "--out", home, "--max-page-error-rate", "0.9", "--json"),
         settings={"BEC_MEMORY_BUDGET_MIB": "256"},
     )
     tasks = {task["volume"]: task for task in rows_of(home, TASKS)}

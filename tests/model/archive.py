@@ -227,7 +227,7 @@ class Archive:
         """Let an operator audit everything; returns what is wrong.
 
         Beside an artefact of a version whose task was superseded, maintenance leaves litter, and the conventional name
-        as it is: nobody reads it any more.
+        as it is: nobody reads it any more. What attempts newer than an artefact left is for `bec audit --fix` alone.
 
         Args:
             damaged: prefixes of artefacts that somebody damaged: they are left out.
@@ -242,7 +242,15 @@ class Archive:
             if not (violation.location and violation.location.prefix in damaged)
             and not (recreated and violation.invariant is NOT_RECORDED)
             and not (violation.invariant in {LITTER, NAME} and not violation.task_ids)
+            and not (violation.invariant is LITTER and not self._is_swept(violation))
         ]
+
+    def _is_swept(self, violation: Violation) -> bool:
+        """Return whether maintenance is to remove litter: what attempts older than the artefact left."""
+        assert violation.location
+        success = self.artefacts.success(violation.location)
+        assert success
+        return bool(self.artefacts.litter(self.artefacts.holding(violation.location), success))
 
     def receive(self, name: str, job: str) -> Actor | None:
         """Let a worker take a message, if there is one, and stand before its first call."""

@@ -99,7 +99,7 @@ LITTER = Invariant(
     "E_AUDIT_LITTER",
     "G8",
     "Nothing of ended attempts lies beside it",
-    "Workers remove it when they next look at the artefact; `bec audit --fix` does so now.",
+    "`bec audit --fix` removes it now; workers, when they next look, what attempts older than the artefact left.",
 )
 OPENS = Invariant("E_AUDIT_OPENS", "G7", "Each file opens as Parquet", _AGAIN, deep=True)
 DIGEST = Invariant("E_AUDIT_DIGEST", "G7", "Each file has its size and SHA-256", _AGAIN, deep=True)
