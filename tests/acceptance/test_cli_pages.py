@@ -69,14 +69,19 @@ def test_the_rows_of_a_volume_that_failed_are_no_artefact(bec: Bec, tmp_path: Pa
     scans, out = write_scans(tmp_path / "scans", {"W1/I1": 8}, empty={"W1/I1": 1}), tmp_path / "out"
     assert bec("run", "toy", scans, "--out", out).code == 1
     left = sorted(path for path in out.rglob("toy/W1/I1/**/*") if path.is_file())
-    assert [path.parent.name for path in left] == ["parts"]
+    kinds = [path.parent.name if path.parent.name == "parts" else "".join(path.suffixes[1:]) for path in left]
+    assert kinds == [".parquet", ".partial.json", "parts"]
+    (seen,) = ok(bec("--home", out, "pages", "W1/I1", "--json")).json
+    assert seen["partial_artefact"] == left[1].relative_to(out / "artefacts").as_posix()
+    assert f"{left[1].name} marks a partial one" in ok(bec("--home", out, "pages", "W1/I1")).out
     assert "violations" not in bec("--home", out, "audit", "--deep").err
     ok(bec("--home", out, "audit", "--deep", "toy"))
 
     assert bec("run", "toy", scans, "--out", out, "--max-page-error-rate", "0.5").code == 3
-    assert not left[0].exists()
+    assert not any(path.exists() for path in left)
     (found,) = ok(bec("--home", out, "errors", "show", "W1/I1", "--json")).json
-    assert (found["partial"], states(found["pages"])) == (False, [(9, "error", "E_IMAGE_EMPTY")])
+    assert (found["partial"], found["partial_artefact"]) == (False, None)
+    assert states(found["pages"]) == [(9, "error", "E_IMAGE_EMPTY")]
 
 
 def test_rows_of_the_newest_attempt_are_reported(bec: Bec, tmp_path: Path) -> None:

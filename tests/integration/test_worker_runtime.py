@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
 
+import pyarrow.parquet as pq
 import pytest
 
 from bec_orch.core.artefacts import ArtefactLocation, Success
@@ -37,6 +38,7 @@ from bec_orch.io.postgres.tasks import PgTasks
 from bec_orch.io.sources.sources import Sources, source_name
 from bec_orch.io.stores.storage import Stores
 from bec_orch.orch.backlog.enqueue import Enqueuer
+from bec_orch.orch.backlog.redrive import Redriver
 from tests.support.jobs.toy_job import ToyConfig, ToyJob, nothing
 
 AtPage = Callable[[JobContext, Page], None]
@@ -301,6 +303,65 @@ def test_page_errors_within_the_rate_are_rows_and_above_it_the_end(world: World)
     failure = world.tasks("failure_code, failure_message")[1]
     assert failure["failure_code"] == "E_IMAGE_EMPTY"
     assert "3 of 4 pages failed" in failure["failure_message"]
+
+
+def test_a_volume_that_fails_for_its_pages_leaves_a_partial_artefact_until_it_is_done(world: World) -> None:
+    volume = world.volume()
+    for number in (1, 2, 3):
+        (world.scans / f"W1/I1/000{number}.jpg").write_bytes(b"")
+    world.send(volume)
+    assert world.run().outcomes == {AttemptOutcome.TERMINAL_FAILED: 1}
+    marked = partial(world)
+    content = json.loads(marked.read_bytes())
+    assert (content["partial"], content["attempt"], content["failure"]["code"]) == (True, 1, "E_IMAGE_EMPTY")
+    assert content["pages"] == {"total": 4, "ok": 1, "skipped": 0, "error": 3}
+    table = pq.read_table(world.home / "out" / content["files"][0]["key"])
+    assert table["ok"].to_pylist() == [False, False, False, True]
+    assert world.success(volume) is None
+
+    redrive(world)
+    assert world.run().outcomes == {AttemptOutcome.TERMINAL_FAILED: 1}
+    assert json.loads(partial(world).read_bytes())["attempt"] == 2
+    assert len(list(marked.parent.glob("*.parquet"))) == 1
+
+    allow_page_errors(world, 1)
+    redrive(world)
+    assert world.run().outcomes == {AttemptOutcome.DONE: 1}
+    found = world.success(volume)
+    assert found
+    assert found.attempt == 3
+    beside = {path.relative_to(world.home / "out").as_posix() for path in marked.parent.iterdir()}
+    assert beside == {
+        found.files[0].key,
+        f"{found.location.prefix}/success.json",
+        f"{found.location.prefix}/{found.location.stem}.parquet",
+    }
+
+
+def test_beside_an_artefact_that_holds_on_nothing_partial_is_left(world: World) -> None:
+    volume = world.volume()
+    (world.scans / "W1/I1/0002.jpg").write_bytes(b"")
+    world.send(volume)
+    assert world.run().outcomes == {AttemptOutcome.DONE: 1}
+    allow_page_errors(world, 0)
+    Enqueuer(PgBacklog(world.database), world.queues).enqueue("toy", [volume], force=True)
+    before = sorted((world.home / "out").rglob("*.*"))
+    assert world.run().outcomes == {AttemptOutcome.TERMINAL_FAILED: 1}
+    assert [path for path in sorted((world.home / "out").rglob("*.*")) if path.parent.name != "parts"] == before
+
+
+def partial(world: World) -> Path:
+    (found,) = (world.home / "out").rglob("*.partial.json")
+    return found
+
+
+def allow_page_errors(world: World, rate: float) -> None:
+    with world.database.transaction("set the rate") as connection:
+        connection.execute(b"UPDATE jobs SET max_page_error_rate = %s", (rate,))
+
+
+def redrive(world: World) -> None:
+    Redriver(PgBacklog(world.database), PgQueues(world.database)).redrive("toy")
 
 
 def test_a_job_that_leaves_a_page_out_publishes_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ FRAMES = "tests/unit/test_frames_of_files.py"
 PARTIAL = "tests/acceptance/test_cli_partial.py::test_a_volume_that_failed_is_exported_where_it_is_asked_for"
 SEEN = "tests/acceptance/test_cli_pages.py"
 LEFT = "tests/unit/test_part_rows.py"
+RUNTIME = "tests/integration/test_worker_runtime.py"
 
 LINES = "tests/unit/ldv1"
 DOUBTS = "tests/unit/ocrv1/test_worker.py::test_lines_and_pages_that_are_hardly_read_are_counted"
@@ -151,6 +152,22 @@ PAGES = (
         "    files.rows.flush()\n    code, example",
         "    code, example",
         f"{LEFT}::test_a_volume_fails_only_once_its_rows_are_stored",
+    ),
+    _one(
+        "partial-beside-an-artefact",
+        "what failed for its pages is not put beside an artefact that holds on",
+        "core/life/computing.py",
+        "if failed and pinned.found:",
+        "if False:",
+        f"{RUNTIME}::test_beside_an_artefact_that_holds_on_nothing_partial_is_left",
+    ),
+    _one(
+        "partial-takes-the-place-of-files-underway",
+        "a partial artefact removes partial artefacts of earlier attempts, and no file that may yet be published",
+        "io/artefacts/holdings.py",
+        "for attempt, keys in marked.items() if is_partial(keys[0])",
+        "for attempt, keys in marked.items()",
+        f"{LEFT}::test_a_partial_artefact_takes_the_place_of_our_earlier_ones_and_of_nothing_else",
     ),
     _one(
         "lines-left-out-are-fine",

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from bec_orch.core.artefacts import ArtefactLocation, AttemptKey
-from bec_orch.core.life.computing import _check_pages
+from bec_orch.core.life.computing import _too_many_failed
 from bec_orch.core.volumes import Manifest, Page, PageCounts, PageOutcome, PageState, VolumeRef
 from bec_orch.errors import StorageError
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
@@ -87,6 +87,30 @@ def test_rows_of_others_and_broken_files_are_passed_over(scene: Scene) -> None:
     assert scene.rows() == [(0, True, 1)]
 
 
+def test_a_partial_artefact_takes_the_place_of_our_earlier_ones_and_of_nothing_else(scene: Scene) -> None:
+    def leave(attempt: int, identity: str = OURS, *, is_marked: bool) -> None:
+        files = scene.store(identity).open_attempt(LOCATION, MANIFEST, attempt, KEY, SCHEMA, {})
+        for page in range(len(PAGES)):
+            files.rows.add(error(page))
+        files.assemble()
+        if is_marked:
+            files.mark_partial({"attempt": attempt})
+        files.close()
+
+    leave(1, is_marked=True)
+    leave(2, THEIRS, is_marked=True)
+    leave(3, is_marked=False)
+    leave(9, is_marked=True)
+    leave(4, is_marked=True)
+    ours, theirs = owner(OURS).tag, owner(THEIRS).tag
+    found = {entry.name for entry in scene.objects.walk(LOCATION.prefix) if "/parts/" not in entry.key}
+    marked = [(2, theirs), (4, ours), (9, ours)]
+    assert found == {
+        *(f"{LOCATION.stem}.a{attempt}-{tag}.partial.json" for attempt, tag in marked),
+        *(f"{LOCATION.stem}.a{attempt}-{tag}.parquet" for attempt, tag in [*marked, (3, ours)]),
+    }
+
+
 def test_a_volume_fails_only_once_its_rows_are_stored() -> None:
     def away() -> None:
         raise StorageError("The store is away.")
@@ -97,4 +121,4 @@ def test_a_volume_fails_only_once_its_rows_are_stored() -> None:
     job = SimpleNamespace(max_page_error_rate=0.05, name="toy")
     pinned = SimpleNamespace(manifest=MANIFEST, claim=SimpleNamespace(job=job, volume=MANIFEST.volume))
     with pytest.raises(StorageError):
-        _check_pages(cast("Any", pinned), cast("Any", files))
+        _too_many_failed(cast("Any", pinned), cast("Any", files))

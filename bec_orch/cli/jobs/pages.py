@@ -71,6 +71,7 @@ def _as_json(one: VolumePages, states: Collection[str] | None, limit: int) -> di
         "task": one.task,
         "task_state": one.state,
         "partial": one.partial,
+        "partial_artefact": one.partial_artefact,
         "note": one.note,
         "failure": one.failure,
         "hint": one.hint,
@@ -89,7 +90,8 @@ def _print(one: VolumePages, chosen: list[PageView], limit: int) -> None:
     if one.hint:
         note(f"hint: {one.hint}")
     if one.partial and one.has_rows and one.state is not TaskState.DONE:
-        say("The volume is not done: these rows are those of its attempts, and no artefact.")
+        marked = f"; {one.partial_artefact} marks a partial one" if one.partial_artefact else ""
+        say(f"The volume is not done: these rows are those of its attempts, and no artefact{marked}.")
     if one.note:
         note(f"warning: {one.volume}: {one.note}")
     shown = chosen[:limit]

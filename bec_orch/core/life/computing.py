@@ -22,10 +22,17 @@ from bec_orch.errors import PagesFailed, RetryableError, TaskFault
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """A task whose files are whole, and in the store; no reader finds them yet."""
+    """A task whose files are whole, and in the store; no reader finds them yet.
+
+    Attributes:
+        pinned: the task.
+        result: what became of it.
+        failed: why it is no artefact, if too many of its pages are errors.
+    """
 
     pinned: Pinned
     result: TaskResult
+    failed: PagesFailed | None = None
 
 
 class Computer:
@@ -53,20 +60,24 @@ class Computer:
 
         Raises:
             Superseded: the manifest changed while the job ran.
-            TerminalError: too many pages failed, or the job says that the volume can never be done.
+            TerminalError: the job says that the volume can never be done; or too many pages failed, and an artefact
+                that lies there holds on.
             RetryableError, LeaseLost, Interrupted: as the parts raise them.
         """
         self._standings.begin(pinned.claim, pinned.manifest)
         _leave_out(pinned, files)
         metrics = self._run(pinned, files, stop)
         self._standings.enter(pinned.claim, Stage.ASSEMBLE)
-        _check_pages(pinned, files)
+        failed = _too_many_failed(pinned, files)
+        if failed and pinned.found:
+            raise failed
         file = files.assemble()
         resolved, manifest = pinned.resolved, pinned.manifest
         # A manifest that was replaced while we ran makes this an artefact of an older version: not to be published.
         self._resolver.stamp(resolved, resolved.source.manifest_etag(resolved.claim.volume) or manifest.etag)
         pages, counters, sidecars = files.rows.counts(), files.counters(), files.sidecar_files()
-        return Computed(pinned, fresh_result(manifest, pinned.key, pages, file, counters, metrics, sidecars))
+        result = fresh_result(manifest, pinned.key, pages, file, counters, metrics, sidecars)
+        return Computed(pinned, result, failed)
 
     def _run(self, pinned: Pinned, files: AttemptFiles, stop: StopSignal) -> Metrics:
         claim, manifest = pinned.claim, pinned.manifest
@@ -132,8 +143,8 @@ def _leave_out(pinned: Pinned, files: AttemptFiles) -> None:
         files.rows.add(outcome)
 
 
-def _check_pages(pinned: Pinned, files: AttemptFiles) -> None:
-    """See that each page has a row, and that not too many of these are errors."""
+def _too_many_failed(pinned: Pinned, files: AttemptFiles) -> PagesFailed | None:
+    """See that each page has a row, and return the failure of the volume if too many of these are errors."""
     pages, manifest = files.rows.counts(), pinned.manifest
     left = len(manifest.pages) - len(files.rows.finished())
     if left:
@@ -144,12 +155,12 @@ def _check_pages(pinned: Pinned, files: AttemptFiles) -> None:
     limit = pinned.claim.job.max_page_error_rate
     summary = files.error_summary()
     if summary is None or pages.error_rate <= limit:
-        return
-    # The volume gets no artefact: what became of its pages is told by the part files alone (`bec pages`).
+        return None
+    # Where no partial artefact is left, the part files alone tell what became of the pages (`bec pages`).
     files.rows.flush()
     code, example = summary
     name = frame_name(manifest.pages[example.index].filename, example.frame)
-    raise PagesFailed(
+    return PagesFailed(
         f"{pages.error} of {pages.ok + pages.error} pages failed, more than {limit:.0%}; "
         f"for example page {example.index + 1} '{name}': {example.error_message}",
         code=code,

@@ -2,6 +2,7 @@
 
 import contextlib
 from dataclasses import dataclass
+from typing import Any
 
 from bec_orch.core.artefacts import Success
 from bec_orch.core.fault_points import FaultPoint, reached
@@ -13,7 +14,7 @@ from bec_orch.core.ports.artefact_store import ArtefactStore, AttemptFiles
 from bec_orch.core.ports.task_store import TaskStore
 from bec_orch.core.success import adopted_result, foreign_artefact, further_rows, is_wanted, success_content
 from bec_orch.core.tasks import TaskResult
-from bec_orch.errors import RetryableError
+from bec_orch.errors import PagesFailed, RetryableError
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,14 @@ class Publisher:
             raise foreign_artefact(held, pinned.claim)
         return _adopted(held, pinned, own=False)
 
+    def leave_partial(self, computed: Computed, failed: PagesFailed, files: AttemptFiles) -> None:
+        """Mark what was computed as a partial artefact, which tells why it is none.
+
+        Raises:
+            RetryableError: the store is away.
+        """
+        files.mark_partial({**self._content(computed), "failure": {"code": failed.code, "message": failed.message}})
+
     def _name(self, held: Success) -> None:
         """Have readers that look for the conventional name find it, now or in a later round of maintenance."""
         with contextlib.suppress(RetryableError):
@@ -93,7 +102,7 @@ class Publisher:
 
     def _put(self, computed: Computed) -> Success:
         pinned, claim = computed.pinned, computed.pinned.claim
-        content = success_content(claim, pinned.manifest, computed.result, self._worker_id, pinned.resolved.begun)
+        content = self._content(computed)
 
         def put() -> Success:
             with self._store.fence(claim, self._lease):
@@ -103,6 +112,10 @@ class Publisher:
         held = self._patiently(put)
         reached(FaultPoint.SUCCESS_PUT)
         return held
+
+    def _content(self, computed: Computed) -> dict[str, Any]:
+        pinned = computed.pinned
+        return success_content(pinned.claim, pinned.manifest, computed.result, self._worker_id, pinned.resolved.begun)
 
     def _is_good(self, found: Success, pinned: Pinned) -> bool:
         """Return whether what is there is to be adopted; if not, it may be replaced."""

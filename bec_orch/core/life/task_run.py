@@ -50,6 +50,9 @@ class Attempts:
                 return found
             with closing(self._computer.open(pinned)) as files:
                 computed = self._computer.compute(pinned, files, stop)
+                if computed.failed:
+                    self._publisher.leave_partial(computed, computed.failed, files)
+                    raise computed.failed
                 return self._publisher.publish(computed, files)
 
 

@@ -35,6 +35,16 @@ class AttemptFiles(Protocol):
         """
         ...
 
+    def mark_partial(self, content: Mapping[str, Any]) -> None:
+        """Mark the assembled file as a partial artefact: nobody adopts it, and who wants it asks for it.
+
+        Partial artefacts of earlier attempts of ours are removed.
+
+        Raises:
+            StorageError: the store is away.
+        """
+        ...
+
     def sidecar_files(self) -> tuple[StoredFile, ...]:
         """Return the sidecar files that belong to the artefact, under keys of this attempt's own, sorted by key."""
         ...

@@ -22,7 +22,7 @@ from bec_orch.core.wording import said
 from bec_orch.errors import NotAFile, PlaceTaken, StorageError, TerminalError
 from bec_orch.io.artefacts.attempt_files import StoredAttempt
 from bec_orch.io.artefacts.conventional import holds_copy, put_copy, remove_copy
-from bec_orch.io.artefacts.holdings import Holding, holding_of, holdings, litter_of
+from bec_orch.io.artefacts.holdings import Holding, holding_of, holdings, litter_of, partials_of
 from bec_orch.io.artefacts.inspection import FileFacts, inspect, sha256_of
 from bec_orch.io.artefacts.names import conventional_key, is_earlier_file
 from bec_orch.io.artefacts.parquet import BrokenParquet, checked, opened, reading, to_be_read
@@ -230,6 +230,15 @@ class StoredArtefacts(ArtefactStore):
             StorageError: the store is away.
         """
         return holding_of(location, self._objects.walk(location.prefix))
+
+    def partial(self, location: ArtefactLocation) -> str | None:
+        """Return the key of the file that marks our newest partial artefact at a location; None where there is none.
+
+        Raises:
+            StorageError: the store is away.
+        """
+        found = partials_of(self.holding(location), self._owner)
+        return found[max(found)][0] if found else None
 
     def inspect(self, file: ArtefactFile) -> FileFacts | None:
         """Look into a file of an artefact; None when it is gone, or is not a whole Parquet file.

@@ -13,17 +13,20 @@ from typing_extensions import override
 from bec_orch.core.artefacts import ArtefactFile, ArtefactLocation, AttemptKey, StoredFile
 from bec_orch.core.fault_points import FaultPoint, reached
 from bec_orch.core.frames import are_rows_of
-from bec_orch.core.ownership import Owner
+from bec_orch.core.ownership import FORMAT, Owner
 from bec_orch.core.ports.artefact_store import AttemptFiles
 from bec_orch.core.volumes import Manifest, PageOutcome
 from bec_orch.errors import BecError, StorageError
 from bec_orch.io.artefacts.conventional import METADATA_KEY
+from bec_orch.io.artefacts.holdings import holding_of, partials_of
 from bec_orch.io.artefacts.local_files import ScratchFolder, read_parquet, write_parquet
-from bec_orch.io.artefacts.names import attempt_key
+from bec_orch.io.artefacts.names import attempt_key, partial_key
 from bec_orch.io.artefacts.parts import RANGE, PartFiles
+from bec_orch.io.artefacts.removal import remove
 from bec_orch.io.artefacts.row_store import PartRows
 from bec_orch.io.artefacts.rows import artefact_schema
 from bec_orch.io.artefacts.sidecars import SidecarFiles
+from bec_orch.io.artefacts.success_json import to_bytes
 from bec_orch.io.stores.checksums import sha256_of
 from bec_orch.io.stores.objects import Objects
 
@@ -49,6 +52,9 @@ class StoredAttempt(AttemptFiles):
         counted: Mapping[str, str],
     ) -> None:
         self._objects = objects
+        self._owner = owner
+        self._location = location
+        self._attempt = attempt
         self._manifest = manifest
         self._file_key = attempt_key(location, attempt, owner)
         provenance = {METADATA_KEY: _provenance(location, manifest, attempt, key, owner)}
@@ -116,6 +122,14 @@ class StoredAttempt(AttemptFiles):
                 code="E_ARTEFACT_CONFLICT",
                 hint="The next attempt takes another key; look whether a copy of this database is at work.",
             )
+
+    @override
+    def mark_partial(self, content: Mapping[str, Any]) -> None:
+        holding = holding_of(self._location, self._objects.walk(self._location.prefix))
+        data = to_bytes({**content, "partial": True, "format": FORMAT, "database": self._owner.identity})
+        self._objects.create(partial_key(self._location, self._attempt, self._owner), data)
+        earlier = partials_of(holding, self._owner)
+        remove(self._objects, [key for attempt, keys in earlier.items() if attempt < self._attempt for key in keys])
 
     @override
     def sidecar_files(self) -> tuple[StoredFile, ...]:

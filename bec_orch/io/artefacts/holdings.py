@@ -8,7 +8,7 @@ from bec_orch.core.artefacts import ArtefactLocation, Success
 from bec_orch.core.ownership import Owner
 from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import NameUnsafeError
-from bec_orch.io.artefacts.names import attempt_of, is_our_part, is_sidecar_folder
+from bec_orch.io.artefacts.names import attempt_of, is_our_part, is_partial, is_sidecar_folder
 from bec_orch.io.artefacts.success_json import success_key
 from bec_orch.io.stores.objects import Entry
 
@@ -73,6 +73,17 @@ def litter_of(holding: Holding, success: Success, owner: Owner, *, ended: int = 
     attempts = {key: attempt_of(key, holding.location, owner) for key in files}
     ours = [key for key, attempt in attempts.items() if attempt is not None and attempt <= past]
     return [*ours, *(key for key in holding.parts if is_our_part(key, owner))]
+
+
+def partials_of(holding: Holding, owner: Owner) -> dict[int, list[str]]:
+    """Return the keys of our partial artefacts by attempt, the oldest first; first of each the file that marks it."""
+    found: dict[int, list[str]] = {}
+    for entry in holding.files:
+        attempt = attempt_of(entry.key, holding.location, owner)
+        if attempt is not None:
+            found.setdefault(attempt, []).append(entry.key)
+    marked = {attempt: sorted(keys, key=is_partial, reverse=True) for attempt, keys in sorted(found.items())}
+    return {attempt: keys for attempt, keys in marked.items() if is_partial(keys[0])}
 
 
 def _location(names: tuple[str, ...]) -> ArtefactLocation | None:

@@ -8,8 +8,9 @@ from bec_orch.core.ownership import Owner
 
 # What the earlier system's jobs have between the stem and the suffix of their one Parquet file: nothing, or their name.
 _EARLIER_JOB = re.compile(r"[-_][a-z0-9_]{1,60}")
-# Within the prefix of an artefact: the Parquet file, or a sidecar file in the folder beside it.
-_ATTEMPT_FILE = re.compile(r"[^/]*\.a([0-9]+)-([0-9a-f]+)(?:\.parquet|/[^/]+)")
+_PARTIAL = ".partial.json"
+# Within the prefix of an artefact: the Parquet file, a sidecar file in the folder beside it, or what marks it partial.
+_ATTEMPT_FILE = re.compile(r"[^/]*\.a([0-9]+)-([0-9a-f]+)(?:\.parquet|\.partial\.json|/[^/]+)")
 _SIDECAR_FOLDER = re.compile(r"[^/]*\.a[0-9]+-[0-9a-f]+")
 _PART_FILE = re.compile(r"-a([0-9]+)-([0-9a-f]+)-[0-9a-f]{8}\.parquet$")
 
@@ -17,6 +18,16 @@ _PART_FILE = re.compile(r"-a([0-9]+)-([0-9a-f]+)-[0-9a-f]{8}\.parquet$")
 def attempt_key(location: ArtefactLocation, attempt: int, owner: Owner) -> str:
     """Return the key of the Parquet file of an attempt."""
     return f"{location.prefix}/{location.stem}.a{attempt}-{owner.tag}.parquet"
+
+
+def partial_key(location: ArtefactLocation, attempt: int, owner: Owner) -> str:
+    """Return the key of the file that says what the Parquet file of an attempt is which failed for its pages."""
+    return f"{location.prefix}/{location.stem}.a{attempt}-{owner.tag}{_PARTIAL}"
+
+
+def is_partial(key: str) -> bool:
+    """Return whether a key of an attempt's files is that of `partial_key`."""
+    return key.endswith(_PARTIAL)
 
 
 def conventional_key(location: ArtefactLocation) -> str:

@@ -59,6 +59,7 @@ class VolumePages:
         task: the task whose rows these are.
         state: the state of that task.
         partial: whether the rows are those of attempts that left no artefact.
+        partial_artefact: the key of the file that marks what they left as a partial artefact, if one did.
         pages: the pages, in the order of the manifest.
         note: what is not known of them; empty otherwise.
         failure: code and sentence of the task's failure, if it failed; empty otherwise.
@@ -74,6 +75,7 @@ class VolumePages:
     note: str = ""
     failure: str = ""
     hint: str = ""
+    partial_artefact: str | None = None
 
     @property
     def last_page(self) -> int:
@@ -134,7 +136,7 @@ class PageLooker:
 
     def _of_task(self, task: TaskView, figures: PageFigures | None) -> VolumePages:
         rows: pa.Table | None = None
-        success = None
+        success = marked = None
         if task.manifest_etag:
             location = ArtefactLocation(task.root, task.volume, version_of(task.manifest_etag))
             columns = [*_STATE, *(figures.columns if figures else ())]
@@ -143,6 +145,7 @@ class PageLooker:
                 rows = self._artefacts.read_rows(success, columns)
             else:
                 rows = self._artefacts.part_rows(location, task.attempt, columns)
+                marked = self._artefacts.partial(location)
         pages = [] if rows is None else _pages(rows.to_pylist(), figures)
         note = ""
         if success is None:
@@ -151,7 +154,9 @@ class PageLooker:
             note = f"Its artefact is gone: `bec audit {task.job}` tells what else is missing."
         failure = f"{task.failure_code}: {task.failure_message}" if task.failure_code else ""
         hint = task.failure_hint or ""
-        return VolumePages(task.job, task.volume, task.id, task.state, success is None, pages, note, failure, hint)
+        return VolumePages(
+            task.job, task.volume, task.id, task.state, success is None, pages, note, failure, hint, marked
+        )
 
     def _with_others(self, task: TaskView, pages: list[PageView]) -> tuple[list[PageView], str]:
         """Add the pages of the manifest that have no row."""
