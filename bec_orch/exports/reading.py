@@ -30,6 +30,7 @@ MOST_POINTS = 10_000
 """Of one outline."""
 _FARTHEST = 1_000_000
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
+_BETWEEN = re.compile(r"[\s,]+")
 _STRUCTURE = re.compile(r"structure\s*\{[^}]*type:\s*([^;}\s]+)")
 _TWO = 2
 # What others call the kinds, `main` being all else: types of PAGE, and zones of SegmOnto (https://segmonto.github.io).
@@ -221,9 +222,11 @@ def _only_page(pages: Iterator[Element]) -> Element:
 
 
 def _points(text: str) -> tuple[Point, ...]:
-    numbers = _NUMBER.findall(text)
+    numbers = [number for number in _BETWEEN.split(text) if number]
     if len(numbers) > _TWO * MOST_POINTS:
         raise NotReadable(f"it has an outline of more than {MOST_POINTS} points")
+    if len(numbers) % _TWO:
+        raise NotReadable(f"it has an outline of {len(numbers)} numbers, which are no points")
     values = [_coordinate(number) for number in numbers]
     points = tuple(zip(values[::_TWO], values[1::_TWO], strict=False))
     # Documents have at least two points, even for a line that is one.
@@ -231,7 +234,7 @@ def _points(text: str) -> tuple[Point, ...]:
 
 
 def _coordinate(text: str) -> int:
-    value = float(text)
+    value = float(text) if _NUMBER.fullmatch(text) else math.inf
     if not abs(value) <= _FARTHEST:
         raise NotReadable(f"it has the coordinate {printable(text)}")
     return round(value)

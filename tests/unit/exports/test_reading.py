@@ -135,6 +135,9 @@ def test_regions_in_regions_and_words_of_page_are_read() -> None:
             "'l7' has no place",
         ),
         ("alto", alto_line(b'<Shape><Polygon POINTS="1,2 1e300,4"/></Shape>'), "coordinate"),
+        ("alto", alto_line(b'<Shape><Polygon POINTS="1,2 3,4 5"/></Shape>'), "5 numbers, which are no points"),
+        ("alto", alto_line(b'<Shape><Polygon POINTS="1,2 3,x 5,6"/></Shape>'), "coordinate 'x'"),
+        ("alto", alto_line(b'<Shape><Polygon POINTS="1,2 inf,4 5,6"/></Shape>'), "coordinate 'inf'"),
         ("page", PAGE % b'<TextRegion id="r"><TextLine id="l7"/></TextRegion>', "'l7' has no place"),
         (
             "page",
