@@ -23,7 +23,7 @@ from PIL import Image
 from bec_orch.core.ports.job_worker import WorkerResources
 from bec_orch.jobs.ldv1.config import PPOCR
 from bec_orch.jobs.ldv1.worker import Ldv1Worker
-from bec_orch.jobs.ocrv1 import line_images
+from bec_orch.jobs.ocrv1.cut import line_images
 from bec_orch.jobs.ocrv1.worker import Ocrv1Worker
 from bench.score_ocr import MEMORY_BUDGET, error_rate, plain_rates, rows_of, truth_of
 from bench.throughput import LocalModels

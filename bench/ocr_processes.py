@@ -31,8 +31,8 @@ from typing_extensions import override
 from bec_orch.core.ports.job_worker import WorkerResources
 from bec_orch.jobs.ldv1.config import PPOCR
 from bec_orch.jobs.ldv1.worker import Ldv1Worker
-from bec_orch.jobs.ocrv1.config import Ocrv1Config
-from bec_orch.jobs.ocrv1.recogniser import LineText
+from bec_orch.jobs.ocrv1.engines.config import Ocrv1Config
+from bec_orch.jobs.ocrv1.engines.recogniser import LineText
 from bec_orch.jobs.ocrv1.worker import Ocrv1Worker
 from bench.score_ocr import MEMORY_BUDGET, plain_rates, rows_of
 from bench.throughput import LocalModels

@@ -11,7 +11,7 @@ from PIL import Image
 from bec_orch.core.artefacts import ModelInfo
 from bec_orch.jobs.ldv1.page.page_lines import PageLines
 from bec_orch.jobs.ldv1.page.placing import on_bitmap, upright
-from bec_orch.jobs.ocrv1.tesseract import RESOLUTION, USUAL_FOLDERS, VARIABLES
+from bec_orch.jobs.ocrv1.engines.tesseract import RESOLUTION, USUAL_FOLDERS, VARIABLES
 from bec_orch.jobs.shared.geometry import bounding_box, in_grey
 
 NAME = "tesseract"

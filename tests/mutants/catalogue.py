@@ -738,19 +738,19 @@ MUTANTS = (
     Mutant(
         "language-model-decides-all",
         "what the network is sure of is not for the language model to change",
-        (Edit("jobs/ocrv1/likely_text.py", "\nSURE = 0.95\n", "\nSURE = 2.0\n"),),
+        (Edit("jobs/ocrv1/decoding/likely_text.py", "\nSURE = 0.95\n", "\nSURE = 2.0\n"),),
         ("tests/unit/ocrv1/test_bec.py::test_the_language_model_leaves_what_is_sure",),
     ),
     Mutant(
         "blank-windows-read",
         "a line without ink is not read, whatever its neighbours leave in its window",
-        (Edit("jobs/ocrv1/line_windows.py", "if inked and has_contrast(line, int(threshold))", "if True"),),
+        (Edit("jobs/ocrv1/cut/line_windows.py", "if inked and has_contrast(line, int(threshold))", "if True"),),
         ("tests/unit/ocrv1/test_bec.py::test_windows_without_ink_in_their_line_are_none_and_high_ones_are_shrunk",),
     ),
     Mutant(
         "languages-write-files",
         "a language of Tesseract has no file written, read or shown",
-        (Edit("jobs/ocrv1/traineddata.py", "elif _REACHES_OUT.search(name):", "elif False:"),),
+        (Edit("jobs/ocrv1/engines/traineddata.py", "elif _REACHES_OUT.search(name):", "elif False:"),),
         ("tests/unit/ocrv1/test_traineddata.py",),
     ),
     Mutant(

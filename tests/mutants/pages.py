@@ -36,7 +36,7 @@ PAGES = (
     _one(
         "language-in-strange-lines",
         "the language model counts little in a line that is no text that it knows",
-        "jobs/ocrv1/likely_text.py",
+        "jobs/ocrv1/decoding/likely_text.py",
         "float(min(trusted, known))",
         "float(trusted)",
         "tests/unit/ocrv1/test_bec.py::test_the_language_model_counts_less_where_the_network_is_sure_and_little_where_all_is_strange",
@@ -245,7 +245,7 @@ PAGES = (
     _one(
         "quarters-are-interpolated",
         "a lying page is turned by whole quarters before anything is interpolated",
-        "jobs/ocrv1/straighten.py",
+        "jobs/ocrv1/cut/straighten.py",
         "    quarters = round(angle / 90)\n",
         "    quarters = round(angle / 900)\n",
         "tests/unit/ocrv1/test_straighten.py",

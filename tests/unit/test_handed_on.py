@@ -17,7 +17,7 @@ from bec_orch.jobs.importv1.worker import SCHEMA as IMPORTED
 from bec_orch.jobs.importv1.worker import row_of
 from bec_orch.jobs.ldv1.page.page_lines import PageLines
 from bec_orch.jobs.ldv1.worker import SCHEMA as FOUND
-from bec_orch.jobs.ocrv1.straighten import straightening
+from bec_orch.jobs.ocrv1.cut.straighten import straightening
 from bec_orch.jobs.ocrv1.worker import SCHEMA as READ
 from tests.unit.exports.made import FULL
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bec_orch.jobs.ocrv1.ctc_config import CtcModelConfig
+from bec_orch.jobs.ocrv1.engines.ctc_config import CtcModelConfig
 from bec_orch.jobs.shared.model_config import PublishedModelConfig
 
 

@@ -12,7 +12,7 @@ from bec_orch.jobs.ldv1.config import Ldv1Config
 from bec_orch.jobs.ldv1.loading import load_line_model
 from bec_orch.jobs.ldv1.one_map.detector import LineDetector
 from bec_orch.jobs.ldv1.page.page_lines import PageLines
-from bec_orch.jobs.ocrv1.line_images import LineImage, cut_lines
+from bec_orch.jobs.ocrv1.cut.line_images import LineImage, cut_lines
 from bec_orch.jobs.shared.geometry import in_grey
 from tests.unit import image_bytes as made
 

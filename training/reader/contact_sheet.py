@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from bec_orch.jobs.ocrv1.bec_input import HEIGHT, fitted
+from bec_orch.jobs.ocrv1.engines.bec_input import HEIGHT, fitted
 from training.reader.material import composer_of
 from training.shared import DATA, GROUND, SUFFIXES, Bytes, opened
 

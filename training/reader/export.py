@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bec_orch.jobs.ocrv1.bec_input import HEIGHT
+from bec_orch.jobs.ocrv1.engines.bec_input import HEIGHT
 from training.exporting import Engines, tell, write_onnx
 from training.reader.network import ReaderNetwork, Served
 from training.reader.symbols import SYMBOLS

@@ -18,11 +18,11 @@ import numpy as np
 import onnxruntime
 from rapidfuzz.distance import Levenshtein
 
-from bec_orch.jobs.ocrv1.bec import LANGUAGE_WEIGHT, SYMBOL_BONUS
-from bec_orch.jobs.ocrv1.bec_input import as_input
-from bec_orch.jobs.ocrv1.decoding import best_path, confidence
-from bec_orch.jobs.ocrv1.language import LanguageModel
-from bec_orch.jobs.ocrv1.likely_text import Chooser
+from bec_orch.jobs.ocrv1.decoding.language import LanguageModel
+from bec_orch.jobs.ocrv1.decoding.likely_text import Chooser
+from bec_orch.jobs.ocrv1.decoding.paths import best_path, confidence
+from bec_orch.jobs.ocrv1.engines.bec import LANGUAGE_WEIGHT, SYMBOL_BONUS
+from bec_orch.jobs.ocrv1.engines.bec_input import as_input
 from training.reader.material import composer_of, cursive_composer
 from training.reader.picture import Composer
 from training.reader.symbols import SYMBOLS

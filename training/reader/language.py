@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bec_orch.jobs.ocrv1.language import BITS, UNIT
+from bec_orch.jobs.ocrv1.decoding.language import BITS, UNIT
 from training.reader.symbols import SYMBOLS
 from training.reader.writing import plain
 from training.shared import DATA
@@ -32,7 +32,7 @@ def numbers_in(texts: Sequence[str]) -> NDArray[np.uint64]:
 
 
 def counted(symbols: NDArray[np.uint64], length: int) -> Counter[int]:
-    """Count the n-grams of one length, as numbers: see `bec_orch.jobs.ocrv1.language`."""
+    """Count the n-grams of one length, as numbers: see `bec_orch.jobs.ocrv1.decoding.language`."""
     grams = np.zeros(len(symbols) - length + 1, np.uint64)
     for place in range(length):
         grams = grams << np.uint64(BITS) | symbols[place : len(symbols) - length + 1 + place]

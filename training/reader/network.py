@@ -7,7 +7,7 @@ step stands for 2 pixels: stacks of four code points that are 10 pixels wide can
 import torch
 from torch import Tensor, nn
 
-from bec_orch.jobs.ocrv1.bec_input import HEIGHT
+from bec_orch.jobs.ocrv1.engines.bec_input import HEIGHT
 from training.reader.symbols import SYMBOLS
 
 STEM = (24, 48, 64, 128)

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bec_orch.jobs.ocrv1.bec_input import HEIGHT, WIDTH_SHARE
+from bec_orch.jobs.ocrv1.engines.bec_input import HEIGHT, WIDTH_SHARE
 from training.reader.setting import LETTER, Face, Style
 from training.reader.writing import KINDS, Writing
 from training.shared import Bytes, Floats

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
-from bec_orch.jobs.ocrv1.bec_input import HIGHEST, LOWEST, as_input
+from bec_orch.jobs.ocrv1.engines.bec_input import HIGHEST, LOWEST, as_input
 from training.learning import SAVED, Learner
 from training.reader.material import composer_of
 from training.reader.network import ReaderNetwork

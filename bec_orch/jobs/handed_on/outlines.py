@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bec_orch.core.transcripts import Point
 from bec_orch.jobs.ldv1.page.page_lines import BASELINE
-from bec_orch.jobs.ocrv1.straighten import Straightening
+from bec_orch.jobs.ocrv1.cut.straighten import Straightening
 from bec_orch.jobs.shared.geometry import CLIPPER_UNITS, Points, inverse, on_pixels, transform
 
 Contour = NDArray[np.int32]

@@ -11,8 +11,8 @@ from bec_orch.core.ports.views import ContentOf
 from bec_orch.core.transcripts import MAIN, Line, PageContent, Point, known
 from bec_orch.jobs.handed_on.outlines import baseline, outline
 from bec_orch.jobs.ldv1.page.page_lines import PageLines
+from bec_orch.jobs.ocrv1.cut.straighten import straightening
 from bec_orch.jobs.ocrv1.found_lines import NEEDED, lines_of
-from bec_orch.jobs.ocrv1.straighten import straightening
 from bec_orch.jobs.pipeline.page_input import InputRow
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from typing_extensions import override
 
 from bec_orch.core.ports.job_worker import ModelStore, WorkerResources
-from bec_orch.jobs.ocrv1.config import Ocrv1Config
-from bec_orch.jobs.ocrv1.recogniser import load_recogniser
+from bec_orch.jobs.ocrv1.engines.config import Ocrv1Config
+from bec_orch.jobs.ocrv1.engines.recogniser import load_recogniser
 from bec_orch.jobs.shared.trial_child import serve
 
 BLANK = np.full((48, 400), 255, np.uint8)

@@ -17,11 +17,11 @@ from bec_orch.core.ports.job_worker import JobContext, WorkerResources
 from bec_orch.core.transcripts import UNSURE_PAGES
 from bec_orch.errors import PageError
 from bec_orch.jobs.ldv1.page.page_lines import PageLines
-from bec_orch.jobs.ocrv1.config import Ocrv1Config
+from bec_orch.jobs.ocrv1.cut.line_images import Box, cut_lines
+from bec_orch.jobs.ocrv1.cut.line_windows import cut_windows
+from bec_orch.jobs.ocrv1.engines.config import Ocrv1Config
+from bec_orch.jobs.ocrv1.engines.recogniser import EMPTY, LineText, load_recogniser
 from bec_orch.jobs.ocrv1.found_lines import line_job, lines_of
-from bec_orch.jobs.ocrv1.line_images import Box, cut_lines
-from bec_orch.jobs.ocrv1.line_windows import cut_windows
-from bec_orch.jobs.ocrv1.recogniser import EMPTY, LineText, load_recogniser
 from bec_orch.jobs.pipeline.page_input import Image, PageInput, VolumeInputs, read_rows
 from bec_orch.jobs.pipeline.page_job import Round, Row
 from bec_orch.jobs.pipeline.page_worker import PageJobWorker

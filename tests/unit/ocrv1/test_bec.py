@@ -14,14 +14,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 from bec_orch.errors import ConfigError
 from bec_orch.jobs.ocrv1 import worker
-from bec_orch.jobs.ocrv1.bec import LOOKS, BecRecogniser
-from bec_orch.jobs.ocrv1.bec_input import COLUMN, HEIGHT, NARROWEST, as_input, fitted
-from bec_orch.jobs.ocrv1.config import Ocrv1Config
-from bec_orch.jobs.ocrv1.decoding import best_path
-from bec_orch.jobs.ocrv1.language import BITS, UNIT, UNKNOWN, LanguageModel
-from bec_orch.jobs.ocrv1.likely_text import LONGEST, STRANGE_SHARE, TRUSTED_SHARE, Chooser
-from bec_orch.jobs.ocrv1.line_windows import BEYOND, cut_windows, line_of
-from bec_orch.jobs.ocrv1.recogniser import EMPTY, LineText, Recogniser
+from bec_orch.jobs.ocrv1.cut.line_windows import BEYOND, cut_windows, line_of
+from bec_orch.jobs.ocrv1.decoding.language import BITS, UNIT, UNKNOWN, LanguageModel
+from bec_orch.jobs.ocrv1.decoding.likely_text import LONGEST, STRANGE_SHARE, TRUSTED_SHARE, Chooser
+from bec_orch.jobs.ocrv1.decoding.paths import best_path
+from bec_orch.jobs.ocrv1.engines.bec import LOOKS, BecRecogniser
+from bec_orch.jobs.ocrv1.engines.bec_input import COLUMN, HEIGHT, NARROWEST, as_input, fitted
+from bec_orch.jobs.ocrv1.engines.config import Ocrv1Config
+from bec_orch.jobs.ocrv1.engines.recogniser import EMPTY, LineText, Recogniser
 from bec_orch.jobs.shared.model_session import ModelSession
 from tests.unit.fakes import MemoryRows, context, resources
 from tests.unit.ocrv1.made import box_contour, line_rows, lines_at, png

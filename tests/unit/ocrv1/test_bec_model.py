@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont, features
 
-from bec_orch.jobs.ocrv1.bec import LANGUAGE, NETWORK
-from bec_orch.jobs.ocrv1.bec_input import HEIGHT
-from bec_orch.jobs.ocrv1.config import Ocrv1Config
-from bec_orch.jobs.ocrv1.line_windows import BEYOND
-from bec_orch.jobs.ocrv1.recogniser import Grey, load_recogniser
+from bec_orch.jobs.ocrv1.cut.line_windows import BEYOND
+from bec_orch.jobs.ocrv1.engines.bec import LANGUAGE, NETWORK
+from bec_orch.jobs.ocrv1.engines.bec_input import HEIGHT
+from bec_orch.jobs.ocrv1.engines.config import Ocrv1Config
+from bec_orch.jobs.ocrv1.engines.recogniser import Grey, load_recogniser
 from bec_orch.jobs.shared.model_files import digest_of
 from tests.unit.fakes import resources
 

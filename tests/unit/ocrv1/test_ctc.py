@@ -6,10 +6,10 @@ import onnx
 import pytest
 
 from bec_orch.errors import ConfigError
-from bec_orch.jobs.ocrv1.config import Ocrv1Config
-from bec_orch.jobs.ocrv1.ctc import CtcRecogniser, load, on_canvas
-from bec_orch.jobs.ocrv1.ctc_config import read_ctc_config
-from bec_orch.jobs.ocrv1.recogniser import load_recogniser
+from bec_orch.jobs.ocrv1.engines.config import Ocrv1Config
+from bec_orch.jobs.ocrv1.engines.ctc import CtcRecogniser, load, on_canvas
+from bec_orch.jobs.ocrv1.engines.ctc_config import read_ctc_config
+from bec_orch.jobs.ocrv1.engines.recogniser import load_recogniser
 from bec_orch.jobs.shared.model_files import digest_of
 from tests.unit.fakes import resources
 from tests.unit.ocrv1.made import BANDS, HEIGHT, WIDTH, model_folder, spelled, wylie_bands

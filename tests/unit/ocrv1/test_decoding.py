@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from bec_orch.jobs.ocrv1.decoding import BLANK, beam_search, best_path, confidence, likeliest_texts, probabilities
+from bec_orch.jobs.ocrv1.decoding.paths import BLANK, beam_search, best_path, confidence, likeliest_texts, probabilities
 
 
 def matrix(*rows: tuple[float, ...]) -> NDArray[np.float32]:

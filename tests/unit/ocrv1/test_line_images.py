@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bec_orch.jobs.ocrv1.line_images import LineImage, cut_lines
+from bec_orch.jobs.ocrv1.cut.line_images import LineImage, cut_lines
 from bec_orch.jobs.shared.geometry import rotation, transform
 from tests.unit.ocrv1.made import box_contour, lines_at, page_of, spelled
 

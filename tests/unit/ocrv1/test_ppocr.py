@@ -2,9 +2,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bec_orch.jobs.ocrv1.config import Ocrv1Config
-from bec_orch.jobs.ocrv1.ppocr import by_width
-from bec_orch.jobs.ocrv1.recogniser import EMPTY, load_recogniser
+from bec_orch.jobs.ocrv1.engines.config import Ocrv1Config
+from bec_orch.jobs.ocrv1.engines.ppocr import by_width
+from bec_orch.jobs.ocrv1.engines.recogniser import EMPTY, load_recogniser
 from tests.unit.fakes import resources
 
 TEXTS = ["Tibetan 1984", "of the long and winding road", "Text", "line of words"]

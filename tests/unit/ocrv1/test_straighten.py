@@ -4,7 +4,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bec_orch.jobs.ldv1.page.page_lines import PageLines
-from bec_orch.jobs.ocrv1.straighten import Spline, standing_upright, straightening
+from bec_orch.jobs.ocrv1.cut.straighten import Spline, standing_upright, straightening
 from bec_orch.jobs.shared.geometry import inverse, rotation, transform
 
 SIZE = (300, 200)

@@ -9,10 +9,10 @@ import tesserocr
 from numpy.typing import NDArray
 
 from bec_orch.errors import ConfigError
-from bec_orch.jobs.ocrv1 import tesseract
-from bec_orch.jobs.ocrv1.config import Ocrv1Config
-from bec_orch.jobs.ocrv1.line_images import cut_lines
-from bec_orch.jobs.ocrv1.recogniser import EMPTY, load_recogniser
+from bec_orch.jobs.ocrv1.cut.line_images import cut_lines
+from bec_orch.jobs.ocrv1.engines import tesseract
+from bec_orch.jobs.ocrv1.engines.config import Ocrv1Config
+from bec_orch.jobs.ocrv1.engines.recogniser import EMPTY, load_recogniser
 from bec_orch.jobs.shared.model_files import digest_of
 from tests.unit.fakes import resources
 from tests.unit.harmful_models import traineddata
@@ -129,7 +129,7 @@ def test_callers_at_once_read_the_same(bod: Path, line: Grey) -> None:
 
 def test_without_its_package_the_engine_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tesserocr", None)
-    monkeypatch.delitem(sys.modules, "bec_orch.jobs.ocrv1.tesseract")
+    monkeypatch.delitem(sys.modules, "bec_orch.jobs.ocrv1.engines.tesseract")
     with pytest.raises(ConfigError, match="'tesserocr'") as caught:
         load_recogniser(Ocrv1Config(engine="tesseract"), resources())
     assert caught.value.code == "E_EXTRA_MISSING"

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from bec_orch.errors import ConfigError
-from bec_orch.jobs.ocrv1 import tesseract
-from bec_orch.jobs.ocrv1.config import Ocrv1Config
-from bec_orch.jobs.ocrv1.traineddata import BadTraineddata, languages_named_in
+from bec_orch.jobs.ocrv1.engines import tesseract
+from bec_orch.jobs.ocrv1.engines.config import Ocrv1Config
+from bec_orch.jobs.ocrv1.engines.traineddata import BadTraineddata, languages_named_in
 from tests.unit.fakes import resources
 from tests.unit.harmful_models import traineddata
 

@@ -13,8 +13,8 @@ from bec_orch.errors import ConfigError, TerminalError
 from bec_orch.io.artefacts.rows import outcomes_table
 from bec_orch.jobs.ldv1.page.page_lines import PageLines
 from bec_orch.jobs.ocrv1 import worker
-from bec_orch.jobs.ocrv1.config import Ocrv1Config
-from bec_orch.jobs.ocrv1.recogniser import EMPTY, Grey, LineText, Recogniser
+from bec_orch.jobs.ocrv1.engines.config import Ocrv1Config
+from bec_orch.jobs.ocrv1.engines.recogniser import EMPTY, Grey, LineText, Recogniser
 from bec_orch.jobs.ocrv1.worker import SCHEMA, Ocrv1Worker
 from tests.unit.fakes import MemoryRows, context, resources
 from tests.unit.ocrv1.made import box_contour, line_rows, lines_at, model_folder, page_of, png, spelled, wylie_bands

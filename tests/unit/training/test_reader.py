@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from bec_orch.jobs.ocrv1.bec_input import HEIGHT
-from bec_orch.jobs.ocrv1.language import BITS, LanguageModel
+from bec_orch.jobs.ocrv1.decoding.language import BITS, LanguageModel
+from bec_orch.jobs.ocrv1.engines.bec_input import HEIGHT
 from training.reader.judge import Tried, rate, spread_of, table_of
 from training.reader.language import model_of
 from training.reader.material import HELD_OUT, fonts_in

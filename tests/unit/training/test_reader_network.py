@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is installed by training/requirements.txt alone")
 
-from bec_orch.jobs.ocrv1.bec_input import HEIGHT  # noqa: E402 - after the skip
+from bec_orch.jobs.ocrv1.engines.bec_input import HEIGHT  # noqa: E402 - after the skip
 from training.reader.network import CLASSES, ReaderNetwork, Served  # noqa: E402
 from training.reader.picture import Picture  # noqa: E402
 from training.reader.symbols import numbers_of  # noqa: E402

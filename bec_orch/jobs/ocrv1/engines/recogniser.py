@@ -15,7 +15,7 @@ from bec_orch.core.artefacts import ModelInfo
 from bec_orch.core.extras import optional_packages
 from bec_orch.core.ports.job_worker import WorkerResources
 from bec_orch.errors import extra_hint
-from bec_orch.jobs.ocrv1.config import Ocrv1Config
+from bec_orch.jobs.ocrv1.engines.config import Ocrv1Config
 
 Grey = NDArray[np.uint8]
 
@@ -73,6 +73,6 @@ def load_recogniser(config: Ocrv1Config, resources: WorkerResources) -> Recognis
     """
     engine = config.chosen_engine
     with optional_packages(f"The OCR engine `{engine}`", extra_hint("ocrv1")):
-        module = importlib.import_module(f"bec_orch.jobs.ocrv1.{engine}")
+        module = importlib.import_module(f"bec_orch.jobs.ocrv1.engines.{engine}")
     recogniser: Recogniser = module.load(config, resources)
     return recogniser

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bec_orch.jobs.ocrv1.decoding import BLANK, Matrix, Prefix, best_path, confidence, likeliest_texts
-from bec_orch.jobs.ocrv1.language import LanguageModel
+from bec_orch.jobs.ocrv1.decoding.language import LanguageModel
+from bec_orch.jobs.ocrv1.decoding.paths import BLANK, Matrix, Prefix, best_path, confidence, likeliest_texts
 
 SURE = 0.95
 """From this probability on, the network is not doubted."""

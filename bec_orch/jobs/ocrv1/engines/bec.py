@@ -15,13 +15,13 @@ from typing_extensions import override
 
 from bec_orch.core.artefacts import ModelInfo
 from bec_orch.core.ports.job_worker import WorkerResources
-from bec_orch.jobs.ocrv1.bec_input import HEIGHT, as_input, fitted
-from bec_orch.jobs.ocrv1.config import Ocrv1Config
-from bec_orch.jobs.ocrv1.decoding import Matrix, Prefix, best_path, confidence
-from bec_orch.jobs.ocrv1.language import LanguageModel
-from bec_orch.jobs.ocrv1.likely_text import Chooser
-from bec_orch.jobs.ocrv1.line_windows import BEYOND, line_of
-from bec_orch.jobs.ocrv1.recogniser import EMPTY, LineText, Recogniser
+from bec_orch.jobs.ocrv1.cut.line_windows import BEYOND, line_of
+from bec_orch.jobs.ocrv1.decoding.language import LanguageModel
+from bec_orch.jobs.ocrv1.decoding.likely_text import Chooser
+from bec_orch.jobs.ocrv1.decoding.paths import Matrix, Prefix, best_path, confidence
+from bec_orch.jobs.ocrv1.engines.bec_input import HEIGHT, as_input, fitted
+from bec_orch.jobs.ocrv1.engines.config import Ocrv1Config
+from bec_orch.jobs.ocrv1.engines.recogniser import EMPTY, LineText, Recogniser
 from bec_orch.jobs.shared.model_session import ModelSession
 
 Grey = NDArray[np.uint8]

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 import pyewts
 
-from bec_orch.jobs.ocrv1.ctc_config import CtcModelConfig
-from bec_orch.jobs.ocrv1.decoding import Matrix
+from bec_orch.jobs.ocrv1.decoding.paths import Matrix
+from bec_orch.jobs.ocrv1.engines.ctc_config import CtcModelConfig
 
 SPACE = " "
 STAND_INS = ("ß", "^")

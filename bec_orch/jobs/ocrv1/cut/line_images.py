@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bec_orch.jobs.ldv1.page.page_lines import PageLines
-from bec_orch.jobs.ocrv1.straighten import Straightening, standing_upright, straightening
+from bec_orch.jobs.ocrv1.cut.straighten import Straightening, standing_upright, straightening
 from bec_orch.jobs.shared.geometry import Points, bounding_box
 
 Grey = NDArray[np.uint8]

@@ -14,9 +14,9 @@ from typing_extensions import override
 from bec_orch.core.artefacts import ModelInfo
 from bec_orch.core.ports.job_worker import WorkerResources
 from bec_orch.jobs.ldv1.one_map.ppocr import bundled_model_path
-from bec_orch.jobs.ocrv1.config import Ocrv1Config
-from bec_orch.jobs.ocrv1.decoding import best_path, confidence, probabilities
-from bec_orch.jobs.ocrv1.recogniser import EMPTY, LineText, Recogniser
+from bec_orch.jobs.ocrv1.decoding.paths import best_path, confidence, probabilities
+from bec_orch.jobs.ocrv1.engines.config import Ocrv1Config
+from bec_orch.jobs.ocrv1.engines.recogniser import EMPTY, LineText, Recogniser
 from bec_orch.jobs.shared.model_session import ModelSession
 
 Grey = NDArray[np.uint8]

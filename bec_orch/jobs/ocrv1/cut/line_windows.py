@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bec_orch.jobs.ldv1.page.page_lines import PageLines
-from bec_orch.jobs.ocrv1.line_images import LineImage, has_contrast, shrunk
-from bec_orch.jobs.ocrv1.straighten import Straightening, standing_upright, straightening
+from bec_orch.jobs.ocrv1.cut.line_images import LineImage, has_contrast, shrunk
+from bec_orch.jobs.ocrv1.cut.straighten import Straightening, standing_upright, straightening
 from bec_orch.jobs.shared.geometry import bounding_box
 
 Grey = NDArray[np.uint8]

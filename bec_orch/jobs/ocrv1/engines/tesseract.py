@@ -18,9 +18,9 @@ from bec_orch.core.artefacts import ModelInfo
 from bec_orch.core.ports.job_worker import WorkerResources
 from bec_orch.core.wording import said
 from bec_orch.errors import ConfigError
-from bec_orch.jobs.ocrv1.config import LANGUAGE_PATTERN, Ocrv1Config
-from bec_orch.jobs.ocrv1.recogniser import LineText, Recogniser
-from bec_orch.jobs.ocrv1.traineddata import BadTraineddata, languages_named_in
+from bec_orch.jobs.ocrv1.engines.config import LANGUAGE_PATTERN, Ocrv1Config
+from bec_orch.jobs.ocrv1.engines.recogniser import LineText, Recogniser
+from bec_orch.jobs.ocrv1.engines.traineddata import BadTraineddata, languages_named_in
 from bec_orch.jobs.shared.model_files import digest_of, invalid_model, read_model
 
 Grey = NDArray[np.uint8]
