@@ -1,7 +1,7 @@
 """Measure `ldv1` against its model alone, and its memory against its budget.
 
     python -m bench.throughput [FOLDER] [--pages N] [--pairs N] [--threads N]
-    python -m bench.throughput --memory [--pages N] [--budget-mib N]
+    python -m bench.throughput --memory [FOLDER] [--model NAME] [--pages N] [--budget-mib N]
 
 The first prints pages/s of a bare loop of onnxruntime, as many threads as cores, over the very arrays that the pipeline
 gives the model, kept beforehand: decoded, scaled, normalised. Beside it pages/s of the pipeline over the same pages,
@@ -9,8 +9,8 @@ from their files to their rows; and the ratio of both. They run in pairs, one af
 the machine change what it can do: only ratios of neighbouring runs mean anything. On a machine that is shared, the
 ratio of CPU seconds is the steadier one.
 
-The second takes a volume of 2,000 small pages through the pipeline, and prints how much memory the process took more
-than after its first few pages, beside the budget.
+The second takes a volume of 2,000 small pages, or those of a folder, through the pipeline, and prints how much memory
+the process took, and how much more than after its first few pages, beside the budget.
 """
 
 import argparse
@@ -37,6 +37,7 @@ from bec_orch.core.metrics import Metrics
 from bec_orch.core.ports.job_worker import JobContext, ModelStore, PageBytes, PageReader, RowStore, WorkerResources
 from bec_orch.core.volumes import Manifest, Page, PageCounts, PageOutcome, PageState, VolumeRef
 from bec_orch.jobs.ldv1.config import PPOCR
+from bec_orch.jobs.ldv1.loading import NAMED
 from bec_orch.jobs.ldv1.one_map.ppocr import bundled_model_path
 from bec_orch.jobs.ldv1.worker import Ldv1Worker
 from bec_orch.jobs.shared.model_session import ModelSession
@@ -203,16 +204,13 @@ def print_stages(metrics: Metrics, pages: int) -> None:
         print(f"  {name:<7} {1000 * stage.seconds / pages:7.2f} ms a page, longest {1000 * stage.longest:.0f} ms")
 
 
-def measure_memory(worker: Ldv1Worker, pages: int, budget: int) -> None:
-    """Print what a long volume of small pages takes of memory."""
-    with tempfile.TemporaryDirectory() as folder:
-        kinds = draw_small_pages(Path(folder))
-        paths = list(itertools.islice(itertools.cycle(kinds), pages))
-        run_pipeline(worker, paths[:WARM_PAGES])
-        before = resident_memory()
-        with peak_memory() as peak:
-            metrics = run_pipeline(worker, paths)
-    print(f"{pages} pages, budget {budget / MIB:.0f} MiB")
+def measure_memory(worker: Ldv1Worker, paths: Sequence[Path], budget: int) -> None:
+    """Print what a volume takes of memory."""
+    run_pipeline(worker, paths[:WARM_PAGES])
+    before = resident_memory()
+    with peak_memory() as peak:
+        metrics = run_pipeline(worker, paths)
+    print(f"{len(paths)} pages, budget {budget / MIB:.0f} MiB")
     print(f"  bytes in flight at most  {metrics.counters['peak_bytes_in_flight'] / MIB:8.1f} MiB")
     print(f"  RSS after {WARM_PAGES} pages       {before / MIB:8.1f} MiB")
     print(f"  RSS at most              {peak[0] / MIB:8.1f} MiB, {(peak[0] - before) / MIB:+.1f} MiB")
@@ -271,19 +269,25 @@ def pages_of(folder: Path, count: int) -> list[Path]:
 def main() -> None:
     """Read the command line, and measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", nargs="?", type=Path, default=SAMPLES, help="folder of pages (default: samples)")
-    parser.add_argument("--pages", type=int, help="pages of a run (default: 36, with --memory 2000)")
+    parser.add_argument("folder", nargs="?", type=Path, help="folder of pages (default: samples, --memory: small ones)")
+    parser.add_argument("--pages", type=int, help="pages of a run (default: 36, with --memory 2000 or the folder's)")
     parser.add_argument("--pairs", type=int, default=5, help="pairs of runs")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="threads (default: one per core)")
     parser.add_argument("--budget-mib", type=int, default=256, help="memory budget of the pages in flight")
     parser.add_argument("--memory", action="store_true", help="measure memory instead of speed")
+    parser.add_argument("--model", default=PPOCR, choices=NAMED, help="line model whose memory is measured")
     asked = parser.parse_args()
     budget = asked.budget_mib * MIB
-    worker = Ldv1Worker.create({"model": PPOCR}, WorkerResources(asked.threads, budget, LocalModels()))
-    if asked.memory:
-        measure_memory(worker, asked.pages or SMALL_PAGES, budget)
+    config = {"model": asked.model if asked.memory else PPOCR}
+    worker = Ldv1Worker.create(config, WorkerResources(asked.threads, budget, LocalModels()))
+    if asked.memory and asked.folder:
+        measure_memory(worker, pages_of(asked.folder, asked.pages or 1), budget)
+    elif asked.memory:
+        with tempfile.TemporaryDirectory() as folder:
+            kinds = itertools.cycle(draw_small_pages(Path(folder)))
+            measure_memory(worker, list(itertools.islice(kinds, asked.pages or SMALL_PAGES)), budget)
     else:
-        compare(worker, pages_of(asked.folder, asked.pages or 36), asked.threads, asked.pairs)
+        compare(worker, pages_of(asked.folder or SAMPLES, asked.pages or 36), asked.threads, asked.pairs)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,9 @@ from itertools import accumulate, count
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 
 from bec_orch.errors import TaskFault
-from bec_orch.jobs.ldv1.bec.network import FILE
 from bec_orch.jobs.shared import half_precision, model_session
 from bec_orch.jobs.shared.half_precision import Batch, HalfModel, Run, half_model, is_better
 from bec_orch.jobs.shared.model_session import ModelSession
@@ -141,19 +139,6 @@ def test_its_outputs_are_those_of_onnxruntime_from_any_thread(tmp_path: Path) ->
         found = list(pool.map(model.run, pages))
     for page, output in zip(pages, found, strict=True):
         np.testing.assert_allclose(output, session.run(page), atol=0.01)
-
-
-def test_pages_of_ever_new_shapes_take_no_more_memory() -> None:
-    pytest.importorskip("openvino")
-    model, process = HalfModel(FILE.read_bytes(), 1), psutil.Process()
-    shapes = [(32 * height, 32 * width) for height in range(1, 11) for width in range(1, 11)]
-    for shape in (*shapes[-1:], *shapes[:40]):
-        model.run(np.zeros((1, 1, *shape), np.float32))
-    before = process.memory_info().rss
-    for shape in shapes[40:]:
-        model.run(np.zeros((1, 1, *shape), np.float32))
-    grown = process.memory_info().rss - before
-    assert grown < 60 * 2**20, "it is 150 MiB where what was compiled for each shape is kept"
 
 
 def test_it_reports_to_nobody() -> None:
