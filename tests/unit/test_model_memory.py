@@ -21,10 +21,10 @@ def grown(run: Callable[[NDArray[np.float32]], object], sides: int, seen: int) -
     process = psutil.Process()
     for shape in ((32 * sides, 32 * sides), *shapes[:seen]):
         run(np.zeros((1, 1, *shape), np.float32))
-    before = process.memory_info().rss
+    before = int(process.memory_info().rss)
     for shape in shapes[seen:160]:
         run(np.zeros((1, 1, *shape), np.float32))
-    return process.memory_info().rss - before
+    return int(process.memory_info().rss) - before
 
 
 def test_onnxruntime_keeps_nothing_for_a_shape() -> None:
