@@ -1,5 +1,6 @@
 """The scans that a command line names: by a path of this machine, an address of the web, or the name of a source."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from bec_orch.cli.composition.sources import open_sources
@@ -13,18 +14,22 @@ from bec_orch.settings.config import Settings
 
 def is_scans(what: str) -> bool:
     """Return whether a word of a command line names scans: something that lies on this machine, or a source."""
-    return "://" in what or Path(what).expanduser().exists()
+    return "://" in what or _split(what)[0].exists()
 
 
 def find_scans(what: str, settings: Settings, *, most_files: int | None = None) -> DetectedSource:
     """Return the source that is named, and its volumes; `most_files` as `detect_source` has it.
 
+    A path may say after a `#` what its source is to do, as the name of a source may: `book.pdf#dpi=400`.
+
     Raises:
-        UsageError: there is none, or it has no volumes that can be used.
+        UsageError: there is none, it has no volumes that can be used, or it cannot do what stands after the `#`.
         StorageError: it is away.
     """
     if "://" not in what:
-        return detect_source(Path(what).expanduser(), follow_links=settings.follow_links, most_files=most_files)
+        path, options = _split(what)
+        found = detect_source(path, follow_links=settings.follow_links, most_files=most_files)
+        return _with_options(found, options, settings) if options else found
     name = source_name("iiif", what) if what.startswith(("http://", "https://")) else what
     layout, _ = parse_source(name)
     volumes = tuple(open_sources(open_stores(settings))(name).volumes())
@@ -35,3 +40,16 @@ def find_scans(what: str, settings: Settings, *, most_files: int | None = None) 
             hint="Look whether it is the right one. `--log-level warning` tells what cannot be a volume.",
         )
     return DetectedSource(name, volumes, layout=layout)
+
+
+def _split(what: str) -> tuple[Path, str]:
+    """Split a path from what stands after its last `#`, unless that belongs to the name of what lies there."""
+    whole = Path(what).expanduser()
+    path, _, options = what.rpartition("#")
+    return (whole, "") if not path or "=" not in options or whole.exists() else (Path(path).expanduser(), options)
+
+
+def _with_options(found: DetectedSource, options: str, settings: Settings) -> DetectedSource:
+    name = f"{found.name}#{options}"
+    open_sources(open_stores(settings))(name)
+    return replace(found, name=name, volumes=tuple(replace(each, source=name) for each in found.volumes))

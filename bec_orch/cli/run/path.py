@@ -75,7 +75,7 @@ Scans = Annotated[
     str,
     typer.Argument(
         metavar="PATH|SOURCE",
-        help="Folder of volumes, of one work, or of one volume; a PDF; or the name of a source.",
+        help="Folder of volumes, of one work, or of one volume; a PDF (`#dpi=400`); or the name of a source.",
         show_default=False,
     ),
 ]

@@ -18,7 +18,7 @@ from typing_extensions import override
 from bec_orch.core.volumes import Manifest, Page, VolumeRef, bare_etag
 from bec_orch.errors import ManifestError, ManifestMissing, NameUnsafeError, StorageError
 from bec_orch.io.sources.bdrc_manifest import MAX_BYTES, parse_dimensions
-from bec_orch.io.sources.opening import SourceParts
+from bec_orch.io.sources.opening import SourceParts, split_options
 from bec_orch.io.sources.page_files import passed_over
 from bec_orch.io.sources.pages import Rejected, StorePages, with_intro_skipped
 from bec_orch.io.sources.trees import TreeSource
@@ -126,7 +126,7 @@ class BdrcSource(TreeSource):
 
 def open_bdrc(name: str, url: str, parts: SourceParts) -> BdrcSource:
     """Open the layout `bdrc` at the URL of a store; see `OpenSource`."""
-    return BdrcSource(name, parts.stores.open(url))
+    return BdrcSource(name, parts.stores.open(split_options(name, url, ())[0]))
 
 
 def _found(page: Page, entry: Entry | None) -> Page:

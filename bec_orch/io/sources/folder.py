@@ -17,7 +17,7 @@ from bec_orch.core.by_name import find_folder
 from bec_orch.core.ports.sources import ImageSource
 from bec_orch.core.volumes import Manifest, Page, VolumeRef
 from bec_orch.errors import ManifestMissing, NameUnsafeError, StorageError
-from bec_orch.io.sources.opening import SourceParts
+from bec_orch.io.sources.opening import SourceParts, split_options
 from bec_orch.io.sources.page_files import in_page_order, passed_over, why_no_page
 from bec_orch.io.sources.pages import LINK_HINT, Rejected, StorePages, check_pages, refused, with_intro_skipped
 from bec_orch.io.stores.objects import Entry, Listing, Objects
@@ -181,12 +181,12 @@ class FolderSource(ImageSource):
 
 def open_folder(name: str, url: str, parts: SourceParts) -> FolderSource:
     """Open the layout `folder` at the URL of a store; see `OpenSource`."""
-    return FolderSource(name, parts.stores.open(url))
+    return FolderSource(name, parts.stores.open(split_options(name, url, ())[0]))
 
 
 def open_flat(name: str, url: str, parts: SourceParts) -> FolderSource:
     """Open the layout `flat` at the URL of a store; see `OpenSource`."""
-    return FolderSource(name, parts.stores.open(url), flat=True)
+    return FolderSource(name, parts.stores.open(split_options(name, url, ())[0]), flat=True)
 
 
 def image_entries(listing: Listing) -> list[Entry]:

@@ -181,7 +181,7 @@ class MetsPages:
             raise PageError(message, stage="fetch", code="E_METS_HREF", hint=hint)
         if not at.path:
             message = f"The page {printable(page.filename)} of {self._volume} has no picture in the file group."
-            raise PageError(message, stage="fetch", code="E_METS_NO_IMAGE", hint="Name another one with `#group=...`.")
+            raise PageError(message, stage="fetch", code="E_METS_NO_IMAGE", hint="Name another with `PATH#group=...`.")
         folder = str(PurePosixPath(at.path).parent)
         prefix = str(self._volume) if folder == "." else f"{self._volume}/{folder}"
         return await StorePages(self._objects, prefix).read(page)

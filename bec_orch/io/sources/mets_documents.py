@@ -87,7 +87,7 @@ def _chosen(root: Element, subject: str, group: str | None) -> tuple[str, dict[s
     if not groups.get(name):
         names = ", ".join(printable(each) for each in list(groups)[:_SHOWN]) or "none at all"
         what = f"has no file group {printable(name)} with files in it" if name else "has no file group with pictures"
-        raise refused(subject, what, "E_METS_GROUP", f"It has: {names}. Name one with `#group=...`.")
+        raise refused(subject, what, "E_METS_GROUP", f"It has: {names}. Name one with `PATH#group=...`.")
     return name, groups[name]
 
 

@@ -47,7 +47,7 @@ class SourceParts:
 
 
 def split_options(name: str, url: str, known: Collection[str]) -> tuple[str, dict[str, str]]:
-    """Split what stands after a `#` from the URL of a source: `file:///scans#dpi=400`.
+    """Split what stands after a `#` from the URL of a source: `file:///scans#dpi=400`; `known`: what its layout takes.
 
     Raises:
         UsageError: an option is not known to the layout, there twice, or empty (E_SOURCE_NAME).
@@ -59,6 +59,15 @@ def split_options(name: str, url: str, known: Collection[str]) -> tuple[str, dic
         raise UsageError(
             f"The source {printable(name, limit=300)} says after its `#` what cannot be read.",
             code="E_SOURCE_NAME",
-            hint=f"There may be, each once: {', '.join(f'{each}=...' for each in sorted(known))}, parted by `&`.",
+            hint=_may_be(name, known),
         )
     return bare, options
+
+
+def _may_be(name: str, known: Collection[str]) -> str:
+    if known:
+        return f"There may be, each once: {', '.join(f'{each}=...' for each in sorted(known))}, parted by `&`."
+    return (
+        f"The layout `{name.partition('+')[0]}` takes nothing there: `#dpi=...` is for PDFs, `#group=...` for "
+        "workspaces of OCR-D. A `#` in the name of a folder is written as %23."
+    )

@@ -253,5 +253,5 @@ def _too_large(subject: str, size: tuple[int, int], max_pixels: int) -> PageErro
     return image_error(
         "E_IMAGE_TOO_LARGE",
         f"{subject} {size[0]} x {size[1]} pixels, more than the {max_pixels} that are allowed.",
-        hint="Name a lower resolution, with `#dpi=N` at the end of the source's name, or make the picture smaller.",
+        hint="Name a lower resolution, with `#dpi=N` behind the PDF or its source, or make the picture smaller.",
     )
