@@ -11,6 +11,7 @@ Coordinates are those of the stored bitmap: its orientation is read into the hea
 import numpy as np
 from numpy.typing import NDArray
 
+from bec_orch.core.first_bytes import READ, looks_like, picture_format
 from bec_orch.errors import PageError
 from bec_orch.jobs.decoders.pool import DecoderPool
 from bec_orch.jobs.formats import bmp, gif, heif, jpeg, jpeg2000, png, tiff, webp
@@ -32,26 +33,12 @@ _PARSERS = {
 _FRAME_PARSERS = {ImageFormat.TIFF: tiff.probe, ImageFormat.GIF: gif.probe, ImageFormat.WEBP: webp.probe}
 _pool = DecoderPool()
 
-_ALLOWED = (
-    (b"\xff\xd8\xff", ImageFormat.JPEG),
-    (b"\x89PNG\r\n\x1a\n", ImageFormat.PNG),
-    (b"II*\x00", ImageFormat.TIFF),
-    (b"MM\x00*", ImageFormat.TIFF),
-    (b"II+\x00", ImageFormat.TIFF),
-    (b"MM\x00+", ImageFormat.TIFF),
-    (b"\x00\x00\x00\x0cjP  ", ImageFormat.JPEG2000),
-    (b"\xff\x4f\xff\x51", ImageFormat.JPEG2000),
-    (b"GIF87a", ImageFormat.GIF),
-    (b"GIF89a", ImageFormat.GIF),
-    (b"BM", ImageFormat.BMP),
-)
 _REFUSED = (
     (b"8BPS", "PSD"),
     (b"\xff\x0a", "JPEG XL"),
     (b"\x00\x00\x00\x0cJXL ", "JPEG XL"),
     (b"AT&TFORM", "DjVu"),
 )
-_SNIFFED = 1024
 _PDF = b"%pdf-"
 
 
@@ -110,14 +97,10 @@ def read(data: bytes, header: ImageHeader, *, reduce: int = 1) -> Decoded:
 def _format_of(data: bytes) -> ImageFormat:
     if not data:
         raise image_error("E_IMAGE_EMPTY", "The image file is empty.")
-    for magic, image_format in _ALLOWED:
-        if data.startswith(magic):
-            return image_format
-    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        return ImageFormat.WEBP
-    if data[4:8] == b"ftyp":
-        return ImageFormat.HEIF  # or AVIF, as its brands say
-    raise _not_allowed(data)
+    found = picture_format(data)
+    if found is None:
+        raise _not_allowed(data)
+    return ImageFormat(found)  # an AVIF has the boxes of HEIF, and is told apart by its brands
 
 
 def _not_allowed(data: bytes) -> PageError:
@@ -127,24 +110,13 @@ def _not_allowed(data: bytes) -> PageError:
             "E_IMAGE_FORMAT", f"The file is {kind}, which is not read.", hint="Convert it to JPEG, PNG or TIFF."
         )
     hint = "Make an image of each of its pages." if data.lstrip()[:5].lower() == _PDF else ""
-    return image_error("E_IMAGE_NOT_IMAGE", f"The file is not an image: {_what_it_looks_like(data)}.", hint=hint)
+    return image_error("E_IMAGE_NOT_IMAGE", f"The file is not an image: {looks_like(data)}.", hint=hint)
 
 
 def _refused_kind(data: bytes) -> str | None:
     for magic, kind in _REFUSED:
         if data.startswith(magic):
             return kind
-    if b"<svg" in data[:_SNIFFED].lower():
+    if b"<svg" in data[:READ].lower():
         return "SVG"
     return None
-
-
-def _what_it_looks_like(data: bytes) -> str:
-    start = data[:_SNIFFED].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if start.startswith(b"%pdf"):
-        return "it begins like a PDF"
-    if start.startswith((b"<!doctype html", b"<html", b"<?xml")):
-        return "it begins like a web page or XML"
-    if not data.strip(b"\x00"):
-        return "it holds only zeros"
-    return f"it begins with the bytes {data[:8].hex(' ')}"

@@ -84,7 +84,7 @@ def test_a_folder_of_them_is_a_volume_each_and_those_that_cannot_be_read_are_rep
         "field": "terminal_failed",
     }
     shown = ok(bec("errors")).out
-    assert all(code in shown for code in ("E_PDF_ENCRYPTED", "E_PDF_BROKEN", "E_IMAGE_TOO_LARGE"))
+    assert all(code in shown for code in ("E_PDF_ENCRYPTED", "E_PDF_TRUNCATED", "E_IMAGE_TOO_LARGE"))
 
 
 def test_a_resolution_is_named_with_the_source_and_makes_another_version(bec: Bec, tmp_path: Path, home: Path) -> None:

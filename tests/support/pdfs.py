@@ -105,6 +105,21 @@ def encrypted() -> bytes:
     return made(lambda pdf: add_page(pdf, picture(pdf, jpeg())), encryption=pikepdf.Encryption(owner="o", user="u"))
 
 
+def encrypted_for_one() -> bytes:
+    """A PDF that opens with a certificate."""
+    return encrypted().replace(b"/Filter /Standard", b"/Filter /Adobe.PubSec")
+
+
+def empty() -> bytes:
+    """A PDF without pages."""
+
+    def add(pdf: pikepdf.Pdf) -> None:
+        pdf.add_blank_page()
+        del pdf.pages[0]
+
+    return made(add)
+
+
 def truncated() -> bytes:
     """A PDF of which the end is missing, with the table that says where things are."""
     return scans(5, 5)[:-700]

@@ -175,22 +175,31 @@ class TestDrawn:
 
 class TestHostile:
     @pytest.mark.parametrize(
-        ("data", "told"),
+        ("data", "code_told", "told"),
         [
-            (pdfs.encrypted, "E_PDF_ENCRYPTED"),
-            (pdfs.truncated, "E_PDF_BROKEN"),
-            (lambda: b"%PDF-1.7\n" + b"x" * 999, "E_PDF_BROKEN"),
-            (lambda: b"", "E_PDF_BROKEN"),
+            (pdfs.encrypted, "E_PDF_ENCRYPTED", "a password"),
+            (pdfs.encrypted_for_one, "E_PDF_ENCRYPTED", "a certificate"),
+            (pdfs.empty, "E_PDF_NO_PAGES", "without pages"),
+            (lambda: b"", "E_PDF_EMPTY", "0 bytes"),
+            (pdfs.jpeg, "E_PDF_NOT_PDF", "it begins like a picture (JPEG)"),
+            (lambda: b"<html>404</html>" * 99, "E_PDF_NOT_PDF", "a web page"),
+            (lambda: bytes(5000), "E_PDF_NOT_PDF", "only zeros"),
+            (lambda: b" " * 2000 + pdfs.scans(1), "E_PDF_NOT_PDF", "begins with the bytes 20"),
+            (pdfs.truncated, "E_PDF_TRUNCATED", "not come to its end"),
+            (lambda: pdfs.truncated()[:40], "E_PDF_TRUNCATED", "after 40 bytes"),
+            (lambda: pdfs.truncated() + bytes(3000), "E_PDF_TRUNCATED", "zeros"),
+            (lambda: b"%PDF-1.7\n" + b"x" * 9999 + b"\n%%EOF", "E_PDF_BROKEN", "cross-reference"),
         ],
-        ids=["encrypted", "truncated", "rubbish", "empty"],
     )
-    def test_a_file_that_cannot_be_read_is_reported(self, pdf: Open, data: Callable[[], bytes], told: str) -> None:
+    def test_a_file_that_cannot_be_read_is_reported_by_what_is_wrong_with_it(
+        self, pdf: Open, data: Callable[[], bytes], code_told: str, told: str
+    ) -> None:
         found = pdf(data())
         with pytest.raises(PageError) as caught:
             found.count()
-        assert caught.value.code == told
+        assert (caught.value.code, told in caught.value.message) == (code_told, True), caught.value.message
         assert caught.value.hint
-        assert code(found) == told
+        assert code(found) == code_told
 
     @pytest.mark.parametrize("data", [pdfs.looped(), pdfs.boastful(10**9), pdfs.boastful(-3)])
     def test_a_tree_of_pages_that_lies_or_loops_has_the_pages_that_are_there(self, pdf: Open, data: bytes) -> None:

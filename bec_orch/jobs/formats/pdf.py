@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pypdfium2 as pdfium
+import pypdfium2.internal as pdfium_i
 import pypdfium2.raw as pdfium_c
 from PIL import Image, ImageChops
 
+from bec_orch.core.first_bytes import PDF, READ, looks_like
 from bec_orch.errors import PageError
 from bec_orch.jobs.formats import jpeg, jpeg2000
 from bec_orch.jobs.formats.exif import UPRIGHT
@@ -25,6 +27,8 @@ MAX_OBJECTS = 100_000
 """A page of more objects is not looked through."""
 _DEPTH = 4  # of groups of objects in groups
 _MEND = "Have the PDF made again, or repaired (`qpdf` or `mutool clean`)."
+_FETCH = "Copy or download it again; if it was made like this, make it again."
+_END = (b"startxref", b"%%EOF")  # one of which the last 1,024 bytes of a whole PDF hold
 _POINTS = 72  # of an inch
 _DRAWN_BYTES = 16
 """Memory that a drawn pixel takes: PDFium's and Pillow's copies in three colours, one plane for greys, and the PNG."""
@@ -73,7 +77,8 @@ def count_pages(file: int) -> int:
     """Return how many pages a PDF has; `file` is its descriptor.
 
     Raises:
-        PageError: E_PDF_ENCRYPTED, E_PDF_BROKEN, E_PDF_PAGES.
+        PageError: it cannot be opened (E_PDF_ENCRYPTED, E_PDF_NO_PAGES, E_PDF_EMPTY, E_PDF_NOT_PDF, E_PDF_TRUNCATED,
+            E_PDF_BROKEN), or has too many (E_PDF_PAGES).
         OSError: the file cannot be read.
     """
     with _opened(file) as document:
@@ -94,8 +99,7 @@ def picture(file: int, index: int, dpi: int, max_pixels: int, allow: Callable[[i
         allow: called with the bytes of memory that drawing takes, before it begins.
 
     Raises:
-        PageError: E_PDF_ENCRYPTED, E_PDF_BROKEN, E_PDF_PAGE (this page is broken), E_IMAGE_TOO_LARGE,
-            E_IMAGE_TRUNCATED.
+        PageError: as `count_pages`; E_PDF_PAGE (this page is broken), E_IMAGE_TOO_LARGE, E_IMAGE_TRUNCATED.
         OSError: the file cannot be read.
     """
     with _opened(file) as document:
@@ -123,23 +127,50 @@ def picture(file: int, index: int, dpi: int, max_pixels: int, allow: Callable[[i
 @contextmanager
 def _opened(file: int) -> Iterator[pdfium.PdfDocument]:
     source = _File(file)
+    # `PdfDocument(source)` would take a file without pages for one that has the fault of the file before it.
+    access, held = pdfium_i.get_bufreader(source)
+    handle = pdfium_c.FPDF_LoadCustomDocument(access, None)
+    if not handle:
+        raise source.fault or _not_opened(file, pdfium_c.FPDF_GetLastError())
+    document = pdfium.PdfDocument(handle)
     try:
-        document = pdfium.PdfDocument(source)
-    except pdfium.PdfiumError as error:
-        raise source.fault or _not_opened(error) from error
-    try:
+        if not len(document):
+            hint = "Have it made again, or leave it out."
+            raise source.fault or image_error("E_PDF_NO_PAGES", "It is a PDF without pages.", hint=hint)
         yield document
         if source.fault:
             raise source.fault
     finally:
         document.close()
+        del held  # what PDFium calls to read: not to be collected before
 
 
-def _not_opened(error: pdfium.PdfiumError) -> PageError:
-    if error.err_code in {pdfium_c.FPDF_ERR_PASSWORD, pdfium_c.FPDF_ERR_SECURITY}:
+def _not_opened(file: int, code: int) -> PageError:
+    """Return why PDFium did not open a file; `code` is what it says itself, which is little."""
+    if code == pdfium_c.FPDF_ERR_PASSWORD:
         hint = "Store it without (`qpdf --decrypt --password=... IN OUT`)."
         return image_error("E_PDF_ENCRYPTED", "It is encrypted, and opens with a password alone.", hint=hint)
-    return image_error("E_PDF_BROKEN", "It is no PDF, or broken, or has no pages.", hint=_MEND)
+    if code == pdfium_c.FPDF_ERR_SECURITY:
+        message = "It is encrypted in a way that is not read, such as for who has a certificate."
+        return image_error("E_PDF_ENCRYPTED", message, hint="Store it without, with the program that it was made for.")
+    return _damaged(os.fstat(file).st_size, file)
+
+
+def _damaged(size: int, file: int) -> PageError:
+    """Return what is wrong with a file of which PDFium can make nothing: by its first and its last bytes."""
+    start, end = os.pread(file, READ + len(PDF), 0), os.pread(file, READ, max(0, size - READ))
+    if not size:
+        return image_error("E_PDF_EMPTY", "It has 0 bytes.", hint=_FETCH)
+    if PDF not in start:
+        hint = "Give it the suffix of what it is, or fetch it again: a server may have sent a page with an error."
+        return image_error("E_PDF_NOT_PDF", f"It is no PDF: {looks_like(start)}.", hint=hint)
+    if not end.strip(b"\0"):
+        return image_error("E_PDF_TRUNCATED", "It is cut: its end is filled up with zeros.", hint=_FETCH)
+    if not any(mark in end for mark in _END):
+        message = f"It is cut: after {size} bytes it has not come to its end."
+        return image_error("E_PDF_TRUNCATED", message, hint=_FETCH)
+    message = "It is whole at both ends, and what says where its pages are (the cross-reference) is damaged."
+    return image_error("E_PDF_BROKEN", message, hint=_MEND)
 
 
 def _check_pictures(page: pdfium.PdfPage, max_pixels: int) -> None:
