@@ -132,7 +132,7 @@ def test_names_that_are_no_utf8_are_reported_and_cost_nothing_else(bec: Bec, tmp
     ended = bec("run", "toy", scans, "--out", tmp_path / "out")
     assert ended.code == 3, ended.err
     assert "W1/I1: done, 2 pages, 0 errors" in ended.err
-    assert r"The folder 'W1/caf\xe9' is left out" in ended.err
+    assert r"'W1/caf\xe9' is left out" in ended.err
     assert r"The work name 'caf\xe9' is not UTF-8." in ended.err
     assert ended.err.count("is left out") == 2
     missing = bec("run", "toy", scans / name / name, "--out", tmp_path / "out")
@@ -147,8 +147,9 @@ def test_one_bad_volume_stops_no_other(bec: Bec, tmp_path: Path) -> None:
     (scans / "W1" / "bad\nname" / "1.jpg").write_bytes(b"x")
     ended = bec("run", "toy", scans, "--out", tmp_path / "out")
     assert ended.code == 3
-    assert "warning: The folder 'W1/empty' is left out: it has no images in it." in ended.err
-    assert "warning: The folder 'W1/bad\\nname' is left out" in ended.err
+    assert "warning: 'W1/empty' is left out: it has no images in it." in ended.err
+    assert "warning: 'W1/bad\\nname' is left out" in ended.err
+    assert "hint: Rename it." in ended.err
     assert "2 volumes" in ended.out
 
 

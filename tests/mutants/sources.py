@@ -89,8 +89,8 @@ SOURCES = (
         "pdf-disk-away-is-broken",
         "a file that cannot be read is not told as a broken PDF",
         _PDF,
-        "raise source.fault or _not_opened(error) from error",
-        "raise _not_opened(error) from error",
+        "raise source.fault or _not_opened(file, ",
+        "raise _not_opened(file, ",
         f"{_PAGES}::TestChildren",
     ),
     _one(

@@ -4,10 +4,13 @@ import datetime as dt
 
 import pytest
 
-from bec_orch.cli.run.outcome import RunResult, show
+from bec_orch.cli.process.ending import EXIT_DONE, EXIT_PAGE_ERRORS
+from bec_orch.cli.run.outcome import RunResult, exit_code, show
 from bec_orch.core.records.overview import TaskView
 from bec_orch.core.tasks import TaskState
 from bec_orch.core.volumes import PageCounts, VolumeRef
+from bec_orch.io.sources.detect import DetectedSource
+from bec_orch.io.sources.misnamed import Misnamed
 from bec_orch.orch.runs.local_run import RunOutcome
 
 
@@ -35,3 +38,12 @@ def test_pages_that_are_hardly_read_are_reported(capsys: pytest.CaptureFixture[s
 def test_a_run_whose_pages_are_read_says_nothing_of_it(capsys: pytest.CaptureFixture[str]) -> None:
     show(RunResult(outcome(lines=40, unsure_pages=0), "out", 1.0, ()), as_json=False)
     assert "little confidence" not in capsys.readouterr().err
+
+
+def test_a_file_whose_name_hides_its_pages_is_something_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    found = DetectedSource("folder+file:///x", ())
+    hidden = DetectedSource("folder+file:///x", (), misnamed=(Misnamed("a.txt", "a PDF"),))
+    ends = [exit_code(RunResult(outcome(), "out", 1.0, (), detected=each)) for each in (None, found, hidden)]
+    assert ends == [EXIT_DONE, EXIT_DONE, EXIT_PAGE_ERRORS]
+    show(RunResult(outcome(), "out", 1.0, (), detected=hidden), as_json=True)
+    assert '"kind": "a PDF"' in capsys.readouterr().out

@@ -106,7 +106,7 @@ class TestFolder:
                 assert reasons[link] == "is a link to W2/I1, which is a volume already"
             for link in ("W2/I8", "W3/I7", "W3/I8"):
                 assert reasons[link] == "is a link to W2/I7, which is a volume already"
-            assert ("outside of its source" in reasons.get("W2/out", "")) is not follow
+            assert ("out of its source" in reasons.get("W2/out", "")) is not follow
         assert {"W2/out", "W2/two"} <= {one.name for one in detect_source(root).rejected}
 
     def test_a_volume_that_a_link_out_of_the_source_stands_for_is_refused(self, tmp_path: Path) -> None:
@@ -545,6 +545,25 @@ class TestDetect:
         with pytest.raises(UsageError, match="holds page images, but none where") as caught:
             detect_source(tmp_path / "t")
         assert caught.value.code == "E_PATH_NO_IMAGES"
+
+    def test_what_is_left_out_says_what_to_do_by_its_kind(self, tmp_path: Path) -> None:
+        put(tmp_path / "s", "W1/I1/1.jpg", "W1/I\n2/1.jpg", "W2/1.jpg", "W2/I1/1.jpg", "elsewhere/I1/1.jpg")
+        (tmp_path / "s" / "W1" / "I3").mkdir()
+        (tmp_path / "s" / "W1" / "I4").symlink_to("I1")
+        (tmp_path / "s" / "W1" / "I5").symlink_to(tmp_path)
+        put(tmp_path, "1.jpg")
+        found = detect_source(tmp_path / "s")
+        hints = {each.name: each.hint for each in found.rejected}
+        assert hints["W1/I\n2"] == "Rename it."
+        assert "a folder for each volume" in hints["W2"]
+        assert "Put them there" in hints["W1/I3"]
+        assert "under its own name" in hints["W1/I4"]
+        assert "--follow-links" in hints["W1/I5"]
+
+    def test_a_flat_source_has_one_volume(self, tmp_path: Path) -> None:
+        put(tmp_path, "my scans/1.jpg", "my scans/inner/deep/1.jpg", " x/1.jpg")
+        assert [str(each) for each in folder_source(tmp_path / "my scans", "flat").volumes()] == ["my scans/my scans"]
+        assert list(folder_source(tmp_path / " x", "flat").volumes()) == []
 
     @pytest.mark.parametrize(
         ("names", "code", "words"),

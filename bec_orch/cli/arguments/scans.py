@@ -8,8 +8,14 @@ from bec_orch.cli.composition.stores import open_stores
 from bec_orch.core.names import printable
 from bec_orch.errors import UsageError
 from bec_orch.io.sources.detect import DetectedSource, detect_source
+from bec_orch.io.sources.misnamed import RENAME, misnamed_below
 from bec_orch.io.sources.sources import parse_source, source_name
+from bec_orch.io.stores.storage import path_of
 from bec_orch.settings.config import Settings
+
+_BY_NAME = frozenset({"folder", "flat", "pdf"})
+"""Layouts in which files are pages or volumes by their names."""
+_NOTHING = "Look whether it is the right one. `--log-level warning` tells what cannot be a volume."
 
 
 def is_scans(what: str) -> bool:
@@ -31,15 +37,17 @@ def find_scans(what: str, settings: Settings, *, most_files: int | None = None) 
         found = detect_source(path, follow_links=settings.follow_links, most_files=most_files)
         return _with_options(found, options, settings) if options else found
     name = source_name("iiif", what) if what.startswith(("http://", "https://")) else what
-    layout, _ = parse_source(name)
+    layout, url = parse_source(name)
     volumes = tuple(open_sources(open_stores(settings))(name).volumes())
+    misnamed = misnamed_below(path_of(url)) if layout in _BY_NAME and url.startswith("file:") else ()
     if not volumes:
+        seen = f"; {printable(misnamed[0].file)} is {misnamed[0].kind}, and is not named like one" if misnamed else ""
         raise UsageError(
-            f"The source {printable(what, limit=300)} has no volumes.",
+            f"The source {printable(what, limit=300)} has no volumes{seen}.",
             code="E_PATH_NO_IMAGES",
-            hint="Look whether it is the right one. `--log-level warning` tells what cannot be a volume.",
+            hint=RENAME if misnamed else _NOTHING,
         )
-    return DetectedSource(name, volumes, layout=layout)
+    return DetectedSource(name, volumes, layout=layout, misnamed=misnamed)
 
 
 def _split(what: str) -> tuple[Path, str]:

@@ -221,7 +221,7 @@ def _take_over(parts: Parts, job: Job, volumes: Sequence[VolumeRef], *, force: b
     run = local_run(parts)
     report = run.enqueue(job, volumes, parts.sources, force=force)
     for fault in report.faults:
-        warn(f"The volume {fault.volume} is left out: {fault.message}", "Mend it, then run again.")
+        warn(f"The volume {fault.volume} is left out ({fault.code}): {fault.message}", fault.hint)
     unfinished = parts.store.unfinished(job)
     speed = None
     if unfinished:

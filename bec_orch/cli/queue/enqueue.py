@@ -11,7 +11,7 @@ from bec_orch.cli.arguments.invocation import invocation
 from bec_orch.cli.arguments.options import AdoptForeign, DryRun, JobName, Json
 from bec_orch.cli.composition.parts import Parts, open_parts
 from bec_orch.cli.process.ending import EXIT_FAILED, EXIT_PAGE_ERRORS
-from bec_orch.cli.terminal.console import note, print_json, print_record, print_rows, say
+from bec_orch.cli.terminal.console import note, print_json, print_record, print_rows, say, warn
 from bec_orch.core.names import printable
 from bec_orch.core.records.backlog import EnqueueReport
 from bec_orch.core.volumes import VolumeRef
@@ -214,7 +214,7 @@ def _print_one(report: EnqueueReport) -> None:
     }
     print_record({what: count for what, count in told.items() if count or what in {"volumes", "queued"}})
     for fault in report.faults[:10]:
-        note(f"warning: {printable(str(fault.volume))}: {fault.code}: {fault.message}")
+        warn(f"{printable(str(fault.volume))}: {fault.code}: {fault.message}", fault.hint)
 
 
 def _print_left_out(listed: VolumeList) -> None:

@@ -177,7 +177,8 @@ def exit_code(result: RunResult) -> int:
     """Return the exit code for how the volumes stand."""
     if not result.outcome.is_done or (result.documents and result.documents.failed):
         return EXIT_FAILED
-    left_out = result.nb_outside or (result.nb_unread and not result.first_pictures_asked)
+    is_misnamed = bool(result.detected and result.detected.misnamed)
+    left_out = result.nb_outside or is_misnamed or (result.nb_unread and not result.first_pictures_asked)
     return EXIT_PAGE_ERRORS if result.nb_page_errors or left_out else EXIT_DONE
 
 
@@ -240,6 +241,7 @@ def _as_json(result: RunResult) -> dict[str, Any]:
         "layout": result.detected.layout if result.detected else None,
         "outside": result.detected.outside if result.detected else (),
         "images_outside": result.nb_outside,
+        "misnamed": result.detected.misnamed if result.detected else (),
         "passed_over": result.passed_over,
         "pages": outcome.pages,
         "counters": outcome.counters,

@@ -36,6 +36,7 @@ from bec_orch.core.tasks import Job, TaskState
 from bec_orch.core.wording import clause, counted
 from bec_orch.errors import Interrupted
 from bec_orch.io.sources.detect import DetectedSource
+from bec_orch.io.sources.misnamed import RENAME
 from bec_orch.io.workspace import WorkspaceLock
 from bec_orch.orch.overview.figures import volume_figures
 from bec_orch.orch.overview.page_errors import page_errors
@@ -172,10 +173,7 @@ def run_volumes(detected: DetectedSource, request: RunRequest, settings: Setting
     if request.exports:
         reader_of(request.job_type, request.job_type)
     for rejected in detected.rejected:
-        warn(
-            f"The folder {printable(rejected.name)} is left out: it {clause(rejected.reason)}.",
-            "Mend it, then run again.",
-        )
+        warn(f"{printable(rejected.name)} is left out: it {clause(rejected.reason)}.", rejected.hint)
     _tell_outside(detected)
     with WorkspaceLock(settings.home), open_parts(settings, make_home=True, links_below=detected.path) as parts:
         run = local_run(parts)
@@ -190,7 +188,7 @@ def run_volumes(detected: DetectedSource, request: RunRequest, settings: Setting
             job, detected.volumes, parts.sources, force=request.force, adopt_foreign=request.adopt_foreign
         )
         for fault in report.faults:
-            warn(f"The volume {fault.volume} is left out ({fault.code}): {fault.message}", "Mend it, then run again.")
+            warn(f"The volume {fault.volume} is left out ({fault.code}): {fault.message}", fault.hint)
         look_again(parts, job, run.done_tasks(job, detected.volumes))
         speed = _work(parts, job, request)
         outcome = run.outcome(job, detected.volumes, report)
@@ -226,6 +224,10 @@ def _tell_outside(detected: DetectedSource) -> None:
         warn(f"In no volume: {images} in {printable(outside.folder)}.", "Name that folder, or move the images.")
     if len(detected.outside) > _FOLDERS:
         note(f"(The first {_FOLDERS} of {len(detected.outside)} such folders are shown.)")
+    for found in detected.misnamed[:_FOLDERS]:
+        warn(f"Left out: {printable(found.file)} is {found.kind}, and is not named like one.", RENAME)
+    if len(detected.misnamed) > _FOLDERS:
+        note(f"(The first {_FOLDERS} of {len(detected.misnamed)} such files are shown.)")
     note_passed_over(detected.passed_over)
 
 

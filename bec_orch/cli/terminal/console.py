@@ -56,9 +56,10 @@ def note(text: str) -> None:
 
 
 def warn(message: str, hint: str) -> None:
-    """Print a warning and what to do about it, to stderr."""
+    """Print a warning and what to do about it, if anything is, to stderr."""
     note(f"warning: {message}")
-    note(f"hint: {hint}")
+    if hint:
+        note(f"hint: {hint}")
 
 
 def print_json(value: Any) -> None:

@@ -25,11 +25,12 @@ class EnqueueOrder:
 
 @dataclass(frozen=True, slots=True)
 class VolumeFault:
-    """A volume that was left out, and why."""
+    """A volume that was left out, why, and what to do."""
 
     volume: VolumeRef
     code: str
     message: str
+    hint: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,12 +20,14 @@ from bec_orch.errors import ManifestError, ManifestMissing, NameUnsafeError, Sto
 from bec_orch.io.sources.bdrc_manifest import MAX_BYTES, parse_dimensions
 from bec_orch.io.sources.opening import SourceParts, split_options
 from bec_orch.io.sources.page_files import passed_over
-from bec_orch.io.sources.pages import Rejected, StorePages, with_intro_skipped
+from bec_orch.io.sources.pages import Rejected, StorePages, badly_named, with_intro_skipped
 from bec_orch.io.sources.trees import TreeSource
 from bec_orch.io.stores.objects import Entry
 
 _OLD_IMAGE_GROUP = re.compile(r"I[0-9]{4}")
 _MANIFEST = "dimensions.json"
+_NO_MANIFEST = "has no manifest dimensions.json"
+_MAKE_MANIFEST = "Have its manifest made, or name a folder below it to have its images taken as they lie."
 _OLD_SUFFIX = re.compile(r"[0-9]{4}")
 # Listing an archive is a question of round trips: this many are under way at a time.
 _LISTERS = 16
@@ -113,10 +115,11 @@ class BdrcSource(TreeSource):
         try:
             volume = VolumeRef(work, i_id, self.name)
         except NameUnsafeError as error:
-            return Rejected(prefix, f"has a name that cannot be used: {error.message}")
+            return badly_named(prefix, error)
         if volume_prefix(work, i_id) != prefix:
-            return Rejected(prefix, "is not where a volume of its name and work belongs")
-        return volume if self.manifest_exists(volume) else Rejected(prefix, "has no manifest dimensions.json")
+            where = volume_prefix(work, i_id)
+            return Rejected(prefix, "is not where a volume of its name and work belongs", f"Move it to {where}.")
+        return volume if self.manifest_exists(volume) else Rejected(prefix, _NO_MANIFEST, _MAKE_MANIFEST)
 
     def manifest_exists(self, volume: VolumeRef) -> bool:
         """Return whether the volume has a `dimensions.json`."""

@@ -20,9 +20,10 @@ from bec_orch.io.servers.fetching import Fetcher
 from bec_orch.io.sources.bdrc import BdrcSource, volume_prefix
 from bec_orch.io.sources.folder import FolderSource, image_entries
 from bec_orch.io.sources.mets import METS, MetsSource
+from bec_orch.io.sources.misnamed import RENAME, Misnamed, MisnamedFiles, misnamed
 from bec_orch.io.sources.opening import NO_DOCUMENTS
 from bec_orch.io.sources.page_files import passed_over, why_no_page
-from bec_orch.io.sources.pages import Rejected
+from bec_orch.io.sources.pages import Rejected, badly_named
 from bec_orch.io.sources.pdf import PdfSource, is_pdf
 from bec_orch.io.sources.sources import parse_source, source_name
 from bec_orch.io.sources.web_pictures import WebPictures
@@ -59,6 +60,7 @@ class DetectedSource:
         passed_over: files below the path that are not page images, counted by the reason.
         path: the folder, all links resolved; None where a source was named, and no folder.
         as_good: another layout in which as many images are pages; empty where there is none.
+        misnamed: files below the path that have pages by what is in them, and not by their names.
     """
 
     name: str
@@ -70,6 +72,7 @@ class DetectedSource:
     passed_over: Mapping[str, int] = field(default_factory=dict)
     path: Path | None = None
     as_good: str = ""
+    misnamed: tuple[Misnamed, ...] = ()
 
     @property
     def images_outside(self) -> int:
@@ -86,12 +89,14 @@ class _Files:
         documents: PDFs.
         workspaces: folders with a METS.
         others: what is no page.
+        misnamed: those of these that have pages by what is in them.
     """
 
     images: Mapping[Path, int]
     documents: Mapping[Path, int]
     workspaces: frozenset[Path]
     others: Mapping[str, int]
+    misnamed: tuple[Misnamed, ...] = ()
 
 
 def detect_source(path: Path, *, follow_links: bool = False, most_files: int | None = None) -> DetectedSource:
@@ -141,6 +146,7 @@ def _files_below(root: Path, most: int | None) -> _Files:
     documents: dict[Path, int] = {}
     workspaces: set[Path] = set()
     others: Counter[str] = Counter()
+    looking = MisnamedFiles(root)
     seen = 0
     for folder, folders, names in os.walk(root):
         inside = [name for name in folders if not name.startswith(".")]
@@ -149,6 +155,7 @@ def _files_below(root: Path, most: int | None) -> _Files:
         if most is not None and seen > most:
             raise _too_large(root, most)
         others += passed_over(names)
+        looking.look(Path(folder), names)
         if METS in names:
             workspaces.add(Path(folder))
         pages = [name for name in names if why_no_page(name) is None]
@@ -157,7 +164,7 @@ def _files_below(root: Path, most: int | None) -> _Files:
             documents[Path(folder)] = pdfs
         if len(pages) > pdfs:
             images[Path(folder)] = len(pages) - pdfs
-    return _Files(images, documents, frozenset(workspaces), others)
+    return _Files(images, documents, frozenset(workspaces), others, looking.found)
 
 
 def _without_documents(files: _Files, found: DetectedSource) -> DetectedSource:
@@ -188,6 +195,7 @@ def _weighed(found: DetectedSource, files: _Files, root: Path) -> DetectedSource
         images=inside + linked,
         outside=tuple(sorted(outside, key=lambda each: each.folder)),
         passed_over=files.others,
+        misnamed=files.misnamed,
     )
 
 
@@ -226,14 +234,18 @@ def _unclear(path: Path, best: DetectedSource) -> UsageError:
 
 
 def _no_volumes(path: Path, rejected: list[Rejected], files: _Files) -> UsageError:
-    what = "holds no page images" if any(path.iterdir()) else "is empty"
-    if rejected:
+    what, hint = "holds no page images" if any(path.iterdir()) else "is empty", _HINT
+    if files.misnamed:
+        first, *more = files.misnamed
+        others = f", and {counted(len(more), 'other')} like it" if more else ""
+        what, hint = f"holds no page images by their names; {printable(first.file)} is {first.kind}{others}", RENAME
+    elif rejected:
         last = rejected[-1]
-        what = f"holds no volume that can be used: {printable(last.name)} {last.reason}"
+        what, hint = f"holds no volume that can be used: {printable(last.name)} {last.reason}", last.hint
     elif files.images:
         deepest = printable(str(next(iter(files.images)).relative_to(path.resolve())))
         what = f"holds page images, but none where those of a volume lie: the first are in {deepest}"
-    return UsageError(f"The folder {_shown(path)} {clause(what)}.", code="E_PATH_NO_IMAGES", hint=_HINT)
+    return UsageError(f"The folder {_shown(path)} {clause(what)}.", code="E_PATH_NO_IMAGES", hint=hint)
 
 
 def _shown(path: Path) -> str:
@@ -245,7 +257,7 @@ def _folder(path: Path) -> Path:
         if not path.exists():
             raise UsageError(f"There is no folder {_shown(path)}.", code="E_PATH_MISSING", hint=_HINT)
         if not path.is_dir():
-            raise UsageError(f"{_shown(path)} is not a folder.", code="E_PATH_NOT_FOLDER", hint=_HINT)
+            raise _no_folder(path)
         next(path.iterdir(), None)
     except PermissionError as error:
         raise UsageError(
@@ -254,6 +266,14 @@ def _folder(path: Path) -> Path:
             hint="Check its rights.",
         ) from error
     return path.resolve()
+
+
+def _no_folder(path: Path) -> UsageError:
+    kind = misnamed(path)
+    if kind is None:
+        return UsageError(f"{_shown(path)} is not a folder.", code="E_PATH_NOT_FOLDER", hint=_HINT)
+    hint = "Name the folder that it lies in." if why_no_page(path.name) is None else RENAME
+    return UsageError(f"{_shown(path)} is {kind}, and not a folder.", code="E_PATH_NOT_FOLDER", hint=hint)
 
 
 def _library(root: Path) -> DetectedSource | None:
@@ -279,8 +299,9 @@ def _overlaps(root: Path, volume: Path) -> bool:
 
 def _tree(root: Path, *, follow_links: bool) -> DetectedSource:
     name = source_name("folder", root.as_uri())
-    scan = FolderSource(name, FolderObjects(root, follow_links=follow_links)).scan()
-    return DetectedSource(name, scan.volumes, scan.rejected, layout="WORK/VOLUME/images")
+    return _scanned(
+        name, FolderSource(name, FolderObjects(root, follow_links=follow_links)).scan(), "WORK/VOLUME/images"
+    )
 
 
 def _work(root: Path, *, follow_links: bool) -> DetectedSource | None:
@@ -350,10 +371,8 @@ def _document(path: Path) -> DetectedSource:
     volumes = tuple(each for each in found.volumes if each.i_id == file.stem)
     if volumes:
         return replace(found, volumes=volumes, rejected=(), images=1, path=file.parent)
-    reason = next(each.reason for each in found.rejected if Path(each.name).name in {file.name, file.parent.name})
-    raise UsageError(
-        f"The PDF {_shown(path)} {clause(reason)}.", code="E_PATH_NO_IMAGES", hint="Rename it, or move it."
-    )
+    why = next(each for each in found.rejected if Path(each.name).name in {file.name, file.parent.name})
+    raise UsageError(f"The PDF {_shown(path)} {clause(why.reason)}.", code="E_PATH_NO_IMAGES", hint=why.hint)
 
 
 def _documents(root: Path, *, follow_links: bool) -> Iterator[DetectedSource]:
@@ -388,8 +407,8 @@ def _badly_named(root: Path) -> DetectedSource:
     try:
         check_name("folder", root.name)
     except NameUnsafeError as error:
-        reason = f"has a name that cannot be used: {error.message}"
-    return DetectedSource(source_name("flat", root.as_uri()), (), (Rejected(str(root), reason),))
+        rejected = badly_named(str(root), error)
+    return DetectedSource(source_name("flat", root.as_uri()), (), (rejected,))
 
 
 def _is_name(name: str) -> bool:

@@ -9,39 +9,40 @@ they were ordered by code point stays done.
 import hashlib
 import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
 
 from typing_extensions import override
 
 from bec_orch.core.by_name import find_folder
-from bec_orch.core.ports.sources import ImageSource
 from bec_orch.core.volumes import Manifest, Page, VolumeRef
 from bec_orch.errors import ManifestMissing, NameUnsafeError, StorageError
 from bec_orch.io.sources.opening import SourceParts, split_options
 from bec_orch.io.sources.page_files import in_page_order, passed_over, why_no_page
-from bec_orch.io.sources.pages import LINK_HINT, Rejected, StorePages, check_pages, refused, with_intro_skipped
+from bec_orch.io.sources.pages import (
+    LINK_HINT,
+    Rejected,
+    StorePages,
+    badly_named,
+    check_pages,
+    linked_out,
+    refused,
+    with_intro_skipped,
+)
+from bec_orch.io.sources.trees import WorkFolders
 from bec_orch.io.stores.objects import Entry, Listing, Objects
 
-_LINK_OUT = "is a link to a folder outside of its source, and such links are not followed (`--follow-links`)"
-_STRAY = "has images beside its folders; they belong in a folder for each volume"
+_STRAY = "has images beside its folders"
+_NO_IMAGES = "Put them there, or leave it as it is: an empty folder does no harm."
+_MOVE_STRAY = "Move them into a folder for each volume, or name this folder to have it taken as one volume."
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Scan:
-    """What a tree of volumes holds, both sorted by name."""
-
-    volumes: tuple[VolumeRef, ...]
-    rejected: tuple[Rejected, ...]
-
-
-class FolderSource(ImageSource):
+class FolderSource(WorkFolders):
     """Volumes as folders of images under the URL of a store. With `flat`, the URL is itself the one volume."""
 
     def __init__(self, name: str, objects: Objects, *, flat: bool = False) -> None:
-        self.name = name
-        self._objects = objects
+        super().__init__(name, objects)
         self._flat = flat
 
     @override
@@ -92,38 +93,23 @@ class FolderSource(ImageSource):
         return VolumeRef(w_id, i_id, self.name)
 
     @override
-    def check_readable(self) -> None:
-        self._objects.check_readable()
+    def scan(self) -> Iterator[VolumeRef | Rejected]:
+        if self._flat:
+            yield self._itself()
+            return
+        yield from super().scan()
+        if image_entries(self._objects.list("")):
+            yield Rejected(".", _STRAY, _MOVE_STRAY)
+
+    def _itself(self) -> VolumeRef | Rejected:
+        """Return the one volume of a `flat` source: work and volume are named like its folder."""
+        folder = unquote(urlsplit(self._objects.url).path).rstrip("/").rpartition("/")[2]
+        try:
+            return VolumeRef(folder, folder, self.name)
+        except NameUnsafeError as error:
+            return badly_named(folder, error)
 
     @override
-    def volumes(self) -> Iterator[VolumeRef]:
-        """List the volumes. Folders that cannot be one are skipped, and logged; `scan` returns them.
-
-        Raises:
-            StorageError: the store is away, or holds nothing at all.
-        """
-        self._objects.check_there()
-        found = self.scan()
-        for rejected in found.rejected:
-            log.warning("volume_folder_ignored", extra={"folder": rejected.name, "reason": rejected.reason})
-        yield from found.volumes
-
-    def scan(self) -> Scan:
-        """Look through the whole tree, two levels deep."""
-        listing = self._objects.list("")
-        works = [name for name in listing.folders if not name.startswith(".")]
-        found = list(self._each_once(each for work in works for each in self._scan_work(work)))
-        if image_entries(listing):
-            found.append(Rejected(".", _STRAY))
-        return Scan(
-            tuple(each for each in found if isinstance(each, VolumeRef)),
-            tuple(each for each in found if isinstance(each, Rejected)),
-        )
-
-    def scan_work(self, work: str) -> Iterator[VolumeRef | Rejected]:
-        """Look through one work's folder."""
-        return self._each_once(self._scan_work(work))
-
     def _each_once(self, found: Iterable[VolumeRef | Rejected]) -> Iterator[VolumeRef | Rejected]:
         """Leave out links to folders that are volumes already, and those that lead out of the source."""
         names: dict[str, str] = {}
@@ -131,20 +117,22 @@ class FolderSource(ImageSource):
             prefix = str(each)
             real = self._objects.real_prefix(prefix) if isinstance(each, VolumeRef) else ""
             if real is None:
-                yield Rejected(prefix, _LINK_OUT)
+                yield linked_out(prefix)
             elif real and real != prefix and (real.count("/") == 1 or real in names):
-                yield Rejected(prefix, f"is a link to {names.get(real, real)}, which is a volume already")
+                what = f"is a link to {names.get(real, real)}, which is a volume already"
+                yield Rejected(prefix, what, "Nothing is lost: the volume is done under its own name.")
             else:
                 names[real] = prefix
                 yield each
 
-    def _scan_work(self, work: str) -> Iterator[VolumeRef | Rejected]:
+    @override
+    def _in_work(self, work: str) -> Iterator[VolumeRef | Rejected]:
         listing = self._readable(work)
         if isinstance(listing, Rejected):
             yield listing
             return
         if image_entries(listing):
-            yield Rejected(work, _STRAY)
+            yield Rejected(work, _STRAY, _MOVE_STRAY)
         for folder in listing.folders:
             if not folder.startswith("."):
                 yield from self._scan_volume(work, folder)
@@ -156,12 +144,12 @@ class FolderSource(ImageSource):
             return
         if not image_entries(listing):
             if not listing.folders:
-                yield Rejected(f"{work}/{folder}", "has no images in it")
+                yield Rejected(f"{work}/{folder}", "has no images in it", _NO_IMAGES)
             return
         try:
             yield VolumeRef(work, folder, self.name)
         except NameUnsafeError as error:
-            yield Rejected(f"{work}/{folder}", f"has a name that cannot be used: {error.message}")
+            yield badly_named(f"{work}/{folder}", error)
 
     def _readable(self, prefix: str) -> Listing | Rejected:
         """List a folder; one that may not be read does not stop the others."""
@@ -170,7 +158,7 @@ class FolderSource(ImageSource):
         except StorageError as error:
             if error.code != "E_STORAGE_DENIED":
                 raise
-            return Rejected(prefix, "cannot be read: this is not allowed")
+            return Rejected(prefix, "cannot be read: this is not allowed", "Check its rights.")
 
     def _surely_listed(self, prefix: str) -> Listing:
         return self._objects.surely(lambda: self._objects.list(prefix))

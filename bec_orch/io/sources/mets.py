@@ -25,7 +25,16 @@ from bec_orch.errors import ManifestMissing, NameUnsafeError, PageError, Retryab
 from bec_orch.io.servers.addresses import Reach
 from bec_orch.io.sources.mets_documents import MAX_BYTES, MetsPage, read_mets
 from bec_orch.io.sources.opening import SourceParts, split_options
-from bec_orch.io.sources.pages import LINK_HINT, Rejected, StorePages, check_pages, refused, with_intro_skipped
+from bec_orch.io.sources.pages import (
+    LINK_HINT,
+    Rejected,
+    StorePages,
+    badly_named,
+    check_pages,
+    linked_out,
+    refused,
+    with_intro_skipped,
+)
 from bec_orch.io.sources.trees import WorkFolders
 from bec_orch.io.sources.web_pictures import WebPictures
 from bec_orch.io.stores.objects import Entry, Objects
@@ -92,7 +101,7 @@ class MetsSource(WorkFolders):
         return MetsPages(self, self._objects, self._pictures, manifest)
 
     @override
-    def scan_work(self, work: str) -> Iterator[VolumeRef | Rejected]:
+    def _in_work(self, work: str) -> Iterator[VolumeRef | Rejected]:
         for folder in self._objects.list(work).folders:
             if not folder.startswith(".") and self._objects.head(f"{work}/{folder}/{METS}"):
                 yield self._volume_of(work, folder)
@@ -116,9 +125,9 @@ class MetsSource(WorkFolders):
         try:
             volume = VolumeRef(work, folder, self.name)
         except NameUnsafeError as error:
-            return Rejected(f"{work}/{folder}", f"has a name that cannot be used: {error.message}")
+            return badly_named(f"{work}/{folder}", error)
         if self._objects.real_prefix(str(volume)) is None or self._objects.is_link(f"{volume}/{METS}"):
-            return Rejected(str(volume), "is a link that leads out of its source (`--follow-links`)")
+            return linked_out(str(volume))
         return volume
 
     def _read(self, volume: VolumeRef) -> _Workspace | None:

@@ -28,10 +28,21 @@ LINK_HINT = (
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A folder that looks like a volume and cannot be one, and why not (the end of a sentence)."""
+    """A folder or file that looks like a volume and cannot be one: why not (the end of a sentence), and what to do."""
 
     name: str
     reason: str
+    hint: str
+
+
+def badly_named(name: str, error: NameUnsafeError) -> Rejected:
+    """Return what cannot be a volume because of its name."""
+    return Rejected(name, f"has a name that cannot be used: {error.message}", "Rename it.")
+
+
+def linked_out(name: str) -> Rejected:
+    """Return what is a link that is not followed."""
+    return Rejected(name, "is a link that leads out of its source", LINK_HINT)
 
 
 def check_pages(pages: Iterable[Page], subject: str, twice: str = _MADE_AGAIN) -> None:

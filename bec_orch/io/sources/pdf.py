@@ -25,7 +25,15 @@ from bec_orch.core.volumes import Manifest, Page, VolumeRef
 from bec_orch.core.wording import clause
 from bec_orch.errors import ManifestMissing, NameUnsafeError, PageError, RetryableError, TaskFault, UsageError
 from bec_orch.io.sources.opening import SourceParts, split_options
-from bec_orch.io.sources.pages import LINK_HINT, Rejected, check_pages, refused, with_intro_skipped
+from bec_orch.io.sources.pages import (
+    LINK_HINT,
+    Rejected,
+    badly_named,
+    check_pages,
+    linked_out,
+    refused,
+    with_intro_skipped,
+)
 from bec_orch.io.sources.trees import WorkFolders
 from bec_orch.io.stores.objects import Entry, LocalFile, Objects
 
@@ -90,12 +98,12 @@ class PdfSource(WorkFolders):
         return ByName({one.i_id: one for one in found if isinstance(one, VolumeRef)}).get(volume.i_id) or volume
 
     @override
-    def scan_work(self, work: str) -> Iterator[VolumeRef | Rejected]:
+    def _in_work(self, work: str) -> Iterator[VolumeRef | Rejected]:
         found = [entry for entry in self._objects.list(work).objects if is_pdf(entry.name)]
         named = Counter(entry.name[: -len(SUFFIX)] for entry in found)
         for entry in found:
             is_alone = named[entry.name[: -len(SUFFIX)]] == 1
-            yield self._volume_of(work, entry) if is_alone else Rejected(entry.key, _TWICE)
+            yield self._volume_of(work, entry) if is_alone else Rejected(entry.key, _TWICE, "Rename one of them.")
 
     def file(self, manifest: Manifest) -> LocalFile:
         """Return the file of a manifest's volume, as one of this machine.
@@ -116,9 +124,9 @@ class PdfSource(WorkFolders):
         try:
             volume = VolumeRef(work, entry.name[: -len(SUFFIX)], self.name)
         except NameUnsafeError as error:
-            return Rejected(entry.key, f"has a name that cannot be used: {error.message}")
+            return badly_named(entry.key, error)
         if self._objects.is_link(entry.key):
-            return Rejected(entry.key, "is a link that leads out of its source (`--follow-links`)")
+            return linked_out(entry.key)
         return volume
 
     def _surely_found(self, volume: VolumeRef) -> Entry | None:

@@ -2,7 +2,7 @@
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
 from typing_extensions import override
@@ -46,7 +46,7 @@ class TreeSource(ImageSource, ABC):
 
     @abstractmethod
     def scan(self) -> Iterator[VolumeRef | Rejected]:
-        """List the volumes, and what cannot be one."""
+        """List the volumes, by name, and what cannot be one."""
 
 
 class WorkFolders(TreeSource):
@@ -54,10 +54,17 @@ class WorkFolders(TreeSource):
 
     @override
     def scan(self) -> Iterator[VolumeRef | Rejected]:
-        for work in self._objects.list("").folders:
-            if not work.startswith("."):
-                yield from self.scan_work(work)
+        works = (work for work in self._objects.list("").folders if not work.startswith("."))
+        return self._each_once(each for work in works for each in self._in_work(work))
 
-    @abstractmethod
     def scan_work(self, work: str) -> Iterator[VolumeRef | Rejected]:
         """Look through one work's folder."""
+        return self._each_once(self._in_work(work))
+
+    @abstractmethod
+    def _in_work(self, work: str) -> Iterator[VolumeRef | Rejected]:
+        """List what one work's folder has, whatever is in others."""
+
+    def _each_once(self, found: Iterable[VolumeRef | Rejected]) -> Iterator[VolumeRef | Rejected]:
+        """Leave out what is there twice."""
+        yield from found

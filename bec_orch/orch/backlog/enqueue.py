@@ -23,6 +23,7 @@ from bec_orch.orch.ahead import batches
 
 # HEAD requests wait for the network, not for a core; stores answer hundreds at a time.
 _ETAG_THREADS = 64
+_MISSING = "Bring it back, or leave it out; where many are missing, check the mount."
 _MESSAGES_AT_ONCE = 5000
 # A portion takes a tenth of a second, and its volumes are locked for as long: a commit that meets it hardly waits.
 _VOLUMES_AT_ONCE = 2000
@@ -166,8 +167,8 @@ def read_versions(volumes: Sequence[VolumeRef], sources: SourceFactory) -> Versi
             source = sources(volume.source)
             etag = source.manifest_etag(volume)
         except (RetryableError, TerminalError) as error:
-            return VolumeFault(volume, error.code, error.message)
-        return etag or VolumeFault(volume, "E_MANIFEST_MISSING", source.missing(volume))
+            return VolumeFault(volume, error.code, error.message, error.hint)
+        return etag or VolumeFault(volume, "E_MANIFEST_MISSING", source.missing(volume), _MISSING)
 
     asked = list(dict.fromkeys(volumes))
     with ThreadPoolExecutor(_ETAG_THREADS) as pool:
