@@ -50,6 +50,7 @@ class Material:
         base_url: where the documents will be served.
         image_url: where an image will be served, with `{w_id}`, `{i_id}` and `{file}` filled in.
         image_service: where the same image is served by the IIIF Image API 3, level 1, likewise; empty: nowhere.
+        note: what is to be said of the whole volume beside how it was made; empty: nothing.
         picture: returns the picture of a page by its image's name; None where it cannot be had.
         scratch: a folder of this machine for what does not fit into memory; None: the system's temporary folder.
     """
@@ -57,6 +58,7 @@ class Material:
     base_url: str = ""
     image_url: str = ""
     image_service: str = ""
+    note: str = ""
     picture: Callable[[str], Picture | None] = lambda _image: None
     scratch: Path | None = None
 

@@ -1,7 +1,7 @@
 """IIIF Presentation 3 (https://iiif.io/api/presentation/3.0/): a manifest of canvases with their lines as annotations.
 
-A line is an annotation with the motivation `supplementing`, in reading order. Identifiers are URLs below the one at
-which the documents will be served.
+A line is an annotation, in reading order: one that was read has the motivation `supplementing` and its text, any other
+`tagging` and its kind. Identifiers are URLs below the one at which the documents will be served.
 """
 
 import json
@@ -35,6 +35,8 @@ def manifest(pages: Iterable[PageRecord], origin: Origin, material: Material) ->
         "label": {"none": [str(origin.volume)]},
         "metadata": _metadata(origin),
     }
+    if material.note:
+        head["summary"] = {"en": [material.note]}
     yield f'{_json(head)[:-1]}, "items": ['.encode()
     for place, page in enumerate(pages):
         yield f"{',' if place else ''}\n{_json(_canvas(page, origin, material))}".encode()
@@ -91,24 +93,49 @@ def _filled_in(url: str, page: PageRecord, origin: Origin) -> str:
 
 def _annotations(page: PageRecord, origin: Origin, material: Material) -> dict[str, Any]:
     canvas = _canvas_id(page, origin, material)
-    read = [(place, line) for place, line in enumerate(page.content.lines, start=1) if line.text]
     return {
         "id": f"{canvas}/lines",
         "type": "AnnotationPage",
         "label": {"none": [f"Lines of page {page.index + 1}"]},
-        "items": [_annotation(canvas, place, line) for place, line in read],
+        "items": [
+            _supplementing(canvas, place, line) if line.text else _tagging(canvas, place, line)
+            for place, line in enumerate(page.content.lines, start=1)
+            if line.text or line.polygon
+        ],
     }
 
 
-def _annotation(canvas: str, place: int, line: Line) -> Mapping[str, Any]:
+def _supplementing(canvas: str, place: int, line: Line) -> Mapping[str, Any]:
     return {
         "id": f"{canvas}/lines/{place}",
         "type": "Annotation",
         "motivation": "supplementing",
         "body": {"type": "TextualBody", "value": line_text(line.text or ""), "format": "text/plain"},
         # A line whose place is not known is one of the page.
-        "target": f"{canvas}#xywh={','.join(map(str, line.box))}" if line.polygon else canvas,
+        "target": f"{canvas}#{_box(line)}" if line.polygon else canvas,
     }
+
+
+def _tagging(canvas: str, place: int, line: Line) -> Mapping[str, Any]:
+    """Return a line that nobody read: its outline, as the Web Annotation Data Model has it (4.2.7 and 4.2.1)."""
+    path = "L".join(f"{x},{y}" for x, y in line.polygon)
+    svg = f'<svg xmlns="http://www.w3.org/2000/svg"><path d="M{path}Z"/></svg>'
+    fragment = {"type": "FragmentSelector", "conformsTo": "http://www.w3.org/TR/media-frags/", "value": _box(line)}
+    return {
+        "id": f"{canvas}/lines/{place}",
+        "type": "Annotation",
+        "motivation": "tagging",
+        "body": {"type": "TextualBody", "value": f"{place}: {line.kind}", "format": "text/plain"},
+        "target": {
+            "type": "SpecificResource",
+            "source": canvas,
+            "selector": [{"type": "SvgSelector", "value": svg}, fragment],
+        },
+    }
+
+
+def _box(line: Line) -> str:
+    return f"xywh={','.join(map(str, line.box))}"
 
 
 def _metadata(origin: Origin) -> list[Mapping[str, Any]]:

@@ -33,7 +33,15 @@ def _examples(path: str, answer: Callable[[Request], Response]) -> list[Route]:
     return [Route(f"{path}/example{suffix}", answer) for suffix in ("", ".jpg")]
 
 
-_PICTURE = f"/iiif/image/{_VOLUME}/{{file}}"
+def _pictures(place: str) -> list[Route]:
+    """Return the addresses of a picture: its own, what is known of it, and its parts."""
+    path = f"/iiif/{place}/{_VOLUME}/{{file}}"
+    return [
+        Route(path, iiif.base),
+        Route(f"{path}/info.json", iiif.picture_info),
+        Route(f"{path}/{{region}}/{{size}}/{{rotation}}/{{last}}", iiif.picture),
+    ]
+
 
 ROUTES = (
     Route("/", jobs.home),
@@ -51,7 +59,7 @@ ROUTES = (
     *_tables(f"/volumes/{_VOLUME}/tasks", volumes.tasks),
     *_tables(f"/volumes/{_VOLUME}/attempts", volumes.attempts),
     *_tables(f"/volumes/{_VOLUME}/{{job}}/pages", volumes.pages),
-    Route(f"/thumbs/{_VOLUME}/{{file}}", thumbs.thumb),
+    Route(f"/thumbs/{{version}}/{_VOLUME}/{{file}}", thumbs.thumb),
     *_tables("/workers", fleet.workers),
     *_tables("/machines", fleet.machines),
     *_tables("/queues", fleet.queues),
@@ -60,9 +68,8 @@ ROUTES = (
     Route(f"/view/{_VOLUME}", viewer.view_volume),
     Route(f"/view/{{job}}/{_VOLUME}", viewer.view_volume),
     Route(f"/view/{{job}}/{_VOLUME}/{{number:int}}", viewer.view_page),
-    Route(_PICTURE, iiif.base),
-    Route(f"{_PICTURE}/info.json", iiif.picture_info),
-    Route(f"{_PICTURE}/{{region}}/{{size}}/{{rotation}}/{{last}}", iiif.picture),
+    *_pictures("image"),
+    *_pictures("version/{version}"),
     Route(f"/iiif/manifests/{{job}}/{_VOLUME}/{{name}}", iiif.manifest),
     Mount("/static", StaticFiles(directory=STATIC), name="static"),
 )

@@ -12,7 +12,8 @@ from iiif_prezi3 import Manifest
 def page(canvas: Any) -> dict[str, Any]:
     """Return a page with the texts of its lines."""
     picture = canvas.items[0].items[0].body.id
-    texts = [one.body.value for found in canvas.annotations or () for one in found.items or ()]
+    lines = [one for found in canvas.annotations or () for one in found.items or ()]
+    texts = [one.body.value for one in lines if one.motivation == "supplementing"]
     return {"image": unquote(picture.rpartition("/")[2]), "lines": [{"text": text} for text in texts]}
 
 

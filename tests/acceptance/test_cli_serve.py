@@ -24,6 +24,7 @@ from bec_orch.cli.serve.building import sight_of
 from bec_orch.settings.config import load_settings
 from bec_orch.web.app import application
 from bec_orch.web.door.guard import Door
+from bec_orch.web.pictures import pictures
 from tests.acceptance.conftest import ROOT, WAIT, Bec, Start, ok
 from tests.support.web import Client
 
@@ -109,6 +110,33 @@ def test_lines_are_not_shown_over_a_picture_of_another_version(client: Client, s
     assert f"The volume {PECHA} is another version now: " in shown
     assert 'id="stage"' not in shown
     assert '<bdi class="words">' in page(client, f"/view/truth/{PECHA}/2")
+
+
+def test_pictures_of_pages_are_of_the_version_that_was_worked_on(
+    client: Client, scans: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = f"/iiif/manifests/truth/{PECHA}/W1BEC001-I1BEC0001.json"
+    volume = page(client, f"/volumes/{PECHA}")
+    thumb = re.findall(r'src="(/thumbs/[^"]*)"', volume)[0]
+    before = client.get(address).json()
+    picture = before["items"][0]["items"][0]["items"][0]["body"]
+    assert "summary" not in before
+    (service,) = picture["service"]
+    for path in (thumb, picture["id"], f"{service['id']}/info.json", f"{service['id']}/full/9,/0/default.jpg"):
+        assert client.get(path).status_code == 200
+
+    shutil.copy(scans / PECHA / "I1BEC00010002.jpg", scans / PECHA / FIRST)
+    monkeypatch.setattr(pictures, "_MANIFEST_AGE", 1e-6)
+    found = client.get(thumb)
+    assert (found.status_code, found.headers["location"]) == (303, "/static/other-version.svg")
+    assert client.get("/static/other-version.svg").status_code == 200
+    for path in (picture["id"], f"{service['id']}/info.json", f"{service['id']}/full/9,/0/default.jpg"):
+        found = client.get(path)
+        assert (found.status_code, found.json()["error"]["code"]) == (410, "E_IMAGE_OTHER_VERSION")
+    after = client.get(address).json()
+    assert "is another version now" in after["summary"]["en"][0]
+    assert [one["annotations"] for one in after["items"]] == [one["annotations"] for one in before["items"]]
+    assert client.get(f"/iiif/image/{PECHA}/{FIRST}/info.json").status_code == 200
 
 
 MISSING = (
@@ -321,8 +349,8 @@ def test_failures_have_a_picture_of_an_example(client: Client, conninfo: str, sc
         assert client.get(place).headers["location"] == f"/view/truth/{volume}/1"
     picture = client.get(f"{shown}.jpg").content
     assert max(cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR).shape[:2]) == 240
-    assert client.get(f"{without}.jpg").headers["location"] == "/static/no-picture.svg"
-    assert client.get("/static/no-picture.svg").status_code == 200
+    assert client.get(f"{without}.jpg").headers["location"] == "/static/other-version.svg"
+    assert client.get("/static/other-version.svg").status_code == 200
     until = time.monotonic() + WAIT
     while not all(f'<img src="{place}.jpg"' in (text := page(client, "/jobs/truth")) for place in (without, shown)):
         assert time.monotonic() < until, text

@@ -38,6 +38,14 @@ SOURCES = (
         f"{_PAGES}::TestDrawn",
     ),
     _one(
+        "misnamed-pipe-is-waited-for",
+        "looking into files that are no pages by their names waits for none of them",
+        "io/sources/misnamed.py",
+        "os.O_RDONLY | os.O_NONBLOCK | ",
+        "os.O_RDONLY | ",
+        "tests/unit/test_misnamed.py",
+    ),
+    _one(
         "pdf-cut-picture-drawn",
         "a picture that is cut is handed on to who says so, and not drawn as far as it goes",
         _PDF,

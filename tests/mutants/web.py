@@ -15,6 +15,18 @@ WEB = (
         ("tests/unit/test_sources.py",),
     ),
     Mutant(
+        "web-picture-of-another-version",
+        "what was found on one picture is not shown over the one that took its place",
+        (Edit("web/pictures/pictures.py", "        if now != version:\n", "        if False:\n"),),
+        ("tests/unit/web/test_pictures.py",),
+    ),
+    Mutant(
+        "web-picture-replaced-since-it-was-listed",
+        "a file that was replaced while the list of its volume is kept is not taken for the one that was listed",
+        (Edit("web/pictures/pictures.py", "if page.etag is not None and not same_etag", "if False and not same_etag"),),
+        ("tests/unit/web/test_pictures.py",),
+    ),
+    Mutant(
         "web-any-host",
         "no other site can have its name point at the server and read it through a browser",
         (Edit(_GUARD, '            return found["name"] in self.names\n', "            return True\n"),),

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _NOTHING_BEFORE = frozenset({"error", "no row"})
 """Beside a code, what is said of a page that the job before has nothing of, for no rule of anybody's."""
-VERSION = 3
+VERSION = 4
 """Of how documents are written: documents of another one are made anew."""
 
 

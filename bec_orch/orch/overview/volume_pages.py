@@ -64,6 +64,7 @@ class VolumePages:
         note: what is not known of them; empty otherwise.
         failure: code and sentence of the task's failure, if it failed; empty otherwise.
         hint: what to do about that; empty otherwise.
+        version: the version of the volume that the pages are of; empty where no list of pages was read yet.
     """
 
     job: str
@@ -76,6 +77,7 @@ class VolumePages:
     failure: str = ""
     hint: str = ""
     partial_artefact: str | None = None
+    version: str = ""
 
     @property
     def last_page(self) -> int:
@@ -155,7 +157,17 @@ class PageLooker:
         failure = f"{task.failure_code}: {task.failure_message}" if task.failure_code else ""
         hint = task.failure_hint or ""
         return VolumePages(
-            task.job, task.volume, task.id, task.state, success is None, pages, note, failure, hint, marked
+            task.job,
+            task.volume,
+            task.id,
+            task.state,
+            success is None,
+            pages,
+            note,
+            failure,
+            hint,
+            marked,
+            version_of(task.manifest_etag) if task.manifest_etag else "",
         )
 
     def _with_others(self, task: TaskView, pages: list[PageView]) -> tuple[list[PageView], str]:

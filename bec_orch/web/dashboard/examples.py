@@ -28,6 +28,7 @@ class _Example:
     volume: VolumeRef
     number: int = 0
     file: str = ""
+    version: str = ""
 
 
 def of_failure(request: Request) -> Response:
@@ -58,7 +59,7 @@ def _found(sight: Sight, job: str, names: tuple[str, str], code: str) -> _Exampl
     number = example_number(pages, code) if pages else 0
     if pages is None or not number:
         return _Example(job, volume)
-    return _Example(job, volume, number, pages.pages[number - 1].img_file_name)
+    return _Example(job, volume, number, pages.pages[number - 1].img_file_name, pages.version)
 
 
 def example_number(found: VolumePages, code: str) -> int:
@@ -71,7 +72,7 @@ def example_number(found: VolumePages, code: str) -> int:
 def _answer(request: Request, example: _Example) -> Response:
     names = (example.volume.w_id, example.volume.i_id)
     if request.url.path.endswith(".jpg"):
-        return small_picture(request.app.state.sight, example.volume, example.file)
+        return small_picture(request.app.state.sight, example.volume, example.version, example.file)
     to = address("view", example.job, *names, example.number) if example.number else address("volumes", *names)
     return RedirectResponse(to, status_code=303)
 

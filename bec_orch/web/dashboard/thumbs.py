@@ -12,21 +12,25 @@ from bec_orch.web.sight.sight import Sight
 _SIZE = "!240,240"
 _KEPT = {"Cache-Control": "private, max-age=300"}
 _NO_PICTURE = "/static/no-picture.svg"
+_OTHER_VERSION = "/static/other-version.svg"
 
 
 def thumb(request: Request) -> Response:
     """Send the small picture of a page."""
     sight: Sight = request.app.state.sight
     names = request.path_params
-    return small_picture(sight, sight.layers.tasks(names["w_id"], names["i_id"])[0].volume, names["file"])
+    volume = sight.layers.tasks(names["w_id"], names["i_id"])[0].volume
+    return small_picture(sight, volume, names["version"], names["file"])
 
 
-def small_picture(sight: Sight, volume: VolumeRef, file: str) -> Response:
-    """Return the small picture of a page, or lead to one that says that it cannot be had."""
+def small_picture(sight: Sight, volume: VolumeRef, version: str, file: str) -> Response:
+    """Return the small picture of a page of a version of a volume, or lead to one that says that it cannot be had."""
     try:
+        sight.pictures.require(volume, version)
         header = sight.pictures.header(volume, file)
         crop = crop_of("full", _SIZE, "0", "default", "jpg", (header.width, header.height))
         jpeg = sight.pictures.jpeg(volume, file, crop)
-    except BecError:
-        return RedirectResponse(_NO_PICTURE, status_code=303, headers=_KEPT)
+    except BecError as error:
+        instead = _OTHER_VERSION if error.code == "E_IMAGE_OTHER_VERSION" else _NO_PICTURE
+        return RedirectResponse(instead, status_code=303, headers=_KEPT)
     return Response(jpeg, media_type="image/jpeg", headers=_KEPT)

@@ -7,9 +7,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 
+from bec_orch.core.artefacts import Success
 from bec_orch.core.transcripts import PageRecord
 from bec_orch.core.volumes import VolumeRef
-from bec_orch.errors import UsageError
+from bec_orch.core.wording import said
+from bec_orch.errors import BecError, UsageError
 from bec_orch.exports.formats import Material
 from bec_orch.exports.iiif import manifest as written_manifest
 from bec_orch.web.html.rendering import address
@@ -24,15 +26,14 @@ _KEPT = "private, max-age=300"
 
 def base(request: Request) -> Response:
     """Lead from a picture's own address to what is known of it, as the Image API wants."""
-    names = request.path_params
-    return RedirectResponse(address("iiif", "image", names["w_id"], names["i_id"], names["file"], "info.json"), 303)
+    return RedirectResponse(f"{_own(request)}/info.json", 303)
 
 
 def picture_info(request: Request) -> Response:
     """Tell what is known of a picture."""
     sight, volume, file = _asked(request)
     header = sight.pictures.header(volume, file)
-    identifier = _absolute(request, address("iiif", "image", volume.w_id, volume.i_id, file))
+    identifier = _absolute(request, _own(request))
     return JSONResponse(info(identifier, header.width, header.height), media_type=_JSON_LD)
 
 
@@ -63,12 +64,17 @@ def manifest(request: Request) -> Response:
             code="E_VOLUME_NOT_DONE",
             hint="A manifest has what a job read: wait until it is done.",
         )
+    service = _absolute(request, f"/iiif/version/{layer.success.location.version}/{{w_id}}/{{i_id}}/{{file}}")
+    no_picture = _why_no_picture(sight, layer.success)
     material = Material(
         base_url=_absolute(request, address("iiif", "manifests", names["job"])),
-        image_url=_absolute(request, "/iiif/image/{w_id}/{i_id}/{file}/full/max/0/default.jpg"),
-        image_service=_absolute(request, "/iiif/image/{w_id}/{i_id}/{file}"),
+        image_url=f"{service}/full/max/0/default.jpg",
+        image_service=service,
+        note=no_picture,
     )
-    pages = _sized(sight, layer.success.location.volume, sight.layers.pages(layer))
+    pages = sight.layers.pages(layer)
+    if not no_picture:
+        pages = _sized(sight, layer.success.location.volume, pages)
     return StreamingResponse(written_manifest(pages, layer.origin, material), media_type=_MANIFEST)
 
 
@@ -82,6 +88,21 @@ def _manifest_name(w_id: str, i_id: str) -> str:
     return f"{w_id}-{i_id}.json"
 
 
+def picture_address(version: str | None, volume: VolumeRef, file: str) -> str:
+    """Return the address of a page's picture: of a version of the volume; of what is there where none is known."""
+    place = ("version", version) if version else ("image",)
+    return address("iiif", *place, volume.w_id, volume.i_id, file)
+
+
+def _why_no_picture(sight: Sight, success: Success) -> str:
+    """Return why the pictures of an artefact cannot be shown; empty where they can."""
+    try:
+        sight.pictures.require_version(success)
+    except BecError as error:
+        return said(error)
+    return ""
+
+
 def _sized(sight: Sight, volume: VolumeRef, pages: Iterator[PageRecord]) -> Iterator[PageRecord]:
     for page in pages:
         size = page.content.size or sight.pictures.size(volume, page.image)
@@ -89,9 +110,24 @@ def _sized(sight: Sight, volume: VolumeRef, pages: Iterator[PageRecord]) -> Iter
 
 
 def _asked(request: Request) -> tuple[Sight, VolumeRef, str]:
+    """Return what is looked at, and the volume and page that are asked for.
+
+    Raises:
+        PageError: the address is that of another version of the volume (E_IMAGE_OTHER_VERSION).
+    """
     sight: Sight = request.app.state.sight
     names = request.path_params
-    return sight, sight.layers.tasks(names["w_id"], names["i_id"])[0].volume, names["file"]
+    volume = sight.layers.tasks(names["w_id"], names["i_id"])[0].volume
+    if "version" in names:
+        sight.pictures.require(volume, names["version"])
+    return sight, volume, names["file"]
+
+
+def _own(request: Request) -> str:
+    """Return the address of the picture that is asked for, without what is wanted of it."""
+    names = request.path_params
+    volume = VolumeRef(names["w_id"], names["i_id"], "")
+    return picture_address(names.get("version"), volume, names["file"])
 
 
 def _absolute(request: Request, path: str) -> str:

@@ -15,6 +15,7 @@ from bec_orch.errors import BecError, PageError, StorageError, UsageError
 from bec_orch.orch.overview.layers import Layer
 from bec_orch.orch.overview.volume_pages import PageView, VolumePages
 from bec_orch.web.html.rendering import address, page
+from bec_orch.web.iiif.addresses import picture_address
 from bec_orch.web.sight.sight import Sight, best_job
 from bec_orch.web.viewer.difference import Piece, differences
 
@@ -101,7 +102,7 @@ def view_page(request: Request) -> Response:
         "not_compared": not_compared,
         "size": size,
         "wide": bool(size and size[0] > _WIDE * size[1]),
-        "picture": address("iiif", "image", volume.w_id, volume.i_id, shown.img_file_name),
+        "picture": picture_address(pages.version, volume, shown.img_file_name),
         "no_picture": no_picture,
         "fault": fault,
     }

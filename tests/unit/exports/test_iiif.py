@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -39,9 +40,10 @@ def test_what_the_specification_requires_is_there(manifest: dict[str, Any]) -> N
         assert canvas["height"] > 0
         for page in (*canvas["items"], *canvas["annotations"]):
             assert page["type"] == "AnnotationPage"
-            assert all(
-                each["type"] == "Annotation" and each["target"].startswith(canvas["id"]) for each in page["items"]
-            )
+            targets = [each["target"] for each in page["items"]]
+            sources = [each if isinstance(each, str) else each["source"] for each in targets]
+            assert all(each.startswith(canvas["id"]) for each in sources)
+            assert all(each["type"] == "Annotation" for each in page["items"])
         assert [each["motivation"] for each in canvas["items"][0]["items"]] == ["painting"]
 
 
@@ -52,11 +54,33 @@ def test_identifiers_are_addresses_and_each_is_of_one_thing(manifest: dict[str, 
 
 
 def test_lines_are_supplementing_annotations_in_reading_order(manifest: dict[str, Any]) -> None:
-    lines = manifest["items"][0]["annotations"][0]["items"]
-    assert {line["motivation"] for line in lines} == {"supplementing"}
+    found = manifest["items"][0]["annotations"][0]["items"]
+    assert [line["id"].rpartition("/")[2] for line in found] == [str(place) for place in range(1, len(found) + 1)]
+    lines = [line for line in found if line["motivation"] == "supplementing"]
     assert [line["body"]["value"] for line in lines] == [line.text for line in FULL.content.lines if line.text]
     assert lines[0]["body"] == {"type": "TextualBody", "value": TEXT, "format": "text/plain"}
     assert lines[0]["target"] == "https://texts.example.org/W1%3C%26%3E/I1%27%22/canvas/1#xywh=9,20,102,41"
+
+
+def test_lines_that_nobody_read_are_outlines_with_their_kind() -> None:
+    outline = ((1, 2), (9, 3), (8, 7), (1, 6))
+    content = PageContent((Line(outline, kind="margin"), Line((), kind="main")), (20, 20))
+    manifest = json.loads(
+        b"".join(format_of("iiif").writers[Level.VOLUME]([replace(FULL, content=content)], ORIGIN, MATERIAL))
+    )
+    (canvas,) = manifest["items"]
+    (line,) = canvas["annotations"][0]["items"]
+    assert (line["motivation"], line["body"]["value"]) == ("tagging", "1: margin")
+    assert (line["target"]["source"], line["target"]["type"]) == (canvas["id"], "SpecificResource")
+    polygon, box = line["target"]["selector"]
+    assert '<path d="M1,2L9,3L8,7L1,6Z"/>' in polygon["value"]
+    assert box["value"] == "xywh=1,2,9,6"
+
+
+def test_what_is_to_be_said_of_the_volume_is_its_summary() -> None:
+    noted = replace(MATERIAL, note="It was replaced.")
+    manifest = json.loads(b"".join(format_of("iiif").writers[Level.VOLUME](PAGES, ORIGIN, noted)))
+    assert manifest["summary"] == {"en": ["It was replaced."]}
 
 
 def test_every_page_is_there_and_says_why_it_is_empty(manifest: dict[str, Any]) -> None:

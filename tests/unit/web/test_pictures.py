@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from bec_orch.core.volumes import Manifest, Page, VolumeRef
+from bec_orch.core.volumes import Manifest, Page, VolumeRef, version_of
 from bec_orch.errors import PageError
 from bec_orch.web.pictures.pictures import PagePictures
 from bec_orch.web.pictures.requests import Crop
@@ -29,13 +29,16 @@ class Source:
 
     name = VOLUME.source
 
-    def __init__(self, files: dict[str, bytes | Exception]) -> None:
+    def __init__(self, files: dict[str, bytes | Exception], page_etag: str | None = None) -> None:
         self.reader = MemoryPages(files)
         self.manifests = 0
+        self.page_etag = page_etag
 
     def read_manifest(self, volume: VolumeRef, *, nb_images_intro: int = 0) -> Manifest:
         self.manifests += 1
-        return Manifest(volume, "etag", tuple(Page(index, name) for index, name in enumerate(self.reader.files)))
+        return Manifest(
+            volume, "etag", tuple(Page(index, name, self.page_etag) for index, name in enumerate(self.reader.files))
+        )
 
     def manifest_etag(self, volume: VolumeRef) -> str | None:
         return "etag"
@@ -157,3 +160,24 @@ def test_what_cannot_be_made_is_reported(file: str, code: str) -> None:
             ask()
         assert caught.value.code == code
     assert pictures.size(VOLUME, file) is None
+
+
+def test_pictures_of_another_version_are_refused() -> None:
+    pictures = over(Source({"a.jpg": jpeg(9)}))
+    pictures.require(VOLUME, version_of("etag"))
+    with pytest.raises(PageError) as caught:
+        pictures.require(VOLUME, "abcdef")
+    assert caught.value.code == "E_IMAGE_OTHER_VERSION"
+
+
+@pytest.mark.parametrize(
+    ("listed", "code"), [("etag-a.jpg", None), ('"etag-a.jpg"', None), ("x", "E_IMAGE_OTHER_VERSION")]
+)
+def test_a_file_that_was_replaced_since_it_was_listed_is_not_shown(listed: str, code: str | None) -> None:
+    pictures = over(Source({"a.jpg": jpeg(9)}, listed))
+    if code is None:
+        assert pictures.jpeg(VOLUME, "a.jpg", WHOLE)
+        return
+    with pytest.raises(PageError) as caught:
+        pictures.jpeg(VOLUME, "a.jpg", WHOLE)
+    assert caught.value.code == code
