@@ -49,6 +49,25 @@ class TestDocument:
         ]
         assert [page.path for page in read(text, "OCR-D-BIN")] == ["OCR-D-BIN/1.png", "OCR-D-BIN/2.png"]
 
+    def test_pictures_that_share_a_name_are_called_by_their_ids(self) -> None:
+        files = {
+            "A": "a/1.tif",
+            "B.tif": "b/1.tif",
+            "C": "2.tif",
+            "D": "http://x.org/3/default.jpg",
+            "E": "4/default.jpg",
+        }
+        text = document(group("OCR-D-IMG", files), pages(*[[each] for each in files], ["gone"]))
+        named = [(each.filename, each.path or each.url) for each in read(text)]
+        assert named == [
+            ("A.tif", "a/1.tif"),
+            ("B.tif", "b/1.tif"),
+            ("2.tif", "2.tif"),
+            ("D.jpg", "http://x.org/3/default.jpg"),
+            ("E.jpg", "4/default.jpg"),
+            ("0006", ""),
+        ]
+
     def test_the_order_of_pages_is_the_one_that_they_state(self) -> None:
         files = group("OCR-D-IMG", {name: f"{name}.tif" for name in "abc"})
         assert [page.filename for page in read(document(files, pages(["b"], ["a"], ["c"])))] == [
@@ -283,9 +302,22 @@ class TestSource:
         assert caught.value.code == ("E_PAGE_LINK" if linked.endswith(".tif") else "E_VOLUME_LINK")
         assert page(opened(follow_links=True), 0).data == b"one"
 
-    def test_two_pictures_of_one_name_are_reported(self, folder: Path, opened: Callable[..., ImageSource]) -> None:
+    def test_pictures_of_one_name_in_several_folders_are_pages_of_their_own(
+        self, folder: Path, opened: Callable[..., ImageSource]
+    ) -> None:
         text = (folder / "mets.xml").read_text()
-        (folder / "mets.xml").write_text(text.replace("OCR-D-IMG/2.tif", "OCR-D-BIN/1.tif"))
+        (folder / "mets.xml").write_text(text.replace("OCR-D-IMG/2.tif", "other/1.tif"))
+        (folder / "other").mkdir()
+        (folder / "other" / "1.tif").write_bytes(b"the other one")
+        source = opened()
+        assert [each.filename for each in source.read_manifest(ref(source)).pages][:2] == ["IMG_1.tif", "IMG_2.tif"]
+        read = [page(source, at).data for at in range(2)]
+        assert read == [(folder / "OCR-D-IMG" / "1.tif").read_bytes(), b"the other one"]
+        assert {"IMG_1.tif", "IMG_2.tif"} <= source.filenames(ref(source))
+
+    def test_a_picture_that_is_of_two_pages_is_reported(self, folder: Path, opened: Callable[..., ImageSource]) -> None:
+        text = (folder / "mets.xml").read_text()
+        (folder / "mets.xml").write_text(text.replace('FILEID="IMG_2.tif"', 'FILEID="IMG_1.tif"'))
         source = opened()
         with pytest.raises(ManifestError) as caught:
             source.read_manifest(ref(source))

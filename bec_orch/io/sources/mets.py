@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import PurePosixPath
 
@@ -42,6 +42,7 @@ from bec_orch.io.stores.objects import Entry, Objects
 METS = "mets.xml"
 MAX_FOLDERS = 1000
 """Folders of a workspace that pictures lie in; those are listed for their versions."""
+_TWICE = "Let each file entry of the METS belong to one page, and give it an ID of its own (`ocrd workspace validate`)."
 _PUBLIC = frozenset({Reach.PUBLIC})
 
 log = logging.getLogger(__name__)
@@ -78,7 +79,7 @@ class MetsSource(WorkFolders):
                 f"The volume {volume} has no '{METS}' in {self._objects.url}.",
                 hint="Volumes are workspaces ROOT/WORK/VOLUME/mets.xml. Where many are missing, check the mount.",
             )
-        check_pages(found.pages, f"The METS of {volume}", "Give each picture a name of its own in the METS.")
+        check_pages(found.pages, f"The METS of {volume}", _TWICE)
         return Manifest(volume, found.etag, with_intro_skipped(found.pages, nb_images_intro))
 
     @override
@@ -193,7 +194,8 @@ class MetsPages:
             raise PageError(message, stage="fetch", code="E_METS_NO_IMAGE", hint="Name another with `PATH#group=...`.")
         folder = str(PurePosixPath(at.path).parent)
         prefix = str(self._volume) if folder == "." else f"{self._volume}/{folder}"
-        return await StorePages(self._objects, prefix).read(page)
+        file = replace(page, filename=PurePosixPath(at.path).name)
+        return await StorePages(self._objects, prefix).read(file)
 
 
 def open_mets(name: str, url: str, parts: SourceParts) -> MetsSource:

@@ -4,8 +4,9 @@ A workspace has a group of files for each step of its work; that of the scans is
 Pages are the divisions of type `page` in the physical structure, in their order; without one, the files of the group.
 """
 
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 from xml.etree.ElementTree import Element  # nosec B405  # (a type: defusedxml parses)
@@ -66,7 +67,7 @@ def read_mets(data: bytes, subject: str, group: str | None) -> Mets:
     if kind_of(root) != "mets":
         raise refused(subject, f"is no METS, but {printable(kind_of(root))}", "E_METS", _HINT)
     name, files = _chosen(root, subject, group)
-    pages = _pages(root, files)
+    pages = _told_apart(_pages(root, files))
     if len(pages) > MAX_PAGES:
         raise refused(subject, f"has {len(pages)} pages, and {MAX_PAGES} are allowed", "E_METS", _HINT)
     return Mets(tuple(pages), name, len(files) - sum(1 for page in pages if page.path or page.url or page.fault))
@@ -100,7 +101,25 @@ def _is_picture(file: Element) -> bool:
     return kind.startswith("image/") or (not kind and why_no_page(PurePosixPath(_href(file)).name) is None)
 
 
-def _pages(root: Element, files: dict[str, Element]) -> list[MetsPage]:
+def _told_apart(pages: list[tuple[MetsPage, str]]) -> list[MetsPage]:
+    """Return pages, those whose pictures share a name (`a/1.tif`, `b/1.tif`) named by the IDs of their file entries.
+
+    That is how OCR-D names the files that it makes, and an ID is there once in a METS. The suffix is the picture's.
+    """
+    times = Counter(page.filename for page, _ in pages)
+    shared = {name for name, count in times.items() if count > 1}
+    return [
+        replace(page, filename=_by_id(page, file)) if file and page.filename in shared else page for page, file in pages
+    ]
+
+
+def _by_id(page: MetsPage, file: str) -> str:
+    suffix = PurePosixPath(page.filename).suffix
+    return file if file.endswith(suffix) else f"{file}{suffix}"
+
+
+def _pages(root: Element, files: dict[str, Element]) -> list[tuple[MetsPage, str]]:
+    """Return the pages in order, each with the ID of its file entry."""
     divisions = [
         division
         for structure in children(root, "structMap")
@@ -109,7 +128,7 @@ def _pages(root: Element, files: dict[str, Element]) -> list[MetsPage]:
         if division.get("TYPE", "").lower() == "page"
     ]
     if not divisions:
-        return [_located(file, number) for number, file in enumerate(files.values(), start=1)]
+        return [(_located(file, number), name) for number, (name, file) in enumerate(files.items(), start=1)]
     return [_page(division, number, files) for number, division in enumerate(_in_order(divisions), start=1)]
 
 
@@ -121,10 +140,10 @@ def _in_order(divisions: list[Element]) -> list[Element]:
     return [each for _, each in sorted(zip(orders, divisions, strict=True), key=lambda pair: int(pair[0][:18]))]
 
 
-def _page(division: Element, number: int, files: dict[str, Element]) -> MetsPage:
+def _page(division: Element, number: int, files: dict[str, Element]) -> tuple[MetsPage, str]:
     named = (pointer.get("FILEID", "") for pointer in descendants(division, "fptr"))
-    found = next((files[name] for name in named if name in files), None)
-    return MetsPage(_numbered(number)) if found is None else _located(found, number)
+    found = next((name for name in named if name in files), None)
+    return (MetsPage(_numbered(number)), "") if found is None else (_located(files[found], number), found)
 
 
 def _located(file: Element, number: int) -> MetsPage:
