@@ -4,8 +4,10 @@ macOS decomposes names (NFD) where others compose them (NFC). The name as it sta
 differ in their form alone stay two, and neither answers for the other.
 """
 
+import json
+import re
 import unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Generic, TypeVar
 
@@ -54,3 +56,32 @@ def find_folder(path: str, folders: Callable[[str], Iterable[str]]) -> str | Non
             return None
         found = f"{found}/{name}" if found else name
     return found
+
+
+def spelled_out(name: str) -> str:
+    r"""Return the spelling of a name that is not composed (NFC), in ASCII: `Re\u0301`; empty where it is composed."""
+    return "" if unicodedata.is_normalized("NFC", name) else name.encode("ascii", "backslashreplace").decode()
+
+
+def look_alikes(names: Iterable[str]) -> frozenset[str]:
+    """Return those of some names that look like another of them, without those that are composed (NFC)."""
+    alike: dict[str, set[str]] = defaultdict(set)
+    for name in names:
+        alike[composed(name)].add(name)
+    return frozenset(name for form, each in alike.items() if len(each) > 1 for name in each if name != form)
+
+
+def told_apart(names: Iterable[str]) -> Mapping[str, str]:
+    """Return, for people, those of some names that look like another of them, each with its spelling behind it."""
+    return {name: f"{name} ({spelled_out(name)})" for name in look_alikes(names)}
+
+
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+
+
+def json_told_apart(text: str) -> str:
+    r"""Return a JSON text, the same to programs, in which strings that look like another are in ASCII: `"Re\u0301"`."""
+    if unicodedata.is_normalized("NFC", text):
+        return text
+    alike = look_alikes(_STRING.findall(text))
+    return _STRING.sub(lambda found: json.dumps(json.loads(found[0])) if found[0] in alike else found[0], text)

@@ -229,3 +229,15 @@ def test_the_program_is_named_so_that_a_shell_finds_it(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("sys.argv", [called, "demo"])
     assert program() == told
+
+
+def test_names_that_look_alike_are_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"volume": "Caf\u00e9/I1"}, {"volume": "Cafe\u0301/I1"}]
+    print_rows(rows, {"volume": "volume"}, empty="")
+    shown = capsys.readouterr().out
+    assert "Cafe\u0301/I1 (Cafe\\u0301/I1)" in shown
+    assert "Caf\u00e9/I1 (" not in shown
+    print_json(rows)
+    told = capsys.readouterr().out
+    assert "Cafe\\u0301/I1" in told
+    assert json.loads(told) == rows

@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 from typing_extensions import override
 
+from bec_orch.core.by_name import json_told_apart, told_apart
 from bec_orch.core.names import escaped
 from bec_orch.settings.logging_setup import redacted, without_url_passwords
 
@@ -64,7 +65,8 @@ def warn(message: str, hint: str) -> None:
 
 def print_json(value: Any) -> None:
     """Print a value as JSON: dataclasses as objects, times in ISO 8601."""
-    text = without_url_passwords(json.dumps(value, default=_as_json, indent=2, ensure_ascii=False))
+    written = json.dumps(value, default=_as_json, indent=2, ensure_ascii=False)
+    text = without_url_passwords(json_told_apart(written))
     # Names that are not UTF-8 are half surrogates, which JSON can write and UTF-8 cannot.
     sys.stdout.write(re.sub("[\ud800-\udfff]", lambda half: f"\\u{ord(half[0]):04x}", text) + "\n")
 
@@ -80,7 +82,7 @@ def print_rows(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], *,
     if not rows:
         say(empty)
         return
-    cells = [[as_text(row[key]) for key in columns] for row in rows]
+    cells = _told_apart([[as_text(row[key]) for key in columns] for row in rows])
     out = console()
     widths = _widths([list(column) for column in zip(columns.values(), *cells, strict=True)], out.width)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
@@ -90,6 +92,12 @@ def print_rows(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], *,
     for row in cells:
         table.add_row(*map(Text, row))
     out.print(table)
+
+
+def _told_apart(cells: list[list[str]]) -> list[list[str]]:
+    """Write the spelling behind names that look like another one in their column."""
+    alike = [told_apart(column) for column in zip(*cells, strict=True)]
+    return [[names.get(cell, cell) for names, cell in zip(alike, row, strict=True)] for row in cells]
 
 
 def _widths(columns: Sequence[Sequence[str]], available: int) -> list[int]:

@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse
 
+from bec_orch.core.by_name import spelled_out
 from bec_orch.core.names import escaped
 
 STATIC = Path(__file__).parents[1] / "static"
@@ -75,7 +76,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     made.globals.update(address=address)
-    made.filters.update(shown=shown, duration=duration, escaped=escaped, with_code=with_code)
+    made.filters.update(shown=shown, duration=duration, escaped=escaped, with_code=with_code, spelled_out=spelled_out)
     return made
 
 

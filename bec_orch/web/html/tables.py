@@ -10,7 +10,9 @@ from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
+from typing_extensions import override
 
+from bec_orch.core.by_name import json_told_apart, told_apart
 from bec_orch.core.names import escaped
 
 # With these a cell begins that a spreadsheet would take for a formula.
@@ -63,6 +65,11 @@ class Table:
     preceding: Mapping[str, str] | None = None
     is_cut: bool = False
 
+    def told_apart(self) -> Mapping[str, str]:
+        """Return how names are shown that look like another one of the table."""
+        found = (row[column.key] for row in self.rows for column in self.columns)
+        return told_apart({value for value in found if isinstance(value, str)})
+
     def at(self, suffix: str = "", **changes: str) -> str:
         """Return the address of this table with some of its query changed; an empty value takes it out."""
         query = {key: value for key, value in {**self.query, **changes}.items() if value}
@@ -76,6 +83,14 @@ class Table:
         """Return the address of this table sorted by a column, the other way round where it is already."""
         down = self.sorted_by == column.order and not self.descending
         return self.at(order=column.order, direction="down" if down else "up", skip="")
+
+
+class _Json(JSONResponse):
+    """JSON in which names that look alike can be told apart."""
+
+    @override
+    def render(self, content: Any) -> bytes:
+        return json_told_apart(super().render(content).decode()).encode()
 
 
 def plain(value: Any) -> Any:
@@ -107,7 +122,7 @@ def answer(request: Request, table: Table) -> Response | None:
     if path.endswith(".json"):
         following = table.to(table.following, ".json") if table.following else None
         rows = [plain(row) for row in table.rows]
-        return JSONResponse({"rows": rows, "next": following, "is_cut": table.is_cut})
+        return _Json({"rows": rows, "next": following, "is_cut": table.is_cut})
     if path.endswith(".csv"):
         headers = {"Link": f'<{table.to(table.following, ".csv")}>; rel="next"'} if table.following else {}
         return Response(_csv(table), media_type="text/csv; charset=utf-8", headers=headers)

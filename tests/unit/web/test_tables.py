@@ -6,7 +6,7 @@ import io
 import pytest
 from starlette.requests import Request
 
-from bec_orch.web.html.rendering import address, duration, shown, with_code
+from bec_orch.web.html.rendering import _TEMPLATES, address, duration, shown, with_code
 from bec_orch.web.html.tables import Column, Table, answer
 
 DASH = "\N{EN DASH}"
@@ -112,3 +112,14 @@ def test_times_have_two_units(seconds: float | None, text: str) -> None:
 )
 def test_commands_in_sentences_are_code_and_nothing_else_is(text: str, html: str) -> None:
     assert with_code(text) == html
+
+
+def test_names_that_look_alike_are_told_apart() -> None:
+    found = table("Caf\u00e9", "Cafe\u0301", 3, None)
+    assert found.told_apart() == {"Cafe\u0301": "Cafe\u0301 (Cafe\\u0301)"}
+    text = _TEMPLATES.from_string("{% import 'parts.html' as parts %}{{ parts.table(of, 'Names') }}").render(of=found)
+    assert '<td class="as-text">Cafe\u0301 (Cafe\\u0301)' in text.replace("\n", "")
+    assert '<td class="as-text">Caf\u00e9<' in text.replace("\n", "")
+    told = answer(asked("/t.json"), found)
+    assert told is not None
+    assert b"Cafe\\u0301" in told.body
