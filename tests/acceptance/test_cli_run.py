@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from bec_orch.core.ports.job_worker import JobContext
+from bec_orch.core.volumes import Page, PageOutcome
+from bec_orch.errors import TerminalError
 from bec_orch.io.workspace import WorkspaceLock
 from tests.acceptance.conftest import Bec, ok, write_scans
+from tests.support.jobs.toy_job import ToyJob
 
 
 def test_the_second_run_does_nothing_and_says_so_and_a_changed_volume_is_found(bec: Bec, tmp_path: Path) -> None:
@@ -31,6 +35,23 @@ def test_the_second_run_does_nothing_and_says_so_and_a_changed_volume_is_found(b
 
     forced = bec("run", "toy", scans / "W1" / "I1", "--out", out, "--force", "--json").json
     assert [(task["volume"]["i_id"], task["attempt"]) for task in forced["tasks"]] == [("I1", 2)]
+
+
+def test_what_was_to_be_done_again_and_failed_is_tried_by_the_next_run(
+    bec: Bec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_self: ToyJob, _context: JobContext, _page: Page) -> PageOutcome:
+        raise TerminalError("It cannot be done.")
+
+    run = ("run", "toy", write_scans(tmp_path / "scans", {"W1/I1": 2}), "--out", tmp_path / "out")
+    ok(bec(*run))
+    with monkeypatch.context() as broken:
+        broken.setattr(ToyJob, "_outcome", fail)
+        assert bec(*run, "--force").code == 1
+    again = ok(bec(*run, "--json")).json
+    assert [(task["state"], task["attempt"]) for task in again["tasks"]] == [("done", 3)]
+    assert again["pages_per_second"] is not None
+    assert ok(bec(*run)).out.startswith("Nothing to do")
 
 
 def test_an_artefact_that_is_gone_or_broken_is_made_again_and_the_others_stay(bec: Bec, tmp_path: Path) -> None:

@@ -47,8 +47,10 @@ def finish(store: PgTasks, job: Job, volume: VolumeRef, etag: str = "aaa", confi
     store.commit(taken, TaskResult(etag, config_hash, "1", (), PageCounts(3), ()))
 
 
-def give_up(store: PgTasks, job: Job, volume: VolumeRef) -> None:
-    store.fail(claim(store, job, volume), Failure("E_MANIFEST", "manifest", "no pages", "fff", retryable=False))
+def give_up(store: PgTasks, job: Job, volume: VolumeRef, etag: str | None = None) -> None:
+    taken = claim(store, job, volume)
+    assert etag is None or store.stamp_manifest(taken, etag, 3)
+    store.fail(taken, Failure("E_MANIFEST", "manifest", "no pages", "fff", retryable=False))
 
 
 class Source:
@@ -127,6 +129,17 @@ class TestWhatGetsATask:
         assert enqueuer.enqueue("lines", VOLUMES[:1], dry_run=True, refresh=Source({"I0": "bbb"})).queued == 1
         sql("UPDATE jobs SET config_hash = 'hash2'")
         assert enqueuer.enqueue("lines", VOLUMES[:1]).queued == 1
+
+    def test_what_failed_to_be_done_again_is_not_done(
+        self, enqueuer: Enqueuer, job: Job, store: PgTasks, sql: Sql
+    ) -> None:
+        enqueuer.enqueue("lines", VOLUMES[:1])
+        finish(store, job, VOLUMES[0])
+        assert enqueuer.enqueue("lines", VOLUMES[:1], force=True).queued == 1
+        give_up(store, job, VOLUMES[0], "aaa")
+        assert enqueuer.enqueue("lines", VOLUMES[:1]) == EnqueueReport(volumes=1, skipped_failed=1)
+        sql("UPDATE tasks SET force = false")
+        assert enqueuer.enqueue("lines", VOLUMES[:1]) == EnqueueReport(volumes=1, skipped_done=1)
 
     def test_waits_for_what_the_job_needs(
         self, enqueuer: Enqueuer, add_job: Callable[..., Job], store: PgTasks, sql: Sql

@@ -47,18 +47,18 @@ SELECT v.id AS volume_id, i.manifest_etag, i.replace_foreign, t.id AS task_id,
         WHEN %(force)s OR i.replace_foreign IS NOT NULL THEN 'new'
         -- Also where one was adopted before: what was tried since failed at it.
         WHEN %(adopt_foreign)s AND t.state = 'terminal_failed' AND t.failure_code = 'E_ARTEFACT_FOREIGN' THEN 'new'
+        -- What is done was to be done again, and that failed: the last word was not that it is good.
+        WHEN t.force AND failed.same THEN 'failed'
         WHEN made.same THEN 'done'
         WHEN made.same IS NOT NULL AND NOT %(stale)s THEN 'stale'
-        WHEN t.state = 'terminal_failed' AND made.same IS NULL
-             AND t.manifest_etag IS NOT DISTINCT FROM coalesce(v.manifest_etag, t.manifest_etag)
-             AND tried.config_hash = %(config_hash)s THEN 'failed'
+        WHEN made.same IS NULL AND failed.same THEN 'failed'
         ELSE 'new'
     END AS verdict
 FROM (SELECT w_id, i_id, source, max(manifest_etag) AS manifest_etag, max(replace_foreign) AS replace_foreign
       FROM incoming GROUP BY 1, 2, 3) i
 JOIN volumes v ON v.w_id = i.w_id AND v.i_id = i.i_id AND v.source = i.source
 LEFT JOIN LATERAL (
-    SELECT x.id, x.state, x.finished_at, x.manifest_etag, x.failure_code FROM tasks_of_volume(v.id) x
+    SELECT x.id, x.state, x.finished_at, x.manifest_etag, x.failure_code, x.force FROM tasks_of_volume(v.id) x
     WHERE x.job_id = %(job_id)s
     ORDER BY x.finished_at IS NOT NULL, x.id DESC
     LIMIT 1
@@ -76,6 +76,10 @@ LEFT JOIN LATERAL (
 LEFT JOIN LATERAL (
     SELECT a.config_hash FROM task_attempts a WHERE a.task_id = t.id ORDER BY a.attempt DESC LIMIT 1
 ) tried ON true
+LEFT JOIN LATERAL (
+    SELECT t.state = 'terminal_failed' AND t.manifest_etag IS NOT DISTINCT FROM coalesce(v.manifest_etag, t.manifest_etag)
+           AND tried.config_hash = %(config_hash)s AS same
+) failed ON true
 
 -- name: analyze_judged
 ANALYZE judged
