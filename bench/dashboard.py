@@ -142,6 +142,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
     with filled(asked.volumes, asked.jobs) as parts:
+        sight = sight_of(parts)
+        sight.look_ahead()  # as a server does when it begins
+        sight.close()
         anyio.run(ask, parts, "/workers")  # imports and connections, once
         print(f"{'page':40} {'best':>7} {'worst':>7} {'complete':>9}  seconds")
         for path in PAGES:

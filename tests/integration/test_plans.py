@@ -342,3 +342,23 @@ def test_a_renewal_changes_no_index(archive: psycopg.Connection[Any]) -> None:
 def test_every_list_names_statements_that_there_are() -> None:
     unknown = [word for word in LISTED if word.split(".")[1] not in statements(word.split(".")[0])]
     assert unknown == []
+
+
+def scans(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Return the nodes of a plan that read tables, without what is worked out for single rows."""
+    if "Relation Name" in node:
+        yield node
+    for each in node.get("Plans", ()):
+        if not each.get("Subplan Name", "").startswith("SubPlan"):
+            yield from scans(each)
+
+
+def test_what_staleness_costs_is_paid_for_the_tasks_of_one_job(archive: psycopg.Connection[Any]) -> None:
+    explained = b"EXPLAIN (FORMAT JSON) " + statements("overview")["volume_states"]
+    row = archive.execute(explained, {"job_id": 2}).fetchone()
+    archive.rollback()
+    assert row
+    of_tasks = [each for each in scans(row[0][0]["Plan"]) if each["Relation Name"] == "tasks"]
+    conditions = [f"{each.get('Index Cond')} {each.get('Recheck Cond')} {each.get('Filter')}" for each in of_tasks]
+    assert len(conditions) == 2
+    assert all("job_id = " in each for each in conditions), conditions

@@ -4,6 +4,7 @@ import errno
 import ipaddress
 import secrets
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -164,5 +165,6 @@ def run(parts: Parts, listening: Listening) -> None:
         sight.closing.set()
         server.should_exit = True
 
+    threading.Thread(target=sight.look_ahead, name="look-ahead", daemon=True).start()
     with closing(sight), stopping(stop, "Stopping."):
         server.run(sockets=[listening.socket])

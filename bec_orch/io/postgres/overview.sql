@@ -14,7 +14,9 @@ SELECT l.state, count(*)::integer AS volumes,
        count(*) FILTER (WHERE d.stale <> '{}')::integer AS stale,
        coalesce(sum(v.nb_pages), 0)::bigint AS known_pages,
        count(*) FILTER (WHERE v.nb_pages IS NULL)::integer AS without_pages
-FROM latest l JOIN volumes v ON v.id = l.volume_id LEFT JOIN done_tasks d ON d.task_id = l.id
+FROM latest l JOIN volumes v ON v.id = l.volume_id
+-- Of this job alone: else what staleness costs is paid for the tasks of all jobs.
+LEFT JOIN done_tasks d ON d.task_id = l.id AND d.job_id = %(job_id)s
 GROUP BY l.state
 
 -- name: page_errors

@@ -1,5 +1,6 @@
 """All that the pages of the server look at."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Hashable, Mapping
@@ -11,6 +12,7 @@ from bec_orch.core.records.listings import Listings
 from bec_orch.core.records.overview import Overview, TaskView
 from bec_orch.core.tasks import TaskState
 from bec_orch.core.volumes import VolumeRef
+from bec_orch.errors import BecError
 from bec_orch.orch.machines.prices import Cost, PriceTable
 from bec_orch.orch.overview.layers import Layers
 from bec_orch.orch.overview.other_texts import OtherTexts
@@ -18,6 +20,8 @@ from bec_orch.orch.overview.volume_pages import PageLooker, VolumePages
 from bec_orch.web.kept.caches import BoundedCache
 from bec_orch.web.kept.snapshots import WAIT, Snapshots
 from bec_orch.web.pictures.pictures import PagePictures
+
+logger = logging.getLogger(__name__)
 
 Figure = TypeVar("Figure")
 
@@ -59,6 +63,16 @@ class Sight:
         """End what goes on for as long as the server runs. May be called twice."""
         self.closing.set()
         self.snapshots.close()
+
+    def look_ahead(self) -> None:
+        """Look at a volume of a job of each type: the first look loads code, and opens stores, for a second."""
+        try:
+            job_of_type = {node.type: node.name for node in self.overview.jobs_with_tasks()}
+            for job in job_of_type.values():
+                for task in self.overview.tasks(job, limit=1):
+                    self.pages(job, task.volume)
+        except BecError as error:  # whoever looks is told
+            logger.info("web.look_ahead", extra={"error": f"{error.code}: {error.message}"})
 
     def figure(
         self, key: Hashable, take: Callable[[], Figure], *, patient: bool = True, seconds: float = WAIT
