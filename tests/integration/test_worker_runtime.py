@@ -200,6 +200,29 @@ def test_two_messages_for_one_volume_are_one_artefact(world: World) -> None:
     assert world.attempts() == ["done"]
 
 
+@pytest.mark.parametrize("recorded", [False, True])
+def test_a_message_sent_by_hand_finds_a_volume_in_another_form_of_its_name(world: World, *, recorded: bool) -> None:
+    apart = world.volume("Cafe\u0301")
+    if recorded:
+        world.store.ensure_task(world.store.job("toy"), apart)
+    world.send(VolumeRef("W1", "Caf\u00e9", world.source))
+    assert world.run().outcomes == {AttemptOutcome.DONE: 1}
+    assert world.tasks("(SELECT i_id FROM volumes v WHERE v.id = volume_id), state") == [
+        {"i_id": "Cafe\u0301", "state": "done"}
+    ]
+
+
+def test_a_message_sent_by_hand_for_a_source_that_is_not_known_opens_none(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume = world.volume("\u00e9")
+    world.queues("toy").send([TaskMessage(volume.w_id, volume.i_id, source="folder+file:///etc")])
+    monkeypatch.setattr(Sources, "__call__", lambda _self, source: pytest.fail(f"{source} was opened"))
+    world.run()
+    (letter,) = world.queues("toy").peek(limit=10, dead=True)
+    assert letter.reason["code"] == "E_SOURCE_UNKNOWN"  # type: ignore[union-attr]
+
+
 def test_malformed_messages_are_dead_lettered_with_a_reason_and_the_queue_flows(world: World) -> None:
     volume = world.volume()
     with world.database.transaction("send by hand") as connection:

@@ -63,7 +63,7 @@ JOBS = (FIRST, SECOND)
 
 _STORE = frozenset(
     {
-        *("claim", "ensure_task", "stamp_manifest", "commit", "fail", "release", "record_rejected"),
+        *("claim", "spelled", "ensure_task", "stamp_manifest", "commit", "fail", "release", "record_rejected"),
         *("given_up_dependencies", "mark_dispatched", "undispatched", "reopen", "record_published", "doubt"),
     }
 )

@@ -14,7 +14,7 @@ from bec_orch.io.sources.misnamed import Misnamed
 from bec_orch.orch.runs.local_run import RunOutcome
 
 
-def outcome(**counters: float) -> RunOutcome:
+def outcome(*failed: PageCounts, **counters: float) -> RunOutcome:
     unknown = dict.fromkeys(set(TaskView.__dataclass_fields__))
     known = {
         "id": 1,
@@ -25,7 +25,12 @@ def outcome(**counters: float) -> RunOutcome:
         "counters": counters,
         "created_at": dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
     }
-    return RunOutcome((TaskView(**{**unknown, **known}),))  # type: ignore[arg-type]
+    more = [
+        {"id": 2, "volume": VolumeRef("W1", "I2", "folder"), "state": TaskState.TERMINAL_FAILED, "pages": None}
+        | {"failed_pages": pages, "failure_code": "E_IMAGE_EMPTY", "failure_message": "It is empty."}
+        for pages in failed
+    ]
+    return RunOutcome(tuple(TaskView(**{**unknown, **known, **each}) for each in ({}, *more)))  # type: ignore[arg-type]
 
 
 def test_pages_that_are_hardly_read_are_reported(capsys: pytest.CaptureFixture[str]) -> None:
@@ -47,3 +52,10 @@ def test_a_file_whose_name_hides_its_pages_is_something_left_out(capsys: pytest.
     assert ends == [EXIT_DONE, EXIT_DONE, EXIT_PAGE_ERRORS]
     show(RunResult(outcome(), "out", 1.0, (), detected=hidden), as_json=True)
     assert '"kind": "a PDF"' in capsys.readouterr().out
+
+
+def test_page_errors_of_a_volume_that_failed_are_in_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    show(RunResult(outcome(PageCounts(ok=3, error=4)), "out", 1.0, ()), as_json=False)
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[:5]]
+    assert ["W1/I2", "terminal_failed", "7", "4"] in rows
+    assert ["2", "volumes", "1", "done", "16", "4"] in rows

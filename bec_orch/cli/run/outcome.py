@@ -15,6 +15,7 @@ from bec_orch.core.names import escaped, printable
 from bec_orch.core.records.overview import TaskView
 from bec_orch.core.tasks import TaskState
 from bec_orch.core.transcripts import UNSURE_PAGES
+from bec_orch.core.volumes import PageCounts
 from bec_orch.core.wording import counted
 from bec_orch.io.sources.detect import DetectedSource
 from bec_orch.orch.overview.page_errors import PageFault
@@ -190,7 +191,7 @@ def in_order(outcome: RunOutcome) -> list[TaskView]:
 def _row(
     task: TaskView, counters: Mapping[str, float], figures: Mapping[int, Mapping[str, float | None]]
 ) -> dict[str, Any]:
-    pages = task.pages
+    pages = _pages(task)
     headings = dict.fromkeys(heading for each in figures.values() for heading in each)
     return {
         "volume": str(task.volume),
@@ -202,16 +203,22 @@ def _row(
     }
 
 
+def _pages(task: TaskView) -> PageCounts | None:
+    """Return the pages of a volume that is done, or failed because of them; None where they are not known."""
+    return task.pages or task.failed_pages
+
+
 def _total(result: RunResult, counters: Mapping[str, float]) -> dict[str, Any]:
     outcome = result.outcome
     volumes = len(outcome.tasks)
+    pages = sum((found for task in outcome.tasks if (found := _pages(task))), PageCounts())
     return {
         "volume": counted(volumes, "volume"),
         "state": f"{outcome.count(TaskState.DONE)} done",
-        "pages": outcome.pages.total,
+        "pages": pages.total,
         **{name: round(value) for name, value in counters.items()},
         **_totals(result.figures, complete=volumes <= ROWS),
-        "page errors": outcome.pages.error,
+        "page errors": pages.error,
     }
 
 

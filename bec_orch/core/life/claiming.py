@@ -2,15 +2,17 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID, uuid4
 
 from bec_orch.core.life.patience import Patience
 from bec_orch.core.messages import parse_message
 from bec_orch.core.ports.queues import ReceivedMessage
+from bec_orch.core.ports.sources import SourceFactory
 from bec_orch.core.ports.task_store import TaskStore
 from bec_orch.core.tasks import Claim, ClaimRefused, Failure, Job, Refusal
 from bec_orch.core.volumes import VolumeRef
+from bec_orch.errors import RetryableError
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +39,27 @@ class Claiming:
         job: the job.
         worker_id: the worker.
         store: where its tasks are.
+        sources: open the sources of volumes, for the names that these have there.
         default_source: the source of messages that name none.
         lease: seconds that a claim holds without a renewal.
         patience: how long the database is waited for.
     """
 
     def __init__(
-        self, job: Job, worker_id: str, store: TaskStore, *, default_source: str, lease: float, patience: Patience
+        self,
+        job: Job,
+        worker_id: str,
+        store: TaskStore,
+        sources: SourceFactory,
+        *,
+        default_source: str,
+        lease: float,
+        patience: Patience,
     ) -> None:
         self._job = job
         self._worker_id = worker_id
         self._store = store
+        self._sources = sources
         self._default_source = default_source
         self._lease = lease
         self._patiently = patience
@@ -73,8 +85,9 @@ class Claiming:
         token = uuid4()
         answer = self._patiently(self._claiming(received, token))
         if isinstance(answer, ClaimRefused) and answer.refusal is Refusal.UNKNOWN:
-            self._store.ensure_task(self._job, received.volume)
-            return self._patiently(self._claiming(received, token))
+            volume = self._spelled(received.volume)
+            self._store.ensure_task(self._job, volume)
+            return self._patiently(self._claiming(replace(received, volume=volume), token))
         return answer
 
     def reject(self, message: ReceivedMessage, failure: Failure) -> None:
@@ -84,6 +97,19 @@ class Claiming:
             DatabaseError: the database is away.
         """
         self._store.record_rejected(self._job, message.body, failure)
+
+    def _spelled(self, volume: VolumeRef) -> VolumeRef:
+        """Return a volume by the names that it is recorded under, else by those that it has in its source.
+
+        A source that is away leaves the names as they are given: whoever reads the volume reports it.
+        """
+        recorded = self._store.spelled(volume)
+        if recorded != volume or str(volume).isascii():  # names in ASCII have one form
+            return recorded
+        try:
+            return self._sources(volume.source).spelled(volume)
+        except RetryableError:
+            return volume
 
     def _claiming(self, received: Received, token: UUID) -> Callable[[], Claimed | ClaimRefused]:
         def claim() -> Claimed | ClaimRefused:

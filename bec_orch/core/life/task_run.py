@@ -151,7 +151,13 @@ def task_runner(workplace: Workplace, queue: TaskQueue, stop: WorkerStop) -> Tas
         store,
         queue,
         Claiming(
-            workplace.job, worker_id, store, default_source=options.default_source, lease=lease, patience=to_begin
+            workplace.job,
+            worker_id,
+            store,
+            outside.sources,
+            default_source=options.default_source,
+            lease=lease,
+            patience=to_begin,
         ),
         Attempts(
             workplace.job_workers,

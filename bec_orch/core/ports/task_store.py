@@ -49,6 +49,14 @@ class TaskStore(Protocol):
         """Record that the worker ended by itself, and why."""
         ...
 
+    def spelled(self, volume: VolumeRef) -> VolumeRef:
+        """Return a volume by the names that it is recorded under, where it was named in another Unicode form of them.
+
+        Raises:
+            TerminalError: the volume's source is neither the default one nor one that the database knows.
+        """
+        ...
+
     def ensure_task(self, job: Job, volume: VolumeRef) -> None:
         """Make a task of the job for the volume if it never had one (a message sent by hand).
 

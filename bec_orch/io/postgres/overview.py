@@ -28,7 +28,7 @@ from bec_orch.core.records.overview import (
 from bec_orch.core.tasks import Job, TaskState
 from bec_orch.core.volumes import PageCounts, VolumeRef
 from bec_orch.io.postgres.jobs import PgJobLookup, job_named
-from bec_orch.io.postgres.rows import Row, if_missing_of, one, pages_of, rows, volume_of
+from bec_orch.io.postgres.rows import Row, if_missing_of, one, pages_of, rows, spelled, volume_of
 from bec_orch.io.postgres.sql_files import statements
 
 _VOLUMES_A_QUERY = 1000
@@ -74,20 +74,8 @@ class PgOverview(PgJobLookup, Overview):
 
     @override
     def spelled(self, volumes: Collection[VolumeRef]) -> dict[VolumeRef, VolumeRef]:
-        asked = [volume for volume in volumes if not str(volume).isascii()]  # names in ASCII have one form
-        if not asked:
-            return {}
-        named = {
-            "w_ids": [volume.w_id for volume in asked],
-            "i_ids": [volume.i_id for volume in asked],
-            "sources": [volume.source for volume in asked],
-        }
         with self._database.transaction("look for volumes by their names", long=True) as connection:
-            found = rows(connection, statements("overview")["spelled"], named)
-        return {
-            asked[row["number"] - 1]: VolumeRef(row["w_id"], row["i_id"], asked[row["number"] - 1].source)
-            for row in found
-        }
+            return spelled(connection, volumes)
 
     @override
     def errors(self, job_name: str | None = None, *, limit: int = 50) -> list[ErrorGroup]:

@@ -1,7 +1,7 @@
 """Runs statements for their rows, and turns rows into the values of the heart."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import psycopg
@@ -13,6 +13,7 @@ from bec_orch.core.messages import TaskMessage
 from bec_orch.core.tasks import IfMissing, Job, TaskResult
 from bec_orch.core.volumes import PageCounts, VolumeRef, version_of
 from bec_orch.errors import DatabaseRefused
+from bec_orch.io.postgres.sql_files import statements
 
 Connection = psycopg.Connection[DictRow]
 Row = dict[str, Any]
@@ -76,6 +77,22 @@ def volume_of(row: Row) -> VolumeRef:
 def volume_parameters(volume: VolumeRef) -> dict[str, Any]:
     """Return the parameters of a statement that is about one volume."""
     return {"w_id": volume.w_id, "i_id": volume.i_id, "source": volume.source}
+
+
+def spelled(connection: Connection, volumes: Collection[VolumeRef]) -> dict[VolumeRef, VolumeRef]:
+    """Return volumes by the names that they are recorded under, where these are in another Unicode form."""
+    asked = [volume for volume in volumes if not str(volume).isascii()]  # names in ASCII have one form
+    if not asked:
+        return {}
+    named = {
+        "w_ids": [volume.w_id for volume in asked],
+        "i_ids": [volume.i_id for volume in asked],
+        "sources": [volume.source for volume in asked],
+    }
+    return {
+        asked[row["number"] - 1]: VolumeRef(row["w_id"], row["i_id"], asked[row["number"] - 1].source)
+        for row in rows(connection, statements("overview")["spelled"], named)
+    }
 
 
 def pages_of(row: Row) -> PageCounts:

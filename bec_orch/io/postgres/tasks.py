@@ -43,6 +43,7 @@ from bec_orch.io.postgres.rows import (
     one,
     result_parameters,
     rows,
+    spelled,
     volume_parameters,
 )
 from bec_orch.io.postgres.sql_files import statements
@@ -75,6 +76,12 @@ class PgTasks(Upkeep):
         super().__init__(database, default_source=default_source, outage_grace=outage_grace)
         self._retry = retry or RetryPolicy()
         self._sql = statements("tasks")
+
+    @override
+    def spelled(self, volume: VolumeRef) -> VolumeRef:
+        with self._database.transaction(f"look for {volume} by its names") as connection:
+            self._require_source(connection, volume)
+            return spelled(connection, [volume]).get(volume, volume)
 
     @override
     def ensure_task(self, job: Job, volume: VolumeRef) -> None:
