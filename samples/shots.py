@@ -2,7 +2,7 @@
 
     python -m samples.shots [--home DIR]
 
-Needs Chromium (`apt-get install chromium`), and Tesseract for Tibetan. Without `--home` the samples are read anew.
+Needs Chromium (`apt-get install chromium`). Without `--home` the samples are read anew.
 """
 
 import argparse
@@ -20,7 +20,7 @@ IMAGES = ROOT / "docs" / "images"
 CHROMIUM = "/usr/bin/chromium"
 BEC = (sys.executable, "-P", "-m", "bec_orch.cli.main")
 SHOTS = {
-    "viewer": "/view/ocrv1/W1BEC001/I1BEC0001/5#line-3",
+    "viewer": "/view/ocrv1/W1BEC001/I1BEC0001/2#line-3",
     "dashboard": "/jobs/ldv1",
 }
 _QUALITY = 82
