@@ -1,7 +1,7 @@
 """The pages whose lines were labelled by hand (`bench/truth/`): how they are stored, read and written.
 
-`pages.tsv` has one row for each page, `<set>.tsv` one for each of its lines in reading order; `bench/truth/README.md`
-says what the columns mean.
+`pages.tsv` has one row for each page, `<set>.tsv` one for each of its lines in reading order, `texts.tsv` one for each
+line whose text was read, too; `bench/truth/README.md` says what the columns mean.
 """
 
 import csv
@@ -24,6 +24,8 @@ LINE_COLUMNS = ("sha256", "column", "kind", "height", "points")
 LABELLED, UNCOUNTED, BROKEN = "labelled", "uncounted", "broken"
 STATES = (LABELLED, UNCOUNTED, BROKEN)
 """All lines are labelled; they cannot be told apart by eye, so none is; the file is no whole picture."""
+PRINTS = ("block", "hand", "type", "various")
+"""Block prints; uchen written by hand; type and computers' fonts; line pictures of many volumes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,25 @@ class LabelledPage:
         return [line for line in self.lines if line.kind is kind]
 
 
+@dataclass(frozen=True, slots=True)
+class LabelledText:
+    """What stands in a line, read by eye.
+
+    Attributes:
+        sha256: digest of the picture's file.
+        picture: its path below the folder of data.
+        line: which of the labelled lines of the page, from 1; 0: the whole picture is one line.
+        print: one of `PRINTS`.
+        text: what was read.
+    """
+
+    sha256: str
+    picture: str
+    line: int
+    print: str
+    text: str
+
+
 def digest(path: Path) -> str:
     """Return the SHA-256 digest that a page is found by."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -101,6 +122,14 @@ def read_pages(folder: Path = TRUTH) -> list[LabelledPage]:
             lines=tuple(lines.get(row["sha256"], ())),
         )
         for row in _rows(folder / "pages.tsv")
+    ]
+
+
+def read_texts(folder: Path = TRUTH) -> list[LabelledText]:
+    """Read the texts of lines, by picture and line."""
+    return [
+        LabelledText(row["sha256"], row["picture"], int(row["line"]), row["print"], row["text"])
+        for row in _rows(folder / "texts.tsv")
     ]
 
 

@@ -2,8 +2,9 @@
 
     python -m bench.reader_confidence [--data DIR] [--out FILE.svg]
 
-Each picture of `lines_gt` (its middle line) and of `pages_gt` is a point: the mean confidence of its lines, and the
-share of its characters that is right, by the rules of `bench.score_recognisers`. The line joins means of as many
+Each picture of `lines_gt` (its middle line) and of `pages_gt`, and each line whose text was read by eye, is a point:
+the mean confidence of its lines, and the share of its characters that is right, by the rules of
+`bench.score_recognisers`. The line joins means of as many
 pictures each, the broken one is where both are the same. Prints the means.
 """
 
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from bench.score_recognisers import LINE_SETS, PAGE_SETS, SUFFIXES, WHITE_SPACE, Bench, Read
+from bench.score_recognisers import SETS, WHITE_SPACE, Bench, Read
 
 GROUPS = 8
 SIZE, RIM = 360, 44
@@ -83,10 +84,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     bench = Bench(options.data)
     points: list[Point] = []
-    for name in (*LINE_SETS, *(f"pages_gt/{each}" for each in PAGE_SETS)):
-        folder = options.data / name
-        names = sorted(path.name for path in folder.iterdir() if path.suffix in SUFFIXES)
-        reads, _ = bench.read("bec", folder, names, bench.lines(folder, names))
+    for name in SETS:
+        reads, _ = bench.reader(name)("bec")
         points += [point_of(read) for read in reads]
     joined = means(points)
     print(
