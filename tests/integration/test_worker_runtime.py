@@ -223,6 +223,27 @@ def test_a_message_sent_by_hand_for_a_source_that_is_not_known_opens_none(
     assert letter.reason["code"] == "E_SOURCE_UNKNOWN"  # type: ignore[union-attr]
 
 
+def test_a_slot_that_finds_nothing_left_to_do_ends_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = threading.Event()
+    unfinished, ensure_task = world.store.unfinished, world.store.ensure_task
+
+    def look(job: Job) -> int:
+        found = unfinished(job)
+        looked.set()
+        return found
+
+    def wait_for_a_look(*given: Any, **more: Any) -> Any:
+        # The other slot finds an empty queue and no task, as this one has the message, and no task for it yet.
+        assert looked.wait(60)
+        return ensure_task(*given, **more)
+
+    monkeypatch.setattr(world.store, "unfinished", look)
+    monkeypatch.setattr(world.store, "ensure_task", wait_for_a_look)
+    world.send(world.volume())
+    report = world.run(slots=2)
+    assert (report.outcomes, report.stop_reason) == ({AttemptOutcome.DONE: 1}, "empty")
+
+
 def test_malformed_messages_are_dead_lettered_with_a_reason_and_the_queue_flows(world: World) -> None:
     volume = world.volume()
     with world.database.transaction("send by hand") as connection:

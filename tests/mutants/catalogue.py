@@ -306,6 +306,18 @@ MUTANTS = (
         (f"{STORE}::TestClaim",),
     ),
     Mutant(
+        "empty-for-all",
+        "a slot that finds nothing left to do ends itself, and no other one that has just received the last message",
+        (
+            Edit(
+                "core/life/worker_runtime.py",
+                "            return False\n        self._poll(_POLL_UNTIL_EMPTY)",
+                "            self._stop.request(StopReason.EMPTY)\n        self._poll(_POLL_UNTIL_EMPTY)",
+            ),
+        ),
+        (f"{RUNTIME}::test_a_slot_that_finds_nothing_left_to_do_ends_alone",),
+    ),
+    Mutant(
         "pages-not-counted",
         "an artefact has one row per page of its manifest",
         (

@@ -163,6 +163,8 @@ class BECWorker:
         while not self._stalled and any(slot.is_alive() for slot in slots):
             for slot in slots:
                 slot.join(_LOOK_EVERY)
+        if not self._stop.requested:
+            self._stop.request(StopReason.EMPTY)
 
     def _end_stalled(self, stalled: list[Standing]) -> None:
         """End the worker because of tasks that stand still: nothing less ends a call that hangs."""
@@ -174,8 +176,9 @@ class BECWorker:
 
     def _slot(self, *, until_empty: bool) -> None:
         try:
-            while not self._stop.requested:
-                self._turn(until_empty=until_empty)
+            # Each slot ends by itself: another one may have received the last message, whose task is not there yet.
+            while not self._stop.requested and self._turn(until_empty=until_empty):
+                pass
         except BaseException as error:  # noqa: BLE001  (a bug in one slot must end the whole worker, and be seen)
             self._crash = error
             if isinstance(error, BecError):
@@ -183,12 +186,13 @@ class BECWorker:
             else:
                 self._stop.request(StopReason.CRASH)
 
-    def _turn(self, *, until_empty: bool) -> None:
+    def _turn(self, *, until_empty: bool) -> bool:
+        """Take a message, if there is one, and return whether there may be more to do."""
         try:
             if not until_empty:
                 self._poll(self._options.poll_wait)
             elif not self._poll(0) or self._tally.given_up():
-                self._end_or_wait()
+                return self._waited_for_more()
         except DatabaseRefused:
             # Somebody must see to it: a worker that waited would look alive, and do nothing.
             raise
@@ -198,6 +202,7 @@ class BECWorker:
             self._pause(error)
         except RetryableError as error:
             self._pause(error)
+        return True
 
     def _refusal_lasts(self) -> bool:
         now = time.monotonic()
@@ -229,14 +234,15 @@ class BECWorker:
             logger.error("worker.black_hole", extra=told)
             self._stop.request(StopReason.FAILING, last.code)
 
-    def _end_or_wait(self) -> None:
+    def _waited_for_more(self) -> bool:
+        """Wait for messages of what is left to do; return False when nothing is."""
         now = time.monotonic()
         missed = now - (self._empty_since or now) >= _MISSED_AFTER
         dispatched = self._maintenance.dispatch(_MISSED_AFTER if missed else None)
         if not dispatched and self._store.unfinished(self._job) <= self._tally.given_up():
-            self._stop.request(StopReason.EMPTY)
-        else:
-            self._poll(_POLL_UNTIL_EMPTY)
+            return False
+        self._poll(_POLL_UNTIL_EMPTY)
+        return True
 
     def _sign_off(self) -> None:
         try:
