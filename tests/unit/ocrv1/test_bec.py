@@ -1,5 +1,6 @@
 """The project's own recogniser: its input, its windows, the choice among readings, and what it says of a line."""
 
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -205,6 +206,23 @@ def test_the_language_model_counts_less_where_the_network_is_sure_and_little_whe
     gentle = replace(chooser, weight=0.2)
     assert gentle.text(strange)[1] == 3
     assert gentle.text(usual)[1] == 2
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_text_chosen_is_the_likeliest_of_all(language: LanguageModel, seed: int) -> None:
+    chances = np.random.default_rng(seed).dirichlet(np.full(3, 2.0), 6)
+    steps = [{1 + place: float(each) for place, each in enumerate(step)} for step in chances]
+    chooser = Chooser(language, 0.7, 0.5)
+    matrix = matrix_of(*(each for step in steps for each in (step, {})))
+
+    def worth(text: tuple[int, ...]) -> float:
+        total, context = 0.0, 0
+        for step, symbol in zip(steps, text, strict=True):
+            likely, context = language.after(context, symbol)
+            total += float(np.log(step[symbol])) + chooser.weight * chooser.share(matrix) * (chooser.bonus + likely)
+        return total
+
+    assert chooser.text(matrix) == max(itertools.product((1, 2, 3), repeat=len(steps)), key=worth)
 
 
 def test_what_may_be_there_counts_as_a_symbol_where_that_is_worth_it(language: LanguageModel) -> None:

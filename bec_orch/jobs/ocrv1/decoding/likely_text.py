@@ -9,13 +9,24 @@ It counts most where the network doubts what it saw and that reads as a text. Wh
 model knows, as one of Sanskrit or of a table, what it would put there instead is invented.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 
 from bec_orch.jobs.ocrv1.decoding.language import LanguageModel
-from bec_orch.jobs.ocrv1.decoding.paths import BLANK, Matrix, Prefix, best_path, confidence, likeliest_texts
+from bec_orch.jobs.ocrv1.decoding.paths import (
+    BLANK,
+    Matrix,
+    Prefix,
+    Reading,
+    Step,
+    best_path,
+    confidence,
+    considered,
+    searched,
+)
 
 SURE = 0.95
 """From this probability on, the network is not doubted."""
@@ -33,8 +44,6 @@ DOUBTED, TRUSTED, TRUSTED_SHARE = 0.93, 0.97, 0.4
 STRANGE, USUAL, STRANGE_SHARE = -6.5, -4.5, 0.25
 """Means of the language model's logarithms for the symbols that the network saw. Composed lines of text lie above the
 second, but for those that can hardly be read; random stacks below the first, where it counts by this share."""
-
-Reading = tuple[Prefix, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +64,9 @@ class Chooser:
         """Read the likeliest text of probabilities (T, S)."""
         histories: dict[int, Reading] = {0: ((), 0.0)}
         weight = self.weight * self.share(matrix)
-        for readings in map(_readings, _parts(matrix)):
+        steps, peaks = considered(matrix, LEAST_CHANCE), matrix.max(axis=1)
+        for start, end in _parts(matrix):
+            readings = _readings(matrix[start:end], steps[start:end], peaks[start:end])
             histories = self._longer(histories, readings, weight)
         return max(histories.values(), key=lambda history: history[1])[0]
 
@@ -75,43 +86,47 @@ class Chooser:
 
     def _longer(self, histories: dict[int, Reading], readings: list[Reading], weight: float) -> dict[int, Reading]:
         longer: dict[int, Reading] = {}
+        least = -inf
         for context, (before, worth) in histories.items():
             for symbols, chance in readings:
                 following, total = context, worth + chance + weight * self.bonus * len(symbols)
+                if total < least:  # the language model makes no text likelier
+                    continue
                 for symbol in symbols:
                     likely, following = self.language.after(following, symbol)
                     total += weight * likely
                 known = longer.get(following)
                 if known is None or known[1] < total:
                     longer[following] = (before + symbols, total)
-        best = max(total for _, total in longer.values())
+                    least = max(least, total - FURTHEST)
         kept = sorted(longer.items(), key=lambda item: -item[1][1])[:HISTORIES]
-        return {context: history for context, history in kept if history[1] > best - FURTHEST}
+        return {context: history for context, history in kept if history[1] > least}
 
 
-def _parts(matrix: Matrix) -> Iterator[Matrix]:
-    """Yield the parts of a line between sure blanks."""
+def _parts(matrix: Matrix) -> Iterator[tuple[int, int]]:
+    """Yield where the parts of a line between sure blanks start and end."""
     unsure = np.flatnonzero(matrix[:, BLANK] < SURE)
     if not len(unsure):
         return
     breaks = np.flatnonzero(np.diff(unsure) > 1)
     starts, ends = unsure[np.r_[0, breaks + 1]], unsure[np.r_[breaks, len(unsure) - 1]] + 1
-    for start, end in zip(starts, ends, strict=True):
-        yield from _shortened(matrix[start:end])
+    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+        yield from _shortened(matrix[:, BLANK], start, end)
 
 
-def _shortened(part: Matrix) -> Iterator[Matrix]:
-    if len(part) > LONGEST:
-        place = int(part[1:-1, BLANK].argmax()) + 1
-        if part[place, BLANK] > PARTS_AT:
-            yield from _shortened(part[:place])
-            yield from _shortened(part[place + 1 :])
+def _shortened(blank: Matrix, start: int, end: int) -> Iterator[tuple[int, int]]:
+    if end - start > LONGEST:
+        place = start + 1 + int(blank[start + 1 : end - 1].argmax())
+        if blank[place] > PARTS_AT:
+            yield from _shortened(blank, start, place)
+            yield from _shortened(blank, place + 1, end)
             return
-    yield part
+    yield start, end
 
 
-def _readings(part: Matrix) -> list[Reading]:
-    if part.max(axis=1).min() >= SURE:
+def _readings(part: Matrix, steps: Sequence[Step], peaks: Matrix) -> list[Reading]:
+    """Read a part of a line, given the symbols that are looked at and the highest probability of each of its steps."""
+    if peaks.min() >= SURE:
         return [(best_path(part), 0.0)]
-    found = likeliest_texts(part, READINGS, LEAST_CHANCE)
+    found = searched(steps, READINGS)
     return [reading for reading in found if reading[1] > found[0][1] - FURTHEST]

@@ -8,7 +8,8 @@ language model.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from math import log
 
 import numpy as np
@@ -16,6 +17,10 @@ from numpy.typing import NDArray
 
 Matrix = NDArray[np.float32]
 Prefix = tuple[int, ...]
+Reading = tuple[Prefix, float]
+"""A text, and the logarithm of its probability."""
+Step = Sequence[tuple[int, float]]
+"""Symbols, each with its probability."""
 Ends = tuple[float, float]
 """The probability of all paths so far that read as a prefix: those that end with a blank, and with its last symbol."""
 
@@ -57,7 +62,7 @@ def beam_search(matrix: Matrix, width: int, least: float = LEAST_PROBABILITY) ->
     return likeliest_texts(matrix, width, least)[0][0]
 
 
-def likeliest_texts(matrix: Matrix, width: int, least: float = LEAST_PROBABILITY) -> list[tuple[Prefix, float]]:
+def likeliest_texts(matrix: Matrix, width: int, least: float = LEAST_PROBABILITY) -> list[Reading]:
     """Read the likeliest texts of probabilities (T, S), by a search that holds the `width` best prefixes at each step.
 
     Args:
@@ -68,9 +73,23 @@ def likeliest_texts(matrix: Matrix, width: int, least: float = LEAST_PROBABILITY
     Returns:
         The texts and the logarithms of their probabilities, the likeliest first.
     """
+    return searched(considered(matrix, least), width)
+
+
+def considered(matrix: Matrix, least: float = LEAST_PROBABILITY) -> list[Step]:
+    """Return the symbols that are looked at, for each step of probabilities (T, S); see `likeliest_texts`."""
+    wanted = (matrix >= least) & (matrix > 0) | (matrix == matrix.max(axis=1, keepdims=True))
+    steps, symbols = wanted.nonzero()
+    pairs = list(zip(symbols.tolist(), matrix[steps, symbols].tolist(), strict=True))
+    ends = wanted.sum(axis=1).cumsum().tolist()
+    return [pairs[start:end] for start, end in pairwise([0, *ends])]
+
+
+def searched(steps: Sequence[Step], width: int) -> list[Reading]:
+    """Read the likeliest texts of the symbols that are looked at; see `likeliest_texts`."""
     ends: Mapping[Prefix, Ends] = {(): (1.0, 0.0)}
     scale = 0.0
-    for step in _considered(matrix, least):
+    for step in steps:
         likeliest = sorted(_grown(ends, step).items(), key=lambda item: -sum(item[1]))[:width]
         # Probabilities of long lines are too small for numbers: those of each step are told in terms of the highest.
         most = sum(likeliest[0][1])
@@ -80,15 +99,7 @@ def likeliest_texts(matrix: Matrix, width: int, least: float = LEAST_PROBABILITY
     return sorted(((prefix, scale + log(total)) for prefix, total in found if total), key=lambda item: -item[1])
 
 
-def _considered(matrix: Matrix, least: float) -> Iterator[list[tuple[int, float]]]:
-    """Yield for each step the symbols that are looked at, with their probabilities."""
-    highest = matrix.max(axis=1, keepdims=True)
-    for row, wanted in zip(matrix, (matrix >= least) & (matrix > 0) | (matrix == highest), strict=True):
-        symbols = wanted.nonzero()[0]
-        yield list(zip(symbols.tolist(), row[symbols].tolist(), strict=True))
-
-
-def _grown(ends: Mapping[Prefix, Ends], step: Sequence[tuple[int, float]]) -> Mapping[Prefix, Ends]:
+def _grown(ends: Mapping[Prefix, Ends], step: Step) -> Mapping[Prefix, Ends]:
     """Go one step on with every prefix: blanks and repeats leave it as it is, other symbols make it longer."""
     blanks: defaultdict[Prefix, float] = defaultdict(float)
     symbols: defaultdict[Prefix, float] = defaultdict(float)
