@@ -331,6 +331,10 @@ INSERT INTO task_attempts (task_id, attempt, job_id, worker_id, token, config, c
 SELECT t.id, 9, t.job_id, 'w', gen_random_uuid(), '{}', 'h', now(), 'terminal_failed', 'E_X', 'run', 'm', 'f' || t.id
 FROM tasks t JOIN volumes v ON v.id = t.volume_id WHERE v.i_id = 'I1BEC0002'
 """
+GAVE_UP = """
+UPDATE tasks SET state = 'terminal_failed', failure_code = 'E_Z', failure_stage = 'assemble', failure_message = 'm',
+                 failure_fingerprint = 'f', counters = '{"E_Z": 1}'
+"""
 AGAIN = """
 INSERT INTO tasks (job_id, volume_id, state, manifest_etag, config_hash, pages_ok, pages_skipped, pages_error,
                    finished_at)
@@ -354,6 +358,14 @@ def test_failures_have_a_picture_of_an_example(client: Client, conninfo: str, sc
     until = time.monotonic() + WAIT
     while not all(f'<img src="{place}.jpg"' in (text := page(client, "/jobs/truth")) for place in (without, shown)):
         assert time.monotonic() < until, text
+
+
+def test_a_page_error_of_volumes_that_failed_alone_has_an_example(client: Client, conninfo: str) -> None:
+    change(conninfo, GAVE_UP)
+    for suffix, status in (("", 303), (".jpg", 200)):
+        found = client.get(f"/jobs/truth/page-errors/E_Z/example{suffix}")
+        assert found.status_code == status
+    assert client.get("/jobs/truth/page-errors/E_OTHER/example").status_code == 404
 
 
 def test_each_page_has_a_small_picture_that_may_say_that_there_is_none(client: Client) -> None:

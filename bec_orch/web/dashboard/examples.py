@@ -44,10 +44,11 @@ def of_failure(request: Request) -> Response:
 
 
 def of_page_error(request: Request) -> Response:
-    """Show a page of the volume that was done last among those with pages of one error."""
+    """Show a page of the volume that was done last among those with pages of one error; else of one that failed."""
     sight: Sight = request.app.state.sight
     job, code = request.path_params["job"], request.path_params["code"]
-    found = sight.listings.tasks(job, TaskQuery(code=code, state=TaskState.DONE, limit=1))
+    queries = (TaskQuery(code=code, state=state, limit=1) for state in (TaskState.DONE, TaskState.TERMINAL_FAILED))
+    found = next(filter(None, (sight.listings.tasks(job, query) for query in queries)), None)
     if not found:
         raise _unknown(job, code)
     return _answer(request, _found(sight, job, (found[0].w_id, found[0].i_id), code))

@@ -123,3 +123,10 @@ def test_names_that_look_alike_are_told_apart() -> None:
     told = answer(asked("/t.json"), found)
     assert told is not None
     assert b"Cafe\\u0301" in told.body
+
+
+def test_a_long_text_has_room_where_a_table_is_wider_than_the_screen() -> None:
+    of = table("x" * 61, "x" * 60, None)
+    text = _TEMPLATES.from_string("{% import 'parts.html' as parts %}{{ parts.table(of, 'Texts') }}").render(of=of)
+    assert text.count('<td class="as-text long">') == 1
+    assert text.count('<td class="as-text">') == 2
