@@ -554,6 +554,8 @@ def test_a_text_is_compared_with_another_one(home: Path, bec: Bec, scans: Path, 
         assert "<del>" in compared.partition('<ol class="lines">')[2]
         assert f'href="/view/second/{PECHA}/3?with=truth"' in compared
         same = page(client, f"/view/second/{PECHA}/3?with=truth")
+        assert "The texts are the same." in same
+        assert "The texts are the same." not in compared
         assert "<del>" not in same.partition('<ol class="lines">')[2]
         assert "E_JOB_UNKNOWN" in page(client, f"/view/second/{PECHA}/2?with=nope", 404)
         sight.close()

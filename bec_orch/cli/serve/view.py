@@ -73,7 +73,9 @@ def _path(parts: Parts, volume: VolumeRef | None, job: str | None) -> str:
 
 def _require_known(listings: Listings, volume: VolumeRef) -> None:
     found = listings.tasks_of_volume(volume.w_id, volume.i_id)
-    if not any(volume.source in {"", task.volume.source} for task in found):
+    # Who names a PDF need not say in which resolution (`#dpi=...`) it was worked on.
+    known = {source for task in found for source in (task.volume.source, task.volume.source.partition("#")[0])}
+    if not found or (volume.source and volume.source not in known):
         raise unknown_volume(volume.w_id, volume.i_id)
 
 

@@ -85,7 +85,7 @@ def view_page(request: Request) -> Response:
     size, no_picture = _size(sight, volume, shown, record, layer)
     compared = request.query_params.get("with", "")
     lines = record.content.lines if record else ()
-    pieces, not_compared = _compared(sight, compared, volume, (number - 1, shown.img_file_name), lines)
+    pieces, comparison = _compared(sight, compared, volume, (number - 1, shown.img_file_name), lines)
     values = {
         "title": f"{volume} page {number}",
         "job": job,
@@ -99,7 +99,7 @@ def view_page(request: Request) -> Response:
         "kinds": sorted({line.kind for line in lines}),
         "others": sight.others.names(job, tasks) if any(line.text for line in lines) or compared else [],
         "compared": compared,
-        "not_compared": not_compared,
+        "comparison": comparison,
         "size": size,
         "wide": bool(size and size[0] > _WIDE * size[1]),
         "picture": picture_address(pages.version, volume, shown.img_file_name),
@@ -121,7 +121,7 @@ def shown_lines(lines: Sequence[Line], pieces: Sequence[Sequence[Piece]] | None 
 def _compared(
     sight: Sight, name: str, volume: VolumeRef, page: tuple[int, str], lines: Sequence[Line]
 ) -> tuple[list[list[Piece]] | None, str]:
-    """Compare the lines of a page, of this index and file, with another text; where that cannot be done, say why."""
+    """Compare the lines of a page, of this index and file, with another text; say what is not seen of the result."""
     if not name or not lines:
         return None, ""
     try:
@@ -131,7 +131,10 @@ def _compared(
     if text is None:
         return None, f"{name} has no text for this page."
     pieces = differences([line.text or "" for line in lines], text)
-    return pieces, "" if pieces is not None else "The texts are too long to be compared."
+    if pieces is None:
+        return None, "The texts are too long to be compared."
+    is_same = all(piece.kind == "same" for line in pieces for piece in line)
+    return pieces, "The texts are the same." if is_same else ""
 
 
 def turns(pages: Sequence[PageView], number: int) -> Turns:
