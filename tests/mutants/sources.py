@@ -38,6 +38,14 @@ SOURCES = (
         f"{_PAGES}::TestDrawn",
     ),
     _one(
+        "message-opens-any-source",
+        "a message sent by hand has no source opened that nobody enqueued from",
+        "io/postgres/tasks.py",
+        "            self._require_source(connection, volume)\n            return spelled(",
+        "            return spelled(",
+        "tests/integration/test_worker_runtime.py",
+    ),
+    _one(
         "misnamed-pipe-is-waited-for",
         "looking into files that are no pages by their names waits for none of them",
         "io/sources/misnamed.py",
