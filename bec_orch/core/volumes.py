@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from bec_orch.core.names import check_name
+from bec_orch.errors import PageError
 
 
 class PageState(StrEnum):
@@ -100,6 +101,16 @@ def version_of(etag: str) -> str:
     """
     digits = [c for c in bare_etag(etag).lower() if c in "0123456789abcdef"]
     return "".join(digits[:6]).ljust(6, "0")
+
+
+def other_version(volume: VolumeRef, now: str, made_of: str) -> PageError:
+    """Return the error of pictures that are of another version of a volume than what was found on them."""
+    return PageError(
+        f"The volume {volume} is another version now: {now}, and what was found is of {made_of}.",
+        stage="fetch",
+        code="E_IMAGE_OTHER_VERSION",
+        hint=f"`bec queue enqueue JOB --volume {volume} --refresh` has the version done that is there.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,19 @@ def test_a_page_whose_image_is_gone_or_broken_is_shown_without_its_picture(
     assert "0002.png" in page.read_text("utf-8")
 
 
+def test_a_page_whose_image_was_replaced_is_not_shown_with_the_new_one(
+    bec: Bec, evaluated: Path, tmp_path: Path
+) -> None:
+    page = tmp_path / "report.html"
+    pictures = ok(bec("eval", "report", "eval", "--html", page)).err.count("has no picture")
+    assert pictures == 0
+    assert page.read_text("utf-8").count("data:image/") >= 1
+    cv2.imwrite(str(evaluated / "0002.png"), np.full((80, 90), 255, np.uint8))
+    told = ok(bec("eval", "report", "eval", "--html", page))
+    assert "page 2 has no picture: The volume W1/I1 is another version now: " in told.err
+    assert "data:image/" not in page.read_text("utf-8")
+
+
 def test_edited_truth_makes_an_evaluation_stale_and_stale_does_it_again(
     bec: Bec, evaluated: Path, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -9,8 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bec_orch.cli.run.overlays import sheets, single_pages
-from bec_orch.core.volumes import VolumeRef
+from bec_orch.cli.run.overlays import Overlay, sheets, single_pages, write_overlays
+from bec_orch.core.volumes import Manifest, PageCounts, VolumeRef
 from bec_orch.jobs.ldv1.overlay import caption, contact_sheet, draw_page, encode_jpeg, outcome
 
 WIDTH, HEIGHT = 800, 200
@@ -256,3 +257,15 @@ def test_no_two_volumes_have_one_picture(tmp_path: Path) -> None:
     volumes = [VolumeRef("W1", "a-b", "s"), VolumeRef("W1-a", "b", "s")]
     every = [sheet.file for volume in volumes for sheet in sheets(tmp_path, volume, ["a.jpg"])]
     assert len(set(every)) == 2
+
+
+def test_lines_are_not_drawn_over_pictures_of_another_version(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    volume = VolumeRef("W1", "I1", "folder+file:///x")
+    source = SimpleNamespace(read_manifest=lambda _: Manifest(volume, "bbb", ()))
+    parts: Any = SimpleNamespace(sources=lambda _: source)
+    task: Any = SimpleNamespace(volume=volume, manifest_etag="aaa", pages=PageCounts(ok=1))
+    assert write_overlays(parts, "ldv1", [task], tmp_path, Overlay.SHEETS) == []
+    assert "There is no picture of W1/I1: The volume W1/I1 is another version now: bbb000" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

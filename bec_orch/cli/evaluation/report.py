@@ -3,7 +3,7 @@
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import anyio
 import typer
@@ -15,13 +15,13 @@ from bec_orch.cli.run.outcome import note_references
 from bec_orch.cli.terminal.console import note, print_json, print_record, print_rows, say
 from bec_orch.core.frames import picture_of
 from bec_orch.core.ports.views import JobReport, ShownPage
+from bec_orch.core.records.overview import TaskFilter
+from bec_orch.core.tasks import TaskState
+from bec_orch.core.volumes import Manifest, VolumeRef, other_version, same_etag, version_of
 from bec_orch.errors import ConfigError, PageError, StorageError, TerminalError
 from bec_orch.io.own_files import write_own
 from bec_orch.orch.overview import reports
 from bec_orch.orch.overview.references import References
-
-if TYPE_CHECKING:
-    from bec_orch.core.volumes import Manifest, VolumeRef
 
 app = typer.Typer(help="Show what evaluation jobs found.")
 
@@ -52,7 +52,7 @@ def report(
         found = reports.report(parts.store.job(job), parts.records.overview, parts.artefacts(), partial=partial)
         alone = _truth_alone(parts, job)
         if html:
-            write_own(html, found.html(_Thumbnails(parts), dt.datetime.now(dt.UTC)).encode())
+            write_own(html, found.html(_Thumbnails(parts, job), dt.datetime.now(dt.UTC)).encode())
     if as_json:
         print_json({**found.to_json(), "unmatched_references": alone})
     else:
@@ -90,10 +90,14 @@ def _work_row(figures: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class _Thumbnails:
-    """Small pictures of pages, each made once; what cannot be read has none, and is reported."""
+    """Small pictures of pages, each made once; what cannot be read has none, and is reported.
 
-    def __init__(self, parts: Parts) -> None:
+    Those of another version of a volume than the job was done on are none of its pages'.
+    """
+
+    def __init__(self, parts: Parts, job: str) -> None:
         self._parts = parts
+        self._job = job
         self._manifests: dict[VolumeRef, Manifest] = {}
         self._made: dict[ShownPage, bytes | None] = {}
 
@@ -113,10 +117,25 @@ class _Thumbnails:
             note(f"warning: {page.volume}, page {page.index + 1} has no picture: {error.message}")
             return None
 
+    def _of_job(self, manifest: Manifest) -> Manifest:
+        """Return a manifest that is of the version that the job worked on.
+
+        Raises:
+            PageError: it is of another (E_IMAGE_OTHER_VERSION).
+        """
+        volume = manifest.volume
+        tasks = self._parts.records.overview.tasks(self._job, TaskFilter(w_id=volume.w_id, i_id=volume.i_id))
+        seen = [task for task in tasks if task.volume == volume and task.manifest_etag]
+        # As the report takes them: what is done, else what attempts left.
+        made_of = max(seen, key=lambda task: (task.state is TaskState.DONE, task.id), default=None)
+        if made_of and not same_etag(made_of.manifest_etag, manifest.etag):
+            raise other_version(volume, manifest.version, version_of(made_of.manifest_etag or ""))
+        return manifest
+
     def _read(self, page: ShownPage) -> tuple[bytes, int]:
         source = self._parts.sources(page.volume.source)
         if page.volume not in self._manifests:
-            self._manifests[page.volume] = source.read_manifest(page.volume)
+            self._manifests[page.volume] = self._of_job(source.read_manifest(page.volume))
         manifest = self._manifests[page.volume]
         found = picture_of(page.img_file_name, {one.filename: one for one in manifest.pages})
         if found is None:

@@ -14,12 +14,14 @@ from typing import Any
 import anyio
 
 from bec_orch.cli.composition.parts import Parts
+from bec_orch.cli.terminal.console import warn
 from bec_orch.core.artefacts import ArtefactLocation, Success
 from bec_orch.core.frames import picture_of
 from bec_orch.core.job_types.registry import types_with_pictures, volume_picture
 from bec_orch.core.ports.views import VolumePicture
 from bec_orch.core.records.overview import TaskView
-from bec_orch.core.volumes import VolumeRef, version_of
+from bec_orch.core.volumes import VolumeRef, other_version, same_etag, version_of
+from bec_orch.core.wording import clause
 from bec_orch.errors import PageError, StorageError, UsageError
 from bec_orch.exports.names import page_names
 from bec_orch.io.own_files import marked_jpeg, write_own
@@ -96,6 +98,10 @@ def single_pages(folder: Path, volume: VolumeRef, names: Sequence[str]) -> Itera
 def _write(parts: Parts, draw: VolumePicture, task: TaskView, folder: Path, layout: Layout) -> Iterator[Path]:
     source = parts.sources(task.volume.source)
     manifest = source.read_manifest(task.volume)
+    if not same_etag(manifest.etag, task.manifest_etag):
+        changed = other_version(task.volume, manifest.version, version_of(task.manifest_etag or ""))
+        warn(f"There is no picture of {task.volume}: {clause(changed.message)}.", "Run the same command again.")
+        return
     pages, page_of = source.pages(manifest), {page.filename: page for page in manifest.pages}
     rows = parts.artefacts().read_rows(_success(parts, task))
     names: list[Any] = rows["img_file_name"].to_pylist()  # older artefacts may have the pages in another order

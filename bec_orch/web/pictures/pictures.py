@@ -14,7 +14,7 @@ from bec_orch.core.frames import picture_of
 from bec_orch.core.names import printable
 from bec_orch.core.ports.job_worker import PageBytes
 from bec_orch.core.ports.sources import SourceFactory
-from bec_orch.core.volumes import Manifest, Page, VolumeRef, same_etag, version_of
+from bec_orch.core.volumes import Manifest, Page, VolumeRef, other_version, same_etag, version_of
 from bec_orch.errors import BecError, PageError
 from bec_orch.jobs.formats.header import ImageHeader
 from bec_orch.jobs.images import REDUCTIONS, decode, probe
@@ -57,13 +57,13 @@ class PagePictures:
         volume = success.location.volume
         etag = self._manifest(volume).etag
         if not success.is_of(etag):
-            raise _other_version(volume, version_of(etag), success.location.version)
+            raise other_version(volume, version_of(etag), success.location.version)
 
     def require(self, volume: VolumeRef, version: str) -> None:
         """See that the pictures are of a version of the volume; raises what `require_version` raises."""
         now = self._manifest(volume).version
         if now != version:
-            raise _other_version(volume, now, version)
+            raise other_version(volume, now, printable(version))
 
     def header(self, volume: VolumeRef, file: str) -> ImageHeader:
         """Return what the headers of a page's image say.
@@ -155,15 +155,6 @@ class PagePictures:
     def _manifest(self, volume: VolumeRef) -> Manifest:
         now = int(time.monotonic() / _MANIFEST_AGE)
         return self._manifests.get((volume, now), lambda: self._sources(volume.source).read_manifest(volume))
-
-
-def _other_version(volume: VolumeRef, now: str, made_of: str) -> PageError:
-    return PageError(
-        f"The volume {volume} is another version now: {now}, and what was found is of {printable(made_of)}.",
-        stage="fetch",
-        code="E_IMAGE_OTHER_VERSION",
-        hint=f"`bec queue enqueue JOB --volume {volume} --refresh` has the version done that is there.",
-    )
 
 
 def _begins_on(crop: Crop, reduce: int) -> bool:
