@@ -28,6 +28,7 @@ def outcome(*failed: PageCounts, **counters: float) -> RunOutcome:
     more = [
         {"id": 2, "volume": VolumeRef("W1", "I2", "folder"), "state": TaskState.TERMINAL_FAILED, "pages": None}
         | {"failed_pages": pages, "failure_code": "E_IMAGE_EMPTY", "failure_message": "It is empty."}
+        | {"failure_hint": "Scan it again."}
         for pages in failed
     ]
     return RunOutcome(tuple(TaskView(**{**unknown, **known, **each}) for each in ({}, *more)))  # type: ignore[arg-type]
@@ -59,3 +60,9 @@ def test_page_errors_of_a_volume_that_failed_are_in_the_table(capsys: pytest.Cap
     rows = [line.split() for line in capsys.readouterr().out.splitlines()[:5]]
     assert ["W1/I2", "terminal_failed", "7", "4"] in rows
     assert ["2", "volumes", "1", "done", "16", "4"] in rows
+
+
+def test_what_failed_in_a_job_that_was_run_first_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    first = outcome(PageCounts(ok=3, error=4))
+    show(RunResult(outcome(), "out", 1.0, (), needed=(first,)), as_json=False)
+    assert "failed W1/I2 in ocrv1: E_IMAGE_EMPTY: It is empty.\nhint: Scan it again.\n" in capsys.readouterr().err

@@ -168,10 +168,12 @@ def _show_faults(result: RunResult) -> None:
             note(f"pages with {name}: {round(count)}")
     for task in outcome.waiting:
         note(f"waiting {task.volume}: {task.reason}")
-    for task in outcome.failed:
-        note(f"failed {task.volume}: {task.failure_code}: {task.failure_message}")
-        if task.failure_hint:
-            note(f"hint: {task.failure_hint}")
+    for one in (*result.needed, outcome):
+        for task in one.failed:
+            where = f" in {task.job}" if one is not outcome else ""
+            note(f"failed {task.volume}{where}: {task.failure_code}: {task.failure_message}")
+            if task.failure_hint:
+                note(f"hint: {task.failure_hint}")
 
 
 def exit_code(result: RunResult) -> int:
