@@ -241,6 +241,15 @@ class StoreSuite:
             assert summary is not None
             assert (summary[0], summary[1].index) == ("E_B", 1)
 
+    def test_the_commonest_page_error_does_not_hang_on_the_order_in_which_pages_end(self, store: ArtefactStore) -> None:
+        manifest = manifest_of(4)
+        with opened(store, manifest) as files:
+            for page, code in reversed(list(zip(manifest.pages, ["E_B", "E_A", "E_A", "E_B"], strict=True))):
+                files.rows.add(failed(page, code))
+            summary = files.error_summary()
+            assert summary is not None
+            assert (summary[0], summary[1].index) == ("E_B", 0)
+
     def test_assembling_again_is_the_same_file(self, store: ArtefactStore) -> None:
         manifest = manifest_of(3)
         first = self.finished(store, manifest)

@@ -50,7 +50,7 @@ class AttemptFiles(Protocol):
         ...
 
     def error_summary(self) -> "tuple[str, PageOutcome] | None":
-        """Return the most common page error's code and one page that has it; None without page errors."""
+        """Return the most common page error's code and the first page that has it; None without page errors."""
         ...
 
     def counters(self) -> Mapping[str, float]:

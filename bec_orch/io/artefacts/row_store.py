@@ -101,7 +101,8 @@ class PartRows(RowStore):
         elif outcome.state is PageState.ERROR:
             code = outcome.error_type or BecError.default_code
             self._errors[code] += 1
-            self._examples.setdefault(code, outcome)
+            known = self._examples.setdefault(code, outcome)
+            self._examples[code] = min(known, outcome, key=_place)
 
     def _submit_all(self) -> None:
         self._flushed_at = self._clock()
@@ -133,13 +134,21 @@ class PartRows(RowStore):
             return {**self._sums, **self._errors, **({COUNTER: further} if further else {})}
 
     def error_summary(self) -> tuple[str, PageOutcome] | None:
-        """Return the commonest page error's code and the first page that had it."""
+        """Return the commonest page error's code and the first page of the volume that has it; of two, the earlier one.
+
+        Pages end in any order: the same pages give the same answer.
+        """
         with self._lock:
             if not self._errors:
                 return None
-            code = self._errors.most_common(1)[0][0]
+            code = min(self._errors, key=lambda code: (-self._errors[code], _place(self._examples[code])))
             return code, self._examples[code]
 
     def close(self) -> None:
         """End the writing of what is under way; rows of ranges that are not full are lost. May be called twice."""
         self._writing.close()
+
+
+def _place(outcome: PageOutcome) -> tuple[int, int]:
+    """Return where a picture stands in its volume."""
+    return outcome.index, outcome.frame
