@@ -139,6 +139,11 @@ class TestHostile:
         assert caught.value.message.startswith("The manifest M ")
         assert caught.value.hint
 
+    def test_the_page_of_a_viewer_is_told_from_a_broken_manifest(self) -> None:
+        with pytest.raises(ManifestError) as caught:
+            read_presentation(b"<!DOCTYPE html><html>", "The manifest")
+        assert caught.value.message == "The manifest is not JSON: it begins like a web page or XML."
+
     @pytest.mark.parametrize(
         ("data", "why"),
         [

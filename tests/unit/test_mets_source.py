@@ -49,6 +49,22 @@ class TestDocument:
         ]
         assert [page.path for page in read(text, "OCR-D-BIN")] == ["OCR-D-BIN/1.png", "OCR-D-BIN/2.png"]
 
+    @pytest.mark.parametrize(
+        ("data", "told"),
+        [
+            (b"", "has 0 bytes."),
+            (b"\xff\xd8\xff\xe0", "is no METS: it begins like a picture (JPEG)."),
+            (b"{}", "is no METS: it begins with the bytes 7b 7d."),
+            (b" <mets", "is refused: it cannot be read as XML ("),
+            ("\ufeff<mets".encode("utf-16"), "is refused: it cannot be read as XML ("),
+            (b"<html/>", "is no METS, but 'html'."),
+        ],
+    )
+    def test_what_is_no_mets_says_what_it_is(self, data: bytes, told: str) -> None:
+        with pytest.raises(ManifestError) as caught:
+            read_mets(data, "The METS of W1/I1", None)
+        assert (caught.value.code, told in caught.value.message) == ("E_METS", True), caught.value.message
+
     def test_pictures_that_share_a_name_are_called_by_their_ids(self) -> None:
         files = {
             "A": "a/1.tif",

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bec_orch.core.first_bytes import looks_like
 from bec_orch.core.wording import clause, said
 from bec_orch.errors import ServerRefused
 from bec_orch.io.servers.addresses import plain_url
@@ -102,7 +103,9 @@ def _parsed(data: bytes, subject: str) -> Mapping[str, Any]:
     try:
         document = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise refused(subject, f"is not JSON: {_why_no_json(error)}", "E_MANIFEST_JSON", _HINT) from error
+        # Mostly the page of a viewer, whose address was taken for that of its manifest.
+        why = looks_like(data) if data.lstrip()[:1] == b"<" else _why_no_json(error)
+        raise refused(subject, f"is not JSON: {why}", "E_MANIFEST_JSON", _HINT) from error
     if not isinstance(document, dict):
         raise refused(subject, "is no JSON object", "E_IIIF", _HINT)
     return document

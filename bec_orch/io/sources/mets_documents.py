@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 from xml.etree.ElementTree import Element  # nosec B405  # (a type: defusedxml parses)
 
+from bec_orch.core.first_bytes import READ, looks_like
 from bec_orch.core.names import check_name, printable
 from bec_orch.core.wording import clause, said
 from bec_orch.errors import NameUnsafeError, ServerRefused
@@ -63,7 +64,7 @@ def read_mets(data: bytes, subject: str, group: str | None) -> Mets:
     try:
         root = parse(data)
     except NotReadable as error:
-        raise refused(subject, f"is refused: {clause(str(error))}", "E_METS", _HINT) from error
+        raise refused(subject, _why_not(data, error), "E_METS", _HINT) from error
     if kind_of(root) != "mets":
         raise refused(subject, f"is no METS, but {printable(kind_of(root))}", "E_METS", _HINT)
     name, files = _chosen(root, subject, group)
@@ -71,6 +72,13 @@ def read_mets(data: bytes, subject: str, group: str | None) -> Mets:
     if len(pages) > MAX_PAGES:
         raise refused(subject, f"has {len(pages)} pages, and {MAX_PAGES} are allowed", "E_METS", _HINT)
     return Mets(tuple(pages), name, len(files) - sum(1 for page in pages if page.path or page.url or page.fault))
+
+
+def _why_not(data: bytes, error: NotReadable) -> str:
+    if not data:
+        return "has 0 bytes"
+    is_xml = data[:READ].lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<", b"\xff\xfe", b"\xfe\xff"))
+    return f"is refused: {clause(str(error))}" if is_xml else f"is no METS: {looks_like(data)}"
 
 
 _HINT = "Have the workspace checked: `ocrd workspace validate`."
