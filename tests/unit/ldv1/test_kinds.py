@@ -1,5 +1,7 @@
 """What kind a line is, by where it stands; and the order of reading."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -24,11 +26,12 @@ def other(left: float, right: float, row: float) -> Traced:
 BOOK = [line(50, 350, 60 + MAP_PITCH * row) for row in range(30)]
 PECHA = [line(50, 650, 60 + MAP_PITCH * row) for row in range(6)]
 BELOW = 60 + MAP_PITCH * 30
+WIDTH = 800.0
 
 
 def kind(found: Traced, main: list[Traced]) -> str:
     ordered = sorted([*main, found], key=lambda line: line.middle)
-    return kinds_of(ordered)[ordered.index(found)]
+    return kinds_of(ordered, WIDTH)[ordered.index(found)]
 
 
 @pytest.mark.parametrize(
@@ -58,6 +61,8 @@ def test_on_the_page_of_a_book(found: Traced, expected: str) -> None:
         (other(10, 20, 90), "running"),
         (other(5, 45, 90), "margin"),
         (other(300, 360, 60 + 2.5 * MAP_PITCH), "note"),
+        (other(655, 715, 60 + 6 * MAP_PITCH), "other"),
+        (other(655, 715, 60 + 4 * MAP_PITCH), "margin"),
     ],
 )
 def test_on_a_pecha(found: Traced, expected: str) -> None:
@@ -73,8 +78,15 @@ def test_a_row_of_its_own_between_the_lines_of_a_book_is_a_heading() -> None:
 def test_a_row_between_the_head_and_the_first_line_of_a_book_is_main_text() -> None:
     head, first = other(150, 250, 20), other(50, 300, 60 - 1.1 * MAP_PITCH)
     ordered = [head, first, *BOOK]
-    assert kinds_of(ordered)[:2] == ["running", "main"]
-    assert kinds_of([first, *BOOK])[0] == "running", "without a head above it, it is the head"
+    assert kinds_of(ordered, WIDTH)[:2] == ["running", "main"]
+    assert kinds_of([first, *BOOK], WIDTH)[0] == "running", "without a head above it, it is the head"
+
+
+def test_a_number_in_the_row_of_the_head_is_no_main_text_whatever_the_network_says() -> None:
+    number, head = line(50, 60, 40), other(150, 250, 42)
+    assert kinds_of([number, head, *BOOK], WIDTH)[:2] == ["running", "running"]
+    assert kinds_of([number, *BOOK], WIDTH)[0] == "main", "a heading of one letter"
+    assert kinds_of([line(50, 120, 40), head, *BOOK], WIDTH)[0] == "main", "words"
 
 
 @pytest.mark.parametrize(("right", "expected"), [(250, "main"), (150, "running")])
@@ -82,7 +94,45 @@ def test_below_the_head_of_a_book_a_long_row_is_main_text_even_with_a_wider_spac
     right: float, expected: str
 ) -> None:
     head, first = other(150, 250, 10), other(50, right, 60 - 2 * MAP_PITCH)
-    assert kinds_of([head, first, *BOOK])[:2] == ["running", expected]
+    assert kinds_of([head, first, *BOOK], WIDTH)[:2] == ["running", expected]
+
+
+COLUMNS = [line(at, at + 250, 60 + MAP_PITCH * (row + at / 700)) for at in (50, 350) for row in range(40)]
+
+
+def test_neighbours_are_those_of_the_same_column() -> None:
+    broken = [each for each in COLUMNS if not (each.x[0] == 50 and 8 <= (each.middle - 60) / MAP_PITCH <= 10)]
+    heading = other(140, 200, 60 + 9.1 * MAP_PITCH)
+    assert kind(heading, broken) == "main", "a row of the other column is as near to it as a note's"
+    note = other(140, 200, 60 + 9.5 * MAP_PITCH)
+    assert kind(note, COLUMNS) == "note"
+
+
+def opened(shown: float, *, mirrored: bool) -> tuple[list[Traced], list[bool], float]:
+    """Lines of a page and of what is seen of its neighbour, whether they are of the latter, and the page's width."""
+    rows = [60 + MAP_PITCH * (row + 0.4) for row in range(30)]
+    beside = [line(400, 400 + 300 * shown, row) for row in rows[:-1]]
+    beside += [line(400, 440, rows[-1]), other(405, 415, BELOW + 20)]
+    lines = sorted([*BOOK, *beside], key=lambda line: line.middle)
+    width = 400 + 300 * shown + 3
+    is_beside = [each.x[0] >= 400 for each in lines]
+    if mirrored:
+        lines = [line(width - each.x[-1], width - each.x[0], each.middle, main=each.is_main) for each in lines]
+    return lines, is_beside, width
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_what_is_seen_of_a_neighbour_page_that_the_edge_cuts_is_no_main_text(mirrored: bool) -> None:  # noqa: FBT001
+    lines, is_beside, width = opened(0.2, mirrored=mirrored)
+    expected = ["other" if beside else "main" for beside in is_beside]
+    assert kinds_of(lines, width) == expected
+
+
+def test_a_narrow_column_away_from_the_edge_and_most_of_a_page_are_main_text() -> None:
+    lines, _, width = opened(0.2, mirrored=False)
+    assert set(kinds_of(lines, width + 60)) == {"main", "running"}
+    lines, _, width = opened(0.6, mirrored=False)
+    assert set(kinds_of(lines, width)) == {"main", "running"}
 
 
 def test_a_caption_far_from_all_lines_is_no_note() -> None:
@@ -90,9 +140,37 @@ def test_a_caption_far_from_all_lines_is_no_note() -> None:
     assert kind(other(100, 200, 60 + 7 * MAP_PITCH), apart) == "other"
 
 
+TITLE = [line(300, 500, 200, height=20), line(340, 460, 260)]
+
+
+@pytest.mark.parametrize(
+    ("found", "is_main"),
+    [
+        (other(360, 440, 500), True),
+        (other(380, 420, 120), True),
+        (other(393, 407, 500), False),
+        (other(600, 680, 500), False),
+        (other(80, 720, 500), False),
+        (other(380, 420, 262), False),
+    ],
+    ids=["far below", "above", "a number", "not in the middle", "a full row", "in a row with a title"],
+)
+def test_what_stands_as_titles_do_on_a_title_page_is_main_text(found: Traced, is_main: bool) -> None:  # noqa: FBT001
+    assert (kind(found, TITLE) == "main") == is_main
+
+
+def test_a_page_of_text_is_no_title_page() -> None:
+    assert kind(other(360, 440, 500), [line(100, 700, 200), line(100, 500, 212)]) != "main"
+    assert kind(other(360, 440, 500), [line(340, 460, 200 + MAP_PITCH * row) for row in range(5)]) != "main"
+
+
+def test_the_second_line_of_a_title_leaf_is_main_text() -> None:
+    assert kind(other(360, 440, 230), [line(250, 550, 210, height=14)]) == "main"
+
+
 def test_without_main_text_all_is_other() -> None:
-    assert kinds_of([other(10, 40, 20), other(10, 40, 60)]) == ["other", "other"]
-    assert kinds_of([]) == []
+    assert kinds_of([other(10, 40, 20), other(10, 40, 60)], WIDTH) == ["other", "other"]
+    assert kinds_of([], WIDTH) == []
 
 
 def test_one_short_line_does_not_widen_the_body() -> None:
@@ -102,7 +180,7 @@ def test_one_short_line_does_not_widen_the_body() -> None:
 
 def middles(lines: list[Traced]) -> list[tuple[str, int, int]]:
     """The kind, left end and row of each line, in the order of reading."""
-    found = as_page_lines(lines, SAME, (800, 600))
+    found = as_page_lines(lines, SAME, (800, 600), WIDTH)
     return [
         (kind, round(x, -1), round(y + height / 2))
         for kind, (x, y, _, height) in zip(found.kinds, found.bboxes, strict=True)
@@ -118,6 +196,16 @@ def test_main_text_comes_first_column_by_column_and_the_others_after_it() -> Non
     assert [kind for kind, *_ in found[64:]] == ["running", "running", "margin"]
 
 
+def test_a_doubtful_note_is_no_line() -> None:
+    note = other(100, 160, 60 + 6.5 * MAP_PITCH)
+    number = replace(other(190, 200, BELOW + 20), chance=0.7)
+    kinds = [kind for kind, *_ in middles(sorted([*BOOK, note, number], key=lambda line: line.middle))]
+    assert kinds[30:] == ["running", "note"]
+    doubtful = replace(note, chance=0.75)
+    kinds = [kind for kind, *_ in middles(sorted([*BOOK, doubtful, number], key=lambda line: line.middle))]
+    assert kinds[30:] == ["running"], "numbers are less sure than lines"
+
+
 def test_two_lines_of_one_row_are_read_from_left_to_right() -> None:
     found = middles([line(400, 700, 59), line(50, 300, 60), line(50, 700, 80)])
     assert [left for _, left, _ in found] == [50, 400, 50]
@@ -125,7 +213,7 @@ def test_two_lines_of_one_row_are_read_from_left_to_right() -> None:
 
 def test_a_line_has_one_outline_and_one_baseline() -> None:
     sloping = line(50, 650, 100, height=20, slope=0.05)
-    found = as_page_lines([sloping], SAME, (800, 600))
+    found = as_page_lines([sloping], SAME, (800, 600), WIDTH)
     assert len(found.contours) == len(found.baselines) == len(found.line_ids) == 1
     outline, baseline = found.contours[0], found.baselines[0]
     middle = 100 + 0.05 * 300
@@ -137,5 +225,5 @@ def test_a_line_has_one_outline_and_one_baseline() -> None:
 
 
 def test_no_lines_no_rotation() -> None:
-    found = as_page_lines([], SAME, (800, 600))
+    found = as_page_lines([], SAME, (800, 600), WIDTH)
     assert (found.contours, found.kinds, found.rotation_angle) == ((), (), None)

@@ -109,6 +109,12 @@ def in_columns(rows: Sequence[int], *wide: Bar, slope: float = 0.0) -> list[Bar]
     ] + list(wide)
 
 
+def test_columns_that_stand_half_a_line_apart_are_read_one_after_the_other() -> None:
+    rows = range(40, 340, 30)
+    lines = read((550, 400), [*((50, y, 250, y) for y in rows), *((300, y + 15, 500, y + 15) for y in rows)])
+    assert [line[0][0] for line in lines] == [50] * 10 + [300] * 10
+
+
 def test_one_wide_row_does_not_decide_about_columns() -> None:
     """Three rows alone would be read across; below them is a heading, then enough rows to show the gutter."""
     upper, lower = [40, 70, 100], list(range(160, 340, 30))

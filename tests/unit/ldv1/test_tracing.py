@@ -123,6 +123,16 @@ def test_script_that_runs_down_the_page_is_no_level_line() -> None:
     assert len(trace(maps, inked(maps))) == 1
 
 
+@pytest.mark.parametrize(("step", "expected"), [(7, 0), (12, 5)])
+def test_syllables_one_above_the_other_are_no_numbers_but_rows_of_them_are(step: int, expected: int) -> None:
+    maps = maps_with((60, 380, 20), (60, 380, 60))
+    for row in range(5):
+        draw(maps, (20, 27, 20 + step * row), OTHER)
+    lines = trace(maps, inked(maps))
+    assert sum(line.is_main for line in lines) == 2
+    assert sum(not line.is_main for line in lines) == expected
+
+
 def test_a_line_does_not_run_on_over_blank_paper() -> None:
     maps = maps_with((10, 380, 20), (10, 380, 40), (10, 380, 80))
     page = inked(maps)

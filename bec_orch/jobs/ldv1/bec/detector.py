@@ -18,7 +18,7 @@ from typing_extensions import override
 from bec_orch.core.artefacts import ModelInfo
 from bec_orch.jobs.ldv1.bec.lines import as_page_lines, usual_slope
 from bec_orch.jobs.ldv1.bec.network import Network, View
-from bec_orch.jobs.ldv1.bec.network_input import Bytes, Floats
+from bec_orch.jobs.ldv1.bec.network_input import STRIDE, Bytes, Floats
 from bec_orch.jobs.ldv1.bec.pieces import MAP_PITCH
 from bec_orch.jobs.ldv1.bec.tracing import Traced, trace
 from bec_orch.jobs.ldv1.page.decoded_size import reduce_factor
@@ -222,7 +222,7 @@ class NetworkDetector(Detector[Seen]):
 
     def lines(self, look: Look, size: tuple[int, int]) -> PageLines:
         """Return what a look shows as the lines of the stored bitmap of that (width, height)."""
-        found = as_page_lines(look.lines, look.to_stored, size)
+        found = as_page_lines(look.lines, look.to_stored, size, look.view.shown[0] / STRIDE)
         return replace(found, model=self._network.name, engine=self._network.engine)
 
     def _look(self, page: Turned, view: View, output: Floats) -> Look:
@@ -242,9 +242,11 @@ class NetworkDetector(Detector[Seen]):
         fits = 1 / MOST_OFF < off < MOST_OFF
         if seen.round is Round.FIRST and not fits:
             return self._at(seen, Round.PITCH, [_pitch_of(best) / off])
-        if seen.round < Round.UNSURE and not best.is_sure:
+        is_empty = seen.round is Round.FIRST and seen.pitch and not best.main
+        if seen.round < Round.UNSURE and not best.is_sure and not is_empty:
             return self._at(seen, Round.UNSURE, [_pitch_of(best) / scale for scale in SCALES])
-        if seen.round is Round.UNSURE and seen.pitch and not best.is_sure and not (fits and best.is_settled):
+        is_unsure = seen.round is Round.UNSURE and seen.pitch and not best.is_sure
+        if is_empty or (is_unsure and not (fits and best.is_settled)):
             return self._at(seen, Round.GUESSED, _guesses(seen.page.image))
         if Round.UNSURE <= seen.round < Round.FITTED and not fits:
             return self._at(seen, Round.FITTED, [_pitch_of(best) / off])

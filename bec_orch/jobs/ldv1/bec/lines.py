@@ -5,13 +5,12 @@ Main text comes first, column by column; after it what is of other kinds, kind b
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import compress
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bec_orch.core.transcripts import KINDS, MAIN
-from bec_orch.jobs.ldv1.bec.kinds import kinds_of
+from bec_orch.jobs.ldv1.bec.kinds import with_kinds
 from bec_orch.jobs.ldv1.bec.pieces import MAP_PITCH
 from bec_orch.jobs.ldv1.bec.tracing import BLEED, CORE_SHARE, Traced
 from bec_orch.jobs.ldv1.page.layout import columns_of, level_boxes, rows_of
@@ -27,16 +26,17 @@ STEP = 6
 """An outline has a point at steps of this many pixels of the maps: half a pitch."""
 
 
-def as_page_lines(lines: Sequence[Traced], to_stored: Affine, size: tuple[int, int]) -> PageLines:
+def as_page_lines(lines: Sequence[Traced], to_stored: Affine, size: tuple[int, int], width: float) -> PageLines:
     """Return the lines of a view's maps as lines of the stored bitmap.
 
     Args:
         lines: the traced lines.
         to_stored: affine transform from the maps to the stored bitmap.
         size: (width, height) of the stored bitmap.
+        width: of the view's maps, as far as they show the page.
     """
     slope = usual_slope([line for line in lines if line.is_main] or lines)
-    ordered = in_reading_order(lines, kinds_of(lines), slope)
+    ordered = in_reading_order(with_kinds(lines, width), slope)
     found = placed(
         [(_segment(line),) for line, _ in ordered], [_outline(line) for line, _ in ordered], slope, to_stored, size
     )
@@ -44,12 +44,12 @@ def as_page_lines(lines: Sequence[Traced], to_stored: Affine, size: tuple[int, i
     return replace(found, kinds=tuple(kind for _, kind in ordered), baselines=baselines)
 
 
-def in_reading_order(lines: Sequence[Traced], kinds: Sequence[str], slope: float) -> list[tuple[Traced, str]]:
-    """Return the lines with their kinds, main text first."""
-    main = [line for line, kind in zip(lines, kinds, strict=True) if kind == MAIN]
+def in_reading_order(lines: Sequence[tuple[Traced, str]], slope: float) -> list[tuple[Traced, str]]:
+    """Return lines with their kinds, main text first."""
+    main = [line for line, kind in lines if kind == MAIN]
     ordered: list[tuple[Traced, str]] = [(line, MAIN) for line in (_by_columns(main, slope) if main else ())]
     for wanted in KINDS[1:]:
-        own = compress(lines, [kind == wanted for kind in kinds])
+        own = (line for line, kind in lines if kind == wanted)
         ordered += [(line, wanted) for line in sorted(own, key=lambda line: line.middle - slope * line.x.mean())]
     return ordered
 

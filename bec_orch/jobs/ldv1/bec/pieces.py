@@ -29,6 +29,12 @@ SMOOTH = 9
 """Columns over which a centre is smoothed: some letters."""
 EDGES_SMOOTH = 25
 """... and a line's edges, whose distance from the centre hardly changes along it."""
+UPRIGHT_CHANCE = 0.4
+"""Other text with this probability runs down the page..."""
+UPRIGHT_SPACE = 0.6
+"""... where it stands one above the other with less than this many pitches between it: rows have more..."""
+UPRIGHT_LENGTH, UPRIGHT_SHAPE = 1.5, 2.0
+"""... over at least so many pitches, and so many times its width."""
 OWN_KIND = 1.5
 """A run of another kind parts a piece when it is this many pitches long."""
 PAPER_LEVELS = 14
@@ -87,13 +93,24 @@ def find_pieces(maps: Floats, contrast: Bytes, gap: NDArray[np.bool_]) -> list[P
         contrast: how far the grey levels around each pixel of the maps are apart (`contrast_of`).
         gap: where there is a gap between columns: no piece goes on across it.
     """
-    text = np.where(gap, np.float32(0), maps[1] + maps[2])
+    text = np.where(gap | upright_script(maps), np.float32(0), maps[1] + maps[2])
     found = list(_of_map(text, maps, 0))
     levels = [contrast[np.round(piece.y).astype(int), piece.x] for piece in found]
     paper = _paper(levels)
     inked = [part for piece, own in zip(found, levels, strict=True) for part in _inked(piece, own >= paper)]
     parted = [part for piece in inked for part in _of_one_kind(piece)]
     return [piece for piece in parted if piece.length >= SHORTEST * MAP_PITCH]
+
+
+def upright_script(maps: Floats) -> NDArray[np.bool_]:
+    """Return where other text runs down the page: the syllables of a title in the margin, one above the other."""
+    other = ((maps[2] > maps[1]) & (maps[1] + maps[2] > UPRIGHT_CHANCE)).view(np.uint8)
+    between = np.ones((round(UPRIGHT_SPACE * MAP_PITCH), 1), np.uint8)
+    _, labels, boxes, _ = cv2.connectedComponentsWithStats(cv2.morphologyEx(other, cv2.MORPH_CLOSE, between))
+    width, height = boxes[:, cv2.CC_STAT_WIDTH], boxes[:, cv2.CC_STAT_HEIGHT]
+    is_upright = (height >= UPRIGHT_LENGTH * MAP_PITCH) & (height > UPRIGHT_SHAPE * width)
+    is_upright[0] = False
+    return np.asarray(is_upright[labels])
 
 
 def _of_map(text: Floats, maps: Floats, depth: int) -> Iterator[Piece]:

@@ -159,12 +159,12 @@ def trace(maps: Floats, grey: Bytes) -> list[Traced]:
     found = find_pieces(maps, contrast, guides.gap)
     if not found:
         return []
-    slope = _slope(found)
-    gutters = gutters_of(_boxes(found, slope))
+    slope = slope_of(found)
+    gutters = gutters_of(boxes_of(found, slope))
     if gutters:
         found = [part for piece in found for part in _cut(piece, gutters, slope)]
         # Rows that ran into each other hid where the gutter goes on.
-        guides = replace(guides, gutters=gutters_of(_boxes(found, slope)), slope=slope)
+        guides = replace(guides, gutters=gutters_of(boxes_of(found, slope)), slope=slope)
     lines = []
     for main, shortest, least in ((True, SHORTEST_MAIN, LEAST_CHANCE_MAIN), (False, 0.0, LEAST_CHANCE)):
         chains = _joined([piece for piece in found if piece.is_main == main], guides)
@@ -206,15 +206,15 @@ def _px(pitches: float) -> int:
     return round(pitches * MAP_PITCH)
 
 
-def _slope(pieces: Sequence[Piece]) -> float:
+def slope_of(pieces: Sequence[Piece | Traced]) -> float:
     """Return the slope of the page's lines: the median over long pieces, weighted by length."""
     long = [piece for piece in pieces if piece.length > LONG * MAP_PITCH]
     slopes = [own_slope(piece.x.astype(np.float64), piece.y.astype(np.float64)) for piece in long]
     return weighted_quantile(slopes, [float(piece.length) for piece in long], 0.5) if long else 0.0
 
 
-def _boxes(pieces: Sequence[Piece], slope: float) -> Boxes:
-    """Return the boxes of pieces of main text, the skew removed; see `level_boxes`."""
+def boxes_of(pieces: Sequence[Piece | Traced], slope: float) -> Boxes:
+    """Return the boxes of pieces or lines of main text, the skew removed; see `level_boxes`."""
     main = [piece for piece in pieces if piece.is_main] or pieces
     left, right, y = (
         np.array([float(value) for value in values])
@@ -227,7 +227,7 @@ def _cut(piece: Piece, gutters: Sequence[Gutter], slope: float) -> Iterator[Piec
     """Yield the parts of a piece that runs over gutters, cut where it is not sure in them."""
     aside = slope * float(piece.y.mean())
     for gutter in gutters:
-        if not len(crossing(_boxes([piece], slope), gutter)):
+        if not len(crossing(boxes_of([piece], slope), gutter)):
             continue
         within = (piece.x + aside >= gutter.left) & (piece.x + aside <= gutter.right)
         unsure = np.flatnonzero(within & (piece.chance < SURELY_ONE))

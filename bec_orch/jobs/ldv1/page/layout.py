@@ -290,9 +290,12 @@ def _has_both_sides(boxes: Boxes, row: NDArray[np.int_], gutters: Sequence[Span]
 def _block_with_gutter(
     boxes: Boxes, rows: Sequence[NDArray[np.int_]], start: int, needed: int
 ) -> tuple[int, list[Span]]:
-    """Return the end and the gutters of the longest block from `start`; without a gutter, a single row and none."""
+    """Return the end and the gutters of the longest block from `start`; without a gutter, a single row and none.
+
+    A first row may have text on one side alone: that of columns which stand half a line apart.
+    """
     longest: tuple[int, list[Span]] = (start + 1, [])
-    for end in range(start + 1, len(rows) + 1):
+    for end in range(start + 2, len(rows) + 1):
         if not _free_spans(boxes, np.concatenate(rows[start:end])):
             break
         gutters = _gutters(boxes, rows[start:end], needed) if end - start >= needed else []
