@@ -1,9 +1,10 @@
 """The detector `auto`: the package's own network, and PP-OCR for pages that the network is unsure of.
 
 The rule: a page's lines are those of the network where it is sure of them (`Look.is_sure`) at its first look, and they
-stand at the line pitch that the page shows; a skewed page is rotated for it. A page that shows no pitch, and on which
-the network finds nothing, is blank. Every other page is seen by PP-OCR: what the network would have to look at again
-costs more then, and measured, it finds less there than PP-OCR does at once.
+stand at the line pitch that the page shows; a skewed page is rotated for it. Where it finds no main text at that pitch,
+it is asked at guessed ones. A page that shows no pitch, and on which the network finds nothing, is blank. Every other
+page is seen by PP-OCR: to look again at what is unsure or stands at another pitch costs more, and measured, the network
+finds less there than PP-OCR does at once.
 """
 
 from collections.abc import Sequence
@@ -18,6 +19,12 @@ from bec_orch.jobs.ldv1.bec.detector import Look, NetworkDetector, Round, Seen
 from bec_orch.jobs.ldv1.one_map.detector import LineDetector, Prepared
 from bec_orch.jobs.ldv1.page.detector import Detector, Item
 from bec_orch.jobs.ldv1.page.page_lines import PageLines
+
+LOOKS_AGAIN = {
+    Round.FIRST: (Round.GUESSED, Round.ROTATED),
+    Round.GUESSED: (Round.FITTED,),
+}
+"""After which rounds the network is asked for which others; else PP-OCR is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +99,7 @@ class AutoDetector(Detector[Routed]):
             return found if isinstance(found, PageLines) else replace(state, state=found)
         seen = state.state
         look = self._ours.look(seen, outputs)
-        if isinstance(look, Seen) and look.round is Round.ROTATED:
+        if isinstance(look, Seen) and look.round in LOOKS_AGAIN.get(seen.round, ()):
             return replace(state, state=look)
         best = look.best if isinstance(look, Seen) else look
         if best and is_ours(best, seen.pitch, is_last=isinstance(look, Look)):
@@ -104,7 +111,7 @@ def is_ours(look: Look, pitch: float | None, *, is_last: bool) -> bool:
     """Return whether the network's lines are taken.
 
     Args:
-        look: its first look at the page, or that at the page rotated.
+        look: the best of its looks at the page.
         pitch: the line pitch that the page shows, or None.
         is_last: it would not look again.
     """

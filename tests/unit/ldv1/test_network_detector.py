@@ -211,6 +211,32 @@ def test_auto_asks_the_other_where_the_lines_stand_at_another_pitch_than_the_pag
     assert [item.is_ours for item in found.items] == [False]
 
 
+class OnlyAt(DarkPixels):
+    """It finds lines where a page is seen about so wide."""
+
+    width = 432
+
+    def run(self, batch: np.ndarray, output_name: str | None = None) -> np.ndarray:
+        maps = super().run(batch, output_name)
+        return maps * np.float32(abs(batch.shape[3] - self.width) < 100)
+
+
+@pytest.mark.parametrize(("sure", "ours"), [(0.98, True), (0.93, False)])
+def test_auto_asks_the_network_at_guessed_pitches_where_it_finds_nothing_at_that_which_a_page_shows(
+    monkeypatch: pytest.MonkeyPatch,
+    sure: float,
+    ours: bool,  # noqa: FBT001
+) -> None:
+    model = OnlyAt(sure)
+    auto = AutoDetector(NetworkDetector(network(model), MOST_SKEW), LineDetector(Zoomable(), MOST_SKEW))
+    monkeypatch.setattr("bec_orch.jobs.ldv1.bec.detector.line_pitch", lambda _: 300.0)
+    found: PageLines | Routed = auto.prepare(page((900, 320), LEVEL, thickness=14), 900, 320)
+    while isinstance(found, Routed) and isinstance(found.state, Seen):
+        found = auto.finish(found, auto.infer(found.items))
+    assert isinstance(found, PageLines) == ours
+    assert len(model.runs) == 1 + 3, "no scales around one at which nothing is"
+
+
 def test_a_page_with_more_than_a_tenth_of_its_lines_unsure_is_unsure() -> None:
     def look(*chances: float) -> Look:
         x = np.arange(300, dtype=np.float32)
