@@ -1,6 +1,7 @@
 """Score the line models of `ldv1` on the pages whose lines were labelled by hand (`bench/truth/`).
 
-    python -m bench.line_models [--data DIR] [--models ppocr,bec,auto,tesseract] [--failures] [--draw DIR]
+    python -m bench.line_models [--data DIR] [--models ppocr,bec,auto,tesseract] [--network FILE] [--failures]
+        [--draw DIR]
 
 Of main text: *exact* is the number of pages with as many lines as were labelled. A labelled line is found when 80 % of
 its centre line lies inside one line that holds no other; recall is found / labelled, precision found / detected. A
@@ -25,12 +26,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bec_orch.core.transcripts import MAIN
-from bec_orch.jobs.ldv1.config import Ldv1Config
-from bec_orch.jobs.ldv1.loading import load_detector
+from bec_orch.jobs.ldv1.auto import AutoDetector
+from bec_orch.jobs.ldv1.bec.detector import NetworkDetector
+from bec_orch.jobs.ldv1.bec.network import Network
+from bec_orch.jobs.ldv1.config import AUTO, BEC, PPOCR, Ldv1Config
+from bec_orch.jobs.ldv1.loading import load_detector, load_line_model
+from bec_orch.jobs.ldv1.one_map.detector import LineDetector
 from bec_orch.jobs.ldv1.overlay import draw_page
 from bec_orch.jobs.ldv1.page.detector import Detector
 from bec_orch.jobs.ldv1.page.page_lines import PageLines
 from bec_orch.jobs.ldv1.worker import row_of
+from bec_orch.jobs.shared.model_session import ModelSession
 from bench.labelled import LABELLED, LabelledPage, read_pages
 from bench.score_lines import HELD, INSIDE, decoded, line_mask, lines_of, share_inside
 from bench.tesseract_layout import NAME, TesseractLayout
@@ -91,6 +97,19 @@ def _held(row: NDArray[np.float64]) -> bool:
 
 def _is_number(line: Any) -> bool:
     return str(line.kind) == RUNNING and float(np.ptp(line.points, axis=0).max()) <= NUMBER_SHAPE * line.height
+
+
+def detector_of(model: str, network: Path | None) -> Detector[Any]:
+    """Open a detector by its name; with another network than the package's, where one is given."""
+    if model == NAME:
+        return TesseractLayout()
+    config = Ldv1Config(model=model)
+    if network is None or model not in {BEC, AUTO}:
+        return load_detector(config)
+    ours = NetworkDetector(Network(ModelSession(network, config.intra_op_threads)), config.second_pass_min_angle)
+    if model == BEC:
+        return ours
+    return AutoDetector(ours, LineDetector(load_line_model(Ldv1Config(model=PPOCR)), config.second_pass_min_angle))
 
 
 def found_on(page: LabelledPage, detector: Detector[Any], data: Path) -> Found | None:
@@ -158,6 +177,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data")
     parser.add_argument("--models", default="ppocr,bec,auto")
+    parser.add_argument("--network", type=Path, help="one that `training.lines.export` wrote, for the package's own")
     parser.add_argument("--failures", action="store_true", help="name the pages that are not exact")
     parser.add_argument("--draw", type=Path, help="folder for pictures of what was found, by model")
     options = parser.parse_args()
@@ -166,7 +186,7 @@ def main() -> None:
     print("| model, set | exact | recall | precision | kinds | numbers | across | CPU ms |")
     print("|---|---|---|---|---|---|---|---|")
     for model in options.models.split(","):
-        detector = TesseractLayout() if model == NAME else load_detector(Ldv1Config(model=model))
+        detector = detector_of(model, options.network)
         found = [each for page in labelled if (each := found_on(page, detector, options.data))]
         for name in dict.fromkeys(page.page.set_name for page in found):
             print(table(f"{model}, {name}", [page for page in found if page.page.set_name == name]))

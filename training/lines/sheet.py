@@ -14,7 +14,6 @@ from training.shared import Bytes, Floats
 
 STEP = 16
 """Points of a line stand this far apart, so that they follow any bend of the page."""
-UPRIGHT_TURNS = {True: cv2.ROTATE_90_COUNTERCLOCKWISE, False: cv2.ROTATE_90_CLOCKWISE}
 
 
 @dataclass
