@@ -87,6 +87,8 @@ def test_a_number_in_the_row_of_the_head_is_no_main_text_whatever_the_network_sa
     assert kinds_of([number, head, *BOOK], WIDTH)[:2] == ["running", "running"]
     assert kinds_of([number, *BOOK], WIDTH)[0] == "main", "a heading of one letter"
     assert kinds_of([line(50, 120, 40), head, *BOOK], WIDTH)[0] == "main", "words"
+    beside = [line(20, 30, 59), other(360, 372, 60), *BOOK]
+    assert kinds_of(beside, WIDTH)[0] == "main", "in a row of the text"
 
 
 @pytest.mark.parametrize(("right", "expected"), [(250, "main"), (150, "running")])
@@ -104,6 +106,8 @@ def test_neighbours_are_those_of_the_same_column() -> None:
     broken = [each for each in COLUMNS if not (each.x[0] == 50 and 8 <= (each.middle - 60) / MAP_PITCH <= 10)]
     heading = other(140, 200, 60 + 9.1 * MAP_PITCH)
     assert kind(heading, broken) == "main", "a row of the other column is as near to it as a note's"
+    title = line(50, 620, 60 - 2 * MAP_PITCH)
+    assert kind(heading, [title, *broken]) == "main", "a wide row is over both columns"
     note = other(140, 200, 60 + 9.5 * MAP_PITCH)
     assert kind(note, COLUMNS) == "note"
 
@@ -126,6 +130,11 @@ def test_what_is_seen_of_a_neighbour_page_that_the_edge_cuts_is_no_main_text(mir
     lines, is_beside, width = opened(0.2, mirrored=mirrored)
     expected = ["other" if beside else "main" for beside in is_beside]
     assert kinds_of(lines, width) == expected
+
+
+def test_a_short_row_below_columns_at_the_page_s_edge_is_main_text() -> None:
+    at_edge = [line(each.x[0] - 45, each.x[-1] - 44, each.middle) for each in COLUMNS]
+    assert kind(line(5, 60, 60 + MAP_PITCH * 42), at_edge) == "main"
 
 
 def test_a_narrow_column_away_from_the_edge_and_most_of_a_page_are_main_text() -> None:

@@ -237,6 +237,26 @@ def test_auto_asks_the_network_at_guessed_pitches_where_it_finds_nothing_at_that
     assert len(model.runs) == 1 + 3, "no scales around one at which nothing is"
 
 
+class NotAtFirst(DarkPixels):
+    """It finds nothing in its first look."""
+
+    def run(self, batch: np.ndarray, output_name: str | None = None) -> np.ndarray:
+        maps = super().run(batch, output_name)
+        return maps * np.float32(len(self.runs) > 1)
+
+
+def test_auto_looks_at_the_pitch_of_the_lines_that_were_found_at_a_guess(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = NotAtFirst()
+    auto = AutoDetector(NetworkDetector(network(model), MOST_SKEW), LineDetector(Zoomable(), MOST_SKEW))
+    monkeypatch.setattr("bec_orch.jobs.ldv1.bec.detector.line_pitch", lambda _: 400.0)
+    found: PageLines | Routed = auto.prepare(page((900, 450), LEVEL, thickness=14), 900, 450)
+    while isinstance(found, Routed) and isinstance(found.state, Seen):
+        found = auto.finish(found, auto.infer(found.items))
+    assert isinstance(found, PageLines)
+    assert found.line_count == 5
+    assert len(model.runs) == 1 + 3 + 1
+
+
 def test_a_page_with_more_than_a_tenth_of_its_lines_unsure_is_unsure() -> None:
     def look(*chances: float) -> Look:
         x = np.arange(300, dtype=np.float32)

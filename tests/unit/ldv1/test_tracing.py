@@ -133,6 +133,14 @@ def test_syllables_one_above_the_other_are_no_numbers_but_rows_of_them_are(step:
     assert sum(not line.is_main for line in lines) == expected
 
 
+def test_wide_rows_that_touch_and_a_narrow_mark_do_not_run_down_the_page() -> None:
+    maps = maps_with((60, 380, 20))
+    for row in (60, 67, 74, 81):
+        draw(maps, (100, 200, row), OTHER)
+    maps[OTHER, 98:107, 30:34] = 0.95
+    assert sum(not line.is_main for line in trace(maps, inked(maps))) == 5
+
+
 def test_a_line_does_not_run_on_over_blank_paper() -> None:
     maps = maps_with((10, 380, 20), (10, 380, 40), (10, 380, 80))
     page = inked(maps)

@@ -60,9 +60,7 @@ CUT_OFF = 0.45
 CUT_ROWS = 0.5
 """... where this share of its lines ends at the edge..."""
 AT_EDGE = 1.5
-"""... within this many pitches..."""
-CUT_LINES = 3
-"""... and it has at least so many."""
+"""... within this many pitches."""
 
 RUNNING, MARGIN, NOTE, OTHER = KINDS[1:]
 
@@ -88,7 +86,7 @@ def _own_page(main: Sequence[Traced], width: float) -> Span:
     first, last = -np.inf, np.inf
     for left, right in columns:
         own = [line for line in main if left <= line.x[0] and line.x[-1] <= right]
-        if right - left < CUT_OFF * widest and len(own) >= CUT_LINES:
+        if right - left < CUT_OFF * widest:
             if _share(line.x[-1] >= width - AT_EDGE * MAP_PITCH for line in own) >= CUT_ROWS:
                 last = min(last, left)
             if _share(line.x[0] <= AT_EDGE * MAP_PITCH for line in own) >= CUT_ROWS:
@@ -198,7 +196,7 @@ def _neighbours(line: Traced, main: Sequence[Traced], columns: Sequence[Span]) -
     """Return how far the next main line of its column is above, and below; infinite where there is none."""
     own = _column(line, columns)
     at = float(line.x[0] + line.x[-1]) / 2
-    beside = [other for other in main if own is None or _column(other, columns) in (own, None)]
+    beside = [other for other in main if own is None or _column(other, columns) == own]
     away = np.array([np.interp(at, other.x, other.y) for other in beside]) - line.middle
     return float(-away[away <= 0].max(initial=-np.inf)), float(away[away > 0].min(initial=np.inf))
 
