@@ -162,6 +162,6 @@ def test_the_table_of_a_run_has_the_figures_of_each_volume(bec: Bec, tmp_path: P
     told = bec(*run).out.splitlines()
     assert told[0].split() == ["volume", "state", "pages", "bytes", "mean", "size", "good", "page", "errors"]
     assert told[2].split() == ["W1/I1", "done", "21", "200", "10.00", "20", "1"]
-    assert told[3].split() == ["W1/I2", "terminal_failed", "-", "-", "-", "-", "-"]
-    assert told[4].split() == ["2", "volumes", "1", "done", "21", "200", "-", "20", "1"]
+    assert told[3].split() == ["W1/I2", "terminal_failed", "4", "-", "-", "-", "1"]
+    assert told[4].split() == ["2", "volumes", "1", "done", "25", "200", "-", "20", "2"]
     assert bec(*run, "--json").json["figures"] == {"W1/I1": {"mean size": 10.0, "good": 20}}
