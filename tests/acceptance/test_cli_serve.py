@@ -368,6 +368,12 @@ def test_a_page_error_of_volumes_that_failed_alone_has_an_example(client: Client
     assert client.get("/jobs/truth/page-errors/E_OTHER/example").status_code == 404
 
 
+def test_a_job_that_finds_no_lines_says_so(client: Client, conninfo: str) -> None:
+    change(conninfo, "UPDATE jobs SET type = 'evalv1'")
+    shown = page(client, f"/view/truth/{PECHA}/2")
+    assert "truth finds no lines: choose another job above to see them." in shown
+
+
 def test_each_page_has_a_small_picture_that_may_say_that_there_is_none(client: Client) -> None:
     shown = page(client, f"/volumes/{BOOK}")
     small = re.findall(r'<img src="([^"]+)"', shown)

@@ -96,6 +96,7 @@ def view_page(request: Request) -> Response:
         "page": shown,
         "turns": turns(pages.pages, number),
         "lines": shown_lines(lines, pieces),
+        "has_lines": layer is None or layer.read is not None,
         "kinds": sorted({line.kind for line in lines}),
         "others": sight.others.names(job, tasks) if any(line.text for line in lines) or compared else [],
         "compared": compared,
