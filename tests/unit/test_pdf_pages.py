@@ -296,6 +296,23 @@ class TestChildren:
         finally:
             os.close(folder)
 
+    def test_a_file_that_cannot_be_read_for_a_moment_is_no_broken_pdf(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        read, faults = os.pread, [OSError(errno.EIO, os.strerror(errno.EIO))]
+
+        def once_away(file: int, size: int, at: int) -> bytes:
+            if faults:
+                raise faults.pop()
+            return read(file, size, at)
+
+        monkeypatch.setattr(os, "pread", once_away)
+        with (
+            pdfs.write(tmp_path / "a.pdf", pdfs.scans(1)).open("rb") as file,
+            pytest.raises(OSError, match=os.strerror(errno.EIO)),
+        ):
+            reader.count_pages(file.fileno())
+
     def test_children_end_with_their_connection_and_pass_signals_over(self, pool: DocumentPool, tmp_path: Path) -> None:
         with pdfs.write(tmp_path / "a.pdf", pdfs.scans(5)).open("rb") as file:
             pool.count_pages(file.fileno())
