@@ -221,6 +221,16 @@ def test_jobs_that_cannot_be_are_refused(bec: Bec, tmp_path: Path) -> None:
         assert ended.err.startswith(error)
 
 
+def test_what_an_earlier_run_left_is_done_beside_the_volume_that_is_named(bec: Bec, tmp_path: Path) -> None:
+    scans, out = write_scans(tmp_path / "scans", {"W1/I1": 2, "W1/I2": 2}), tmp_path / "out"
+    ok(bec("--home", out, "jobs", "create", "toy"))
+    ok(bec("--home", out, "queue", "enqueue", "toy", "--all", "--source", f"folder+{scans.as_uri()}"))
+    run = ok(bec("run", "toy", scans / "W1" / "I1", "--out", out, "--json"))
+    assert run.json["volumes"] == 1
+    tasks = ok(bec("--home", out, "jobs", "tasks", "toy", "--json")).json
+    assert sorted((task["volume"]["i_id"], task["state"]) for task in tasks) == [("I1", "done"), ("I2", "done")]
+
+
 def test_a_second_run_in_the_same_workspace_is_told_to_wait(bec: Bec, tmp_path: Path) -> None:
     scans = write_scans(tmp_path / "scans", {"W1/I1": 1})
     with WorkspaceLock(tmp_path / "out"):

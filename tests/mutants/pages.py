@@ -387,6 +387,14 @@ PAGES = (
         SOURCES,
     ),
     _one(
+        "beside-the-path-is-a-link",
+        "a volume beside the path that a run names is behind no link, and does not fail for one",
+        "io/stores/folders.py",
+        "if is_link and not self._follow_links",
+        "if not self._follow_links",
+        f"{SOURCES}::TestFolder::test_links_are_followed_below_the_path_that_was_named",
+    ),
+    _one(
         "links-lead-anywhere",
         "a link out of the source is not followed unless that is asked for",
         "io/stores/folders.py",

@@ -155,6 +155,8 @@ class TestFolder:
             assert [not source.is_link(f"W1/I1/{number}.jpg") for number in range(3)].count(True) == expected
         root = limited.open(tmp_path.as_uri())
         assert (root.real_prefix("W1/I3"), root.real_prefix("W1/I2")) == ("W1/I1", None if named else "")
+        put(tmp_path, "W1/I9/in.jpg")
+        assert root.real_prefix("W1/I9") == "W1/I9", "what lies beside the path is behind no link"
         # A store that does not hold the path knows its own folder alone.
         other = limited.open((tmp_path / "W1" / "I1").as_uri())
         assert [other.is_link(f"{number}.jpg") for number in range(3)] == [False, True, True]

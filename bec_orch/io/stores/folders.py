@@ -177,7 +177,9 @@ class FolderObjects(Objects):
     def real_prefix(self, prefix: str) -> str | None:
         with file_errors(f"look at '{prefix}' in {self.url}"):
             target, root = Path(os.path.realpath(self._path(prefix))), os.path.realpath(self._root.path)
-        if not self._follow_links and not self._is_allowed(target):
+        # What lies where it seems to lie is behind no link, also outside of the folder that links may lead to.
+        is_link = target != Path(root, prefix)
+        if is_link and not self._follow_links and not self._is_allowed(target):
             return None
         if target.is_relative_to(root):
             return "" if target == Path(root) else target.relative_to(root).as_posix()
