@@ -96,3 +96,9 @@ def test_a_volume_that_nobody_worked_on_is_unknown() -> None:
     listings: Any = SimpleNamespace(tasks_of_volume=lambda *_: [])
     with pytest.raises(UsageError):
         _require_known(listings, VolumeRef("W1", "I1", ""))
+
+
+@pytest.mark.parametrize("what", ["", " "])
+def test_an_empty_text_is_not_the_current_folder(what: str) -> None:
+    with pytest.raises(UsageError, match="empty text"):
+        find_scans(what, Settings())

@@ -32,6 +32,8 @@ def find_scans(what: str, settings: Settings, *, most_files: int | None = None) 
         UsageError: there is none, it has no volumes that can be used, or it cannot do what stands after the `#`.
         StorageError: it is away.
     """
+    if not what.strip():
+        raise UsageError("An empty text is no folder.", hint="Name a folder or a source; the current folder is `.`.")
     if "://" not in what:
         path, options = _split(what)
         found = detect_source(path, follow_links=settings.follow_links, most_files=most_files)

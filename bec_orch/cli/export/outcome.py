@@ -64,7 +64,11 @@ def documents_json(result: ExportResult) -> dict[str, Any]:
 
 def _notes(result: ExportResult) -> list[str]:
     nothing = [f"{volume} is not done, and no attempt left any of its pages." for volume in result.nothing]
-    return list(dict.fromkeys([*nothing, *(text for report in result.done for text in report.notes)]))
+    elsewhere = [
+        f"{volume} is done from other sources, too, which have other pictures: what is exported is of {volume.source}."
+        for volume in result.elsewhere
+    ]
+    return list(dict.fromkeys([*nothing, *elsewhere, *(text for report in result.done for text in report.notes)]))
 
 
 def _row(report: VolumeReport) -> dict[str, Any]:

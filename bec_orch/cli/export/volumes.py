@@ -1,6 +1,7 @@
 """The volumes of an export, several at once, each on its own: what is wrong with one leaves the others as they are."""
 
 import threading
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from bec_orch.cli.process.signals import stopping
 from bec_orch.core.artefacts import ArtefactLocation
 from bec_orch.core.job_types.registry import content_of, types_with_exports
 from bec_orch.core.ports.views import ContentOf
+from bec_orch.core.records.overview import DoneVolume
 from bec_orch.core.tasks import Job, TaskState
 from bec_orch.core.volumes import VolumeRef, version_of
 from bec_orch.core.wording import counted
@@ -59,6 +61,7 @@ class ExportResult:
         failed: the volumes that could not be, and why.
         unfinished: how many volumes of the job are not done by their newest task.
         nothing: volumes that are not done, and of which no attempt left any pages.
+        elsewhere: volumes that are exported from one source, and done from others, of other content.
     """
 
     destination: str
@@ -66,6 +69,7 @@ class ExportResult:
     failed: list[tuple[VolumeRef, BecError]] = field(default_factory=list)
     unfinished: int = 0
     nothing: list[VolumeRef] = field(default_factory=list)
+    elsewhere: tuple[VolumeRef, ...] = ()
 
     def add(self, volume: VolumeRef, end: VolumeReport | BecError | None) -> None:
         """Add what became of a volume: a report, an error, or nothing that could have been exported."""
@@ -109,6 +113,7 @@ def export(parts: Parts, job: Job, request: ExportRequest) -> ExportResult:
     places = _places(parts, job, request)
     result = ExportResult(destination_url(request.out) or (parts.settings.home / "exports" / job.name).as_uri())
     result.unfinished = _unfinished(parts, job)
+    result.elsewhere = tuple(place.location.volume for place in places if place.is_elsewhere)
     store = parts.stores.open(result.destination, create=True)
     destination, artefacts = Destination(store, work_dir(parts.settings), request.force), parts.artefacts()
 
@@ -195,27 +200,39 @@ def _level(name: str, wanted: Level | None) -> Level:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where the artefact of a volume lies; of one that is not done, where it would lie, and its newest attempt."""
+    """Where the artefact of a volume lies; of one that is not done, where it would lie, and its newest attempt.
+
+    `is_elsewhere` says that another source has a volume of that name, which is done, and of other content.
+    """
 
     location: ArtefactLocation
     attempt: int | None = None
+    is_elsewhere: bool = False
 
 
 def _places(parts: Parts, job: Job, request: ExportRequest) -> list[_Place]:
     """Return what is to be exported; a volume that two sources have is taken from its newest task."""
-    newest: dict[tuple[str, str], tuple[int, _Place]] = {}
+    found: dict[tuple[str, str], list[DoneVolume]] = defaultdict(list)
     for done in parts.records.overview.done_volumes(job):
         for one in done:
             name = (one.volume.w_id, one.volume.i_id)
-            if (not request.volumes or name in request.volumes) and one.task_id > newest.get(name, (0,))[0]:
-                location = ArtefactLocation(job.root, one.volume, version_of(one.manifest_etag))
-                newest[name] = (one.task_id, _Place(location))
-    places = {name: place for name, (_, place) in newest.items()}
+            if not request.volumes or name in request.volumes:
+                found[name].append(one)
+    places = {name: _newest(job, ones) for name, ones in found.items()}
     if request.partial:
         for task, location in kept_volumes(parts.records.overview, job, frozenset(places), request.volumes):
             places[task.volume.w_id, task.volume.i_id] = _Place(location, task.attempt)
     _require_all(job, request.volumes, frozenset(places))
     return list(places.values())
+
+
+def _newest(job: Job, done: Sequence[DoneVolume]) -> _Place:
+    """Return where the newest lies of what several sources have under one name."""
+    newest = max(done, key=lambda one: one.task_id)
+    is_elsewhere = len({one.manifest_etag for one in done}) > 1
+    return _Place(
+        ArtefactLocation(job.root, newest.volume, version_of(newest.manifest_etag)), is_elsewhere=is_elsewhere
+    )
 
 
 def _require_all(job: Job, wanted: frozenset[tuple[str, str]], found: frozenset[tuple[str, str]]) -> None:
