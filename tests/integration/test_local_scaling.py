@@ -224,3 +224,14 @@ def test_a_worker_that_took_over_a_number_is_not_forgotten(home: Path) -> None:
     (there,) = local.status()
     assert there.running
     assert there.pid != gone.pid
+
+
+def test_what_is_known_of_a_worker_is_that_of_the_process_that_works_for_it(home: Path) -> None:
+    started = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])"
+    local = LocalScaling("ldv1", home, [sys.executable, "-c", started, OBEDIENT + WAITS], patience=10)
+    do(local.plan_up(1))
+    ready(home, "ldv1.1")
+    (child,) = psutil.Process(local.status()[0].pid).children()
+    known = replace(worker("w"), pid=child.pid, host=socket.gethostname())
+    assert local.status([known])[0].view == known
+    child.kill()

@@ -7,8 +7,8 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -105,7 +105,7 @@ class LocalScaling:
         numbers = sorted(int(found[1]) for found in (of_job.fullmatch(path.name) for path in files) if found)
         read = ((number, _read(self._pid_file(number))) for number in numbers)
         return tuple(
-            LocalWorker(number, pid.pid, _process(pid) is not None, self._log(number), views.get(pid.pid))
+            LocalWorker(number, pid.pid, _process(pid) is not None, self._log(number), _view(views, pid))
             for number, pid in read
             if pid
         )
@@ -194,6 +194,19 @@ def _read(path: Path) -> PidFile | None:
         return PidFile(**json.loads(path.read_text("utf-8")))
     except (OSError, ValueError, TypeError):
         return None
+
+
+def _view(views: Mapping[int, WorkerView], pid: PidFile) -> WorkerView | None:
+    """Return what the database knows of a worker: of the process that was started, or of the one that works for it."""
+    process = _process(pid)
+    children = _children(process) if process else []
+    return next((views[each] for each in (pid.pid, *children) if each in views), None)
+
+
+def _children(process: psutil.Process) -> list[int]:
+    with suppress(psutil.NoSuchProcess):  # it ended just now
+        return [child.pid for child in process.children()]
+    return []
 
 
 def _process(pid: PidFile) -> psutil.Process | None:
