@@ -306,6 +306,12 @@ MUTANTS = (
         (f"{STORE}::TestClaim",),
     ),
     Mutant(
+        "signals-within-signals",
+        "a signal that comes while one is passed on waits for no lock that this one holds",
+        (Edit("cli/process/signals.py", "        if request.passing_on:\n", "        if False:\n"),),
+        ("tests/unit/test_cli_signals.py::test_a_signal_that_comes_while_one_is_passed_on_waits_for_no_lock",),
+    ),
+    Mutant(
         "empty-for-all",
         "a slot that finds nothing left to do ends itself, and no other one that has just received the last message",
         (

@@ -46,6 +46,22 @@ def test_a_signal_within_the_block_stops_and_one_after_it_is_none_of_its_busines
     assert asked == ["shutdown"]
 
 
+def test_a_signal_that_comes_while_one_is_passed_on_waits_for_no_lock() -> None:
+    asked: list[str] = []
+    held = threading.Lock()
+
+    def stop(reason: str) -> None:
+        assert held.acquire(blocking=False), "it would wait for itself for ever"
+        signal.raise_signal(signal.SIGTERM)
+        asked.append(reason)
+        held.release()
+
+    with stopping(stop, "Stopping."):
+        for _ in range(2):
+            signal.raise_signal(signal.SIGTERM)
+    assert asked == ["shutdown", "shutdown"]
+
+
 def listen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have signals interrupt this test as they do the program."""
     monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)

@@ -13,9 +13,10 @@ from bec_orch.core.life.stop import StopReason
 
 @dataclass
 class StopRequest:
-    """Whether a signal asked for the end."""
+    """Whether a signal asked for the end, and whether its request is being passed on just now."""
 
     asked: bool = False
+    passing_on: bool = False
 
 
 @contextmanager
@@ -27,8 +28,13 @@ def stopping(stop: Callable[[StopReason], None], word: str) -> Iterator[StopRequ
     request = StopRequest()
 
     def handle(_number: int, _frame: FrameType | None) -> None:
+        # Signals interrupt this function, too, and `stop` holds a lock: it would wait for itself for ever.
+        if request.passing_on:
+            return
+        request.passing_on = True
         first, request.asked = not request.asked, True
         stop(StopReason.SHUTDOWN)
+        request.passing_on = False
         if first:
             note(word)
 
