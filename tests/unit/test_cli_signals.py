@@ -115,8 +115,10 @@ def test_an_interrupt_that_a_destructor_swallows_comes_again(
 ) -> None:
     listen(monkeypatch)
     del [_Interrupted()][0]
+    began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         time.sleep(30)
+    assert time.monotonic() - began < 25, "it did not wake the main thread"
     assert capsys.readouterr().err == ""
 
 

@@ -67,7 +67,8 @@ class Interrupts:
             sys.__unraisablehook__(lost)
             return
         self._deaf_until = 0.0
-        again = threading.Timer(_AGAIN_AFTER, signal.raise_signal, [signal.SIGINT])
+        # Raised in the timer's own thread, it would not wake the main one from what it waits for.
+        again = threading.Timer(_AGAIN_AFTER, signal.pthread_kill, [threading.main_thread().ident, signal.SIGINT])
         again.daemon = True
         again.start()
 
