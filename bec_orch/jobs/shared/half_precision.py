@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -86,13 +87,20 @@ def half_model(data: bytes, digest: str, channels: int, threads: int, usual: Run
     """
     if not _calculates_in_half():
         return None
-    with suppress(RuntimeError), _probing:  # what OpenVINO cannot open or run is onnxruntime's
-        model = HalfModel(data, threads)
-        if digest not in _taken:
-            noise = np.random.default_rng(0).standard_normal((1, channels, *PROBE_SIDES), dtype=np.float32)
-            _taken[digest] = is_better(usual, model.run, noise)
-        return model if _taken[digest] else None
+    # In a thread of its own: the state that bf16 leaves in one can make it die of the next signal (SIGSEGV), if a
+    # library gave it an alternate stack; and Python hears of signals in the main thread. What OpenVINO cannot open or
+    # run is onnxruntime's.
+    with suppress(RuntimeError), _probing, ThreadPoolExecutor(1) as away:
+        return away.submit(_tried, data, digest, channels, threads, usual).result()
     return None
+
+
+def _tried(data: bytes, digest: str, channels: int, threads: int, usual: Run) -> HalfModel | None:
+    model = HalfModel(data, threads)
+    if digest not in _taken:
+        noise = np.random.default_rng(0).standard_normal((1, channels, *PROBE_SIDES), dtype=np.float32)
+        _taken[digest] = is_better(usual, model.run, noise)
+    return model if _taken[digest] else None
 
 
 def is_better(usual: Run, half: Run, batch: Batch, clock: Callable[[], float] = time.process_time) -> bool:
