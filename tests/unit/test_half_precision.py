@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate, count
 from pathlib import Path
@@ -122,6 +123,26 @@ def test_each_model_is_probed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert len(probes) == 1
     assert half_model(data, "b" * 64, 3, 1, np.copy) is not None
     assert len(probes) == 2
+
+
+@pytest.mark.usefixtures("on_bf16")
+def test_the_main_thread_opens_and_tries_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = []
+
+    class Noted(HalfModel):
+        def __init__(self, data: bytes, threads_of_a_run: int) -> None:
+            threads.append(threading.current_thread())
+            super().__init__(data, threads_of_a_run)
+
+    def better(*_: object) -> bool:
+        threads.append(threading.current_thread())
+        return True
+
+    monkeypatch.setattr(half_precision, "HalfModel", Noted)
+    monkeypatch.setattr(half_precision, "is_better", better)
+    assert half_model(made.plain(tmp_path / "m.onnx").read_bytes(), "c" * 64, 3, 1, np.copy) is not None
+    assert len(threads) == 2
+    assert threading.main_thread() not in threads
 
 
 @pytest.mark.usefixtures("on_bf16")
