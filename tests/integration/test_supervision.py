@@ -3,6 +3,8 @@
 import logging
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -93,6 +95,32 @@ def test_no_process_runs_code_that_lies_in_the_current_folder(
     assert Supervisor(Settings(home=tmp_path), PgDeaths(database), end_at_once, 1, "Stopping.").run() == 0
     assert not (tmp_path / "ran").exists()
     assert not os.environ.get("PYTHONSAFEPATH"), "it is for the processes alone"
+
+
+def tell_what_is_held_back(settings: Settings) -> tuple[WorkerReport, int]:
+    """Say which signals this process was started with not to be reached by."""
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    (settings.home / "held").write_text(" ".join(sorted(str(int(number)) for number in held)))
+    return WorkerReport(), 0
+
+
+def test_the_first_process_that_is_started_is_not_reached_by_the_terminal_before_it_can_say_so(
+    conninfo: str, tmp_path: Path
+) -> None:
+    """By a program of its own: in this one `multiprocessing` has started its helper long ago."""
+    program = (
+        "from pathlib import Path\n"
+        "from bec_orch.cli.worker.supervision import Supervisor\n"
+        "from bec_orch.io.postgres.database import Database\n"
+        "from bec_orch.io.postgres.deaths import PgDeaths\n"
+        "from bec_orch.settings.config import Settings\n"
+        "from tests.integration.test_supervision import tell_what_is_held_back\n"
+        f"with Database({conninfo!r}) as database:\n"
+        f"    settings = Settings(home=Path({str(tmp_path)!r}))\n"
+        "    raise SystemExit(Supervisor(settings, PgDeaths(database), tell_what_is_held_back, 1, 'Stopping.').run())\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    assert (tmp_path / "held").read_text() == f"{int(signal.SIGHUP)} {int(signal.SIGINT)}"
 
 
 MUCH = 300_000

@@ -566,6 +566,12 @@ MUTANTS = (
         ("tests/integration/test_supervision.py::test_no_process_runs_code_that_lies_in_the_current_folder",),
     ),
     Mutant(
+        "first-process-hears-ctrl-c",
+        "the first process that a worker starts is not reached by Ctrl-C before it can ignore it",
+        (Edit("cli/worker/supervision.py", "        resource_tracker.ensure_running()\n", ""),),
+        (f"{SUPERVISION}::test_the_first_process_that_is_started_is_not_reached_by_the_terminal_before_it_can_say_so",),
+    ),
+    Mutant(
         "report-read-too-late",
         "a worker's report is read while its process lives",
         (

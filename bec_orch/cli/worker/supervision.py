@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
@@ -96,6 +97,8 @@ class Supervisor:
         reports, told = spawn.Pipe(duplex=False)
         process = spawn.Process(target=_child, args=(settings, self.work, told))
         child = _Child(process, reports, oom_kills())
+        # Starting it with the first process would let the signals through again (bpo-33613).
+        resource_tracker.ensure_running()
         # Started ignoring what a terminal sends to the whole group: it may come before the process can say so.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _OF_TERMINALS)
         try:
