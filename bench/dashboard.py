@@ -81,7 +81,7 @@ SELECT t.id, n, t.job_id, t.worker_id, gen_random_uuid(), '{}', 'h', t.updated_a
        CASE WHEN o.code IS NOT NULL THEN 'f' || t.volume_id %% 30 END,
        '{"stages": {"infer": {"count": 300, "seconds": 60.5, "longest": 1},
                     "decode": {"count": 300, "seconds": 20, "longest": 1}}}'
-FROM tasks t CROSS JOIN LATERAL generate_series(1, CASE WHEN t.state = 'queued' THEN 3 ELSE t.attempt END) n
+FROM tasks t CROSS JOIN LATERAL generate_series(1, CASE WHEN t.state = 'queued' THEN 4 ELSE t.attempt END) n
 CROSS JOIN LATERAL (
     SELECT CASE WHEN t.finished_at IS NOT NULL AND n = t.attempt THEN t.state WHEN n = 1 AND t.volume_id %% 10 = 0
                 THEN 'retryable_failed' ELSE 'interrupted' END AS outcome,
