@@ -143,11 +143,12 @@ def straightening(lines: PageLines) -> Straightening:
 
 def _slice(page: Grey, left: int, top: int, size: tuple[int, int]) -> Grey:
     """Cut a level piece; what lies outside of the page repeats its edge."""
-    height, width = page.shape
-    rows = np.clip(np.arange(top, top + size[1]), 0, height - 1)
-    columns = np.clip(np.arange(left, left + size[0]), 0, width - 1)
-    inner = page[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return inner[np.ix_(rows - rows[0], columns - columns[0])]
+    width, height = size
+    first, last = np.clip([[left, top], [left + width - 1, top + height - 1]], 0, np.array(page.shape[::-1]) - 1)
+    inner = page[first[1] : last[1] + 1, first[0] : last[0] + 1]
+    above, before = min(max(0, -top), height - len(inner)), min(max(0, -left), width - inner.shape[1])
+    below, beyond = height - len(inner) - above, width - inner.shape[1] - before
+    return np.asarray(cv2.copyMakeBorder(inner, above, below, before, beyond, cv2.BORDER_REPLICATE), np.uint8)
 
 
 def _rotated(page: Grey, back: Affine, size: tuple[int, int]) -> Grey:
@@ -162,26 +163,28 @@ def _rotated(page: Grey, back: Affine, size: tuple[int, int]) -> Grey:
 
 def _bent(page: Grey, back: Affine, to_stored: Spline, size: tuple[int, int]) -> Grey:
     """Cut a piece, given the affine transform and the spline from it to the page."""
-    places = _places(back, to_stored, size)
-    piece, offset = _around(page, places.reshape(-1, 2))
-    maps = (places - offset).astype(np.float32)
-    flags, border = cv2.INTER_LINEAR, cv2.BORDER_REPLICATE
-    cut = cv2.remap(piece, maps[..., 0], maps[..., 1], interpolation=flags, borderMode=border)
+    middles = _middles(size)
+    coarse = to_stored(transform(middles.reshape(-1, 2), back))
+    piece, offset = _around(page, coarse)
+    places = _between((coarse - offset).reshape(middles.shape).astype(np.float32), size)
+    columns, rows = cv2.split(places)
+    cut = cv2.remap(piece, columns, rows, interpolation=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(cut, np.uint8)
 
 
-def _places(back: Affine, to_stored: Spline, size: tuple[int, int]) -> NDArray[np.float64]:
-    """Return the place (height, width, 2) in the page of each pixel of a piece.
-
-    It is computed at the middles of squares, from one square before the piece to one after it, and enlarged, which is
-    exact for what is linear within the piece.
-    """
+def _middles(size: tuple[int, int]) -> NDArray[np.float64]:
+    """Return the middles (h, w, 2) of the squares of a piece, from one square before it to one after it."""
     columns, rows = (np.arange(-1, -(-side // GRID_STEP) + 1) for side in size)
-    squares = np.stack(np.meshgrid(columns, rows), axis=-1)
-    middles = np.asarray(squares * GRID_STEP + (GRID_STEP - 1) / 2, np.float64)
-    coarse = to_stored(transform(middles.reshape(-1, 2), back)).reshape(middles.shape)
+    return np.asarray(np.stack(np.meshgrid(columns, rows), axis=-1) * GRID_STEP + (GRID_STEP - 1) / 2, np.float64)
+
+
+def _between(coarse: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """Return the place (height, width, 2) of each pixel of a piece, given those of `_middles`.
+
+    They are enlarged, which is exact for what is linear within the piece.
+    """
     whole = cv2.resize(coarse, None, fx=GRID_STEP, fy=GRID_STEP, interpolation=cv2.INTER_LINEAR)
-    return np.asarray(whole[GRID_STEP : GRID_STEP + size[1], GRID_STEP : GRID_STEP + size[0]], np.float64)
+    return np.asarray(whole[GRID_STEP : GRID_STEP + size[1], GRID_STEP : GRID_STEP + size[0]], np.float32)
 
 
 def _around(page: Grey, places: Points) -> tuple[Grey, Points]:

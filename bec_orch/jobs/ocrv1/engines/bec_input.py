@@ -34,7 +34,7 @@ def fitted(window: Grey) -> Grey:
 
 def as_input(picture: Grey) -> NDArray[np.float32]:
     """Return the darkness of a picture: about 0 on its paper and 1 in its ink."""
-    counts = np.cumsum(np.bincount(picture.ravel(), minlength=256))
+    counts = cv2.calcHist([picture], [0], None, [256], [0, 256]).cumsum()
     ink, paper = (float(np.searchsorted(counts, share / 100 * counts[-1])) for share in (INK, PAPER))
-    darkness = (np.float32(paper) - picture) / np.float32(max(paper - ink, LEAST_CONTRAST))
-    return np.asarray(np.clip(darkness, LOWEST, HIGHEST), np.float32)
+    levels = (np.float32(paper) - np.arange(256, dtype=np.float32)) / np.float32(max(paper - ink, LEAST_CONTRAST))
+    return np.asarray(cv2.LUT(picture, np.clip(levels, LOWEST, HIGHEST)), np.float32)
