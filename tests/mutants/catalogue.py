@@ -762,7 +762,7 @@ MUTANTS = (
     Mutant(
         "language-model-decides-all",
         "what the network is sure of is not for the language model to change",
-        (Edit("jobs/ocrv1/decoding/likely_text.py", "\nSURE = 0.95\n", "\nSURE = 2.0\n"),),
+        (Edit("jobs/ocrv1/decoding/likely_text.py", "\nSURE = 0.98\n", "\nSURE = 2.0\n"),),
         ("tests/unit/ocrv1/test_bec.py::test_the_language_model_leaves_what_is_sure",),
     ),
     Mutant(

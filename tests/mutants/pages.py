@@ -37,9 +37,9 @@ PAGES = (
         "language-in-strange-lines",
         "the language model counts little in a line that is no text that it knows",
         "jobs/ocrv1/decoding/likely_text.py",
-        "float(min(trusted, known))",
-        "float(trusted)",
-        "tests/unit/ocrv1/test_bec.py::test_the_language_model_counts_less_where_the_network_is_sure_and_little_where_all_is_strange",
+        "STRANGE, USUAL, STRANGE_SHARE = -3.9, -3.0, 0.25",
+        "STRANGE, USUAL, STRANGE_SHARE = -3.9, -3.0, 1.0",
+        "tests/unit/ocrv1/test_bec.py::test_the_language_model_counts_little_where_all_is_strange",
     ),
     _one(
         "doubtful-pages-are-not-told",

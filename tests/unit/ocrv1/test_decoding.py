@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from bec_orch.jobs.ocrv1.decoding.paths import BLANK, beam_search, best_path, confidence, likeliest_texts, probabilities
+from bec_orch.jobs.ocrv1.decoding.beam import beam_search
+from bec_orch.jobs.ocrv1.decoding.paths import BLANK, best_path, confidence, probabilities
 
 
 def matrix(*rows: tuple[float, ...]) -> NDArray[np.float32]:
@@ -24,12 +25,6 @@ def text_probabilities(steps: NDArray[np.float32]) -> dict[tuple[int, ...], floa
     for path in itertools.product(range(steps.shape[1]), repeat=len(steps)):
         sums[read_path(path)] += float(np.prod([steps[step, symbol] for step, symbol in enumerate(path)]))
     return sums
-
-
-def test_the_likeliest_texts_come_with_their_chances_the_likeliest_first() -> None:
-    found = likeliest_texts(matrix((0.1, 0.6, 0.3), (0.8, 0.0, 0.2)), 10, 0)
-    assert [text for text, _ in found[:4]] == [(1,), (2,), (1, 2), ()]
-    assert np.exp([chance for _, chance in found[:4]]) == pytest.approx([0.48, 0.32, 0.12, 0.08])
 
 
 def test_the_best_path_merges_repeats_and_drops_blanks() -> None:
@@ -56,11 +51,29 @@ def test_a_wide_beam_is_exact(seed: int, steps: int, symbols: int) -> None:
     assert by_text[found] == pytest.approx(max(by_text.values()), rel=1e-4)
 
 
-def test_chances_of_long_lines_are_known_though_no_number_is_so_small() -> None:
-    steps = np.tile(matrix((0.4, 0.3, 0.3)), (3000, 1))
-    texts = likeliest_texts(steps, 4)
-    assert len(texts) == 4
-    assert all(-np.inf < chance < np.log(5e-324) for _, chance in texts)
+def test_long_lines_are_read_though_no_number_is_so_small_as_their_chance() -> None:
+    steps = np.tile(matrix((0.0, 0.9, 0.1), (1.0, 0.0, 0.0)), (10_000, 1))
+    assert 0.9**10_000 == 0.0
+    assert beam_search(steps, 4) == (1,) * 10_000
+
+
+def test_prefixes_that_go_on_alike_leave_room_for_others() -> None:
+    def worth(context: int, symbol: int) -> tuple[float, int]:
+        return (10.0 if (context, symbol) == (2, 3) else 1.0), symbol
+
+    blank, sure = (1.0, 0.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0, 0.0)
+    steps = matrix((0.0, 0.6, 0.0, 0.0, 0.4), blank, sure, blank, (0.0, 0.55, 0.45, 0.0, 0.0), blank, sure)
+    assert beam_search(steps, 2) == (1, 3, 1, 3)
+    assert beam_search(steps, 2, worth) == (1, 3, 2, 3)
+
+
+def test_of_sure_steps_the_best_symbol_alone_is_looked_at() -> None:
+    def worth(_context: int, symbol: int) -> tuple[float, int]:
+        return (1000.0 if symbol == 2 else 1.0), symbol
+
+    steps = matrix((0.0, 0.98, 0.02), (1.0, 0.0, 0.0), (1.0, 0.0, 0.0), (0.0, 0.98, 0.02))
+    assert beam_search(steps, 5, worth) == (2, 2)
+    assert beam_search(steps, 5, worth, sure=0.98) == (1, 1)
 
 
 def test_a_beam_passes_over_what_is_improbable() -> None:

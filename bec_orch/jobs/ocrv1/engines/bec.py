@@ -32,7 +32,7 @@ LOOKS = (1.2, 1.0, 1.6)
 """Heights of the part of the window that is read first, second and third, in terms of the line's: see `line_of`."""
 SURE = 0.99
 """Below this mean probability of what was read, the line is looked at again."""
-LANGUAGE_WEIGHT, SYMBOL_BONUS = 0.4, 1.75
+LANGUAGE_WEIGHT, SYMBOL_BONUS = 0.8, 2.0
 
 
 class BecRecogniser(Recogniser):

@@ -15,7 +15,8 @@ from typing_extensions import override
 from bec_orch.core.artefacts import ModelInfo
 from bec_orch.core.ports.job_worker import WorkerResources
 from bec_orch.errors import ConfigError
-from bec_orch.jobs.ocrv1.decoding.paths import beam_search, best_path, confidence, probabilities
+from bec_orch.jobs.ocrv1.decoding.beam import beam_search
+from bec_orch.jobs.ocrv1.decoding.paths import best_path, confidence, probabilities
 from bec_orch.jobs.ocrv1.engines.config import Ocrv1Config
 from bec_orch.jobs.ocrv1.engines.ctc_config import CtcModelConfig, invalid, read_ctc_config
 from bec_orch.jobs.ocrv1.engines.recogniser import EMPTY, LineText, Recogniser
