@@ -70,8 +70,7 @@ recogniser: $(VENV)/.dev  ## compose lines, train the recogniser on them, export
 		--minutes $(READER_MINUTES) --resume $(if $(READER_FONTS),--fonts $(READER_FONTS))
 	$(BIN)/python -m training.reader.language --out $(READER_WORK)/bec-uchen.lm.npz
 	$(LINE_PYTHON) -m training.reader.export $(READER_RUN)/last.pt --out $(READER_MODEL)
-	$(BIN)/python -m training.reader.judge $(READER_MODEL) --lm $(READER_WORK)/bec-uchen.lm.npz \
-		--confidence $(READER_RUN)/confidence.json
+	$(BIN)/python -m training.reader.judge $(READER_MODEL) --confidence $(READER_RUN)/confidence.json
 	$(LINE_PYTHON) -m training.reader.export $(READER_RUN)/last.pt --out $(READER_MODEL) \
 		--confidence $(READER_RUN)/confidence.json
 

@@ -1,14 +1,16 @@
 """Judge a recogniser on composed lines of fonts that it was not trained with, and make its table of confidences.
 
-    python -m training.reader.judge MODEL.onnx [--lines 600] [--lm FILE] [--confidence FILE]
+    python -m training.reader.judge MODEL.onnx [--lines 600] [--confidence FILE]
 
-Prints character error rates of real text, of shuffled syllables and of random stacks, without the language model and
-with it: a language model may not write what is likely in place of what is there. `--confidence` writes which share of a
-line's symbols was right as it is read by default, by the network's mean probability.
+Prints character error rates of real text, of shuffled syllables and of random stacks, without a language model and
+with one: a language model may not write what is likely in place of what is there. It is counted of the other texts than
+those that the lines are composed of. `--confidence` writes which share of a line's symbols was right as it is read by
+default, by the network's mean probability.
 """
 
 import argparse
 import json
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +25,8 @@ from bec_orch.jobs.ocrv1.decoding.likely_text import Chooser
 from bec_orch.jobs.ocrv1.decoding.paths import best_path, confidence
 from bec_orch.jobs.ocrv1.engines.bec import LANGUAGE_WEIGHT, SYMBOL_BONUS
 from bec_orch.jobs.ocrv1.engines.bec_input import as_input
-from training.reader.material import composer_of, cursive_composer
+from training.reader.language import write
+from training.reader.material import composer_of, cursive_composer, texts_in
 from training.reader.picture import Composer
 from training.reader.symbols import SYMBOLS
 from training.reader.writing import KINDS
@@ -31,7 +34,7 @@ from training.shared import DATA, Floats
 
 WIDTH = 640
 SEED = 990
-WEIGHTS = (0.25, 0.4, 0.5)
+WEIGHTS = (0.6, 0.8, 1.0)
 """Weights of the language model that are tried."""
 STEPS = 12
 """Rows of the table of confidences."""
@@ -76,6 +79,14 @@ def tried(model: Path, composer: Composer, count: int) -> list[Tried]:
     return out
 
 
+def counted(paths: Sequence[Path]) -> LanguageModel:
+    """Count the language model of some texts alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "lm.npz"
+        write(file, paths)
+        return LanguageModel(file)
+
+
 def rate(pairs: Sequence[tuple[str, str]]) -> float:
     """Return the character error rate of pairs of text and truth, spaces ignored."""
     bare = [(text.replace(" ", ""), truth.replace(" ", "")) for text, truth in pairs]
@@ -105,22 +116,21 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--lines", type=int, default=600)
-    parser.add_argument("--lm", type=Path, help="language model, tried at several weights")
     parser.add_argument("--confidence", type=Path, help="file for the table")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     composer = composer_of(options.data, [], held_out=True)
     lines = tried(options.model, composer, options.lines)
-    language = LanguageModel(options.lm) if options.lm else None
-    choosers = [Chooser(language, each, SYMBOL_BONUS) for each in WEIGHTS] if language else []
+    language = counted(texts_in(options.data)[0])
+    choosers = [Chooser(language, each, SYMBOL_BONUS) for each in WEIGHTS]
     for kind in KINDS:
         own = [line for line in lines if line.kind == kind]
         print(f"{kind}: {len(own)} lines, {rate([(line.greedy, line.text) for line in own]):.4f}", flush=True)
         for chooser in choosers:
             with_it = rate([(in_symbols(chooser.text(line.chances)), line.text) for line in own])
             print(f"  weight {chooser.weight}: {with_it:.4f}", flush=True)
-    used = Chooser(language, LANGUAGE_WEIGHT, SYMBOL_BONUS) if language else None
-    table = table_of(lines, lambda line: in_symbols(used.text(line.chances)) if used else line.greedy)
+    used = Chooser(language, LANGUAGE_WEIGHT, SYMBOL_BONUS)
+    table = table_of(lines, lambda line: in_symbols(used.text(line.chances)))
     cursive = tried(options.model, cursive_composer(composer), options.lines // 2)
     for name, group in (("block letters", lines), ("cursive", cursive)):
         text = [line for line in group if line.kind == KINDS[0]]

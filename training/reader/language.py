@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bec_orch.jobs.ocrv1.decoding.language import BITS, UNIT
+from training.reader.material import texts_in
 from training.reader.symbols import SYMBOLS
 from training.reader.writing import plain
 from training.shared import DATA
@@ -138,6 +139,14 @@ def _arrays(chances: dict[int, float], weights: dict[int, float], order: int) ->
     }
 
 
+def write(out: Path, paths: Sequence[Path], order: int = ORDER) -> int:
+    """Count the model of texts in files, write its file, and return how many n-grams it has."""
+    arrays = model_of([plain(path.read_text("utf-8-sig")) for path in paths], order)
+    with out.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+    return len(arrays["steps"])
+
+
 def main() -> None:
     """Count as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -145,11 +154,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--order", type=int, default=ORDER)
     options = parser.parse_args()
-    paths = sorted((options.data / "fonts_text").rglob("*.txt"))
-    arrays = model_of([plain(path.read_text("utf-8-sig")) for path in paths], options.order)
-    with options.out.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
-    print(f"{len(arrays['steps']):,} n-grams, {options.out.stat().st_size:,} bytes")
+    count = write(options.out, [path for paths in texts_in(options.data) for path in paths], options.order)
+    print(f"{count:,} n-grams, {options.out.stat().st_size:,} bytes")
 
 
 if __name__ == "__main__":

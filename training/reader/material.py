@@ -13,14 +13,24 @@ from training.shared import CURSIVE, SYSTEM_FONTS, UNLICENSED
 ENDINGS = {".ttf", ".otf", ".woff"}
 HELD_OUT = ("ouchan4", "ddc_rinzin")
 """Fonts that nothing is trained on."""
+TEXTS_A_JUDGED_ONE = 3
+"""Of so many texts one is for lines to judge by: what a language model has counted it knows by heart."""
 OF_TIBETAN = ("tibet", "uchen", "jomolhari", "sambhota", "monlam", "ddc", "paramita")
 UNLIKE_A_PRINT = ("-100-", "-200-")
 """Hairlines, which no block print has."""
 
 
-def composer_of(data: Path, folders: list[Path], *, held_out: bool = False) -> Composer:
-    """Gather texts and fonts under `data` and in folders of fonts; `held_out`: only the fonts kept apart."""
+def texts_in(data: Path) -> tuple[list[Path], list[Path]]:
+    """Return the texts under `data`: those of which a language model is counted that is judged, and the others."""
     texts = sorted((data / "fonts_text").glob("*.txt")) + sorted((data / "fonts_text" / "kangyur").glob("*.txt"))
+    apart = texts[::TEXTS_A_JUDGED_ONE]
+    return [path for path in texts if path not in apart], apart
+
+
+def composer_of(data: Path, folders: list[Path], *, held_out: bool = False) -> Composer:
+    """Gather texts and fonts under `data` and in folders of fonts; `held_out`: only the texts and fonts kept apart."""
+    counted, judged = texts_in(data)
+    texts = judged if held_out else sorted(judged + counted)
     fonts = fonts_in([data / "fonts_text" / "fonts", SYSTEM_FONTS, *folders])
     apart = [path for path in fonts if any(name in path.name.lower() for name in HELD_OUT)]
     chosen = apart if held_out else [path for path in fonts if path not in apart]

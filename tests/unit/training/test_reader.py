@@ -11,7 +11,7 @@ from bec_orch.jobs.ocrv1.decoding.language import BITS, LanguageModel
 from bec_orch.jobs.ocrv1.engines.bec_input import HEIGHT
 from training.reader.judge import Tried, rate, spread_of, table_of
 from training.reader.language import model_of
-from training.reader.material import HELD_OUT, fonts_in
+from training.reader.material import HELD_OUT, fonts_in, texts_in
 from training.reader.picture import Composer, _carved, _is_seen
 from training.reader.setting import LETTER, Face, Style
 from training.reader.symbols import SYMBOLS, numbers_of, written
@@ -172,6 +172,26 @@ def test_fonts_to_judge_by_are_those_that_are_held_out() -> None:
     names = [path.name.lower() for path in fonts_in([FONTS])]
     assert any(held in name for held in HELD_OUT for name in names)
     assert not any("bzdmt" in name or "yigchung" in name for name in names)
+
+
+def test_texts_to_judge_by_are_not_counted(tmp_path: Path) -> None:
+    folder = tmp_path / "fonts_text" / "kangyur"
+    folder.mkdir(parents=True)
+    for name in "abcdefg":
+        (folder / f"{name}.txt").touch()
+    counted, judged = texts_in(tmp_path)
+    assert ([path.stem for path in counted], [path.stem for path in judged]) == (list("bcef"), list("adg"))
+
+
+def test_what_a_text_says_often_is_likelier_than_what_it_says_once(tmp_path: Path) -> None:
+    model = saved(tmp_path / "lm.npz", [written("བོད་ཡིག་" * 30 + "བོད་སྐད་")], order=5)
+    context = 0
+    for symbol in numbers_of(written("བོད་")):
+        _, context = model.after(context, symbol)
+    often, once, never = (model.after(context, numbers_of(letter)[0])[0] for letter in "ཡསཀ")
+    assert often > -0.1
+    assert -6 < once < -2
+    assert never < once
 
 
 def test_cursive_fonts_are_distinguished_from_block_letters_by_their_names(tmp_path: Path) -> None:
