@@ -231,6 +231,39 @@ def test_what_an_earlier_run_left_is_done_beside_the_volume_that_is_named(bec: B
     assert sorted((task["volume"]["i_id"], task["state"]) for task in tasks) == [("I1", "done"), ("I2", "done")]
 
 
+def test_volumes_that_were_moved_are_done_where_they_lie_now_and_not_tried_where_they_lay(
+    bec: Bec, tmp_path: Path
+) -> None:
+    scans, out = write_scans(tmp_path / "scans", {"W1/I1": 2, "W1/I2": 2}), tmp_path / "out"
+    ok(bec("--home", out, "jobs", "create", "toy"))
+    ok(bec("--home", out, "queue", "enqueue", "toy", "--all", "--source", f"folder+{scans.as_uri()}"))
+    moved = scans.rename(tmp_path / "moved")
+
+    run = ok(bec("run", "toy", moved / "W1" / "I1", "--out", out))
+    assert f"1 volume of this run lies no more in 'folder+{scans.as_uri()}': what toy had still to do there" in run.err
+    assert "[1/1] W1/I1: done, 2 pages, 0 errors" in run.err
+    old = {
+        task["volume"]["i_id"]: task
+        for task in ok(bec("--home", out, "jobs", "tasks", "toy", "--json")).json
+        if "/scans" in task["volume"]["source"]
+    }
+    assert (old["I1"]["state"], old["I1"]["attempt"]) == ("canceled", 0)
+    assert old["I1"]["reason"] == "the volume was moved, and asked for where it lies now"
+
+    both = ok(bec("run", "toy", moved, "--out", out, "--json")).json
+    assert both["moved"] == {f"folder+{scans.as_uri()}": 1}
+    assert ok(bec("run", "toy", moved, "--out", out, "--json")).json["moved"] == {}
+
+
+def test_a_volume_of_the_same_name_that_is_still_there_is_done_too_and_not_counted(bec: Bec, tmp_path: Path) -> None:
+    first, out = write_scans(tmp_path / "first", {"W1/I1": 2}), tmp_path / "out"
+    ok(bec("--home", out, "jobs", "create", "toy"))
+    ok(bec("--home", out, "queue", "enqueue", "toy", "--all", "--source", f"folder+{first.as_uri()}"))
+    run = ok(bec("run", "toy", write_scans(tmp_path / "second", {"W1/I1": 3}), "--out", out))
+    assert "[1/1] W1/I1: done, 3 pages, 0 errors" in run.err
+    assert f"W1/I1 of 'folder+{first.as_uri()}', which was queued before: done, 2 pages, 0 errors" in run.err
+
+
 def test_a_second_run_in_the_same_workspace_is_told_to_wait(bec: Bec, tmp_path: Path) -> None:
     scans = write_scans(tmp_path / "scans", {"W1/I1": 1})
     with WorkspaceLock(tmp_path / "out"):

@@ -8,12 +8,25 @@ _AWAY = "tests/integration/test_away.py"
 _BOUNDS = "tests/unit/test_bounds.py"
 _HOME = "tests/unit/test_own_home.py"
 _OWN = "core/own_home.py"
+_RUN = "tests/acceptance/test_cli_run.py"
 _REPAIRS = "orch/audit/repairs.py"
 _SCALING = "tests/integration/test_local_scaling.py"
 _SIGNALS = "tests/unit/test_cli_signals.py"
 _SPECIAL = "tests/unit/test_special_files.py"
 
 SURROUNDINGS = (
+    Mutant(
+        "volumes-of-a-name-elsewhere-count-as-moved",
+        "what is to be done of a volume is canceled only where that volume lies no more",
+        (
+            Edit(
+                "orch/runs/local_run.py",
+                "gone = [fault.volume for fault in faults if fault.code in NOT_THERE]",
+                "gone = list(elsewhere) or [fault.volume for fault in faults if fault.code in NOT_THERE]",
+            ),
+        ),
+        (f"{_RUN}::test_a_volume_of_the_same_name_that_is_still_there_is_done_too_and_not_counted",),
+    ),
     Mutant(
         "system-user-made-by-all-at-once",
         "of those that begin at the same time on a fresh machine, one makes the system user",

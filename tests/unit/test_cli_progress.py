@@ -1,5 +1,6 @@
 """What a run shows while it works."""
 
+import dataclasses
 import io
 import re
 from uuid import UUID
@@ -14,6 +15,10 @@ from bec_orch.core.tasks import AttemptOutcome, Claim, Failure, Job, TaskResult
 from bec_orch.core.volumes import Manifest, PageCounts, VolumeRef
 
 JOB = Job(1, "toy", "toy", {}, "")
+
+
+def volumes(count: int) -> list[VolumeRef]:
+    return [VolumeRef("W1", f"I{number}", "folder+file:///scans") for number in range(1, count + 1)]
 
 
 def claim(task: int) -> Claim:
@@ -48,7 +53,7 @@ class Clock:
 
 
 def test_pages_of_volumes_that_have_not_begun_are_taken_to_be_the_average() -> None:
-    tally = PageTally(volumes=4)
+    tally = PageTally(volumes(4))
     assert tally.pages_expected == 0
     tally.pages(claim(1), 3, 10)
     tally.pages(claim(2), 0, 20)
@@ -59,7 +64,7 @@ def test_pages_of_volumes_that_have_not_begun_are_taken_to_be_the_average() -> N
 
 def test_speed_counts_only_what_this_run_computed() -> None:
     clock = Clock()
-    tally = PageTally(volumes=1, clock=clock)
+    tally = PageTally(volumes(1), clock=clock)
     assert tally.pages_per_second == 0.0
     tally.pages(claim(1), 100, 110)
     clock.now = 5.0
@@ -68,7 +73,7 @@ def test_speed_counts_only_what_this_run_computed() -> None:
 
 
 def test_a_volume_that_is_tried_again_has_not_ended() -> None:
-    tally = PageTally(volumes=1)
+    tally = PageTally(volumes(1))
     tally.end(failed(1, AttemptOutcome.RETRYABLE_FAILED, 3.0))
     assert tally.volumes_ended == 0
     tally.end(failed(1, AttemptOutcome.TERMINAL_FAILED))
@@ -95,7 +100,7 @@ def run_two_volumes(shown: SilentProgress) -> None:
 
 
 def test_elsewhere_than_on_a_terminal_each_volume_gets_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    shown = progress("toy", 2, silent=False)
+    shown = progress("toy", volumes(2), silent=False)
     assert isinstance(shown, LineProgress)
     run_two_volumes(shown)
     assert capsys.readouterr().err.splitlines() == [
@@ -104,8 +109,27 @@ def test_elsewhere_than_on_a_terminal_each_volume_gets_a_line(capsys: pytest.Cap
     ]
 
 
+def test_a_volume_that_the_run_was_not_asked_for_gets_a_line_and_is_not_counted(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shown = progress("toy", volumes(1), silent=False)
+    run_two_volumes(shown)
+    assert capsys.readouterr().err.splitlines() == [
+        "[1/1] W1/I1: done, 10 pages, 0 errors",
+        "W1/I2 of 'folder+file:///scans', which was queued before: terminal_failed, E_STORAGE: The store is away.",
+    ]
+    assert (shown.tally.volumes_ended, shown.tally.pages_known) == (1, "10")
+
+
+def test_a_volume_that_is_begun_anew_for_a_newer_version_counts_once() -> None:
+    tally = PageTally(volumes(1))
+    tally.end(done(1, 10))
+    tally.end(dataclasses.replace(done(1, 12), claim=dataclasses.replace(claim(1), task_id=2)))
+    assert (tally.volumes_ended, len(tally.asked)) == (1, 1)
+
+
 def test_silence_counts_all_the_same(capsys: pytest.CaptureFixture[str]) -> None:
-    shown = progress("toy", 2, silent=True)
+    shown = progress("toy", volumes(2), silent=True)
     run_two_volumes(shown)
     assert (shown.tally.pages_done, shown.tally.volumes_ended) == (10, 2)
     assert capsys.readouterr() == ("", "")
@@ -119,7 +143,7 @@ def test_a_terminal_gets_a_bar_and_a_line_for_each_failure(monkeypatch: pytest.M
         return Console(file=screen, force_terminal=True, width=100)
 
     monkeypatch.setattr(module, "console", terminal)
-    shown = progress("toy", 2, silent=False)
+    shown = progress("toy", volumes(2), silent=False)
     assert isinstance(shown, BarProgress)
     run_two_volumes(shown)
     assert "W1/I2: terminal_failed, E_STORAGE: The store is away." in screen.getvalue()
@@ -129,7 +153,7 @@ def test_a_terminal_gets_a_bar_and_a_line_for_each_failure(monkeypatch: pytest.M
 
 
 def test_pages_are_counted_as_far_as_they_are_known() -> None:
-    tally = PageTally(volumes=2)
+    tally = PageTally(volumes(2))
     assert tally.pages_known == "0+"
     tally.pages(claim(1), 3, 10)
     assert tally.pages_known == "10+"
@@ -140,7 +164,7 @@ def test_pages_are_counted_as_far_as_they_are_known() -> None:
 
 def test_pages_that_are_skipped_or_taken_over_are_no_speed() -> None:
     clock = Clock()
-    tally = PageTally(volumes=2, clock=clock)
+    tally = PageTally(volumes(2), clock=clock)
     tally.pages(claim(1), 0, 10)
     tally.pages(claim(1), 10, 10)
     skipped = TaskResult("etag", "hash", "1", (), PageCounts(skipped=10), ())
@@ -154,7 +178,7 @@ def test_a_bar_on_a_terminal_that_becomes_narrower_leaves_no_copy(monkeypatch: p
     screen = io.StringIO()
     terminal = Console(file=screen, force_terminal=True, width=90)
     monkeypatch.setattr(module, "console", lambda **_: terminal)
-    with progress("toy", 1, silent=False) as shown:
+    with progress("toy", volumes(1), silent=False) as shown:
         shown.pages_done(claim(1), 1, 2)
         terminal.width = 40
         screen.truncate(screen.seek(0))

@@ -12,7 +12,7 @@ from bec_orch.cli.arguments.options import DEFAULT_ERROR_RATE, ErrorRate, JobNam
 from bec_orch.cli.composition.parts import Parts, local_run, open_parts
 from bec_orch.cli.export.volumes import destination_url
 from bec_orch.cli.jobs.queues import EXISTS, create_job
-from bec_orch.cli.run.outcome import RunResult, exit_code, show
+from bec_orch.cli.run.outcome import RunResult, exit_code, note_moved, show
 from bec_orch.cli.terminal.console import warn
 from bec_orch.cli.terminal.progress import progress
 from bec_orch.cli.worker.working import say_death, work
@@ -219,13 +219,14 @@ def _job(parts: Parts, name: str, config: Mapping[str, Any], error_rate: float) 
 
 def _take_over(parts: Parts, job: Job, volumes: Sequence[VolumeRef], *, force: bool, silent: bool) -> RunResult:
     run = local_run(parts)
+    moved = run.cancel_moved(job, volumes, parts.sources)
+    note_moved(job.name, moved)
     report = run.enqueue(job, volumes, parts.sources, force=force)
     for fault in report.faults:
         warn(f"The volume {fault.volume} is left out ({fault.code}): {fault.message}", fault.hint)
-    unfinished = parts.store.unfinished(job)
     speed = None
-    if unfinished:
-        with progress(job.name, unfinished, silent=silent) as shown:
+    if parts.store.unfinished(job):
+        with progress(job.name, run.to_do(job, volumes), silent=silent) as shown:
             word = "Stopping at the next page."
             done = work(parts, job, shown, until_empty=True, grace=0.0, word=word, tell_death=say_death)
         if done.interrupted:
@@ -233,4 +234,4 @@ def _take_over(parts: Parts, job: Job, volumes: Sequence[VolumeRef], *, force: b
         speed = shown.tally.pages_per_second
     outcome = run.outcome(job, volumes, report)
     faults = page_errors(parts.artefacts(), outcome.tasks, limit=_PAGE_ERRORS)
-    return RunResult(outcome, parts.settings.dest_url, speed, (), tuple(faults))
+    return RunResult(outcome, parts.settings.dest_url, speed, (), tuple(faults), moved=moved)

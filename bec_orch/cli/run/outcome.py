@@ -41,6 +41,7 @@ class RunResult:
     are named like no page; None where nothing was imported. `unmatched_references` are the reference folders, such as
     those of ground truth, that belong to no volume of the run. `passed_over` counts files that are no pages.
     `first_pictures_asked` is whether somebody said that of files with several pictures the first alone is to be done.
+    `moved` counts what was still to be done of these volumes where they lie no more, by source: that is canceled.
     """
 
     outcome: RunOutcome
@@ -56,6 +57,7 @@ class RunResult:
     unmatched_references: tuple[str, ...] = ()
     passed_over: Mapping[str, int] = field(default_factory=dict)
     first_pictures_asked: bool = True
+    moved: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def nb_outside(self) -> int:
@@ -118,6 +120,16 @@ def note_passed_over(files: Mapping[str, int]) -> None:
     if files:
         others = (f"{_NO_PAGES[reason]} {count}" for reason, count in sorted(files.items()))
         note(f"Skipped, because they are not pages: {', '.join(others)}.")
+
+
+def note_moved(job: str, moved: Mapping[str, int]) -> None:
+    """Print what is canceled, because volumes lie in another place now."""
+    for source, count in sorted(moved.items()):
+        lie = "volume of this run lies" if count == 1 else "volumes of this run lie"
+        note(
+            f"{count:,} {lie} no more in {printable(source, limit=300)}: what {job} had still to do there is canceled, "
+            "and done where you name it. Pages that were finished there are kept."
+        )
 
 
 def note_references(folders: Sequence[str], of: str) -> None:
@@ -262,5 +274,6 @@ def _as_json(result: RunResult) -> dict[str, Any]:
         "figures": {str(task.volume): result.figures[task.id] for task in outcome.tasks if task.id in result.figures},
         "unmatched_documents": result.unmatched,
         "unmatched_references": result.unmatched_references,
+        "moved": result.moved,
         "tasks": outcome.tasks,
     }

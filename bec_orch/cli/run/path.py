@@ -1,6 +1,7 @@
 """`bec run`: a job over the volumes of a folder, on this machine, in a workspace of its own."""
 
 import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,7 +26,7 @@ from bec_orch.cli.composition.parts import Parts, local_run, open_parts
 from bec_orch.cli.composition.working import look_again, require_loadable
 from bec_orch.cli.export.command import parse_formats
 from bec_orch.cli.export.volumes import ExportRequest, ExportResult, export, reader_of
-from bec_orch.cli.run.outcome import ROWS, RunResult, exit_code, in_order, note_passed_over, show
+from bec_orch.cli.run.outcome import ROWS, RunResult, exit_code, in_order, note_moved, note_passed_over, show
 from bec_orch.cli.run.overlays import PAGES, Overlay, require_overlays, write_overlays
 from bec_orch.cli.terminal.console import note, program, say, warn
 from bec_orch.cli.terminal.progress import progress
@@ -33,6 +34,7 @@ from bec_orch.cli.worker.working import say_death, work
 from bec_orch.core.job_types.registry import content_of, job_types, page_figures, types_with_pictures
 from bec_orch.core.names import printable
 from bec_orch.core.tasks import Job, TaskState
+from bec_orch.core.volumes import VolumeRef
 from bec_orch.core.wording import clause, counted
 from bec_orch.errors import Interrupted
 from bec_orch.io.sources.detect import DetectedSource
@@ -180,6 +182,7 @@ def run_volumes(detected: DetectedSource, request: RunRequest, settings: Setting
         *firsts, job = run.prepare_jobs(
             request.job_type, request.config, request.max_page_error_rate, partial(require_loadable, parts)
         )
+        moved = _cancel_moved(parts, run, (*firsts, job), detected)
         needed = [
             _run_first(parts, run, first, (*firsts[at + 1 :], job), detected, request)
             for at, first in enumerate(firsts)
@@ -190,7 +193,7 @@ def run_volumes(detected: DetectedSource, request: RunRequest, settings: Setting
         for fault in report.faults:
             warn(f"The volume {fault.volume} is left out ({fault.code}): {fault.message}", fault.hint)
         look_again(parts, job, run.done_tasks(job, detected.volumes))
-        speed = _work(parts, job, request)
+        speed = _work(parts, job, request, run.to_do(job, detected.volumes))
         outcome = run.outcome(job, detected.volumes, report)
         if outcome.count(TaskState.DONE):
             # Where nothing was left to do, nobody looked: an unmounted destination has nothing of what counts as done.
@@ -212,6 +215,7 @@ def run_volumes(detected: DetectedSource, request: RunRequest, settings: Setting
             first_pictures_asked="frames" in request.config,
             figures=volume_figures(parts.artefacts(), in_order(outcome)[:ROWS], page_figures(job.type)),
             unmatched_references=tuple(run.references_alone(job, detected.volumes)),
+            moved=moved,
         )
 
 
@@ -251,24 +255,44 @@ def _run_first(
     """Run a job that a later one needs; what it fails on shows in that one."""
     report = run.enqueue(first, detected.volumes, parts.sources, force=False, adopt_foreign=request.adopt_foreign)
     look_again(parts, first, run.done_tasks(first, detected.volumes))
-    _work(parts, first, request, later, title=f"First {first.name}, which {later[-1].name} needs:")
+    asked = run.to_do(first, detected.volumes)
+    _work(parts, first, request, asked, later, title=f"First {first.name}, which {later[-1].name} needs:")
     return run.outcome(first, detected.volumes, report)
 
 
-def _work(parts: Parts, job: Job, request: RunRequest, later: Sequence[Job] = (), *, title: str = "") -> float | None:
+def _cancel_moved(parts: Parts, run: LocalRun, jobs: Sequence[Job], detected: DetectedSource) -> Counter[str]:
+    """Cancel what all these jobs had still to do of the volumes where they lie no more, before any of them works."""
+    moved = Counter[str]()
+    for job in jobs:
+        of_job = run.cancel_moved(job, detected.volumes, parts.sources)
+        note_moved(job.name, of_job)
+        moved += of_job
+    return moved
+
+
+def _work(
+    parts: Parts,
+    job: Job,
+    request: RunRequest,
+    asked: Sequence[VolumeRef],
+    later: Sequence[Job] = (),
+    *,
+    title: str = "",
+) -> float | None:
     """Work until a job has nothing left to do, and return pages per second, None when there was nothing.
+
+    `asked` are the volumes that are counted while it works.
 
     Raises:
         ConfigError: a later job lacks a package, an engine, a language or a model: hours of work would come before it.
     """
-    unfinished = parts.store.unfinished(job)
-    if not unfinished:
+    if not parts.store.unfinished(job):
         return None
     for one in later:
         require_loadable(parts, one.type, one.config)
     if title and not request.as_json:
         note(title)
-    with progress(job.name, unfinished, silent=request.as_json) as shown:
+    with progress(job.name, asked, silent=request.as_json) as shown:
         word = "Stopping at the next page."
         done = work(parts, job, shown, until_empty=True, grace=0.0, word=word, tell_death=say_death)
     if done.interrupted:

@@ -74,7 +74,7 @@ def _last_source(parts: Parts, job: str, w_id: str, i_id: str) -> str:
 def _attempt(parts: Parts, job: Job, volume: VolumeRef, *, silent: bool) -> float | None:
     """Run the volume, and return pages per second, None when there was nothing to attempt."""
     with (
-        progress(job.name, 1, silent=silent) as shown,
+        progress(job.name, [volume], silent=silent) as shown,
         single_volume(parts, job, shown) as single,
         stopping(single.stop, "Stopping at the next page.") as stop,
     ):

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Self
@@ -16,21 +16,22 @@ from typing_extensions import override
 from bec_orch.cli.terminal.console import as_text, console, note
 from bec_orch.core.life.observing import WorkerObserver
 from bec_orch.core.life.standings import TaskEnd
+from bec_orch.core.names import printable
 from bec_orch.core.tasks import AttemptOutcome, Claim
-from bec_orch.core.volumes import Manifest
+from bec_orch.core.volumes import Manifest, VolumeRef
 from bec_orch.core.wording import counted
 
 _ENDS = frozenset({AttemptOutcome.DONE, AttemptOutcome.ADOPTED, AttemptOutcome.TERMINAL_FAILED})
 
 
 class PageTally:
-    """Counts pages and volumes of a run. Thread-safe.
+    """Counts the volumes that were asked for, and the pages of all that are done. Thread-safe.
 
     Pages of volumes that have not begun are not known yet: their number is taken to be the average of those that have.
     """
 
-    def __init__(self, volumes: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self.volumes = volumes
+    def __init__(self, asked: Collection[VolumeRef], clock: Callable[[], float] = time.monotonic) -> None:
+        self.asked = frozenset(asked)
         self._clock = clock
         self._begun = clock()
         self._lock = threading.Lock()
@@ -38,7 +39,8 @@ class PageTally:
         self._totals: dict[int, int] = {}
         self._kept: dict[int, int] = {}
         self._skipped: dict[int, int] = {}
-        self._ended: set[int] = set()
+        self._begun_volumes: set[VolumeRef] = set()
+        self._ended: set[VolumeRef] = set()
 
     def pages(self, claim: Claim, done: int, total: int) -> None:
         """Note where a volume stands; the first note counts the pages that an earlier attempt left finished."""
@@ -46,12 +48,13 @@ class PageTally:
             self._kept.setdefault(claim.task_id, done)
             self._done[claim.task_id] = done
             self._totals[claim.task_id] = total
+            self._begun_volumes.add(claim.volume)
 
     def end(self, end: TaskEnd) -> None:
         """Note that a volume is at its end, if it is."""
         with self._lock:
             if end.outcome in _ENDS:
-                self._ended.add(end.claim.task_id)
+                self._ended.add(end.claim.volume)
             if end.result:
                 self._skipped[end.claim.task_id] = end.result.pages.skipped
 
@@ -66,21 +69,19 @@ class PageTally:
         """Pages of the whole run, as far as is known."""
         with self._lock:
             known = sum(self._totals.values())
-            unknown = self.volumes - len(self._totals.keys() | self._ended)
-            return known + round(unknown * known / len(self._totals)) if self._totals else 0
+            return known + round(self._to_begin() * known / len(self._totals)) if self._totals else 0
 
     @property
     def pages_known(self) -> str:
         """Pages of the volumes that have begun, with a plus where others have not: what is known, and no estimate."""
         with self._lock:
-            others = self.volumes > len(self._totals.keys() | self._ended)
-            return f"{sum(self._totals.values()):,}{'+' * others}"
+            return f"{sum(self._totals.values()):,}{'+' * bool(self._to_begin())}"
 
     @property
     def volumes_ended(self) -> int:
-        """Volumes that are done or failed for good."""
+        """Volumes that were asked for, and are done or failed for good."""
         with self._lock:
-            return len(self._ended)
+            return len(self._ended & self.asked)
 
     @property
     def pages_per_second(self) -> float:
@@ -89,6 +90,9 @@ class PageTally:
             computed = sum(map(self._computed, self._done))
         elapsed = self._clock() - self._begun
         return computed / elapsed if elapsed > 0 else 0.0
+
+    def _to_begin(self) -> int:
+        return len(self.asked - self._begun_volumes - self._ended)
 
     def _computed(self, task: int) -> int:
         # Some of the skipped ones may be among those that were kept.
@@ -114,8 +118,8 @@ class Unwatched(WorkerObserver):
 class SilentProgress(Unwatched, AbstractContextManager["SilentProgress"]):
     """Shows nothing; counts all the same."""
 
-    def __init__(self, volumes: int) -> None:
-        self.tally = PageTally(volumes)
+    def __init__(self, asked: Collection[VolumeRef]) -> None:
+        self.tally = PageTally(asked)
 
     @override
     def pages_done(self, claim: Claim, done: int, total: int) -> None:
@@ -137,7 +141,13 @@ class LineProgress(SilentProgress):
     @override
     def task_ended(self, end: TaskEnd) -> None:
         super().task_ended(end)
-        note(f"[{self.tally.volumes_ended}/{self.tally.volumes}] {end.claim.volume}: {ending(end)}")
+        note(f"{self._count(end.claim.volume)}: {ending(end)}")
+
+    def _count(self, volume: VolumeRef) -> str:
+        """Name a volume with how many are at their end; one that this run was not asked for, with where it lies."""
+        if volume in self.tally.asked:
+            return f"[{self.tally.volumes_ended}/{len(self.tally.asked)}] {volume}"
+        return f"{volume} of {printable(volume.source, limit=300)}, which was queued before"
 
 
 class OneLineBar(Progress):
@@ -164,8 +174,8 @@ class OneLineBar(Progress):
 class BarProgress(SilentProgress):
     """A bar with the job, its pages, volumes, speed and the time left; attempts that failed get a line above it."""
 
-    def __init__(self, job: str, volumes: int) -> None:
-        super().__init__(volumes)
+    def __init__(self, job: str, asked: Collection[VolumeRef]) -> None:
+        super().__init__(asked)
         self._progress = OneLineBar(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
@@ -175,7 +185,7 @@ class BarProgress(SilentProgress):
             TimeRemainingColumn(compact=True),
             terminal=console(stderr=True),
         )
-        self._bar = self._progress.add_task(job, total=None, known="?", ended=0, volumes=volumes, speed=0.0)
+        self._bar = self._progress.add_task(job, total=None, known="?", ended=0, volumes=len(asked), speed=0.0)
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -214,11 +224,11 @@ class BarProgress(SilentProgress):
         )
 
 
-def progress(job: str, volumes: int, *, silent: bool) -> SilentProgress:
-    """Return the way to show a run that suits where stderr goes."""
+def progress(job: str, asked: Collection[VolumeRef], *, silent: bool) -> SilentProgress:
+    """Return the way to show a run that suits where stderr goes; `asked` are the volumes that it counts."""
     if silent:
-        return SilentProgress(volumes)
-    return BarProgress(job, volumes) if console(stderr=True).is_terminal else LineProgress(volumes)
+        return SilentProgress(asked)
+    return BarProgress(job, asked) if console(stderr=True).is_terminal else LineProgress(asked)
 
 
 def ending(end: TaskEnd) -> str:

@@ -125,6 +125,10 @@ class Backlog(JobLookup, Protocol):
         """
         ...
 
+    def cancel(self, job: Job, task_ids: Sequence[int], reason: str) -> None:
+        """Cancel those of these tasks of the job that are unfinished; attempts at them lose their lease."""
+        ...
+
     def standing(self, job: Job, w_id: str, i_id: str) -> list[VolumeStanding]:
         """Return how a volume stands for a job, in each source that has it."""
         ...

@@ -15,7 +15,7 @@ from bec_orch.core.records.backlog import (
 )
 from bec_orch.core.tasks import Job, TaskState
 from bec_orch.core.volumes import VolumeRef
-from bec_orch.io.postgres.jobs import PgJobLookup, job_named
+from bec_orch.io.postgres.jobs import PgJobLookup, cancel_tasks, job_named
 from bec_orch.io.postgres.migrate import renew_statistics
 from bec_orch.io.postgres.rows import Connection, message_of, rows, volume_of
 from bec_orch.io.postgres.sql_files import statements
@@ -59,6 +59,11 @@ class PgBacklog(PgJobLookup, Backlog):
             if dry_run:
                 connection.rollback()
         return job, [ResetTask(row["id"], volume_of(row), TaskState(row["state"])) for row in found]
+
+    @override
+    def cancel(self, job: Job, task_ids: Sequence[int], reason: str) -> None:
+        with self._database.transaction(f"cancel tasks of {job.name}") as connection:
+            cancel_tasks(connection, job.id, reason, task_ids)
 
     @override
     def standing(self, job: Job, w_id: str, i_id: str) -> list[VolumeStanding]:

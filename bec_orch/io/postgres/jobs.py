@@ -3,7 +3,7 @@
 A deleted job keeps its row and its tasks' history, and frees its name.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from psycopg.types.json import Jsonb
@@ -98,9 +98,15 @@ class PgJobs(PgJobLookup, Jobs):
                 )
             connection.execute(sql["delete"], job)
             unfinished = one(connection, sql["count_unfinished"], job)["tasks"]
-            told = {"reason": JOB_DELETED, "message": f"{JOB_DELETED.capitalize()}."}
-            connection.execute(sql["cancel_tasks"], {**job, **told})
+            cancel_tasks(connection, job["job_id"], JOB_DELETED)
             return int(unfinished)
+
+
+def cancel_tasks(connection: Connection, job_id: int, reason: str, ids: Sequence[int] | None = None) -> None:
+    """Cancel the unfinished tasks of a job, or those of them with one of these numbers, and close their attempts."""
+    told = {"reason": reason, "message": f"{reason[0].upper()}{reason[1:]}."}
+    wanted = {"job_id": job_id, "ids": None if ids is None else list(ids)}
+    connection.execute(statements("jobs")["cancel_tasks"], {**wanted, **told})
 
 
 def _taken(job: Job, other: Row) -> UsageError:

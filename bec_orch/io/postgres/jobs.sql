@@ -63,9 +63,11 @@ ORDER BY j.name
 UPDATE jobs SET deleted_at = clock_timestamp(), updated_at = clock_timestamp() WHERE id = %(job_id)s
 
 -- name: cancel_tasks
+-- The unfinished tasks of a job, or those of them that have one of some numbers.
 WITH unfinished AS (
     SELECT id FROM tasks
     WHERE job_id = %(job_id)s AND state IN ('waiting', 'queued', 'running', 'retryable_failed')
+      AND (%(ids)s::bigint[] IS NULL OR id = ANY(%(ids)s))
     ORDER BY id
     FOR NO KEY UPDATE
 ), canceled AS (

@@ -1,5 +1,6 @@
 """The volumes of one `bec run`: a job made or changed for them, their tasks, and how they stand in the end."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
@@ -15,14 +16,18 @@ from bec_orch.core.records.jobs import Jobs
 from bec_orch.core.records.overview import Overview, TaskView
 from bec_orch.core.tasks import DoneTask, Job, TaskState
 from bec_orch.core.volumes import PageCounts, VolumeRef, version_of
-from bec_orch.errors import ConfigError
-from bec_orch.orch.backlog.enqueue import Enqueuer
+from bec_orch.errors import NOT_THERE, ConfigError
+from bec_orch.orch.backlog.enqueue import Enqueuer, read_versions
 from bec_orch.orch.backlog.redrive import Redriver
 from bec_orch.orch.job_admin import JobAdmin
 from bec_orch.orch.overview.references import References
 
 # All tasks of a workspace; the database's listing needs a limit.
 _EVERY = 10_000_000
+_MOVED = "the volume was moved, and asked for where it lies now"
+
+
+_TO_DO = frozenset({TaskState.QUEUED, TaskState.RUNNING, TaskState.RETRYABLE_FAILED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,7 @@ class LocalRun:
         open_store: Callable[[str], BlobReader],
     ) -> None:
         self._admin = JobAdmin(jobs)
+        self._backlog = backlog
         self._overview = overview
         self._enqueuer = Enqueuer(backlog, queues)
         self._redriver = Redriver(backlog, queues)
@@ -141,6 +147,34 @@ class LocalRun:
         if report.skipped_failed:
             self._try_again(job, volumes)
         return report
+
+    def cancel_moved(self, job: Job, volumes: Collection[VolumeRef], sources: SourceFactory) -> Counter[str]:
+        """Cancel what is still to be done of the volumes at places where they lie no more; count that by source.
+
+        Without it each of these tasks would be tried where nothing is, as often as the job allows. Where a source is
+        only away, or has a volume of the name, its tasks stay.
+
+        Raises:
+            DatabaseError: the database is away.
+        """
+        asked, names = frozenset(volumes), {str(volume) for volume in volumes}
+        tasks = self._overview.tasks(job.name, limit=_EVERY)
+        elsewhere = {
+            task.volume: task.id
+            for task in tasks
+            if not task.state.is_final and task.volume not in asked and str(task.volume) in names
+        }
+        faults = read_versions(list(elsewhere), sources).faults
+        gone = [fault.volume for fault in faults if fault.code in NOT_THERE]
+        if gone:
+            self._backlog.cancel(job, [elsewhere[volume] for volume in gone], _MOVED)
+        return Counter(volume.source for volume in gone)
+
+    def to_do(self, job: Job, volumes: Collection[VolumeRef]) -> list[VolumeRef]:
+        """Return those of the volumes that have a task of the job which a worker could do now."""
+        tasks = self._overview.tasks(job.name, limit=_EVERY)
+        open_volumes = {task.volume for task in tasks if task.state in _TO_DO}
+        return [volume for volume in volumes if volume in open_volumes]
 
     def references_alone(self, job: Job, volumes: Collection[VolumeRef]) -> list[str]:
         """List the reference folders, such as those of ground truth, that belong to none of the volumes.
