@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -19,9 +19,25 @@ from bec_orch.io.stores.errors import file_errors
 LOCK_FILE = "run.lock"
 DESTINATION_FILE = "destination"
 """In a home: where the artefacts of its tasks are."""
+IDENTITY_FILE = "identity"
+"""In a home: the identity of its embedded database, whose folder it outlives: the next one there goes on for it."""
+OUTPUTS = frozenset({"overlays", "exports"})
+"""In a home: folders with what was made of pages, and is named like pages are."""
 _OWN = "artefacts"
+_OWN_FOLDERS = OUTPUTS | {_OWN, "pg"}
+_MARKS = frozenset({LOCK_FILE, DESTINATION_FILE})
 # What we write into it: the number of the process that holds it.
 _OURS = re.compile(rb"[0-9]*\n?")
+
+
+def own_in(files: Collection[str], folders: Collection[str]) -> frozenset[str]:
+    """Return which files and folders of a folder, by their names, are a workspace's own: none where it is no workspace.
+
+    Its other folders hold nothing that could be taken for pages, and may be somebody's by the same name.
+    """
+    if IDENTITY_FILE not in files or _MARKS.isdisjoint(files):
+        return frozenset()
+    return (_OWN_FOLDERS & set(folders)) | (_MARKS | {IDENTITY_FILE}) & set(files)
 
 
 class WorkspaceLock:

@@ -147,6 +147,18 @@ def test_images_outside_of_all_volumes_are_counted_and_reported(bec: Bec, tmp_pa
     assert (refused.code, "E_PATH_LAYOUT" in refused.err) == (2, True), refused.err
 
 
+def test_what_a_workspace_in_the_scans_wrote_is_no_scan(bec: Bec, tmp_path: Path) -> None:
+    scans = write_scans(tmp_path / "scans", {"W1/I1": 2, "W1/I2": 1})
+    run = ("run", "toy", scans, "--out", scans)
+    ok(bec(*run))
+    write_scans(scans / "overlays", {"W1": 2, "W1/I1/pages": 1})
+    again = ok(bec(*run))
+    assert "2 volumes   2 done       3" in again.out
+    assert again.err == "Skipped, because they are not pages: written by this program: 3.\n"
+    enqueue = ("--home", scans, "queue", "enqueue", "toy", "--all", "--source", f"folder+{scans.as_uri()}", "--json")
+    assert ok(bec(*enqueue)).json["volumes"] == 2
+
+
 def test_names_that_are_no_utf8_are_reported_and_cost_nothing_else(bec: Bec, tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9")
     scans = write_scans(tmp_path / name, {"W1/I1": 2, f"W1/{name}": 1, f"{name}/I1": 1})

@@ -12,9 +12,28 @@ _RUN = "tests/acceptance/test_cli_run.py"
 _REPAIRS = "orch/audit/repairs.py"
 _SCALING = "tests/integration/test_local_scaling.py"
 _SIGNALS = "tests/unit/test_cli_signals.py"
+_SOURCES = "tests/unit/test_sources.py"
 _SPECIAL = "tests/unit/test_special_files.py"
 
 SURROUNDINGS = (
+    Mutant(
+        "overlays-are-scans",
+        "pictures that a workspace wrote beside scans are not taken for scans",
+        (Edit("io/sources/trees.py", 'startswith(".") and folder not in own]', 'startswith(".")]'),),
+        (f"{_SOURCES}::TestWorkspaceInTheScans::test_is_no_scan_and_counted",),
+    ),
+    Mutant(
+        "scans-are-taken-for-what-a-workspace-wrote",
+        "folders that are named like those of a workspace are done where there is none",
+        (
+            Edit(
+                "io/workspace.py",
+                "if IDENTITY_FILE not in files or _MARKS.isdisjoint(files):",
+                "if IDENTITY_FILE not in files and _MARKS.isdisjoint(files):",
+            ),
+        ),
+        (f"{_SOURCES}::TestWorkspaceInTheScans::test_folders_of_its_names_are_scans_where_no_workspace_is",),
+    ),
     Mutant(
         "volumes-of-a-name-elsewhere-count-as-moved",
         "what is to be done of a volume is canceled only where that volume lies no more",

@@ -610,3 +610,40 @@ class TestDetect:
         with pytest.raises(UsageError) as caught:
             detect_source(tmp_path)
         assert caught.value.code == "E_PATH_UNREADABLE"
+
+
+class TestWorkspaceInTheScans:
+    """What an earlier run wrote into the folder that it read."""
+
+    def workspace(self, folder: Path, *marks: str) -> None:
+        put(folder, *marks, data=b"")
+        put(folder, "overlays/W1/I1.jpg", "overlays/W1/I1/pages/1.jpg", "exports/ldv1/W1/I1/W1-I1.pdf", "pg/data/PG")
+
+    @pytest.mark.parametrize("inside", [".", "out", "W1", "W1/out", "W1/I1"])
+    @pytest.mark.parametrize(
+        "marks", [("identity", "run.lock"), ("identity", "destination"), ("identity", "run.lock", "destination")]
+    )
+    def test_is_no_scan_and_counted(self, tmp_path: Path, inside: str, marks: tuple[str, ...]) -> None:
+        put(tmp_path / "W1" / "I1", "1.jpg", "2.jpg")
+        self.workspace(tmp_path / inside, *marks)
+        found = detect_source(tmp_path)
+        assert [str(each) for each in found.volumes] == ["W1/I1"]
+        assert (found.images, found.outside, found.rejected, found.passed_over) == (2, (), (), {"own": 3})
+        assert list(map(str, folder_source(tmp_path).volumes())) == ["W1/I1"]
+
+    def test_of_one_work_is_no_volume_of_it(self, tmp_path: Path) -> None:
+        put(tmp_path / "W1", "I1/1.jpg", "overlays/1.jpg", "identity", "run.lock")
+        assert [str(each) for each in detect_source(tmp_path / "W1").volumes] == ["W1/I1"]
+
+    @pytest.mark.parametrize("marks", [("identity",), ("run.lock", "destination"), ()])
+    def test_folders_of_its_names_are_scans_where_no_workspace_is(self, tmp_path: Path, marks: tuple[str, ...]) -> None:
+        self.workspace(tmp_path, *marks)
+        put(tmp_path / "exports" / "I1", "1.jpg")
+        found = detect_source(tmp_path)
+        assert [str(each) for each in found.volumes] == ["exports/I1", "overlays/W1"]
+        assert "own" not in found.passed_over
+
+    def test_other_folders_of_a_workspace_are_scans(self, tmp_path: Path) -> None:
+        self.workspace(tmp_path, "identity", "run.lock")
+        put(tmp_path, "work/I1/1.jpg", "models/I1/1.jpg")
+        assert [str(each) for each in detect_source(tmp_path).volumes] == ["models/I1", "work/I1"]

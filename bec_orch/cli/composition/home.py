@@ -11,9 +11,6 @@ from bec_orch.settings.config import Settings
 
 # So many folders that have a database are named where one was asked for that has none.
 _HOMES = 5
-# Outlives the folder of the embedded database, which may be removed: its successor goes on for it.
-IDENTITY = "identity"
-"""The file in the home that keeps the identity of the embedded database."""
 
 
 def require_home(settings: Settings) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bec_orch.cli.composition.database import open_database, records_in
-from bec_orch.cli.composition.home import IDENTITY, work_dir
+from bec_orch.cli.composition.home import work_dir
 from bec_orch.cli.composition.queues import open_queues
 from bec_orch.cli.composition.sources import open_sources
 from bec_orch.cli.composition.stores import open_stores
@@ -22,7 +22,7 @@ from bec_orch.io.postgres.migrate import migrate, require_schema
 from bec_orch.io.postgres.tasks import PgTasks
 from bec_orch.io.sources.sources import Sources
 from bec_orch.io.stores.storage import Stores
-from bec_orch.io.workspace import require_destination
+from bec_orch.io.workspace import IDENTITY_FILE, require_destination
 from bec_orch.jobs.earlier.columns import in_our_columns
 from bec_orch.orch.runs.local_run import LocalRun
 from bec_orch.settings.config import Settings
@@ -95,7 +95,7 @@ def local_run(parts: Parts) -> LocalRun:
 def _bring_up(settings: Settings, database: Database) -> None:
     if settings.sql_host is None:
         migrate(database)
-        keep_identity(database, settings.home / IDENTITY)
+        keep_identity(database, settings.home / IDENTITY_FILE)
     else:
         require_schema(database)
 

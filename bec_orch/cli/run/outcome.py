@@ -28,7 +28,13 @@ _COUNTERS = 3
 # What the counters of page errors begin with.
 _ERROR = "E_"
 _FOLDERS = 5
-_NO_PAGES = {"hidden": "hidden files:", "system": "systems' own:", "sidecar": "sidecars:", "other": "other files:"}
+_NO_PAGES = {
+    "hidden": "hidden files:",
+    "system": "systems' own:",
+    "sidecar": "sidecars:",
+    "other": "other files:",
+    "own": "written by this program:",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,11 @@ import typer
 from bec_orch.cli.arguments.invocation import invocation
 from bec_orch.cli.arguments.options import Json
 from bec_orch.cli.composition.database import open_database
-from bec_orch.cli.composition.home import IDENTITY
 from bec_orch.cli.setup import moving_in
 from bec_orch.cli.terminal.console import print_json, print_record, say
 from bec_orch.io.postgres.identity import identity_of, note_identity, take_identity
 from bec_orch.io.postgres.migrate import migrate, renew_statistics, schema_status
+from bec_orch.io.workspace import IDENTITY_FILE
 
 app = typer.Typer(help="Make and check the tables of the database.")
 
@@ -35,7 +35,7 @@ def init(
         if identity:
             take_identity(database, identity)
             if settings.sql_host is None:
-                note_identity(database, settings.home / IDENTITY)
+                note_identity(database, settings.home / IDENTITY_FILE)
         own = identity_of(database)
     if as_json:
         print_json({"applied": applied, "identity": own})

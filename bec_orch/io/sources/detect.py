@@ -22,13 +22,14 @@ from bec_orch.io.sources.folder import FolderSource, image_entries
 from bec_orch.io.sources.mets import METS, MetsSource
 from bec_orch.io.sources.misnamed import RENAME, Misnamed, MisnamedFiles, misnamed
 from bec_orch.io.sources.opening import NO_DOCUMENTS
-from bec_orch.io.sources.page_files import passed_over, why_no_page
+from bec_orch.io.sources.page_files import NoPage, passed_over, why_no_page
 from bec_orch.io.sources.pages import Rejected, badly_named
 from bec_orch.io.sources.pdf import PdfSource, is_pdf
 from bec_orch.io.sources.sources import parse_source, source_name
 from bec_orch.io.sources.web_pictures import WebPictures
 from bec_orch.io.stores.folders import FolderObjects
 from bec_orch.io.stores.storage import path_of
+from bec_orch.io.workspace import OUTPUTS, own_in
 
 _HINT = (
     "Give a folder WORK/VOLUME/*.jpg (or png, tif, jp2, webp, gif, bmp, avif), one volume's folder, a PDF or a folder "
@@ -139,6 +140,8 @@ def detect_source(path: Path, *, follow_links: bool = False, most_files: int | N
 def _files_below(root: Path, most: int | None) -> _Files:
     """Look through all folders; hidden ones hold no pages, and links to folders are not followed, for they may loop.
 
+    What a workspace wrote beside the scans, or into them, is no page either.
+
     Raises:
         UsageError: there are more files and folders than `most` (E_PATH_LARGE).
     """
@@ -148,12 +151,14 @@ def _files_below(root: Path, most: int | None) -> _Files:
     others: Counter[str] = Counter()
     looking = MisnamedFiles(root)
     seen = 0
-    for folder, folders, names in os.walk(root):
-        inside = [name for name in folders if not name.startswith(".")]
-        folders[:] = inside
-        seen += 1 + len(names)
+    for folder, folders, files in os.walk(root):
+        own = own_in(files, folders)
+        others += _outputs(Path(folder, name) for name in own & OUTPUTS)
+        folders[:] = [name for name in folders if not name.startswith(".") and name not in own]
+        seen += 1 + len(files)
         if most is not None and seen > most:
             raise _too_large(root, most)
+        names = [name for name in files if name not in own]
         others += passed_over(names)
         looking.look(Path(folder), names)
         if METS in names:
@@ -165,6 +170,12 @@ def _files_below(root: Path, most: int | None) -> _Files:
         if len(pages) > pdfs:
             images[Path(folder)] = len(pages) - pdfs
     return _Files(images, documents, frozenset(workspaces), others, looking.found)
+
+
+def _outputs(folders: Iterable[Path]) -> Counter[str]:
+    """Count what a workspace made of pages, and is named like they are."""
+    below = (name for folder in folders for _, _, names in os.walk(folder) for name in names)
+    return Counter(NoPage.OWN.value for name in below if why_no_page(name) is None)
 
 
 def _without_documents(files: _Files, found: DetectedSource) -> DetectedSource:

@@ -28,7 +28,7 @@ from bec_orch.io.sources.pages import (
     refused,
     with_intro_skipped,
 )
-from bec_orch.io.sources.trees import WorkFolders
+from bec_orch.io.sources.trees import WorkFolders, inside
 from bec_orch.io.stores.objects import Entry, Listing, Objects
 
 _STRAY = "has images beside its folders"
@@ -133,9 +133,8 @@ class FolderSource(WorkFolders):
             return
         if image_entries(listing):
             yield Rejected(work, _STRAY, _MOVE_STRAY)
-        for folder in listing.folders:
-            if not folder.startswith("."):
-                yield from self._scan_volume(work, folder)
+        for folder in inside(listing):
+            yield from self._scan_volume(work, folder)
 
     def _scan_volume(self, work: str, folder: str) -> Iterator[VolumeRef | Rejected]:
         listing = self._readable(f"{work}/{folder}")

@@ -27,6 +27,8 @@ class NoPage(StrEnum):
     SYSTEM = "system"
     SIDECAR = "sidecar"
     OTHER = "other"
+    OWN = "own"
+    """A workspace wrote it: by where it lies, and not by its name."""
 
 
 def why_no_page(filename: str) -> NoPage | None:

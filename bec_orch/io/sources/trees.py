@@ -10,7 +10,8 @@ from typing_extensions import override
 from bec_orch.core.ports.sources import ImageSource
 from bec_orch.core.volumes import VolumeRef
 from bec_orch.io.sources.pages import Rejected
-from bec_orch.io.stores.objects import Objects
+from bec_orch.io.stores.objects import Listing, Objects
+from bec_orch.io.workspace import own_in
 
 log = logging.getLogger(__name__)
 
@@ -49,13 +50,18 @@ class TreeSource(ImageSource, ABC):
         """List the volumes, by name, and what cannot be one."""
 
 
+def inside(listing: Listing) -> list[str]:
+    """Return the folders of a folder that may hold volumes: hidden ones do not, nor what a workspace wrote there."""
+    own = own_in([entry.name for entry in listing.objects], listing.folders)
+    return [folder for folder in listing.folders if not folder.startswith(".") and folder not in own]
+
+
 class WorkFolders(TreeSource):
     """Volumes two levels deep: a folder for each work, with its volumes in it."""
 
     @override
     def scan(self) -> Iterator[VolumeRef | Rejected]:
-        works = (work for work in self._objects.list("").folders if not work.startswith("."))
-        return self._each_once(each for work in works for each in self._in_work(work))
+        return self._each_once(each for work in inside(self._objects.list("")) for each in self._in_work(work))
 
     def scan_work(self, work: str) -> Iterator[VolumeRef | Rejected]:
         """Look through one work's folder."""
