@@ -11,6 +11,7 @@ from typer.exceptions import TyperException
 from bec_orch import __version__
 from bec_orch.cli.arguments import earlier
 from bec_orch.cli.arguments.invocation import Invocation, invocation
+from bec_orch.cli.arguments.options import parse_path
 from bec_orch.cli.commands import Commands
 from bec_orch.cli.process.ending import EXIT_DONE, EXIT_INTERRUPTED, print_error
 from bec_orch.cli.terminal.console import note, say
@@ -37,7 +38,13 @@ def options(
     *,
     home: Annotated[
         Path | None,
-        typer.Option("--home", metavar="DIR", help="Folder of local mode instead of BEC_HOME.", show_default=False),
+        typer.Option(
+            "--home",
+            parser=parse_path,
+            metavar="DIR",
+            help="Folder of local mode instead of BEC_HOME.",
+            show_default=False,
+        ),
     ] = None,
     log_format: Annotated[
         str | None, typer.Option(metavar="FORMAT", help="auto, json or text.", show_default=False)

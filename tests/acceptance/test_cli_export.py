@@ -34,7 +34,7 @@ NOT_EXPORTED = (
     (("truth", "--format", "txt", "--volume", "W1BEC001/../x"), "error E_NAME_UNSAFE: "),
     (("truth", "--format", "txt", "--volume", "W8/I8"), "error E_EXPORT_VOLUME: "),
     (("truth", "--format", "txt", "--out", "ftp://x/y"), "error E_STORAGE_URL: "),
-    (("truth", "--format", "txt", "--out", ""), "error E_USAGE: An empty text is no folder."),
+    (("truth", "--format", "txt", "--out", ""), "error E_USAGE: An empty text names no file or folder."),
     (("toy", "--format", "txt"), "error E_EXPORT_TYPE: The job 'toy' is of type toy, which has no lines"),
     (("empty", "--format", "txt"), "error E_EXPORT_NOTHING: No volume is done by the job 'empty'."),
 )

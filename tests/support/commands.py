@@ -11,10 +11,11 @@ from bec_orch.cli.program import app
 
 @dataclass(frozen=True)
 class Command:
-    """One command: the words that call it, and its options."""
+    """One command: the words that call it, its options, and those of them that take a path of this machine."""
 
     words: tuple[str, ...]
     options: frozenset[str]
+    paths: frozenset[str]
 
 
 def _walk(group: TyperGroup, words: tuple[str, ...]) -> Iterator[Command]:
@@ -28,8 +29,9 @@ def _walk(group: TyperGroup, words: tuple[str, ...]) -> Iterator[Command]:
 
 
 def _command(command: TyperGroup | TyperCommand, words: tuple[str, ...]) -> Command:
-    options = (option for parameter in command.params for option in parameter.opts)
-    return Command(words, frozenset(option for option in options if option.startswith("--")))
+    options = {option: parameter for parameter in command.params for option in parameter.opts}
+    named = frozenset(option for option in options if option.startswith("--"))
+    return Command(words, named, frozenset(name for name in named if options[name].metavar in {"DIR", "FILE"}))
 
 
 def _commands() -> dict[str, Command]:

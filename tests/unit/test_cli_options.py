@@ -5,7 +5,28 @@ from pathlib import Path
 import pytest
 
 from bec_orch.cli.arguments.options import parse_names, read_config
+from bec_orch.cli.program import run
 from bec_orch.errors import ConfigError, NameUnsafeError, UsageError
+from tests.support.commands import COMMANDS
+
+PATHS = [("--home",), *((*command.words, option) for command in COMMANDS.values() for option in sorted(command.paths))]
+
+
+@pytest.mark.parametrize("words", PATHS, ids=" ".join)
+@pytest.mark.parametrize("text", ["", " "])
+def test_an_empty_path_is_refused_by_every_option(
+    words: tuple[str, ...], text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*words, text]) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert told[-2:] == [
+        "error E_USAGE: An empty text names no file or folder.",
+        "hint: Name one; the current folder is `.`.",
+    ]
+
+
+def test_the_options_with_paths_are_found() -> None:
+    assert {("demo", "--out"), ("run", "--out"), ("queue", "enqueue", "--file")} <= set(PATHS)
 
 
 def test_a_config_comes_from_a_file_or_from_the_command_line(tmp_path: Path) -> None:

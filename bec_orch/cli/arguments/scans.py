@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from bec_orch.cli.arguments.options import require_named
 from bec_orch.cli.composition.sources import open_sources
 from bec_orch.cli.composition.stores import open_stores
 from bec_orch.core.names import printable
@@ -32,8 +33,7 @@ def find_scans(what: str, settings: Settings, *, most_files: int | None = None) 
         UsageError: there is none, it has no volumes that can be used, or it cannot do what stands after the `#`.
         StorageError: it is away.
     """
-    if not what.strip():
-        raise UsageError("An empty text is no folder.", hint="Name a folder or a source; the current folder is `.`.")
+    require_named(what)
     if "://" not in what:
         path, options = _split(what)
         found = detect_source(path, follow_links=settings.follow_links, most_files=most_files)

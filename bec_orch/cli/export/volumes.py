@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bec_orch.cli.arguments.options import require_named
 from bec_orch.cli.composition.home import work_dir
 from bec_orch.cli.composition.parts import Parts
 from bec_orch.cli.export.documents import Destination
@@ -165,8 +166,8 @@ def destination_url(out: str | None) -> str | None:
     Raises:
         UsageError: it is empty, which would be the current folder.
     """
-    if out is not None and not out.strip():
-        raise UsageError("An empty text is no folder.", hint="Give a folder or a URL; the current folder is `.`.")
+    if out is not None:
+        require_named(out)
     return out if out is None or "://" in out else Path(out).expanduser().resolve().as_uri()
 
 

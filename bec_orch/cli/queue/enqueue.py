@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from bec_orch.cli.arguments.invocation import invocation
-from bec_orch.cli.arguments.options import AdoptForeign, DryRun, JobName, Json
+from bec_orch.cli.arguments.options import AdoptForeign, DryRun, JobName, Json, parse_path
 from bec_orch.cli.composition.parts import Parts, open_parts
 from bec_orch.cli.process.ending import EXIT_FAILED, EXIT_PAGE_ERRORS
 from bec_orch.cli.terminal.console import note, print_json, print_record, print_rows, say, warn
@@ -62,7 +62,9 @@ def command(
     *,
     file: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="List of volumes, W_ID,I_ID[,SOURCE] or W_ID/I_ID per line."),
+        typer.Option(
+            parser=parse_path, metavar="FILE", help="List of volumes, W_ID,I_ID[,SOURCE] or W_ID/I_ID per line."
+        ),
     ] = None,
     volume: Annotated[
         list[str] | None, typer.Option(metavar="W_ID/I_ID", help="One volume; may be given again.")

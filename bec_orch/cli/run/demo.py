@@ -7,7 +7,7 @@ import typer
 
 import bec_orch
 from bec_orch.cli.arguments.invocation import invocation
-from bec_orch.cli.arguments.options import Json
+from bec_orch.cli.arguments.options import Json, parse_path
 from bec_orch.cli.process.ending import EXIT_DONE, EXIT_FAILED
 from bec_orch.cli.run.outcome import show
 from bec_orch.cli.run.overlays import Overlay
@@ -24,9 +24,9 @@ _FIRST = "W1BEC001"
 def command(
     ctx: typer.Context,
     *,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Workspace for results and state.")] = Path(
-        "bec-demo"
-    ),
+    out: Annotated[
+        Path, typer.Option("--out", parser=parse_path, metavar="DIR", help="Workspace for results and state.")
+    ] = Path("bec-demo"),
     as_json: Json = False,
 ) -> None:
     """Find the text lines of the two sample volumes, and draw a picture of each."""

@@ -19,6 +19,7 @@ from bec_orch.cli.arguments.options import (
     ConfigText,
     ErrorRate,
     Json,
+    parse_path,
     read_config,
 )
 from bec_orch.cli.arguments.scans import find_scans
@@ -100,7 +101,9 @@ def command(
     *,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="Workspace for results and state (default: BEC_HOME)."),
+        typer.Option(
+            "--out", parser=parse_path, metavar="DIR", help="Workspace for results and state (default: BEC_HOME)."
+        ),
     ] = None,
     config_file: ConfigFile = None,
     config_text: ConfigText = None,

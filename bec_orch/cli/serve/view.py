@@ -8,14 +8,16 @@ from typing import Annotated
 import typer
 
 from bec_orch.cli.arguments.invocation import Invocation, invocation
-from bec_orch.cli.arguments.options import OnlyJob, parse_names
+from bec_orch.cli.arguments.options import OnlyJob, parse_names, require_named
 from bec_orch.cli.arguments.scans import find_scans, is_scans
 from bec_orch.cli.composition.home import has_database
 from bec_orch.cli.composition.parts import Parts, open_parts
 from bec_orch.cli.serve.server import HOST, listening, run
 from bec_orch.cli.terminal.console import note, say
+from bec_orch.core.names import printable
 from bec_orch.core.records.listings import Listings
 from bec_orch.core.volumes import VolumeRef
+from bec_orch.errors import NameUnsafeError, UsageError
 from bec_orch.orch.overview.layers import unknown_volume
 from bec_orch.orch.overview.spelling import recorded_names
 from bec_orch.settings.config import Settings
@@ -53,12 +55,27 @@ def command(
 
 def _what(asked: Invocation, what: str) -> tuple[Settings, VolumeRef | None]:
     """Return the settings of the database to look at, and the volume to begin with; None: the list of jobs."""
+    require_named(what)
     path = Path(what).expanduser()
     if has_database(path):
         return asked.settings.in_workspace(path), None
     if is_scans(what):
         return asked.settings, find_scans(what, asked.settings, most_files=_MOST_FILES).volumes[0]
-    return asked.settings, VolumeRef(*parse_names(what), "")
+    return asked.settings, _volume(what)
+
+
+def _volume(what: str) -> VolumeRef:
+    """Return the volume of a word that names nothing on this machine; what cannot be a volume was meant as a path."""
+    try:
+        if not what.startswith("~/"):
+            return VolumeRef(*parse_names(what), "")
+    except (NameUnsafeError, UsageError):
+        pass
+    raise UsageError(
+        f"There is no folder and no file {printable(what, limit=500)}.",
+        code="E_PATH_MISSING",
+        hint="Name scans that a job ran over, a workspace of `bec run`, or a volume as W_ID/I_ID.",
+    )
 
 
 def _path(parts: Parts, volume: VolumeRef | None, job: str | None) -> str:

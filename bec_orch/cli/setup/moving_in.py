@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from bec_orch.cli.arguments.invocation import invocation
-from bec_orch.cli.arguments.options import DryRun, Json
+from bec_orch.cli.arguments.options import DryRun, Json, parse_path
 from bec_orch.cli.composition.earlier import EarlierAccess, earlier_import, earlier_system
 from bec_orch.cli.composition.parts import open_parts
 from bec_orch.cli.jobs.queues import make_queues
@@ -42,7 +42,10 @@ def command(
         ),
     ],
     password_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="File with the password (default: ours, on our own server).")
+        Path | None,
+        typer.Option(
+            parser=parse_path, metavar="FILE", help="File with the password (default: ours, on our own server)."
+        ),
     ] = None,
     password_secret: Annotated[
         str | None, typer.Option(metavar="NAME", help="Secret of AWS Secrets Manager with the password.")
