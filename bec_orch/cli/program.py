@@ -11,7 +11,7 @@ from typer.exceptions import TyperException
 from bec_orch import __version__
 from bec_orch.cli.arguments import earlier
 from bec_orch.cli.arguments.invocation import Invocation, invocation
-from bec_orch.cli.arguments.options import parse_path
+from bec_orch.cli.arguments.paths import parse_path
 from bec_orch.cli.commands import Commands
 from bec_orch.cli.process.ending import EXIT_DONE, EXIT_INTERRUPTED, print_error
 from bec_orch.cli.terminal.console import note, say

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from bec_orch.cli.arguments.options import parse_names, read_config
+from bec_orch.cli.arguments.paths import as_it_lies, parse_path
 from bec_orch.cli.program import run
 from bec_orch.errors import ConfigError, NameUnsafeError, UsageError
 from tests.support.commands import COMMANDS
@@ -23,6 +24,33 @@ def test_an_empty_path_is_refused_by_every_option(
         "error E_USAGE: An empty text names no file or folder.",
         "hint: Name one; the current folder is `.`.",
     ]
+
+
+MIXED, COMPOSED = "Re\u0301-N\u00e9", "R\u00e9-N\u00e9"
+
+
+@pytest.mark.parametrize("typed", [COMPOSED, "R\u00e9-Ne\u0301", MIXED])
+def test_a_path_is_found_in_whatever_unicode_form_it_lies_and_is_typed(
+    typed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / MIXED / "I1").mkdir(parents=True)
+    assert parse_path(tmp_path / typed / "I1") == tmp_path / MIXED / "I1"
+    assert parse_path(tmp_path / typed / "n\u00e9w") == tmp_path / MIXED / "n\u00e9w"
+    monkeypatch.chdir(tmp_path)
+    assert as_it_lies(Path(typed)) == Path(MIXED)
+    assert as_it_lies(Path("none") / typed) == Path("none") / typed
+
+
+def test_of_paths_that_look_alike_the_one_that_is_typed_counts_and_none_is_guessed(tmp_path: Path) -> None:
+    decomposed = "Re\u0301-Ne\u0301"
+    for name in (MIXED, decomposed):
+        (tmp_path / name).mkdir()
+    assert parse_path(tmp_path / MIXED) == tmp_path / MIXED
+    with pytest.raises(UsageError, match=r"several look like it: Re\\u0301-N\\xe9, Re\\u0301-Ne\\u0301\.$") as refused:
+        parse_path(tmp_path / COMPOSED)
+    assert refused.value.code == "E_PATH_ALIKE"
+    (tmp_path / COMPOSED).mkdir()
+    assert parse_path(tmp_path / COMPOSED) == tmp_path / COMPOSED
 
 
 def test_the_options_with_paths_are_found() -> None:

@@ -102,3 +102,13 @@ def test_a_volume_that_nobody_worked_on_is_unknown() -> None:
 def test_an_empty_text_is_not_the_current_folder(what: str) -> None:
     with pytest.raises(UsageError, match="empty text"):
         find_scans(what, Settings())
+
+
+def test_scans_are_found_by_a_path_in_another_unicode_form(tmp_path: Path) -> None:
+    folder = tmp_path / "Re\u0301" / "N\u00e9"
+    folder.mkdir(parents=True)
+    (folder / "1.jpg").write_bytes(b"x")
+    typed = str(tmp_path / "R\u00e9" / "Ne\u0301")
+    assert is_scans(typed)
+    found = find_scans(typed, Settings())
+    assert [(each.w_id, each.i_id) for each in found.volumes] == [("Re\u0301", "N\u00e9")]

@@ -7,30 +7,10 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from bec_orch.cli.arguments import completion
+from bec_orch.cli.arguments.paths import parse_path
 from bec_orch.core.wording import said
-from bec_orch.errors import ConfigError, UsageError
+from bec_orch.errors import ConfigError
 from bec_orch.orch.backlog.volume_lists import parse_volume
-
-
-def parse_path(text: str | Path) -> Path:
-    """Return a path of the command line: the `parser` of every option that takes one.
-
-    Raises:
-        UsageError: it is empty, which would be the current folder.
-    """
-    require_named(str(text))
-    return Path(text)
-
-
-def require_named(text: str) -> None:
-    """Refuse an empty text as the name of a file, a folder or a source: an unset variable of a script leaves one.
-
-    Raises:
-        UsageError: it is empty.
-    """
-    if not text.strip():
-        raise UsageError("An empty text names no file or folder.", hint="Name one; the current folder is `.`.")
-
 
 AdoptForeign = Annotated[
     bool, typer.Option("--adopt-foreign", help="Take artefacts that others left there, if they are what is wanted.")

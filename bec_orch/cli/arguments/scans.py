@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from bec_orch.cli.arguments.options import require_named
+from bec_orch.cli.arguments.paths import as_it_lies, require_named
 from bec_orch.cli.composition.sources import open_sources
 from bec_orch.cli.composition.stores import open_stores
 from bec_orch.core.names import printable
@@ -54,9 +54,13 @@ def find_scans(what: str, settings: Settings, *, most_files: int | None = None) 
 
 def _split(what: str) -> tuple[Path, str]:
     """Split a path from what stands after its last `#`, unless that belongs to the name of what lies there."""
-    whole = Path(what).expanduser()
+    whole = as_it_lies(Path(what).expanduser())
     path, _, options = what.rpartition("#")
-    return (whole, "") if not path or "=" not in options or whole.exists() else (Path(path).expanduser(), options)
+    return (
+        (whole, "")
+        if not path or "=" not in options or whole.exists()
+        else (as_it_lies(Path(path).expanduser()), options)
+    )
 
 
 def _with_options(found: DetectedSource, options: str, settings: Settings) -> DetectedSource:

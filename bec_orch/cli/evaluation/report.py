@@ -9,7 +9,8 @@ import anyio
 import typer
 
 from bec_orch.cli.arguments.invocation import invocation
-from bec_orch.cli.arguments.options import JobName, Json, Partial, parse_path
+from bec_orch.cli.arguments.options import JobName, Json, Partial
+from bec_orch.cli.arguments.paths import parse_path
 from bec_orch.cli.composition.parts import Parts, open_parts
 from bec_orch.cli.run.outcome import note_references
 from bec_orch.cli.terminal.console import note, print_json, print_record, print_rows, say

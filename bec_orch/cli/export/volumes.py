@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bec_orch.cli.arguments.options import require_named
+from bec_orch.cli.arguments.paths import as_it_lies, require_named
 from bec_orch.cli.composition.home import work_dir
 from bec_orch.cli.composition.parts import Parts
 from bec_orch.cli.export.documents import Destination
@@ -168,7 +168,7 @@ def destination_url(out: str | None) -> str | None:
     """
     if out is not None:
         require_named(out)
-    return out if out is None or "://" in out else Path(out).expanduser().resolve().as_uri()
+    return out if out is None or "://" in out else as_it_lies(Path(out).expanduser()).resolve().as_uri()
 
 
 def reader_of(job_type: str, job: str) -> ContentOf:

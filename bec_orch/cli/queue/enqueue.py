@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from bec_orch.cli.arguments.invocation import invocation
-from bec_orch.cli.arguments.options import AdoptForeign, DryRun, JobName, Json, parse_path
+from bec_orch.cli.arguments.options import AdoptForeign, DryRun, JobName, Json
+from bec_orch.cli.arguments.paths import parse_path
 from bec_orch.cli.composition.parts import Parts, open_parts
 from bec_orch.cli.process.ending import EXIT_FAILED, EXIT_PAGE_ERRORS
 from bec_orch.cli.terminal.console import note, print_json, print_record, print_rows, say, warn

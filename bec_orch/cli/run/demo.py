@@ -7,7 +7,8 @@ import typer
 
 import bec_orch
 from bec_orch.cli.arguments.invocation import invocation
-from bec_orch.cli.arguments.options import Json, parse_path
+from bec_orch.cli.arguments.options import Json
+from bec_orch.cli.arguments.paths import parse_path
 from bec_orch.cli.process.ending import EXIT_DONE, EXIT_FAILED
 from bec_orch.cli.run.outcome import show
 from bec_orch.cli.run.overlays import Overlay

@@ -19,9 +19,9 @@ from bec_orch.cli.arguments.options import (
     ConfigText,
     ErrorRate,
     Json,
-    parse_path,
     read_config,
 )
+from bec_orch.cli.arguments.paths import parse_path
 from bec_orch.cli.arguments.scans import find_scans
 from bec_orch.cli.composition.parts import Parts, local_run, open_parts
 from bec_orch.cli.composition.working import look_again, require_loadable

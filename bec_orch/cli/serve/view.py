@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from bec_orch.cli.arguments.invocation import Invocation, invocation
-from bec_orch.cli.arguments.options import OnlyJob, parse_names, require_named
+from bec_orch.cli.arguments.options import OnlyJob, parse_names
+from bec_orch.cli.arguments.paths import as_it_lies, require_named
 from bec_orch.cli.arguments.scans import find_scans, is_scans
 from bec_orch.cli.composition.home import has_database
 from bec_orch.cli.composition.parts import Parts, open_parts
@@ -56,7 +57,7 @@ def command(
 def _what(asked: Invocation, what: str) -> tuple[Settings, VolumeRef | None]:
     """Return the settings of the database to look at, and the volume to begin with; None: the list of jobs."""
     require_named(what)
-    path = Path(what).expanduser()
+    path = as_it_lies(Path(what).expanduser())
     if has_database(path):
         return asked.settings.in_workspace(path), None
     if is_scans(what):

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from bec_orch.cli.arguments.invocation import invocation
-from bec_orch.cli.arguments.options import DryRun, Json, parse_path
+from bec_orch.cli.arguments.options import DryRun, Json
+from bec_orch.cli.arguments.paths import parse_path
 from bec_orch.cli.composition.earlier import EarlierAccess, earlier_import, earlier_system
 from bec_orch.cli.composition.parts import open_parts
 from bec_orch.cli.jobs.queues import make_queues
