@@ -60,6 +60,9 @@ NOT_THERE = frozenset(
     {"E_MANIFEST_MISSING", "E_MANIFEST_EMPTY", "E_PAGE_MISSING", "E_STORAGE_MISSING", "E_STORAGE_EMPTY"}
 )
 
+# Codes of an artefact that is lost though its store is there.
+LOST_ARTEFACT = frozenset({"E_ARTEFACT_BROKEN", "E_ARTEFACT_GONE"})
+
 
 class BecError(Exception):
     """Base of all errors of this program.

@@ -153,6 +153,10 @@ def test_a_correction_comes_back_and_no_export_writes_over_it(bec: Bec, imported
     refused = bec("export", "truth", "--format", "alto", "--out", out)
     assert refused.code == 2
     assert f"failed {ONE}: E_FILE_FOREIGN: The file {ONE}/alto/I1BEC00010003.xml in" in refused.err
+    assert "hint: Take corrections over with `bec import`, move it away" in refused.err
+    text.write_text("mine")
+    refused = bec("export", "truth", "--format", "txt", "--out", tmp_path / "corrected")
+    assert (refused.code, "hint: Move it away, name another --out" in refused.err) == (2, True)
     assert read_document(page.read_bytes(), "alto").lines[0].text == "བཅོས།"
     ok(bec("export", "truth", "--format", "alto", "--out", out, "--force"))
     assert read_document(page.read_bytes(), "alto").lines[0].text == line.text
@@ -174,6 +178,14 @@ def test_an_artefact_that_is_gone_costs_no_other_volume(bec: Bec, imported: Path
     assert ended.code == 1
     assert f"failed {ONE}: E_ARTEFACT_GONE: The artefact truth/{ONE}/" in ended.err
     assert len(list((imported / "exports" / "truth").rglob("*.txt"))) == 1
+
+
+def test_an_artefact_whose_file_is_gone_is_told_with_what_to_do(bec: Bec, imported: Path) -> None:
+    (parquet,) = (imported / "artefacts" / "truth" / ONE).rglob("*.a1-*.parquet")
+    parquet.unlink()
+    ended = bec("export", "truth", "--format", "txt")
+    assert (ended.code, "E_ARTEFACT_GONE: The artefact's file truth/" in ended.err) == (1, True)
+    assert "hint: `bec audit --deep` shows what else is lost; with `--fix`" in ended.err
 
 
 def test_an_artefact_that_is_broken_costs_no_other_volume(bec: Bec, imported: Path) -> None:
@@ -354,12 +366,13 @@ def test_a_document_of_another_size_is_a_page_error(bec: Bec, home: Path, truth:
 def test_documents_of_no_page_are_reported_and_counted(bec: Bec, home: Path, truth: Path) -> None:
     folder = truth / ONE
     wrong = [file.rename(folder / f"scan-{file.name}") for file in sorted(folder.glob("*.xml"))[:7]]
-    ended = ok(bec(*IMPORT, truth, "--source", SAMPLES, "--volume", ONE, "--json"))
-    assert ended.json["unmatched_documents"] == 7
+    ended = bec(*IMPORT, truth, "--source", SAMPLES, "--volume", ONE, "--json")
+    assert (ended.code, ended.json["unmatched_documents"]) == (3, 7)
     assert "7 documents are named like no page" in ended.err
     assert f"{ONE}/{wrong[0].name}" in ended.err
     assert wrong[-1].name not in ended.err
-    assert "Documents of no page: 7\n" in ok(bec(*IMPORT, truth, "--volume", ONE)).out
+    again = bec(*IMPORT, truth, "--volume", ONE)
+    assert (again.code, "Documents of no page: 7\n" in again.out) == (3, True)
 
 
 def test_documents_that_are_all_of_no_page_begin_nothing(bec: Bec, home: Path, truth: Path) -> None:

@@ -358,8 +358,8 @@ PAGES = (
         "pictures-left-out-are-fine",
         "pictures after a file's first that are not done make the exit code 3, unless that was asked for",
         "cli/run/outcome.py",
-        "(result.nb_unread and not result.first_pictures_asked)",
-        "0",
+        "is_unread = result.nb_unread and not result.first_pictures_asked",
+        "is_unread = 0",
         "tests/acceptance/test_cli_frames.py",
     ),
     _one(

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from bec_orch.cli.checks.audit import print_states
 from bec_orch.cli.process.ending import print_error
 from bec_orch.cli.terminal import console as console_module
 from bec_orch.cli.terminal.console import as_text, print_json, print_record, print_rows, program, say
+from bec_orch.core.records.ledger import JobStates
 from bec_orch.core.volumes import PageCounts
 from bec_orch.core.wording import counted
 from bec_orch.errors import BecError, ConfigError, DatabaseRefused, Interrupted, StorageError, UsageError
@@ -118,6 +120,17 @@ def test_a_word_that_fits_nowhere_is_folded_and_lost_nowhere(
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines())) <= 40
     assert out.count("x") == 100
+
+
+def test_names_are_folded_before_numbers_are(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console_module, "WIDTH", 40)
+    row = {"job": "x" * 20, "done": 1234567, "canceled": 7654321, "failed": 1111111}
+    print_rows([row], {key: key for key in row}, empty="")
+    out = capsys.readouterr().out
+    assert {"1,234,567", "7,654,321", "1,111,111"} <= set(out.split())
+    assert out.count("x") == 20
 
 
 def test_lines_with_paths_are_not_wrapped(capsys: pytest.CaptureFixture[str]) -> None:
@@ -241,3 +254,9 @@ def test_names_that_look_alike_are_told_apart(capsys: pytest.CaptureFixture[str]
     told = capsys.readouterr().out
     assert "Cafe\\u0301/I1" in told
     assert json.loads(told) == rows
+
+
+def test_jobs_whose_long_names_begin_alike_are_told_apart_by_the_audit(capsys: pytest.CaptureFixture[str]) -> None:
+    names = ["ocr-woodblock-1", "ocr-woodblock-2"]
+    print_states([JobStates(name, *range(8)) for name in names])
+    assert set(names) <= set(capsys.readouterr().out.split())

@@ -86,6 +86,10 @@ def test_the_homes_that_are_there_are_named(
     told = capsys.readouterr().err
     assert f"'{tmp_path / 'lines'}'" in told
     assert "no-home" not in told
+    for here in (tmp_path / "lines", tmp_path / "lines" / "pg"):
+        monkeypatch.chdir(here)
+        assert run(["jobs", "list"]) == 2
+        assert f"--home names it: '{tmp_path / 'lines'}'." in capsys.readouterr().err
 
 
 def test_a_shell_completes_types_and_no_jobs_where_there_is_no_home(tmp_path: Path) -> None:

@@ -55,6 +55,11 @@ def test_a_file_whose_name_hides_its_pages_is_something_left_out(capsys: pytest.
     assert '"kind": "a PDF"' in capsys.readouterr().out
 
 
+def test_documents_that_an_import_left_out_are_something_left_out() -> None:
+    ends = [exit_code(RunResult(outcome(), "out", 1.0, (), unmatched=count)) for count in (None, 0, 1)]
+    assert ends == [EXIT_DONE, EXIT_DONE, EXIT_PAGE_ERRORS]
+
+
 def test_page_errors_of_a_volume_that_failed_are_in_the_table(capsys: pytest.CaptureFixture[str]) -> None:
     show(RunResult(outcome(PageCounts(ok=3, error=4)), "out", 1.0, ()), as_json=False)
     rows = [line.split() for line in capsys.readouterr().out.splitlines()[:5]]

@@ -23,9 +23,6 @@ from bec_orch.orch.audit.repairs import Repairer
 from bec_orch.orch.audit.values import Finding, Report
 from bec_orch.orch.job_admin import JobAdmin
 
-# The name of a job may have 60 characters; the seven states leave room for this many.
-_LONGEST_NAME = 14
-
 
 def command(
     ctx: typer.Context,
@@ -59,13 +56,9 @@ def command(
 
 def print_states(states: Sequence[JobStates]) -> None:
     """Print how many tasks of each job are in which of the seven states."""
-    columns = {name: name for name in JobStates.__dataclass_fields__}
-    rows = [{name: _cell(getattr(job, name)) for name in columns} for job in states]
+    columns = {name: name.replace("_", " ") for name in JobStates.__dataclass_fields__}
+    rows = [{name: getattr(job, name) for name in columns} for job in states]
     print_rows(rows, columns, empty="There are no jobs.")
-
-
-def _cell(value: str | int) -> str | int:
-    return value if isinstance(value, int) or len(value) <= _LONGEST_NAME else f"{value[: _LONGEST_NAME - 1]}…"
 
 
 def _audit(parts: Parts, jobs: Sequence[Job], *, deep: bool, fix: bool, silent: bool) -> Report:

@@ -21,8 +21,10 @@ def require_home(settings: Settings) -> None:
     """
     if settings.sql_host is not None or os.path.lexists(settings.home / "pg"):
         return
-    folders = (path for path in (Path("~/.bec").expanduser(), *Path.cwd().iterdir()) if path != settings.home)
-    homes = [printable(str(path)) for path in sorted(folders) if has_database(path)]
+    here = Path.cwd()
+    around = (here, *here.parents, Path("~/.bec").expanduser(), *sorted(here.iterdir()))
+    folders = dict.fromkeys(path for path in around if path != settings.home)
+    homes = [printable(str(path)) for path in folders if has_database(path)]
     more = f", and {len(homes) - _HOMES:,} more" if len(homes) > _HOMES else ""
     raise ConfigError(
         f"There is no database of jobs in {settings.home}.",

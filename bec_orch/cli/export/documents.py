@@ -160,8 +160,10 @@ def foreign_files(keys: Sequence[str], url: str) -> UsageError:
     """Return the error of files that are not as this program wrote them."""
     others = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
     are = "are not as this program wrote them: they are" if others else "is not as this program wrote it: it is"
+    # ALTO and PAGE alone are read back.
+    taken = "Take corrections over with `bec import`, move" if keys[0].endswith(".xml") else "Move"
     return UsageError(
         f"The file {keys[0]}{others} in {url} {are} left.",
         code="E_FILE_FOREIGN",
-        hint="Take it over with `bec import`, move it away, name another --out, or write over it with --force.",
+        hint=f"{taken} it away, name another --out, or write over it with --force.",
     )

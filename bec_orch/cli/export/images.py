@@ -13,7 +13,7 @@ from bec_orch.core.frames import picture_of
 from bec_orch.core.ports.sources import SourceFactory
 from bec_orch.core.volumes import Manifest, Page, version_of
 from bec_orch.core.wording import said
-from bec_orch.errors import BecError, PageError, RetryableError
+from bec_orch.errors import NOT_THERE, BecError, PageError, RetryableError
 from bec_orch.exports.formats import Picture
 from bec_orch.jobs.formats.header import ImageFormat, ImageHeader
 from bec_orch.jobs.images import decode, probe
@@ -24,6 +24,10 @@ _COLOURS = 3
 _JPEG_SAMPLES = (1, _COLOURS)
 # Degrees, clockwise, by EXIF's numbers. Mirrored pictures are shown as they are stored: no page of a PDF is mirrored.
 _ROTATIONS = {3: 180, 6: 90, 8: 270}
+_MOVED = (
+    " If they were moved, run the job over the place where they lie now (`bec run`, or `bec queue enqueue --source`): "
+    "it takes over what is done. Then export again."
+)
 # Ink on paper, in two colours.
 _BITONAL_BITS = 1
 
@@ -90,7 +94,8 @@ class VolumeImages:
                 try:
                     manifest = self._sources(self._volume.source).read_manifest(self._volume)
                 except BecError as error:
-                    self.faults.append(f"The images of {self._volume} are out of reach: {said(error)}.")
+                    moved = _MOVED if error.code in NOT_THERE else ""
+                    self.faults.append(f"The images of {self._volume} are out of reach: {said(error)}.{moved}")
                 else:
                     if self._success.is_of(manifest.etag):
                         self._manifest = manifest

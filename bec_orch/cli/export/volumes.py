@@ -21,7 +21,7 @@ from bec_orch.core.records.overview import DoneVolume
 from bec_orch.core.tasks import Job, TaskState
 from bec_orch.core.volumes import VolumeRef, version_of
 from bec_orch.core.wording import counted
-from bec_orch.errors import BecError, StorageError, UsageError
+from bec_orch.errors import LOST_ARTEFACT, BecError, StorageError, UsageError
 from bec_orch.exports.formats import Level, Material, format_of
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.orch.ahead import ahead
@@ -32,9 +32,7 @@ BASE_URL = "http://localhost:8000"
 IMAGE_URL = "http://localhost:8000/images/{w_id}/{i_id}/{file}"
 
 # What is wrong with one volume alone. A full disk, or a right that is missing, ends the export.
-_OF_A_VOLUME = frozenset(
-    {"E_ARTEFACT_GONE", "E_ARTEFACT_BROKEN", "E_FILE_FOREIGN", "E_NAME_UNSAFE", "E_NOT_A_FILE", "E_STORAGE_NO_FOLDER"}
-)
+_OF_A_VOLUME = LOST_ARTEFACT | {"E_FILE_FOREIGN", "E_NAME_UNSAFE", "E_NOT_A_FILE", "E_STORAGE_NO_FOLDER"}
 
 
 @dataclass(frozen=True, slots=True)

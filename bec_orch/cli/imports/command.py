@@ -89,8 +89,9 @@ def command(
         unmatched = _unmatched(parts, parts.stores.open(url), found, volumes)
         config = {"format": given.value, "documents_url": found.url, "documents_folder": found.folder}
         made = _job(parts, job, config, max_page_error_rate)
-        result = _take_over(parts, made, volumes, force=force, silent=as_json)
-    show(replace(result, unmatched=unmatched), as_json=as_json)
+        taken = _take_over(parts, made, volumes, force=force, silent=as_json)
+    result = replace(taken, unmatched=unmatched)
+    show(result, as_json=as_json)
     raise typer.Exit(exit_code(result))
 
 

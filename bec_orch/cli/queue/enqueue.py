@@ -153,8 +153,14 @@ def _chosen(parts: Parts, job: str, asked: _Asked, listed: VolumeList | None, *,
 
 
 def _volumes(parts: Parts, asked: _Asked, listed: VolumeList | None) -> list[VolumeRef]:
-    if sum((listed is not None, bool(asked.volumes), asked.everything)) != 1:
-        raise UsageError("Say which volumes.", hint="Give --file FILE, --volume W_ID/I_ID or --all.")
+    ways = {"--file": listed is not None, "--volume": bool(asked.volumes), "--all": asked.everything}
+    given = [option for option, is_given in ways.items() if is_given]
+    if len(given) > 1:
+        raise UsageError(
+            f"{' and '.join(given)} were given together, and each says which volumes.", hint="Give one of them."
+        )
+    if not given:
+        raise UsageError("It is not said which volumes.", hint="Give --file FILE, --volume W_ID/I_ID or --all.")
     if listed is not None:
         return as_spelled(parts.records.overview, parts.sources, listed.volumes)
     source = asked.source or parts.default_source

@@ -199,7 +199,8 @@ def exit_code(result: RunResult) -> int:
     if not result.outcome.is_done or (result.documents and result.documents.failed):
         return EXIT_FAILED
     is_misnamed = bool(result.detected and result.detected.misnamed)
-    left_out = result.nb_outside or is_misnamed or (result.nb_unread and not result.first_pictures_asked)
+    is_unread = result.nb_unread and not result.first_pictures_asked
+    left_out = result.nb_outside or is_misnamed or is_unread or result.unmatched
     return EXIT_PAGE_ERRORS if result.nb_page_errors or left_out else EXIT_DONE
 
 

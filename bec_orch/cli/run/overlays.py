@@ -127,5 +127,9 @@ def _success(parts: Parts, task: TaskView) -> Success:
     location = ArtefactLocation(task.root, task.volume, version_of(task.manifest_etag or ""))
     found = parts.artefacts().success(location)
     if found is None:
-        raise StorageError(f"The artefact {location.prefix} is gone.", hint="Run it again with --force.")
+        raise StorageError(
+            f"The artefact {location.prefix} is gone.",
+            code="E_ARTEFACT_GONE",
+            hint="Run the same command again: it makes what is gone again.",
+        )
     return found

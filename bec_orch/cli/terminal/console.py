@@ -25,6 +25,8 @@ from bec_orch.settings.logging_setup import redacted, without_url_passwords
 WIDTH = 100
 # Between two columns of a table: the padding of each, and the line between them.
 _GAP = "   "
+# To so many characters texts are folded before numbers are.
+_LEAST = 4
 
 
 class _BoundedConsole(Console):
@@ -84,11 +86,11 @@ def print_rows(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], *,
         return
     cells = _told_apart([[as_text(row[key]) for key in columns] for row in rows])
     out = console()
-    widths = _widths([list(column) for column in zip(columns.values(), *cells, strict=True)], out.width)
+    numbers = [all(isinstance(row[key], int | float | None) for row in rows) for key in columns]
+    widths = _widths([list(column) for column in zip(columns.values(), *cells, strict=True)], numbers, out.width)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for (key, heading), width in zip(columns.items(), widths, strict=True):
-        numbers = all(isinstance(row[key], int | float | None) for row in rows)
-        table.add_column(heading, justify="right" if numbers else "left", overflow="fold", width=width)
+    for heading, is_number, width in zip(columns.values(), numbers, widths, strict=True):
+        table.add_column(heading, justify="right" if is_number else "left", overflow="fold", width=width)
     for row in cells:
         table.add_row(*map(Text, row))
     out.print(table)
@@ -100,14 +102,18 @@ def _told_apart(cells: list[list[str]]) -> list[list[str]]:
     return [[names.get(cell, cell) for names, cell in zip(alike, row, strict=True)] for row in cells]
 
 
-def _widths(columns: Sequence[Sequence[str]], available: int) -> list[int]:
-    """Share the width among the columns so that lines break between words, as long as the longest words fit at all."""
+def _widths(columns: Sequence[Sequence[str]], numbers: Sequence[bool], available: int) -> list[int]:
+    """Share the width among the columns so that lines break between words, as long as the longest words fit at all.
+
+    `numbers` says which columns have numbers: these are folded last, as a number in two pieces is read as another.
+    """
     room = available - len(_GAP) * (len(columns) - 1)
     wanted = [max(cell_len(line) for cell in column for line in (cell.split("\n") or [""])) for column in columns]
     words = [max((cell_len(word) for cell in column for word in cell.split()), default=1) for column in columns]
     while sum(words) > max(room, len(words)):
         # Not even the words fit: those of the column with the longest one are folded.
-        words[words.index(max(words))] -= 1
+        texts = [at for at, is_number in enumerate(numbers) if not is_number and words[at] > _LEAST]
+        words[max(texts or range(len(words)), key=words.__getitem__)] -= 1
     left = room - sum(words)
     for at, column in enumerate(sorted(range(len(words)), key=lambda column: wanted[column] - words[column])):
         more = min(wanted[column] - words[column], left // (len(words) - at))

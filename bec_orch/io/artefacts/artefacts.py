@@ -308,7 +308,7 @@ class StoredArtefacts(ArtefactStore):
         for file in success.files:
             entry = self._objects.head(file.key)
             if entry is None:
-                raise _unreadable(file, "is gone")
+                raise _unreadable(file, "is gone", code="E_ARTEFACT_GONE")
             try:
                 if success.mark.format is None:
                     yield from self._batches_of_others(entry, columns, batch_size)
@@ -355,9 +355,9 @@ class StoredArtefacts(ArtefactStore):
             yield from told
 
 
-def _unreadable(file: ArtefactFile, what: str) -> StorageError:
+def _unreadable(file: ArtefactFile, what: str, code: str = "E_ARTEFACT_BROKEN") -> StorageError:
     return StorageError(
         f"The artefact's file {file.key} {what}.",
-        code="E_ARTEFACT_BROKEN",
-        hint="Run the task again with --force.",
+        code=code,
+        hint="`bec audit --deep` shows what else is lost; with `--fix`, a new run of the job makes it again.",
     )

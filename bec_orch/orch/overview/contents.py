@@ -17,7 +17,7 @@ from bec_orch.core.ports.views import ContentOf
 from bec_orch.core.tasks import Job
 from bec_orch.core.transcripts import Origin, PageContent, PageRecord, state_note
 from bec_orch.core.volumes import PageCounts
-from bec_orch.errors import StorageError
+from bec_orch.errors import LOST_ARTEFACT, StorageError
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 
 _ROWS = 32
@@ -181,7 +181,7 @@ def _is_readable(artefacts: BatchReader, success: Success) -> bool:
     try:
         next(artefacts.row_batches(success, ["img_file_name"]), None)
     except StorageError as error:
-        if error.code != "E_ARTEFACT_BROKEN":
+        if error.code not in LOST_ARTEFACT:
             raise
         return False
     return True

@@ -12,7 +12,7 @@ from bec_orch.core.ports.views import JobReport, Tally
 from bec_orch.core.records.overview import Overview
 from bec_orch.core.tasks import Job
 from bec_orch.core.volumes import VolumeRef, version_of
-from bec_orch.errors import BecError, UsageError
+from bec_orch.errors import LOST_ARTEFACT, BecError, UsageError
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.orch.ahead import ahead
 from bec_orch.orch.overview.kept import kept_volumes
@@ -73,6 +73,6 @@ def _rows_of(
         success = artefacts.success(location)
         return location.volume, artefacts.read_rows(success, columns) if success else None
     except BecError as error:
-        if error.code != "E_ARTEFACT_BROKEN":
+        if error.code not in LOST_ARTEFACT:
             raise
         return location.volume, None

@@ -9,7 +9,7 @@ from PIL import Image
 from bec_orch.cli.export.images import VolumeImages
 from bec_orch.core.artefacts import ArtefactLocation, Success
 from bec_orch.core.volumes import Manifest, Page
-from bec_orch.errors import RetryableError
+from bec_orch.errors import NOT_THERE, RetryableError
 from tests.unit import image_bytes as made
 from tests.unit.fakes import VOLUME, MemoryPages
 
@@ -82,6 +82,17 @@ def test_images_out_of_reach_are_told_once_and_may_be_had_later() -> None:
         assert images.picture(name) is None
         assert images.asked_in_vain()
     assert images.faults == ["The images of W1/I1 are out of reach: The server is away."]
+
+
+@pytest.mark.parametrize("code", sorted(NOT_THERE))
+def test_images_that_were_moved_are_told_with_what_to_do(code: str) -> None:
+    def gone(_name: str) -> Any:
+        raise RetryableError("There is no store.", code=code)
+
+    images = VolumeImages(MADE_OF, cast("SourceFactory", gone))
+    assert images.picture("a.jpg") is None
+    (fault,) = images.faults
+    assert fault.startswith("The images of W1/I1 are out of reach: There is no store. If they were moved, run the job ")
 
 
 def test_an_image_that_is_out_of_reach_by_itself_may_be_had_later() -> None:
