@@ -1,6 +1,7 @@
 """The application: which address is answered by what."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import wraps
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -12,9 +13,10 @@ from starlette.types import ASGIApp
 
 from bec_orch.errors import BecError
 from bec_orch.web.dashboard import examples, fleet, job, jobs, tasks, thumbs, volumes
-from bec_orch.web.door.guard import Door, Guard
+from bec_orch.web.door.guard import PARAMETER, Door, Guard
 from bec_orch.web.html.answers import on_bec_error, on_fault, on_http_error
 from bec_orch.web.html.rendering import STATIC
+from bec_orch.web.html.tables import require_known
 from bec_orch.web.iiif import addresses as iiif
 from bec_orch.web.live import events, metrics
 from bec_orch.web.sight.sight import Sight
@@ -23,12 +25,26 @@ from bec_orch.web.viewer import viewer
 _VOLUME = "{w_id}/{i_id}"
 
 
-def _tables(path: str, answer: Callable[[Request], Response]) -> list[Route]:
-    """Return the addresses of a table: as a page, as JSON and as CSV."""
-    return [Route(f"{path}{suffix}", answer) for suffix in ("", ".json", ".csv")]
+_Answer = Callable[[Request], Response]
 
 
-def _examples(path: str, answer: Callable[[Request], Response]) -> list[Route]:
+def _asked_for(answer: _Answer, keys: Sequence[str]) -> _Answer:
+    """Return what answers only addresses that ask for nothing else than these keys; the token may stand there, too."""
+
+    @wraps(answer)
+    def checked(request: Request) -> Response:
+        require_known(request.query_params, keys, passed_over=PARAMETER)
+        return answer(request)
+
+    return checked
+
+
+def _tables(path: str, answer: _Answer, keys: Sequence[str] = ()) -> list[Route]:
+    """Return the addresses of a table: as a page, as JSON and as CSV; `keys` are what it can be asked for."""
+    return [Route(f"{path}{suffix}", _asked_for(answer, keys)) for suffix in ("", ".json", ".csv")]
+
+
+def _examples(path: str, answer: _Answer) -> list[Route]:
     """Return the addresses of an example: as a page, and as a picture."""
     return [Route(f"{path}/example{suffix}", answer) for suffix in ("", ".jpg")]
 
@@ -47,20 +63,20 @@ ROUTES = (
     Route("/", jobs.home),
     Route("/go", volumes.go),
     *_tables("/jobs", jobs.jobs),
-    Route("/jobs/{job}", job.job),
+    Route("/jobs/{job}", _asked_for(job.job, tasks.KEYS)),
     Route("/jobs/{job}/course.json", job.course),
-    *_tables("/jobs/{job}/tasks", tasks.tasks),
+    *_tables("/jobs/{job}/tasks", tasks.tasks, tasks.KEYS),
     *_tables("/jobs/{job}/errors", job.failures),
     *_examples("/jobs/{job}/errors/{fingerprint}", examples.of_failure),
     *_tables("/jobs/{job}/page-errors", job.page_errors),
     *_examples("/jobs/{job}/page-errors/{code}", examples.of_page_error),
     *_tables("/jobs/{job}/silent", job.silent),
-    Route(f"/volumes/{_VOLUME}", volumes.volume),
+    Route(f"/volumes/{_VOLUME}", _asked_for(volumes.volume, ("job",))),
     *_tables(f"/volumes/{_VOLUME}/tasks", volumes.tasks),
     *_tables(f"/volumes/{_VOLUME}/attempts", volumes.attempts),
     *_tables(f"/volumes/{_VOLUME}/{{job}}/pages", volumes.pages),
     Route(f"/thumbs/{{version}}/{_VOLUME}/{{file}}", thumbs.thumb),
-    *_tables("/workers", fleet.workers),
+    *_tables("/workers", fleet.workers, ("stopped",)),
     *_tables("/machines", fleet.machines),
     *_tables("/queues", fleet.queues),
     Route("/metrics", metrics.metrics),

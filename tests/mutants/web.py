@@ -27,6 +27,12 @@ WEB = (
         ("tests/unit/web/test_pictures.py",),
     ),
     Mutant(
+        "web-all-is-for-all",
+        "without the token nobody gets anything but the files of the package",
+        (Edit(_GUARD, 'request.scope["path"].startswith(_FOR_ALL)', "_FOR_ALL"),),
+        (_GUARD_TESTS,),
+    ),
+    Mutant(
         "web-any-host",
         "no other site can have its name point at the server and read it through a browser",
         (Edit(_GUARD, '            return found["name"] in self.names\n', "            return True\n"),),
@@ -86,8 +92,8 @@ WEB = (
         (
             Edit(
                 _GUARD,
-                '    path = "/" + quote(request.scope["path"].lstrip("/"))\n',
-                '    path = request.scope["path"]\n',
+                'return "/" + quote(request.scope["path"].lstrip("/")), asked',
+                'return request.scope["path"], asked',
             ),
         ),
         (_GUARD_TESTS,),

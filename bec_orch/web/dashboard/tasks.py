@@ -34,7 +34,7 @@ def task_table(sight: Sight, job: str, asked: Mapping[str, str], usual: int = _R
     wanted = _query(asked, usual)
     found = sight.listings.tasks(job, wanted_with_one_more(wanted))
     rows = [task_row(job, one) for one in found[: wanted.limit]]
-    query = {key: asked[key] for key in _KEYS if asked.get(key)}
+    query = {key: asked[key] for key in KEYS if asked.get(key)}
     following = {"skip": str(wanted.skip + wanted.limit)} if len(found) > wanted.limit else None
     preceding = {"skip": str(max(0, wanted.skip - wanted.limit))} if wanted.skip else None
     return Table(
@@ -60,7 +60,8 @@ def wanted_with_one_more(wanted: TaskQuery) -> TaskQuery:
     return replace(wanted, limit=wanted.limit + 1)
 
 
-_KEYS = ("text", "state", "code", "fingerprint", "order", "direction", "skip", "limit")
+KEYS = ("text", "state", "code", "fingerprint", "order", "direction", "skip", "limit")
+"""What an address can ask of the table."""
 _UP = frozenset({TaskOrder.VOLUME, TaskOrder.STATE, TaskOrder.CODE})
 """Orders that begin with the smallest where the address does not say."""
 

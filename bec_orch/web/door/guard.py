@@ -36,6 +36,7 @@ SECURITY: Mapping[str, str] = {
 }
 # A name or an address, and a port (RFC 9110, 7.2): nothing else may stand there.
 _HOST = re.compile(r"(?:\[(?P<v6>[0-9a-f:.]+)\]|(?P<name>[a-z0-9_.-]+))(?::[0-9]{1,5})?")
+_FOR_ALL = "/static/"
 _COOKIE_SECONDS = 30 * 24 * 3600
 
 
@@ -114,8 +115,11 @@ class Guard:
         return self._token_answer(request)
 
     def _token_answer(self, request: Request) -> Response | None:
-        """Let in who has the cookie or the token; turn a token in the address into the cookie."""
-        if self._door.token is None:
+        """Let in who has the cookie or the token; turn a token in the address into the cookie.
+
+        The files of this package are for all, so that the page that asks for the token looks like the others.
+        """
+        if self._door.token is None or request.scope["path"].startswith(_FOR_ALL):
             return None
         name = _cookie_name(request)
         if PARAMETER in request.query_params and self._door.lets_in(request.query_params[PARAMETER]):
@@ -127,7 +131,7 @@ class Guard:
             return None
         if self._door.recognises(request.cookies.get(name, "")):
             return None
-        return error_answer(request, _NO_TOKEN, 401, {"WWW-Authenticate": "Bearer"})
+        return _asking_for_it(request)
 
 
 def _cookie_name(request: HTTPConnection) -> str:
@@ -135,11 +139,24 @@ def _cookie_name(request: HTTPConnection) -> str:
     return f"bec_{request.url.port or 0}"
 
 
+def _asking_for_it(request: Request) -> Response:
+    path, asked = _address(request)
+    values = {"path": path, "asked": asked, "parameter": PARAMETER}
+    return error_answer(request, _NO_TOKEN, 401, {"WWW-Authenticate": "Bearer"}, template="token.html", values=values)
+
+
 def _without_token(request: Request) -> str:
-    left = [(key, value) for key, values in parse_qs(request.url.query).items() for value in values if key != PARAMETER]
+    path, asked = _address(request)
+    return f"{path}?{urlencode(asked)}" if asked else path
+
+
+def _address(request: Request) -> tuple[str, list[tuple[str, str]]]:
+    """Return the path of a request, and what it asks for beside the token."""
+    asked = [
+        (key, value) for key, values in parse_qs(request.url.query).items() for value in values if key != PARAMETER
+    ]
     # Two slashes at its beginning would lead to another host.
-    path = "/" + quote(request.scope["path"].lstrip("/"))
-    return f"{path}?{urlencode(left)}" if left else path
+    return "/" + quote(request.scope["path"].lstrip("/")), asked
 
 
 def _unknown_host(host: str) -> BecError:
@@ -159,7 +176,7 @@ def _method(method: str) -> BecError:
 
 
 _NO_TOKEN = UsageError(
-    "This server answers only those who have its token.",
+    "This server answers only those who have its token: it is missing here, or another one.",
     code="E_WEB_TOKEN",
     hint="Open the address with the token once, as `bec serve` printed it, or send `Authorization: Bearer TOKEN`.",
 )

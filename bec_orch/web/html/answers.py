@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from typing import cast
+from typing import Any, cast
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -45,14 +45,20 @@ def status_of(error: BecError) -> int:
 
 
 def error_answer(
-    request: Request, error: BecError, status: int | None = None, headers: Mapping[str, str] | None = None
+    request: Request,
+    error: BecError,
+    status: int | None = None,
+    headers: Mapping[str, str] | None = None,
+    *,
+    template: str = "error.html",
+    values: Mapping[str, Any] | None = None,
 ) -> Response:
-    """Return the answer that tells an error."""
+    """Return the answer that tells an error: for people a page by a template, which may want more values."""
     code = status or status_of(error)
     if _is_for_a_program(request):
         told = {"code": error.code, "message": error.message, "hint": error.hint}
         return JSONResponse({"error": told}, code, headers)
-    answer = page("error.html", {"error": error, "status": code}, code)
+    answer = page(template, {"error": error, "status": code, **(values or {})}, code)
     answer.headers.update(headers or {})
     return answer
 

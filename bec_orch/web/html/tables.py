@@ -8,12 +8,14 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from typing_extensions import override
 
 from bec_orch.core.by_name import json_told_apart, told_apart
-from bec_orch.core.names import escaped
+from bec_orch.core.names import escaped, printable
+from bec_orch.errors import UsageError
 
 # With these a cell begins that a spreadsheet would take for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -109,6 +111,20 @@ def plain(value: Any) -> Any:
 def row_of(value: Any) -> dict[str, Any]:
     """Return a record as a row."""
     return dict(asdict(value))
+
+
+def require_known(asked: QueryParams, keys: Sequence[str], *, passed_over: str) -> None:
+    """Refuse what a table cannot be asked for: it would answer as if nothing had been asked.
+
+    Raises:
+        UsageError: a key is unknown, or there twice (E_WEB_QUERY).
+    """
+    unknown = next((key for key in asked if key not in {*keys, passed_over}), None)
+    if unknown is None and len(asked) == len(asked.multi_items()):
+        return
+    what = "asks for one thing twice" if unknown is None else f"asks for {printable(unknown)}, which is nothing here"
+    hint = f"What may stand behind its question mark: {', '.join(keys)}." if keys else "Nothing may be asked for here."
+    raise UsageError(f"The address {what}.", code="E_WEB_QUERY", hint=hint)
 
 
 def is_for_programs(request: Request) -> bool:

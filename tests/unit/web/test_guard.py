@@ -121,3 +121,27 @@ def test_programs_send_the_token_as_a_header() -> None:
 
 def test_the_cookie_itself_is_no_token() -> None:
     assert not LOCKED.lets_in(LOCKED.cookie)
+
+
+def test_the_page_that_asks_for_the_token_says_where_it_is_and_takes_it() -> None:
+    refused = asking(LOCKED).get("http://localhost:8000//jobs/a b", params={"state": 'do"ne', "token": "wrong"})
+    assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
+    shown = refused.text
+    assert "<code>bec serve</code>" in shown
+    assert "<code>BEC_WEB_TOKEN</code>" in shown
+    assert '<form class="filters" action="/jobs/a%20b">' in shown
+    assert '<input type="hidden" name="state" value="do&#34;ne">' in shown
+    assert '<input name="token" type="password"' in shown
+    assert "wrong" not in shown
+    assert 'href="/jobs"' not in shown, "nothing that leads to where nobody is let in"
+
+
+@pytest.mark.parametrize("path", ["/static/app.css", "/static/theme.js", "/static/icon.svg"])
+def test_the_files_of_that_page_are_for_all(path: str) -> None:
+    assert path in asking(LOCKED).get("/").text
+    assert asking(LOCKED).get(path).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/static", "/staticx", "/jobs/static/", "/x/static/app.css"])
+def test_nothing_else_is(path: str) -> None:
+    assert asking(LOCKED).get(path).status_code == 401
