@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from training.reader.symbols import written
+from training.reader.writing import LEADER
 from training.shared import Bytes
 
 LETTER = 32
@@ -24,6 +26,8 @@ UNASSIGNED = "\u0fff"
 WIDEST = 1.9
 """A stack wider than this share of its head letter is not stacked: the font cannot shape it."""
 TSHEG, SPACE = "་", " "
+ROOM_FOR_NUMBER = (1.5, 5.0)
+"""What a leader leaves to the line's end, in terms of `LETTER`."""
 LEAST_STEP = 1
 
 
@@ -169,11 +173,15 @@ class Style:
             head: the row of the head line.
 
         Returns:
-            The text that was set.
+            The text that was set: a leader is a space, and what the recogniser has no symbol for is not written.
         """
         pen, out = left, []
         notes = _small_run(rng, len(stacks)) if rng.random() < self.small else range(0)
         for place, stack in enumerate(stacks):
+            if stack == LEADER:
+                pen = _leader(rng, canvas, pen, right, head)
+                out.append(SPACE)
+                continue
             glyph = self.face.glyph(stack)
             if glyph is None:
                 continue
@@ -182,7 +190,7 @@ class Style:
                 break
             pen += self._set(rng, stack, glyph, canvas, (pen, head), size)
             out.append(stack)
-        return "".join(out).strip(SPACE)
+        return written("".join(out)).strip(SPACE)
 
     def _set(
         self,
@@ -206,6 +214,17 @@ class Style:
             ink = np.asarray(cv2.resize(ink, None, fx=size, fy=size, interpolation=cv2.INTER_LINEAR), np.uint8)
         _paste(canvas, ink, at[0] + glyph.left + along, at[1] + size * glyph.top + down)
         return self.closeness * size * glyph.advance
+
+
+def _leader(rng: np.random.Generator, canvas: Bytes, left: float, right: float, head: float) -> float:
+    """Set a row of dots that leads to a number near the line's end, and return where the number begins."""
+    end = right - LETTER * float(rng.uniform(*ROOM_FOR_NUMBER))
+    step, radius = LETTER * float(rng.uniform(0.25, 1.0)), float(rng.uniform(1.2, 3.5))
+    row = head + LETTER * float(rng.choice([0.5, 0.9, 1.0]) + rng.normal(0, 0.05))
+    places = np.arange(left + step, end - step, max(step, 2 * radius + 2))
+    for place in places:
+        cv2.circle(canvas, (round(float(place)), round(row)), round(radius), 255, cv2.FILLED, cv2.LINE_AA)
+    return max(left + LETTER, end)
 
 
 def _small_run(rng: np.random.Generator, count: int) -> range:

@@ -24,6 +24,11 @@ ENDS = ("", "", "", "ཾ", "ཿ", "ྃ")
 DIGITS, DIGITS_OF_BOOKS = "༠༡༢༣༤༥༦༧༨༩", "0123456789"
 NUMBERS = 0.04
 """Share of the lines that are a page's number and nothing else."""
+ENTRIES = 0.03
+"""Share of the lines that are entries of a table of contents."""
+LEADER = "…"
+"""Stands for a row of dots."""
+BRACKETS = (("", ""), ("(", ")"), ("[", "]"))
 KINDS = ("text", "syllables", "stacks")
 SHARES = (0.5, 0.3, 0.2)
 """Of runs of text, of its syllables in any order, and of random stacks."""
@@ -62,6 +67,8 @@ class Writing:
         """Write about `count` stacks, of a kind or of any, as a list of them."""
         if kind is None and rng.random() < NUMBERS:
             return list(_number(rng))
+        if kind is None and rng.random() < ENTRIES:
+            return self._entry(rng, count)
         by_kind = dict(zip(KINDS, (self._run, self._shuffled, self._stacks), strict=True))
         write = by_kind[kind or KINDS[int(rng.choice(len(KINDS), p=SHARES))]]
         return stacks_of(_signed(rng, write(rng, count)))[:count]
@@ -70,6 +77,13 @@ class Writing:
         text = self.texts[int(rng.integers(len(self.texts)))]
         start = text.find("་", int(rng.integers(max(1, len(text) - LONGEST_RUN * count)))) + 1
         return text[start : start + LONGEST_RUN * count]
+
+    def _entry(self, rng: np.random.Generator, count: int) -> list[str]:
+        """Write an entry of a table of contents: its title, a leader, and most often a number, bare or in brackets."""
+        title = stacks_of(self._run(rng, count))[: int(rng.integers(4, max(5, count // 2)))]
+        before, after = BRACKETS[int(rng.integers(len(BRACKETS)))]
+        number = [before, *_number(rng), after] if rng.random() < 0.8 else []
+        return [*title, LEADER, *filter(None, number)]
 
     def _shuffled(self, rng: np.random.Generator, count: int) -> str:
         """Set syllables side by side: every other as often as they are, the rest all as often."""

@@ -13,9 +13,9 @@ from training.reader.judge import Tried, rate, spread_of, table_of
 from training.reader.language import model_of
 from training.reader.material import HELD_OUT, fonts_in, texts_in
 from training.reader.picture import Composer, _carved, _is_seen
-from training.reader.setting import LETTER, Face, Style
+from training.reader.setting import LETTER, ROOM_FOR_NUMBER, Face, Style
 from training.reader.symbols import SYMBOLS, numbers_of, written
-from training.reader.writing import KINDS, Writing, made_stack, plain, stacks_of
+from training.reader.writing import KINDS, LEADER, Writing, made_stack, plain, stacks_of
 from training.shared import DATA, Bytes
 
 FONTS = DATA / "fonts_text" / "fonts"
@@ -115,6 +115,23 @@ def test_a_lost_tsheg_is_said_and_not_drawn() -> None:
     assert cv2.connectedComponents((canvas > 128).astype(np.uint8))[0] - 1 == 3
     with_them, _ = set_line("ཀ་ཀ་ཀ")
     assert cv2.connectedComponents((with_them > 128).astype(np.uint8))[0] - 1 == 5
+
+
+@needs_fonts
+def test_a_leader_is_a_row_of_dots_up_to_the_number_and_a_space_in_the_text() -> None:
+    canvas, said = set_line(f"ཀ{LEADER}(༢༡)", width=900)
+    assert said == "ཀ ༢༡"
+    columns = np.flatnonzero((canvas > 128).any(axis=0))
+    assert cv2.connectedComponents((canvas > 128).astype(np.uint8))[0] - 1 > 8
+    assert 900 - columns[-1] < ROOM_FOR_NUMBER[1] * LETTER
+
+
+def test_some_lines_are_entries_of_a_table_of_contents() -> None:
+    lines = ["".join(writing().line(np.random.default_rng(seed), 30)) for seed in range(1000)]
+    entries = [line for line in lines if LEADER in line]
+    assert 10 < len(entries) < 60
+    assert sum(line[-1] in "0123456789༠༡༢༣༤༥༦༧༨༩)]" for line in entries) > len(entries) / 2
+    assert not any(LEADER in "".join(writing().line(np.random.default_rng(seed), 30, "text")) for seed in range(300))
 
 
 @needs_fonts
