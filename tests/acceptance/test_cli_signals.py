@@ -173,6 +173,26 @@ def test_processes_whose_parent_was_killed_give_their_task_back_and_end(
     assert (task["state"], task["charged"]) == ("queued", 0)
 
 
+def test_a_run_that_was_killed_is_lost_at_once_and_a_moved_folder_goes_on_where_it_lies(
+    start: Start, bec: Bec, gate: Path, tmp_path: Path
+) -> None:
+    scans, out = write_scans(tmp_path / "scans", {"W1/I1": 6}), tmp_path / "out"
+    config = ("--config-text", json.dumps({"gate": str(gate)}))
+    process = start("run", "gated", scans, "--out", out, *config)
+    wait_for(gate / "reached", process)
+    process.kill()
+    process.communicate(timeout=WAIT)
+    (worker,) = bec("--home", out, "workers", "--json").json
+    assert worker["condition"] == "lost"
+
+    (gate / "open").touch()
+    moved = scans.rename(tmp_path / "moved")
+    ended = bec("run", "gated", moved, "--out", out, *config, "--json")
+    assert (ended.code, ended.json["done"], ended.json["moved"]) == (0, 1, {f"folder+{scans.as_uri()}": 1})
+    tasks = bec("--home", out, "jobs", "tasks", "gated", "--json").json
+    assert [(task["state"], task["charged"]) for task in tasks] == [("done", 0), ("canceled", 0)]
+
+
 def suspend(process: "subprocess.Popen[str]") -> None:
     """Do as Ctrl-Z at a terminal does."""
     os.killpg(process.pid, signal.SIGTSTP)

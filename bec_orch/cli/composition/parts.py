@@ -1,5 +1,6 @@
 """The parts that commands work with: database, queues, stores and sources, opened together."""
 
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -51,6 +52,11 @@ class Parts:
             require_destination(self.settings.home, self.settings.dest_url)
         objects = self.stores.open(self.settings.dest_url, create=True)
         return StoredArtefacts(objects, work_dir(self.settings), self.owner, in_our_columns)
+
+    @property
+    def host(self) -> str | None:
+        """The name of this machine where all workers run on it; None where others of its name may have some, too."""
+        return None if self.settings.sql_host else socket.gethostname()
 
     @property
     def default_source(self) -> str:

@@ -30,4 +30,5 @@ def sight_of(parts: Parts) -> Sight:
         others=OtherTexts(records.jobs, layers, parts.stores.open, truth_of, reading.__contains__),
         pictures=pictures,
         prices=prices(settings),
+        host=parts.host,
     )

@@ -9,6 +9,7 @@ from bec_orch.cli.arguments.options import Json, Limit, OnlyJob
 from bec_orch.cli.composition.parts import open_parts
 from bec_orch.cli.terminal.console import as_text, print_json, print_rows
 from bec_orch.core.records.overview import WorkerView
+from bec_orch.orch.overview.processes import seen_from
 
 
 def command(
@@ -21,7 +22,7 @@ def command(
 ) -> None:
     """Show the workers, and at which page of which volume each is."""
     with open_parts(invocation(ctx).settings) as parts:
-        found = parts.records.overview.workers(job, stopped=everyone, limit=limit)
+        found = seen_from(parts.host, parts.records.overview.workers(job, stopped=everyone, limit=limit))
     if as_json:
         print_json(found)
         return

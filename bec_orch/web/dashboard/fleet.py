@@ -22,7 +22,7 @@ def workers(request: Request) -> Response:
     """Show the workers."""
     sight: Sight = request.app.state.sight
     everyone = request.query_params.get("stopped") == "yes"
-    found = sight.overview.workers(stopped=everyone, limit=MOST_ROWS + 1)
+    found = sight.workers(stopped=everyone)
     query = {"stopped": "yes"} if everyone else {}
     rows = [_worker_row(one) for one in found[:MOST_ROWS]]
     is_cut = len(found) > MOST_ROWS
@@ -39,7 +39,7 @@ def workers(request: Request) -> Response:
 def machines(request: Request) -> Response:
     """Give the machines on which workers run as JSON or CSV."""
     sight: Sight = request.app.state.sight
-    table = _machine_table(sight, sight.overview.workers(stopped=False, limit=MOST_ROWS + 1))
+    table = _machine_table(sight, sight.workers(stopped=False))
     return data_or_page(request, table, "/workers")
 
 

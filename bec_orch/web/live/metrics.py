@@ -45,7 +45,7 @@ def metrics(request: Request) -> Response:
     every = (
         *_of_jobs(nodes, [one for one in stats if one]),
         *_of_queues({job: check for job, check in queues.items() if check}),
-        *_of_workers(sight.overview.workers(stopped=False, limit=MOST_ROWS)),
+        *_of_workers(sight.workers(stopped=False)[:MOST_ROWS]),
     )
     lines = [line for metric in every for line in metric.lines()]
     return Response("\n".join([*lines, ""]), media_type=_TYPE)

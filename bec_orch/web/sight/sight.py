@@ -8,14 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from bec_orch.core.ports.queues import QueueBackend
-from bec_orch.core.records.listings import Listings
-from bec_orch.core.records.overview import Overview, TaskView
+from bec_orch.core.records.listings import MOST_ROWS, Listings
+from bec_orch.core.records.overview import Overview, TaskView, WorkerView
 from bec_orch.core.tasks import TaskState
 from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import BecError
 from bec_orch.orch.machines.prices import Cost, PriceTable
 from bec_orch.orch.overview.layers import Layers
 from bec_orch.orch.overview.other_texts import OtherTexts
+from bec_orch.orch.overview.processes import seen_from
 from bec_orch.orch.overview.volume_pages import PageLooker, VolumePages
 from bec_orch.web.kept.caches import BoundedCache
 from bec_orch.web.kept.snapshots import WAIT, Snapshots
@@ -43,6 +44,7 @@ class Sight:
         others: finds other texts of pages, to compare with.
         pictures: makes pictures of pages.
         prices: what machines cost.
+        host: the machine that all workers run on, and the server, too; None where that is not known.
         closing: is set when the server ends.
         snapshots: the figures that were taken lately.
     """
@@ -55,6 +57,7 @@ class Sight:
     others: OtherTexts
     pictures: PagePictures
     prices: PriceTable
+    host: str | None = None
     closing: threading.Event = field(default_factory=threading.Event)
     snapshots: Snapshots = field(default_factory=Snapshots)
     _pages: BoundedCache[list[VolumePages]] = field(default_factory=lambda: BoundedCache(_VOLUMES))
@@ -98,6 +101,10 @@ class Sight:
         for key, take in asked.items():
             self.figure(key, take, patient=False)
         return [self.figure(key, take, seconds=max(0.0, until - time.monotonic())) for key, take in asked.items()]
+
+    def workers(self, *, stopped: bool) -> list[WorkerView]:
+        """Return the workers, at most one more than a table has; `stopped`: also those that ended."""
+        return seen_from(self.host, self.overview.workers(stopped=stopped, limit=MOST_ROWS + 1))
 
     def cost(self, job: str) -> Cost:
         """Return what the machines of a job have cost so far.
