@@ -84,8 +84,8 @@ PAGES = (
     _one(
         "lines-across-columns",
         "lines are not joined over a gap between columns",
-        "jobs/ldv1/bec/tracing.py",
-        "and not _is_parted(way, guides)",
+        "jobs/ldv1/bec/joining.py",
+        "and not is_parted(way, guides)",
         "",
         f"{LINES}/test_tracing.py::test_lines_are_not_joined_over_a_gap_between_columns",
     ),

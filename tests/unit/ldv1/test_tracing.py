@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from bec_orch.jobs.ldv1.bec.pieces import MAP_PITCH
-from bec_orch.jobs.ldv1.bec.tracing import Traced, trace
+from bec_orch.jobs.ldv1.bec.traced import Traced
+from bec_orch.jobs.ldv1.bec.tracing import trace
 from tests.unit.ldv1.drawn_maps import BOTTOM, GAP, MAIN, OTHER, REACH, TOP, Floats, draw, inked, maps_with
 
 

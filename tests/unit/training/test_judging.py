@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bec_orch.jobs.ldv1.bec.pieces import MAP_PITCH
-from bec_orch.jobs.ldv1.bec.tracing import Traced
+from bec_orch.jobs.ldv1.bec.traced import Traced
 from training.lines.contact_sheet import real_pages
 from training.lines.judge import may_be, rows_of
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bec_orch.jobs.ldv1.bec.pieces import MAP_PITCH
-from bec_orch.jobs.ldv1.bec.tracing import Traced, boxes_of, slope_of
+from bec_orch.jobs.ldv1.bec.traced import Traced, boxes_of, slope_of
 from bec_orch.jobs.ldv1.page.layout import Span, columns_of
 
 PECHA_SHAPE = 1.6

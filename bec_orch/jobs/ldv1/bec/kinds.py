@@ -27,7 +27,7 @@ from bec_orch.jobs.ldv1.bec.body import Body, body_of_book, body_of_pecha
 from bec_orch.jobs.ldv1.bec.main_text import BESIDE_SHARE, is_number, with_headings, with_titles, without_number_of_head
 from bec_orch.jobs.ldv1.bec.neighbour_page import own_page
 from bec_orch.jobs.ldv1.bec.pieces import MAP_PITCH
-from bec_orch.jobs.ldv1.bec.tracing import Traced
+from bec_orch.jobs.ldv1.bec.traced import Traced
 
 NOTE_REACH = 0.85
 """A note stands within this many pitches of the line that it is about."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from bec_orch.jobs.ldv1.bec.body import Body
 from bec_orch.jobs.ldv1.bec.pieces import MAP_PITCH
-from bec_orch.jobs.ldv1.bec.tracing import Traced
+from bec_orch.jobs.ldv1.bec.traced import Traced
 
 BESIDE_SHARE = 0.5
 """A line stands beside the body when more than this share of it lies outside of the body's width."""

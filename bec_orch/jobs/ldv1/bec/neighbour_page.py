@@ -9,7 +9,7 @@ import numpy as np
 
 from bec_orch.jobs.ldv1.bec.body import main_columns
 from bec_orch.jobs.ldv1.bec.pieces import MAP_PITCH
-from bec_orch.jobs.ldv1.bec.tracing import Traced
+from bec_orch.jobs.ldv1.bec.traced import Traced
 from bec_orch.jobs.ldv1.page.layout import Span
 
 CUT_OFF = 0.45
