@@ -25,6 +25,7 @@ def other(left: float, right: float, row: float) -> Traced:
 
 BOOK = [line(50, 350, 60 + MAP_PITCH * row) for row in range(30)]
 PECHA = [line(50, 650, 60 + MAP_PITCH * row) for row in range(6)]
+COLUMNS = [line(at, at + 250, 60 + MAP_PITCH * (row + at / 700)) for at in (50, 350) for row in range(40)]
 BELOW = 60 + MAP_PITCH * 30
 WIDTH = 800.0
 
@@ -91,15 +92,48 @@ def test_a_number_in_the_row_of_the_head_is_no_main_text_whatever_the_network_sa
     assert kinds_of(beside, WIDTH)[0] == "main", "in a row of the text"
 
 
+def head(start: float, end: float, space: tuple[float, float], row: float = 30) -> Traced:
+    return replace(line(start, end, row), spaces=(space,))
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (head(50, 250, (70, 150)), "running"),
+        (head(150, 350, (250, 330)), "running"),
+        (head(50, 345, (70, 150)), "main"),
+        (head(50, 250, (120, 200)), "main"),
+        (line(50, 250, 30), "main"),
+        (head(50, 250, (70, 150), 60 - 0.5 * MAP_PITCH), "main"),
+    ],
+    ids=["number first", "number last", "a full row", "words apart", "words", "no row of its own"],
+)
+def test_words_with_a_number_apart_from_them_are_the_head_of_a_book(found: Traced, expected: str) -> None:
+    assert kind(found, BOOK) == expected
+
+
+def test_where_rows_begin_with_numbers_the_first_is_no_head() -> None:
+    numbered = [replace(each, spaces=((70.0, 90.0),)) for each in BOOK[:10]]
+    assert kind(head(50, 250, (70, 150)), [*numbered, *BOOK[10:]]) == "main"
+    assert kind(head(50, 250, (70, 150)), [*numbered[:5], *BOOK[5:]]) == "running", "a few do"
+
+
+def test_each_page_of_an_open_book_has_a_head_but_no_column_below_the_top() -> None:
+    heads = [head(50, 250, (70, 150)), head(400, 600, (500, 580), 32)]
+    pages = [line(each.x[0], each.x[-1], each.middle) for each in COLUMNS]
+    kinds = kinds_of(sorted([*heads, *pages], key=lambda line: line.middle), WIDTH)
+    assert kinds == ["running"] * 2 + ["main"] * len(pages)
+    low = head(400, 600, (500, 580), 60 + 3 * MAP_PITCH)
+    below = [each for each in pages if each.x[0] == 50 or each.middle > 60 + 4 * MAP_PITCH]
+    assert kind(low, below) == "main"
+
+
 @pytest.mark.parametrize(("right", "expected"), [(250, "main"), (150, "running")])
 def test_below_the_head_of_a_book_a_long_row_is_main_text_even_with_a_wider_space_after_it(
     right: float, expected: str
 ) -> None:
     head, first = other(150, 250, 10), other(50, right, 60 - 2 * MAP_PITCH)
     assert kinds_of([head, first, *BOOK], WIDTH)[:2] == ["running", expected]
-
-
-COLUMNS = [line(at, at + 250, 60 + MAP_PITCH * (row + at / 700)) for at in (50, 350) for row in range(40)]
 
 
 def test_neighbours_are_those_of_the_same_column() -> None:

@@ -20,6 +20,7 @@ def test_pieces_are_joined_along_their_slope() -> None:
     assert len(lines) == 2
     assert all(line.x[0] == 10 and line.x[-1] == 379 for line in lines)
     assert all(len(line.x) == 370 for line in lines), "a line has no gap"
+    assert [line.spaces for line in lines] == [((149, 200),)] * 2, "but knows where it is parted"
     assert lines[0].y[165] == pytest.approx(20 + 0.05 * 165, abs=0.6), "in a gap it runs straight on"
 
 
@@ -116,6 +117,14 @@ def test_specks_and_doubtful_pieces_are_no_lines() -> None:
     maps = maps_with((10, 380, 20), (30, 34, 60))
     maps[MAIN, 90:93, 50:300] = 0.55
     assert len(traced(maps)) == 1
+
+
+def test_other_text_that_is_longer_than_a_number_is_as_sure_as_main_text() -> None:
+    maps = maps_with((10, 380, 20))
+    for left, right, row in ((50, 60, 60), (150, 200, 90)):
+        draw(maps, (left, right, row), OTHER)
+    maps[OTHER] *= 0.7
+    assert [line.x[0] for line in traced(maps, main=False)] == [50]
 
 
 def test_script_that_runs_down_the_page_is_no_level_line() -> None:

@@ -10,9 +10,10 @@ The network separates main text from all other; which of the finer kinds the oth
   and what is seen of a neighbour page (`neighbour_page`).
 
 On the page of a book, what fills a row of its own between main lines is main text after all: headings. So is what
-stands between the running head and the first line, as near as the next row of text; a long row may be farther away. On
-a page of columns, neighbours are lines of the same column. On a title page, a few lines in the middle, whatever stands
-as they do is main text (`main_text`).
+stands between the running head and the first line, as near as the next row of text; a long row may be farther away. The
+first line is the running head after all where a number stands apart from its words. On a page of columns, neighbours
+are lines of the same column. On a title page, a few lines in the middle, whatever stands as they do is main text
+(`main_text`).
 
 Coordinates are pixels of the network's maps.
 """
@@ -24,7 +25,7 @@ import numpy as np
 
 from bec_orch.core.transcripts import KINDS, MAIN
 from bec_orch.jobs.ldv1.bec.body import Body, body_of_book, body_of_pecha
-from bec_orch.jobs.ldv1.bec.main_text import BESIDE_SHARE, is_number, with_headings, with_titles, without_number_of_head
+from bec_orch.jobs.ldv1.bec.main_text import BESIDE_SHARE, is_number, with_headings, with_titles, without_heads
 from bec_orch.jobs.ldv1.bec.neighbour_page import own_page
 from bec_orch.jobs.ldv1.bec.pieces import MAP_PITCH
 from bec_orch.jobs.ldv1.bec.traced import Traced
@@ -68,7 +69,7 @@ def _body(lines: Sequence[Traced], main: list[Traced]) -> Body:
     pecha = body_of_pecha(main)
     if pecha:
         return pecha
-    body = body_of_book(without_number_of_head(lines, main))
+    body = body_of_book(without_heads(lines, main))
     return replace(body, main=with_headings(lines, body))
 
 

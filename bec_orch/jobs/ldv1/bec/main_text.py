@@ -8,9 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from bec_orch.jobs.ldv1.bec.body import Body
+from bec_orch.jobs.ldv1.bec.body import Body, main_columns
 from bec_orch.jobs.ldv1.bec.pieces import MAP_PITCH
 from bec_orch.jobs.ldv1.bec.traced import Traced
+from bec_orch.jobs.ldv1.page.layout import Span
 
 BESIDE_SHARE = 0.5
 """A line stands beside the body when more than this share of it lies outside of the body's width."""
@@ -27,6 +28,10 @@ TITLE_SHAPE, TITLE_WIDTH, TITLE_OFF = 3.0, 0.75, 0.1
 the page's than this share of it."""
 LONG_ROW = 0.5
 """Below a head, what is as long as this share of the body is wide is a row of text, even if a wider space follows."""
+INDENT = 1.5
+"""The words of a head with a number at its other end stand this many pitches inside of the text."""
+LISTED = 0.25
+"""Where more than this share of the rows has a number at that end, they are a list, and the first is no head."""
 HEADING_REACH = 3.0
 """A heading is at most this many pitches away from one of its neighbours."""
 
@@ -53,12 +58,46 @@ def _has_own_row(line: Traced, main: Sequence[Traced]) -> bool:
     return all(abs(line.middle - other.middle) > SAME_ROW * max(line.height, other.height) for other in main)
 
 
-def without_number_of_head(lines: Sequence[Traced], main: list[Traced]) -> list[Traced]:
-    """Return the main lines without a number that stands above all others, in one row with other text: the head."""
-    first, *others = main
-    is_above = all(line.middle - first.middle >= OWN_ROW * MAP_PITCH for line in others)
-    heads = [line for line in lines if not line.is_main and abs(line.middle - first.middle) < SAME_ROW * MAP_PITCH]
-    return others if others and is_above and is_number(first) and heads else main
+def without_heads(lines: Sequence[Traced], main: Sequence[Traced]) -> list[Traced]:
+    """Return a book's main lines without the heads of its columns, which a number at their edge shows.
+
+    The head is a number in one row with other text, or words with a number apart from them at one end.
+    """
+    heads = [_head(lines, _within(column, main)) for column in main_columns(main)]
+    top = [id(head) for head in heads if head and head.middle < main[0].middle + NEXT_ROW * MAP_PITCH]
+    return [line for line in main if id(line) not in top]
+
+
+def _within(column: Span, main: Sequence[Traced]) -> list[Traced]:
+    return [line for line in main if column[0] <= line.x[0] and line.x[-1] <= column[1]]
+
+
+def _head(lines: Sequence[Traced], column: Sequence[Traced]) -> Traced | None:
+    """Return the head of a column of main lines, if it has one above all others."""
+    first, *others = column
+    if not others or any(line.middle - first.middle < OWN_ROW * MAP_PITCH for line in others):
+        return None
+    in_row = any(not line.is_main and abs(line.middle - first.middle) < SAME_ROW * MAP_PITCH for line in lines)
+    is_head = in_row if is_number(first) else _is_numbered(first, others)
+    return first if is_head else None
+
+
+def _is_numbered(line: Traced, others: Sequence[Traced]) -> bool:
+    """Return whether a number stands apart at one end of a line, as on few others, and the other end is indented."""
+    left, right = min(float(other.x[0]) for other in others), max(float(other.x[-1]) for other in others)
+    if _is_number_first(line) and line.x[-1] < right - INDENT * MAP_PITCH:
+        return sum(map(_is_number_first, others)) <= LISTED * len(others)
+    if _is_number_last(line) and line.x[0] > left + INDENT * MAP_PITCH:
+        return sum(map(_is_number_last, others)) <= LISTED * len(others)
+    return False
+
+
+def _is_number_first(line: Traced) -> bool:
+    return bool(line.spaces) and line.spaces[0][0] - line.x[0] < NUMBER_LENGTH * MAP_PITCH
+
+
+def _is_number_last(line: Traced) -> bool:
+    return bool(line.spaces) and line.x[-1] - line.spaces[-1][1] < NUMBER_LENGTH * MAP_PITCH
 
 
 def with_headings(lines: Sequence[Traced], body: Body) -> list[Traced]:

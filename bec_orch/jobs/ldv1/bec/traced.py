@@ -10,7 +10,7 @@ import numpy as np
 
 from bec_orch.jobs.ldv1.bec.network_input import Floats
 from bec_orch.jobs.ldv1.bec.pieces import MAP_PITCH, Piece
-from bec_orch.jobs.ldv1.page.layout import Boxes
+from bec_orch.jobs.ldv1.page.layout import Boxes, Span
 from bec_orch.jobs.ldv1.page.segment import weighted_quantile
 from bec_orch.jobs.ldv1.page.skew import own_slope
 
@@ -32,6 +32,7 @@ class Traced:
         chance: the mean probability that it is text.
         is_main: it is main text.
         contrast: how far its letters' grey levels and the paper's are apart.
+        spaces: from where to where it runs over paper between its parts.
     """
 
     x: Floats
@@ -41,6 +42,7 @@ class Traced:
     chance: float
     is_main: bool
     contrast: float
+    spaces: tuple[Span, ...] = ()
 
     @property
     def length(self) -> float:

@@ -3,7 +3,7 @@
 Coordinates are pixels of the network's maps.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -12,12 +12,15 @@ from bec_orch.jobs.ldv1.bec.joining import joined
 from bec_orch.jobs.ldv1.bec.network_input import Bytes, Floats
 from bec_orch.jobs.ldv1.bec.pieces import MAP_PITCH, Piece, contrast_of, find_pieces
 from bec_orch.jobs.ldv1.bec.traced import Traced
+from bec_orch.jobs.ldv1.page.layout import Span
 from bec_orch.jobs.ldv1.page.segment import weighted_quantile
 
 SHORTEST_MAIN = 0.8
 """Main lines are longer than this many pitches."""
-LEAST_CHANCE, LEAST_CHANCE_MAIN = 0.6, 0.78
-"""A line whose probability, the mean of its columns' best, is lower is dropped. A number is less sure than a line."""
+LEAST_CHANCE, LEAST_CHANCE_MARK = 0.78, 0.6
+"""A line whose probability, the mean of its columns' best, is lower is dropped. A number is less sure than a line..."""
+MARK_LENGTH = 3.0
+"""... and shorter than this many pitches."""
 LETTERS = 0.75
 """The contrast of a page's letters is what this share of its main text does not exceed."""
 SHADOW = 0.3
@@ -31,6 +34,8 @@ BLEED = 0.15
 """A line is then drawn this many pitches longer at both ends."""
 THINNEST = 0.3
 """A line is drawn at least this many pitches high."""
+SPACE = 1.0
+"""A space within a line is wider than this many pitches."""
 
 
 def trace(maps: Floats, grey: Bytes) -> list[Traced]:
@@ -48,20 +53,19 @@ def trace(maps: Floats, grey: Bytes) -> list[Traced]:
     if not found:
         return []
     pieces, guides = cut_at_gutters(found, guides)
-    lines = [
-        *_lines(pieces, guides, contrast, main=True, shortest=SHORTEST_MAIN, least=LEAST_CHANCE_MAIN),
-        *_lines(pieces, guides, contrast, main=False, shortest=0.0, least=LEAST_CHANCE),
-    ]
+    lines = [line for main in (True, False) for line in _lines(pieces, guides, contrast, main=main)]
     return sorted(_without_shadows(lines), key=lambda line: line.middle)
 
 
-def _lines(
-    pieces: Sequence[Piece], guides: Guides, contrast: Bytes, *, main: bool, shortest: float, least: float
-) -> list[Traced]:
-    """Return the lines of main or of other text: those that are so many pitches long, and so probable."""
-    chains = joined([piece for piece in pieces if piece.is_main == main], guides)
-    long = [chain for chain in chains if sum(piece.length for piece in chain) >= shortest * MAP_PITCH]
-    return [line for line in (_line(chain, contrast) for chain in long) if line.chance >= least]
+def _lines(pieces: Sequence[Piece], guides: Guides, contrast: Bytes, *, main: bool) -> Iterator[Traced]:
+    """Yield the lines of main or of other text that are long enough, and sure enough."""
+    shortest = SHORTEST_MAIN if main else 0.0
+    for chain in joined([piece for piece in pieces if piece.is_main == main], guides):
+        if sum(piece.length for piece in chain) >= shortest * MAP_PITCH:
+            line = _line(chain, contrast)
+            is_mark = not main and line.length < MARK_LENGTH * MAP_PITCH
+            if line.chance >= (LEAST_CHANCE_MARK if is_mark else LEAST_CHANCE):
+                yield line
 
 
 def _without_shadows(lines: Sequence[Traced]) -> list[Traced]:
@@ -100,4 +104,11 @@ def _line(chain: Sequence[Piece], contrast: Bytes) -> Traced:
     sure = float(np.concatenate([piece.chance for piece in chain]).mean())
     half = np.float32(THINNEST * MAP_PITCH / 2)
     level = float(np.median(np.concatenate([contrast[np.round(piece.y).astype(int), piece.x] for piece in chain])))
-    return Traced(x, y, np.minimum(top, y - half), np.maximum(bottom, y + half), sure, chain[0].is_main, level)
+    edges = np.minimum(top, y - half), np.maximum(bottom, y + half)
+    return Traced(x, y, *edges, sure, chain[0].is_main, level, tuple(_spaces(known)))
+
+
+def _spaces(known: Floats) -> Iterator[Span]:
+    """Yield from where to where no column is known that is text, where that is wide."""
+    for before in np.flatnonzero(np.diff(known) > SPACE * MAP_PITCH):
+        yield float(known[before]), float(known[before + 1])
