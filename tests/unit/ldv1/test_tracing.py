@@ -1,5 +1,7 @@
 """The network's maps -> lines: joined along their slope, parted where they must be, drawn as high as they are."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -117,6 +119,39 @@ def test_specks_and_doubtful_pieces_are_no_lines() -> None:
     maps = maps_with((10, 380, 20), (30, 34, 60))
     maps[MAIN, 90:93, 50:300] = 0.55
     assert len(traced(maps)) == 1
+
+
+def digit(
+    maps: Floats, best: float, *, faint: float = 0.4, left: int = 100, right: int = 106, kind: int = OTHER
+) -> None:
+    """Draw a mark that is sure in two columns only."""
+    draw(maps, (left, right, 60), kind)
+    maps[kind, 59:62, left:right] = faint
+    maps[kind, 59:62, left + 2 : left + 4] = best
+
+
+def test_a_digit_that_is_sure_only_in_its_middle_is_found_and_as_sure_as_there() -> None:
+    maps = maps_with((10, 380, 20))
+    digit(maps, 0.8)
+    (found,) = traced(maps, main=False)
+    assert (found.x[0], found.x[-1]) == (100, 105)
+    assert found.chance == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        {"best": 0.55},
+        {"best": 0.8, "faint": 0.2},
+        {"best": 0.8, "kind": MAIN},
+        {"best": 0.8, "right": 140},
+    ],
+    ids=["nowhere sure", "a speck", "main text", "as long as words"],
+)
+def test_other_faint_marks_are_no_digits(mark: dict[str, Any]) -> None:
+    maps = maps_with((10, 380, 20))
+    digit(maps, **mark)
+    assert len(trace(maps, inked(maps))) == 1
 
 
 def test_other_text_that_is_longer_than_a_number_is_as_sure_as_main_text() -> None:

@@ -15,6 +15,11 @@ from bec_orch.jobs.ldv1.bec.network_input import PITCH, STRIDE, Bytes, Floats
 
 MAP_PITCH = PITCH / STRIDE
 THRESHOLD = 0.5
+FAINT, MARK_BEST = 0.3, 0.6
+"""A mark of other text is looked at down to the one probability where its best is the other: small digits are two or
+three columns wide at the threshold."""
+MARK_WIDTH, MARK_HEIGHT = 3.0, 1.0
+"""A mark is at most so many pitches wide and high."""
 HIGHER = (0.7, 0.85, 0.95)
 """Thresholds by which a piece that holds two lines is cut."""
 DOUBLED = 0.12
@@ -94,7 +99,7 @@ def find_pieces(maps: Floats, contrast: Bytes, gap: NDArray[np.bool_]) -> list[P
         gap: where there is a gap between columns: no piece goes on across it.
     """
     text = np.where(gap | upright_script(maps), np.float32(0), maps[1] + maps[2])
-    found = list(_of_map(text, maps, 0))
+    found = list(_of_map(text, (text > THRESHOLD) | _marks(text, maps[2] > maps[1]), maps, 0))
     levels = [contrast[np.round(piece.y).astype(int), piece.x] for piece in found]
     paper = _paper(levels)
     inked = [part for piece, own in zip(found, levels, strict=True) for part in _inked(piece, own >= paper)]
@@ -113,11 +118,23 @@ def upright_script(maps: Floats) -> NDArray[np.bool_]:
     return np.asarray(is_upright[labels])
 
 
-def _of_map(text: Floats, maps: Floats, depth: int) -> Iterator[Piece]:
-    """Yield the pieces above a threshold. `text` is 0 outside of what is looked at; `maps` covers the same pixels."""
-    threshold = THRESHOLD if depth == 0 else HIGHER[depth - 1]
-    mask = (text > threshold).view(np.uint8)
-    count, labels, boxes, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+def _marks(text: Floats, is_other: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return where small marks of other text stand that are sure somewhere, as far as they are faintly seen."""
+    faint = text > FAINT
+    count, labels, boxes, _ = cv2.connectedComponentsWithStats(faint.view(np.uint8), connectivity=8)
+    sure = np.zeros(count, bool)
+    sure[labels[is_other & (text > MARK_BEST)]] = True
+    width, height = boxes[:, cv2.CC_STAT_WIDTH], boxes[:, cv2.CC_STAT_HEIGHT]
+    small = (width <= MARK_WIDTH * MAP_PITCH) & (height <= MARK_HEIGHT * MAP_PITCH)
+    return np.asarray((sure & small)[labels] & faint)
+
+
+def _of_map(text: Floats, mask: NDArray[np.bool_], maps: Floats, depth: int) -> Iterator[Piece]:
+    """Yield the pieces within a mask; those that hold two lines are cut by higher thresholds.
+
+    `text` is 0 outside of what is looked at; `maps` covers the same pixels.
+    """
+    count, labels, boxes, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
     order = np.argsort(-boxes[1:, cv2.CC_STAT_AREA], kind="stable")[:MOST_PIECES] + 1 if count > 1 else ()
     for label in order:
         x, y, width, height = (int(each) for each in boxes[label, :4])
@@ -127,7 +144,7 @@ def _of_map(text: Floats, maps: Floats, depth: int) -> Iterator[Piece]:
         own = labels[box] == label
         part = np.where(own, text[box], np.float32(0))
         if depth < len(HIGHER) and _holds_two(own):
-            inner: Iterator[Piece] = _of_map(part, maps[:, *box], depth + 1)
+            inner: Iterator[Piece] = _of_map(part, part > HIGHER[depth], maps[:, *box], depth + 1)
         else:
             inner = iter((_piece(part, maps[:, *box]),))
         for piece in inner:

@@ -10,7 +10,7 @@ import numpy as np
 from bec_orch.jobs.ldv1.bec.column_gaps import Guides, cut_at_gutters, guides_of
 from bec_orch.jobs.ldv1.bec.joining import joined
 from bec_orch.jobs.ldv1.bec.network_input import Bytes, Floats
-from bec_orch.jobs.ldv1.bec.pieces import MAP_PITCH, Piece, contrast_of, find_pieces
+from bec_orch.jobs.ldv1.bec.pieces import MAP_PITCH, THRESHOLD, Piece, contrast_of, find_pieces
 from bec_orch.jobs.ldv1.bec.traced import Traced
 from bec_orch.jobs.ldv1.page.layout import Span
 from bec_orch.jobs.ldv1.page.segment import weighted_quantile
@@ -101,7 +101,8 @@ def _line(chain: Sequence[Piece], contrast: Bytes) -> Traced:
         np.interp(x, known, np.concatenate([getattr(piece, name) for piece in chain])[order]).astype(np.float32)
         for name in ("y", "top", "bottom")
     )
-    sure = float(np.concatenate([piece.chance for piece in chain]).mean())
+    chances = np.concatenate([piece.chance for piece in chain])
+    sure = float(chances[chances > THRESHOLD].mean())
     half = np.float32(THINNEST * MAP_PITCH / 2)
     level = float(np.median(np.concatenate([contrast[np.round(piece.y).astype(int), piece.x] for piece in chain])))
     edges = np.minimum(top, y - half), np.maximum(bottom, y + half)
