@@ -154,6 +154,15 @@ def test_other_faint_marks_are_no_digits(mark: dict[str, Any]) -> None:
     assert len(trace(maps, inked(maps))) == 1
 
 
+def test_what_is_left_of_a_digit_without_its_sure_middle_is_none() -> None:
+    maps = maps_with((10, 380, 20))
+    digit(maps, 0.8, right=130)
+    page = inked(maps)
+    assert len(trace(maps, page)) == 2
+    page[50:70, :115] = 255
+    assert len(trace(maps, page)) == 1
+
+
 def test_other_text_that_is_longer_than_a_number_is_as_sure_as_main_text() -> None:
     maps = maps_with((10, 380, 20))
     for left, right, row in ((50, 60, 60), (150, 200, 90)):

@@ -102,7 +102,8 @@ def _line(chain: Sequence[Piece], contrast: Bytes) -> Traced:
         for name in ("y", "top", "bottom")
     )
     chances = np.concatenate([piece.chance for piece in chain])
-    sure = float(chances[chances > THRESHOLD].mean())
+    seen = chances[chances > THRESHOLD]
+    sure = float(seen.mean()) if len(seen) else 0.0
     half = np.float32(THINNEST * MAP_PITCH / 2)
     level = float(np.median(np.concatenate([contrast[np.round(piece.y).astype(int), piece.x] for piece in chain])))
     edges = np.minimum(top, y - half), np.maximum(bottom, y + half)
