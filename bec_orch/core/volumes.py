@@ -1,6 +1,6 @@
 """The volumes that are worked on, and the pages that they have."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -37,6 +37,14 @@ class VolumeRef:
 
     def __str__(self) -> str:
         return f"{self.w_id}/{self.i_id}"
+
+
+def of_several_sources(volumes: Iterable[VolumeRef]) -> frozenset[str]:
+    """Return the names (`W_ID/I_ID`) that volumes of several sources have."""
+    sources: dict[str, set[str]] = {}
+    for volume in volumes:
+        sources.setdefault(str(volume), set()).add(volume.source)
+    return frozenset(name for name, found in sources.items() if len(found) > 1)
 
 
 def source_of(named: str | None, default: str) -> str:

@@ -165,3 +165,16 @@ def test_the_table_of_a_run_has_the_figures_of_each_volume(bec: Bec, tmp_path: P
     assert told[3].split() == ["W1/I2", "terminal_failed", "4", "-", "-", "-", "1"]
     assert told[4].split() == ["2", "volumes", "1", "done", "25", "200", "-", "20", "2"]
     assert bec(*run, "--json").json["figures"] == {"W1/I1": {"mean size": 10.0, "good": 20}}
+
+
+def test_volumes_of_one_name_are_told_with_where_each_lies(bec: Bec, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    looks = (("jobs", "tasks", "toy"), ("jobs", "stale", "toy"))
+    for number in (1, 2):
+        scans = write_scans(tmp_path / str(number), {"W1/I1": number})
+        ok(bec("run", "toy", scans, "--out", out))
+        ok(bec("--home", out, "jobs", "update", "toy", "--config-text", '{"factor": 2}'))
+        headings = [ok(bec("--home", out, *look)).out.partition("─")[0].split() for look in looks]
+        assert ["source" in heading for heading in headings] == [number == 2] * 2
+        told = ok(bec("--home", out, "pages", "W1/I1")).out
+        assert (f"W1/I1 in 'folder+{scans.as_uri()}'  task" in told) == (number == 2)

@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bec_orch.cli.run.overlays import Overlay, sheets, single_pages, write_overlays
+from bec_orch.cli.run.overlays import Overlay, _tell_alike, sheets, single_pages, write_overlays
 from bec_orch.core.volumes import Manifest, PageCounts, VolumeRef
 from bec_orch.jobs.ldv1.overlay import caption, contact_sheet, draw_page, encode_jpeg, outcome
 
@@ -257,6 +257,23 @@ def test_no_two_volumes_have_one_picture(tmp_path: Path) -> None:
     volumes = [VolumeRef("W1", "a-b", "s"), VolumeRef("W1-a", "b", "s")]
     every = [sheet.file for volume in volumes for sheet in sheets(tmp_path, volume, ["a.jpg"])]
     assert len(set(every)) == 2
+
+
+def test_pictures_that_take_the_place_of_another_volumes_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    def task(source: str, etag: str) -> Any:
+        return SimpleNamespace(job="ldv1", volume=VolumeRef("W1", "I1", source), manifest_etag=etag)
+
+    def told(*others: Any) -> str:
+        overview = SimpleNamespace(tasks=lambda _job, _wanted: others)
+        _tell_alike(cast("Any", SimpleNamespace(records=SimpleNamespace(overview=overview))), task("a", "x"))
+        return capsys.readouterr().err
+
+    assert told(task("a", "x"), task("a", "an older version")) == ""
+    assert told(task("where it was before it was moved", "x")) == ""
+    assert told(task("a", "x"), task("b", "y")).splitlines() == [
+        "warning: Pictures of W1/I1 take the place of those of the volume of that name in 'b'.",
+        "hint: Give each of them a workspace of its own (--out).",
+    ]
 
 
 def test_lines_are_not_drawn_over_pictures_of_another_version(

@@ -29,6 +29,7 @@ from bec_orch.cli.terminal.console import print_json, print_record, print_rows, 
 from bec_orch.core.job_types.registry import job_types, job_worker_class
 from bec_orch.core.records.overview import Overview, TaskFilter, TaskView
 from bec_orch.core.tasks import Job, TaskState
+from bec_orch.core.volumes import of_several_sources
 from bec_orch.core.wording import counted
 from bec_orch.orch.job_admin import JobAdmin
 from bec_orch.orch.overview.spelling import recorded_names
@@ -192,6 +193,7 @@ def tasks(
         return
     columns = {"task": "task", "volume": "volume", "state": "state", "attempt": "try", "pages": "pages"}
     columns |= {"errors": "errors", "why": "why"}
+    columns |= {"source": "source"} if of_several_sources(task.volume for task in found) else {}
     print_rows([_task_row(task) for task in found], columns, empty="There are no such tasks.")
 
 
@@ -236,6 +238,7 @@ def _task_row(task: TaskView) -> dict[str, Any]:
         "pages": pages.total if pages else None,
         "errors": pages.error if pages else None,
         "why": failure or task.reason,
+        "source": task.volume.source,
     }
 
 

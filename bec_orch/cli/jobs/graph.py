@@ -8,6 +8,7 @@ from bec_orch.cli.composition.parts import open_parts
 from bec_orch.cli.jobs.needs import told_needs
 from bec_orch.cli.terminal.console import print_json, print_rows
 from bec_orch.core.tasks import TaskState
+from bec_orch.core.volumes import of_several_sources
 from bec_orch.orch.overview.references import References
 from bec_orch.orch.overview.standing import graph as graph_of
 
@@ -37,6 +38,15 @@ def stale(ctx: typer.Context, name: JobName, *, limit: Limit = 50, as_json: Json
     if as_json:
         print_json(found)
         return
-    rows = [{"volume": str(one.volume), "task": one.task_id, "changed": ", ".join(one.reasons)} for one in found]
+    rows = [
+        {
+            "volume": str(one.volume),
+            "task": one.task_id,
+            "changed": ", ".join(one.reasons),
+            "source": one.volume.source,
+        }
+        for one in found
+    ]
     columns = {"volume": "volume", "task": "task", "changed": "changed since"}
+    columns |= {"source": "source"} if of_several_sources(one.volume for one in found) else {}
     print_rows(rows, columns, empty=f"Nothing of {name} is stale.")

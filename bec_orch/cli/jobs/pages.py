@@ -13,6 +13,7 @@ from bec_orch.cli.terminal.console import note, print_json, print_rows, say
 from bec_orch.core.job_types.registry import page_figures
 from bec_orch.core.names import printable
 from bec_orch.core.tasks import TaskState
+from bec_orch.core.volumes import of_several_sources
 from bec_orch.core.wording import counted
 from bec_orch.errors import UsageError
 from bec_orch.orch.overview.spelling import recorded_names
@@ -55,8 +56,9 @@ def print_pages(
     if as_json:
         print_json([_as_json(one, states, limit) for one in found])
         return
+    alike = of_several_sources(one.volume for one in found)
     for one in found:
-        _print(one, _chosen(one, states), limit)
+        _print(one, _chosen(one, states), limit, source=one.volume.source if alike else "")
 
 
 def _chosen(one: VolumePages, states: Collection[str] | None) -> list[PageView]:
@@ -81,10 +83,12 @@ def _as_json(one: VolumePages, states: Collection[str] | None, limit: int) -> di
     }
 
 
-def _print(one: VolumePages, chosen: list[PageView], limit: int) -> None:
+def _print(one: VolumePages, chosen: list[PageView], limit: int, *, source: str) -> None:
+    """Print the pages of a volume; `source` is where it lies, empty where that need not be told."""
     states = Counter(page.state for page in one.pages)
     told = ", ".join(f"{count:,} {state}" for state, count in states.items()) or "none"
-    say(f"{one.job}  {one.volume}  task {one.task} is {one.state}; {counted(len(one.pages), 'page')}: {told}")
+    where = f" in {printable(source, limit=300)}" if source else ""
+    say(f"{one.job}  {one.volume}{where}  task {one.task} is {one.state}; {counted(len(one.pages), 'page')}: {told}")
     if one.failure:
         say(f"It failed: {one.failure}")
     if one.hint:

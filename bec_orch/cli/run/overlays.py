@@ -18,8 +18,10 @@ from bec_orch.cli.terminal.console import warn
 from bec_orch.core.artefacts import ArtefactLocation, Success
 from bec_orch.core.frames import picture_of
 from bec_orch.core.job_types.registry import types_with_pictures, volume_picture
+from bec_orch.core.names import printable
 from bec_orch.core.ports.views import VolumePicture
-from bec_orch.core.records.overview import TaskView
+from bec_orch.core.records.overview import TaskFilter, TaskView
+from bec_orch.core.tasks import TaskState
 from bec_orch.core.volumes import VolumeRef, other_version, same_etag, version_of
 from bec_orch.core.wording import clause
 from bec_orch.errors import PageError, StorageError, UsageError
@@ -102,6 +104,7 @@ def _write(parts: Parts, draw: VolumePicture, task: TaskView, folder: Path, layo
         changed = other_version(task.volume, manifest.version, version_of(task.manifest_etag or ""))
         warn(f"There is no picture of {task.volume}: {clause(changed.message)}.", "Run the same command again.")
         return
+    _tell_alike(parts, task)
     pages, page_of = source.pages(manifest), {page.filename: page for page in manifest.pages}
     rows = parts.artefacts().read_rows(_success(parts, task))
     names: list[Any] = rows["img_file_name"].to_pylist()  # older artefacts may have the pages in another order
@@ -117,6 +120,19 @@ def _write(parts: Parts, draw: VolumePicture, task: TaskView, folder: Path, layo
         picture = draw(sheet.title, shown, _from(sheet.rows.start, read))
         write_own(sheet.file, marked_jpeg(picture), or_same=picture)
         yield sheet.file
+
+
+def _tell_alike(parts: Parts, task: TaskView) -> None:
+    """Tell where pictures take the place of those of another volume: the source is not in the names of the files."""
+    wanted = TaskFilter(TaskState.DONE, w_id=task.volume.w_id, i_id=task.volume.i_id)
+    for other in parts.records.overview.tasks(task.job, wanted):
+        if other.volume.source != task.volume.source and not same_etag(other.manifest_etag, task.manifest_etag):
+            where = printable(other.volume.source, limit=300)
+            warn(
+                f"Pictures of {task.volume} take the place of those of the volume of that name in {where}.",
+                "Give each of them a workspace of its own (--out).",
+            )
+            return
 
 
 def _from(start: int, read: Callable[[int], bytes]) -> Callable[[int], bytes]:
