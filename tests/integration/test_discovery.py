@@ -106,6 +106,33 @@ class TestStats:
         assert stats.pages_per_second_5min is not None
         assert stats.eta_seconds == pytest.approx(57 / stats.pages_per_second_1h)
 
+    def test_volumes_that_wait_for_a_job_that_failed_take_no_time(
+        self, overview: PgOverview, enqueuer: Enqueuer, store: PgTasks, job: Job, add_job: Callable[..., Job]
+    ) -> None:
+        add_job("text", needs=("lines",))
+        add_job("rates", needs=("text",))
+        done, failed, to_do = VOLUMES[:3]
+
+        def fail(volume: VolumeRef) -> None:
+            taken = claim(store, job, volume)
+            store.stamp_manifest(taken, "aaa", 40)
+            store.fail(taken, Failure("E_X", "run", "It cannot be done.", "f", retryable=False))
+
+        for name in ("lines", "text", "rates"):
+            enqueuer.enqueue(name, [done, failed, to_do])
+        finish(store, job, done, PageCounts(10))
+        fail(failed)
+        for name in ("text", "rates"):
+            stats = job_stats(overview, name)
+            # 10 of the first, and as many of the last one, of which nothing is known.
+            assert (stats.pages_left, stats.stuck) == (10 + 10, 1), name
+        assert job_stats(overview, "lines").stuck == 0
+
+        # What was done for this version is there, though it failed when it was done again.
+        enqueuer.enqueue("lines", [done], force=True)
+        fail(done)
+        assert job_stats(overview, "rates").stuck == 1
+
     def test_nothing_yet(self, overview: PgOverview, job: Job, enqueuer: Enqueuer) -> None:
         stats = job_stats(overview, "lines")
         assert (stats.tasks, stats.pages, stats.pages_left, stats.eta_seconds) == ({}, PageCounts(), 0, 0.0)

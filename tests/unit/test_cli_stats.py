@@ -73,6 +73,17 @@ def test_each_running_volume_has_a_bar_and_each_state_its_share() -> None:
     assert shown[2].split()[-3:] == ["20", "of", "50"]
 
 
+def test_volumes_that_wait_for_a_job_that_failed_are_told_and_take_no_time() -> None:
+    fake = Fake()
+    assert "waiting for a job that failed" not in drawn(fake)
+    found = fake.figures("toy", (300.0, 3600.0))
+    stuck = {**found.volumes, TaskState.WAITING: VolumeFigures(3, known_pages=70, stuck=2)}
+    fake.figures = lambda _job, windows: replace(found, volumes=stuck, paces=dict.fromkeys(windows))  # type: ignore[method-assign]
+    told = " ".join(drawn(fake).split())
+    assert "waiting for a job that failed 2 " in told
+    assert "pages left 100 " in told
+
+
 def test_a_state_of_few_volumes_is_seen_beside_many() -> None:
     bar = _StateBar({TaskState.DONE: 60_000, TaskState.TERMINAL_FAILED: 1, TaskState.RUNNING: 2})
     for width in (60, 20):

@@ -171,6 +171,7 @@ def _record(found: Standing) -> dict[str, Any]:
     return {
         "job": stats.job.name,
         **volumes,
+        **({"waiting for a job that failed": stats.stuck} if stats.stuck else {}),
         "done under another config": stats.stale,
         "pages ok": stats.pages.ok,
         "pages skipped": stats.pages.skipped,

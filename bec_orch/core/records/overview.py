@@ -19,7 +19,8 @@ class VolumeFigures:
     """The volumes of one state, each by its newest task: how many, and their pages.
 
     `pages` are the ledger of what was done. `known_pages` is the sum over volumes whose manifest was read, and
-    `without_pages` the number of the others.
+    `without_pages` the number of the others. `stuck` counts those that wait for a job which failed for them, directly
+    or through others, so that somebody has to act first; they are in neither of these two.
     """
 
     volumes: int = 0
@@ -27,6 +28,7 @@ class VolumeFigures:
     stale: int = 0
     known_pages: int = 0
     without_pages: int = 0
+    stuck: int = 0
 
 
 @dataclass(frozen=True, slots=True)

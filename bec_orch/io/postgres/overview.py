@@ -125,7 +125,7 @@ class PgOverview(PgJobLookup, Overview):
 
 def _volume_figures(row: Row) -> VolumeFigures:
     pages = PageCounts(row["ok"], row["skipped"], row["error"])
-    return VolumeFigures(row["volumes"], pages, row["stale"], row["known_pages"], row["without_pages"])
+    return VolumeFigures(row["volumes"], pages, row["stale"], row["known_pages"], row["without_pages"], row["stuck"])
 
 
 def _pace(row: Row) -> Pace | None:

@@ -2,8 +2,13 @@
 SELECT state, count(*)::integer AS tasks FROM tasks WHERE job_id = %(job_id)s GROUP BY state
 
 -- name: volume_states
--- Each volume once, by its unfinished task, else its newest one.
-WITH latest AS (
+-- Each volume once, by its unfinished task, else its newest one. One that waits is stuck where a job that it needs, directly
+-- or through others, failed for good, and never was done for this version.
+WITH RECURSIVE needed (job_id) AS (
+    SELECT jd.depends_on_id FROM job_dependencies jd WHERE jd.job_id = %(job_id)s AND jd.if_missing <> 'proceed'
+    UNION
+    SELECT jd.depends_on_id FROM job_dependencies jd JOIN needed n ON n.job_id = jd.job_id WHERE jd.if_missing <> 'proceed'
+), latest AS (
     SELECT DISTINCT ON (t.volume_id) t.*
     FROM tasks t WHERE t.job_id = %(job_id)s
     ORDER BY t.volume_id, t.finished_at IS NOT NULL, t.id DESC
@@ -12,9 +17,16 @@ SELECT l.state, count(*)::integer AS volumes,
        coalesce(sum(l.pages_ok), 0)::bigint AS ok, coalesce(sum(l.pages_skipped), 0)::bigint AS skipped,
        coalesce(sum(l.pages_error), 0)::bigint AS error,
        count(*) FILTER (WHERE d.stale <> '{}')::integer AS stale,
-       coalesce(sum(v.nb_pages), 0)::bigint AS known_pages,
-       count(*) FILTER (WHERE v.nb_pages IS NULL)::integer AS without_pages
+       coalesce(sum(v.nb_pages) FILTER (WHERE NOT s.stuck), 0)::bigint AS known_pages,
+       count(*) FILTER (WHERE v.nb_pages IS NULL AND NOT s.stuck)::integer AS without_pages,
+       count(*) FILTER (WHERE s.stuck)::integer AS stuck
 FROM latest l JOIN volumes v ON v.id = l.volume_id
+CROSS JOIN LATERAL (SELECT CASE WHEN l.state = 'waiting' THEN EXISTS (
+    SELECT 1 FROM needed n
+    WHERE 'terminal_failed' = (SELECT t.state FROM tasks_of_volume(v.id) t WHERE t.job_id = n.job_id
+                               ORDER BY t.finished_at IS NOT NULL, t.id DESC LIMIT 1)
+      AND NOT EXISTS (SELECT 1 FROM tasks_of_volume(v.id) t WHERE t.job_id = n.job_id AND t.state = 'done'
+                      AND t.manifest_etag = coalesce(v.manifest_etag, t.manifest_etag))) ELSE false END AS stuck) s
 -- Of this job alone: else what staleness costs is paid for the tasks of all jobs.
 LEFT JOIN done_tasks d ON d.task_id = l.id AND d.job_id = %(job_id)s
 GROUP BY l.state

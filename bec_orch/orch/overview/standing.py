@@ -23,7 +23,8 @@ class JobStats:
     `tasks` counts every task by state; `volumes` each volume once, by its newest task. `pages` are the ledger of the
     volumes that are done, `failed_pages` that of those that failed because of their pages, `page_errors` the errors of
     both by code, and `stale` the volumes that would not come out the same today. `pages_left` is an estimate where page
-    counts are not known yet, None when nothing is known.
+    counts are not known yet, None when nothing is known; what waits for a job that failed for its volume, `stuck`, is
+    not in it.
     `pages_per_second` counts pages that are not skipped, over the last 5 minutes and the last hour; None when no volume
     was done in that time.
     """
@@ -38,6 +39,7 @@ class JobStats:
     pages_per_second_5min: float | None
     pages_per_second_1h: float | None
     failed_pages: PageCounts = field(default_factory=PageCounts)
+    stuck: int = 0
 
     @property
     def pages_with_errors(self) -> int:
@@ -76,6 +78,7 @@ def job_stats(overview: Overview, job_name: str) -> JobStats:
         pages_per_second_5min=_rate(found.paces[_FIVE_MINUTES]),
         pages_per_second_1h=_rate(found.paces[_HOUR]),
         failed_pages=found.volumes.get(TaskState.TERMINAL_FAILED, VolumeFigures()).pages,
+        stuck=found.volumes.get(TaskState.WAITING, VolumeFigures()).stuck,
     )
 
 
@@ -134,10 +137,13 @@ def _rate(pace: Pace | None) -> float | None:
 
 
 def _pages_left(volumes: Mapping[TaskState, VolumeFigures]) -> int | None:
-    """Add up the pages of unfinished volumes; one that is not known counts as the average of those that are."""
+    """Add up the pages of unfinished volumes; one that is not known counts as the average of those that are.
+
+    Those that wait for a job which failed for them are not among them: they are not done in any time.
+    """
     unfinished = [figures for state, figures in volumes.items() if not state.is_final]
     unknown = sum(figures.without_pages for figures in unfinished)
-    known = sum(figures.volumes - figures.without_pages for figures in volumes.values())
+    known = sum(figures.volumes - figures.without_pages - figures.stuck for figures in volumes.values())
     if unknown and not known:
         return None
     average = sum(figures.known_pages for figures in volumes.values()) / known if known else 0.0

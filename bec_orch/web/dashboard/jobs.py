@@ -73,6 +73,7 @@ def _job_row(node: GraphNode, cost: Cost | None, stats: JobStats | None) -> dict
         "pages_per_second": stats.pages_per_second_1h if stats else None,
         "eta_seconds": stats.eta_seconds if stats else None,
         "stale": stats.stale if stats else None,
+        "stuck": stats.stuck if stats else None,
         "cost_so_far": cost.total if cost else None,
         "unpriced_hours": cost.unpriced_hours if cost else None,
         "currency": cost.currency if cost else None,

@@ -54,6 +54,13 @@ def duration(seconds: float | None) -> str:
     return f"{left} s"
 
 
+def time_left(seconds: float | None, stuck: int | None) -> str:
+    """Return when a job should be done; `stuck` is how many volumes wait for a job that failed for them."""
+    if seconds == 0:
+        return "waits for what failed" if stuck else "done"
+    return duration(seconds)
+
+
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 _UNITS = (((_DAY, "d"), (_HOUR, "h")), ((_HOUR, "h"), (_MINUTE, "min")), ((_MINUTE, "min"), (1, "s")))
 
@@ -76,7 +83,14 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     made.globals.update(address=address)
-    made.filters.update(shown=shown, duration=duration, escaped=escaped, with_code=with_code, spelled_out=spelled_out)
+    made.filters.update(
+        shown=shown,
+        duration=duration,
+        time_left=time_left,
+        escaped=escaped,
+        with_code=with_code,
+        spelled_out=spelled_out,
+    )
     return made
 
 

@@ -6,7 +6,7 @@ import io
 import pytest
 from starlette.requests import Request
 
-from bec_orch.web.html.rendering import _TEMPLATES, address, duration, shown, with_code
+from bec_orch.web.html.rendering import _TEMPLATES, address, duration, shown, time_left, with_code
 from bec_orch.web.html.tables import Column, Table, answer
 
 DASH = "\N{EN DASH}"
@@ -130,3 +130,17 @@ def test_a_long_text_has_room_where_a_table_is_wider_than_the_screen() -> None:
     text = _TEMPLATES.from_string("{% import 'parts.html' as parts %}{{ parts.table(of, 'Texts') }}").render(of=of)
     assert text.count('<td class="as-text long">') == 1
     assert text.count('<td class="as-text">') == 2
+
+
+@pytest.mark.parametrize(
+    ("seconds", "stuck", "text"),
+    [
+        (0.0, 0, "done"),
+        (0.0, None, "done"),
+        (0.0, 3, "waits for what failed"),
+        (90.0, 3, "1 min 30 s"),
+        (None, 0, DASH),
+    ],
+)
+def test_what_waits_for_a_job_that_failed_is_not_done(seconds: float | None, stuck: int | None, text: str) -> None:
+    assert time_left(seconds, stuck) == text
