@@ -40,8 +40,8 @@ SURROUNDINGS = (
         (
             Edit(
                 "orch/runs/local_run.py",
-                "gone = [fault.volume for fault in faults if fault.code in NOT_THERE]",
-                "gone = list(elsewhere) or [fault.volume for fault in faults if fault.code in NOT_THERE]",
+                "gone = {fault.volume for fault in faults if fault.code in NOT_THERE}",
+                "gone = set(others) or {fault.volume for fault in faults if fault.code in NOT_THERE}",
             ),
         ),
         (f"{_RUN}::test_a_volume_of_the_same_name_that_is_still_there_is_done_too_and_not_counted",),

@@ -47,7 +47,8 @@ class RunResult:
     are named like no page; None where nothing was imported. `unmatched_references` are the reference folders, such as
     those of ground truth, that belong to no volume of the run. `passed_over` counts files that are no pages.
     `first_pictures_asked` is whether somebody said that of files with several pictures the first alone is to be done.
-    `moved` counts what was still to be done of these volumes where they lie no more, by source: that is canceled.
+    `moved` counts what was still to be done where these volumes, or others beside them, lie no more, by source: it is
+    canceled.
     """
 
     outcome: RunOutcome
@@ -131,10 +132,10 @@ def note_passed_over(files: Mapping[str, int]) -> None:
 def note_moved(job: str, moved: Mapping[str, int]) -> None:
     """Print what is canceled, because volumes lie in another place now."""
     for source, count in sorted(moved.items()):
-        lie = "volume of this run lies" if count == 1 else "volumes of this run lie"
+        lie = "lies" if count == 1 else "lie"
         note(
-            f"{count:,} {lie} no more in {printable(source, limit=300)}: what {job} had still to do there is canceled, "
-            "and done where you name it. Pages that were finished there are kept."
+            f"{counted(count, 'volume')} {lie} no more in {printable(source, limit=300)}: what {job} had still to do "
+            "there is canceled, and done where you name it. Pages that were finished there are kept."
         )
 
 

@@ -24,7 +24,9 @@ from bec_orch.orch.overview.references import References
 
 # All tasks of a workspace; the database's listing needs a limit.
 _EVERY = 10_000_000
-_MOVED = "the volume was moved, and asked for where it lies now"
+_MOVED = "the volume lies there no more, and was asked for elsewhere, or others of its folder were"
+# A source whose folder or bucket is not there. An empty one, as of a disk that is not mounted, answers another code.
+_NO_ROOT = "E_STORAGE_MISSING"
 
 
 _TO_DO = frozenset({TaskState.QUEUED, TaskState.RUNNING, TaskState.RETRYABLE_FAILED})
@@ -151,23 +153,21 @@ class LocalRun:
     def cancel_moved(self, job: Job, volumes: Collection[VolumeRef], sources: SourceFactory) -> Counter[str]:
         """Cancel what is still to be done of the volumes at places where they lie no more; count that by source.
 
-        Without it each of these tasks would be tried where nothing is, as often as the job allows. Where a source is
-        only away, or has a volume of the name, its tasks stay.
+        Without it each of these tasks would be tried where nothing is, as often as the job allows. Where the whole
+        source is gone, that holds for all volumes of it. Where it is only away, or has a volume of the name, they stay.
 
         Raises:
             DatabaseError: the database is away.
         """
         asked, names = frozenset(volumes), {str(volume) for volume in volumes}
         tasks = self._overview.tasks(job.name, limit=_EVERY)
-        elsewhere = {
-            task.volume: task.id
-            for task in tasks
-            if not task.state.is_final and task.volume not in asked and str(task.volume) in names
-        }
-        faults = read_versions(list(elsewhere), sources).faults
-        gone = [fault.volume for fault in faults if fault.code in NOT_THERE]
+        others = {task.volume: task.id for task in tasks if not task.state.is_final and task.volume not in asked}
+        faults = read_versions([volume for volume in others if str(volume) in names], sources).faults
+        gone = {fault.volume for fault in faults if fault.code in NOT_THERE}
+        sources_gone = {fault.volume.source for fault in faults if fault.code == _NO_ROOT}
+        gone |= {volume for volume in others if volume.source in sources_gone}
         if gone:
-            self._backlog.cancel(job, [elsewhere[volume] for volume in gone], _MOVED)
+            self._backlog.cancel(job, [others[volume] for volume in gone], _MOVED)
         return Counter(volume.source for volume in gone)
 
     def to_do(self, job: Job, volumes: Collection[VolumeRef]) -> list[VolumeRef]:
