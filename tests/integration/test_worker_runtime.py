@@ -27,7 +27,7 @@ from bec_orch.core.ports.job_worker import JobContext, JobWorker
 from bec_orch.core.retries import RetryPolicy
 from bec_orch.core.tasks import AttemptOutcome, Claim, Job, TaskResult, WorkerInfo
 from bec_orch.core.volumes import Manifest, Page, VolumeRef
-from bec_orch.errors import DatabaseRefused, LeaseLost, StorageError, TaskFault, VolumeStalled
+from bec_orch.errors import ConfigError, DatabaseRefused, LeaseLost, StorageError, TaskFault, VolumeStalled
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.postgres.backlog import PgBacklog
 from bec_orch.io.postgres.database import Database
@@ -702,6 +702,22 @@ def test_a_database_that_refuses_ends_the_worker_instead_of_being_waited_for(wor
     with pytest.raises(DatabaseRefused) as caught:
         world.run()
     assert caught.value.code == "E_DB_SCHEMA"
+
+
+def test_a_worker_whose_job_was_deleted_ends_and_takes_nothing_of_the_next_of_its_name(world: World) -> None:
+    with world.database.transaction("delete the job") as connection:
+        worker = world.worker()
+        connection.execute(b"UPDATE jobs SET deleted_at = clock_timestamp()")
+    world.create_job()
+    with pytest.raises(ConfigError) as caught:
+        worker.run()
+    assert caught.value.code == "E_JOB_DELETED"
+    with world.database.transaction("look") as connection:
+        assert connection.execute(b"SELECT stop_reason FROM workers").fetchone() == {
+            "stop_reason": "refused: E_JOB_DELETED"
+        }
+    world.send(world.volume())
+    assert world.worker("worker-2").run(until_empty=True).outcomes == {AttemptOutcome.DONE: 1}
 
 
 def test_a_message_whose_claim_is_refused_is_given_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -566,6 +566,12 @@ MUTANTS = (
         ("tests/integration/test_supervision.py::test_no_process_runs_code_that_lies_in_the_current_folder",),
     ),
     Mutant(
+        "worker-outlives-its-job",
+        "a worker whose job was deleted ends, and takes no messages of the next job of the name",
+        (Edit("core/life/housekeeping.py", "                self._on_deleted()\n", "                pass\n"),),
+        (f"{RUNTIME}::test_a_worker_whose_job_was_deleted_ends_and_takes_nothing_of_the_next_of_its_name",),
+    ),
+    Mutant(
         "first-process-hears-ctrl-c",
         "the first process that a worker starts is not reached by Ctrl-C before it can ignore it",
         (Edit("cli/worker/supervision.py", "        resource_tracker.ensure_running()\n", ""),),

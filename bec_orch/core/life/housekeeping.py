@@ -195,18 +195,25 @@ class Housekeeper(Companion):
         workplace: whose heartbeat it is, where the tasks stand, and how often it looks.
         maintenance: the rounds.
         on_stall: is called with the tasks that stand still.
+        on_deleted: is called when the job was deleted.
     """
 
     def __init__(
-        self, workplace: Workplace, maintenance: Maintenance, on_stall: Callable[[list[Standing]], None]
+        self,
+        workplace: Workplace,
+        maintenance: Maintenance,
+        on_stall: Callable[[list[Standing]], None],
+        on_deleted: Callable[[], None],
     ) -> None:
         super().__init__("housekeeper")
         self._worker_id = workplace.info.id
+        self._job = workplace.job
         self._store = workplace.outside.store
         self._standings = workplace.standings
         self._options = workplace.options
         self._maintenance = maintenance
         self._on_stall = on_stall
+        self._on_deleted = on_deleted
 
     @override
     def _accompany(self) -> None:
@@ -225,6 +232,8 @@ class Housekeeper(Companion):
     def _heartbeat(self) -> None:
         try:
             self._store.heartbeat(self._worker_id, self._activities())
+            if self._store.is_deleted(self._job):
+                self._on_deleted()
         except RetryableError as error:
             logger.warning("heartbeat.failed", extra={"code": error.code})
 

@@ -14,7 +14,15 @@ from bec_orch.core.life.stop import StopReason, WorkerStop
 from bec_orch.core.life.task_run import task_runner
 from bec_orch.core.life.worker_options import Workplace
 from bec_orch.core.tasks import AttemptOutcome, Failure, WorkerInfo
-from bec_orch.errors import NOT_THERE, BecError, DatabaseRefused, QueueRefused, RetryableError, VolumeStalled
+from bec_orch.errors import (
+    NOT_THERE,
+    BecError,
+    ConfigError,
+    DatabaseRefused,
+    QueueRefused,
+    RetryableError,
+    VolumeStalled,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +123,7 @@ class BECWorker:
         self._queue = workplace.outside.queues(self._job.name)
         self._runner = task_runner(workplace, self._queue, self._stop)
         self._maintenance = maintenance(self._job, workplace.outside, self._options)
-        self._housekeeper = Housekeeper(workplace, self._maintenance, self._end_stalled)
+        self._housekeeper = Housekeeper(workplace, self._maintenance, self._end_stalled, self._end_deleted)
         self._tally = Tally(self._options.failures_in_a_row)
         self._crash: BaseException | None = None
         self._refused_since: float | None = None
@@ -130,7 +138,7 @@ class BECWorker:
         """Work until stopped, or, `until_empty`, until the job has nothing left that this worker could do.
 
         Raises:
-            ConfigError: the job's type, config or model cannot be loaded on this machine.
+            ConfigError: the job's type, config or model cannot be loaded on this machine, or the job was deleted.
             StorageError: the destination is not there, or lacks all that was finished.
             VolumeStalled: no page of a volume was finished for too long; its thread is left behind.
         """
@@ -173,6 +181,18 @@ class BECWorker:
         self._crash = self._crash or VolumeStalled(volume, pages, self._options.stall_timeout)
         self._stalled = True
         self._stop.request(StopReason.STALLED)
+
+    def _end_deleted(self) -> None:
+        """End the worker because its job was deleted: another one of the name would lose its messages to this one."""
+        if self._stop.requested:
+            return
+        logger.error("worker.job_deleted", extra={"job": self._job.name})
+        self._crash = self._crash or ConfigError(
+            f"The job {self._job.name} was deleted while this worker worked for it.",
+            code="E_JOB_DELETED",
+            hint="`bec jobs list` shows the jobs. A worker that is started now works for the one that has its name.",
+        )
+        self._stop.request(StopReason.REFUSED, "E_JOB_DELETED")
 
     def _slot(self, *, until_empty: bool) -> None:
         try:

@@ -45,6 +45,10 @@ class TaskStore(Protocol):
         """Record that the worker lives, and at which page of which tasks it is (none: it is idle)."""
         ...
 
+    def is_deleted(self, job: Job) -> bool:
+        """Return whether the job was deleted, be there another one of its name or not."""
+        ...
+
     def stop_worker(self, worker_id: str, reason: str) -> None:
         """Record that the worker ended by itself, and why."""
         ...

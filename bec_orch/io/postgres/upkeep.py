@@ -50,6 +50,11 @@ class Upkeep(PgJobLookup, TaskStore):
         self._execute("record a heartbeat", "heartbeat", told)
 
     @override
+    def is_deleted(self, job: Job) -> bool:
+        with self._database.transaction("look whether the job is there") as connection:
+            return bool(one(connection, statements("upkeep")["job_deleted"], {"job_id": job.id})["deleted"])
+
+    @override
     def stop_worker(self, worker_id: str, reason: str) -> None:
         self._execute("record a worker's end", "stop_worker", {"worker_id": worker_id, "reason": reason})
 

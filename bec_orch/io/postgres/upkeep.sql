@@ -15,6 +15,9 @@ SET heard_since = CASE WHEN heartbeat_at < clock_timestamp() - make_interval(sec
     heartbeat_at = clock_timestamp(), activities = %(activities)s
 WHERE id = %(worker_id)s
 
+-- name: job_deleted
+SELECT EXISTS (SELECT 1 FROM jobs WHERE id = %(job_id)s AND deleted_at IS NOT NULL) AS deleted
+
 -- name: stop_worker
 UPDATE workers
 SET stopped_at = clock_timestamp(), heartbeat_at = clock_timestamp(), stop_reason = %(reason)s, activities = '[]'

@@ -36,7 +36,12 @@ class SingleVolume:
         self._stop = WorkerStop(self._options.grace)
         self._runner = task_runner(workplace, self._queue, self._stop)
         self._maintenance = maintenance(self._job, workplace.outside, self._options)
-        self._housekeeper = Housekeeper(workplace, self._maintenance, lambda _stalled: self.stop(StopReason.STALLED))
+        self._housekeeper = Housekeeper(
+            workplace,
+            self._maintenance,
+            on_stall=lambda _stalled: self.stop(StopReason.STALLED),
+            on_deleted=lambda: self.stop(StopReason.REFUSED),
+        )
 
     def stop(self, reason: StopReason) -> None:
         """Ask for a stop at the next page boundary."""
