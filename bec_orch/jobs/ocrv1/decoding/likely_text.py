@@ -21,6 +21,11 @@ STRANGE, USUAL, STRANGE_SHARE = -3.9, -3.0, 0.25
 above the second; of random stacks below the first, where it counts by this share."""
 
 
+def likeliest_text(matrix: Matrix) -> Prefix:
+    """Read the text of probabilities (T, S) that is likeliest without a language model, over all paths to it."""
+    return beam_search(matrix, WIDTH, sure=SURE)
+
+
 @dataclass(frozen=True, slots=True)
 class Chooser:
     """Chooses the likeliest text.

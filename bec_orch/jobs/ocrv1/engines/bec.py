@@ -17,7 +17,7 @@ from bec_orch.core.artefacts import ModelInfo
 from bec_orch.core.ports.job_worker import WorkerResources
 from bec_orch.jobs.ocrv1.cut.line_windows import BEYOND, line_of
 from bec_orch.jobs.ocrv1.decoding.language import LanguageModel
-from bec_orch.jobs.ocrv1.decoding.likely_text import Chooser
+from bec_orch.jobs.ocrv1.decoding.likely_text import Chooser, likeliest_text
 from bec_orch.jobs.ocrv1.decoding.paths import Matrix, Prefix, best_path, confidence
 from bec_orch.jobs.ocrv1.engines.bec_input import HEIGHT, as_input, fitted
 from bec_orch.jobs.ocrv1.engines.config import Ocrv1Config
@@ -70,8 +70,9 @@ class BecRecogniser(Recogniser):
     def _read(self, window: Grey) -> LineText:
         matrix = self._surest(window)
         seen = self._text(best_path(matrix))
-        text = self._text(self._chooser.text(matrix)) if self._chooser else seen
-        return LineText(text, self._chance(confidence(matrix)), text != seen) if text else EMPTY
+        text = self._text(self._chooser.text(matrix) if self._chooser else likeliest_text(matrix))
+        by_language = bool(self._chooser) and text != seen
+        return LineText(text, self._chance(confidence(matrix)), by_language) if text else EMPTY
 
     def _text(self, symbols: Prefix) -> str:
         return "".join(self._symbols[symbol] for symbol in symbols).strip()
