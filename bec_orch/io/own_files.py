@@ -29,11 +29,13 @@ def write_own(file: Path, data: bytes, *, or_same: bytes = b"") -> None:
         or_same: what may also be written over, because it says the same: the content without the mark.
 
     Raises:
-        UsageError: another file has the name (E_FILE_FOREIGN).
+        UsageError: another file has the name (E_FILE_FOREIGN), or a folder (E_NOT_A_FILE).
         DiskFullError, StorageError: it cannot be written.
     """
     with file_errors(f"write {file}"):
         file.parent.mkdir(parents=True, exist_ok=True)
+        if file.is_dir():
+            raise UsageError(f"{file} is a folder.", code="E_NOT_A_FILE", hint="Move it away, or name a file in it.")
         if file.exists() and not file.is_file():
             file.write_bytes(data)  # a terminal or a pipe has no content that could be lost
             return

@@ -61,6 +61,8 @@ def test_a_file_of_somebody_else_is_no_place_for_the_page(bec: Bec, evaluated: P
     refused = bec("eval", "report", "eval", "--html", page)
     assert (refused.code, "E_FILE_FOREIGN" in refused.err) == (2, True)
     assert page.read_text() == "<html>my notes</html>"
+    refused = bec("eval", "report", "eval", "--html", tmp_path)
+    assert (refused.code, f"error E_NOT_A_FILE: {tmp_path} is a folder." in refused.err) == (2, True)
 
 
 def test_a_page_whose_image_is_gone_or_broken_is_shown_without_its_picture(
@@ -125,7 +127,7 @@ def test_a_run_evaluates_again_what_has_other_truth_now(bec: Bec, evaluated: Pat
 def test_a_page_that_cannot_be_written_is_reported(bec: Bec, evaluated: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     ended = bec("eval", "report", "eval", "--html", tmp_path / "file" / "report.html")
-    assert (ended.code, ended.err.split(":")[0]) == (1, "error E_STORAGE")
+    assert (ended.code, ended.err.split(":")[0]) == (1, "error E_STORAGE_NO_FOLDER")
 
 
 def test_lines_text_and_evaluation_of_real_pages(bec: Bec, shared_data: Path, tmp_path: Path) -> None:

@@ -276,6 +276,37 @@ def test_a_thing_in_the_way_fails_its_volume_alone(bec: Bec, imported: Path, tmp
         assert len(list((tmp_path / out / "W1BEC002").rglob("*.xml"))) == 9
 
 
+def test_a_file_is_no_place_for_documents(bec: Bec, imported: Path, tmp_path: Path) -> None:
+    (tmp_path / "f.txt").write_text("mine")
+    for place in ("f.txt", "f.txt/below"):
+        ended = bec("export", "truth", "--format", "txt", "--out", tmp_path / place)
+        assert (ended.code, ended.out) == (2, "")
+        assert ended.err.startswith(
+            f"error E_STORAGE_NO_FOLDER: Could not open the folder {tmp_path / place}: a file is"
+        )
+        assert "hint: Name a folder with --out" in ended.err
+    assert (tmp_path / "f.txt").read_text() == "mine"
+
+
+def test_a_page_that_comes_back_has_its_document_again(bec: Bec, home: Path, truth: Path, tmp_path: Path) -> None:
+    scans = Path(shutil.copytree(ROOT / "samples" / ONE, tmp_path / "scans" / ONE))
+    page, away = scans / "I1BEC00010003.jpg", tmp_path / "away.jpg"
+    source, out = f"folder+{(tmp_path / 'scans').as_uri()}", tmp_path / "out"
+    ok(bec(*IMPORT, truth, "--source", source, "--volume", ONE))
+    document = exported(bec, "truth", out, "alto") / ONE / SUFFIXES["alto"]
+    first = document.read_bytes()
+    page.rename(away)
+    assert bec(*IMPORT, truth, "--source", source, "--volume", ONE).code == 3  # a document of no page
+    exported(bec, "truth", out, "alto")
+    assert document.read_bytes() == first
+    away.rename(page)
+    shutil.copy(page, scans / "new.jpg")
+    ok(bec(*IMPORT, truth, "--source", source, "--volume", ONE))
+    exported(bec, "truth", out, "alto")
+    assert document.read_bytes() != first
+    assert (document.parent / "new.xml").exists()
+
+
 def test_text_of_lines_that_nobody_read_is_said_to_be_empty(bec: Bec, home: Path, truth: Path) -> None:
     for page in truth.rglob("*.xml"):
         page.write_text(re.sub("<String [^>]*>", "", page.read_text("utf-8")), "utf-8")
@@ -383,14 +414,6 @@ def test_documents_that_are_all_of_no_page_begin_nothing(bec: Bec, home: Path, t
     assert ok(bec("jobs", "list", "--json")).json == []
 
 
-def test_a_destination_that_cannot_be_written_is_reported(bec: Bec, imported: Path, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    ended = bec("export", "truth", "--format", "txt", "--out", tmp_path / "file")
-    assert ended.code in {1, 6}
-    assert str(tmp_path / "file") in ended.err
-    assert (tmp_path / "file").read_text() == ""
-
-
 def test_an_interrupted_export_goes_on(start: Start, bec: Bec, imported: Path) -> None:
     process = start("export", "truth", "--format", "pdf,hocr,page,alto,iiif")
     assert process.stderr
@@ -406,7 +429,11 @@ def test_an_interrupted_export_goes_on(start: Start, bec: Bec, imported: Path) -
 
 
 @pytest.mark.timeout(300)
-def test_a_run_of_ocr_writes_text_and_says_where(bec: Bec, home: Path, shared_data: Path, tmp_path: Path) -> None:
+def test_a_run_of_ocr_writes_text_and_says_where(
+    bec: Bec, home: Path, shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("BEC_SQL_HOST", "BEC_SQL_USER", "BEC_SQL_DATABASE"):
+        monkeypatch.delenv(name)
     config = json.dumps({"tessdata": str(shared_data / "models" / "tessdata")})
     (tmp_path / "scans" / ONE).mkdir(parents=True)
     shutil.copy(ROOT / "samples" / ONE / "I1BEC00010003.jpg", tmp_path / "scans" / ONE)
@@ -422,6 +449,14 @@ def test_a_run_of_ocr_writes_text_and_says_where(bec: Bec, home: Path, shared_da
     line = content.lines[0]
     assert len(line.polygon) > 4
     assert len(line.baseline) >= 2
+    text.write_text("corrected")
+    (text.parent / "export-txt-volume.json").unlink()
+    refused = bec(*run)
+    assert (refused.code, f"failed documents of {ONE}: E_FILE_FOREIGN: " in refused.err) == (2, True)
+    again = f"--home {tmp_path / 'out'} export ocrv1 --format txt --level volume --volume {ONE} --force"
+    assert f"hint: Move it away, or write over it with `bec {again}`." in refused.err
+    ok(bec(*again.split()))
+    assert text.read_text("utf-8") == f"{content.text}\n"
     refused = bec("run", "toy", tmp_path / "scans", "--out", tmp_path / "toy", "--export", "txt")
     assert (refused.code, "error E_EXPORT_TYPE: " in refused.err) == (2, True), refused.err
     assert not (tmp_path / "toy").exists()

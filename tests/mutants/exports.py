@@ -48,7 +48,7 @@ EXPORTS = (
         (
             Edit(
                 _DOCUMENTS,
-                "        if not self.destination.force and found != self._before.files.get(key):\n            return False\n",
+                "        if not self.destination.force and found != self._ours.get(key):\n            return False\n",
                 "",
             ),
         ),
@@ -70,6 +70,18 @@ EXPORTS = (
         "export-forgets-what-stayed",
         "an export that left something lying looks at it again",
         (Edit(_DOCUMENTS, 'Record("" if self.foreign else self.key, self._files, ', "Record(self.key, self._files, "),),
+        (_DOCUMENT_TESTS,),
+    ),
+    Mutant(
+        "export-forgets-what-left",
+        "the document of a page that left stays known as ours, so that a page that comes back has its own again",
+        (Edit(_DOCUMENTS, "frozenset(self.lacking), left)", "frozenset(self.lacking))"),),
+        (_DOCUMENT_TESTS,),
+    ),
+    Mutant(
+        "export-run-forces-all",
+        "the command that writes over a document names its volume and format: corrections of others stay",
+        (Edit(_DOCUMENTS, " --volume {volume} --force", " --force"),),
         (_DOCUMENT_TESTS,),
     ),
     Mutant(

@@ -4,11 +4,13 @@ import datetime as dt
 
 import pytest
 
-from bec_orch.cli.process.ending import EXIT_DONE, EXIT_PAGE_ERRORS
+from bec_orch.cli.export.volumes import ExportResult
+from bec_orch.cli.process.ending import EXIT_DONE, EXIT_FAILED, EXIT_PAGE_ERRORS, EXIT_USAGE
 from bec_orch.cli.run.outcome import RunResult, exit_code, show
 from bec_orch.core.records.overview import TaskView
 from bec_orch.core.tasks import TaskState
 from bec_orch.core.volumes import PageCounts, VolumeRef
+from bec_orch.errors import BecError, StorageError, UsageError
 from bec_orch.io.sources.detect import DetectedSource
 from bec_orch.io.sources.misnamed import Misnamed
 from bec_orch.orch.runs.local_run import RunOutcome
@@ -53,6 +55,26 @@ def test_a_file_whose_name_hides_its_pages_is_something_left_out(capsys: pytest.
     assert ends == [EXIT_DONE, EXIT_DONE, EXIT_PAGE_ERRORS]
     show(RunResult(outcome(), "out", 1.0, (), detected=hidden), as_json=True)
     assert '"kind": "a PDF"' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UsageError("It is left.", code="E_FILE_FOREIGN", hint="Move it."), EXIT_USAGE),
+        (StorageError("It is gone.", code="E_ARTEFACT_GONE", hint="Look."), EXIT_FAILED),
+    ],
+)
+def test_documents_that_failed_end_a_run_as_they_end_an_export(
+    error: BecError, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exported = ExportResult("file:///out", failed=[(VolumeRef("W1", "I1", "folder"), error)])
+    result = RunResult(outcome(), "out", 1.0, (), documents=exported)
+    assert exit_code(result) == exported.exit_code == code
+    show(result, as_json=False)
+    told = capsys.readouterr().err
+    assert f"failed documents of W1/I1: {error.code}: {error.message}\nhint: {error.hint}\n" in told
+    # A volume that failed itself weighs more.
+    assert exit_code(RunResult(outcome(PageCounts(error=1)), "out", 1.0, (), documents=exported)) == EXIT_FAILED
 
 
 def test_documents_that_an_import_left_out_are_something_left_out() -> None:

@@ -8,6 +8,7 @@ from bec_orch.cli.export.documents import Destination
 from bec_orch.cli.export.volume import Wanted, export_volume
 from bec_orch.cli.export.volumes import ExportResult
 from bec_orch.core.ports.sources import ImageSource
+from bec_orch.errors import UsageError
 from bec_orch.exports.formats import Level, Material
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.stores.storage import Stores
@@ -34,3 +35,22 @@ def test_pages_that_a_job_before_failed_on_are_reported(tmp_path: Path, reason: 
     assert notes == [f"{VOLUME}: 1 page is skipped: it is an error of lines ({reason[7:]})."] * count
     report.page_errors = 0
     assert ExportResult("x", done=[report]).exit_code == 3 * count
+
+
+def test_what_is_in_the_way_of_one_format_stays_and_the_others_are_written(tmp_path: Path) -> None:
+    artefacts = StoredArtefacts(Stores().open("memory://artefacts"), tmp_path, owner())
+    success = publish(artefacts, "ocr", images(2))
+    documents = Stores().open("memory://documents")
+    folder = f"{VOLUME.w_id}/{VOLUME.i_id}"
+    theirs = [f"{folder}/{VOLUME.w_id}-{VOLUME.i_id}.txt", f"{folder}/txt/{Path(images(1)[0]).stem}.txt"]
+    for key in theirs:
+        documents.create(key, b"of somebody else")
+    formats = [("txt", Level.VOLUME), ("txt", Level.PAGE)]
+    with pytest.raises(UsageError) as caught:
+        export_volume(
+            success.location, Wanted(formats, Material(), words), artefacts, no_source, Destination(documents, tmp_path)
+        )
+    assert caught.value.code == "E_FILE_FOREIGN"
+    assert all(f"The file {key} in" in caught.value.message for key in theirs)
+    assert (caught.value.hint or "").count("--force") == 1
+    assert len(documents.list(f"{folder}/txt").objects) == 2

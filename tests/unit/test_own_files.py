@@ -60,8 +60,16 @@ def test_a_link_stays_one_and_an_empty_file_is_filled(tmp_path: Path) -> None:
 
 def test_a_device_takes_what_is_written_and_a_folder_does_not(tmp_path: Path) -> None:
     write_own(Path("/dev/null"), b"bec_orch")
-    with pytest.raises(StorageError):
+    with pytest.raises(UsageError, match="is a folder") as caught:
         write_own(tmp_path, b"bec_orch")
+    assert caught.value.code == "E_NOT_A_FILE"
+
+
+def test_a_file_in_place_of_the_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError) as caught:
+        write_own(tmp_path / "file" / "page.jpg", b"bec_orch")
+    assert caught.value.code == "E_STORAGE_NO_FOLDER"
 
 
 def test_what_is_renamed_into_its_place_is_written_through_no_link(tmp_path: Path) -> None:

@@ -310,8 +310,10 @@ class TestFolders:
 
     def test_a_file_where_a_folder_should_be_is_reported(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
-        with pytest.raises(StorageError, match="open the folder"):
-            Stores().open((tmp_path / "file" / "out").as_uri(), create=True)
+        for place in (tmp_path / "file", tmp_path / "file" / "out"):
+            with pytest.raises(StorageError, match="open the folder") as caught:
+                Stores().open(place.as_uri(), create=True)
+            assert caught.value.code == "E_STORAGE_NO_FOLDER"
 
     def test_a_write_without_room_is_disk_full(self, folder: FolderObjects) -> None:
         before = resource.getrlimit(resource.RLIMIT_FSIZE)

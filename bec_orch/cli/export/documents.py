@@ -1,6 +1,7 @@
 """Documents in a store: put there whole, skipped where they are there, and never in place of what is not ours."""
 
 import hashlib
+import shlex
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,11 +25,13 @@ class Destination:
         objects: the store.
         work_dir: a folder of this machine in which documents are written before they go there.
         force: write over files that are not ours, or were changed since.
+        again: the command line that exports here, for hints of commands whose own --force means something else.
     """
 
     objects: Objects
     work_dir: Path
     force: bool = False
+    again: str | None = None
 
 
 @dataclass
@@ -58,8 +61,9 @@ class Documents:
         blob = self.destination.objects.read(record_key(self.volume, self.name), limit=MOST_BYTES)
         record = parse(blob.data) if blob else Record()
         if record is None and not self.destination.force:
-            raise foreign_files([record_key(self.volume, self.name)], self.destination.objects.url)
+            raise self._foreign_files([record_key(self.volume, self.name)])
         self._before = record or Record()
+        self._ours = self._before.ours
 
     def kept(self, keys: Iterable[str]) -> set[str]:
         """Return those of these that need not be made: they are there, lack nothing, and are made of the same.
@@ -100,8 +104,8 @@ class Documents:
                 self.written += 1
                 return
         self.foreign.append(key)
-        if key in self._before.files:
-            self._files[key] = self._before.files[key]
+        if key in self._ours:
+            self._files[key] = self._ours[key]
 
     def note_lacking(self, key: str) -> None:
         """Note that a document lacks images which were out of reach: the next export makes it again."""
@@ -109,17 +113,18 @@ class Documents:
             self.lacking.add(key)
 
     def finish(self) -> None:
-        """Write the record: what was written before it is known to be ours.
+        """Write the record: what was written before it is known to be ours, also of pages that are no longer there.
 
         Raises:
             UsageError: some documents could not be written over (E_FILE_FOREIGN).
         """
         # Without its key, the next export looks at every document again.
-        record = Record("" if self.foreign else self.key, self._files, frozenset(self.lacking))
+        left = {key: digest for key, digest in self._ours.items() if key not in self._files}
+        record = Record("" if self.foreign else self.key, self._files, frozenset(self.lacking), left)
         if record != self._before:
             self._record(to_bytes(record, self.origin))
         if self.foreign:
-            raise foreign_files(self.foreign, self.destination.objects.url)
+            raise self._foreign_files(self.foreign)
 
     def _record(self, data: bytes) -> None:
         key, objects = record_key(self.volume, self.name), self.destination.objects
@@ -139,7 +144,7 @@ class Documents:
         found = hashlib.sha256(blob.data).hexdigest()
         if found == digest:
             return True
-        if not self.destination.force and found != self._before.files.get(key):
+        if not self.destination.force and found != self._ours.get(key):
             return False
         return objects.replace(key, path.read_bytes(), objects.version(blob))
 
@@ -155,15 +160,23 @@ class Documents:
                 file.flush()
             yield Path(file.name)
 
+    def _foreign_files(self, keys: Sequence[str]) -> UsageError:
+        """Return the error of files that are not as this program wrote them."""
+        others = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
+        are = "are not as this program wrote them: they are" if others else "is not as this program wrote it: it is"
+        # ALTO and PAGE alone are read back.
+        taken = "Take corrections over with `bec import`, move" if keys[0].endswith(".xml") else "Move"
+        return UsageError(
+            f"The file {keys[0]}{others} in {self.destination.objects.url} {are} left.",
+            code="E_FILE_FOREIGN",
+            hint=f"{taken} it away, {self._over()}.",
+        )
 
-def foreign_files(keys: Sequence[str], url: str) -> UsageError:
-    """Return the error of files that are not as this program wrote them."""
-    others = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
-    are = "are not as this program wrote them: they are" if others else "is not as this program wrote it: it is"
-    # ALTO and PAGE alone are read back.
-    taken = "Take corrections over with `bec import`, move" if keys[0].endswith(".xml") else "Move"
-    return UsageError(
-        f"The file {keys[0]}{others} in {url} {are} left.",
-        code="E_FILE_FOREIGN",
-        hint=f"{taken} it away, name another --out, or write over it with --force.",
-    )
+    def _over(self) -> str:
+        """Return how to write over files that are in the way, of this volume and format alone."""
+        if self.destination.again is None:
+            return "name another --out, or write over it with --force"
+        name, _, level = self.name.partition("-")
+        volume = shlex.quote(f"{self.volume.w_id}/{self.volume.i_id}")
+        again = f"{self.destination.again} --format {name} --level {level} --volume {volume} --force"
+        return f"or write over it with `{again}`"

@@ -19,7 +19,7 @@ def show(result: ExportResult, *, as_json: bool) -> None:
         print_json(documents_json(result))
         return
     columns = {name: name for name in ("volume", "pages", "page errors", "documents", "there already")}
-    print_rows([_row(report) for report in result.done[:_ROWS]], columns, empty="Nothing was exported.")
+    print_rows([_row(report) for report in result.done[:_ROWS]], columns, empty="No volume was exported whole.")
     if len(result.done) > _ROWS:
         say(f"(The first {_ROWS} of {len(result.done):,} volumes are shown.)")
     if result.unfinished:
@@ -28,15 +28,15 @@ def show(result: ExportResult, *, as_json: bool) -> None:
     show_documents(result)
 
 
-def show_documents(result: ExportResult) -> None:
-    """Print where the documents are, and what is not as it could be."""
+def show_documents(result: ExportResult, *, what: str = "") -> None:
+    """Print where the documents are, and what is not as it could be; `what` failed of a volume that is done itself."""
     notes = _notes(result)
     for text in notes[:_NOTES]:
         note(f"warning: {text}")
     if len(notes) > _NOTES:
         note(f"(The first {_NOTES} of {len(notes):,} warnings are shown; --json has them all.)")
     for volume, error in result.failed:
-        note(f"failed {volume}: {error.code}: {error.message}")
+        note(f"failed {what}{volume}: {error.code}: {error.message}")
         if error.hint:
             note(f"hint: {error.hint}")
     say(f"Documents: {result.destination}")

@@ -1,7 +1,7 @@
 """The record of an export: the file beside the documents of a volume that says what they are and how they were made.
 
 It is written last, and names every document with its digest: so a document that is there is known to be ours, unchanged
-or changed since, and of which artefact.
+or changed since, and of which artefact. Those of pages that left the volume stay, and stay known: a page may come back.
 """
 
 import json
@@ -24,11 +24,18 @@ class Record:
         key: what the documents are made of: the artefact and whatever else decides what is in them.
         files: the SHA-256 of each document, by its key in the store.
         lacking: the keys of those that lack images which were out of reach.
+        left: the SHA-256 of each document of a page that is no longer in the volume, by its key.
     """
 
     key: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
     lacking: frozenset[str] = frozenset()
+    left: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def ours(self) -> Mapping[str, str]:
+        """The SHA-256 of every document as it was written, by its key."""
+        return {**self.left, **self.files}
 
 
 def record_key(volume: VolumeRef, name: str) -> str:
@@ -44,6 +51,7 @@ def to_bytes(record: Record, origin: Origin) -> bytes:
         "made_with": [list(fact) for fact in origin.facts()],
         "files": dict(sorted(record.files.items())),
         "lacking": sorted(record.lacking),
+        "left": dict(sorted(record.left.items())),
     }
     return f"{json.dumps(content, ensure_ascii=False, indent=1)}\n".encode()
 
@@ -58,5 +66,9 @@ def parse(data: bytes) -> Record | None:
 
 
 def _record(content: Mapping[str, Any]) -> Record:
-    files = {str(key): str(digest) for key, digest in content["files"].items()}
-    return Record(str(content["key"]), files, frozenset(map(str, content.get("lacking", ()))))
+    lacking = frozenset(map(str, content.get("lacking", ())))
+    return Record(str(content["key"]), _digests(content["files"]), lacking, _digests(content.get("left", {})))
+
+
+def _digests(content: Mapping[str, Any]) -> dict[str, str]:
+    return {str(key): str(digest) for key, digest in content.items()}

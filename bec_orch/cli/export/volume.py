@@ -11,7 +11,7 @@ from bec_orch.core.ports.views import ContentOf
 from bec_orch.core.transcripts import Origin, PageRecord, corners_of
 from bec_orch.core.volumes import VolumeRef
 from bec_orch.core.wording import counted
-from bec_orch.errors import Interrupted, StorageError
+from bec_orch.errors import Interrupted, StorageError, UsageError
 from bec_orch.exports.characters import lost_characters
 from bec_orch.exports.formats import Format, Level, Material, format_of
 from bec_orch.exports.names import page_names
@@ -165,10 +165,24 @@ class _Export:
                 report.notes.append(
                     f"{report.volume}: what {job} left is gone: lines have boxes in place of outlines and baselines."
                 )
-        for name, level in self._wanted.formats:
-            self._export(name, level)
+        self._export_all()
         report.notes += dict.fromkeys(self._images.faults)
         return report
+
+    def _export_all(self) -> None:
+        """Write every format, also after one in whose way files are that are not ours, and then say so of all."""
+        refused = []
+        for name, level in self._wanted.formats:
+            try:
+                self._export(name, level)
+            except UsageError as error:
+                if error.code != "E_FILE_FOREIGN":
+                    raise
+                refused.append(error)
+        if refused:
+            hints = dict.fromkeys(error.hint for error in refused if error.hint)
+            told = " ".join(error.message for error in refused)
+            raise UsageError(told, code="E_FILE_FOREIGN", hint=" ".join(hints))
 
     def _note_errors_before(self) -> None:
         """Tell of pages that a job before failed on: they are no errors of this one, and have no text all the same."""

@@ -24,6 +24,7 @@ from bec_orch.core.wording import counted
 from bec_orch.errors import LOST_ARTEFACT, BecError, StorageError, UsageError
 from bec_orch.exports.formats import Level, Material, format_of
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
+from bec_orch.io.stores.objects import Objects
 from bec_orch.orch.ahead import ahead
 from bec_orch.orch.overview.contents import KeptRows, kept_rows
 from bec_orch.orch.overview.kept import kept_volumes
@@ -37,7 +38,7 @@ _OF_A_VOLUME = LOST_ARTEFACT | {"E_FILE_FOREIGN", "E_NAME_UNSAFE", "E_NOT_A_FILE
 
 @dataclass(frozen=True, slots=True)
 class ExportRequest:
-    """What an export was asked for."""
+    """What an export was asked for; `again` is the command line that asks for it, where another command does."""
 
     formats: Sequence[str]
     level: Level | None = None
@@ -48,6 +49,7 @@ class ExportRequest:
     force: bool = False
     partial: bool = False
     silent: bool = False
+    again: str | None = None
 
 
 @dataclass
@@ -94,8 +96,8 @@ def export(parts: Parts, job: Job, request: ExportRequest) -> ExportResult:
     """Export the volumes of a job that are done; where asked for, also what attempts left of others.
 
     Raises:
-        UsageError: jobs of its type have nothing to hand on, a format has no such level, a volume is not done, or no
-            attempt left anything of any.
+        UsageError: jobs of its type have nothing to hand on, a format has no such level, a volume is not done, no
+            attempt left anything of any, or the destination is a file.
         DiskFullError, StorageError: the destination is full, or cannot be written.
         Interrupted: a stop was asked for.
     """
@@ -113,8 +115,8 @@ def export(parts: Parts, job: Job, request: ExportRequest) -> ExportResult:
     result = ExportResult(destination_url(request.out) or (parts.settings.home / "exports" / job.name).as_uri())
     result.unfinished = _unfinished(parts, job)
     result.elsewhere = tuple(place.location.volume for place in places if place.is_elsewhere)
-    store = parts.stores.open(result.destination, create=True)
-    destination, artefacts = Destination(store, work_dir(parts.settings), request.force), parts.artefacts()
+    store, artefacts = _opened(parts, result.destination, request.out), parts.artefacts()
+    destination = Destination(store, work_dir(parts.settings), request.force, request.again)
 
     def one(place: _Place) -> VolumeReport | BecError | None:
         try:
@@ -137,6 +139,16 @@ def export(parts: Parts, job: Job, request: ExportRequest) -> ExportResult:
             shown.ended(place.location.volume, end)
     _require_something(job, result)
     return result
+
+
+def _opened(parts: Parts, url: str, out: str | None) -> Objects:
+    """Open where documents go; a file that was named in place of a folder is the caller's fault."""
+    try:
+        return parts.stores.open(url, create=True)
+    except StorageError as error:
+        if out is None or error.code != "E_STORAGE_NO_FOLDER":
+            raise
+        raise UsageError(error.message, code=error.code, hint="Name a folder with --out; one is made.") from error
 
 
 def _kept(artefacts: StoredArtefacts, place: "_Place", job: Job) -> KeptRows | None:

@@ -119,7 +119,7 @@ def _show(result: RunResult) -> None:
     for picture in result.overlays:
         say(f"Picture:   {picture}")
     if result.documents:
-        show_documents(result.documents)
+        show_documents(result.documents, what="documents of ")
 
 
 def note_passed_over(files: Mapping[str, int]) -> None:
@@ -197,8 +197,10 @@ def _show_faults(result: RunResult) -> None:
 
 def exit_code(result: RunResult) -> int:
     """Return the exit code for how the volumes stand."""
-    if not result.outcome.is_done or (result.documents and result.documents.failed):
+    if not result.outcome.is_done:
         return EXIT_FAILED
+    if result.documents and result.documents.exit_code != EXIT_DONE:
+        return result.documents.exit_code
     is_misnamed = bool(result.detected and result.detected.misnamed)
     is_unread = result.nb_unread and not result.first_pictures_asked
     left_out = result.nb_outside or is_misnamed or is_unread or result.unmatched

@@ -126,8 +126,8 @@ def command(
 
     Run it again to go on after an interruption; what is done is not done again.
 
-    Exit codes: 0 all is done, 1 a volume failed, 2 nothing was started, 3 done with page errors or something left out,
-    130 interrupted.
+    Exit codes: 0 all is done, 1 a volume failed, 2 nothing was started, or files of others are in the way of documents,
+    3 done with page errors or something left out, 130 interrupted.
     """
     asked = invocation(ctx)
     config = read_config(config_file, config_text) or {}
@@ -249,7 +249,9 @@ def _export(parts: Parts, job: Job, request: RunRequest, outcome: RunOutcome) ->
     read = content_of(job.type)
     formats = request.exports if request.exports is not None else tuple(read.usual) if read else ()
     done = frozenset((task.volume.w_id, task.volume.i_id) for task in outcome.tasks if task.state is TaskState.DONE)
-    return export(parts, job, ExportRequest(formats, volumes=done, silent=True)) if formats and done else None
+    again = f"{program()} --home {shlex.quote(str(parts.settings.home))} export {shlex.quote(job.name)}"
+    wanted = ExportRequest(formats, volumes=done, silent=True, again=again)
+    return export(parts, job, wanted) if formats and done else None
 
 
 def _run_first(

@@ -27,6 +27,8 @@ from bec_orch.errors import FREE_SPACE, NO_ROOM, BecError, DiskFullError, NameUn
 
 DENIED = "E_STORAGE_DENIED"
 _NO_RIGHT = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+# The second is what making a folder says; to make a file that is there is an answer, and comes here never.
+_IN_PLACE_OF_A_FOLDER = frozenset({errno.ENOTDIR, errno.EEXIST})
 # Rust prints each error of the operating system with its number, and obstore hands on nothing else of it.
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
 _DURATION = re.compile(r" in [\d.]+(ns|µs|ms|s)\b")
@@ -87,7 +89,7 @@ def _translated(error: Exception, action: str, right: str) -> BecError:
     if number in NO_ROOM:
         return DiskFullError(f"{sentence}: there is no room left.", hint=FREE_SPACE)
     refused = _CREDENTIALS if isinstance(error, UnauthenticatedError) else _BY_S3_CODE.get(s3_code(error))
-    known = _NO_FOLDER if number == errno.ENOTDIR else refused
+    known = _NO_FOLDER if number in _IN_PLACE_OF_A_FOLDER else refused
     if known:
         return StorageError(f"{sentence}: {known[0]}.", code=known[1], hint=known[2])
     if number in _NO_RIGHT:

@@ -125,6 +125,63 @@ def test_a_correction_stays_when_the_artefact_is_another_one_and_the_rest_is_rep
     assert content(store, KEY) == b"new"
 
 
+def test_the_document_of_a_page_that_left_stays_and_is_ours_when_the_page_comes_back(
+    store: Objects, tmp_path: Path
+) -> None:
+    export(store, tmp_path, "first", {KEY: b"1", OTHER: b"2"})
+    for key in ("second", "third"):
+        export(store, tmp_path, key, {KEY: b"alone"})
+        assert content(store, OTHER) == b"2"
+    assert export(store, tmp_path, "fourth", {KEY: b"1", OTHER: b"new"}).written == 2
+    assert content(store, OTHER) == b"new"
+    record = parse(content(store, RECORD))
+    assert record is not None
+    assert (set(record.files), record.left) == ({KEY, OTHER}, {})
+
+
+def test_a_document_that_left_is_no_document_of_the_same_artefact(store: Objects, tmp_path: Path) -> None:
+    export(store, tmp_path, "first", {KEY: b"1", OTHER: b"2"})
+    export(store, tmp_path, "second", {KEY: b"1"})
+    again = export(store, tmp_path, "second", {KEY: b"1", OTHER: b"new"})
+    assert (again.written, again.skipped, content(store, OTHER)) == (1, 1, b"new")
+
+
+def test_the_document_of_a_page_that_left_is_not_written_over_where_it_was_changed(
+    store: Objects, tmp_path: Path
+) -> None:
+    export(store, tmp_path, "first", {KEY: b"1", OTHER: b"2"})
+    export(store, tmp_path, "second", {KEY: b"1"})
+    overwrite(store, OTHER, b"corrected")
+    for _ in range(2):
+        with pytest.raises(UsageError, match=r"W2/I2/alto/b\.xml"):
+            export(store, tmp_path, "third", {KEY: b"1", OTHER: b"new"})
+    assert content(store, OTHER) == b"corrected"
+    # As it was written, it is ours again.
+    overwrite(store, OTHER, b"2")
+    assert export(store, tmp_path, "third", {KEY: b"1", OTHER: b"new"}).foreign == []
+
+
+def test_a_record_of_the_time_before_documents_left_is_read() -> None:
+    record = parse(b'{"bec_orch": 1, "key": "first", "made_with": [], "files": {"a": "1"}, "lacking": []}')
+    assert record is not None
+    assert (record.files, record.left, record.ours) == ({"a": "1"}, {}, {"a": "1"})
+
+
+def test_a_command_whose_own_force_means_something_else_is_told_what_writes_over_one_volume(
+    store: Objects, tmp_path: Path
+) -> None:
+    store.create(KEY, b"of somebody else")
+    destination = Destination(store, tmp_path, again="bec --home out export ocrv1")
+    made = Documents(destination, VOLUME, "alto-page", "first", NOTHING_TOLD)
+    made.put(KEY, [b"1"])
+    with pytest.raises(UsageError) as caught:
+        made.finish()
+    again = "bec --home out export ocrv1 --format alto --level page --volume W2/I2 --force"
+    assert (
+        caught.value.hint == f"Take corrections over with `bec import`, move it away, or write over it with `{again}`."
+    )
+
+
 def test_files_of_others_stay(store: Objects, tmp_path: Path) -> None:
     store.create(KEY, b"of somebody else")
     with pytest.raises(UsageError, match="W2/I2/alto/a"):
@@ -169,7 +226,16 @@ def test_what_the_disk_says_is_reported(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"[]", b"{}", b'{"bec_orch": 1}', b'{"bec_orch": 1, "key": 1, "files": []}', b"\xff"]
+    "data",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"bec_orch": 1}',
+        b'{"bec_orch": 1, "key": 1, "files": []}',
+        b"\xff",
+        b'{"bec_orch": 1, "key": 1, "files": {}, "left": []}',
+    ],
 )
 def test_what_is_no_record_is_none(data: bytes) -> None:
     assert parse(data) is None
