@@ -78,6 +78,20 @@ def test_a_stopped_worker_ends_with_0_and_gives_its_task_back(
     assert (task["state"], task["attempt"], task["charged"]) == ("done", 2, 0)
 
 
+def test_a_worker_that_is_stopped_before_all_is_done_ends_with_0_though_a_task_failed(
+    start: Start, bec: Bec, enqueued: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BEC_SOURCE_URL", (tmp_path / "scans").rename(tmp_path / "away").as_uri())
+    worker = start("worker", "--job", "gated", "--until-empty", "--json")
+    give_up = time.monotonic() + WAIT
+    while bec("jobs", "tasks", "gated", "--json").json[0]["state"] != "retryable_failed":
+        assert time.monotonic() < give_up, "its task does not fail"
+    worker.send_signal(signal.SIGTERM)
+    out, err = worker.communicate(timeout=WAIT)
+    told = json.loads(out)
+    assert (worker.returncode, told["failed"], told["stop_reason"]) == (0, 1, "shutdown"), err
+
+
 def test_a_pool_of_workers_is_stopped_as_one(start: Start, enqueued: None, gate: Path) -> None:
     pool = start("worker", "--job", "gated", "--processes", "2")
     wait_for(gate / "reached", pool)

@@ -99,7 +99,8 @@ def _work(settings: Settings, *, job: str, slots: int, until_empty: bool) -> tup
         done = work(parts, parts.store.job(job), observer, until_empty=until_empty, slots=slots, word=_WORD)
     outcomes = {outcome.value: count for outcome, count in done.report.outcomes.items()}
     logger.info("worker.ended", extra={"reason": done.report.stop_reason, "outcomes": outcomes})
-    return done.report, EXIT_FAILED if until_empty and done.report.failed else EXIT_DONE
+    emptied = until_empty and not done.interrupted
+    return done.report, EXIT_FAILED if emptied and done.report.failed else EXIT_DONE
 
 
 def _share(settings: Settings, processes: int) -> Settings:
