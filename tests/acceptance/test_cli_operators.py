@@ -68,11 +68,13 @@ def test_jobs_are_made_shown_changed_and_deleted(bec: Bec, home: Path) -> None:
         (("queue", "enqueue", "toy", "--all", "--source", "nonsense"), "E_SOURCE_NAME"),
         (("queue", "purge", "toy"), "E_USAGE"),
         (("run-volume", "toy", "..", "I1"), "E_NAME_UNSAFE"),
+        (("show", "a/b/c"), "E_NAME_UNSAFE: The volume name 'b/c' would leave its folder."),
+        (("queue", "enqueue", "toy", "--volume", "../I1", "--source", "folder+file:///scans"), "E_NAME_UNSAFE"),
     ],
 )
 def test_what_cannot_be_is_one_line_and_a_hint(bec: Bec, home: Path, arguments: tuple[str, ...], error: str) -> None:
     ended = bec(*arguments)
-    assert ended.code == (1 if error == "E_NAME_UNSAFE" else 2)
+    assert ended.code == 2
     assert ended.err.startswith(f"error {error}")
     assert len(ended.err.splitlines()) == 2
 

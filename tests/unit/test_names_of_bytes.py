@@ -103,7 +103,7 @@ def test_lines_of_a_list_that_are_no_utf8_are_left_out_and_reported(tmp_path: Pa
 
 
 def test_volumes_and_sources_of_such_names_are_refused() -> None:
-    with pytest.raises(NameUnsafeError, match="is not UTF-8"):
+    with pytest.raises(UsageError, match="is not UTF-8"):
         parse_volume(f"{CAFE}/I1", "folder+file:///scans")
     with pytest.raises(UsageError, match=r"'folder\+file:///caf\\xe9' is not UTF-8"):
         parse_source(f"folder+file:///{CAFE}")

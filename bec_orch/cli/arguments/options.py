@@ -66,7 +66,7 @@ def parse_names(volume: str) -> tuple[str, str]:
     """Split `W_ID/I_ID`.
 
     Raises:
-        UsageError: it is not of this form.
+        UsageError: it is not of this form, or a name could leave its folder or prefix (E_NAME_UNSAFE).
     """
     named = parse_volume(volume, "")
     return named.w_id, named.i_id

@@ -16,6 +16,7 @@ from bec_orch.core.records.overview import TaskFilter
 from bec_orch.core.tasks import Job
 from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import Interrupted, RetryableError, TerminalError, UsageError
+from bec_orch.orch.backlog.volume_lists import typed_volume
 from bec_orch.orch.overview.spelling import as_spelled, recorded_names
 
 
@@ -34,10 +35,10 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Make one attempt at a volume on this machine, past the queue."""
-    asked = invocation(ctx)
+    asked, typed = invocation(ctx), typed_volume(w_id, i_id, source or "")
     with open_parts(asked.settings) as parts:
         run, wanted = local_run(parts), parts.store.job(job)
-        w_id, i_id = recorded_names(parts.records.overview, w_id, i_id)
+        w_id, i_id = recorded_names(parts.records.overview, typed.w_id, typed.i_id)
         named = VolumeRef(w_id, i_id, source or _last_source(parts, job, w_id, i_id))
         (volume,) = as_spelled(parts.records.overview, parts.sources, [named])
         report = run.enqueue(wanted, [volume], parts.sources, force=force, adopt_foreign=adopt_foreign)

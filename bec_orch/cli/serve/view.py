@@ -18,7 +18,7 @@ from bec_orch.cli.terminal.console import note, say
 from bec_orch.core.names import printable
 from bec_orch.core.records.listings import Listings
 from bec_orch.core.volumes import VolumeRef
-from bec_orch.errors import NameUnsafeError, UsageError
+from bec_orch.errors import UsageError
 from bec_orch.orch.overview.layers import unknown_volume
 from bec_orch.orch.overview.spelling import recorded_names
 from bec_orch.settings.config import Settings
@@ -70,7 +70,7 @@ def _volume(what: str) -> VolumeRef:
     try:
         if not what.startswith("~/"):
             return VolumeRef(*parse_names(what), "")
-    except (NameUnsafeError, UsageError):
+    except UsageError:
         pass
     raise UsageError(
         f"There is no folder and no file {printable(what, limit=500)}.",

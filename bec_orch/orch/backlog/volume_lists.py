@@ -88,13 +88,25 @@ def parse_volume(text: str, default_source: str) -> VolumeRef:
     """Read a volume as `--volume` takes it: `W22084/I0886`.
 
     Raises:
-        UsageError: it is not of this form.
-        NameUnsafeError: a name could leave its folder or prefix.
+        UsageError: it is not of this form, or a name could leave its folder or prefix (E_NAME_UNSAFE).
     """
     w_id, slash, i_id = text.partition("/")
     if not slash:
         raise UsageError(f"{printable(text)} is not a volume.", code="E_VOLUME", hint="Write it as W22084/I0886.")
-    return VolumeRef(w_id, i_id, default_source)
+    return typed_volume(w_id, i_id, default_source)
+
+
+def typed_volume(w_id: str, i_id: str, source: str) -> VolumeRef:
+    """Return a volume whose names somebody typed: one that cannot be is a slip, and no fault of the volume.
+
+    Raises:
+        UsageError: a name could leave its folder or prefix (E_NAME_UNSAFE).
+    """
+    try:
+        return VolumeRef(w_id, i_id, source)
+    except NameUnsafeError as error:
+        hint = "A volume is a work and a volume of it, W_ID/I_ID, as in W22084/I0886."
+        raise UsageError(error.message, code=error.code, hint=hint) from error
 
 
 def choose(

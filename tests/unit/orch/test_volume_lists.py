@@ -5,7 +5,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from bec_orch.core.volumes import VolumeRef
-from bec_orch.errors import NameUnsafeError, UsageError
+from bec_orch.errors import UsageError
 from bec_orch.orch.backlog.volume_lists import choose, parse_volume, parse_volume_list
 
 SOURCE = "bdrc+s3://archive"
@@ -132,8 +132,10 @@ def test_volume_of_the_command_line() -> None:
     with pytest.raises(UsageError, match="W22084"):
         parse_volume("W22084", SOURCE)
     for hostile in ("../I1", "W1/../I1", "/I1", "W1/"):
-        with pytest.raises(NameUnsafeError):
+        with pytest.raises(UsageError) as caught:
             parse_volume(hostile, SOURCE)
+        assert caught.value.code == "E_NAME_UNSAFE"
+        assert "W_ID/I_ID" in caught.value.hint
 
 
 class TestChoose:
