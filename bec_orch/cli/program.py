@@ -13,7 +13,8 @@ from bec_orch.cli.arguments import earlier
 from bec_orch.cli.arguments.invocation import Invocation, invocation
 from bec_orch.cli.arguments.paths import parse_path
 from bec_orch.cli.commands import Commands
-from bec_orch.cli.process.ending import EXIT_DONE, EXIT_INTERRUPTED, print_error
+from bec_orch.cli.process.ending import EXIT_DONE, print_error
+from bec_orch.cli.process.words import EXIT_INTERRUPTED
 from bec_orch.cli.terminal.console import note, say
 from bec_orch.errors import UsageError
 

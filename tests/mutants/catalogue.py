@@ -652,7 +652,7 @@ MUTANTS = (
     Mutant(
         "deaf-while-importing",
         "a signal while modules are imported ends the program in order",
-        (Edit("cli/main.py", "    interrupts.exit_at_once(interrupted)\n", ""),),
+        (Edit("cli/main.py", "        interrupts.exit_at_once(interrupted)\n", ""),),
         (f"{SIGNALS}::test_a_signal_while_modules_are_imported",),
     ),
     Mutant(

@@ -93,7 +93,7 @@ SURROUNDINGS = (
     Mutant(
         "nobody-ends-what-hangs",
         "a process whose threads hang in the kernel ends after a signal",
-        (Edit("cli/main.py", "    interrupts.end_what_hangs(interrupted or 1)\n", ""),),
+        (Edit("cli/main.py", "        interrupts.end_what_hangs(interrupted or 1)\n", ""),),
         (f"{_SIGNALS}::test_what_hangs_where_no_signal_reaches_it_ends_all_the_same",),
     ),
     Mutant(

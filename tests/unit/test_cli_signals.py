@@ -11,10 +11,9 @@ from collections.abc import Iterator
 import pytest
 import typer
 
-from bec_orch.cli.main import code_if_interrupted
 from bec_orch.cli.process import interrupts
 from bec_orch.cli.process.signals import stopping
-from bec_orch.cli.process.words import OPTIONS_WITH_VALUE
+from bec_orch.cli.process.words import OPTIONS_WITH_VALUE, code_if_interrupted
 from bec_orch.cli.program import app
 
 
@@ -168,9 +167,18 @@ def test_a_signal_while_modules_are_imported(number: str, arguments: list[str], 
     assert done.stderr in {"", "Interrupted. What was finished is kept; run the same command again.\n"}
 
 
-def test_a_ctrl_c_before_the_program_listens_leaves_no_traceback() -> None:
-    done = program(_WHILE_IMPORTED.format(module="terminal.outlets", number="SIGINT"), "--version")
-    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+@pytest.mark.parametrize("module", ["process.interrupts", "terminal.outlets"])
+@pytest.mark.parametrize(("argument", "code"), [("--version", 130), ("worker", 0)])
+def test_a_ctrl_c_before_the_program_listens_leaves_no_traceback(module: str, argument: str, code: int) -> None:
+    done = program(_WHILE_IMPORTED.format(module=module, number="SIGINT"), argument)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
+
+
+@pytest.mark.parametrize("moment", ["exit_at_once", "end_what_hangs"])
+def test_a_ctrl_c_while_the_program_begins_to_listen_leaves_no_traceback(moment: str) -> None:
+    interrupted = f"interrupts.{moment} = lambda _code: signal.raise_signal(signal.SIGINT)"
+    done = program(f"from bec_orch.cli.process import interrupts\n{interrupted}", "worker")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 @pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])

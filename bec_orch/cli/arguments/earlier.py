@@ -276,7 +276,7 @@ _COMMANDS: Mapping[tuple[str, ...], _Form] = {
 }
 
 
-def read(arguments: Sequence[str]) -> Reading:
+def read(arguments: list[str]) -> Reading:
     """Read a command line; one of ours is returned as it is.
 
     Raises:

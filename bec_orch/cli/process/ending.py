@@ -3,8 +3,8 @@
 import sys
 import traceback
 
-from bec_orch.cli.process import interrupts
 from bec_orch.cli.process.surroundings import known_error
+from bec_orch.cli.process.words import EXIT_INTERRUPTED
 from bec_orch.cli.terminal.console import note
 from bec_orch.core.wording import named
 from bec_orch.errors import BecError, DatabaseRefused, Interrupted, UsageError
@@ -17,7 +17,6 @@ EXIT_PAGE_ERRORS = 3
 EXIT_DATABASE = 4
 EXIT_RIGHTS = 5
 EXIT_MISSING = 6
-EXIT_INTERRUPTED = interrupts.EXIT_INTERRUPTED
 
 # What waiting does not cure, by what somebody has to see to. All other refusals of the database are of the first kind.
 _EXIT_BY_CODE = {

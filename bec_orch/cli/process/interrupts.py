@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     # The argument of `sys.unraisablehook`, which exists for type checkers alone.
     from sys import UnraisableHookArgs
 
-EXIT_INTERRUPTED = 130
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Those that ask for the end: Ctrl-C, a service manager, a terminal that was closed."""
 
