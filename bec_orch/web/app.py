@@ -64,7 +64,7 @@ ROUTES = (
     Route("/go", volumes.go),
     *_tables("/jobs", jobs.jobs),
     Route("/jobs/{job}", _asked_for(job.job, tasks.KEYS)),
-    Route("/jobs/{job}/course.json", job.course),
+    Route("/jobs/{job}/course.json", _asked_for(job.course, ())),
     *_tables("/jobs/{job}/tasks", tasks.tasks, tasks.KEYS),
     *_tables("/jobs/{job}/errors", job.failures),
     *_examples("/jobs/{job}/errors/{fingerprint}", examples.of_failure),

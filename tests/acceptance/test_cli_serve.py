@@ -156,6 +156,7 @@ MISSING = (
     ("/jobs.csv?state=done", 400, "E_WEB_QUERY"),
     ("/workers.json?Stopped=yes", 400, "E_WEB_QUERY"),
     ("/queues?x", 400, "E_WEB_QUERY"),
+    ("/jobs/truth/course.json?x=1", 400, "E_WEB_QUERY"),
     (f"/volumes/{PECHA}?bogus=truth", 400, "E_WEB_QUERY"),
     ("/volumes/W8/I8", 404, "E_VOLUME_UNKNOWN"),
     ("/volumes/W8/I8/attempts.json", 404, "E_VOLUME_UNKNOWN"),
