@@ -1,15 +1,23 @@
 """Volumes are named in another Unicode form than their folders are: by who types, by lists, and by ground truth."""
 
 import json
+from contextlib import closing
 from pathlib import Path
+from urllib.parse import quote
 
 import cv2
 import numpy as np
 import pytest
 
+from bec_orch.cli.composition.parts import open_parts
+from bec_orch.cli.serve.building import sight_of
+from bec_orch.settings.config import load_settings
+from bec_orch.web.app import application
+from bec_orch.web.door.guard import Door
 from tests.acceptance.conftest import Bec, ok
 from tests.support.jobs.plugin import install
 from tests.support.jobs.texts_job import READ
+from tests.support.web import Client
 
 # As macOS writes it, and as most keyboards do.
 APART, TOGETHER = "Re\u0301gion", "R\u00e9gion"
@@ -62,6 +70,19 @@ def test_a_volume_that_is_known_is_found_by_every_command(bec: Bec, scans: Path)
     assert shown["id"] == listed["id"]
     (refused,) = ok(bec("queue", "redrive", "ocr", "--volume", VOLUME, "--json")).json["refused"]
     assert refused["volume"]["w_id"] == APART
+
+
+def test_a_volume_that_is_known_is_found_at_every_address(bec: Bec, scans: Path) -> None:
+    ok(bec("queue", "enqueue", "ocr", "--all"))
+    ok(bec("worker", "--job", "ocr", "--until-empty"))
+    with open_parts(load_settings({}).settings) as parts, closing(sight_of(parts)) as sight:
+        client = Client(application(sight, Door(frozenset({"localhost"}))))
+        for path in ("/volumes/{}/I1", "/view/ocr/{}/I1/1", "/iiif/image/{}/I1/1.png/info.json"):
+            assert client.get(path.format(quote(TOGETHER))).status_code == 200, path
+        assert client.get("/iiif/manifests/ocr/{0}/I1/{0}-I1.json".format(quote(TOGETHER))).status_code == 200
+        assert client.get(f"/view/{quote(TOGETHER)}/I1").headers["location"] == f"/view/ocr/{quote(APART)}/I1/1"
+        for table in ("tasks", "attempts", "ocr/pages"):
+            (_,) = client.get(f"/volumes/{quote(TOGETHER)}/I1/{table}.json").json()["rows"]
 
 
 def test_documents_come_in_and_go_out_under_either_form(bec: Bec, scans: Path, tmp_path: Path) -> None:

@@ -18,7 +18,6 @@ from bec_orch.core.transcripts import Line, PageRecord
 from bec_orch.core.wording import counted
 from bec_orch.errors import UsageError
 from bec_orch.orch.overview.layers import Layers
-from bec_orch.orch.overview.spelling import recorded_names
 from bec_orch.orch.overview.volume_pages import PageLooker, PageView, VolumePages
 
 
@@ -35,9 +34,8 @@ def command(
     """Show where a volume stands in each job; with PAGE, the state of a page, its lines and their text."""
     names = parse_names(volume)
     with open_parts(invocation(ctx).settings) as parts:
-        w_id, i_id = recorded_names(parts.records.overview, *names)
         layers = Layers(parts.records.overview, parts.records.listings, parts.artefacts(), content_of)
-        tasks = layers.tasks(w_id, i_id)
+        tasks = layers.tasks(*names)
         if page is None:
             shown = [task for task in tasks if job in {None, task.job}]
             print_json(shown) if as_json else _print_tasks(shown)
@@ -45,7 +43,7 @@ def command(
         name = job or next((task.job for task in tasks if task.state is TaskState.DONE), tasks[0].job)
         pages = _pages(parts, name, tasks[0])
         places = _places(pages, page)
-        layer = layers.layer(name, w_id, i_id)
+        layer = layers.layer(name, *names)
         found = [
             (view, layers.page(layer, place, view.img_file_name) if layer else None) for place, view in places.items()
         ]

@@ -25,6 +25,7 @@ from bec_orch.orch.overview.contents import (
     pages_of,
     readable_inputs,
 )
+from bec_orch.orch.overview.spelling import recorded_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +77,12 @@ class Layers:
     def tasks(self, w_id: str, i_id: str) -> list[TaskView]:
         """Return the tasks of all jobs for a volume, the newest first; of two sources, those of the newest task's.
 
+        It may be named in another Unicode form than it is recorded in: the tasks have its own names.
+
         Raises:
             UsageError: no job has a task for it (E_VOLUME_UNKNOWN).
         """
-        found = self._listings.tasks_of_volume(w_id, i_id)
+        found = self._listings.tasks_of_volume(*recorded_names(self._overview, w_id, i_id))
         if not found:
             raise unknown_volume(w_id, i_id)
         return [task for task in found if task.volume == found[0].volume]

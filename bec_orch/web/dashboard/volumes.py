@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from bec_orch.core.records.overview import TaskView
+from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import BecError, UsageError
 from bec_orch.orch.overview.spelling import recorded_names
 from bec_orch.orch.overview.volume_pages import PageView, VolumePages
@@ -28,74 +29,81 @@ def go(request: Request) -> Response:
 def volume(request: Request) -> Response:
     """Show one volume."""
     sight: Sight = request.app.state.sight
-    w_id, i_id = request.path_params["w_id"], request.path_params["i_id"]
-    tasks = sight.layers.tasks(w_id, i_id)
+    tasks = _tasks(request)
+    volume = tasks[0].volume
     jobs = list(dict.fromkeys(task.job for task in tasks))
     job = request.query_params.get("job") or best_job(tasks)
-    pages, fault = _pages(sight, job, tasks)
+    pages, fault = _pages(sight, job, volume)
     done = done_jobs(tasks)
     return page(
         "volume.html",
         {
-            "title": str(tasks[0].volume),
-            "volume": tasks[0].volume,
-            "tasks": _task_table(sight, w_id, i_id, tasks),
-            "attempts": _attempt_table(sight, w_id, i_id),
+            "title": str(volume),
+            "volume": volume,
+            "tasks": _task_table(sight, tasks),
+            "attempts": _attempt_table(sight, volume),
             "jobs": jobs,
             "job": job,
             "pages": pages,
             "fault": fault,
-            "manifests": {name: manifest_address(name, w_id, i_id) for name in done},
-            "table": _page_table(job, w_id, i_id, pages.pages if pages else ()),
+            "manifests": {name: manifest_address(name, volume.w_id, volume.i_id) for name in done},
+            "table": _page_table(job, volume, pages.pages if pages else ()),
         },
     )
 
 
-def _pages(sight: Sight, job: str, tasks: list[TaskView]) -> tuple[VolumePages | None, BecError | None]:
+def _tasks(request: Request) -> list[TaskView]:
+    """Return the tasks of the volume that the address names; they have its names as they are recorded."""
+    sight: Sight = request.app.state.sight
+    return sight.layers.tasks(request.path_params["w_id"], request.path_params["i_id"])
+
+
+def _pages(sight: Sight, job: str, volume: VolumeRef) -> tuple[VolumePages | None, BecError | None]:
     try:
-        return sight.pages(job, tasks[0].volume), None
+        return sight.pages(job, volume), None
     except BecError as error:
         return None, error
 
 
+def _page_of(volume: VolumeRef) -> str:
+    return address("volumes", volume.w_id, volume.i_id)
+
+
 def tasks(request: Request) -> Response:
     """Give the tasks of a volume as JSON or CSV."""
-    sight: Sight = request.app.state.sight
-    w_id, i_id = request.path_params["w_id"], request.path_params["i_id"]
-    table = _task_table(sight, w_id, i_id, sight.layers.tasks(w_id, i_id))
-    return data_or_page(request, table, address("volumes", w_id, i_id))
+    tasks = _tasks(request)
+    table = _task_table(request.app.state.sight, tasks)
+    return data_or_page(request, table, _page_of(tasks[0].volume))
 
 
 def attempts(request: Request) -> Response:
     """Give the attempts at a volume as JSON or CSV."""
-    sight: Sight = request.app.state.sight
-    w_id, i_id = request.path_params["w_id"], request.path_params["i_id"]
-    sight.layers.tasks(w_id, i_id)
-    table = _attempt_table(sight, w_id, i_id)
-    return data_or_page(request, table, address("volumes", w_id, i_id))
+    volume = _tasks(request)[0].volume
+    table = _attempt_table(request.app.state.sight, volume)
+    return data_or_page(request, table, _page_of(volume))
 
 
 def pages(request: Request) -> Response:
     """Give the pages of a volume, as a job left them, as JSON or CSV."""
     sight: Sight = request.app.state.sight
-    names = request.path_params
-    w_id, i_id, job = names["w_id"], names["i_id"], names["job"]
-    found = sight.pages(job, sight.layers.tasks(w_id, i_id)[0].volume)
-    table = _page_table(job, w_id, i_id, found.pages if found else ())
-    return data_or_page(request, table, f"{address('volumes', w_id, i_id)}?job={quote(job)}")
+    volume, job = _tasks(request)[0].volume, request.path_params["job"]
+    found = sight.pages(job, volume)
+    table = _page_table(job, volume, found.pages if found else ())
+    return data_or_page(request, table, f"{_page_of(volume)}?job={quote(job)}")
 
 
-def _page_table(job: str, w_id: str, i_id: str, shown: "tuple[PageView, ...] | Any") -> Table:
+def _page_table(job: str, volume: VolumeRef, shown: "tuple[PageView, ...] | Any") -> Table:
     rows = [{**{key: value for key, value in row_of(one).items() if key != "figures"}, **one.figures} for one in shown]
     headings = dict.fromkeys(key for row in rows for key in row)
     even = [{key: row.get(key) for key in headings} for row in rows]
-    return Table(address("volumes", w_id, i_id, job, "pages"), (), even, "", {})
+    return Table(address("volumes", volume.w_id, volume.i_id, job, "pages"), (), even, "", {})
 
 
-def _task_table(sight: Sight, w_id: str, i_id: str, tasks: list[TaskView]) -> Table:
-    stale = sight.listings.stale_reasons(w_id, i_id)
+def _task_table(sight: Sight, tasks: list[TaskView]) -> Table:
+    names = (tasks[0].volume.w_id, tasks[0].volume.i_id)
+    stale = sight.listings.stale_reasons(*names)
     rows = [_task_row(task, stale.get(task.id, ())) for task in tasks]
-    return Table(address("volumes", w_id, i_id, "tasks"), _TASK_COLUMNS, rows, "", {})
+    return Table(address("volumes", *names, "tasks"), _TASK_COLUMNS, rows, "", {})
 
 
 def _task_row(task: TaskView, stale: "tuple[str, ...] | Any") -> dict[str, Any]:
@@ -136,9 +144,10 @@ _TASK_COLUMNS = (
 )
 
 
-def _attempt_table(sight: Sight, w_id: str, i_id: str) -> Table:
-    rows = [_attempt_row(row_of(one)) for one in sight.listings.attempts_of_volume(w_id, i_id)]
-    return Table(address("volumes", w_id, i_id, "attempts"), _ATTEMPT_COLUMNS, rows, "No worker has tried it yet.", {})
+def _attempt_table(sight: Sight, volume: VolumeRef) -> Table:
+    names = (volume.w_id, volume.i_id)
+    rows = [_attempt_row(row_of(one)) for one in sight.listings.attempts_of_volume(*names)]
+    return Table(address("volumes", *names, "attempts"), _ATTEMPT_COLUMNS, rows, "No worker has tried it yet.", {})
 
 
 def _attempt_row(row: dict[str, Any]) -> dict[str, Any]:

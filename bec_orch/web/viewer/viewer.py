@@ -57,14 +57,15 @@ def view_volume(request: Request) -> Response:
     """Lead to a page of a volume: the one that `page` names, else the first that has something on it."""
     sight, names = _sight(request), request.path_params
     tasks = sight.layers.tasks(names["w_id"], names["i_id"])
+    volume = tasks[0].volume
     job = names.get("job") or best_job(tasks)
-    pages = _pages(sight, job, tasks[0].volume)
+    pages = _pages(sight, job, volume)
     asked = request.query_params.get("page", "")
     first = next((place for place, one in enumerate(pages.pages, start=1) if one.state == "ok"), 1)
     number = int(asked) if re.fullmatch(r"[0-9]{1,6}", asked) else first
     compared = request.query_params.get("with", "")
     keep = f"?{urlencode({'with': compared})}" if compared else ""
-    return RedirectResponse(f"{address('view', job, names['w_id'], names['i_id'], number)}{keep}", status_code=303)
+    return RedirectResponse(f"{address('view', job, volume.w_id, volume.i_id, number)}{keep}", status_code=303)
 
 
 def view_page(request: Request) -> Response:

@@ -34,7 +34,7 @@ def task(job: str, state: TaskState, number: int = 1, **more: Any) -> Any:
 
 
 def layers(artefacts: StoredArtefacts, *tasks: Any, reads: Any = words) -> Layers:
-    overview: Any = SimpleNamespace(job=lambda name: Job(1, name, "reader", {}, "cfg"))
+    overview: Any = SimpleNamespace(job=lambda name: Job(1, name, "reader", {}, "cfg"), spelled=lambda _volumes: {})
     listings: Any = SimpleNamespace(tasks_of_volume=lambda _w_id, _i_id: list(tasks))
     return Layers(overview, listings, artefacts, lambda _type: reads)
 
@@ -109,6 +109,15 @@ def test_a_volume_that_two_sources_have_is_that_of_the_newest_task(artefacts: St
         task("lines", TaskState.DONE, 1, volume=other),
     ]
     assert [one.id for one in layers(artefacts, *tasks).tasks("W1", "I1")] == [3, 1]
+
+
+def test_a_volume_is_found_by_another_form_of_its_name(artefacts: StoredArtefacts) -> None:
+    known = VolumeRef("Re\u0301", "I1", "")
+    overview: Any = SimpleNamespace(spelled=lambda asked: dict.fromkeys(asked, known))
+    tasks = {("Re\u0301", "I1"): [task("ocr", TaskState.DONE, volume=known)]}
+    listings: Any = SimpleNamespace(tasks_of_volume=lambda *names: tasks.get(names, []))
+    (found,) = Layers(overview, listings, artefacts, lambda _type: words).tasks("R\u00e9", "I1")
+    assert found.volume == known
 
 
 def test_a_volume_without_tasks_is_reported(artefacts: StoredArtefacts) -> None:
