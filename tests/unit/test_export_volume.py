@@ -6,8 +6,11 @@ import pytest
 
 from bec_orch.cli.export.documents import Destination
 from bec_orch.cli.export.volume import Wanted, export_volume
-from bec_orch.cli.export.volumes import ExportResult
+from bec_orch.cli.export.volumes import ExportResult, _newest
 from bec_orch.core.ports.sources import ImageSource
+from bec_orch.core.records.overview import DoneVolume
+from bec_orch.core.tasks import Job
+from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import UsageError
 from bec_orch.exports.formats import Level, Material
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
@@ -54,3 +57,15 @@ def test_what_is_in_the_way_of_one_format_stays_and_the_others_are_written(tmp_p
     assert all(f"The file {key} in" in caught.value.message for key in theirs)
     assert (caught.value.hint or "").count("--force") == 1
     assert len(documents.list(f"{folder}/txt").objects) == 2
+
+
+def test_of_volumes_of_one_name_that_of_the_source_that_is_asked_for_is_taken_else_the_newest() -> None:
+    job = Job(1, "lines", "toy", {}, "h")
+    done = [
+        DoneVolume(VolumeRef("W1", "I1", f"folder+file:///{name}"), task_id, f"etag-{name}")
+        for task_id, name in enumerate(("older", "newer"))
+    ]
+    assert _newest(job, done, ()).location.volume == done[1].volume
+    found = _newest(job, done, {"folder+file:///older"})
+    assert found.location.volume == done[0].volume
+    assert found.is_elsewhere

@@ -2,7 +2,7 @@
 
 import threading
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,7 +38,11 @@ _OF_A_VOLUME = LOST_ARTEFACT | {"E_FILE_FOREIGN", "E_NAME_UNSAFE", "E_NOT_A_FILE
 
 @dataclass(frozen=True, slots=True)
 class ExportRequest:
-    """What an export was asked for; `again` is the command line that asks for it, where another command does."""
+    """What an export was asked for.
+
+    Of volumes that several sources have under one name, those of `sources` are taken, be others newer. `again` is the
+    command line that asks for the export, where another command does.
+    """
 
     formats: Sequence[str]
     level: Level | None = None
@@ -50,6 +54,7 @@ class ExportRequest:
     partial: bool = False
     silent: bool = False
     again: str | None = None
+    sources: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -222,14 +227,14 @@ class _Place:
 
 
 def _places(parts: Parts, job: Job, request: ExportRequest) -> list[_Place]:
-    """Return what is to be exported; a volume that two sources have is taken from its newest task."""
+    """Return what is to be exported; a volume that two sources have is taken from its newest task: see `sources`."""
     found: dict[tuple[str, str], list[DoneVolume]] = defaultdict(list)
     for done in parts.records.overview.done_volumes(job):
         for one in done:
             name = (one.volume.w_id, one.volume.i_id)
             if not request.volumes or name in request.volumes:
                 found[name].append(one)
-    places = {name: _newest(job, ones) for name, ones in found.items()}
+    places = {name: _newest(job, ones, request.sources) for name, ones in found.items()}
     if request.partial:
         for task, location in kept_volumes(parts.records.overview, job, frozenset(places), request.volumes):
             places[task.volume.w_id, task.volume.i_id] = _Place(location, task.attempt)
@@ -237,9 +242,9 @@ def _places(parts: Parts, job: Job, request: ExportRequest) -> list[_Place]:
     return list(places.values())
 
 
-def _newest(job: Job, done: Sequence[DoneVolume]) -> _Place:
-    """Return where the newest lies of what several sources have under one name."""
-    newest = max(done, key=lambda one: one.task_id)
+def _newest(job: Job, done: Sequence[DoneVolume], preferred: Collection[str]) -> _Place:
+    """Return where the newest lies of what several sources have under one name, those that are preferred first."""
+    newest = max(done, key=lambda one: (one.volume.source in preferred, one.task_id))
     is_elsewhere = len({one.manifest_etag for one in done}) > 1
     return _Place(
         ArtefactLocation(job.root, newest.volume, version_of(newest.manifest_etag)), is_elsewhere=is_elsewhere
