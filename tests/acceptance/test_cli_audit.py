@@ -39,7 +39,7 @@ def test_what_is_wrong_is_reported_mended_and_clean_again(bec: Bec, home: Path) 
 
     found = bec("audit", "toy")
     assert found.code == 1
-    assert "E_AUDIT_FILE, violated 1 times: The files of success.json are there, of its size." in found.out
+    assert "E_AUDIT_FILE, violated 1 time: The files of success.json are there, of its size." in found.out
     assert f"  toy 'W1/I1': {file.relative_to(home / 'artefacts')} has" in found.out
     assert "  hint: `bec audit --fix` takes the artefact back" in found.out
 

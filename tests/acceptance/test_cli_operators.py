@@ -68,6 +68,8 @@ def test_jobs_are_made_shown_changed_and_deleted(bec: Bec, home: Path) -> None:
         (("queue", "enqueue", "toy", "--all", "--source", "nonsense"), "E_SOURCE_NAME"),
         (("queue", "purge", "toy"), "E_USAGE"),
         (("run-volume", "toy", "..", "I1"), "E_NAME_UNSAFE"),
+        (("queue", "enqueue", "nope", "--all"), "E_JOB_UNKNOWN"),
+        (("queue", "redrive", "toy", "--volume", "Nope/X"), "E_VOLUME_UNKNOWN: The job toy has no task for the volume"),
         (("show", "a/b/c"), "E_NAME_UNSAFE: The volume name 'b/c' would leave its folder."),
         (("queue", "enqueue", "toy", "--volume", "../I1", "--source", "folder+file:///scans"), "E_NAME_UNSAFE"),
     ],
@@ -109,7 +111,9 @@ def test_volumes_are_enqueued_from_a_list_or_reported_with_why_not(bec: Bec, hom
     assert ok(bec("queue", "stats", "toy", "--json")).json["visible"] == 4
     assert "visible" in ok(bec("queue", "stats", "toy")).out
     assert len(ok(bec("queue", "peek", "toy", "--limit", "2", "--json")).json) == 2
-    assert '"w_id": "W1"' in ok(bec("queue", "peek", "toy")).out
+    peeked = ok(bec("queue", "peek", "toy")).out
+    assert '"w_id": "W1"' in peeked
+    assert "received 0" in peeked  # and `times` below it
     assert ok(bec("queue", "purge", "toy", "--yes")).out == "Deleted: 4 messages.\n"
     unasked = bec("jobs", "delete", "toy")
     assert unasked.code == 2

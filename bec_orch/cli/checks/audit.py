@@ -17,6 +17,7 @@ from bec_orch.cli.terminal.progress import OneLineBar
 from bec_orch.core.names import printable
 from bec_orch.core.records.ledger import JobStates
 from bec_orch.core.tasks import Job
+from bec_orch.core.wording import counted
 from bec_orch.orch.audit import audit
 from bec_orch.orch.audit.audit import Auditor
 from bec_orch.orch.audit.repairs import Repairer
@@ -115,7 +116,7 @@ def _row(finding: Finding) -> dict[str, str | int]:
 
 def _print_violated(finding: Finding, *, fix: bool) -> None:
     invariant = finding.invariant
-    say(f"{invariant.code}, violated {as_text(finding.violations)} times: {invariant.holds}.")
+    say(f"{invariant.code}, violated {counted(finding.violations, 'time')}: {invariant.holds}.")
     for example in finding.examples:
         volume = f" {printable(str(example.volume))}" if example.volume else ""
         say(f"  {example.job}{volume}: {example.message.rstrip('.')}.")

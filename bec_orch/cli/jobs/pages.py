@@ -15,8 +15,7 @@ from bec_orch.core.names import printable
 from bec_orch.core.tasks import TaskState
 from bec_orch.core.volumes import of_several_sources
 from bec_orch.core.wording import counted
-from bec_orch.errors import UsageError
-from bec_orch.orch.overview.spelling import recorded_names
+from bec_orch.orch.overview.spelling import recorded_names, unknown_volume
 from bec_orch.orch.overview.volume_pages import PageLooker, PageView, VolumePages
 
 VolumeName = Annotated[str, typer.Argument(metavar="W_ID/I_ID", help="The volume.", show_default=False)]
@@ -48,11 +47,7 @@ def print_pages(
         looker = PageLooker(parts.records.overview, parts.artefacts(), parts.sources, page_figures)
         found = looker.look(w_id, i_id, job)
     if not found:
-        raise UsageError(
-            f"{f'The job {job}' if job else 'The database'} has no task for the volume {printable(volume)}.",
-            code="E_VOLUME_UNKNOWN",
-            hint="`bec queue enqueue JOB --volume W_ID/I_ID` makes one.",
-        )
+        raise unknown_volume(w_id, i_id, job)
     if as_json:
         print_json([_as_json(one, states, limit) for one in found])
         return

@@ -18,6 +18,7 @@ from bec_orch.core.transcripts import Line, PageRecord
 from bec_orch.core.wording import counted
 from bec_orch.errors import UsageError
 from bec_orch.orch.overview.layers import Layers
+from bec_orch.orch.overview.spelling import unknown_volume
 from bec_orch.orch.overview.volume_pages import PageLooker, PageView, VolumePages
 
 
@@ -60,11 +61,7 @@ def _pages(parts: Parts, job: str, task: TaskView) -> VolumePages:
     found = (one for one in looker.look(task.volume.w_id, task.volume.i_id, job) if one.volume == task.volume)
     pages = next(found, None)
     if pages is None:
-        raise UsageError(
-            f"The job {job} has no task for the volume '{task.volume}'.",
-            code="E_VOLUME_UNKNOWN",
-            hint=f"`bec queue enqueue {job} --volume {task.volume}` makes one.",
-        )
+        raise unknown_volume(task.volume.w_id, task.volume.i_id, job)
     return pages
 
 

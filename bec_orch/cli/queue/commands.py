@@ -15,10 +15,10 @@ from bec_orch.cli.terminal.console import note, print_json, print_record, print_
 from bec_orch.core.names import printable
 from bec_orch.core.ports.queues import DeadLetter, QueueStats
 from bec_orch.core.records.backlog import RedriveFilter
-from bec_orch.core.records.overview import ErrorGroup
+from bec_orch.core.records.overview import ErrorGroup, Overview, TaskFilter
 from bec_orch.core.wording import counted
 from bec_orch.orch.backlog.redrive import Redriver
-from bec_orch.orch.overview.spelling import recorded_names
+from bec_orch.orch.overview.spelling import recorded_names, unknown_volume
 from bec_orch.orch.overview.standing import queue_check
 
 app = typer.Typer(help="Put volumes into the queue of a job, and look after its messages.")
@@ -76,7 +76,7 @@ def peek(
     rows = [
         {"message": m.message_id, "body": m.body, "time": m.dead_at, "more": dict(m.reason)}
         if isinstance(m, DeadLetter)
-        else {"message": m.message_id, "body": m.body, "time": m.sent_at, "more": f"received {m.receive_count} times"}
+        else {"message": m.message_id, "body": m.body, "time": m.sent_at, "more": _received(m.receive_count)}
         for m in found
     ]
     columns = {"message": "message", "body": "body", "time": "dead since" if dead else "sent", "more": ""}
@@ -103,6 +103,8 @@ def redrive(
         found = recorded_names(parts.records.overview, *names) if names else None
         wanted = RedriveFilter(code, fingerprint, found)
         report = Redriver(parts.records.backlog, parts.queues).redrive(job, wanted, limit=limit, dry_run=dry_run)
+        if found and not report.reset + report.moved:
+            _require_known(parts.records.overview, job, found)
         groups = parts.records.overview.errors(job, limit=_REASONS)
     if as_json:
         print_json(report)
@@ -138,6 +140,17 @@ def purge(
         say(f"Being deleted: {counted(purged.count, what)}; {purged.under_way}.")
     else:
         say(f"Deleted: {counted(purged.count, what)}.")
+
+
+def _received(count: int) -> str:
+    return f"received {counted(count, 'time')}"
+
+
+def _require_known(overview: Overview, job: str, names: tuple[str, str]) -> None:
+    """Refuse a volume that was named and is none of the job's; one with a mere dead letter was brought back."""
+    w_id, i_id = names
+    if not overview.tasks(job, TaskFilter(w_id=w_id, i_id=i_id), limit=1):
+        raise unknown_volume(w_id, i_id, job)
 
 
 def _tell_reasons(groups: list[ErrorGroup], job: str) -> None:

@@ -100,6 +100,7 @@ def command(
             hint="Redo the jobs one by one, what is needed first: what depends on it is stale only after that.",
         )
     with open_parts(invocation(ctx).settings) as parts:
+        parts.store.job(job)
         listed = _of_file(asked.file, asked.source or parts.default_source) if asked.file else None
         chosen = _chosen(parts, job, asked, listed, stale=stale)
         if with_dependencies:

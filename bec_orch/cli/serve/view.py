@@ -19,8 +19,7 @@ from bec_orch.core.names import printable
 from bec_orch.core.records.listings import Listings
 from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import UsageError
-from bec_orch.orch.overview.layers import unknown_volume
-from bec_orch.orch.overview.spelling import recorded_names
+from bec_orch.orch.overview.spelling import recorded_names, unknown_volume
 from bec_orch.settings.config import Settings
 from bec_orch.web.html.rendering import address
 

@@ -12,8 +12,8 @@ from bec_orch.core.records.listings import Listings
 from bec_orch.core.records.overview import Overview, TaskView
 from bec_orch.core.tasks import Job, TaskState
 from bec_orch.core.transcripts import Origin, PageContent, PageRecord
-from bec_orch.core.volumes import VolumeRef, version_of
-from bec_orch.errors import StorageError, UsageError
+from bec_orch.core.volumes import version_of
+from bec_orch.errors import StorageError
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.orch.overview.contents import (
     KeptRows,
@@ -25,7 +25,7 @@ from bec_orch.orch.overview.contents import (
     pages_of,
     readable_inputs,
 )
-from bec_orch.orch.overview.spelling import recorded_names
+from bec_orch.orch.overview.spelling import recorded_names, unknown_volume
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,13 +155,3 @@ class _Nothing(ContentOf):
     @override
     def __call__(self, rows: pa.Table, inputs: Mapping[str, pa.Table]) -> Iterator[PageContent]:
         return (PageContent() for _ in range(rows.num_rows))
-
-
-def unknown_volume(w_id: str, i_id: str) -> UsageError:
-    """Return the error of a volume that no job has a task for."""
-    named = VolumeRef(w_id, i_id, "")
-    return UsageError(
-        f"The database has no task for the volume '{named}'.",
-        code="E_VOLUME_UNKNOWN",
-        hint="`bec queue enqueue JOB --volume W_ID/I_ID` makes one.",
-    )

@@ -2,16 +2,26 @@
 
 from collections.abc import Sequence
 
+from bec_orch.core.names import printable
 from bec_orch.core.ports.sources import SourceFactory
 from bec_orch.core.records.overview import Overview
 from bec_orch.core.volumes import VolumeRef
-from bec_orch.errors import RetryableError
+from bec_orch.errors import RetryableError, UsageError
 
 
 def recorded_names(overview: Overview, w_id: str, i_id: str) -> tuple[str, str]:
     """Return the names under which a volume is recorded; those that were given where none is."""
     (volume,) = _recorded(overview, [VolumeRef(w_id, i_id, "")])
     return volume.w_id, volume.i_id
+
+
+def unknown_volume(w_id: str, i_id: str, job: str | None = None) -> UsageError:
+    """Return the error of a volume that no job has a task for, or not this one."""
+    return UsageError(
+        f"{f'The job {job}' if job else 'The database'} has no task for the volume {printable(f'{w_id}/{i_id}')}.",
+        code="E_VOLUME_UNKNOWN",
+        hint=f"`bec queue enqueue {job or 'JOB'} --volume W_ID/I_ID` makes one.",
+    )
 
 
 def as_spelled(overview: Overview, sources: SourceFactory, volumes: Sequence[VolumeRef]) -> list[VolumeRef]:

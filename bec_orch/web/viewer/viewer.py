@@ -13,6 +13,7 @@ from bec_orch.core.transcripts import Line, PageRecord
 from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import BecError, PageError, StorageError, UsageError
 from bec_orch.orch.overview.layers import Layer
+from bec_orch.orch.overview.spelling import unknown_volume
 from bec_orch.orch.overview.volume_pages import PageView, VolumePages
 from bec_orch.web.html.rendering import address, page
 from bec_orch.web.iiif.addresses import picture_address
@@ -167,11 +168,7 @@ def _shade(confidence: float | None) -> int | None:
 def _pages(sight: Sight, job: str, volume: VolumeRef) -> VolumePages:
     found = sight.pages(job, volume)
     if found is None:
-        raise UsageError(
-            f"The job '{job}' has no task for the volume {volume}.",
-            code="E_VOLUME_UNKNOWN",
-            hint=f"`bec queue enqueue {job} --volume {volume}` makes one.",
-        )
+        raise unknown_volume(volume.w_id, volume.i_id, job)
     return found
 
 
