@@ -7,7 +7,7 @@ import pytest
 from bec_orch.cli.arguments.options import parse_names, read_config
 from bec_orch.cli.arguments.paths import as_it_lies, parse_path
 from bec_orch.cli.program import run
-from bec_orch.errors import ConfigError, NameUnsafeError, UsageError
+from bec_orch.errors import ConfigError, UsageError
 from tests.support.commands import COMMANDS
 
 PATHS = [("--home",), *((*command.words, option) for command in COMMANDS.values() for option in sorted(command.paths))]
@@ -90,5 +90,6 @@ def test_volumes_are_named_by_work_and_volume() -> None:
     assert parse_names("W1/I1") == ("W1", "I1")
     with pytest.raises(UsageError):
         parse_names("W1")
-    with pytest.raises(NameUnsafeError):
+    with pytest.raises(UsageError) as caught:
         parse_names("../I1")
+    assert caught.value.code == "E_NAME_UNSAFE"

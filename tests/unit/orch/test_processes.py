@@ -10,13 +10,18 @@ import pytest
 from bec_orch.core.records.overview import WorkerCondition, WorkerView
 from bec_orch.orch.overview.processes import seen_from
 
-NOW = dt.datetime.now(dt.UTC)
+LONG_AGO = dt.timedelta(days=400)
 
 
 def worker(
-    pid: int, condition: WorkerCondition = WorkerCondition.WORKING, host: str = "desk", since: dt.datetime = NOW
+    pid: int,
+    condition: WorkerCondition = WorkerCondition.WORKING,
+    host: str = "desk",
+    before: dt.timedelta = dt.timedelta(),
 ) -> WorkerView:
-    return WorkerView("w", "toy", host, pid, "1", condition, 1.0, (), since, NOW, None, None)
+    """A worker that began now, or so long ago."""
+    now = dt.datetime.now(dt.UTC)
+    return WorkerView("w", "toy", host, pid, "1", condition, 1.0, (), now - before, now, None, None)
 
 
 def conditions(host: str | None, *workers: WorkerView) -> list[WorkerCondition]:
@@ -37,17 +42,15 @@ def test_a_worker_whose_process_is_gone_is_lost(ended: int, condition: WorkerCon
 
 
 def test_one_that_was_killed_and_is_not_waited_for_is_lost() -> None:
-    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    assert conditions("desk", worker(process.pid)) == [WorkerCondition.WORKING]
-    process.kill()
-    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-    assert conditions("desk", worker(process.pid)) == [WorkerCondition.LOST]
-    process.communicate()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        assert conditions("desk", worker(process.pid)) == [WorkerCondition.WORKING]
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert conditions("desk", worker(process.pid)) == [WorkerCondition.LOST]
 
 
 def test_a_later_process_of_the_number_is_another() -> None:
-    long_ago = NOW - dt.timedelta(days=400)
-    assert conditions("desk", worker(os.getpid()), worker(os.getpid(), since=long_ago)) == [
+    assert conditions("desk", worker(os.getpid()), worker(os.getpid(), before=LONG_AGO)) == [
         WorkerCondition.WORKING,
         WorkerCondition.LOST,
     ]
