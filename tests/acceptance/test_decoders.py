@@ -137,12 +137,12 @@ def test_ctrl_c_does_not_reach_decoders_before_the_worker_has_stopped(
 
 @pytest.fixture
 def little_memory() -> Iterator[Path]:
-    """A control group of 500 MB, which only root can make, and only where the machine has groups of version 1."""
+    """A control group of 640 MB, which only root can make, and only where the machine has groups of version 1."""
     if os.geteuid() != 0 or not (CGROUP / "memory.limit_in_bytes").exists():
         pytest.skip("needs root, and control groups of version 1")
     group = CGROUP / f"bec-test-{os.getpid()}"
     group.mkdir()
-    (group / "memory.limit_in_bytes").write_text("500000000")
+    (group / "memory.limit_in_bytes").write_text("640000000")
     yield group
     group.rmdir()
 
