@@ -25,8 +25,22 @@ XML = (
     b"<!DOCTYPE",
     b"<!ENTITY",
     b"../",
+    b"http://[",
+    b"http://a]",
 )
-IIIF = (b'"items"', b'"id"', b'"@id"', b'"service"', b'"type"', b'"profile"', b'"body"', b'"sequences"', b'"file:///x"')
+IIIF = (
+    b'"items"',
+    b'"id"',
+    b'"@id"',
+    b'"service"',
+    b'"type"',
+    b'"profile"',
+    b'"body"',
+    b'"sequences"',
+    b'"file:///x"',
+    b"//[",
+    b"//a]",
+)
 PDF = (
     b"obj",
     b"endobj",

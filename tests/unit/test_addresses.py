@@ -73,7 +73,7 @@ def test_addresses_have_one_form(url: str, plain: str) -> None:
     "url",
     ["file:///etc/passwd", "ftp://x/y", "//x/y", "/etc/passwd", "", "http://", "http://user:secret@x/", "http://x\n/",
      "https://x:99999/", "javascript:alert(1)", f"https://x/{'a' * 2000}", None, 7, {"id": "x"}, "data:image/png,x",
-     "http://[::1", "gopher://x", "http://a..b/"],
+     "http://[::1", "http://x]/", "https://\u2100.com/", "gopher://x", "http://a..b/"],
 )  # fmt: skip
 def test_what_is_no_address_to_be_asked_is_refused(url: object) -> None:
     with pytest.raises(ServerRefused) as caught:

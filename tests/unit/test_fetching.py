@@ -215,6 +215,8 @@ class TestReach:
             ("http://[fe80::1]/", "E_ADDRESS_REFUSED"),
             ("file:///etc/passwd", "E_URL"),
             ("ftp://127.0.0.1/", "E_URL"),
+            ("http://[x/", "E_URL"),
+            ("//x]/", "E_URL"),
             ("/a", "E_SERVER_REDIRECTS"),
         ],
     )

@@ -153,7 +153,7 @@ class TestHostile:
         "href",
         ["../secret.tif", "a/../../secret.tif", "/etc/passwd", "file:///etc/passwd", "C:\\x.tif", "c:/x.tif",
          "a//b.tif", "a/", ".", "a\tb.tif", "ftp://x/y.tif", "http://user:secret@x/y.tif", "http://",
-         "a\\..\\b.tif", "http://[x/a", f"{'a' * 300}.tif"],
+         "a\\..\\b.tif", "http://[x/a", "http://x]/a", "HTTPS://\u2100.com/a", f"{'a' * 300}.tif"],
     )  # fmt: skip
     def test_a_reference_out_of_the_workspace_is_refused(self, href: str) -> None:
         files = group("OCR-D-IMG", {"a": href, "b": "b.tif"})

@@ -438,7 +438,7 @@ class TestNames:
         assert parse_source("bdrc+s3://archive.tbrc.org") == ("bdrc", "s3://archive.tbrc.org")
         assert parse_source("folder+file:///a+b") == ("folder", "file:///a+b")
 
-    @pytest.mark.parametrize("name", ["", "s3://x", "folder+/plain", "folder"])
+    @pytest.mark.parametrize("name", ["", "s3://x", "folder+/plain", "folder", "folder+s3://[x", "iiif+http://x]/a"])
     def test_other_names_are_refused(self, name: str) -> None:
         with pytest.raises(UsageError) as caught:
             Sources(Stores())(name)

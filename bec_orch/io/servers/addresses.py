@@ -15,7 +15,7 @@ It is the address that is judged, not the name, and the connection is made to th
 import ipaddress
 from collections.abc import Sequence
 from enum import StrEnum
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
 from bec_orch.core.names import is_plain, printable
 from bec_orch.errors import ServerRefused
@@ -90,6 +90,18 @@ def plain_url(url: object) -> str:
     named = f"[{host}]" if ":" in host else host
     netloc = named if port in {None, _PORTS[parts.scheme]} else f"{named}:{port}"
     return urlunsplit((parts.scheme, netloc, quote(parts.path, _PLAIN) or "/", quote(parts.query, _PLAIN), ""))
+
+
+def joined(url: str, location: str) -> str:
+    """Return the plain address of what a server at `url` calls `location`.
+
+    Raises:
+        ServerRefused: as `plain_url`.
+    """
+    try:
+        return plain_url(urljoin(url, location))
+    except ValueError as error:
+        raise refused_url(location) from error
 
 
 def refused_url(url: object) -> ServerRefused:

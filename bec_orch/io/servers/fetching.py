@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from http import HTTPStatus
 from typing import NamedTuple
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import anyio
 import httpcore
@@ -30,7 +30,7 @@ from bec_orch import __version__
 from bec_orch.core.names import printable
 from bec_orch.core.wording import clause, said
 from bec_orch.errors import RetryableError, ServerBusy, ServerRefused, StorageError
-from bec_orch.io.servers.addresses import Address, Reach, choose, plain_url
+from bec_orch.io.servers.addresses import Address, Reach, choose, joined
 
 AT_ONCE = 4
 """Requests to one server at a time."""
@@ -146,7 +146,7 @@ class Fetcher:
                 answer = await self._asked(url, host, allowed, limit)
             if not isinstance(answer, _Redirect):
                 return answer
-            url, allowed = plain_url(urljoin(url, answer.location)), allowed or frozenset({Reach.PUBLIC, answer.reach})
+            url, allowed = joined(url, answer.location), allowed or frozenset({Reach.PUBLIC, answer.reach})
         raise ServerRefused(f"The server {printable(host)} redirects without end.", code="E_SERVER_REDIRECTS")
 
     async def _asked(

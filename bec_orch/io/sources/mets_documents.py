@@ -160,7 +160,7 @@ def _located(file: Element, number: int) -> MetsPage:
     if not href:
         return MetsPage(_numbered(number))
     try:
-        if urlsplit(href).scheme in SCHEMES:
+        if _on_the_web(href):
             url = plain_url(href)
             name = unquote(PurePosixPath(urlsplit(url).path).name) or file.get("ID", "")
             return MetsPage(name, url=url)
@@ -198,4 +198,8 @@ def _href(file: Element) -> str:
 def _hrefs(file: Element) -> Iterator[str]:
     """Yield the references of a file: to a place in the workspace before one on the web."""
     found = [each.get(_LINK, "") for each in children(file, "FLocat")]
-    yield from sorted(found, key=lambda href: urlsplit(href).scheme in SCHEMES if "[" not in href else True)
+    yield from sorted(found, key=_on_the_web)
+
+
+def _on_the_web(href: str) -> bool:
+    return href.partition(":")[0].lower() in SCHEMES

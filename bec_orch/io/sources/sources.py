@@ -77,9 +77,13 @@ def parse_source(name: str) -> tuple[str, str]:
             code="E_SOURCE_NAME",
             hint="Write other bytes of its path as %E9 and the like.",
         )
-    if "@" in urlsplit(url).netloc:
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise _unknown(name) from error
+    if "@" in parts.netloc:
         raise UsageError(
-            f"The source {layout}+{urlsplit(url).scheme}://... holds a user or password.",
+            f"The source {layout}+{parts.scheme}://... holds a user or password.",
             code="E_SOURCE_NAME",
             hint="Credentials are found where the AWS tools look for them; write the URL without.",
         )
