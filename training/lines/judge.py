@@ -20,9 +20,8 @@ import numpy as np
 from bec_orch.jobs.ldv1.bec.detector import Look, NetworkDetector, Seen
 from bec_orch.jobs.ldv1.bec.network import Network
 from bec_orch.jobs.ldv1.bec.network_input import STRIDE
-from bec_orch.jobs.ldv1.bec.pieces import MAP_PITCH
-from bec_orch.jobs.ldv1.bec.traced import Traced
 from bec_orch.jobs.ldv1.config import Ldv1Config
+from bec_orch.jobs.ldv1.kinds.traced import MAP_PITCH, Traced
 from bec_orch.jobs.shared.model_session import ModelSession
 from training.shared import DATA, Bytes, opened
 

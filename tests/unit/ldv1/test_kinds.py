@@ -5,10 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bec_orch.jobs.ldv1.bec.kinds import kinds_of
 from bec_orch.jobs.ldv1.bec.lines import as_page_lines
-from bec_orch.jobs.ldv1.bec.pieces import MAP_PITCH
-from bec_orch.jobs.ldv1.bec.traced import Traced
+from bec_orch.jobs.ldv1.kinds.by_place import kinds_of
+from bec_orch.jobs.ldv1.kinds.traced import MAP_PITCH, Traced
 
 SAME = np.array([[1.0, 0, 0], [0, 1.0, 0]])
 

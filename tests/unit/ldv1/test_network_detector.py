@@ -6,7 +6,7 @@ import pytest
 from bec_orch.jobs.ldv1.auto import AutoDetector, Routed
 from bec_orch.jobs.ldv1.bec.detector import Look, NetworkDetector, Round, Seen
 from bec_orch.jobs.ldv1.bec.network import View
-from bec_orch.jobs.ldv1.bec.traced import Traced
+from bec_orch.jobs.ldv1.kinds.traced import Traced
 from bec_orch.jobs.ldv1.one_map.detector import LineDetector
 from bec_orch.jobs.ldv1.page.page_lines import PageLines
 from tests.unit.ldv1.drawn import page

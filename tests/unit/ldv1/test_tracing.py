@@ -5,9 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bec_orch.jobs.ldv1.bec.pieces import MAP_PITCH
-from bec_orch.jobs.ldv1.bec.traced import Traced
 from bec_orch.jobs.ldv1.bec.tracing import trace
+from bec_orch.jobs.ldv1.kinds.traced import MAP_PITCH, Traced
 from tests.unit.ldv1.drawn_maps import BOTTOM, GAP, MAIN, OTHER, REACH, TOP, Floats, draw, inked, maps_with
 
 

@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bec_orch.jobs.ldv1.bec.pieces import MAP_PITCH
-from bec_orch.jobs.ldv1.bec.traced import Traced
+from bec_orch.jobs.ldv1.kinds.traced import MAP_PITCH, Traced
 from training.lines.contact_sheet import real_pages
 from training.lines.judge import may_be, rows_of
 

@@ -11,9 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bec_orch.jobs.ldv1.bec.network_input import Floats
-from bec_orch.jobs.ldv1.bec.pieces import MAP_PITCH, THRESHOLD, Piece
-from bec_orch.jobs.ldv1.bec.traced import boxes_of, slope_of
+from bec_orch.jobs.ldv1.bec.pieces import THRESHOLD, Piece
+from bec_orch.jobs.ldv1.kinds.traced import MAP_PITCH, Floats, boxes_of, slope_of
 from bec_orch.jobs.ldv1.page.layout import Gutter, crossing, gutters_of
 
 SHORTEST_GAP = 4.0

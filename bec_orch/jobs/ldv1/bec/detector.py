@@ -18,10 +18,9 @@ from typing_extensions import override
 from bec_orch.core.artefacts import ModelInfo
 from bec_orch.jobs.ldv1.bec.lines import as_page_lines, usual_slope
 from bec_orch.jobs.ldv1.bec.network import Network, View
-from bec_orch.jobs.ldv1.bec.network_input import STRIDE, Bytes, Floats
-from bec_orch.jobs.ldv1.bec.pieces import MAP_PITCH
-from bec_orch.jobs.ldv1.bec.traced import Traced
+from bec_orch.jobs.ldv1.bec.network_input import STRIDE, Bytes
 from bec_orch.jobs.ldv1.bec.tracing import trace
+from bec_orch.jobs.ldv1.kinds.traced import MAP_PITCH, Floats, Traced
 from bec_orch.jobs.ldv1.page.decoded_size import reduce_factor
 from bec_orch.jobs.ldv1.page.detector import Detector
 from bec_orch.jobs.ldv1.page.page_lines import PageLines

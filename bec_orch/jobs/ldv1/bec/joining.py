@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from bec_orch.jobs.ldv1.bec.column_gaps import Guides, Way, is_parted
-from bec_orch.jobs.ldv1.bec.network_input import Floats
-from bec_orch.jobs.ldv1.bec.pieces import MAP_PITCH, Piece
+from bec_orch.jobs.ldv1.bec.pieces import Piece
+from bec_orch.jobs.ldv1.kinds.traced import MAP_PITCH, Floats
 
 MEETING = 0.42
 """Pieces are joined when the one's slope meets the other within this many pitches..."""

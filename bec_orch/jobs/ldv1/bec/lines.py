@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bec_orch.core.transcripts import KINDS, MAIN
-from bec_orch.jobs.ldv1.bec.kinds import with_kinds
-from bec_orch.jobs.ldv1.bec.pieces import MAP_PITCH
-from bec_orch.jobs.ldv1.bec.traced import CORE_SHARE, Traced
 from bec_orch.jobs.ldv1.bec.tracing import BLEED
+from bec_orch.jobs.ldv1.kinds.by_place import with_kinds
+from bec_orch.jobs.ldv1.kinds.traced import CORE_SHARE, MAP_PITCH, Traced
 from bec_orch.jobs.ldv1.page.layout import columns_of, level_boxes, rows_of
 from bec_orch.jobs.ldv1.page.page_lines import BASELINE, PageLines
 from bec_orch.jobs.ldv1.page.placing import on_bitmap, placed

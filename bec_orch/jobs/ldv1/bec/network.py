@@ -20,10 +20,10 @@ from bec_orch.jobs.ldv1.bec.network_input import (
     PITCH,
     STRIDE,
     Bytes,
-    Floats,
     normalised,
     padded,
 )
+from bec_orch.jobs.ldv1.kinds.traced import Floats
 from bec_orch.jobs.shared.geometry import Affine, compose, in_grey, resized, scaling
 from bec_orch.jobs.shared.model_session import ModelSession
 

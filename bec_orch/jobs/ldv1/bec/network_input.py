@@ -10,10 +10,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Bytes: TypeAlias = NDArray[np.uint8]
-Floats: TypeAlias = NDArray[np.float32]
+from bec_orch.jobs.ldv1.kinds.traced import MAP_PITCH, Floats
 
-PITCH = 24.0
+Bytes: TypeAlias = NDArray[np.uint8]
+
+STRIDE = 2
+"""The maps have a pixel for so many of the input along each side."""
+PITCH = STRIDE * MAP_PITCH
 """Distance between lines, in pixels, at which the network reads a page."""
 BOX = 61
 """Width of the box around a pixel whose mean and deviation it is measured by: some 2.5 lines."""
@@ -25,8 +28,6 @@ SAMPLED = 4
 """The usual deviation is the median over every so many-th row and column."""
 MULTIPLE = 32
 """The input's sides are multiples of this."""
-STRIDE = 2
-"""The maps have a pixel for so many of the input along each side."""
 OUTPUTS = ("background", "main", "other", "top", "bottom", "gap")
 """The network's maps, in their order."""
 CONTRACT = {

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bec_orch.jobs.ldv1.bec.network_input import PITCH, STRIDE, Bytes, Floats
+from bec_orch.jobs.ldv1.bec.network_input import STRIDE, Bytes
+from bec_orch.jobs.ldv1.kinds.traced import MAP_PITCH, Floats
 
-MAP_PITCH = PITCH / STRIDE
 THRESHOLD = 0.5
 FAINT, MARK_BEST = 0.3, 0.6
 """A mark of other text is looked at down to the one probability where its best is the other: small digits are two or

@@ -9,9 +9,9 @@ import numpy as np
 
 from bec_orch.jobs.ldv1.bec.column_gaps import Guides, cut_at_gutters, guides_of
 from bec_orch.jobs.ldv1.bec.joining import joined
-from bec_orch.jobs.ldv1.bec.network_input import Bytes, Floats
-from bec_orch.jobs.ldv1.bec.pieces import MAP_PITCH, THRESHOLD, Piece, contrast_of, find_pieces
-from bec_orch.jobs.ldv1.bec.traced import Traced
+from bec_orch.jobs.ldv1.bec.network_input import Bytes
+from bec_orch.jobs.ldv1.bec.pieces import THRESHOLD, Piece, contrast_of, find_pieces
+from bec_orch.jobs.ldv1.kinds.traced import MAP_PITCH, Floats, Traced
 from bec_orch.jobs.ldv1.page.layout import Span
 from bec_orch.jobs.ldv1.page.segment import weighted_quantile
 

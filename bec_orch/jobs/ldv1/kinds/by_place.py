@@ -15,7 +15,7 @@ first line is the running head after all where a number stands apart from its wo
 are lines of the same column. On a title page, a few lines in the middle, whatever stands as they do is main text
 (`main_text`).
 
-Coordinates are pixels of the network's maps.
+Coordinates are those of `Traced`.
 """
 
 from collections.abc import Sequence
@@ -24,11 +24,10 @@ from dataclasses import replace
 import numpy as np
 
 from bec_orch.core.transcripts import KINDS, MAIN
-from bec_orch.jobs.ldv1.bec.body import Body, body_of_book, body_of_pecha
-from bec_orch.jobs.ldv1.bec.main_text import BESIDE_SHARE, is_number, with_headings, with_titles, without_heads
-from bec_orch.jobs.ldv1.bec.neighbour_page import own_page
-from bec_orch.jobs.ldv1.bec.pieces import MAP_PITCH
-from bec_orch.jobs.ldv1.bec.traced import Traced
+from bec_orch.jobs.ldv1.kinds.body import Body, body_of_book, body_of_pecha
+from bec_orch.jobs.ldv1.kinds.main_text import BESIDE_SHARE, is_number, with_headings, with_titles, without_heads
+from bec_orch.jobs.ldv1.kinds.neighbour_page import own_page
+from bec_orch.jobs.ldv1.kinds.traced import MAP_PITCH, Traced
 
 NOTE_REACH = 0.85
 """A note stands within this many pitches of the line that it is about."""

@@ -1,6 +1,6 @@
 """Which lines are main text, or none, whatever the network takes them for: titles, headings, the number of a head.
 
-Coordinates are pixels of the network's maps.
+Coordinates are those of `Traced`.
 """
 
 from collections.abc import Sequence
@@ -8,9 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from bec_orch.jobs.ldv1.bec.body import Body, main_columns
-from bec_orch.jobs.ldv1.bec.pieces import MAP_PITCH
-from bec_orch.jobs.ldv1.bec.traced import Traced
+from bec_orch.jobs.ldv1.kinds.body import Body, main_columns
+from bec_orch.jobs.ldv1.kinds.traced import MAP_PITCH, Traced
 from bec_orch.jobs.ldv1.page.layout import Span
 
 BESIDE_SHARE = 0.5

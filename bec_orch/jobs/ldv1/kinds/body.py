@@ -1,6 +1,6 @@
 """The body of a page: where its main text stands, in which columns, and how far a line is from its neighbours there.
 
-Coordinates are pixels of the network's maps.
+Coordinates are those of `Traced`.
 """
 
 from collections.abc import Sequence
@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bec_orch.jobs.ldv1.bec.pieces import MAP_PITCH
-from bec_orch.jobs.ldv1.bec.traced import Traced, boxes_of, slope_of
+from bec_orch.jobs.ldv1.kinds.traced import MAP_PITCH, Traced, boxes_of, slope_of
 from bec_orch.jobs.ldv1.page.layout import Span, columns_of
 
 PECHA_SHAPE = 1.6

@@ -1,15 +1,14 @@
 """What is seen of a neighbour page: a narrow column of main text that the page's edge cuts.
 
-Coordinates are pixels of the network's maps.
+Coordinates are those of `Traced`.
 """
 
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from bec_orch.jobs.ldv1.bec.body import main_columns
-from bec_orch.jobs.ldv1.bec.pieces import MAP_PITCH
-from bec_orch.jobs.ldv1.bec.traced import Traced
+from bec_orch.jobs.ldv1.kinds.body import main_columns
+from bec_orch.jobs.ldv1.kinds.traced import MAP_PITCH, Traced
 from bec_orch.jobs.ldv1.page.layout import Span
 
 CUT_OFF = 0.45
