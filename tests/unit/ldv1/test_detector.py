@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from bec_orch.core.transcripts import MAIN
+from bec_orch.jobs.ldv1.kinds.by_place import RUNNING
 from bec_orch.jobs.ldv1.one_map.detector import LineDetector, Prepared
 from bec_orch.jobs.ldv1.one_map.line_model import PageView
 from bec_orch.jobs.ldv1.one_map.tiles import TileModel, load_tile_model
@@ -160,7 +162,7 @@ class Zoomable:
     """A model that marks every line thinner than the detector likes, until it is asked to look closer."""
 
     name = kind = digest = engine = "zoomable"
-    threshold, min_score, unclip_ratio, zoomable = 0.3, 0.5, 0.0, True
+    threshold, min_score, unclip_ratio, zoomable, marks_all_text = 0.3, 0.5, 0.0, True, False
 
     def __init__(self) -> None:
         self.zooms: list[tuple[float | None, float]] = []
@@ -230,3 +232,16 @@ def test_pages_of_odd_shapes_do_no_harm(detector: LineDetector, size: tuple[int,
 def test_a_model_path_is_opened_from_its_config_file_too(tmp_path: Path) -> None:
     folder = model_folder(tmp_path / "model")
     assert load_tile_model(folder / "config.json", threads=1).name == "model"
+
+
+@pytest.mark.parametrize(("marks_all_text", "kinds"), [(True, {MAIN, RUNNING}), (False, set())])
+def test_lines_have_kinds_where_a_model_marks_all_text(*, marks_all_text: bool, kinds: set[str]) -> None:
+    model = Zoomable()
+    model.marks_all_text = marks_all_text
+    rows: list[Bar] = [(60, 60 + 30 * row, 500, 60 + 30 * row) for row in range(12)]
+    detector = LineDetector(model, second_pass_min_angle=4)
+    picture = page((560, 520), [*rows, (270, 480, 300, 480)], thickness=8)
+    prepared = replace(detector.prepare(picture, 560, 520), final=True)
+    found = detector.finish(prepared, [(picture == 0).astype(np.float32)])
+    assert isinstance(found, PageLines)
+    assert (found.line_count, set(found.kinds)) == (13, kinds)

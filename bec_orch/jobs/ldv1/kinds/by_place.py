@@ -74,9 +74,9 @@ def _body(lines: Sequence[Traced], main: list[Traced]) -> Body:
 
 def _on_pecha(line: Traced, body: Body) -> str:
     """Return the kind of a line of a pecha that is no main text."""
-    if _is_beside(line, body) and not is_number(line):
+    if is_beside(line, body) and not is_number(line):
         return OTHER if _is_outside(line, body) else MARGIN
-    if not _is_beside(line, body) and _is_note(line, body):
+    if not is_beside(line, body) and _is_note(line, body):
         return NOTE
     return RUNNING if is_number(line) else OTHER
 
@@ -84,7 +84,7 @@ def _on_pecha(line: Traced, body: Body) -> str:
 def _in_book(line: Traced, body: Body) -> str:
     """Return the kind of a line of a book's page that is no main text."""
     is_outside = _is_outside(line, body)
-    if _is_beside(line, body):
+    if is_beside(line, body):
         return RUNNING if is_number(line) and is_outside else MARGIN
     if is_number(line) and is_outside:
         return RUNNING
@@ -93,7 +93,8 @@ def _in_book(line: Traced, body: Body) -> str:
     return RUNNING if is_outside else OTHER
 
 
-def _is_beside(line: Traced, body: Body) -> bool:
+def is_beside(line: Traced, body: Body) -> bool:
+    """Return whether most of a line lies left or right of the body."""
     return body.inside(line) < (1 - BESIDE_SHARE) * line.length
 
 

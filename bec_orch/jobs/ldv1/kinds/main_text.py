@@ -76,9 +76,20 @@ def _head(lines: Sequence[Traced], column: Sequence[Traced]) -> Traced | None:
     first, *others = column
     if not others or any(line.middle - first.middle < OWN_ROW * MAP_PITCH for line in others):
         return None
-    in_row = any(not line.is_main and abs(line.middle - first.middle) < SAME_ROW * MAP_PITCH for line in lines)
-    is_head = in_row if is_number(first) else _is_numbered(first, others)
+    in_row = [line for line in lines if not line.is_main and abs(line.middle - first.middle) < SAME_ROW * MAP_PITCH]
+    is_head = (
+        bool(in_row) if is_number(first) else _is_numbered(first, others) or _is_beside_number(first, in_row, others)
+    )
     return first if is_head else None
+
+
+def _is_beside_number(line: Traced, in_row: Sequence[Traced], others: Sequence[Traced]) -> bool:
+    """Return whether a number stands in the row of a line, apart from it and within the width of the others."""
+    left, right = min(other.x[0] for other in others), max(other.x[-1] for other in others)
+    numbers = [
+        each for each in in_row if is_number(each) and left <= each.x[0] + MAP_PITCH and each.x[-1] - MAP_PITCH <= right
+    ]
+    return any(max(each.x[0] - line.x[-1], line.x[0] - each.x[-1]) > INDENT * MAP_PITCH for each in numbers)
 
 
 def _is_numbered(line: Traced, others: Sequence[Traced]) -> bool:

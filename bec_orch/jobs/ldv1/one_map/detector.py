@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from bec_orch.core.artefacts import ModelInfo
+from bec_orch.jobs.ldv1.one_map.line_kinds import with_kinds
 from bec_orch.jobs.ldv1.one_map.line_model import LineModel, PageView
 from bec_orch.jobs.ldv1.one_map.reading import lines_in_order
 from bec_orch.jobs.ldv1.one_map.segments import find_segments
@@ -118,10 +119,12 @@ class LineDetector(Detector[Prepared]):
                 return again
         level = [part for part in segments if not part.upright]
         cut = self._cut(probability, level, slope)
-        lines = lines_in_order(cut, slope)
+        lines, kinds = lines_in_order(cut, slope), tuple[str, ...]()
+        if self.model.marks_all_text:
+            lines, kinds = with_kinds(lines, slope, state.view.width)
         outlines = [part.outline() for line in lines for part in line]
         found = placed(lines, outlines, slope, state.to_stored, (state.width, state.height))
-        return replace(found, model=self.model.name, engine=self.model.engine)
+        return replace(found, kinds=kinds, model=self.model.name, engine=self.model.engine)
 
     def _segments(self, probability: NDArray[np.float32]) -> tuple[Segment, ...]:
         return find_segments(

@@ -48,6 +48,7 @@ class LineModel(Protocol):
         unclip_ratio: how far the marked regions must grow to cover the script: distance = area * ratio / perimeter.
             0 for models that mark whole lines.
         zoomable: whether a page may be viewed again at a larger scale.
+        marks_all_text: whether it marks notes, heads and numbers, too: then lines are of kinds, by their places.
     """
 
     name: str
@@ -58,6 +59,7 @@ class LineModel(Protocol):
     min_score: float
     unclip_ratio: float
     zoomable: bool
+    marks_all_text: bool
 
     def reduce_factor(self, width: int, height: int) -> int:
         """Return by how much (1, 2, 4 or 8) a page of that size may be shrunk while it is decoded."""

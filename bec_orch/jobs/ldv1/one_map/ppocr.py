@@ -55,6 +55,7 @@ class PpocrModel(LineModel):
     min_score = 0.5
     unclip_ratio = 1.8
     zoomable = True
+    marks_all_text = True
 
     def __init__(self, session: ModelSession, line_pitch: float) -> None:
         session.require_image_input()

@@ -56,6 +56,7 @@ class TileModel(LineModel):
     min_score = 0.6
     unclip_ratio = 0.0
     zoomable = False
+    marks_all_text = False
 
     def __init__(self, session: ModelSession, config: TileModelConfig, name: str) -> None:
         session.require_image_input()
