@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -49,6 +50,12 @@ def ok(ended: Ended) -> Ended:
     """Take it for granted that a command line ended well."""
     assert ended.code == 0, ended.err
     return ended
+
+
+def documents(folder: Path) -> dict[str, bytes]:
+    """Every ALTO and PAGE document, but for how it was made."""
+    made = re.compile(rb"<(Description|Metadata)>.*?</\1>", re.DOTALL)
+    return {str(file.relative_to(folder)): made.sub(b"", file.read_bytes()) for file in folder.rglob("*.xml")}
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bec_orch.exports.reading import read_document
-from tests.acceptance.conftest import ROOT, Bec, Start, ok, write_scans
+from tests.acceptance.conftest import ROOT, Bec, Start, documents, ok, write_scans
 from tests.schemas import schema
 from tests.support.servers.aws import Aws
 
@@ -84,12 +84,6 @@ def test_a_volume_that_two_sources_have_is_told_of(bec: Bec, imported: Path, tru
     (told,) = ok(bec(*export)).json["warnings"]
     assert told.startswith(f"{ONE} is done from other sources, too, which have other pictures")
     assert copy.as_uri() in told
-
-
-def documents(folder: Path) -> dict[str, bytes]:
-    """Every ALTO and PAGE document, but for how it was made."""
-    made = re.compile(rb"<(Description|Metadata)>.*?</\1>", re.DOTALL)
-    return {str(file.relative_to(folder)): made.sub(b"", file.read_bytes()) for file in folder.rglob("*.xml")}
 
 
 def test_what_goes_out_and_comes_back_goes_out_the_same(bec: Bec, imported: Path, tmp_path: Path) -> None:

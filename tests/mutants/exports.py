@@ -6,6 +6,8 @@ _DOCUMENTS = "cli/export/documents.py"
 _PAGES = "orch/overview/contents.py"
 
 _NAMES = "exports/names.py"
+_IMPORT = "jobs/importv1/worker.py"
+_IMPORT_TESTS = "tests/unit/importv1/test_worker.py"
 _NAMES_TESTS = "tests/unit/exports/test_names.py"
 _DOCUMENT_TESTS = "tests/unit/exports/test_documents.py"
 _READING_TESTS = "tests/unit/exports/test_reading.py"
@@ -24,8 +26,8 @@ EXPORTS = (
         (
             Edit(
                 _NAMES,
-                "        for image, name in bases:\n            owners.setdefault(name + suffix, image)\n        for image in images:\n            owners.setdefault(image + suffix, image)\n",
-                "        for image, name in bases:\n            owners.setdefault(image + suffix, image)\n            owners.setdefault(name + suffix, image)\n",
+                "            owners.setdefault(name + suffix, image)\n        for image in images:\n",
+                "            owners.setdefault(image + suffix, image)\n            owners.setdefault(name + suffix, image)\n        for image in images:\n",
             ),
         ),
         (_NAMES_TESTS,),
@@ -105,8 +107,32 @@ EXPORTS = (
     Mutant(
         "names-meet",
         "two images of one base name have a document each",
-        (Edit("exports/names.py", "stem if shared[_folded(stem)] == 1 else image", "stem"),),
-        ("tests/unit/exports/test_names.py", "tests/unit/importv1/test_worker.py"),
+        (Edit(_NAMES, "stem if is_alone else image", "stem"),),
+        (_NAMES_TESTS, _IMPORT_TESTS),
+    ),
+    Mutant(
+        "names-of-pictures-meet",
+        "the document of a further picture says of which of two files of one base name it is",
+        (Edit(_NAMES, "shared[_folded(stem)] == 1 and shared[file] <= 1", "shared[_folded(stem)] == 1"),),
+        (_NAMES_TESTS,),
+    ),
+    Mutant(
+        "import-loses-pictures",
+        "no document is taken for a further picture's whose row would not be reached behind a file of such a name",
+        (Edit(_NAMES, "    if not left or colliding(images):\n", "    if not left:\n"),),
+        (_NAMES_TESTS,),
+    ),
+    Mutant(
+        "import-of-no-picture",
+        "a document of a picture that its file does not have is an error",
+        (Edit(_IMPORT, 'if error.code != "E_IMAGE_FRAME" or _is_broken(page.data):', "if error:"),),
+        (_IMPORT_TESTS,),
+    ),
+    Mutant(
+        "import-of-another-picture",
+        "a document that names another picture of the file is not taken",
+        (Edit(_IMPORT, "not images.isdisjoint((base, file_and_frame(base)[0]))", "base in images"),),
+        (_IMPORT_TESTS,),
     ),
     Mutant(
         "controls-in-xml",

@@ -283,6 +283,14 @@ PAGES = (
         f"{FRAMES}::test_no_file_may_be_named_like_a_picture_of_another",
     ),
     _one(
+        "pictures-by-the-row-of-another-file",
+        "the row of a file that is named like a picture of another one is not taken for that picture's",
+        "jobs/pipeline/page_input.py",
+        "not in files and self._places",
+        "and self._places",
+        f"{FRAMES}::test_the_row_of_a_file_that_is_named_like_a_picture_is_its_own",
+    ),
+    _one(
         "pictures-of-a-file-kept-in-part",
         "the pictures of a file are taken over together or done again",
         "io/artefacts/rows.py",

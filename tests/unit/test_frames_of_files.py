@@ -176,6 +176,14 @@ def test_a_job_does_the_pictures_that_another_has_rows_of() -> None:
     ]
 
 
+def test_the_row_of_a_file_that_is_named_like_a_picture_is_its_own() -> None:
+    rows, table = MemoryRows(), left_by(["b.tif", "b.tif#2"], ok=[True] * 2)
+    assert done(worker(), needing({"b.tif": tiff(), "b.tif#2": plain(7)}, rows, table), rows) == [
+        [(1, PageState.OK, 200)],
+        [(1, PageState.OK, 7)],
+    ]
+
+
 def test_each_picture_is_skipped_for_its_own_reason() -> None:
     rows = MemoryRows()
     table = left_by(["b.tif", "b.tif#2"], ok=[False, True], error_type=["E_IMAGE_CORRUPT", None])

@@ -32,7 +32,10 @@ from bec_orch.orch.overview.spelling import as_spelled, recorded_names
 
 _PAGE_ERRORS = 20
 _SHOWN = 5
-_NAMED = "A document is named like its page's image, with .xml in place of the suffix or after it."
+_NAMED = (
+    "A document is named like its page's image, with .xml in place of the suffix or after it; "
+    "that of the second picture of a file like scan#2.xml."
+)
 
 
 class Given(StrEnum):

@@ -1,7 +1,8 @@
 """Job type `importv1`: takes lines and text of pages from ALTO or PAGE documents.
 
 Its rows have the columns of both `ldv1` and `ocrv1`, so that its lines can be read by another engine, and its text
-evaluated, or be what another is evaluated against. A page without a document is skipped.
+evaluated, or be what another is evaluated against. A page without a document is skipped. Of a file of several pictures,
+those up to the last that has a document are done.
 """
 
 import re
@@ -14,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from typing_extensions import override
 
+from bec_orch.core.frames import file_and_frame, frame_name, picture_of
 from bec_orch.core.job_config import JobConfig
 from bec_orch.core.job_types.references import list_folder
 from bec_orch.core.names import printable
@@ -26,6 +28,7 @@ from bec_orch.exports.characters import writable
 from bec_orch.exports.names import documents_of
 from bec_orch.exports.reading import read_page
 from bec_orch.exports.xml_tree import NotReadable
+from bec_orch.jobs.images import probe
 from bec_orch.jobs.importv1.config import JOB_TYPE, Importv1Config
 from bec_orch.jobs.pipeline.page_input import InputRows, PageInput, VolumeInputs
 from bec_orch.jobs.pipeline.page_job import Round, Row
@@ -35,6 +38,7 @@ from bec_orch.jobs.shared.geometry import bounding_box, on_pixels
 
 LARGEST_FILE = 32 * 2**20
 _DOCUMENT = "document"
+_NO_DOCUMENT = "no row"
 _SEPARATOR = re.compile(r"[/\\]")
 
 _COLUMNS: dict[str, pa.DataType] = {
@@ -54,7 +58,7 @@ SCHEMA = pa.schema(_COLUMNS)
 
 @dataclass(frozen=True, slots=True)
 class Documents:
-    """The documents of a volume: their store, and the key of each by the name of the page's image; all its images."""
+    """The documents of a volume: their store, and the key of each by the name of its row; all images of the volume."""
 
     store: BlobReader
     keys: Mapping[str, str]
@@ -81,7 +85,7 @@ class Importv1Worker(PageJobWorker[Importv1Config, NoReturn, NoReturn, ReadPage,
 
     job_type = JOB_TYPE
     config_type: ClassVar[type[JobConfig]] = Importv1Config
-    code_version = "1"
+    code_version = "2"
     schema = SCHEMA
     counted = MappingProxyType({"lines": "nb_lines"})
 
@@ -95,9 +99,8 @@ class Importv1Worker(PageJobWorker[Importv1Config, NoReturn, NoReturn, ReadPage,
         files = {entry.name: entry.key for entry in list_folder(self._store, folder.path).objects}
         images = [page.filename for page in context.manifest.pages]
         keys = {image: files[name] for image, name in documents_of(images, files).items()}
-        there = pa.table({"img_file_name": pa.array(list(keys), pa.string())})
-        # A page without a document is skipped as one is whose row another job lacks.
-        rows = {_DOCUMENT: InputRows(_DOCUMENT, there)}
+        # Pages are done, and skipped, as they are by the rows of another job.
+        rows = {_DOCUMENT: InputRows(_DOCUMENT, _rows(context.manifest.pages, keys))}
         return VolumeInputs(Documents(self._store, keys, frozenset(images)), rows, (_DOCUMENT,), self.config.skip_pages)
 
     @override
@@ -141,7 +144,25 @@ class Importv1Worker(PageJobWorker[Importv1Config, NoReturn, NoReturn, ReadPage,
                 code="E_DOCUMENT_OTHER_PAGE",
                 hint="Name it like the image it is of, or mend the image's name in it.",
             )
-        return ReadPage(content, _told_size(page.page) or _seen_size(page), key, blob.etag)
+        return ReadPage(content, _told_size(page.page) or _seen_size(page, key), key, blob.etag)
+
+
+def _rows(pages: Sequence[Page], keys: Collection[str]) -> pa.Table:
+    """Return a row for each picture of a file up to the last that has a document: which are skipped for want of one."""
+    files = {page.filename: page for page in pages}
+    last: dict[str, int] = {}
+    for page, frame in filter(None, (picture_of(name, files) for name in keys)):
+        last[page.filename] = max(frame, last.get(page.filename, 1))
+    names = [frame_name(file, frame) for file, frames in last.items() for frame in range(1, frames + 1)]
+    is_without = [name not in keys for name in names]
+    reasons = [_NO_DOCUMENT if each else None for each in is_without]
+    return pa.table(
+        {
+            "img_file_name": pa.array(names, pa.string()),
+            "skipped": pa.array(is_without, pa.bool_()),
+            "skip_reason": pa.array(reasons, pa.string()),
+        }
+    )
 
 
 def row_of(content: PageContent, told: tuple[int, int] | None) -> Row:
@@ -173,10 +194,13 @@ def row_of(content: PageContent, told: tuple[int, int] | None) -> Row:
     }
 
 
-def _is_another(named: str, image: str, images: Collection[str]) -> bool:
-    """Return whether the image that a document names, perhaps with a folder in front, is another one of the volume."""
+def _is_another(named: str, image: str, images: frozenset[str]) -> bool:
+    """Return whether the image that a document names, perhaps with a folder in front, is another one of the volume.
+
+    A further picture of a file is another one than the first, which alone has the name of the file.
+    """
     base = _SEPARATOR.split(named)[-1]
-    return named != writable(image) and base != image and base in images
+    return named != writable(image) and base != image and not images.isdisjoint((base, file_and_frame(base)[0]))
 
 
 def _baseline(line: Line, size: tuple[int, int]) -> list[dict[str, int]]:
@@ -189,12 +213,28 @@ def _told_size(page: Page) -> tuple[int, int] | None:
     return (page.width, page.height) if page.width and page.height else None
 
 
-def _seen_size(page: PageInput[Documents]) -> tuple[int, int] | None:
+def _seen_size(page: PageInput[Documents], key: str) -> tuple[int, int] | None:
     """Return the size that the image's header states; None where it is broken: the document may be whole."""
     try:
         return page.header.width, page.header.height
+    except PageError as error:
+        if error.code != "E_IMAGE_FRAME" or _is_broken(page.data):
+            return None
+        raise PageError(
+            f"The document '{key}' is of a picture that is not there: {clause(error.message)}.",
+            stage="decode",
+            code=error.code,
+            hint="Name it like the picture that it is of, or move it away.",
+        ) from error
+
+
+def _is_broken(data: bytes) -> bool:
+    """Return whether even the first picture of a file cannot be read, so that nobody can tell how many it has."""
+    try:
+        probe(data)
     except PageError:
-        return None
+        return True
+    return False
 
 
 def _size(content: PageContent, known: tuple[int, int] | None) -> tuple[int, int] | None:

@@ -35,7 +35,7 @@ class PageJobConfig(JobConfig):
         default="first",
         description="Which pictures of a file with several are done (pages of a TIFF, frames of a GIF or WebP): the "
         "first, the rest counted; or all, with rows `name`, `name#2`, `name#3`. A job that reads another's rows does "
-        "those that the other has.",
+        "those that the other has, one that reads documents those up to the last that has one.",
         json_schema_extra={"affects_output": "when set", "of_the_chain": True},
     )
     skip_pages: tuple[SkipRule, ...] = Field(

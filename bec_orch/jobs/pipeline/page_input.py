@@ -4,7 +4,7 @@ The rows that the job's dependencies left are read once for a volume, and found 
 an artefact has one row per page of its manifest, and the same version of the manifest.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Generic
@@ -164,10 +164,13 @@ class InputRows:
         """Return the row of a page."""
         return InputRow(self.job, self.table, self._places.get(page.filename), self.is_absent)
 
-    def frames(self, page: Page) -> int:
-        """Return how many pictures of a page's file have rows, one after the other; 1 where none has."""
+    def frames(self, page: Page, files: Container[str] = ()) -> int:
+        """Return how many pictures of a page's file have rows, one after the other; 1 where none has.
+
+        The row of one of the volume's `files`, which may be named like a picture of another, is that file's.
+        """
         frame = 1
-        while self._places.get(frame_name(page.filename, frame + 1)) is not None:
+        while (name := frame_name(page.filename, frame + 1)) not in files and self._places.get(name) is not None:
             frame += 1
         return frame
 
@@ -207,9 +210,9 @@ class VolumeInputs(Generic[VolumeT]):
         rows = {job: rows.of(one) for job, rows in self.rows.items()}
         return PageInput(one, rows, self.volume, max_pixels, frame=frame, all_frames=all_frames)
 
-    def frames(self, page: Page) -> int:
-        """Return how many pictures of a page's file the dependencies have rows of, 1 at least."""
-        return max((rows.frames(page) for rows in self.rows.values()), default=1)
+    def frames(self, page: Page, files: Container[str] = ()) -> int:
+        """Return how many pictures of a page's file dependencies have rows of, 1 at least; see `InputRows.frames`."""
+        return max((rows.frames(page, files) for rows in self.rows.values()), default=1)
 
     def skip_reason(self, page: PageInput[VolumeT]) -> str | None:
         """Return why a page is to be skipped; None where it is to be done."""

@@ -69,6 +69,7 @@ class VolumeRun(Generic[ItemT, OutputT, StateT, VolumeT]):
         self._job = job
         self._context = context
         self._inputs = inputs
+        self._files = frozenset(page.filename for page in context.manifest.pages)
         self._shared = shared
         self._steps = Steps(job)
         self._run = InTime(shared.hung, shared.page_timeout)
@@ -177,7 +178,7 @@ class VolumeRun(Generic[ItemT, OutputT, StateT, VolumeT]):
                 await self._add(replace(outcomes[0], further=tuple(outcomes[1:])))
 
     async def _fetched(self, page: Page) -> PageBytes | None:
-        every = (self._given(page, frame) for frame in range(1, self._inputs.frames(page) + 1))
+        every = (self._given(page, frame) for frame in range(1, self._known_frames(page) + 1))
         if not self._job.all_frames and not any(self._steps.wants_image(given) for given in every):
             return None
         with self._run.watch.stage("fetch"):
@@ -185,8 +186,11 @@ class VolumeRun(Generic[ItemT, OutputT, StateT, VolumeT]):
 
     async def _frames(self, given: PageInput[VolumeT]) -> int:
         """Return how many pictures of a page's file are done: those that have rows already, or all."""
-        known = self._inputs.frames(given.page)
+        known = self._known_frames(given.page)
         return max(known, await self._run.call(partial(self._steps.frames, given))) if self._job.all_frames else known
+
+    def _known_frames(self, page: Page) -> int:
+        return self._inputs.frames(page, self._files)
 
     async def _do_frame(self, given: PageInput[VolumeT]) -> PageOutcome:
         reason = self._inputs.skip_reason(given)
@@ -251,7 +255,7 @@ class VolumeRun(Generic[ItemT, OutputT, StateT, VolumeT]):
             given = self._given(page)
             reason = self._inputs.skip_reason(given)
             # Of a file of several pictures, each has its own reason.
-            if reason and (page.skip_reason or not (self._job.all_frames or self._inputs.frames(page) > 1)):
+            if reason and (page.skip_reason or not (self._job.all_frames or self._known_frames(page) > 1)):
                 await self._add(_skipped(given, reason))
             else:
                 wanted.append(page)
