@@ -48,11 +48,14 @@ class Body:
 
     def neighbours(self, line: Traced) -> tuple[float, float]:
         """Return how far the next main line of its column is above, and below; infinite where there is none."""
-        own = self._column(line)
         at = float(line.x[0] + line.x[-1]) / 2
-        beside = [other for other in self.main if own is None or self._column(other) == own]
-        away = np.array([np.interp(at, other.x, other.y) for other in beside]) - line.middle
+        away = np.array([np.interp(at, other.x, other.y) for other in self.in_column(line)]) - line.middle
         return float(-away[away <= 0].max(initial=-np.inf)), float(away[away > 0].min(initial=np.inf))
+
+    def in_column(self, line: Traced) -> list[Traced]:
+        """Return the main lines of a line's column, from above to below; all of them where it stands in none."""
+        own = self._column(line)
+        return [other for other in self.main if own is None or self._column(other) == own]
 
     def _column(self, line: Traced) -> Span | None:
         """Return the column that a line stands in for the most part, of several the narrowest; None where in none."""

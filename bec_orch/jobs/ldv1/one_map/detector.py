@@ -42,7 +42,7 @@ class Prepared:
 
     Attributes:
         items: the model's inputs.
-        image: the decoded page as it came, rotated upright where its file says how.
+        image: the decoded page, rotated upright where its file says how, and by `angle`.
         width: width of the stored bitmap.
         height: height of the stored bitmap.
         view: the page as the model sees it.
@@ -152,11 +152,11 @@ class LineDetector(Detector[Prepared]):
 
     def _again(self, prepared: Prepared, segments: Sequence[Segment], slope: float) -> Prepared | None:
         """Return the next round's inputs, or None when this round's are good."""
-        if lies_on_its_side(segments):
+        angle = degrees(atan(slope))
+        if not prepared.angle and lies_on_its_side(segments):
             grey = in_grey(resized(prepared.image, prepared.view.width, prepared.view.height))
             return self._rotated(prepared, rotation_to_upright(grey, segments))
-        angle = degrees(atan(slope))
-        if abs(angle) > self._most_skew:
+        if not prepared.angle and abs(angle) > self._most_skew:
             return self._rotated(prepared, angle)
         if not segments and prepared.view.pitch:
             return self._nearer(prepared, None, 1.0)
@@ -167,9 +167,8 @@ class LineDetector(Detector[Prepared]):
 
     def _rotated(self, prepared: Prepared, angle: float) -> Prepared:
         image, affine = rotated(prepared.image, angle)
-        view = self.model.view(image, line_pitch(image))
-        to_stored = compose(compose(prepared.base, inverse(affine)), view.to_image)
-        return replace(prepared, view=view, to_stored=to_stored, angle=angle, final=True)
+        view, base = self.model.view(image, line_pitch(image)), compose(prepared.base, inverse(affine))
+        return replace(prepared, image=image, view=view, to_stored=compose(base, view.to_image), base=base, angle=angle)
 
     def _nearer(self, prepared: Prepared, pitch: float | None, zoom: float) -> Prepared | None:
         """View the page again at another scale, if that makes a difference."""

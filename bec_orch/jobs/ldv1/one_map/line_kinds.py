@@ -92,17 +92,20 @@ def _seems_main(line: Traced, body: Body) -> bool:
     """Return whether a line stands in the body, and is longer than a number or among its rows."""
     if is_beside(line, body):
         return False
-    return not is_number(line) or _is_between(line, body.main) or _ends_paragraph(line, body.main)
+    return not is_number(line) or _is_between(line, body.main) or _ends_paragraph(line, body.in_column(line))
 
 
 def _is_between(line: Traced, long: Sequence[Traced]) -> bool:
     """Return whether a line stands below the first row and above the last."""
-    return long[0].middle + SAME_ROW * MAP_PITCH < line.middle < long[-1].middle - SAME_ROW * MAP_PITCH
+    first, last = long[0].middle, long[-1].middle
+    return first + SAME_ROW * MAP_PITCH < line.middle < last - SAME_ROW * MAP_PITCH
 
 
 def _ends_paragraph(line: Traced, long: Sequence[Traced]) -> bool:
-    """Return whether a short line stands below a long one, in the next row and where that begins."""
-    return any(
-        0 < line.middle - other.middle < NEXT_ROW * MAP_PITCH and abs(line.x[0] - other.x[0]) < INDENT * MAP_PITCH
-        for other in long
-    )
+    """Return whether a short line stands where the long one above it begins, as near as that to the row above it."""
+    above = [other for other in long if other.middle < line.middle and abs(line.x[0] - other.x[0]) < INDENT * MAP_PITCH]
+    if not above:
+        return False
+    last = above[-1].middle
+    step = last - max((other.middle for other in long if other.middle < last - SAME_ROW * MAP_PITCH), default=-np.inf)
+    return line.middle - last < NEXT_ROW * min(step, MAP_PITCH)
