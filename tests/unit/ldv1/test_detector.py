@@ -245,3 +245,21 @@ def test_lines_have_kinds_where_a_model_marks_all_text(*, marks_all_text: bool, 
     found = detector.finish(prepared, [(picture == 0).astype(np.float32)])
     assert isinstance(found, PageLines)
     assert (found.line_count, set(found.kinds)) == (13, kinds)
+
+
+def test_a_page_that_was_rotated_is_viewed_larger_where_its_script_is_fine() -> None:
+    model = Zoomable()
+    detector = LineDetector(model, second_pass_min_angle=4)
+    skewed: list[Bar] = [(60, y, 840, y + 90) for y in range(40, 220, 36)]
+    prepared = detector.prepare(page((900, 360), skewed), 900, 360)
+    rotated = detector.finish(prepared, [(page((900, 360), skewed, thickness=3) == 0).astype(np.float32)])
+    assert isinstance(rotated, Prepared)
+    assert (round(rotated.angle), rotated.final) == (7, False)
+    size = (rotated.view.width, rotated.view.height)
+    thin = (page(size, [(60, y, 840, y) for y in range(60, 300, 36)], thickness=3) == 0).astype(np.float32)
+    nearer = detector.finish(rotated, [thin])
+    assert isinstance(nearer, Prepared)
+    assert (nearer.angle, nearer.final, np.allclose(nearer.base, rotated.base)) == (rotated.angle, True, True)
+    found = detector.finish(nearer, [thin])
+    assert isinstance(found, PageLines)
+    assert found.rotation_angle == pytest.approx(7, abs=1)
