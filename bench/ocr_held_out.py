@@ -25,7 +25,7 @@ from bec_orch.jobs.ldv1.config import PPOCR
 from bec_orch.jobs.ldv1.worker import Ldv1Worker
 from bec_orch.jobs.ocrv1.cut import line_images
 from bec_orch.jobs.ocrv1.worker import Ocrv1Worker
-from bench.score_ocr import MEMORY_BUDGET, error_rate, plain_rates, rows_of, truth_of
+from bench.score_ocr import MEMORY_BUDGET, error_rate, plain_rates, rows_of, truth_of, whole_texts
 from bench.throughput import LocalModels
 
 RIMS = (0.0, 0.03, 0.05, 0.08, 0.12, 0.25)
@@ -48,18 +48,14 @@ class Jobs:
         """Find the lines."""
         return rows_of(self._ldv1, root, names)
 
-    def read(self, root: Path, names: Sequence[str], lines: pa.Table) -> list[dict[str, object]]:
-        """Read the lines, and return the artefact's rows."""
-        rows: list[dict[str, object]] = rows_of(self._ocrv1, root, names, {"ldv1": lines}).to_pylist()
-        return rows
+    def read(self, root: Path, names: Sequence[str], lines: pa.Table) -> pa.Table:
+        """Read the lines, and return the artefact."""
+        return rows_of(self._ocrv1, root, names, {"ldv1": lines})
 
     def rates(self, root: Path, names: Sequence[str], lines: pa.Table) -> Rates:
         """Return the error rate of each page."""
-        rows = self.read(root, names, lines)
-        return {
-            name: error_rate(str(row["page_text"]), truth_of(root / name))
-            for name, row in zip(names, rows, strict=True)
-        }
+        texts = whole_texts(self.read(root, names, lines), root, names)
+        return {name: error_rate(text, truth_of(root / name)) for name, text in texts.items()}
 
 
 def books(data: Path, jobs: Jobs) -> None:
@@ -105,7 +101,7 @@ def lines(data: Path, jobs: Jobs) -> None:
     for kind in LINE_SETS:
         root = data / "lines_gt" / kind
         names = sorted(path.name for path in root.iterdir() if path.suffix in {".jpg", ".tif"})
-        rows = zip(names, jobs.read(root, names, jobs.lines(root, names)), strict=True)
+        rows = zip(names, jobs.read(root, names, jobs.lines(root, names)).to_pylist(), strict=True)
         ours = {name: error_rate(middle_line(row, root / name), truth_of(root / name)) for name, row in rows}
         plain = _plain(jobs.tessdata, root, names, tesserocr.PSM.RAW_LINE)
         _print_lines(kind, ours, plain)

@@ -34,7 +34,7 @@ from bec_orch.jobs.evalv1.ocr_rows import ocr_page
 from bec_orch.jobs.ldv1.config import DEFAULT_MODEL
 from bec_orch.jobs.ldv1.worker import Ldv1Worker
 from bec_orch.jobs.ocrv1.worker import Ocrv1Worker, normalised
-from bec_orch.jobs.pipeline.page_input import InputRow, InputRows
+from bec_orch.jobs.pipeline.page_input import InputRows
 from bench.throughput import LocalModels, NeverStop
 
 MEMORY_BUDGET = 2**30
@@ -146,13 +146,17 @@ def scores(data: Path, wanted: str = "", line_model: str = DEFAULT_MODEL) -> lis
     lines = rows_of(Ldv1Worker.create({"model": line_model}, resources), pages, names)
     tessdata = str(data / "models" / "tessdata" / "bod.traineddata")
     read = rows_of(Ocrv1Worker.create({"tessdata": tessdata}, resources), pages, names, {"ldv1": lines})
+    return [_score(pages / name, name, text, plain) for name, text in whole_texts(read, pages, names).items()]
+
+
+def whole_texts(read: pa.Table, folder: Path, names: Sequence[str]) -> dict[str, str]:
+    """Return what `ocrv1` read on each of these pages of a folder, in lines of the kinds that are transcribed."""
     rows = InputRows("ocrv1", read)
-    return [_score(pages / name, name, _text(rows.of(Page(0, name)), name), plain) for name in names]
+    return {name: ocr_page(rows.of(Page(0, name)), _transcribed(folder / name)).text for name in names}
 
 
-def _text(row: InputRow, name: str) -> str:
-    kinds = ("main", "running") if name.startswith(BOOKS) else ("main",)
-    return ocr_page(row, kinds).text
+def _transcribed(page: Path) -> tuple[str, ...]:
+    return ("main", "running") if BOOKS in str(page) else ("main",)
 
 
 def _score(image: Path, name: str, text: str, plain: Mapping[str, float]) -> Score:

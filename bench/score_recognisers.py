@@ -40,7 +40,7 @@ from bench.label_texts import strip
 from bench.labelled import PRINTS, LabelledText, read_pages, read_texts
 from bench.ocr_held_out import middle_place
 from bench.score_lines import line_mask, share_inside
-from bench.score_ocr import MEMORY_BUDGET, rows_of, truth_of
+from bench.score_ocr import MEMORY_BUDGET, rows_of, truth_of, whole_texts
 from bench.throughput import LocalModels
 
 PLAIN = "plain"
@@ -112,26 +112,28 @@ class Bench:
         if engine == PLAIN:
             mode = tesserocr.PSM.RAW_LINE if middle else tesserocr.PSM.AUTO
             return list(self._plain(folder, names, mode)), float("nan")
-        rows, spent = self._rows(dict(ENGINES[engine]), folder, names, lines)
-        return [_read(folder, row, middle=middle) for row in rows], spent
+        table, spent = self._rows(dict(ENGINES[engine]), folder, names, lines)
+        texts = {} if middle else whole_texts(table, folder, names)
+        return [_read(folder, row, texts) for row in table.to_pylist()], spent
 
     def read_texts(self, engine: str, texts: Sequence[LabelledText], lines: pa.Table) -> tuple[list[Read], float]:
         """Read lines whose text was read by eye, of pages or line pictures whose lines were found; see `read`."""
         if engine == PLAIN:
             return list(self._plain_texts(texts)), float("nan")
-        rows, spent = self._rows(dict(ENGINES[engine]), self._data, pictures_of(texts), lines)
-        read, found = {row["img_file_name"]: row for row in rows}, InputRows("ldv1", lines)
+        table, spent = self._rows(dict(ENGINES[engine]), self._data, pictures_of(texts), lines)
+        read, found = {row["img_file_name"]: row for row in table.to_pylist()}, InputRows("ldv1", lines)
         return [_text_of(self._data, each, read[each.picture], found) for each in texts], spent
 
     def _rows(
         self, config: dict[str, Any], folder: Path, names: Sequence[str], lines: pa.Table
-    ) -> tuple[list[dict[str, Any]], float]:
+    ) -> tuple[pa.Table, float]:
         if config["engine"] == "tesseract":
             config["tessdata"] = str(self._data / "models" / "tessdata" / "bod.traineddata")
         worker = Ocrv1Worker.create(config, self._resources)
         started = time.process_time()
-        rows = rows_of(worker, folder, names, {"ldv1": lines}).to_pylist()
-        return rows, (time.process_time() - started) / max(1, sum(row["nb_lines"] or 0 for row in rows))
+        table = rows_of(worker, folder, names, {"ldv1": lines})
+        spent = time.process_time() - started
+        return table, spent / max(1, sum(count or 0 for count in table["nb_lines"].to_pylist()))
 
     def _plain_texts(self, texts: Sequence[LabelledText]) -> Iterator[Read]:
         labels = {page.page: page.lines for page in read_pages()}
@@ -155,10 +157,11 @@ class Bench:
                 yield Read(name, api.GetUTF8Text(), truth_of(folder / name), float("nan"))
 
 
-def _read(folder: Path, row: Mapping[str, Any], *, middle: bool) -> Read:
+def _read(folder: Path, row: Mapping[str, Any], texts: Mapping[str, str]) -> Read:
+    """Return what was read on a page, whose text this is, or on a line picture, of which there is none."""
     name, confidences = row["img_file_name"], row["line_confidences"] or ()
-    text = row["page_text"] or ""
-    if middle:
+    text = texts.get(name)
+    if text is None:
         place = middle_place(row, folder / name)
         text, confidences = ("", ()) if place is None else (row["line_texts"][place], [confidences[place]])
     return Read(name, text, truth_of(folder / name), statistics.mean(confidences) if confidences else 0.0)

@@ -53,7 +53,7 @@ class Ldv1Worker(PageJobWorker[Ldv1Config, Any, Map, Underway, None]):
 
     job_type = "ldv1"
     config_type: ClassVar[type[JobConfig]] = Ldv1Config
-    code_version = "4"
+    code_version = "5"
     schema = SCHEMA
     counted = MappingProxyType(
         {

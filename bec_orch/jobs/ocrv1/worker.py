@@ -74,7 +74,7 @@ class Ocrv1Worker(PageJobWorker[Ocrv1Config, Grey, LineText, CutPage, str]):
     job_type = "ocrv1"
     needs: ClassVar[tuple[str, ...]] = ("ldv1",)
     config_type: ClassVar[type[JobConfig]] = Ocrv1Config
-    code_version = "3"
+    code_version = "4"
     schema = SCHEMA
     counted = MappingProxyType(
         {

@@ -32,6 +32,8 @@ LOOKS = (1.2, 1.0, 1.6)
 """Heights of the part of the window that is read first, second and third, in terms of the line's: see `line_of`."""
 SURE = 0.99
 """Below this mean probability of what was read, the line is looked at again."""
+HOPELESS = 0.75
+"""What is less sure at first gains nothing from more of the window: specks, bits of lines, other scripts."""
 LANGUAGE_WEIGHT, SYMBOL_BONUS = 0.8, 2.0
 
 
@@ -79,11 +81,11 @@ class BecRecogniser(Recogniser):
 
     def _surest(self, window: Grey) -> Matrix:
         """Look until it is sure, or surer than at first: where less helps, more does not."""
-        first, *others = LOOKS
+        first, less, more = LOOKS
         matrix = self._look(window, first)
         if confidence(matrix) >= SURE:
             return matrix
-        for height in others:
+        for height in (less, more) if confidence(matrix) >= HOPELESS else (less,):
             other = self._look(window, height)
             if confidence(other) > confidence(matrix):
                 return other
