@@ -47,6 +47,11 @@ def of_several_sources(volumes: Iterable[VolumeRef]) -> frozenset[str]:
     return frozenset(name for name, found in sources.items() if len(found) > 1)
 
 
+def is_of_source(volume: VolumeRef, named: str) -> bool:
+    """Return whether a volume is of a source; who names it need not say what stands behind its `#` (`dpi=400`)."""
+    return named in {volume.source, volume.source.partition("#")[0]}
+
+
 def source_of(named: str | None, default: str) -> str:
     """Return the source that is named, or the default one: where none is, or its layout alone (`bdrc`)."""
     return default if not named or named == default.partition("+")[0] else named

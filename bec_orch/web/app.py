@@ -71,10 +71,10 @@ ROUTES = (
     *_tables("/jobs/{job}/page-errors", job.page_errors),
     *_examples("/jobs/{job}/page-errors/{code}", examples.of_page_error),
     *_tables("/jobs/{job}/silent", job.silent),
-    Route(f"/volumes/{_VOLUME}", _asked_for(volumes.volume, ("job",))),
-    *_tables(f"/volumes/{_VOLUME}/tasks", volumes.tasks),
-    *_tables(f"/volumes/{_VOLUME}/attempts", volumes.attempts),
-    *_tables(f"/volumes/{_VOLUME}/{{job}}/pages", volumes.pages),
+    Route(f"/volumes/{_VOLUME}", _asked_for(volumes.volume, ("job", "source"))),
+    *_tables(f"/volumes/{_VOLUME}/tasks", volumes.tasks, ("source",)),
+    *_tables(f"/volumes/{_VOLUME}/attempts", volumes.attempts, ("source",)),
+    *_tables(f"/volumes/{_VOLUME}/{{job}}/pages", volumes.pages, ("source",)),
     Route(f"/thumbs/{{version}}/{_VOLUME}/{{file}}", thumbs.thumb),
     *_tables("/workers", fleet.workers, ("stopped",)),
     *_tables("/machines", fleet.machines),
@@ -87,6 +87,7 @@ ROUTES = (
     *_pictures("image"),
     *_pictures("version/{version}"),
     Route(f"/iiif/manifests/{{job}}/{_VOLUME}/{{name}}", iiif.manifest),
+    Route(f"/iiif/version/{{version}}/manifests/{{job}}/{_VOLUME}/{{name}}", iiif.manifest),
     Mount("/static", StaticFiles(directory=STATIC), name="static"),
 )
 

@@ -5,6 +5,8 @@ from tests.mutants.mutant import Edit, Mutant
 _GUARD = "web/door/guard.py"
 _GUARD_TESTS = "tests/unit/web/test_guard.py"
 _TABLES_TESTS = "tests/unit/web/test_tables.py"
+_NAMESAKES = "orch/overview/namesakes.py"
+_NAMESAKES_TESTS = "tests/unit/orch/test_namesakes.py"
 _REQUEST_TESTS = "tests/unit/web/test_picture_requests.py"
 
 WEB = (
@@ -13,6 +15,30 @@ WEB = (
         "a folder that nobody can have meant is not looked through to its end",
         (Edit("io/sources/detect.py", "        if most is not None and seen > most:\n", "        if False:\n"),),
         ("tests/unit/test_sources.py",),
+    ),
+    Mutant(
+        "source-that-is-named-passed-over",
+        "of two volumes of one name, the one of the source that was named is looked at",
+        (Edit(_NAMESAKES, "if not source or is_of_source(task.volume, source)]", "if True]"),),
+        (_NAMESAKES_TESTS,),
+    ),
+    Mutant(
+        "picture-of-a-namesake",
+        "the pictures of a version are looked for in the source that has this version",
+        (Edit(_NAMESAKES, 'lambda task: version is None or version_of(task.manifest_etag or "") == version', "bool"),),
+        (_NAMESAKES_TESTS,),
+    ),
+    Mutant(
+        "view-of-a-namesake",
+        "who opens a folder sees its volume, and not a newer one of that name elsewhere",
+        (Edit("cli/serve/view.py", "source=volume.source, job=job", "job=job"),),
+        ("tests/acceptance/test_cli_sources.py::test_view_opens_the_volume_of_the_path",),
+    ),
+    Mutant(
+        "lines-of-a-namesake",
+        "lines are never shown over the pictures of another volume of that name",
+        (Edit("orch/overview/layers.py", "if (task.job, task.volume) == (job, volume)]", "if task.job == job]"),),
+        ("tests/unit/orch/test_layers.py",),
     ),
     Mutant(
         "web-picture-of-another-version",

@@ -1,14 +1,10 @@
 """Scans as a command line names them: a path, what its source is to do behind a `#`, and the name of a source."""
 
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from bec_orch.cli.arguments.scans import find_scans, is_scans
-from bec_orch.cli.serve.view import _require_known
-from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import UsageError
 from bec_orch.settings.config import Settings
 from tests.support.workspaces import workspace
@@ -76,26 +72,6 @@ def test_a_layout_that_takes_nothing_refuses_what_stands_behind_it(tmp_path: Pat
     with pytest.raises(UsageError) as caught:
         find_scans(f"{layout}+{tmp_path.as_uri()}#dpi=400", Settings())
     assert (caught.value.code, f"`{layout}`" in caught.value.hint) == ("E_SOURCE_NAME", True)
-
-
-@pytest.mark.parametrize(
-    ("source", "known"),
-    [("", True), ("pdf+file:///a", True), ("pdf+file:///a#dpi=200", True), ("pdf+file:///b", False)],
-)
-def test_who_looks_at_a_volume_need_not_say_how_it_was_worked_on(source: str, *, known: bool) -> None:
-    task = SimpleNamespace(volume=VolumeRef("W1", "I1", "pdf+file:///a#dpi=200"))
-    listings: Any = SimpleNamespace(tasks_of_volume=lambda *_: [task])
-    if known:
-        _require_known(listings, VolumeRef("W1", "I1", source))
-        return
-    with pytest.raises(UsageError):
-        _require_known(listings, VolumeRef("W1", "I1", source))
-
-
-def test_a_volume_that_nobody_worked_on_is_unknown() -> None:
-    listings: Any = SimpleNamespace(tasks_of_volume=lambda *_: [])
-    with pytest.raises(UsageError):
-        _require_known(listings, VolumeRef("W1", "I1", ""))
 
 
 @pytest.mark.parametrize("what", ["", " "])

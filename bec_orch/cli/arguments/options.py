@@ -23,6 +23,12 @@ JobName = Annotated[
 OnlyJob = Annotated[
     str | None, typer.Option("--job", metavar="JOB", help="Only for this job.", autocompletion=completion.jobs)
 ]
+OnlySource = Annotated[
+    str | None,
+    typer.Option(
+        "--source", metavar="SOURCE", help="Where several sources have a volume of the name: that of this one."
+    ),
+]
 Partial = Annotated[bool, typer.Option("--partial", help="Take what attempts left of volumes that are not done, too.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and stop there.")]

@@ -16,10 +16,9 @@ from bec_orch.cli.composition.parts import Parts, open_parts
 from bec_orch.cli.serve.server import HOST, listening, run
 from bec_orch.cli.terminal.console import note, say
 from bec_orch.core.names import printable
-from bec_orch.core.records.listings import Listings
 from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import UsageError
-from bec_orch.orch.overview.spelling import recorded_names, unknown_volume
+from bec_orch.orch.overview.namesakes import named_volume
 from bec_orch.settings.config import Settings
 from bec_orch.web.html.rendering import address
 
@@ -81,19 +80,12 @@ def _volume(what: str) -> VolumeRef:
 def _path(parts: Parts, volume: VolumeRef | None, job: str | None) -> str:
     if volume is None:
         return "/"
-    w_id, i_id = recorded_names(parts.records.overview, volume.w_id, volume.i_id)
-    _require_known(parts.records.listings, VolumeRef(w_id, i_id, volume.source))
+    records, names = parts.records, (volume.w_id, volume.i_id)
+    found = named_volume(records.overview, records.listings, names, source=volume.source, job=job)
     if job:
         parts.store.job(job)
-    return address("view", *([job] if job else []), w_id, i_id)
-
-
-def _require_known(listings: Listings, volume: VolumeRef) -> None:
-    found = listings.tasks_of_volume(volume.w_id, volume.i_id)
-    # Who names a PDF need not say in which resolution (`#dpi=...`) it was worked on.
-    known = {source for task in found for source in (task.volume.source, task.volume.source.partition("#")[0])}
-    if not found or (volume.source and volume.source not in known):
-        raise unknown_volume(volume.w_id, volume.i_id)
+    own = found.volume
+    return address("view", *([job] if job else []), own.w_id, own.i_id, source=found.told_source)
 
 
 def _open(url: str) -> None:

@@ -53,11 +53,16 @@ class TaskQuery:
 
 @dataclass(frozen=True, slots=True)
 class ListedTask:
-    """A line of a listing of tasks. `seconds` is how long the last attempt took, or runs."""
+    """A line of a listing of tasks.
+
+    `seconds` is how long the last attempt took, or runs; `has_namesakes` whether another source has a volume of
+    its name.
+    """
 
     id: int
     w_id: str
     i_id: str
+    source: str
     state: TaskState
     pages_ok: int | None
     pages_skipped: int | None
@@ -66,6 +71,7 @@ class ListedTask:
     attempt: int
     failure_code: str | None
     updated_at: dt.datetime
+    has_namesakes: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +79,18 @@ class DoubtfulVolume:
     """A volume that is done without a failure, and doubtful: nobody reported what may be wrong with it.
 
     No page of it was done, everything that the job counts is 0, or at least half of its pages are read with little
-    confidence (`pages_unsure`). A job that counts nothing says nothing of that.
+    confidence (`pages_unsure`). A job that counts nothing says nothing of that. `has_namesakes` as in `ListedTask`.
     """
 
     w_id: str
     i_id: str
+    source: str
     pages_ok: int
     pages_skipped: int
     pages_error: int
     pages_unsure: int
     finished_at: dt.datetime
+    has_namesakes: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -186,7 +186,8 @@ class MachineUse:
 class ErrorGroup:
     """Failures of one fingerprint: how many attempts and tasks they hit, and how many tasks they ended.
 
-    `message` is that of the newest one; `example` its volume, or the message's body where no task was found.
+    `message` is that of the newest one; `example` its volume, or the message's body where no task was found, and
+    `example_source` the source of that volume.
     """
 
     fingerprint: str
@@ -200,6 +201,7 @@ class ErrorGroup:
     first_at: dt.datetime
     last_at: dt.datetime
     example: str
+    example_source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

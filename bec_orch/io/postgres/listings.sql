@@ -31,7 +31,8 @@ WITH listed AS MATERIALIZED (
     OFFSET %(skip)s
     LIMIT %(limit)s
 )
-SELECT t.id, v.w_id, v.i_id, t.state, t.pages_ok, t.pages_skipped, t.pages_error, t.attempt, t.failure_code, t.updated_at,
+SELECT t.id, v.w_id, v.i_id, v.source, t.state, t.pages_ok, t.pages_skipped, t.pages_error, t.attempt, t.failure_code,
+       t.updated_at, EXISTS (SELECT 1 FROM volumes o WHERE o.w_id = v.w_id AND o.i_id = v.i_id AND o.id <> v.id) AS has_namesakes,
        extract(epoch FROM coalesce(t.finished_at, CASE WHEN t.state = 'running' THEN clock_timestamp() END)
                           - t.started_at)::float8 AS seconds
 FROM listed l JOIN tasks t ON t.id = l.id JOIN volumes v ON v.id = t.volume_id
@@ -98,7 +99,8 @@ WITH latest AS (
     FROM tasks t WHERE t.job_id = %(job_id)s
     ORDER BY t.volume_id, t.finished_at IS NOT NULL, t.id DESC
 )
-SELECT v.w_id, v.i_id, l.pages_ok, l.pages_skipped, l.pages_error, c.unsure AS pages_unsure, l.finished_at
+SELECT v.w_id, v.i_id, v.source, l.pages_ok, l.pages_skipped, l.pages_error, c.unsure AS pages_unsure, l.finished_at,
+       EXISTS (SELECT 1 FROM volumes o WHERE o.w_id = v.w_id AND o.i_id = v.i_id AND o.id <> v.id) AS has_namesakes
 FROM latest l JOIN volumes v ON v.id = l.volume_id
 CROSS JOIN LATERAL (
     SELECT count(*) AS own, count(*) FILTER (WHERE c.value::float8 <> 0) AS counted,

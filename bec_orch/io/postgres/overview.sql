@@ -149,11 +149,11 @@ WHERE w.job_id = %(job_id)s
 -- name: errors
 WITH failures AS (
     SELECT a.job_id, a.fingerprint, a.code, a.stage, a.message, a.ended_at AS at, a.task_id,
-           v.w_id || '/' || v.i_id AS example
+           v.w_id || '/' || v.i_id AS example, v.source
     FROM task_attempts a JOIN tasks t ON t.id = a.task_id JOIN volumes v ON v.id = t.volume_id
     WHERE a.fingerprint IS NOT NULL
     UNION ALL
-    SELECT r.job_id, r.fingerprint, r.code, r.stage, r.message, r.last_at, NULL, left(r.body, 200)
+    SELECT r.job_id, r.fingerprint, r.code, r.stage, r.message, r.last_at, NULL, left(r.body, 200), NULL
     FROM rejected_messages r
 )
 SELECT f.fingerprint, j.name AS job, count(*)::integer AS count, count(DISTINCT f.task_id)::integer AS tasks,
@@ -162,7 +162,8 @@ SELECT f.fingerprint, j.name AS job, count(*)::integer AS count, count(DISTINCT 
        min(f.at) AS first_at, max(f.at) AS last_at,
        (array_agg(f.code ORDER BY f.at DESC))[1] AS code, (array_agg(f.stage ORDER BY f.at DESC))[1] AS stage,
        (array_agg(f.message ORDER BY f.at DESC))[1] AS message,
-       (array_agg(f.example ORDER BY f.at DESC))[1] AS example
+       (array_agg(f.example ORDER BY f.at DESC))[1] AS example,
+       (array_agg(f.source ORDER BY f.at DESC))[1] AS example_source
 FROM failures f JOIN jobs j ON j.id = f.job_id
 WHERE %(job_id)s::bigint IS NULL OR f.job_id = %(job_id)s
 GROUP BY f.job_id, j.name, f.fingerprint

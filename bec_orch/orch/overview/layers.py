@@ -12,7 +12,7 @@ from bec_orch.core.records.listings import Listings
 from bec_orch.core.records.overview import Overview, TaskView
 from bec_orch.core.tasks import Job, TaskState
 from bec_orch.core.transcripts import Origin, PageContent, PageRecord
-from bec_orch.core.volumes import version_of
+from bec_orch.core.volumes import VolumeRef, version_of
 from bec_orch.errors import StorageError
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.orch.overview.contents import (
@@ -25,7 +25,6 @@ from bec_orch.orch.overview.contents import (
     pages_of,
     readable_inputs,
 )
-from bec_orch.orch.overview.spelling import recorded_names, unknown_volume
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +73,7 @@ class Layers:
         self._artefacts = artefacts
         self._content = content
 
-    def tasks(self, w_id: str, i_id: str) -> list[TaskView]:
-        """Return the tasks of all jobs for a volume, the newest first; of two sources, those of the newest task's.
-
-        It may be named in another Unicode form than it is recorded in: the tasks have its own names.
-
-        Raises:
-            UsageError: no job has a task for it (E_VOLUME_UNKNOWN).
-        """
-        found = self._listings.tasks_of_volume(*recorded_names(self._overview, w_id, i_id))
-        if not found:
-            raise unknown_volume(w_id, i_id)
-        return [task for task in found if task.volume == found[0].volume]
-
-    def layer(self, job: str, w_id: str, i_id: str) -> Layer | None:
+    def layer(self, job: str, volume: VolumeRef) -> Layer | None:
         """Return what a job found in a volume; None where no task of its is done, and no attempt left any pages.
 
         Raises:
@@ -96,7 +82,8 @@ class Layers:
             TerminalError: the `success.json` cannot be read.
         """
         known = self._overview.job(job)
-        tasks = [task for task in self.tasks(w_id, i_id) if task.job == job]
+        every = self._listings.tasks_of_volume(volume.w_id, volume.i_id)
+        tasks = [task for task in every if (task.job, task.volume) == (job, volume)]
         task = next((task for task in tasks if task.state is TaskState.DONE), None)
         if task is None:
             return self._kept(known, tasks)

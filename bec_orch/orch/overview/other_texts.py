@@ -65,7 +65,7 @@ class OtherTexts:
         truth = self._truth(job.type)
         if truth is not None:
             return truth(job.config, volume, image, self._open_store)
-        layer = self._layers.layer(name, volume.w_id, volume.i_id)
+        layer = self._layers.layer(name, volume)
         record = self._layers.page(layer, index, image) if layer else None
         texts = [line.text for line in record.content.lines if line.text is not None] if record else []
         return "\n".join(texts) if texts else None

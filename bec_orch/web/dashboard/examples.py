@@ -10,6 +10,7 @@ from bec_orch.core.records.listings import TaskQuery
 from bec_orch.core.tasks import TaskState
 from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import UsageError
+from bec_orch.orch.overview.namesakes import named_volume
 from bec_orch.orch.overview.volume_pages import VolumePages
 from bec_orch.web.dashboard.job import failures_of, is_volume
 from bec_orch.web.dashboard.thumbs import small_picture
@@ -22,10 +23,14 @@ _LONG = 30.0
 
 @dataclass(frozen=True, slots=True)
 class _Example:
-    """A page of a volume as a job left it; the number counts from 1, and is 0 where no page of the volume is known."""
+    """A page of a volume as a job left it; the number counts from 1, and is 0 where no page of the volume is known.
+
+    `told_source` as in `NamedVolume`.
+    """
 
     job: str
     volume: VolumeRef
+    told_source: str
     number: int = 0
     file: str = ""
     version: str = ""
@@ -40,7 +45,7 @@ def of_failure(request: Request) -> Response:
     if group is None:
         raise _unknown(job, fingerprint)
     w_id, _, i_id = group.example.partition("/")
-    return _answer(request, _found(sight, job, (w_id, i_id), group.code))
+    return _answer(request, _found(sight, job, (w_id, i_id), group.example_source or "", group.code))
 
 
 def of_page_error(request: Request) -> Response:
@@ -51,16 +56,17 @@ def of_page_error(request: Request) -> Response:
     found = next(filter(None, (sight.listings.tasks(job, query) for query in queries)), None)
     if not found:
         raise _unknown(job, code)
-    return _answer(request, _found(sight, job, (found[0].w_id, found[0].i_id), code))
+    return _answer(request, _found(sight, job, (found[0].w_id, found[0].i_id), found[0].source, code))
 
 
-def _found(sight: Sight, job: str, names: tuple[str, str], code: str) -> _Example:
-    volume = sight.layers.tasks(*names)[0].volume
+def _found(sight: Sight, job: str, names: tuple[str, str], source: str, code: str) -> _Example:
+    named = named_volume(sight.overview, sight.listings, names, source=source)
+    volume = named.volume
     pages = sight.pages(job, volume)
     number = example_number(pages, code) if pages else 0
     if pages is None or not number:
-        return _Example(job, volume)
-    return _Example(job, volume, number, pages.pages[number - 1].img_file_name, pages.version)
+        return _Example(job, volume, named.told_source)
+    return _Example(job, volume, named.told_source, number, pages.pages[number - 1].img_file_name, pages.version)
 
 
 def example_number(found: VolumePages, code: str) -> int:
@@ -74,8 +80,8 @@ def _answer(request: Request, example: _Example) -> Response:
     names = (example.volume.w_id, example.volume.i_id)
     if request.url.path.endswith(".jpg"):
         return small_picture(request.app.state.sight, example.volume, example.version, example.file)
-    to = address("view", example.job, *names, example.number) if example.number else address("volumes", *names)
-    return RedirectResponse(to, status_code=303)
+    place = ("view", example.job, *names, example.number) if example.number else ("volumes", *names)
+    return RedirectResponse(address(*place, source=example.told_source), status_code=303)
 
 
 def _unknown(job: str, what: str) -> UsageError:

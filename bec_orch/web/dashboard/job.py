@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from starlette.requests import Request
@@ -10,13 +11,14 @@ from starlette.responses import JSONResponse, Response
 from bec_orch.core.records.listings import MOST_ROWS, Course, DoubtfulVolume, ListedTask, TaskOrder, TaskQuery
 from bec_orch.core.records.overview import ErrorGroup, GraphNode
 from bec_orch.core.tasks import TaskState
+from bec_orch.core.volumes import VolumeRef
 from bec_orch.core.wording import counted
 from bec_orch.orch.machines.prices import Cost
 from bec_orch.orch.overview.standing import JobStats, graph, job_stats
 from bec_orch.web.dashboard.states import ORDER, counts_of, shares
 from bec_orch.web.dashboard.tasks import TASK_COLUMNS, no_tasks, task_row, task_table
 from bec_orch.web.html.rendering import address, page
-from bec_orch.web.html.tables import Column, Table, data_or_page, row_of
+from bec_orch.web.html.tables import VOLUME, Column, Table, data_or_page, row_of, with_sources
 from bec_orch.web.kept.snapshots import WAIT
 from bec_orch.web.sight.sight import Sight
 
@@ -176,11 +178,11 @@ def silent_table(job: str, found: Sequence[DoubtfulVolume], most: int = _SILENT)
     """Return volumes that are done and doubtful as a table."""
     rows = [{"volume": f"{one.w_id}/{one.i_id}", **row_of(one), "why": why_doubtful(one)} for one in found[:most]]
     place, empty = f"{address('jobs', job)}/silent", "No volume that is done is doubtful."
-    return Table(place, _DOUBTFUL_COLUMNS, rows, empty, {}, is_cut=len(found) > most)
+    return Table(place, with_sources(_DOUBTFUL_COLUMNS, rows), rows, empty, {}, is_cut=len(found) > most)
 
 
 _DOUBTFUL_COLUMNS = (
-    Column("volume", "volume", "volume", link=lambda row: address("volumes", row["w_id"], row["i_id"])),
+    replace(VOLUME, order=""),
     Column("pages_ok", "pages ok", "number"),
     Column("why", "why"),
     Column("finished_at", "finished", "time"),
@@ -199,12 +201,13 @@ def why_doubtful(one: DoubtfulVolume) -> str:
 def _slowest(job: str, found: Sequence[ListedTask]) -> Table:
     columns = tuple(column for column in TASK_COLUMNS if column.key in {"volume", "seconds", "pages_ok"})
     # Of a volume that was done again, the slower time counts.
-    by_volume: dict[tuple[str, str], ListedTask] = {}
+    by_volume: dict[VolumeRef, ListedTask] = {}
     for one in found:
-        by_volume.setdefault((one.w_id, one.i_id), one)
+        by_volume.setdefault(VolumeRef(one.w_id, one.i_id, one.source), one)
     rows = [task_row(job, one) for one in list(by_volume.values())[:_SLOWEST]]
     asked = {"state": "done", "order": "seconds"}
-    return Table(f"{address('jobs', job)}/tasks", columns, rows, "No volume is done yet.", asked)
+    shown = with_sources(columns, rows)
+    return Table(f"{address('jobs', job)}/tasks", shown, rows, "No volume is done yet.", asked)
 
 
 def course(request: Request) -> Response:

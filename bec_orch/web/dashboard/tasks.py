@@ -11,7 +11,7 @@ from bec_orch.core.records.listings import MOST_ROWS, ListedTask, TaskOrder, Tas
 from bec_orch.core.tasks import TaskState
 from bec_orch.errors import UsageError
 from bec_orch.web.html.rendering import address
-from bec_orch.web.html.tables import Column, Table, data_or_page, row_of
+from bec_orch.web.html.tables import VOLUME, Column, Table, data_or_page, row_of, with_sources
 from bec_orch.web.sight.sight import Sight
 
 _ROWS = 50
@@ -39,7 +39,7 @@ def task_table(sight: Sight, job: str, asked: Mapping[str, str], usual: int = _R
     preceding = {"skip": str(max(0, wanted.skip - wanted.limit))} if wanted.skip else None
     return Table(
         f"{address('jobs', job)}/tasks",
-        TASK_COLUMNS,
+        with_sources(TASK_COLUMNS, rows),
         rows,
         "No volume is like that." if query else "No volume was enqueued yet.",
         query,
@@ -101,7 +101,7 @@ def task_row(job: str, one: ListedTask) -> dict[str, Any]:
 
 
 TASK_COLUMNS = (
-    Column("volume", "volume", "volume", "volume", lambda row: address("volumes", row["w_id"], row["i_id"])),
+    VOLUME,
     Column("state", "state", "state", "state"),
     Column("pages_ok", "pages ok", "number", "pages"),
     Column("pages_error", "errors", "number", "errors"),

@@ -6,6 +6,7 @@ from starlette.responses import RedirectResponse, Response
 from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import BecError
 from bec_orch.web.pictures.requests import crop_of
+from bec_orch.web.sight.asked import asked_volume
 from bec_orch.web.sight.sight import Sight
 
 # Pixels of the longer side: pages show them at half of that, for screens with two pixels in place of one.
@@ -19,8 +20,7 @@ def thumb(request: Request) -> Response:
     """Send the small picture of a page."""
     sight: Sight = request.app.state.sight
     names = request.path_params
-    volume = sight.layers.tasks(names["w_id"], names["i_id"])[0].volume
-    return small_picture(sight, volume, names["version"], names["file"])
+    return small_picture(sight, asked_volume(sight, request).volume, names["version"], names["file"])
 
 
 def small_picture(sight: Sight, volume: VolumeRef, version: str, file: str) -> Response:

@@ -1,20 +1,23 @@
 """One volume: its tasks in all jobs, the attempts at them, and its pages."""
 
+from collections.abc import Sequence
 from typing import Any
-from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from bec_orch.core.records.overview import TaskView
-from bec_orch.core.volumes import VolumeRef
+from bec_orch.core.tasks import TaskState
+from bec_orch.core.volumes import VolumeRef, version_of
 from bec_orch.errors import BecError, UsageError
+from bec_orch.orch.overview.namesakes import NamedVolume
 from bec_orch.orch.overview.spelling import recorded_names
 from bec_orch.orch.overview.volume_pages import PageView, VolumePages
 from bec_orch.web.html.rendering import address, page
 from bec_orch.web.html.tables import Column, Table, data_or_page, row_of
 from bec_orch.web.iiif.addresses import manifest_address
-from bec_orch.web.sight.sight import Sight, best_job, done_jobs
+from bec_orch.web.sight.asked import asked_volume
+from bec_orch.web.sight.sight import Sight, best_job
 
 
 def go(request: Request) -> Response:
@@ -29,33 +32,36 @@ def go(request: Request) -> Response:
 def volume(request: Request) -> Response:
     """Show one volume."""
     sight: Sight = request.app.state.sight
-    tasks = _tasks(request)
-    volume = tasks[0].volume
+    named = asked_volume(sight, request)
+    tasks, volume, source = named.tasks, named.volume, named.told_source
     jobs = list(dict.fromkeys(task.job for task in tasks))
     job = request.query_params.get("job") or best_job(tasks)
     pages, fault = _pages(sight, job, volume)
-    done = done_jobs(tasks)
     return page(
         "volume.html",
         {
             "title": str(volume),
             "volume": volume,
-            "tasks": _task_table(sight, tasks),
-            "attempts": _attempt_table(sight, volume),
+            "source": source,
+            "namesakes": named.namesakes,
+            "tasks": _task_table(sight, named),
+            "attempts": _attempt_table(sight, named),
             "jobs": jobs,
             "job": job,
             "pages": pages,
             "fault": fault,
-            "manifests": {name: manifest_address(name, volume.w_id, volume.i_id) for name in done},
-            "table": _page_table(job, volume, pages.pages if pages else ()),
+            "manifest": _manifest(named, job),
+            "table": _page_table(job, named, pages),
         },
     )
 
 
-def _tasks(request: Request) -> list[TaskView]:
-    """Return the tasks of the volume that the address names; they have its names as they are recorded."""
-    sight: Sight = request.app.state.sight
-    return sight.layers.tasks(request.path_params["w_id"], request.path_params["i_id"])
+def _manifest(named: NamedVolume, job: str) -> str:
+    """Return the address of what a job read, as a manifest; empty where it is not done."""
+    done = next((task for task in named.tasks if task.job == job and task.state is TaskState.DONE), None)
+    if done is None:
+        return ""
+    return manifest_address(job, named.volume, version_of(done.manifest_etag or "") if named.namesakes else "")
 
 
 def _pages(sight: Sight, job: str, volume: VolumeRef) -> tuple[VolumePages | None, BecError | None]:
@@ -65,45 +71,52 @@ def _pages(sight: Sight, job: str, volume: VolumeRef) -> tuple[VolumePages | Non
         return None, error
 
 
-def _page_of(volume: VolumeRef) -> str:
-    return address("volumes", volume.w_id, volume.i_id)
+def _page_of(named: NamedVolume, job: str = "") -> str:
+    return address("volumes", named.volume.w_id, named.volume.i_id, job=job, source=named.told_source)
 
 
 def tasks(request: Request) -> Response:
     """Give the tasks of a volume as JSON or CSV."""
-    tasks = _tasks(request)
-    table = _task_table(request.app.state.sight, tasks)
-    return data_or_page(request, table, _page_of(tasks[0].volume))
+    sight: Sight = request.app.state.sight
+    named = asked_volume(sight, request)
+    return data_or_page(request, _task_table(sight, named), _page_of(named))
 
 
 def attempts(request: Request) -> Response:
     """Give the attempts at a volume as JSON or CSV."""
-    volume = _tasks(request)[0].volume
-    table = _attempt_table(request.app.state.sight, volume)
-    return data_or_page(request, table, _page_of(volume))
+    sight: Sight = request.app.state.sight
+    named = asked_volume(sight, request)
+    return data_or_page(request, _attempt_table(sight, named), _page_of(named))
 
 
 def pages(request: Request) -> Response:
     """Give the pages of a volume, as a job left them, as JSON or CSV."""
     sight: Sight = request.app.state.sight
-    volume, job = _tasks(request)[0].volume, request.path_params["job"]
-    found = sight.pages(job, volume)
-    table = _page_table(job, volume, found.pages if found else ())
-    return data_or_page(request, table, f"{_page_of(volume)}?job={quote(job)}")
+    named, job = asked_volume(sight, request), request.path_params["job"]
+    table = _page_table(job, named, sight.pages(job, named.volume))
+    return data_or_page(request, table, _page_of(named, job))
 
 
-def _page_table(job: str, volume: VolumeRef, shown: "tuple[PageView, ...] | Any") -> Table:
+def _page_table(job: str, named: NamedVolume, found: VolumePages | None) -> Table:
+    shown: Sequence[PageView] = found.pages if found else ()
     rows = [{**{key: value for key, value in row_of(one).items() if key != "figures"}, **one.figures} for one in shown]
     headings = dict.fromkeys(key for row in rows for key in row)
     even = [{key: row.get(key) for key in headings} for row in rows]
-    return Table(address("volumes", volume.w_id, volume.i_id, job, "pages"), (), even, "", {})
+    return _table(named, (job, "pages"), (), even)
 
 
-def _task_table(sight: Sight, tasks: list[TaskView]) -> Table:
-    names = (tasks[0].volume.w_id, tasks[0].volume.i_id)
-    stale = sight.listings.stale_reasons(*names)
-    rows = [_task_row(task, stale.get(task.id, ())) for task in tasks]
-    return Table(address("volumes", *names, "tasks"), _TASK_COLUMNS, rows, "", {})
+def _table(
+    named: NamedVolume, place: Sequence[str], columns: Sequence[Column], rows: Sequence[dict[str, Any]], empty: str = ""
+) -> Table:
+    """Return a table of a volume, at a place below its own, with the source where the name does not tell it."""
+    at = address("volumes", named.volume.w_id, named.volume.i_id, *place)
+    return Table(at, columns, rows, empty, {"source": named.told_source} if named.told_source else {})
+
+
+def _task_table(sight: Sight, named: NamedVolume) -> Table:
+    stale = sight.listings.stale_reasons(named.volume.w_id, named.volume.i_id)
+    rows = [_task_row(task, stale.get(task.id, ())) for task in named.tasks]
+    return _table(named, ("tasks",), _TASK_COLUMNS, rows)
 
 
 def _task_row(task: TaskView, stale: "tuple[str, ...] | Any") -> dict[str, Any]:
@@ -144,10 +157,11 @@ _TASK_COLUMNS = (
 )
 
 
-def _attempt_table(sight: Sight, volume: VolumeRef) -> Table:
-    names = (volume.w_id, volume.i_id)
-    rows = [_attempt_row(row_of(one)) for one in sight.listings.attempts_of_volume(*names)]
-    return Table(address("volumes", *names, "attempts"), _ATTEMPT_COLUMNS, rows, "No worker has tried it yet.", {})
+def _attempt_table(sight: Sight, named: NamedVolume) -> Table:
+    found = sight.listings.attempts_of_volume(named.volume.w_id, named.volume.i_id)
+    own = {task.id for task in named.tasks}
+    rows = [_attempt_row(row_of(one)) for one in found if one.task_id in own]
+    return _table(named, ("attempts",), _ATTEMPT_COLUMNS, rows, "No worker has tried it yet.")
 
 
 def _attempt_row(row: dict[str, Any]) -> dict[str, Any]:

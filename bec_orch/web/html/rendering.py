@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -16,9 +16,16 @@ from bec_orch.core.names import escaped
 STATIC = Path(__file__).parents[1] / "static"
 
 
-def address(*segments: object) -> str:
-    """Return the address of a page of this server: names are quoted, whatever is in them."""
-    return "".join(f"/{quote(str(segment).encode(errors='surrogateescape'), safe='')}" for segment in segments)
+def address(*segments: object, **asked: str) -> str:
+    """Return the address of a page of this server: names are quoted, whatever is in them.
+
+    Args:
+        segments: the names of its path.
+        asked: what is asked for behind its question mark, by key; what is empty is left out.
+    """
+    path = "".join(f"/{quote(str(segment).encode(errors='surrogateescape'), safe='')}" for segment in segments)
+    query = urlencode({key: value for key, value in asked.items() if value})
+    return f"{path}?{query}" if query else path
 
 
 def shown(value: Any) -> str:

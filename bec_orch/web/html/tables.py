@@ -16,6 +16,7 @@ from typing_extensions import override
 from bec_orch.core.by_name import json_told_apart, told_apart
 from bec_orch.core.names import escaped, printable
 from bec_orch.errors import UsageError
+from bec_orch.web.html.rendering import address
 
 # With these a cell begins that a spreadsheet would take for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -111,6 +112,22 @@ def plain(value: Any) -> Any:
 def row_of(value: Any) -> dict[str, Any]:
     """Return a record as a row."""
     return dict(asdict(value))
+
+
+VOLUME = Column(
+    "volume",
+    "volume",
+    "volume",
+    "volume",
+    lambda row: address("volumes", row["w_id"], row["i_id"], source=row["source"] if row["has_namesakes"] else ""),
+)
+"""The volume of a row; it leads there, with the source where the name does not tell which volume it is."""
+_SOURCE = Column("source", "source")
+
+
+def with_sources(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> tuple[Column, ...]:
+    """Return the columns of a table of volumes: with the source where a name does not tell which volume it is."""
+    return (*columns, _SOURCE) if any(row["has_namesakes"] for row in rows) else tuple(columns)
 
 
 def require_known(asked: QueryParams, keys: Sequence[str], *, passed_over: str) -> None:

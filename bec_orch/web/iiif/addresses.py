@@ -8,14 +8,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 
 from bec_orch.core.artefacts import Success
+from bec_orch.core.names import printable
 from bec_orch.core.transcripts import PageRecord
-from bec_orch.core.volumes import VolumeRef
+from bec_orch.core.volumes import VolumeRef, other_version
 from bec_orch.core.wording import said
 from bec_orch.errors import BecError, UsageError
 from bec_orch.exports.formats import Material
 from bec_orch.exports.iiif import manifest as written_manifest
 from bec_orch.web.html.rendering import address
 from bec_orch.web.pictures.requests import crop_of, info
+from bec_orch.web.sight.asked import asked_volume
 from bec_orch.web.sight.sight import Sight
 
 _JSON_LD = 'application/ld+json;profile="http://iiif.io/api/image/3/context.json"'
@@ -57,17 +59,21 @@ def manifest(request: Request) -> Response:
     names = request.path_params
     if names["name"] != _manifest_name(names["w_id"], names["i_id"]):
         raise HTTPException(404)
-    layer = sight.layers.layer(names["job"], names["w_id"], names["i_id"])
+    volume = asked_volume(sight, request).volume
+    layer = sight.layers.layer(names["job"], volume)
     if layer is None or layer.kept:
         raise UsageError(
             f"The volume {names['w_id']}/{names['i_id']} is not done by the job '{names['job']}'.",
             code="E_VOLUME_NOT_DONE",
             hint="A manifest has what a job read: wait until it is done.",
         )
-    service = _absolute(request, f"/iiif/version/{layer.success.location.version}/{{w_id}}/{{i_id}}/{{file}}")
+    version = layer.success.location.version
+    if names.get("version", version) != version:
+        raise other_version(volume, version, printable(names["version"]))
+    service = _absolute(request, f"/iiif/version/{version}/{{w_id}}/{{i_id}}/{{file}}")
     no_picture = _why_no_picture(sight, layer.success)
     material = Material(
-        base_url=_absolute(request, address("iiif", "manifests", names["job"])),
+        base_url=_absolute(request, address("iiif", *_place(names.get("version")), "manifests", names["job"])),
         image_url=f"{service}/full/max/0/default.jpg",
         image_service=service,
         note=no_picture,
@@ -78,9 +84,14 @@ def manifest(request: Request) -> Response:
     return StreamingResponse(written_manifest(pages, layer.origin, material), media_type=_MANIFEST)
 
 
-def manifest_address(job: str, w_id: str, i_id: str) -> str:
-    """Return the address of a volume's manifest."""
-    return address("iiif", "manifests", job, w_id, i_id, _manifest_name(w_id, i_id))
+def manifest_address(job: str, volume: VolumeRef, version: str = "") -> str:
+    """Return the address of a volume's manifest: of a version of the volume; of the newest where none is named."""
+    names = (volume.w_id, volume.i_id)
+    return address("iiif", *_place(version), "manifests", job, *names, _manifest_name(*names))
+
+
+def _place(version: str | None) -> tuple[str, ...]:
+    return ("version", version) if version else ()
 
 
 def _manifest_name(w_id: str, i_id: str) -> str:
@@ -90,8 +101,7 @@ def _manifest_name(w_id: str, i_id: str) -> str:
 
 def picture_address(version: str | None, volume: VolumeRef, file: str) -> str:
     """Return the address of a page's picture: of a version of the volume; of what is there where none is known."""
-    place = ("version", version) if version else ("image",)
-    return address("iiif", *place, volume.w_id, volume.i_id, file)
+    return address("iiif", *(_place(version) or ("image",)), volume.w_id, volume.i_id, file)
 
 
 def _why_no_picture(sight: Sight, success: Success) -> str:
@@ -117,7 +127,7 @@ def _asked(request: Request) -> tuple[Sight, VolumeRef, str]:
     """
     sight: Sight = request.app.state.sight
     names = request.path_params
-    volume = sight.layers.tasks(names["w_id"], names["i_id"])[0].volume
+    volume = asked_volume(sight, request).volume
     if "version" in names:
         sight.pictures.require(volume, names["version"])
     return sight, volume, names["file"]

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -126,15 +126,10 @@ class Sight:
         return next((one for one in found if one.volume == volume), None)
 
 
-def best_job(tasks: list[TaskView]) -> str:
+def best_job(tasks: Sequence[TaskView]) -> str:
     """Return the job to begin with: of the newest task that is done, else of the newest one.
 
     Args:
         tasks: the tasks of a volume, the newest first; at least one.
     """
     return next((task.job for task in tasks if task.state is TaskState.DONE), tasks[0].job)
-
-
-def done_jobs(tasks: list[TaskView]) -> list[str]:
-    """Return the names of the jobs that are done with a volume, sorted."""
-    return sorted({task.job for task in tasks if task.state is TaskState.DONE})

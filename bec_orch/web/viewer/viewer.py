@@ -4,7 +4,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -17,6 +16,7 @@ from bec_orch.orch.overview.spelling import unknown_volume
 from bec_orch.orch.overview.volume_pages import PageView, VolumePages
 from bec_orch.web.html.rendering import address, page
 from bec_orch.web.iiif.addresses import picture_address
+from bec_orch.web.sight.asked import asked_volume
 from bec_orch.web.sight.sight import Sight, best_job
 from bec_orch.web.viewer.difference import Piece, differences
 
@@ -56,25 +56,24 @@ class Turns:
 
 def view_volume(request: Request) -> Response:
     """Lead to a page of a volume: the one that `page` names, else the first that has something on it."""
-    sight, names = _sight(request), request.path_params
-    tasks = sight.layers.tasks(names["w_id"], names["i_id"])
-    volume = tasks[0].volume
-    job = names.get("job") or best_job(tasks)
+    sight = _sight(request)
+    named = asked_volume(sight, request)
+    volume = named.volume
+    job = request.path_params.get("job") or best_job(named.tasks)
     pages = _pages(sight, job, volume)
     asked = request.query_params.get("page", "")
     first = next((place for place, one in enumerate(pages.pages, start=1) if one.state == "ok"), 1)
     number = int(asked) if re.fullmatch(r"[0-9]{1,6}", asked) else first
-    compared = request.query_params.get("with", "")
-    keep = f"?{urlencode({'with': compared})}" if compared else ""
-    return RedirectResponse(f"{address('view', job, volume.w_id, volume.i_id, number)}{keep}", status_code=303)
+    keep = {"source": named.told_source, "with": request.query_params.get("with", "")}
+    return RedirectResponse(address("view", job, volume.w_id, volume.i_id, number, **keep), status_code=303)
 
 
 def view_page(request: Request) -> Response:
     """Show a page."""
     sight, names = _sight(request), request.path_params
     job, number = names["job"], names["number"]
-    tasks = sight.layers.tasks(names["w_id"], names["i_id"])
-    volume = tasks[0].volume
+    named = asked_volume(sight, request)
+    tasks, volume = named.tasks, named.volume
     pages = _pages(sight, job, volume)
     if not 1 <= number <= len(pages.pages):
         raise UsageError(
@@ -93,6 +92,7 @@ def view_page(request: Request) -> Response:
         "job": job,
         "jobs": sorted({task.job for task in tasks}),
         "volume": volume,
+        "source": named.told_source,
         "number": number,
         "pages": pages,
         "page": shown,
@@ -178,7 +178,7 @@ def _record(
     """Read what is on a page of this index and file; what is wrong with the artefact is told beside it."""
     layer = None
     try:
-        layer = sight.layers.layer(job, volume.w_id, volume.i_id)
+        layer = sight.layers.layer(job, volume)
         return layer, (sight.layers.page(layer, *page) if layer else None), None
     except StorageError as error:
         return layer, None, error

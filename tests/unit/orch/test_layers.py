@@ -9,7 +9,7 @@ import pytest
 from bec_orch.core.artefacts import ArtefactLocation, AttemptKey
 from bec_orch.core.tasks import Job, TaskState
 from bec_orch.core.volumes import Manifest, Page, PageOutcome, PageState, VolumeRef
-from bec_orch.errors import StorageError, UsageError
+from bec_orch.errors import StorageError
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
 from bec_orch.io.stores.objects import Objects
 from bec_orch.io.stores.storage import Stores
@@ -34,7 +34,7 @@ def task(job: str, state: TaskState, number: int = 1, **more: Any) -> Any:
 
 
 def layers(artefacts: StoredArtefacts, *tasks: Any, reads: Any = words) -> Layers:
-    overview: Any = SimpleNamespace(job=lambda name: Job(1, name, "reader", {}, "cfg"), spelled=lambda _volumes: {})
+    overview: Any = SimpleNamespace(job=lambda name: Job(1, name, "reader", {}, "cfg"))
     listings: Any = SimpleNamespace(tasks_of_volume=lambda _w_id, _i_id: list(tasks))
     return Layers(overview, listings, artefacts, lambda _type: reads)
 
@@ -53,7 +53,7 @@ def begin(artefacts: StoredArtefacts, pages: list[int]) -> None:
 def test_each_page_is_that_of_its_place(artefacts: StoredArtefacts) -> None:
     publish(artefacts, "ocr", images())
     found = layers(artefacts, task("ocr", TaskState.DONE))
-    layer = found.layer("ocr", "W1", "I1")
+    layer = found.layer("ocr", VOLUME)
     assert layer is not None
     assert (layer.origin.engine, layer.kept) == ("eyes", None)
     for index in (0, 31, 32, 74):
@@ -70,7 +70,7 @@ def test_each_page_is_that_of_its_place(artefacts: StoredArtefacts) -> None:
 def test_a_volume_that_is_not_done_has_what_its_attempts_left(artefacts: StoredArtefacts) -> None:
     begin(artefacts, [2, 40])
     found = layers(artefacts, task("ocr", TaskState.RUNNING))
-    layer = found.layer("ocr", "W1", "I1")
+    layer = found.layer("ocr", VOLUME)
     assert layer is not None
     assert layer.origin.is_partial
     for index in (2, 40):
@@ -83,44 +83,28 @@ def test_a_volume_that_is_not_done_has_what_its_attempts_left(artefacts: StoredA
 @pytest.mark.parametrize("more", [{}, {"manifest_etag": None}])
 def test_a_volume_of_which_there_is_nothing_has_no_layer(artefacts: StoredArtefacts, more: dict[str, Any]) -> None:
     found = layers(artefacts, task("ocr", TaskState.QUEUED, **more))
-    assert found.layer("ocr", "W1", "I1") is None
-    assert found.layer("other", "W1", "I1") is None
+    assert found.layer("ocr", VOLUME) is None
+    assert found.layer("other", VOLUME) is None
 
 
 def test_an_artefact_that_is_gone_is_reported(artefacts: StoredArtefacts) -> None:
     with pytest.raises(StorageError) as caught:
-        layers(artefacts, task("ocr", TaskState.DONE)).layer("ocr", "W1", "I1")
+        layers(artefacts, task("ocr", TaskState.DONE)).layer("ocr", VOLUME)
     assert caught.value.code == "E_ARTEFACT_GONE"
 
 
 def test_a_type_that_hands_nothing_on_has_pages_without_lines(artefacts: StoredArtefacts) -> None:
     publish(artefacts, "ocr", images())
     found = layers(artefacts, task("ocr", TaskState.DONE), reads=None)
-    layer = found.layer("ocr", "W1", "I1")
+    layer = found.layer("ocr", VOLUME)
     assert layer is not None
     assert {page.content.lines for page in found.pages(layer)} == {()}
 
 
-def test_a_volume_that_two_sources_have_is_that_of_the_newest_task(artefacts: StoredArtefacts) -> None:
+def test_the_layer_is_that_of_the_volume_of_its_source(artefacts: StoredArtefacts) -> None:
+    publish(artefacts, "ocr", images())
     other = VolumeRef("W1", "I1", "folder+file:///others")
-    tasks = [
-        task("ocr", TaskState.QUEUED, 3, volume=other),
-        task("ocr", TaskState.DONE, 2),
-        task("lines", TaskState.DONE, 1, volume=other),
-    ]
-    assert [one.id for one in layers(artefacts, *tasks).tasks("W1", "I1")] == [3, 1]
-
-
-def test_a_volume_is_found_by_another_form_of_its_name(artefacts: StoredArtefacts) -> None:
-    known = VolumeRef("Re\u0301", "I1", "")
-    overview: Any = SimpleNamespace(spelled=lambda asked: dict.fromkeys(asked, known))
-    tasks = {("Re\u0301", "I1"): [task("ocr", TaskState.DONE, volume=known)]}
-    listings: Any = SimpleNamespace(tasks_of_volume=lambda *names: tasks.get(names, []))
-    (found,) = Layers(overview, listings, artefacts, lambda _type: words).tasks("R\u00e9", "I1")
-    assert found.volume == known
-
-
-def test_a_volume_without_tasks_is_reported(artefacts: StoredArtefacts) -> None:
-    with pytest.raises(UsageError) as caught:
-        layers(artefacts).tasks("W9", "I9")
-    assert caught.value.code == "E_VOLUME_UNKNOWN"
+    found = layers(artefacts, task("ocr", TaskState.DONE, 3, volume=other), task("ocr", TaskState.DONE, 2))
+    layer = found.layer("ocr", VOLUME)
+    assert layer is not None
+    assert (layer.task.id, layer.kept) == (2, None)

@@ -36,7 +36,7 @@ def truth(config: Mapping[str, Any], volume: VolumeRef, image: str, open_store: 
 class SomeLayers:
     """Has what `other` read of every page."""
 
-    def layer(self, job: str, w_id: str, i_id: str) -> str | None:
+    def layer(self, job: str, volume: VolumeRef) -> str | None:
         return job if job in {"other", "figures"} else None
 
     def page(self, layer: str, index: int, image: str) -> PageRecord | None:

@@ -56,6 +56,25 @@ def test_an_example_is_the_page_that_failed_in_this_way_else_one_that_failed() -
     assert example_number(replace(found, pages=[]), "E_A") == 0
 
 
+def doubtful(
+    source: str, ok: int = 4, skipped: int = 0, error: int = 0, unsure: int = 0, *, shared: bool = False
+) -> DoubtfulVolume:
+    at = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
+    return DoubtfulVolume("W1", "I1", source, ok, skipped, error, unsure, at, has_namesakes=shared)
+
+
+def test_volumes_of_one_name_are_told_and_lead_to_their_own_sources() -> None:
+    alone = silent_table("j", [doubtful("folder+file:///a")])
+    assert [column.key for column in alone.columns] == ["volume", "pages_ok", "why", "finished_at"]
+    assert alone.columns[0].link(alone.rows[0]) == "/volumes/W1/I1"
+    both = silent_table("j", [doubtful("folder+file:///a", shared=True), doubtful("folder+file:///b#c=1", shared=True)])
+    assert both.columns[-1].key == "source"
+    assert [both.columns[0].link(row) for row in both.rows] == [
+        "/volumes/W1/I1?source=folder%2Bfile%3A%2F%2F%2Fa",
+        "/volumes/W1/I1?source=folder%2Bfile%3A%2F%2F%2Fb%23c%3D1",
+    ]
+
+
 @pytest.mark.parametrize(
     ("pages", "why"),
     [
@@ -66,11 +85,11 @@ def test_an_example_is_the_page_that_failed_in_this_way_else_one_that_failed() -
     ],
 )
 def test_why_a_volume_is_doubtful(pages: tuple[int, int, int, int], why: str) -> None:
-    assert why_doubtful(DoubtfulVolume("W1", "I1", *pages, dt.datetime(2026, 1, 2, tzinfo=dt.UTC))) == why
+    assert why_doubtful(doubtful("s", *pages)) == why
 
 
 def test_a_table_that_is_cut_says_so() -> None:
-    volume = DoubtfulVolume("W1", "I1", 4, 0, 0, 0, dt.datetime(2026, 1, 2, tzinfo=dt.UTC))
+    volume = doubtful("s")
     for found, most, cut in (([volume] * 3, 3, False), ([volume] * 4, 3, True)):
         table = silent_table("j", found, most)
         assert (len(table.rows), table.is_cut) == (3, cut)
