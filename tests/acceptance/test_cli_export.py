@@ -77,11 +77,11 @@ def exported(bec: Bec, job: str, out: Path, formats: str = "alto,page", *more: s
 def test_a_volume_that_two_sources_have_is_told_of(bec: Bec, imported: Path, truth: Path, tmp_path: Path) -> None:
     del imported
     copy = shutil.copytree(ROOT / "samples" / ONE, tmp_path / "copy" / ONE).parents[1]
-    export = ("export", "truth", "--format", "txt", "--volume", ONE, "--out", tmp_path / "docs", "--json")
-    assert ok(bec(*export)).json["warnings"] == []
+    export = ("export", "truth", "--format", "txt", "--volume", ONE, "--json", "--out")
+    assert ok(bec(*export, tmp_path / "docs")).json["warnings"] == []
     os.utime(copy / ONE / "I1BEC00010001.jpg", (1, 1))
     ok(bec(*IMPORT, truth, "--source", f"folder+{copy.as_uri()}", "--volume", ONE))
-    (told,) = ok(bec(*export)).json["warnings"]
+    (told,) = ok(bec(*export, tmp_path / "others")).json["warnings"]
     assert told.startswith(f"{ONE} is done from other sources, too, which have other pictures")
     assert copy.as_uri() in told
 

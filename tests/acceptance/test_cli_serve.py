@@ -568,7 +568,7 @@ def test_a_text_is_compared_with_another_one(home: Path, bec: Bec, scans: Path, 
         sight = sight_of(parts)
         client = Client(application(sight, Door(frozenset({"localhost"}))))
         plain = page(client, f"/view/second/{PECHA}/2")
-        assert 'href="?with=truth"' in plain
+        assert f'href="/view/second/{PECHA}/2?with=truth"' in plain
         assert "<del>" not in re.sub(r'<span class="soft">.*?</span>', "", plain)
         compared = page(client, f"/view/second/{PECHA}/2?with=truth")
         assert "<del>" in compared.partition('<ol class="lines">')[2]

@@ -203,3 +203,33 @@ def test_show_tells_of_both_and_shows_the_one_that_is_named(bec: Bec, sources: d
     assert ok(bec("show", NAME, "2")).out.startswith(f"truth  {NAME} in '{sources['new']}'")
     ended = bec("show", NAME, "2", "--source", "folder+file:///nowhere")
     assert (ended.code, "error E_VOLUME_UNKNOWN: No job has a task" in ended.err) == (2, True), ended.err
+
+
+def documents(out: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(out)): file.read_bytes() for file in out.rglob("*") if file.is_file()}
+
+
+def test_documents_of_one_source_are_neither_lost_nor_mixed_with_those_of_another(
+    bec: Bec, sources: dict[str, str], tmp_path: Path
+) -> None:
+    def exported(out: Path, source: str, status: int = 0, *more: str) -> list[str]:
+        chosen = ("--source", source) if source else ()
+        ended = bec("export", "truth", "--format", "alto", "--out", out, *chosen, *more, "--json")
+        assert ended.code == status, ended.err
+        return [one["code"] for one in ended.json["failed"]]
+
+    both, own = tmp_path / "both", tmp_path / "own"
+    assert exported(both, sources["old"]) == []
+    before = documents(both)
+    assert len([name for name in before if name.startswith(f"{NAME}/alto/")]) == PAGES["old"]
+    for force in ((), ("--force",)):
+        assert exported(both, sources["new"], 2, *force) == ["E_EXPORT_OTHER_VOLUME"]
+        assert exported(both, "", 2, *force) == ["E_EXPORT_OTHER_VOLUME"], "the newest is the one of the other source"
+    assert documents(both) == before
+    assert exported(own, sources["new"]) == []
+    assert len(documents(own)) == PAGES["new"] + 1
+    assert exported(own, "") == [], "the volume that is alone in its name is written beside it"
+    ended = bec("export", "truth", "--format", "txt", "--source", "folder+file:///nowhere")
+    assert (ended.code, "No volume of the source 'folder+file:///nowhere' is done" in ended.err) == (2, True)
+    ended = bec("export", "truth", "--format", "txt", "--volume", ALONE, "--source", sources["new"])
+    assert (ended.code, f"The volume {ALONE} of the source '{sources['new']}' is not done" in ended.err) == (2, True)

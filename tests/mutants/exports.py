@@ -21,6 +21,24 @@ EXPORTS = (
         ("tests/unit/test_export_volume.py",),
     ),
     Mutant(
+        "export-among-those-of-a-namesake",
+        "documents of two volumes of one name are neither lost nor mixed",
+        (
+            Edit(
+                _DOCUMENTS,
+                "    if not records or any(record.is_of(location) for record in records):\n",
+                "    if True:\n",
+            ),
+        ),
+        (_DOCUMENT_TESTS,),
+    ),
+    Mutant(
+        "export-of-another-source",
+        "of volumes of one name, the one of the source that was named is exported, and no other in its place",
+        (Edit("cli/export/volumes.py", "if not source or is_of_source(one.volume, source)]", "if True]"),),
+        ("tests/unit/test_export_volume.py",),
+    ),
+    Mutant(
         "import-takes-another-page",
         "a name that an export gives to one image is never another's",
         (
@@ -71,13 +89,19 @@ EXPORTS = (
     Mutant(
         "export-forgets-what-stayed",
         "an export that left something lying looks at it again",
-        (Edit(_DOCUMENTS, 'Record("" if self.foreign else self.key, self._files, ', "Record(self.key, self._files, "),),
+        (Edit(_DOCUMENTS, 'key, lacking = "" if self.foreign else self.key, ', "key, lacking = self.key, "),),
         (_DOCUMENT_TESTS,),
     ),
     Mutant(
         "export-forgets-what-left",
         "the document of a page that left stays known as ours, so that a page that comes back has its own again",
-        (Edit(_DOCUMENTS, "frozenset(self.lacking), left)", "frozenset(self.lacking))"),),
+        (
+            Edit(
+                _DOCUMENTS,
+                "record = Record(key, self._files, lacking, left,",
+                "record = Record(key, self._files, lacking, {},",
+            ),
+        ),
         (_DOCUMENT_TESTS,),
     ),
     Mutant(

@@ -65,7 +65,34 @@ def test_of_volumes_of_one_name_that_of_the_source_that_is_asked_for_is_taken_el
         DoneVolume(VolumeRef("W1", "I1", f"folder+file:///{name}"), task_id, f"etag-{name}")
         for task_id, name in enumerate(("older", "newer"))
     ]
-    assert _newest(job, done, ()).location.volume == done[1].volume
-    found = _newest(job, done, {"folder+file:///older"})
+    newest = _newest(job, done, "")
+    assert newest
+    assert newest.location.volume == done[1].volume
+    found = _newest(job, done, "folder+file:///older")
+    assert found
     assert found.location.volume == done[0].volume
     assert found.is_elsewhere
+    assert _newest(job, done, "folder+file:///none") is None
+
+
+def test_who_names_a_pdf_need_not_say_how_it_was_worked_on() -> None:
+    job, pdf = Job(1, "lines", "toy", {}, "h"), "pdf+file:///a"
+    done = [DoneVolume(VolumeRef("W1", "I1", source), at, "e") for at, source in enumerate((pdf, f"{pdf}#dpi=400"))]
+    for chosen in (done, done[1:]):
+        found = _newest(job, chosen, pdf)
+        assert found
+        assert found.location.volume == chosen[0].volume, "that very one comes first"
+
+
+def test_a_volume_of_that_name_leaves_the_documents_of_the_other_as_they_are(tmp_path: Path) -> None:
+    artefacts = StoredArtefacts(Stores().open("memory://artefacts"), tmp_path, owner())
+    success = publish(artefacts, "ocr", images(2))
+    destination = Destination(Stores().open("memory://documents"), tmp_path, force=True)
+    wanted = Wanted([("txt", Level.PAGE)], Material(), words)
+    export_volume(success.location, wanted, artefacts, no_source, destination)
+    there = {one.key: destination.objects.read(one.key) for one in destination.objects.walk("W1")}
+    other = publish(artefacts, "ocr", images(3), volume=VolumeRef("W1", "I1", "folder+file:///others"), etag="123456")
+    with pytest.raises(UsageError) as caught:
+        export_volume(other.location, wanted, artefacts, no_source, destination)
+    assert caught.value.code == "E_EXPORT_OTHER_VOLUME"
+    assert {one.key: destination.objects.read(one.key) for one in destination.objects.walk("W1")} == there

@@ -26,7 +26,7 @@ OnlyJob = Annotated[
 OnlySource = Annotated[
     str | None,
     typer.Option(
-        "--source", metavar="SOURCE", help="Where several sources have a volume of the name: that of this one."
+        "--source", metavar="SOURCE", help="The volumes of this source alone, where others have some of that name."
     ),
 ]
 Partial = Annotated[bool, typer.Option("--partial", help="Take what attempts left of volumes that are not done, too.")]

@@ -8,7 +8,7 @@ import typer
 
 from bec_orch.cli.arguments import completion
 from bec_orch.cli.arguments.invocation import invocation
-from bec_orch.cli.arguments.options import JobName, Json, Partial, parse_names
+from bec_orch.cli.arguments.options import JobName, Json, OnlySource, Partial, parse_names
 from bec_orch.cli.composition.parts import open_parts
 from bec_orch.cli.export.outcome import show
 from bec_orch.cli.export.volumes import BASE_URL, IMAGE_URL, ExportRequest, export
@@ -52,6 +52,7 @@ def command(
         bool, typer.Option("--force", help="Write over files that are not ours, or that were changed.")
     ] = False,
     partial: Partial = False,
+    source: OnlySource = None,
     as_json: Json = False,
 ) -> None:
     """Write the lines and texts of a job's finished volumes as documents.
@@ -60,7 +61,16 @@ def command(
     """
     names = [parse_names(each) for each in volume or ()]
     request = ExportRequest(
-        parse_formats(formats), level, frozenset(), out, base_url, image_url, force, partial, as_json
+        parse_formats(formats),
+        level,
+        frozenset(),
+        out,
+        base_url,
+        image_url,
+        force,
+        partial,
+        as_json,
+        source=source or "",
     )
     with open_parts(invocation(ctx).settings) as parts:
         wanted = frozenset(recorded_names(parts.records.overview, *each) for each in names)

@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bec_orch.cli.export.record import MOST_BYTES, Record, parse, record_key, to_bytes
+from bec_orch.cli.export.record import MOST_BYTES, Record, is_record, parse, record_key, to_bytes
+from bec_orch.core.artefacts import ArtefactLocation
+from bec_orch.core.names import printable
 from bec_orch.core.transcripts import Origin
 from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import UsageError
@@ -34,20 +36,54 @@ class Destination:
     again: str | None = None
 
 
+def require_own_folder(destination: Destination, location: ArtefactLocation, formats: Sequence[str]) -> None:
+    """See that where the documents of a volume go there are none of another volume of its name, from another source.
+
+    Args:
+        destination: where they go.
+        location: the artefact that they are of.
+        formats: the names of their formats.
+
+    Raises:
+        UsageError: there are (E_EXPORT_OTHER_VOLUME): they would be lost, or mixed with these.
+    """
+    objects, volume = destination.objects, location.volume
+    folder = f"{volume.w_id}/{volume.i_id}"
+    blobs = (objects.read(one.key, limit=MOST_BYTES) for one in objects.list(folder).objects if is_record(one.key))
+    records = [record for blob in blobs if blob and (record := parse(blob.data)) and record.source]
+    if not records or any(record.is_of(location) for record in records):
+        return
+    theirs, own = (printable(source, limit=300) for source in (records[0].source, volume.source))
+    raise UsageError(
+        f"The documents in {objects.url}/{folder} are of the volume of that name in {theirs}: "
+        f"those of {own} are not written there.",
+        code="E_EXPORT_OTHER_VOLUME",
+        hint=f"{_elsewhere(destination, volume, formats)}, or move that folder away.",
+    )
+
+
+def _elsewhere(destination: Destination, volume: VolumeRef, formats: Sequence[str]) -> str:
+    """Return how to write the documents of a volume of one source elsewhere."""
+    if destination.again is None:
+        return "Take one of the two with --source, and write it elsewhere with --out"
+    chosen = f"--volume {shlex.quote(str(volume))} --source {shlex.quote(volume.source)}"
+    return f"Write them elsewhere with `{destination.again} --format {','.join(formats)} {chosen} --out DIR`"
+
+
 @dataclass
 class Documents:
     """The documents of one volume in one format and level.
 
     Args:
         destination: where they go.
-        volume: the volume.
+        location: the artefact of the volume.
         name: of the format and level; it names their record.
         key: what they are made of; those that are there and made of the same are left as they are.
         origin: how the rows were made.
     """
 
     destination: Destination
-    volume: VolumeRef
+    location: ArtefactLocation
     name: str
     key: str
     origin: Origin
@@ -58,10 +94,10 @@ class Documents:
     _files: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        blob = self.destination.objects.read(record_key(self.volume, self.name), limit=MOST_BYTES)
+        blob = self.destination.objects.read(record_key(self.location.volume, self.name), limit=MOST_BYTES)
         record = parse(blob.data) if blob else Record()
         if record is None and not self.destination.force:
-            raise self._foreign_files([record_key(self.volume, self.name)])
+            raise self._foreign_files([record_key(self.location.volume, self.name)])
         self._before = record or Record()
         self._ours = self._before.ours
 
@@ -120,14 +156,15 @@ class Documents:
         """
         # Without its key, the next export looks at every document again.
         left = {key: digest for key, digest in self._ours.items() if key not in self._files}
-        record = Record("" if self.foreign else self.key, self._files, frozenset(self.lacking), left)
+        key, lacking = "" if self.foreign else self.key, frozenset(self.lacking)
+        record = Record(key, self._files, lacking, left, self.location.volume.source, self.location.version)
         if record != self._before:
             self._record(to_bytes(record, self.origin))
         if self.foreign:
             raise self._foreign_files(self.foreign)
 
     def _record(self, data: bytes) -> None:
-        key, objects = record_key(self.volume, self.name), self.destination.objects
+        key, objects = record_key(self.location.volume, self.name), self.destination.objects
         while not objects.create(key, data):
             etag = objects.version_at(key)
             if etag is not None and objects.replace(key, data, etag):
@@ -177,6 +214,6 @@ class Documents:
         if self.destination.again is None:
             return "name another --out, or write over it with --force"
         name, _, level = self.name.partition("-")
-        volume = shlex.quote(f"{self.volume.w_id}/{self.volume.i_id}")
+        volume = shlex.quote(str(self.location.volume))
         again = f"{self.destination.again} --format {name} --level {level} --volume {volume} --force"
         return f"or write over it with `{again}`"

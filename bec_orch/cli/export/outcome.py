@@ -64,9 +64,12 @@ def documents_json(result: ExportResult) -> dict[str, Any]:
 
 def _notes(result: ExportResult) -> list[str]:
     nothing = [f"{volume} is not done, and no attempt left any of its pages." for volume in result.nothing]
+    refused = {volume for volume, _ in result.failed}
     elsewhere = [
-        f"{volume} is done from other sources, too, which have other pictures: what is exported is of {volume.source}."
+        f"{volume} is done from other sources, too, which have other pictures: what is exported is of {volume.source}; "
+        "`bec export --source` takes another."
         for volume in result.elsewhere
+        if volume not in refused
     ]
     return list(dict.fromkeys([*nothing, *elsewhere, *(text for report in result.done for text in report.notes)]))
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from bec_orch.core.artefacts import ArtefactLocation
 from bec_orch.core.transcripts import Origin
 from bec_orch.core.volumes import VolumeRef
 
@@ -25,17 +26,31 @@ class Record:
         files: the SHA-256 of each document, by its key in the store.
         lacking: the keys of those that lack images which were out of reach.
         left: the SHA-256 of each document of a page that is no longer in the volume, by its key.
+        source: where the volume lies; empty in records of before.
+        version: the version of the volume.
     """
 
     key: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
     lacking: frozenset[str] = frozenset()
     left: Mapping[str, str] = field(default_factory=dict)
+    source: str = ""
+    version: str = ""
 
     @property
     def ours(self) -> Mapping[str, str]:
         """The SHA-256 of every document as it was written, by its key."""
         return {**self.left, **self.files}
+
+    def is_of(self, location: ArtefactLocation) -> bool:
+        """Return whether it is of the volume of an artefact: of its source, or of what was moved from another one."""
+        return self.source == location.volume.source or self.version == location.version
+
+
+def is_record(key: str) -> bool:
+    """Return whether an object has the name of a record."""
+    name = key.rpartition("/")[2]
+    return name.startswith("export-") and name.endswith(".json")
 
 
 def record_key(volume: VolumeRef, name: str) -> str:
@@ -52,6 +67,8 @@ def to_bytes(record: Record, origin: Origin) -> bytes:
         "files": dict(sorted(record.files.items())),
         "lacking": sorted(record.lacking),
         "left": dict(sorted(record.left.items())),
+        "source": record.source,
+        "version": record.version,
     }
     return f"{json.dumps(content, ensure_ascii=False, indent=1)}\n".encode()
 
@@ -67,7 +84,9 @@ def parse(data: bytes) -> Record | None:
 
 def _record(content: Mapping[str, Any]) -> Record:
     lacking = frozenset(map(str, content.get("lacking", ())))
-    return Record(str(content["key"]), _digests(content["files"]), lacking, _digests(content.get("left", {})))
+    left = _digests(content.get("left", {}))
+    place = str(content.get("source", "")), str(content.get("version", ""))
+    return Record(str(content["key"]), _digests(content["files"]), lacking, left, *place)
 
 
 def _digests(content: Mapping[str, Any]) -> dict[str, str]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from bec_orch.cli.export.documents import Destination, Documents
+from bec_orch.cli.export.documents import Destination, Documents, require_own_folder
 from bec_orch.core.artefacts import ArtefactLocation, Success
 from bec_orch.core.ports.sources import SourceFactory
 from bec_orch.core.ports.views import ContentOf
@@ -95,7 +95,8 @@ def export_volume(
     Raises:
         StorageError: the artefact is gone or broken, or a store away.
         TerminalError: its `success.json` cannot be read.
-        UsageError: files that are not ours are in the way (E_FILE_FOREIGN).
+        UsageError: files that are not ours are in the way (E_FILE_FOREIGN), or documents of another volume of that name
+            (E_EXPORT_OTHER_VOLUME).
         Interrupted: a stop was asked for; what was written is whole.
     """
     success = artefacts.success(location)
@@ -115,7 +116,8 @@ def export_kept(kept: KeptRows, wanted: Wanted, sources: SourceFactory, destinat
 
     Raises:
         StorageError: a store is away.
-        UsageError: files that are not ours are in the way (E_FILE_FOREIGN).
+        UsageError: files that are not ours are in the way (E_FILE_FOREIGN), or documents of another volume of that name
+            (E_EXPORT_OTHER_VOLUME).
         Interrupted: a stop was asked for; what was written is whole.
     """
     images = _images(kept.success, sources)
@@ -152,6 +154,7 @@ class _Export:
 
     def run(self) -> VolumeReport:
         report = self._report
+        require_own_folder(self._destination, self._success.location, [name for name, _ in self._wanted.formats])
         self._names = page_names(image_names(self._artefacts, self._success))
         report.pages = len(self._names)
         report.page_errors = self._success.pages.error if self._success.pages else 0
@@ -198,7 +201,7 @@ class _Export:
     def _export(self, name: str, level: Level) -> None:
         found = format_of(name)
         documents = Documents(
-            self._destination, self._success.location.volume, f"{name}-{level}", self._key(found), self._origin
+            self._destination, self._success.location, f"{name}-{level}", self._key(found), self._origin
         )
         write = found.writers[level]
         material = replace(self._wanted.material, picture=self._images.picture, scratch=self._destination.work_dir)

@@ -2,7 +2,7 @@
 
 import threading
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,10 +16,11 @@ from bec_orch.cli.process.ending import EXIT_DONE, EXIT_PAGE_ERRORS, exit_code_o
 from bec_orch.cli.process.signals import stopping
 from bec_orch.core.artefacts import ArtefactLocation
 from bec_orch.core.job_types.registry import content_of, types_with_exports
+from bec_orch.core.names import printable
 from bec_orch.core.ports.views import ContentOf
 from bec_orch.core.records.overview import DoneVolume
 from bec_orch.core.tasks import Job, TaskState
-from bec_orch.core.volumes import VolumeRef, version_of
+from bec_orch.core.volumes import VolumeRef, is_of_source, version_of
 from bec_orch.core.wording import counted
 from bec_orch.errors import LOST_ARTEFACT, BecError, StorageError, UsageError
 from bec_orch.exports.formats import Level, Material, format_of
@@ -33,15 +34,21 @@ BASE_URL = "http://localhost:8000"
 IMAGE_URL = "http://localhost:8000/images/{w_id}/{i_id}/{file}"
 
 # What is wrong with one volume alone. A full disk, or a right that is missing, ends the export.
-_OF_A_VOLUME = LOST_ARTEFACT | {"E_FILE_FOREIGN", "E_NAME_UNSAFE", "E_NOT_A_FILE", "E_STORAGE_NO_FOLDER"}
+_OF_A_VOLUME = LOST_ARTEFACT | {
+    "E_EXPORT_OTHER_VOLUME",
+    "E_FILE_FOREIGN",
+    "E_NAME_UNSAFE",
+    "E_NOT_A_FILE",
+    "E_STORAGE_NO_FOLDER",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class ExportRequest:
     """What an export was asked for.
 
-    Of volumes that several sources have under one name, those of `sources` are taken, be others newer. `again` is the
-    command line that asks for the export, where another command does.
+    Where a `source` is named, its volumes alone are taken; else, of a name that several sources have, the one that was
+    done last. `again` is the command line that asks for the export, where another command does.
     """
 
     formats: Sequence[str]
@@ -54,7 +61,7 @@ class ExportRequest:
     partial: bool = False
     silent: bool = False
     again: str | None = None
-    sources: frozenset[str] = frozenset()
+    source: str = ""
 
 
 @dataclass
@@ -227,43 +234,49 @@ class _Place:
 
 
 def _places(parts: Parts, job: Job, request: ExportRequest) -> list[_Place]:
-    """Return what is to be exported; a volume that two sources have is taken from its newest task: see `sources`."""
+    """Return what is to be exported: of volumes of one name, one (see `ExportRequest`)."""
     found: dict[tuple[str, str], list[DoneVolume]] = defaultdict(list)
     for done in parts.records.overview.done_volumes(job):
         for one in done:
             name = (one.volume.w_id, one.volume.i_id)
             if not request.volumes or name in request.volumes:
                 found[name].append(one)
-    places = {name: _newest(job, ones, request.sources) for name, ones in found.items()}
+    newest = {name: _newest(job, ones, request.source) for name, ones in found.items()}
+    places = {name: place for name, place in newest.items() if place}
     if request.partial:
-        for task, location in kept_volumes(parts.records.overview, job, frozenset(places), request.volumes):
+        overview, names = parts.records.overview, frozenset(places)
+        for task, location in kept_volumes(overview, job, names, request.volumes, request.source):
             places[task.volume.w_id, task.volume.i_id] = _Place(location, task.attempt)
-    _require_all(job, request.volumes, frozenset(places))
+    _require_all(job, request, frozenset(places))
     return list(places.values())
 
 
-def _newest(job: Job, done: Sequence[DoneVolume], preferred: Collection[str]) -> _Place:
-    """Return where the newest lies of what several sources have under one name, those that are preferred first."""
-    newest = max(done, key=lambda one: (one.volume.source in preferred, one.task_id))
+def _newest(job: Job, done: Sequence[DoneVolume], source: str) -> _Place | None:
+    """Return where the volume of a name that was done last lies, of a source where one is named; None: it has none."""
+    wanted = [one for one in done if not source or is_of_source(one.volume, source)]
+    if not wanted:
+        return None
+    newest = max(wanted, key=lambda one: (one.volume.source == source, one.task_id))
     is_elsewhere = len({one.manifest_etag for one in done}) > 1
     return _Place(
         ArtefactLocation(job.root, newest.volume, version_of(newest.manifest_etag)), is_elsewhere=is_elsewhere
     )
 
 
-def _require_all(job: Job, wanted: frozenset[tuple[str, str]], found: frozenset[tuple[str, str]]) -> None:
-    missing = sorted(wanted - found)
+def _require_all(job: Job, request: ExportRequest, found: frozenset[tuple[str, str]]) -> None:
+    missing = sorted(request.volumes - found)
+    of_source = f" of the source {printable(request.source, limit=300)}" if request.source else ""
     if missing:
         others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise UsageError(
-            f"The volume {'/'.join(missing[0])}{others} is not done by the job '{job.name}'.",
+            f"The volume {'/'.join(missing[0])}{others}{of_source} is not done by the job '{job.name}'.",
             code="E_EXPORT_VOLUME",
             hint=f"`bec jobs tasks {job.name} --volume {'/'.join(missing[0])}` shows where it stands; --partial takes "
             "what attempts left of it.",
         )
     if not found:
         raise UsageError(
-            f"No volume is done by the job '{job.name}'.",
+            f"No volume{of_source} is done by the job '{job.name}'.",
             code="E_EXPORT_NOTHING",
             hint=f"`bec jobs stats {job.name}` shows how far it is; --partial takes what attempts left.",
         )

@@ -250,9 +250,10 @@ def _export(parts: Parts, job: Job, request: RunRequest, outcome: RunOutcome) ->
     formats = request.exports if request.exports is not None else tuple(read.usual) if read else ()
     done = frozenset((task.volume.w_id, task.volume.i_id) for task in outcome.tasks if task.state is TaskState.DONE)
     again = f"{program()} --home {shlex.quote(str(parts.settings.home))} export {shlex.quote(job.name)}"
-    sources = frozenset(task.volume.source for task in outcome.tasks)
-    wanted = ExportRequest(formats, volumes=done, silent=True, again=again, sources=sources)
-    return export(parts, job, wanted) if formats and done else None
+    if not formats or not done:
+        return None
+    source = outcome.tasks[0].volume.source  # a run is over volumes of one
+    return export(parts, job, ExportRequest(formats, volumes=done, silent=True, again=again, source=source))
 
 
 def _run_first(

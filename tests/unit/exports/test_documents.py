@@ -1,18 +1,24 @@
 """Documents in a store: whole or not at all, ours or left alone, and known again."""
 
+import re
+import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bec_orch.cli.export.documents import Destination, Documents
+from bec_orch.cli.export.documents import Destination, Documents, require_own_folder
 from bec_orch.cli.export.record import parse, record_key
+from bec_orch.core.artefacts import ArtefactLocation
+from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import DiskFullError, UsageError
 from bec_orch.io.stores.objects import Objects
 from bec_orch.io.stores.storage import Stores
 from tests.unit.exports.made import NOTHING_TOLD
 
 VOLUME = NOTHING_TOLD.volume
+LOCATION = ArtefactLocation("ocr", VOLUME, "abcdef")
 KEY = "W2/I2/alto/a.xml"
 OTHER = "W2/I2/alto/b.xml"
 RECORD = record_key(VOLUME, "alto-page")
@@ -25,7 +31,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Objects:
 
 
 def documents(store: Objects, tmp_path: Path, key: str = "first", *, force: bool = False) -> Documents:
-    return Documents(Destination(store, tmp_path, force), VOLUME, "alto-page", key, NOTHING_TOLD)
+    return Documents(Destination(store, tmp_path, force), LOCATION, "alto-page", key, NOTHING_TOLD)
 
 
 def export(store: Objects, tmp_path: Path, key: str, content: dict[str, bytes], *, force: bool = False) -> Documents:
@@ -172,7 +178,7 @@ def test_a_command_whose_own_force_means_something_else_is_told_what_writes_over
 ) -> None:
     store.create(KEY, b"of somebody else")
     destination = Destination(store, tmp_path, again="bec --home out export ocrv1")
-    made = Documents(destination, VOLUME, "alto-page", "first", NOTHING_TOLD)
+    made = Documents(destination, LOCATION, "alto-page", "first", NOTHING_TOLD)
     made.put(KEY, [b"1"])
     with pytest.raises(UsageError) as caught:
         made.finish()
@@ -239,3 +245,48 @@ def test_what_the_disk_says_is_reported(tmp_path: Path) -> None:
 )
 def test_what_is_no_record_is_none(data: bytes) -> None:
     assert parse(data) is None
+
+
+NAMESAKE = ArtefactLocation("ocr", VolumeRef("W2", "I2", "folder+file:///other's scans"), "fedcba")
+
+
+def test_documents_of_a_volume_of_that_name_in_another_source_are_neither_lost_nor_mixed(
+    store: Objects, tmp_path: Path
+) -> None:
+    destination = Destination(store, tmp_path, force=True)
+    require_own_folder(destination, NAMESAKE, ["alto"])
+    export(store, tmp_path, "first", {KEY: b"1"})
+    require_own_folder(destination, LOCATION, ["alto"])
+    with pytest.raises(UsageError) as caught:
+        require_own_folder(destination, NAMESAKE, ["alto"])
+    assert caught.value.code == "E_EXPORT_OTHER_VOLUME"
+    assert caught.value.message == (
+        f"The documents in {store.url}/W2/I2 are of the volume of that name in 'folder+file:///scans': "
+        "those of 'folder+file:///other's scans' are not written there."
+    )
+    assert "Take one of the two with --source" in caught.value.hint
+    with pytest.raises(UsageError) as caught:
+        require_own_folder(replace(destination, again="bec --home H export ocr"), NAMESAKE, ["alto", "txt"])
+    (command,) = re.findall("`(.+)`", caught.value.hint)
+    assert shlex.split(command)[4:] == [
+        *("ocr", "--format", "alto,txt", "--volume", "W2/I2"),
+        *("--source", NAMESAKE.volume.source, "--out", "DIR"),
+    ]
+
+
+def test_documents_of_a_volume_that_was_moved_are_its_own(store: Objects, tmp_path: Path) -> None:
+    export(store, tmp_path, "first", {KEY: b"1"})
+    moved = replace(NAMESAKE, version=LOCATION.version)
+    require_own_folder(Destination(store, tmp_path), moved, ["alto"])
+    again = Documents(Destination(store, tmp_path), moved, "txt-volume", "first", NOTHING_TOLD)
+    again.put("W2/I2/W2-I2.txt", [b"1"])
+    again.finish()
+    require_own_folder(Destination(store, tmp_path), NAMESAKE, ["alto"])
+
+
+def test_a_record_of_before_tells_no_source_and_keeps_nobody_out(store: Objects, tmp_path: Path) -> None:
+    export(store, tmp_path, "first", {KEY: b"1"})
+    overwrite(store, RECORD, re.sub(rb'"(source|version)": "[^"]*"', rb'"\1": ""', content(store, RECORD)))
+    require_own_folder(Destination(store, tmp_path), NAMESAKE, ["alto"])
+    store.create("W2/I2/export-notes.json", b"somebody's own")
+    require_own_folder(Destination(store, tmp_path), NAMESAKE, ["alto"])

@@ -51,9 +51,11 @@ def publish(
     inputs: Mapping[str, str] | None = None,
     *,
     skipped: str = "intro",
+    volume: VolumeRef = VOLUME,
+    etag: str = "abcdef",
 ) -> Success:
-    manifest = Manifest(VOLUME, "abcdef", tuple(Page(index, image) for index, image in enumerate(images)))
-    location = ArtefactLocation(job, VOLUME, manifest.version)
+    manifest = Manifest(volume, etag, tuple(Page(index, image) for index, image in enumerate(images)))
+    location = ArtefactLocation(job, volume, manifest.version)
     key = AttemptKey("cfg", (MODEL,), "1", job, inputs or {})
     files = artefacts.open_attempt(location, manifest, 1, key, SCHEMA, {})
     for index in range(len(images)):
@@ -69,7 +71,7 @@ def publish(
     content = {
         "files": [dataclasses.asdict(files.assemble())],
         "inputs": inputs or {},
-        "manifest_etag": "abcdef",
+        "manifest_etag": etag,
         "type": "reader",
         "config": {"engine": "eyes"},
         "config_hash": "cfg",

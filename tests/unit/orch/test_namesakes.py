@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from bec_orch.core.tasks import Job, TaskState
 from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import UsageError
+from bec_orch.orch.overview.kept import kept_volumes
 from bec_orch.orch.overview.namesakes import NamedVolume, named_volume
 
 A, B = "folder+file:///a", "folder+file:///b"
@@ -95,3 +97,12 @@ def test_a_volume_without_tasks_is_reported() -> None:
     with pytest.raises(UsageError) as caught:
         named(*TASKS, names=("W9", "I9"))
     assert caught.value.code == "E_VOLUME_UNKNOWN"
+
+
+@pytest.mark.parametrize(("source", "ids"), [("", [4]), (A, [3]), (B, [4]), ("folder+file:///c", [])])
+def test_of_volumes_that_are_not_done_those_of_the_source_are_taken(source: str, ids: list[int]) -> None:
+    overview: Any = SimpleNamespace(
+        tasks=lambda _job, wanted, limit: list(TASKS)[:limit] if wanted.state is TaskState.RUNNING else []
+    )
+    found = kept_volumes(overview, Job(1, "lines", "toy", {}, "h"), (), (), source)
+    assert [task.id for task, _ in found] == ids
