@@ -1,6 +1,7 @@
 """Files that a command writes where people's own files may lie: only one that this program wrote is written over."""
 
 import os
+import re
 import threading
 from pathlib import Path
 
@@ -11,13 +12,29 @@ MARK = b"bec_orch"
 """Stands at the beginning of each such file."""
 
 _BEGINNING = 1024
+_OF = re.compile(MARK + rb" ([a-z0-9 -]+);")
 _JPEG_START, _JPEG_COMMENT = b"\xff\xd8", b"\xff\xfe"
 
 
-def marked_jpeg(picture: bytes) -> bytes:
-    """Put the mark into a JPEG, as a comment that no viewer shows."""
-    length = (2 + len(MARK)).to_bytes(2, "big")
-    return _JPEG_START + _JPEG_COMMENT + length + MARK + picture.removeprefix(_JPEG_START)
+def marked_jpeg(picture: bytes, of: str = "") -> bytes:
+    """Put the mark into a JPEG, as a comment that no viewer shows; `of` says in ASCII what it is a picture of."""
+    comment = MARK + (f" {of};".encode("ascii") if of else b"")
+    length = (2 + len(comment)).to_bytes(2, "big")
+    return _JPEG_START + _JPEG_COMMENT + length + comment + picture.removeprefix(_JPEG_START)
+
+
+def marked_as(file: Path) -> str:
+    """Return what a file with our mark says that it is of; empty where there is no such file, or it does not say.
+
+    Raises:
+        StorageError: it cannot be read.
+    """
+    with file_errors(f"read {file}"):
+        if not file.is_file():
+            return ""
+        with file.open("rb") as opened:
+            found = _OF.search(opened.read(_BEGINNING))
+    return found[1].decode("ascii") if found else ""
 
 
 def write_own(file: Path, data: bytes, *, or_same: bytes = b"") -> None:

@@ -39,6 +39,12 @@ EXPORTS = (
         ("tests/unit/test_export_volume.py",),
     ),
     Mutant(
+        "overlays-over-those-of-a-namesake",
+        "pictures of two volumes of one name do not take each other's place",
+        (Edit("cli/run/overlays.py", "    if not marks or any(", "    if True or any("),),
+        ("tests/unit/test_overlay.py",),
+    ),
+    Mutant(
         "import-takes-another-page",
         "a name that an export gives to one image is never another's",
         (

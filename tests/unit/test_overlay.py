@@ -1,5 +1,6 @@
 """The pictures with lines drawn over pages."""
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,11 +8,14 @@ from typing import Any, cast
 
 import cv2
 import numpy as np
+import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-from bec_orch.cli.run.overlays import Overlay, _tell_alike, sheets, single_pages, write_overlays
+from bec_orch.cli.run import overlays
+from bec_orch.cli.run.overlays import Overlay, _mark, _own_folder, sheets, single_pages, write_overlays
 from bec_orch.core.volumes import Manifest, PageCounts, VolumeRef
+from bec_orch.io.own_files import marked_jpeg, write_own
 from bec_orch.jobs.ldv1.overlay import caption, contact_sheet, draw_page, encode_jpeg, outcome
 
 WIDTH, HEIGHT = 800, 200
@@ -259,21 +263,65 @@ def test_no_two_volumes_have_one_picture(tmp_path: Path) -> None:
     assert len(set(every)) == 2
 
 
-def test_pictures_that_take_the_place_of_another_volumes_are_told(capsys: pytest.CaptureFixture[str]) -> None:
-    def task(source: str, etag: str) -> Any:
-        return SimpleNamespace(job="ldv1", volume=VolumeRef("W1", "I1", source), manifest_etag=etag)
+def task_of(source: str, etag: str) -> Any:
+    return SimpleNamespace(job="ldv1", volume=VolumeRef("W1", "I1", source), manifest_etag=etag, pages=PageCounts(ok=1))
 
-    def told(*others: Any) -> str:
-        overview = SimpleNamespace(tasks=lambda _job, _wanted: others)
-        _tell_alike(cast("Any", SimpleNamespace(records=SimpleNamespace(overview=overview))), task("a", "x"))
-        return capsys.readouterr().err
 
-    assert told(task("a", "x"), task("a", "an older version")) == ""
-    assert told(task("where it was before it was moved", "x")) == ""
-    assert told(task("a", "x"), task("b", "y")).splitlines() == [
-        "warning: Pictures of W1/I1 take the place of those of the volume of that name in 'b'.",
-        "hint: Give each of them a workspace of its own (--out).",
-    ]
+def placed(folder: Path, task: Any, *known: Any) -> Path:
+    listings = SimpleNamespace(tasks_of_volume=lambda _w_id, _i_id: known)
+    return _own_folder(cast("Any", SimpleNamespace(records=SimpleNamespace(listings=listings))), task, folder)
+
+
+A, B = "folder+file:///a", "folder+file:///b"
+OF_B = "source-" + hashlib.sha256(B.encode()).hexdigest()[:8]
+
+
+@pytest.mark.parametrize("file", ["I1.jpg", "I1/pages/a.jpg"])
+def test_pictures_of_two_volumes_of_one_name_are_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], file: str
+) -> None:
+    first, second = task_of(A, "aaa"), task_of(B, "bbb")
+    assert placed(tmp_path, first, first) == placed(tmp_path, second, first, second) == tmp_path
+    write_own(tmp_path / "W1" / file, marked_jpeg(encode_jpeg(paper()), _mark(first)))
+    assert placed(tmp_path, first, first, second) == tmp_path
+    assert placed(tmp_path, task_of(A, "a newer version"), first, second) == tmp_path
+    assert placed(tmp_path, task_of("where it was moved", "aaa"), first) == tmp_path
+    assert capsys.readouterr().err == ""
+    assert placed(tmp_path, second, first, second) == tmp_path / OF_B
+    own = tmp_path / "W1"
+    warning, hint = capsys.readouterr().err.splitlines()
+    assert warning.startswith(
+        f"warning: Pictures of W1/I1 are in {tmp_path / OF_B}: the volume of that name in '{A}' has"
+    )
+    assert hint == f"hint: Move {own / 'I1.jpg'} and {own / 'I1'} away to have these there."
+    placed(tmp_path, second)
+    assert "the volume of that name in another source has" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("of", ["", "nothing that is ours"])
+def test_pictures_that_do_not_say_whose_they_are_keep_nobody_out(tmp_path: Path, of: str) -> None:
+    write_own(tmp_path / "W1" / "I1.jpg", marked_jpeg(encode_jpeg(paper())) if not of else of.encode())
+    assert placed(tmp_path, task_of(B, "bbb")) == tmp_path
+
+
+def test_a_volume_of_that_name_leaves_the_pictures_of_the_other_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifests = {
+        one.volume.source: Manifest(one.volume, one.manifest_etag, ()) for one in (task_of(A, "a"), task_of(B, "b"))
+    }
+    rows = pa.table({"img_file_name": ["p1.jpg"]})
+    parts: Any = SimpleNamespace(
+        sources=lambda source: SimpleNamespace(read_manifest=lambda _: manifests[source], pages=lambda _: None),
+        artefacts=lambda: SimpleNamespace(read_rows=lambda _: rows),
+        records=SimpleNamespace(listings=SimpleNamespace(tasks_of_volume=lambda *_: ())),
+    )
+    monkeypatch.setattr(overlays, "_success", lambda *_: None)
+    monkeypatch.setattr(overlays, "volume_picture", lambda _: lambda *_: encode_jpeg(paper()))
+    for wanted, names in ((Overlay.SHEETS, ("W1/I1.jpg",)), (Overlay.PAGES, ("W1/I1/pages/p1.jpg",))):
+        for source, folder in ((A, ""), (B, OF_B), (A, "")):
+            done = [task_of(source, source[-1])]
+            assert write_overlays(parts, "ldv1", done, tmp_path, wanted) == [tmp_path / folder / name for name in names]
 
 
 def test_lines_are_not_drawn_over_pictures_of_another_version(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bec_orch.errors import StorageError, UsageError
-from bec_orch.io.own_files import MARK, marked_jpeg, write_own, write_whole
+from bec_orch.io.own_files import MARK, marked_as, marked_jpeg, write_own, write_whole
 
 
 def picture(grey: int) -> bytes:
@@ -80,3 +80,16 @@ def test_what_is_renamed_into_its_place_is_written_through_no_link(tmp_path: Pat
     assert (tmp_path / "identity").read_bytes() == b"new"
     assert precious.read_text() == "as it was"
     assert {path.name for path in tmp_path.iterdir()} == {"identity", "precious"}
+
+
+def test_a_picture_says_what_it_is_of(tmp_path: Path) -> None:
+    file = tmp_path / "a.jpg"
+    assert marked_as(file) == marked_as(tmp_path) == ""
+    write_own(file, marked_jpeg(picture(3)))
+    assert marked_as(file) == ""
+    write_own(file, marked_jpeg(picture(4), "source-0a version-9f"))
+    assert marked_as(file) == "source-0a version-9f"
+    write_own(file, marked_jpeg(picture(5), "something else"))
+    assert marked_as(file) == "something else"
+    pixels = [cv2.imdecode(np.frombuffer(data, np.uint8), 1) for data in (picture(5), file.read_bytes())]
+    assert np.array_equal(*pixels)

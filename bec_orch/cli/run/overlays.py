@@ -3,8 +3,11 @@
 overlays/W_ID/I_ID.jpg              the first 60 pages
 overlays/W_ID/I_ID/sheets/2.jpg     the next 60
 overlays/W_ID/I_ID/pages/PAGE.jpg   a page
+
+Where another source's volume of that name has pictures, they are in `overlays/source-DIGEST` in place of `overlays`.
 """
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -20,13 +23,13 @@ from bec_orch.core.frames import picture_of
 from bec_orch.core.job_types.registry import types_with_pictures, volume_picture
 from bec_orch.core.names import printable
 from bec_orch.core.ports.views import VolumePicture
-from bec_orch.core.records.overview import TaskFilter, TaskView
-from bec_orch.core.tasks import TaskState
+from bec_orch.core.records.overview import TaskView
 from bec_orch.core.volumes import VolumeRef, other_version, same_etag, version_of
 from bec_orch.core.wording import clause
 from bec_orch.errors import PageError, StorageError, UsageError
 from bec_orch.exports.names import page_names
-from bec_orch.io.own_files import marked_jpeg, write_own
+from bec_orch.io.own_files import marked_as, marked_jpeg, write_own
+from bec_orch.io.stores.errors import file_errors
 
 PAGES = 60
 """Pages of a sheet: so many are still small enough for a JPEG, and large enough to be looked at."""
@@ -104,7 +107,7 @@ def _write(parts: Parts, draw: VolumePicture, task: TaskView, folder: Path, layo
         changed = other_version(task.volume, manifest.version, version_of(task.manifest_etag or ""))
         warn(f"There is no picture of {task.volume}: {clause(changed.message)}.", "Run the same command again.")
         return
-    _tell_alike(parts, task)
+    place = _own_folder(parts, task, folder)
     pages, page_of = source.pages(manifest), {page.filename: page for page in manifest.pages}
     rows = parts.artefacts().read_rows(_success(parts, task))
     names: list[Any] = rows["img_file_name"].to_pylist()  # older artefacts may have the pages in another order
@@ -115,24 +118,45 @@ def _write(parts: Parts, draw: VolumePicture, task: TaskView, folder: Path, layo
             raise PageError(f"The image {names[at]} is no longer in its volume.", stage="fetch", code="E_IMAGE_MISSING")
         return anyio.run(pages.read, found[0]).data
 
-    for sheet in layout(folder, task.volume, names):
+    for sheet in layout(place, task.volume, names):
         shown = rows.slice(sheet.rows.start, len(sheet.rows))
         picture = draw(sheet.title, shown, _from(sheet.rows.start, read))
-        write_own(sheet.file, marked_jpeg(picture), or_same=picture)
+        write_own(sheet.file, marked_jpeg(picture, _mark(task)), or_same=picture)
         yield sheet.file
 
 
-def _tell_alike(parts: Parts, task: TaskView) -> None:
-    """Tell where pictures take the place of those of another volume: the source is not in the names of the files."""
-    wanted = TaskFilter(TaskState.DONE, w_id=task.volume.w_id, i_id=task.volume.i_id)
-    for other in parts.records.overview.tasks(task.job, wanted):
-        if other.volume.source != task.volume.source and not same_etag(other.manifest_etag, task.manifest_etag):
-            where = printable(other.volume.source, limit=300)
-            warn(
-                f"Pictures of {task.volume} take the place of those of the volume of that name in {where}.",
-                "Give each of them a workspace of its own (--out).",
-            )
-            return
+def _own_folder(parts: Parts, task: TaskView, folder: Path) -> Path:
+    """Return where the pictures of a volume go; where another volume of its name has pictures there, tell of it.
+
+    Then it is a folder that is named by the source. A volume that was moved has another source, and is of the version
+    whose pictures are there.
+
+    Raises:
+        StorageError: a picture that is there cannot be read.
+    """
+    volume, own = task.volume, folder / task.volume.w_id
+    with file_errors(f"list {own}"):
+        there = [own / f"{volume.i_id}.jpg", *sorted((own / volume.i_id / "pages").glob("*.jpg"))[:1]]
+    marks = [mark.split() for file in there if (mark := marked_as(file))]
+    if not marks or any(word in mark for mark in marks for word in _mark(task).split()):
+        return folder
+    apart = folder / _folder_of(volume.source)
+    known = {one.volume.source for one in parts.records.listings.tasks_of_volume(volume.w_id, volume.i_id)}
+    theirs = next((printable(one, limit=300) for one in sorted(known) if _folder_of(one) in marks[0]), "another source")
+    warn(
+        f"Pictures of {volume} are in {apart}: the volume of that name in {theirs} has pictures where they would be.",
+        f"Move {there[0]} and {own / volume.i_id} away to have these there.",
+    )
+    return apart
+
+
+def _mark(task: TaskView) -> str:
+    """Return what pictures say that they are of: the source and the version of a volume."""
+    return f"{_folder_of(task.volume.source)} version-{version_of(task.manifest_etag or '')}"
+
+
+def _folder_of(source: str) -> str:
+    return f"source-{hashlib.sha256(source.encode()).hexdigest()[:8]}"
 
 
 def _from(start: int, read: Callable[[int], bytes]) -> Callable[[int], bytes]:
