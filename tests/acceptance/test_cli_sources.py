@@ -233,3 +233,29 @@ def test_documents_of_one_source_are_neither_lost_nor_mixed_with_those_of_anothe
     assert (ended.code, "No volume of the source 'folder+file:///nowhere' is done" in ended.err) == (2, True)
     ended = bec("export", "truth", "--format", "txt", "--volume", ALONE, "--source", sources["new"])
     assert (ended.code, f"The volume {ALONE} of the source '{sources['new']}' is not done" in ended.err) == (2, True)
+
+
+def test_documents_come_back_as_those_of_the_volume_that_they_are_of(
+    bec: Bec, sources: dict[str, str], tmp_path: Path
+) -> None:
+    def source_of(job: str) -> str:
+        (task,) = ok(bec("jobs", "tasks", job, "--json")).json
+        return str(task["volume"]["source"])
+
+    ok(bec("export", "truth", "--format", "alto", "--out", tmp_path / "docs", "--source", sources["old"]))
+    take = ("--format", "alto", "--volume", NAME, "--from")
+    told = ok(bec("import", "again", *take, tmp_path / "docs"))
+    assert source_of("again") == sources["old"]
+    assert f"{NAME} is taken from '{sources['old']}'; --source names another." in told.err
+    told = ok(bec("import", "theirs", *take, tmp_path / "truth"))
+    assert source_of("theirs") == sources["old"], "the newest task of all, where nothing says whose documents they are"
+    ok(bec("import", "named", *take, tmp_path / "truth", "--source", sources["new"]))
+    assert source_of("named") == sources["new"]
+
+
+def test_an_attempt_is_at_the_volume_of_the_newest_task_of_its_job_and_says_so(
+    bec: Bec, sources: dict[str, str]
+) -> None:
+    told = ok(bec("run-volume", "truth", *NAME.split("/")))
+    assert f"{NAME} is taken from '{sources['new']}'; --source names another." in told.err
+    assert ok(bec("run-volume", "truth", *ALONE.split("/"))).err.count("--source") == 0

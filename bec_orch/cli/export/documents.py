@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bec_orch.cli.export.record import MOST_BYTES, Record, is_record, parse, record_key, to_bytes
+from bec_orch.cli.export.record import MOST_BYTES, Record, parse, record_key, records_of, to_bytes
 from bec_orch.core.artefacts import ArtefactLocation
 from bec_orch.core.names import printable
 from bec_orch.core.transcripts import Origin
@@ -49,8 +49,7 @@ def require_own_folder(destination: Destination, location: ArtefactLocation, for
     """
     objects, volume = destination.objects, location.volume
     folder = f"{volume.w_id}/{volume.i_id}"
-    blobs = (objects.read(one.key, limit=MOST_BYTES) for one in objects.list(folder).objects if is_record(one.key))
-    records = [record for blob in blobs if blob and (record := parse(blob.data)) and record.source]
+    records = records_of(objects, volume)
     if not records or any(record.is_of(location) for record in records):
         return
     theirs, own = (printable(source, limit=300) for source in (records[0].source, volume.source))

@@ -5,6 +5,7 @@ or changed since, and of which artefact. Those of pages that left the volume sta
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,9 +13,11 @@ from typing import Any
 from bec_orch.core.artefacts import ArtefactLocation
 from bec_orch.core.transcripts import Origin
 from bec_orch.core.volumes import VolumeRef
+from bec_orch.io.stores.objects import Objects
 
 MOST_BYTES = 64 * 2**20
 _FORMAT = 1
+_RECORD = re.compile(r"/export-[^/]+\.json\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +50,20 @@ class Record:
         return self.source == location.volume.source or self.version == location.version
 
 
-def is_record(key: str) -> bool:
-    """Return whether an object has the name of a record."""
-    name = key.rpartition("/")[2]
-    return name.startswith("export-") and name.endswith(".json")
-
-
 def record_key(volume: VolumeRef, name: str) -> str:
     """Return the key of a record in the store; `name` is that of the format and level."""
     return f"{volume.w_id}/{volume.i_id}/export-{name}.json"
+
+
+def records_of(objects: Objects, volume: VolumeRef) -> list[Record]:
+    """Return the records in the folder of a volume that name its source: it may be another one of that name.
+
+    Raises:
+        StorageError: the store is away.
+    """
+    keys = (one.key for one in objects.list(f"{volume.w_id}/{volume.i_id}").objects if _RECORD.search(one.key))
+    blobs = (objects.read(key, limit=MOST_BYTES) for key in keys)
+    return [record for blob in blobs if blob and (record := parse(blob.data)) and record.source]
 
 
 def to_bytes(record: Record, origin: Origin) -> bytes:

@@ -10,15 +10,15 @@ import typer
 from bec_orch.cli.arguments.invocation import invocation
 from bec_orch.cli.arguments.options import DEFAULT_ERROR_RATE, ErrorRate, JobName, Json, parse_names
 from bec_orch.cli.composition.parts import Parts, local_run, open_parts
+from bec_orch.cli.export.record import records_of
 from bec_orch.cli.export.volumes import destination_url
 from bec_orch.cli.jobs.queues import EXISTS, create_job
 from bec_orch.cli.run.outcome import RunResult, exit_code, note_moved, show
-from bec_orch.cli.terminal.console import warn
+from bec_orch.cli.terminal.console import note, warn
 from bec_orch.cli.terminal.progress import progress
 from bec_orch.cli.worker.working import say_death, work
 from bec_orch.core.job_types.references import list_folder
 from bec_orch.core.names import printable
-from bec_orch.core.records.overview import TaskFilter
 from bec_orch.core.tasks import Job
 from bec_orch.core.volumes import VolumeRef
 from bec_orch.core.wording import counted
@@ -27,6 +27,7 @@ from bec_orch.exports.names import documents_of
 from bec_orch.io.stores.objects import Objects
 from bec_orch.jobs.importv1.config import JOB_TYPE
 from bec_orch.orch.job_admin import JobAdmin
+from bec_orch.orch.overview.namesakes import find_named
 from bec_orch.orch.overview.page_errors import page_errors
 from bec_orch.orch.overview.spelling import as_spelled, recorded_names
 
@@ -86,10 +87,11 @@ def command(
     asked = invocation(ctx)
     url = destination_url(documents) or ""
     with open_parts(asked.settings) as parts:
-        found = find_documents(parts.stores.open(url), url, given, [parse_names(each) for each in volume or ()])
-        typed = [_volume(parts, recorded_names(parts.records.overview, *names), source) for names in found.names]
+        store = parts.stores.open(url)
+        found = find_documents(store, url, given, [parse_names(each) for each in volume or ()])
+        typed = [_volume(parts, store, recorded_names(parts.records.overview, *names), source) for names in found.names]
         volumes = as_spelled(parts.records.overview, parts.sources, typed)
-        unmatched = _unmatched(parts, parts.stores.open(url), found, volumes)
+        unmatched = _unmatched(parts, store, found, volumes)
         config = {"format": given.value, "documents_url": found.url, "documents_folder": found.folder}
         made = _job(parts, job, config, max_page_error_rate)
         taken = _take_over(parts, made, volumes, force=force, silent=as_json)
@@ -178,8 +180,8 @@ def _nothing(where: str, given: Given) -> UsageError:
     )
 
 
-def _volume(parts: Parts, names: tuple[str, str], source: str | None) -> VolumeRef:
-    found = source or _last_source(parts, names) or parts.default_source
+def _volume(parts: Parts, store: Objects, names: tuple[str, str], source: str | None) -> VolumeRef:
+    found = source or _last_source(parts, store, names) or parts.default_source
     if not found:
         raise UsageError(
             f"It is not known where the images of the volume {'/'.join(names)} lie.",
@@ -189,12 +191,16 @@ def _volume(parts: Parts, names: tuple[str, str], source: str | None) -> VolumeR
     return VolumeRef(*names, found)
 
 
-def _last_source(parts: Parts, names: tuple[str, str]) -> str | None:
-    """Return where a volume was last read from by any job."""
-    records = parts.records
-    wanted = TaskFilter(w_id=names[0], i_id=names[1])
-    tasks = [task for job in records.jobs.every() for task in records.overview.tasks(job.name, wanted, limit=1)]
-    return max(tasks, key=lambda task: task.id).volume.source if tasks else None
+def _last_source(parts: Parts, store: Objects, names: tuple[str, str]) -> str | None:
+    """Return where a volume was last read from by any job; of volumes of one name, that which documents are of."""
+    found = find_named(parts.records.overview, parts.records.listings, names)
+    if found is None or not found.namesakes:
+        return found.volume.source if found else None
+    exported = {record.source for record in records_of(store, found.volume)}
+    of_documents = [one for one in (found.volume, *found.namesakes) if one.source in exported]
+    volume = next(iter(of_documents), found.volume)
+    note(f"{volume} is taken from {printable(volume.source, limit=300)}; --source names another.")
+    return volume.source
 
 
 def _job(parts: Parts, name: str, config: Mapping[str, Any], error_rate: float) -> Job:

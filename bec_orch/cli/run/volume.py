@@ -11,12 +11,14 @@ from bec_orch.cli.composition.parts import Parts, local_run, open_parts
 from bec_orch.cli.composition.working import single_volume
 from bec_orch.cli.process.signals import stopping
 from bec_orch.cli.run.outcome import RunResult, exit_code, note_passed_over, show
+from bec_orch.cli.terminal.console import note
 from bec_orch.cli.terminal.progress import progress
-from bec_orch.core.records.overview import TaskFilter
+from bec_orch.core.names import printable
 from bec_orch.core.tasks import Job
 from bec_orch.core.volumes import VolumeRef
 from bec_orch.errors import Interrupted, RetryableError, TerminalError, UsageError
 from bec_orch.orch.backlog.volume_lists import typed_volume
+from bec_orch.orch.overview.namesakes import find_named
 from bec_orch.orch.overview.spelling import as_spelled, recorded_names
 
 
@@ -61,14 +63,16 @@ def _passed_over(parts: Parts, volume: VolumeRef) -> Mapping[str, int]:
 
 
 def _last_source(parts: Parts, job: str, w_id: str, i_id: str) -> str:
-    known = parts.records.overview.tasks(job, TaskFilter(w_id=w_id, i_id=i_id), limit=1)
-    source = known[0].volume.source if known else parts.default_source
+    found = find_named(parts.records.overview, parts.records.listings, (w_id, i_id), job=job)
+    source = found.volume.source if found else parts.default_source
     if not source:
         raise UsageError(
             f"It is not known where the volume {w_id}/{i_id} lies.",
             code="E_SOURCE_UNSET",
             hint="Give --source, or set BEC_SOURCE_URL.",
         )
+    if found and found.namesakes:
+        note(f"{found.volume} is taken from {printable(source, limit=300)}; --source names another.")
     return source
 
 

@@ -62,9 +62,29 @@ def named_volume(
     Raises:
         UsageError: no job has a task for it, or for that of this source (E_VOLUME_UNKNOWN).
     """
+    found = find_named(overview, listings, names, source=source, version=version, job=job)
+    if found is None:
+        raise unknown_volume(*names)
+    return found
+
+
+def find_named(
+    overview: Overview,
+    listings: Listings,
+    names: tuple[str, str],
+    *,
+    source: str = "",
+    version: str | None = None,
+    job: str | None = None,
+) -> NamedVolume | None:
+    """Return what `named_volume` does; None where no job has a task for a volume of that name.
+
+    Raises:
+        UsageError: no job has a task for that of this source (E_VOLUME_UNKNOWN).
+    """
     every = listings.tasks_of_volume(*recorded_names(overview, *names))
     if not every:
-        raise unknown_volume(*names)
+        return None
     wanted = [task for task in every if not source or is_of_source(task.volume, source)]
     if not wanted:
         raise _unknown_source(names, source, every)
