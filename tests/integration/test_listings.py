@@ -14,7 +14,7 @@ from bec_orch.errors import ConfigError
 from bec_orch.io.postgres.database import Database
 from bec_orch.io.postgres.listings import PgListings
 from bec_orch.io.postgres.overview import PgOverview
-from tests.support.archive_rows import Statistics, fill
+from tests.support.archive_rows import SOURCE, Statistics, fill
 
 VOLUMES = 60
 
@@ -97,6 +97,18 @@ def rename(conninfo: str, **names: str) -> None:
     with psycopg.connect(conninfo) as connection:
         for i_id, w_id in names.items():
             connection.execute("UPDATE volumes SET w_id = %s WHERE i_id = %s", (w_id, i_id))
+
+
+def test_volumes_that_share_their_name_with_one_of_another_source_are_told(listings: PgListings, conninfo: str) -> None:
+    assert {task.has_namesakes for task in listings.tasks("lines", TaskQuery(limit=1000))} == {False}
+    with psycopg.connect(conninfo) as connection:
+        connection.execute(
+            "INSERT INTO volumes (w_id, i_id, source) VALUES ('W0', 'I1', 'x+y://'), ('W0', 'I9z', 'x+y://')"
+        )
+        connection.execute("UPDATE tasks SET pages_ok = 0 WHERE state = 'done'")
+    for found in (listings.tasks("lines", TaskQuery(limit=1000)), listings.silent("lines", limit=1000)):
+        assert {(one.w_id, one.i_id) for one in found if one.has_namesakes} == {("W0", "I1")}
+        assert {one.source for one in found} == {SOURCE}
 
 
 def test_names_are_filtered_by_either_unicode_form(listings: PgListings, conninfo: str) -> None:

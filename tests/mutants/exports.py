@@ -45,6 +45,12 @@ EXPORTS = (
         ("tests/unit/test_overlay.py",),
     ),
     Mutant(
+        "import-into-a-namesake",
+        "documents of one volume are not taken for those of another of that name",
+        (Edit("cli/imports/command.py", "(one for one in found.namesakes if one.source in sources)", "iter(())"),),
+        ("tests/unit/importv1/test_volume_of_documents.py",),
+    ),
+    Mutant(
         "import-takes-another-page",
         "a name that an export gives to one image is never another's",
         (

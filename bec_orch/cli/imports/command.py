@@ -10,7 +10,7 @@ import typer
 from bec_orch.cli.arguments.invocation import invocation
 from bec_orch.cli.arguments.options import DEFAULT_ERROR_RATE, ErrorRate, JobName, Json, parse_names
 from bec_orch.cli.composition.parts import Parts, local_run, open_parts
-from bec_orch.cli.export.record import records_of
+from bec_orch.cli.export.record import Record, records_of
 from bec_orch.cli.export.volumes import destination_url
 from bec_orch.cli.jobs.queues import EXISTS, create_job
 from bec_orch.cli.run.outcome import RunResult, exit_code, note_moved, show
@@ -20,14 +20,14 @@ from bec_orch.cli.worker.working import say_death, work
 from bec_orch.core.job_types.references import list_folder
 from bec_orch.core.names import printable
 from bec_orch.core.tasks import Job
-from bec_orch.core.volumes import VolumeRef
+from bec_orch.core.volumes import VolumeRef, version_of
 from bec_orch.core.wording import counted
 from bec_orch.errors import BecError, Interrupted, UsageError
 from bec_orch.exports.names import documents_of
 from bec_orch.io.stores.objects import Objects
 from bec_orch.jobs.importv1.config import JOB_TYPE
 from bec_orch.orch.job_admin import JobAdmin
-from bec_orch.orch.overview.namesakes import find_named
+from bec_orch.orch.overview.namesakes import NamedVolume, find_named
 from bec_orch.orch.overview.page_errors import page_errors
 from bec_orch.orch.overview.spelling import as_spelled, recorded_names
 
@@ -196,11 +196,18 @@ def _last_source(parts: Parts, store: Objects, names: tuple[str, str]) -> str | 
     found = find_named(parts.records.overview, parts.records.listings, names)
     if found is None or not found.namesakes:
         return found.volume.source if found else None
-    exported = {record.source for record in records_of(store, found.volume)}
-    of_documents = [one for one in (found.volume, *found.namesakes) if one.source in exported]
-    volume = next(iter(of_documents), found.volume)
+    volume = _volume_of(found, records_of(store, found.volume))
     note(f"{volume} is taken from {printable(volume.source, limit=300)}; --source names another.")
     return volume.source
+
+
+def _volume_of(found: NamedVolume, records: Sequence[Record]) -> VolumeRef:
+    """Return which volume of a name documents are of, by their records; the newest where these do not tell."""
+    versions = {version_of(task.manifest_etag) for task in found.tasks if task.manifest_etag}
+    if any(record.source == found.volume.source or record.version in versions for record in records):
+        return found.volume  # perhaps it was moved since
+    sources = {record.source for record in records}
+    return next((one for one in found.namesakes if one.source in sources), found.volume)
 
 
 def _job(parts: Parts, name: str, config: Mapping[str, Any], error_rate: float) -> Job:
