@@ -90,9 +90,11 @@ def _shorter(grams: Grams, order: int) -> NDArray[np.intp]:
     found = np.zeros(len(grams), np.intp)
     for length in range(order - 1, 0, -1):
         mask = np.uint64((1 << BITS * length) - 1)
-        places = np.searchsorted(grams, grams & mask)
-        known = (grams > mask) & (found == 0) & (grams[places] == grams & mask)
-        found[known] = places[known] + 1
+        left = np.flatnonzero((grams > mask) & (found == 0))
+        ends = grams[left] & mask
+        places = np.searchsorted(grams, ends)
+        known = grams[places] == ends
+        found[left[known]] = places[known] + 1
     return found
 
 
