@@ -5,6 +5,7 @@ Coordinates are those of `Traced`.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ BODY_SHARE, BODY_SHARE_PECHA = 0.08, 0.25
 pechas a title in the margin may be joined to a line, and books may have many columns."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Body:
     """The main text of a page.
 
@@ -55,7 +56,12 @@ class Body:
     def in_column(self, line: Traced) -> list[Traced]:
         """Return the main lines of a line's column, from above to below; all of them where it stands in none."""
         own = self._column(line)
-        return [other for other in self.main if own is None or self._column(other) == own]
+        return [other for other, column in zip(self.main, self._in_columns, strict=True) if own in {None, column}]
+
+    @cached_property
+    def _in_columns(self) -> list[Span | None]:
+        """The column of each main line."""
+        return [self._column(line) for line in self.main]
 
     def _column(self, line: Traced) -> Span | None:
         """Return the column that a line stands in for the most part, of several the narrowest; None where in none."""

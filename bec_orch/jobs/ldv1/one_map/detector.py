@@ -1,6 +1,6 @@
 """The line detector: a decoded page -> the model's inputs -> the page's text lines.
 
-`prepare` and `finish` run on any thread, and between them the model on the items of any pages. A second round is taken
+`prepare` and `finish` run on any thread, and between them the model on the items of any pages. Another round is taken
 when the page has to be rotated, or its script is finer than it looked.
 """
 
