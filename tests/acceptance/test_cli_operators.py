@@ -94,6 +94,50 @@ def test_a_volume_that_has_but_a_dead_letter_is_brought_back(bec: Bec, home: Pat
     assert (brought.json["reset"], brought.json["moved"]) == (0, 1)
 
 
+@pytest.mark.parametrize("layout", ["bdrc", "flat", "folder", "mets", "pdf"])
+@pytest.mark.parametrize(("lies", "code"), [("missing", "E_STORAGE_MISSING"), ("empty", "E_STORAGE_EMPTY")])
+def test_volumes_of_a_source_that_is_not_there_are_refused_however_they_are_named(
+    bec: Bec, home: Path, tmp_path: Path, layout: str, lies: str, code: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    source = f"{layout}+{(tmp_path / lies).as_uri()}"
+    here, there = tmp_path / "here.csv", tmp_path / "there.csv"
+    here.write_text("W1,I1\n")
+    there.write_text(f'W1,I1\nW1,I2,"{source}"\n')
+    for named in (
+        ("--volume", "W1/I1", "--source", source),
+        ("--volume", "W1/I1", "--source", source, "--refresh"),
+        ("--volume", "W1/I1", "--source", source, "--with-dependencies"),
+        ("--volume", "W1/I1", "--source", source, "--stale"),
+        ("--file", here, "--source", source),
+        ("--file", there),
+        ("--all", "--source", source),
+    ):
+        ended = bec("queue", "enqueue", "toy", *named)
+        assert (ended.code, ended.err.splitlines()[0].split(":")[0]) == (6, f"error {code}"), named
+        assert "hint: Check" in ended.err
+    ended = bec("run-volume", "toy", "W1", "I1", "--source", source)
+    assert (ended.code, f"error {code}: " in ended.err) == (6, True)
+    assert ok(bec("jobs", "tasks", "toy", "--json")).json == []
+
+
+def test_volumes_of_a_source_that_cannot_be_looked_at_from_here_are_enqueued_and_this_is_said(
+    bec: Bec, home: Path, tmp_path: Path
+) -> None:
+    ended = ok(bec("queue", "enqueue", "toy", "--volume", "W1/I1", "--source", "iiif+http://127.0.0.1:9/manifest.json"))
+    assert "could not be looked at (E_SERVER_AWAY)" in ended.err
+    assert ended.out.splitlines()[0].split() == ["volumes", "1"]
+
+
+def test_a_worker_begins_at_no_empty_source(
+    bec: Bec, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setenv("BEC_SOURCE_URL", (tmp_path / "empty").as_uri())
+    ended = bec("worker", "--job", "toy", "--until-empty")
+    assert (ended.code, "error E_STORAGE_EMPTY: " in ended.err) == (6, True), ended.err
+
+
 def test_one_task_is_written_in_the_singular(bec: Bec, home: Path) -> None:
     ok(bec("queue", "enqueue", "toy", "--volume", "W1/I1"))
     assert ok(bec("jobs", "delete", "toy", "--yes")).out == "The job toy is deleted; 1 unfinished task was canceled.\n"

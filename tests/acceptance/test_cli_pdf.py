@@ -109,6 +109,23 @@ def test_scans_that_are_not_there_are_reported(bec: Bec, what: str, code: str) -
     assert (ended.code, f"error {code}: " in ended.err) == (6 if code == "E_STORAGE_MISSING" else 2, True), ended.err
 
 
+@pytest.mark.parametrize("command", [("run", "ldv1"), ("view",)])
+@pytest.mark.parametrize("layout", ["folder", "flat", "pdf", "mets", "bdrc"])
+def test_scans_that_are_missing_or_empty_are_told_by_how_they_are_named(
+    bec: Bec, tmp_path: Path, command: tuple[str, ...], layout: str
+) -> None:
+    """docs/cli.md, "Exit codes": a path is a word of the command line, a source something outside."""
+    missing, empty = tmp_path / "missing", tmp_path / "empty"
+    empty.mkdir()
+    for folder, as_path, as_source in (
+        (missing, "E_PATH_MISSING", "E_STORAGE_MISSING"),
+        (empty, "E_PATH_NO_IMAGES", "E_STORAGE_EMPTY"),
+    ):
+        by_path, by_name = bec(*command, folder), bec(*command, f"{layout}+{folder.as_uri()}")
+        assert (by_path.code, f"error {as_path}: " in by_path.err) == (2, True), by_path.err
+        assert (by_name.code, f"error {as_source}: " in by_name.err) == (6, True), by_name.err
+
+
 def test_a_source_without_volumes_is_reported(bec: Bec, tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     (tmp_path / "none" / "notes.txt").write_text("x")

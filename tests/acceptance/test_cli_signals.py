@@ -98,6 +98,7 @@ def test_a_pool_of_workers_is_stopped_as_one(start: Start, enqueued: None, gate:
     pool.send_signal(signal.SIGINT)
     _, err = pool.communicate(timeout=WAIT)
     assert pool.returncode == 0, err
+    assert err.count("Stopping: ") == 1
     assert '"outcome": "interrupted"' in err
     assert "Traceback" not in err
 

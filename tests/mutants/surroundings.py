@@ -7,6 +7,8 @@ _FOLDERS = "io/stores/folders.py"
 _AWAY = "tests/integration/test_away.py"
 _BOUNDS = "tests/unit/test_bounds.py"
 _HOME = "tests/unit/test_own_home.py"
+_OPERATORS = "tests/acceptance/test_cli_operators.py"
+_REFUSED = "test_volumes_of_a_source_that_is_not_there_are_refused_however_they_are_named"
 _OWN = "core/own_home.py"
 _RUN = "tests/acceptance/test_cli_run.py"
 _REPAIRS = "orch/audit/repairs.py"
@@ -16,6 +18,24 @@ _SOURCES = "tests/unit/test_sources.py"
 _SPECIAL = "tests/unit/test_special_files.py"
 
 SURROUNDINGS = (
+    Mutant(
+        "volumes-of-no-source-are-enqueued",
+        "volumes of a source that is not there are refused before they have a task",
+        (Edit("cli/arguments/scans.py", "            if error.code in NOT_THERE:\n                raise\n", ""),),
+        (f"{_OPERATORS}::{_REFUSED}",),
+    ),
+    Mutant(
+        "empty-sources-are-there",
+        "a source that is empty, as a mount point is without its disk, counts as missing",
+        (
+            Edit(
+                "io/sources/trees.py",
+                "        self._objects.check_readable()\n        self._objects.check_there()\n",
+                "        self._objects.check_readable()\n",
+            ),
+        ),
+        (f"{_OPERATORS}::{_REFUSED}",),
+    ),
     Mutant(
         "overlays-are-scans",
         "pictures that a workspace wrote beside scans are not taken for scans",

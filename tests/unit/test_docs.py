@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from bec_orch.cli.process import ending
+from bec_orch.cli.process.words import EXIT_INTERRUPTED
 from bec_orch.core.tasks import TaskState
 from bec_orch.settings.config import Settings, variable
 from tests.support import house
@@ -16,6 +18,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md")])
 
 # Told once for all commands, at the top of docs/cli.md.
 EVERYWHERE = {"--json", "--help"}
+_EXIT_CODES = ("cli.md", "getting-started.md")
 
 
 def page(name: str) -> str:
@@ -35,6 +38,13 @@ def test_every_command_is_documented_and_no_other() -> None:
 def test_every_option_is_documented_and_no_other(command: Command) -> None:
     table = "\n".join(re.findall(r"^\| (`-.*?) \|", sections()[" ".join(command.words)], re.MULTILINE))
     assert set(re.findall(r"--[a-z-]+", table)) == command.options - EVERYWHERE
+
+
+def test_the_exit_codes_are_documented_and_no_other() -> None:
+    codes = {EXIT_INTERRUPTED, *(code for name, code in vars(ending).items() if name.startswith("EXIT_"))}
+    found = {name: re.findall(r"^\| (\d+) \| .+ \|$", page(name), flags=re.MULTILINE) for name in _EXIT_CODES}
+    assert [int(code) for code in found["cli.md"]] == sorted(codes)
+    assert {int(code) for code in found["getting-started.md"]} < codes
 
 
 def test_every_task_state_is_documented() -> None:

@@ -1,13 +1,17 @@
 """The scans that a command line names: by a path of this machine, an address of the web, or the name of a source."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
 from bec_orch.cli.arguments.paths import as_it_lies, require_named
 from bec_orch.cli.composition.sources import open_sources
 from bec_orch.cli.composition.stores import open_stores
+from bec_orch.cli.terminal.console import warn
 from bec_orch.core.names import printable
-from bec_orch.errors import UsageError
+from bec_orch.core.ports.sources import SourceFactory
+from bec_orch.core.volumes import VolumeRef
+from bec_orch.errors import NOT_THERE, RetryableError, UsageError
 from bec_orch.io.sources.detect import DetectedSource, detect_source
 from bec_orch.io.sources.misnamed import RENAME, misnamed_below
 from bec_orch.io.sources.sources import parse_source, source_name
@@ -50,6 +54,24 @@ def find_scans(what: str, settings: Settings, *, most_files: int | None = None) 
             hint=RENAME if misnamed else _NOTHING,
         )
     return DetectedSource(name, volumes, layout=layout, misnamed=misnamed)
+
+
+def require_sources(sources: SourceFactory, volumes: Collection[VolumeRef]) -> None:
+    """Refuse volumes of a source that is not there: what is enqueued of them would be tried again for ever.
+
+    One that is away, or that the workers alone may read, is told and stops nothing.
+
+    Raises:
+        StorageError: a source is missing, or holds nothing.
+        UsageError, ManifestError: there can be no source of that name.
+    """
+    for name in sorted({volume.source for volume in volumes}):
+        try:
+            sources(name).check_readable()
+        except RetryableError as error:
+            if error.code in NOT_THERE:
+                raise
+            warn(f"The source {printable(name)} could not be looked at ({error.code}): {error.message}", error.hint)
 
 
 def _split(what: str) -> tuple[Path, str]:

@@ -21,7 +21,7 @@ class StopRequest:
 
 @contextmanager
 def stopping(stop: Callable[[StopReason], None], word: str) -> Iterator[StopRequest]:
-    """Within the block, turn them into `stop(StopReason.SHUTDOWN)`, and say `word` once.
+    """Within the block, turn them into `stop(StopReason.SHUTDOWN)`, and say `word` once, if it is not empty.
 
     One that came before the block, and whose interrupt was lost, counts too.
     """
@@ -35,7 +35,7 @@ def stopping(stop: Callable[[StopReason], None], word: str) -> Iterator[StopRequ
         first, request.asked = not request.asked, True
         stop(StopReason.SHUTDOWN)
         request.passing_on = False
-        if first:
+        if first and word:
             note(word)
 
     before = {number: signal.signal(number, handle) for number in interrupts.heeded()}

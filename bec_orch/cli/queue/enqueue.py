@@ -10,6 +10,7 @@ import typer
 from bec_orch.cli.arguments.invocation import invocation
 from bec_orch.cli.arguments.options import AdoptForeign, DryRun, JobName, Json
 from bec_orch.cli.arguments.paths import parse_path
+from bec_orch.cli.arguments.scans import require_sources
 from bec_orch.cli.composition.parts import Parts, open_parts
 from bec_orch.cli.process.ending import EXIT_FAILED, EXIT_PAGE_ERRORS
 from bec_orch.cli.terminal.console import note, print_json, print_record, print_rows, say, warn
@@ -150,6 +151,8 @@ def _chosen(parts: Parts, job: str, asked: _Asked, listed: VolumeList | None, *,
         named = _volumes(parts, asked, listed)
         if stale:
             References(parts.records.overview, parts.stores.open).look(job, frozenset(named))
+        if not asked.everything:
+            require_sources(parts.sources, named)
     return choose(named, limit=asked.limit, sample=asked.sample)
 
 

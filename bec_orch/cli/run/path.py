@@ -127,7 +127,7 @@ def command(
     Run it again to go on after an interruption; what is done is not done again.
 
     Exit codes: 0 all is done, 1 a volume failed, 2 nothing was started, or files of others are in the way of documents,
-    3 done with page errors or something left out, 130 interrupted.
+    3 done with page errors or something left out, 6 a source that was named is missing or empty, 130 interrupted.
     """
     asked = invocation(ctx)
     config = read_config(config_file, config_text) or {}

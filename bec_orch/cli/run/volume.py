@@ -7,6 +7,7 @@ import typer
 
 from bec_orch.cli.arguments.invocation import invocation
 from bec_orch.cli.arguments.options import AdoptForeign, JobName, Json
+from bec_orch.cli.arguments.scans import require_sources
 from bec_orch.cli.composition.parts import Parts, local_run, open_parts
 from bec_orch.cli.composition.working import single_volume
 from bec_orch.cli.process.signals import stopping
@@ -43,6 +44,7 @@ def command(
         w_id, i_id = recorded_names(parts.records.overview, typed.w_id, typed.i_id)
         named = VolumeRef(w_id, i_id, source or _last_source(parts, job, w_id, i_id))
         (volume,) = as_spelled(parts.records.overview, parts.sources, [named])
+        require_sources(parts.sources, [volume])
         report = run.enqueue(wanted, [volume], parts.sources, force=force, adopt_foreign=adopt_foreign)
         speed = _attempt(parts, wanted, volume, silent=as_json)
         outcome = run.outcome(wanted, [volume], report)

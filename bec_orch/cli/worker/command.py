@@ -96,7 +96,7 @@ def _job_name(parts: Parts, job: str | None, job_id: int | None) -> str:
 def _work(settings: Settings, *, job: str, slots: int, until_empty: bool) -> tuple[WorkerReport, int]:
     with open_parts(settings, WORKER) as parts:
         observer = with_metrics(settings, Unwatched())
-        done = work(parts, parts.store.job(job), observer, until_empty=until_empty, slots=slots, word=_WORD)
+        done = work(parts, parts.store.job(job), observer, until_empty=until_empty, slots=slots, word="")
     outcomes = {outcome.value: count for outcome, count in done.report.outcomes.items()}
     logger.info("worker.ended", extra={"reason": done.report.stop_reason, "outcomes": outcomes})
     emptied = until_empty and not done.interrupted

@@ -49,7 +49,7 @@ def work(
         until_empty: end when nothing is left to do.
         slots: how many volumes to hold at once.
         grace: seconds that a stop leaves for finishing, instead of the setting.
-        word: what to say when a signal asks for the end.
+        word: what to say when a signal asks for the end; empty where whoever passed it on says so.
         tell_death: is told of attempts whose worker died here before.
 
     Raises:

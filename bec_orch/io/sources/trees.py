@@ -29,6 +29,7 @@ class TreeSource(ImageSource, ABC):
     @override
     def check_readable(self) -> None:
         self._objects.check_readable()
+        self._objects.check_there()
 
     @override
     def volumes(self) -> Iterator[VolumeRef]:
