@@ -23,6 +23,7 @@ IDENTITY_FILE = "identity"
 """In a home: the identity of its embedded database, whose folder it outlives: the next one there goes on for it."""
 OUTPUTS = frozenset({"overlays", "exports"})
 """In a home: folders with what was made of pages, and is named like pages are."""
+_ROOMS = frozenset({"logs", "models", "work", "workers"})
 _OWN = "artefacts"
 _OWN_FOLDERS = OUTPUTS | {_OWN, "pg"}
 _MARKS = frozenset({LOCK_FILE, DESTINATION_FILE})
@@ -35,9 +36,21 @@ def own_in(files: Collection[str], folders: Collection[str]) -> frozenset[str]:
 
     Its other folders hold nothing that could be taken for pages, and may be somebody's by the same name.
     """
-    if IDENTITY_FILE not in files or _MARKS.isdisjoint(files):
+    if not _is_workspace(files):
         return frozenset()
     return (_OWN_FOLDERS & set(folders)) | (_MARKS | {IDENTITY_FILE}) & set(files)
+
+
+def rooms_in(files: Collection[str]) -> frozenset[str]:
+    """Return the names that such other folders have; none where a folder with these files is no workspace.
+
+    One without pages is no volume that somebody has yet to fill.
+    """
+    return _ROOMS if _is_workspace(files) else frozenset()
+
+
+def _is_workspace(files: Collection[str]) -> bool:
+    return IDENTITY_FILE in files and not _MARKS.isdisjoint(files)
 
 
 class WorkspaceLock:

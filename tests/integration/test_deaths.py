@@ -10,7 +10,7 @@ import pytest
 
 from bec_orch.core.life.flight import FlightRecorder
 from bec_orch.core.life.standings import Standings
-from bec_orch.core.tasks import Claim, Job
+from bec_orch.core.tasks import Claim, Job, TaskActivity, WorkerInfo
 from bec_orch.core.volumes import Page, VolumeRef
 from bec_orch.errors import DatabaseRefused
 from bec_orch.io.postgres.database import Database
@@ -203,3 +203,22 @@ def test_a_stalled_volume_is_distinguished_from_one_that_ran_beside_it(
         "failure_code": "E_VOLUME_STALLED",
         "failure_message": "No page of W1/I1 was finished for too long: it hung at page 7.",
     }
+
+
+def test_a_worker_that_died_is_at_nothing_any_more_and_one_that_signed_off_stays_so(
+    worker_database: Database, tmp_path: Path, claim: Callable[[], Claim], store: PgTasks, job: Job, sql: Sql
+) -> None:
+    taken = claim()
+    for name in ("worker-1", "other"):
+        store.register_worker(WorkerInfo(name, job.id, "host", os.getpid(), "1"))
+        store.heartbeat(name, [TaskActivity(taken.task_id, 3, PAGES)])
+    store.stop_worker("other", "shutdown")
+    for name in ("worker-1", "other"):
+        recorder = FlightRecorder(tmp_path, Standings(), name)
+        os.close(recorder._file)
+    record_deaths(tmp_path, PgDeaths(worker_database), {os.getpid(): cause_of(-9, out_of_memory=False)})
+    ended = sql("SELECT id, stop_reason, activities FROM workers WHERE stopped_at IS NOT NULL ORDER BY id DESC")
+    assert [tuple(each.values()) for each in ended] == [
+        ("worker-1", "died: E_WORKER_KILLED", []),
+        ("other", "shutdown", []),
+    ]

@@ -4,6 +4,7 @@ from tests.mutants.mutant import Edit, Mutant
 
 _DATABASE = "tests/integration/test_database.py"
 _FOLDERS = "io/stores/folders.py"
+_DEATHS = "tests/integration/test_deaths.py"
 _AWAY = "tests/integration/test_away.py"
 _BOUNDS = "tests/unit/test_bounds.py"
 _HOME = "tests/unit/test_own_home.py"
@@ -18,6 +19,18 @@ _SOURCES = "tests/unit/test_sources.py"
 _SPECIAL = "tests/unit/test_special_files.py"
 
 SURROUNDINGS = (
+    Mutant(
+        "dead-workers-look-alive",
+        "a worker whose process is known to have died is at nothing any more",
+        (Edit("orch/runs/post_mortem.py", "        deaths.end_worker(left.worker, cause.code)\n", ""),),
+        (f"{_DEATHS}::test_a_worker_that_died_is_at_nothing_any_more_and_one_that_signed_off_stays_so",),
+    ),
+    Mutant(
+        "empty-folders-of-a-workspace-are-told",
+        "a folder without images that a workspace made is no volume that lacks them",
+        (Edit("io/workspace.py", "return _ROOMS if _is_workspace(files) else frozenset()", "return frozenset()"),),
+        (f"{_SOURCES}::TestWorkspaceInTheScans::test_has_no_folders_that_lack_images",),
+    ),
     Mutant(
         "volumes-of-no-source-are-enqueued",
         "volumes of a source that is not there are refused before they have a task",
@@ -48,8 +61,8 @@ SURROUNDINGS = (
         (
             Edit(
                 "io/workspace.py",
-                "if IDENTITY_FILE not in files or _MARKS.isdisjoint(files):",
-                "if IDENTITY_FILE not in files and _MARKS.isdisjoint(files):",
+                "return IDENTITY_FILE in files and not _MARKS.isdisjoint(files)",
+                "return IDENTITY_FILE in files or not _MARKS.isdisjoint(files)",
             ),
         ),
         (f"{_SOURCES}::TestWorkspaceInTheScans::test_folders_of_its_names_are_scans_where_no_workspace_is",),

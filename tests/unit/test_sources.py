@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import anyio
 import pytest
@@ -15,11 +16,14 @@ from bec_orch.core.volumes import Page, VolumeRef
 from bec_orch.errors import ManifestError, ManifestMissing, PageError, StorageError, UsageError
 from bec_orch.io.sources.bdrc import volume_prefix
 from bec_orch.io.sources.detect import DetectedSource, Outside, detect_source
-from bec_orch.io.sources.pages import StorePages
+from bec_orch.io.sources.pages import Rejected, StorePages
 from bec_orch.io.sources.sources import Sources, parse_source, source_name
 from bec_orch.io.stores.folders import FolderObjects
 from bec_orch.io.stores.objects import Blob, Objects
 from bec_orch.io.stores.storage import Stores
+
+if TYPE_CHECKING:
+    from bec_orch.io.sources.folder import FolderSource
 
 
 def put(root: Path, *names: str, data: bytes = b"image") -> None:
@@ -630,6 +634,19 @@ class TestWorkspaceInTheScans:
         assert [str(each) for each in found.volumes] == ["W1/I1"]
         assert (found.images, found.outside, found.rejected, found.passed_over) == (2, (), (), {"own": 3})
         assert list(map(str, folder_source(tmp_path).volumes())) == ["W1/I1"]
+
+    @pytest.mark.parametrize("room", ["work", "logs", "models", "workers"])
+    @pytest.mark.parametrize("inside", [".", "out", "W1"])
+    def test_has_no_folders_that_lack_images(self, tmp_path: Path, inside: str, room: str) -> None:
+        put(tmp_path / "W1" / "I1", "1.jpg")
+        self.workspace(tmp_path / inside, "identity", "run.lock")
+        folder = tmp_path / inside / room / ("left" if inside == "." else "")
+        folder.mkdir(parents=True)
+        assert detect_source(tmp_path).rejected == ()
+        (tmp_path / inside / "identity").unlink()
+        scan = cast("FolderSource", folder_source(tmp_path)).scan()
+        told = [each.name for each in scan if isinstance(each, Rejected)]
+        assert folder.relative_to(tmp_path).as_posix() in told
 
     def test_of_one_work_is_no_volume_of_it(self, tmp_path: Path) -> None:
         put(tmp_path / "W1", "I1/1.jpg", "overlays/1.jpg", "identity", "run.lock")

@@ -77,7 +77,7 @@ def _workplace(
     folder = work_dir(parts.settings)
     # First of all, so that a page is on the record before anything else hears of it.
     with file_errors(f"write the record of this process in {folder}"):
-        flights = FlightRecorder(folder, standings)
+        flights = FlightRecorder(folder, standings, info.id)
     INTERRUPTS.last_words = flights.note_late
     standings.subscribe(Observed(observer))
     try:

@@ -49,6 +49,7 @@ class Flight:
 class LeftRecord:
     """What a process that is gone left: its process id, how many attempts it ended, and those that it was at.
 
+    `worker` is who it was; empty where its record does not say.
     One that is `late` was told to stop, hung, and ended itself.
     """
 
@@ -57,6 +58,7 @@ class LeftRecord:
     ended: int
     flights: tuple[Flight, ...]
     late: bool = False
+    worker: str = ""
 
 
 class FlightRecorder(Subscriber):
@@ -65,14 +67,16 @@ class FlightRecorder(Subscriber):
     Args:
         folder: where the file lies, on a disk of this machine.
         standings: where the tasks stand; followed from now on.
+        worker: the identity of this worker.
 
     Raises:
         OSError: the folder cannot be written.
         ConfigError: its disk has no locks (E_NO_LOCKS): the others would take this process for dead.
     """
 
-    def __init__(self, folder: Path, standings: Standings) -> None:
+    def __init__(self, folder: Path, standings: Standings, worker: str = "") -> None:
         self._standings = standings
+        self._worker = worker
         self._lock = threading.Lock()
         self._closed = False
         self._late = False
@@ -125,7 +129,8 @@ class FlightRecorder(Subscriber):
         # needs no room on the disk that it does not have.
         flights = [asdict(Flight.of(standing)) for standing in self._standings.all()]
         ended = self._standings.ended_count
-        text = json.dumps({"pid": os.getpid(), "ended": ended, "late": self._late, "flights": flights})
+        who = {"pid": os.getpid(), "worker": self._worker}
+        text = json.dumps({**who, "ended": ended, "late": self._late, "flights": flights})
         os.pwrite(self._file, text.encode(), 0)
         os.ftruncate(self._file, len(text))
 
@@ -147,6 +152,7 @@ def _parsed(path: Path, data: bytes) -> LeftRecord:
     try:
         content: Any = json.loads(data)
         flights = tuple(Flight(**{**flight, "pages": tuple(flight["pages"])}) for flight in content["flights"])
-        return LeftRecord(path, int(content["pid"]), int(content["ended"]), flights, bool(content.get("late")))
+        late, worker = bool(content.get("late")), str(content.get("worker", ""))
+        return LeftRecord(path, int(content["pid"]), int(content["ended"]), flights, late, worker)
     except (ValueError, TypeError, KeyError, AttributeError):
         return LeftRecord(path, 0, 0, ())

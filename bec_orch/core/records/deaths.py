@@ -1,4 +1,4 @@
-"""The port of attempts that ended with the process of their worker."""
+"""The port of workers whose process died, and of the attempts that ended with it."""
 
 from typing import Protocol
 
@@ -15,6 +15,14 @@ class Deaths(Protocol):
         The task is queued again. When its budget is used up, it has failed for good, with one exception: where the
         last attempts all died at one page, that page is left out from now on and the budget begins anew, as long as
         no more pages are left out than the job allows to be errors.
+
+        Raises:
+            DatabaseError: the database is away.
+        """
+        ...
+
+    def end_worker(self, worker_id: str, code: str) -> None:
+        """Record that a worker died, and of what, unless it signed off: from then on it is at nothing.
 
         Raises:
             DatabaseError: the database is away.

@@ -36,6 +36,11 @@ class PgDeaths(Deaths):
             connection.execute(sql[statement], {**told, **dataclasses.asdict(verdict), "task_id": flight.task_id})
         return True
 
+    @override
+    def end_worker(self, worker_id: str, code: str) -> None:
+        with self._database.transaction(f"record the death of the worker {worker_id}") as connection:
+            connection.execute(statements("deaths")["end_worker"], {"worker_id": worker_id, "reason": f"died: {code}"})
+
 
 def _leaves_one_page_out(connection: Connection, task: Row, flight: Flight) -> bool:
     asked = {"task_id": flight.task_id, "attempt": flight.attempt, "max_attempts": task["max_attempts"]}

@@ -31,3 +31,9 @@ SET state = 'terminal_failed', charged = %(charged)s, lease_expires_at = NULL, u
     finished_at = clock_timestamp(), failure_code = %(code)s, failure_stage = %(stage)s,
     failure_message = %(message)s, failure_fingerprint = %(fingerprint)s, failure_hint = %(hint)s
 WHERE id = %(task_id)s
+
+-- name: end_worker
+-- When it was last heard of stays, as nobody knows when it died.
+UPDATE workers
+SET stopped_at = clock_timestamp(), stop_reason = %(reason)s, activities = '[]'
+WHERE id = %(worker_id)s AND stopped_at IS NULL

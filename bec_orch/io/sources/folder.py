@@ -30,8 +30,10 @@ from bec_orch.io.sources.pages import (
 )
 from bec_orch.io.sources.trees import WorkFolders, inside
 from bec_orch.io.stores.objects import Entry, Listing, Objects
+from bec_orch.io.workspace import rooms_in
 
 _STRAY = "has images beside its folders"
+_EMPTY = "has no images in it"
 _NO_IMAGES = "Put them there, or leave it as it is: an empty folder does no harm."
 _MOVE_STRAY = "Move them into a folder for each volume, or name this folder to have it taken as one volume."
 
@@ -97,8 +99,10 @@ class FolderSource(WorkFolders):
         if self._flat:
             yield self._itself()
             return
-        yield from super().scan()
-        if image_entries(self._objects.list("")):
+        top = self._objects.list("")
+        rooms = _rooms_in(top)
+        yield from (found for found in super().scan() if not _is_empty_in(found, rooms, 0))
+        if image_entries(top):
             yield Rejected(".", _STRAY, _MOVE_STRAY)
 
     def _itself(self) -> VolumeRef | Rejected:
@@ -133,8 +137,9 @@ class FolderSource(WorkFolders):
             return
         if image_entries(listing):
             yield Rejected(work, _STRAY, _MOVE_STRAY)
+        rooms = _rooms_in(listing)
         for folder in inside(listing):
-            yield from self._scan_volume(work, folder)
+            yield from (found for found in self._scan_volume(work, folder) if not _is_empty_in(found, rooms, 1))
 
     def _scan_volume(self, work: str, folder: str) -> Iterator[VolumeRef | Rejected]:
         listing = self._readable(f"{work}/{folder}")
@@ -143,7 +148,7 @@ class FolderSource(WorkFolders):
             return
         if not image_entries(listing):
             if not listing.folders:
-                yield Rejected(f"{work}/{folder}", "has no images in it", _NO_IMAGES)
+                yield Rejected(f"{work}/{folder}", _EMPTY, _NO_IMAGES)
             return
         try:
             yield VolumeRef(work, folder, self.name)
@@ -180,6 +185,15 @@ def image_entries(listing: Listing) -> list[Entry]:
     """Return the page images of a folder, in order."""
     found = [entry for entry in listing.objects if why_no_page(entry.name) is None]
     return sorted(found, key=lambda entry: in_page_order(entry.name))
+
+
+def _rooms_in(listing: Listing) -> frozenset[str]:
+    return rooms_in([entry.name for entry in listing.objects])
+
+
+def _is_empty_in(found: VolumeRef | Rejected, rooms: frozenset[str], level: int) -> bool:
+    """Return whether this is a folder without images that a workspace made: its own name, or that of the one around."""
+    return isinstance(found, Rejected) and found.reason == _EMPTY and found.name.split("/")[level] in rooms
 
 
 def _version(images: list[Entry]) -> str:

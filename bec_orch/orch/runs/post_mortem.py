@@ -1,4 +1,4 @@
-"""What became of workers that died: their attempts are ended in the database, with the cause and the pages."""
+"""What became of workers that died: they and their attempts are ended in the database, with the cause and the pages."""
 
 import logging
 import signal
@@ -77,7 +77,7 @@ def log_death(flight: Flight, failure: Failure, recorded: bool) -> None:  # noqa
 def record_deaths(
     folder: Path, deaths: Deaths, causes: Mapping[int, Cause], tell: Told = log_death
 ) -> list[LeftRecord]:
-    """End the attempts of every process that died and left its record in a folder; return what was found.
+    """End every worker whose process died and left its record in a folder, and its attempts; return what was found.
 
     Args:
         folder: where workers keep their records.
@@ -90,9 +90,11 @@ def record_deaths(
     """
     found = []
     for left in left_records(folder):
+        cause = LATE if left.late else causes.get(left.pid, UNKNOWN)
         for flight in left.flights:
-            failure = _failure(flight, left, LATE if left.late else causes.get(left.pid, UNKNOWN))
+            failure = _failure(flight, left, cause)
             tell(flight, failure, deaths.record(flight, failure))
+        deaths.end_worker(left.worker, cause.code)
         left.path.unlink(missing_ok=True)
         found.append(left)
     return found
