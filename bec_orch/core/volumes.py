@@ -1,5 +1,6 @@
 """The volumes that are worked on, and the pages that they have."""
 
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -37,6 +38,16 @@ class VolumeRef:
 
     def __str__(self) -> str:
         return f"{self.w_id}/{self.i_id}"
+
+    @property
+    def as_option(self) -> str:
+        """How a command line names it, where the source is clear."""
+        return f"--volume {shlex.quote(str(self))}"
+
+    @property
+    def as_options(self) -> str:
+        """How a command line names it and its source."""
+        return f"{self.as_option} --source {shlex.quote(self.source)}"
 
 
 def of_several_sources(volumes: Iterable[VolumeRef]) -> frozenset[str]:
@@ -122,7 +133,7 @@ def other_version(volume: VolumeRef, now: str, made_of: str) -> PageError:
         f"The volume {volume} is another version now: {now}, and what was found is of {made_of}.",
         stage="fetch",
         code="E_IMAGE_OTHER_VERSION",
-        hint=f"`bec queue enqueue JOB --volume {volume} --refresh` has the version done that is there.",
+        hint=f"`bec queue enqueue JOB {volume.as_options} --refresh` has the version done that is there.",
     )
 
 

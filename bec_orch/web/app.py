@@ -29,7 +29,11 @@ _Answer = Callable[[Request], Response]
 
 
 def _asked_for(answer: _Answer, keys: Sequence[str]) -> _Answer:
-    """Return what answers only addresses that ask for nothing else than these keys; the token may stand there, too."""
+    """Return what answers only addresses that ask for nothing else than these keys; the token may stand there, too.
+
+    Pictures and IIIF answer whatever is appended: what they are asked for stands in the path (IIIF Image API 3.0,
+    section 2), and viewers and caches of others append what is their own.
+    """
 
     @wraps(answer)
     def checked(request: Request) -> Response:
@@ -46,7 +50,7 @@ def _tables(path: str, answer: _Answer, keys: Sequence[str] = ()) -> list[Route]
 
 def _examples(path: str, answer: _Answer) -> list[Route]:
     """Return the addresses of an example: as a page, and as a picture."""
-    return [Route(f"{path}/example{suffix}", answer) for suffix in ("", ".jpg")]
+    return [Route(f"{path}/example", _asked_for(answer, ())), Route(f"{path}/example.jpg", answer)]
 
 
 def _pictures(place: str) -> list[Route]:
@@ -60,8 +64,8 @@ def _pictures(place: str) -> list[Route]:
 
 
 ROUTES = (
-    Route("/", jobs.home),
-    Route("/go", volumes.go),
+    Route("/", _asked_for(jobs.home, ())),
+    Route("/go", _asked_for(volumes.go, ("volume",))),
     *_tables("/jobs", jobs.jobs),
     Route("/jobs/{job}", _asked_for(job.job, tasks.KEYS)),
     Route("/jobs/{job}/course.json", _asked_for(job.course, ())),
@@ -79,11 +83,11 @@ ROUTES = (
     *_tables("/workers", fleet.workers, ("stopped",)),
     *_tables("/machines", fleet.machines),
     *_tables("/queues", fleet.queues),
-    Route("/metrics", metrics.metrics),
+    Route("/metrics", _asked_for(metrics.metrics, ())),
     Route("/events", events.stream),
-    Route(f"/view/{_VOLUME}", viewer.view_volume),
-    Route(f"/view/{{job}}/{_VOLUME}", viewer.view_volume),
-    Route(f"/view/{{job}}/{_VOLUME}/{{number:int}}", viewer.view_page),
+    Route(f"/view/{_VOLUME}", _asked_for(viewer.view_volume, ("page", "source", "with"))),
+    Route(f"/view/{{job}}/{_VOLUME}", _asked_for(viewer.view_volume, ("page", "source", "with"))),
+    Route(f"/view/{{job}}/{_VOLUME}/{{number:int}}", _asked_for(viewer.view_page, ("source", "with"))),
     *_pictures("image"),
     *_pictures("version/{version}"),
     Route(f"/iiif/manifests/{{job}}/{_VOLUME}/{{name}}", iiif.manifest),

@@ -127,7 +127,8 @@ def test_a_run_evaluates_again_what_has_other_truth_now(bec: Bec, evaluated: Pat
 def test_a_page_that_cannot_be_written_is_reported(bec: Bec, evaluated: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     ended = bec("eval", "report", "eval", "--html", tmp_path / "file" / "report.html")
-    assert (ended.code, ended.err.split(":")[0]) == (1, "error E_STORAGE_NO_FOLDER")
+    assert (ended.code, ended.err.split(":")[0]) == (2, "error E_STORAGE_NO_FOLDER")
+    assert ended.err.splitlines()[-1] == "hint: Name a file in a folder with --html; the folder is made."
 
 
 def test_lines_text_and_evaluation_of_real_pages(bec: Bec, shared_data: Path, tmp_path: Path) -> None:

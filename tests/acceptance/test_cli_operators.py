@@ -90,7 +90,15 @@ def test_a_volume_that_has_but_a_dead_letter_is_brought_back(bec: Bec, home: Pat
         queue.send([TaskMessage("W9", "I9", "toy", None)])
         (message,) = queue.receive(limit=1, wait=5, visibility=60)
         queue.dead_letter(message.receipt, {"code": "E_TEST"})
-    brought = ok(bec("queue", "redrive", "toy", "--volume", "W9/I9", "--json"))
+    named = ("queue", "redrive", "toy", "--volume", "W9/I9")
+    for _ in range(2):
+        dry = ok(bec(*named, "--dry-run"))
+        assert [line.split() for line in dry.out.splitlines()] == [
+            ["tasks", "that", "would", "be", "reset", "0"],
+            ["dead", "letters", "that", "would", "be", "moved", "1"],
+        ]
+    assert ok(bec("queue", "stats", "toy", "--json")).json["dead"] == 1
+    brought = ok(bec(*named, "--json"))
     assert (brought.json["reset"], brought.json["moved"]) == (0, 1)
 
 

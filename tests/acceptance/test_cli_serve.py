@@ -139,6 +139,15 @@ def test_pictures_of_pages_are_of_the_version_that_was_worked_on(
     assert client.get(f"/iiif/image/{PECHA}/{FIRST}/info.json").status_code == 200
 
 
+def test_pictures_and_iiif_pass_over_what_others_append(client: Client) -> None:
+    for path in (
+        f"/iiif/image/{PECHA}/{FIRST}/info.json",
+        f"/iiif/image/{PECHA}/{FIRST}/full/9,/0/default.jpg",
+        f"/iiif/manifests/truth/{PECHA}/W1BEC001-I1BEC0001.json",
+    ):
+        assert client.get(f"{path}?bogus=1&bogus=2").status_code == 200
+
+
 MISSING = (
     ("/nothing", 404, "E_WEB_PATH"),
     ("/static/../app.py", 404, "E_WEB_PATH"),
@@ -153,6 +162,13 @@ MISSING = (
     ("/jobs/truth/tasks.csv?bogus=1", 400, "E_WEB_QUERY"),
     ("/jobs/truth/tasks.json?state=done&state=queued", 400, "E_WEB_QUERY"),
     ("/jobs/truth/errors.json?limit=1", 400, "E_WEB_QUERY"),
+    ("/?bogus=1", 400, "E_WEB_QUERY"),
+    ("/go?volume=W1/I1&bogus=1", 400, "E_WEB_QUERY"),
+    ("/metrics?bogus=1", 400, "E_WEB_QUERY"),
+    ("/jobs/truth/errors/0123/example?bogus=1", 400, "E_WEB_QUERY"),
+    ("/view/W1BEC001/I1BEC0001?bogus=1", 400, "E_WEB_QUERY"),
+    ("/view/truth/W1BEC001/I1BEC0001?page=1&page=2", 400, "E_WEB_QUERY"),
+    ("/view/truth/W1BEC001/I1BEC0001/1?page=1", 400, "E_WEB_QUERY"),
     ("/jobs.csv?state=done", 400, "E_WEB_QUERY"),
     ("/workers.json?Stopped=yes", 400, "E_WEB_QUERY"),
     ("/queues?x", 400, "E_WEB_QUERY"),

@@ -307,11 +307,12 @@ class TestRedrive:
         enqueuer.enqueue("lines", VOLUMES[:3])
         for volume in VOLUMES[:3]:
             give_up(store, queues, job, volume)
-        assert redriver.redrive("lines", limit=2, dry_run=True) == RedriveReport(2, 0, 0, ())
+        assert redriver.redrive("lines", limit=2, dry_run=True) == RedriveReport(2, 2, 0, ())
         assert queues.admin("lines").stats().dead == 3
         assert redriver.redrive("lines", limit=2) == RedriveReport(2, 2, 0, ())
         assert queues.admin("lines").stats().dead == 1
-        assert redriver.redrive("lines", dry_run=True).reset == 1
+        assert redriver.redrive("lines", dry_run=True) == RedriveReport(1, 1, 0, ())
+        assert queues.admin("lines").stats().dead == 1
         assert redriver.redrive("lines") == RedriveReport(1, 1, 0, ())
 
     def test_volume_that_has_a_newer_task_stays(

@@ -80,7 +80,7 @@ EXPORTS = (
         (
             Edit(
                 _DOCUMENTS,
-                "        if not self.destination.force and found != self._ours.get(key):\n            return False\n",
+                "        if not self.destination.force and not self._before.is_ours(key, found):\n            return False\n",
                 "",
             ),
         ),
@@ -101,19 +101,43 @@ EXPORTS = (
     Mutant(
         "export-forgets-what-stayed",
         "an export that left something lying looks at it again",
-        (Edit(_DOCUMENTS, 'key, lacking = "" if self.foreign else self.key, ', "key, lacking = self.key, "),),
+        (Edit(_DOCUMENTS, 'key, place = "" if self.foreign else self.key, ', "key, place = self.key, "),),
         (_DOCUMENT_TESTS,),
     ),
     Mutant(
         "export-forgets-what-left",
         "the document of a page that left stays known as ours, so that a page that comes back has its own again",
+        (Edit(_DOCUMENTS, "self.lacking, left, *place, begun)", "self.lacking, {}, *place, begun)"),),
+        (_DOCUMENT_TESTS,),
+    ),
+    Mutant(
+        "export-unknown-until-its-end",
+        "what an export wrote that was killed is ours, also for the export of the next artefact",
         (
             Edit(
                 _DOCUMENTS,
-                "record = Record(key, self._files, lacking, left,",
-                "record = Record(key, self._files, lacking, {},",
+                "            self._record(replace(self._stored, begun={**self._stored.begun, **known}, **place))\n",
+                "            self._stored = replace(self._stored, begun={**self._stored.begun, **known})\n",
             ),
         ),
+        (_DOCUMENT_TESTS,),
+    ),
+    Mutant(
+        "export-forgets-earlier-kills",
+        "what several exports wrote one after the other, each killed, is ours",
+        (
+            Edit(
+                _DOCUMENTS,
+                "known = {key: (*self._stored.begun.get(key, ()), digest)",
+                "known = {key: (digest,)",
+            ),
+        ),
+        (_DOCUMENT_TESTS,),
+    ),
+    Mutant(
+        "export-keeps-what-was-begun",
+        "a document that another export wrote over, and did not end, is not kept as it is",
+        (Edit(_DOCUMENTS, " - self._before.begun.keys()", ""),),
         (_DOCUMENT_TESTS,),
     ),
     Mutant(

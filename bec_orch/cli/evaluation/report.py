@@ -19,7 +19,7 @@ from bec_orch.core.ports.views import JobReport, ShownPage
 from bec_orch.core.records.overview import TaskFilter
 from bec_orch.core.tasks import TaskState
 from bec_orch.core.volumes import Manifest, VolumeRef, other_version, same_etag, version_of
-from bec_orch.errors import ConfigError, PageError, StorageError, TerminalError
+from bec_orch.errors import ConfigError, PageError, StorageError, TerminalError, UsageError
 from bec_orch.io.own_files import write_own
 from bec_orch.orch.overview import reports
 from bec_orch.orch.overview.references import References
@@ -57,11 +57,22 @@ def report(
         found = reports.report(parts.store.job(job), parts.records.overview, parts.artefacts(), partial=partial)
         alone = _truth_alone(parts, job)
         if html:
-            write_own(html, found.html(_Thumbnails(parts, job), dt.datetime.now(dt.UTC)).encode())
+            _write(html, found.html(_Thumbnails(parts, job), dt.datetime.now(dt.UTC)).encode())
     if as_json:
         print_json({**found.to_json(), "unmatched_references": alone})
     else:
         _print(found, html, alone)
+
+
+def _write(html: Path, page: bytes) -> None:
+    """Write the page; where a file was named in place of its folder, that is the caller's fault."""
+    try:
+        write_own(html, page)
+    except StorageError as error:
+        if error.code != "E_STORAGE_NO_FOLDER":
+            raise
+        hint = "Name a file in a folder with --html; the folder is made."
+        raise UsageError(error.message, code=error.code, hint=hint) from error
 
 
 def _truth_alone(parts: Parts, job: str) -> list[str]:

@@ -1,20 +1,26 @@
 """`bec export`: the lines and texts of a job as documents that other programs read."""
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated
 
 import typer
 
 from bec_orch.cli.arguments import completion
-from bec_orch.cli.arguments.invocation import invocation
+from bec_orch.cli.arguments.invocation import Invocation, invocation
 from bec_orch.cli.arguments.options import JobName, Json, OnlySource, Partial, parse_names
 from bec_orch.cli.composition.parts import open_parts
 from bec_orch.cli.export.outcome import show
 from bec_orch.cli.export.volumes import BASE_URL, IMAGE_URL, ExportRequest, export
+from bec_orch.cli.terminal.console import program
 from bec_orch.errors import UsageError
 from bec_orch.exports.formats import NAMES, Level, format_of
 from bec_orch.orch.overview.spelling import recorded_names
+from bec_orch.settings.config import Origin
+
+_USUAL = ("", BASE_URL, IMAGE_URL, False)
+"""Of options that need not be said again."""
 
 
 def command(
@@ -60,8 +66,18 @@ def command(
     Documents that are there, and of the same artefact, are left as they are: the same command goes on after a stop.
     """
     names = [parse_names(each) for each in volume or ()]
+    asked = invocation(ctx)
+    given: dict[str, str | bool] = {
+        "--out": out or "",
+        "--base-url": base_url,
+        "--image-url": image_url,
+        "--source": source or "",
+        "--partial": partial,
+    }
+    again = _again(asked, job, {name: value for name, value in given.items() if value not in _USUAL})
     request = ExportRequest(
         parse_formats(formats),
+        again,
         level,
         frozenset(),
         out,
@@ -72,11 +88,18 @@ def command(
         as_json,
         source=source or "",
     )
-    with open_parts(invocation(ctx).settings) as parts:
+    with open_parts(asked.settings) as parts:
         wanted = frozenset(recorded_names(parts.records.overview, *each) for each in names)
         result = export(parts, parts.store.job(job), replace(request, volumes=wanted))
     show(result, as_json=as_json)
     raise typer.Exit(result.exit_code)
+
+
+def _again(asked: Invocation, job: str, options: Mapping[str, str | bool]) -> str:
+    """Return the command line that exports to the same place, for whoever is to add what is exported."""
+    home = ["--home", str(asked.settings.home)] if asked.loaded.origins["home"] is Origin.FLAG else []
+    given = [word for name, value in options.items() for word in ((name, value) if isinstance(value, str) else (name,))]
+    return shlex.join([program(), *home, "export", job, *given])
 
 
 def parse_formats(given: Sequence[str]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 It is written last, and names every document with its digest: so a document that is there is known to be ours, unchanged
 or changed since, and of which artefact. Those of pages that left the volume stay, and stay known: a page may come back.
+Before documents are written, a few at a time, it names them too: an export that is killed leaves none that is unknown.
 """
 
 import json
@@ -31,6 +32,7 @@ class Record:
         left: the SHA-256 of each document of a page that is no longer in the volume, by its key.
         source: where the volume lies; empty in records of before.
         version: the version of the volume.
+        begun: the SHA-256 of what exports that came to no end wrote, or were about to write, by its key.
     """
 
     key: str = ""
@@ -39,15 +41,20 @@ class Record:
     left: Mapping[str, str] = field(default_factory=dict)
     source: str = ""
     version: str = ""
+    begun: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
-    def ours(self) -> Mapping[str, str]:
-        """The SHA-256 of every document as it was written, by its key."""
+    def ended(self) -> Mapping[str, str]:
+        """The SHA-256 of every document as exports that came to their end wrote it, by its key."""
         return {**self.left, **self.files}
 
     def is_of(self, location: ArtefactLocation) -> bool:
         """Return whether it is of the volume of an artefact: of its source, or of what was moved from another one."""
         return self.source == location.volume.source or self.version == location.version
+
+    def is_ours(self, key: str, digest: str) -> bool:
+        """Return whether a document is as some export wrote it."""
+        return digest == self.ended.get(key) or digest in self.begun.get(key, ())
 
 
 def record_key(volume: VolumeRef, name: str) -> str:
@@ -77,6 +84,7 @@ def to_bytes(record: Record, origin: Origin) -> bytes:
         "left": dict(sorted(record.left.items())),
         "source": record.source,
         "version": record.version,
+        "begun": dict(sorted(record.begun.items())),
     }
     return f"{json.dumps(content, ensure_ascii=False, indent=1)}\n".encode()
 
@@ -94,7 +102,8 @@ def _record(content: Mapping[str, Any]) -> Record:
     lacking = frozenset(map(str, content.get("lacking", ())))
     left = _digests(content.get("left", {}))
     place = str(content.get("source", "")), str(content.get("version", ""))
-    return Record(str(content["key"]), _digests(content["files"]), lacking, left, *place)
+    begun = {str(key): tuple(map(str, digests)) for key, digests in content.get("begun", {}).items()}
+    return Record(str(content["key"]), _digests(content["files"]), lacking, left, *place, begun)
 
 
 def _digests(content: Mapping[str, Any]) -> dict[str, str]:

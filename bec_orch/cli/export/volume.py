@@ -200,21 +200,26 @@ class _Export:
 
     def _export(self, name: str, level: Level) -> None:
         found = format_of(name)
-        documents = Documents(
+        with Documents(
             self._destination, self._success.location, f"{name}-{level}", self._key(found), self._origin
-        )
+        ) as documents:
+            self._write(documents, name, level)
+            documents.flush()
+            if found.text_alone and self._unread and not self._read:
+                self._report.notes.append(f"{self._report.volume}: nobody read its lines: the files of text are empty.")
+            self._report.documents += documents.written
+            self._report.skipped += documents.skipped
+            self._report.lacking += len(documents.lacking)
+            documents.finish()
+
+    def _write(self, documents: Documents, name: str, level: Level) -> None:
+        found = format_of(name)
         write = found.writers[level]
         material = replace(self._wanted.material, picture=self._images.picture, scratch=self._destination.work_dir)
         if level is Level.PAGE:
             self._write_pages(documents, found, name, lambda page: write([page], self._origin, material))
         else:
             self._write_whole(documents, found, lambda pages: write(pages, self._origin, material))
-        if found.text_alone and self._unread and not self._read:
-            self._report.notes.append(f"{self._report.volume}: nobody read its lines: the files of text are empty.")
-        self._report.documents += documents.written
-        self._report.skipped += documents.skipped
-        self._report.lacking += len(documents.lacking)
-        documents.finish()
 
     def _key(self, found: Format) -> str:
         """Name what the documents are made of; with the inputs that are there, because outlines come from them."""

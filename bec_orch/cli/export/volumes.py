@@ -1,5 +1,6 @@
 """The volumes of an export, several at once, each on its own: what is wrong with one leaves the others as they are."""
 
+import shlex
 import threading
 from collections import defaultdict
 from collections.abc import Sequence
@@ -48,10 +49,11 @@ class ExportRequest:
     """What an export was asked for.
 
     Where a `source` is named, its volumes alone are taken; else, of a name that several sources have, the one that was
-    done last. `again` is the command line that asks for the export, where another command does.
+    done last. `again` is the command line that exports there, without what it exports.
     """
 
     formats: Sequence[str]
+    again: str
     level: Level | None = None
     volumes: frozenset[tuple[str, str]] = frozenset()
     out: str | None = None
@@ -60,7 +62,6 @@ class ExportRequest:
     force: bool = False
     partial: bool = False
     silent: bool = False
-    again: str | None = None
     source: str = ""
 
 
@@ -128,7 +129,7 @@ def export(parts: Parts, job: Job, request: ExportRequest) -> ExportResult:
     result.unfinished = _unfinished(parts, job)
     result.elsewhere = tuple(place.location.volume for place in places if place.is_elsewhere)
     store, artefacts = _opened(parts, result.destination, request.out), parts.artefacts()
-    destination = Destination(store, work_dir(parts.settings), request.force, request.again)
+    destination = Destination(store, work_dir(parts.settings), request.again, request.force)
 
     def one(place: _Place) -> VolumeReport | BecError | None:
         try:
@@ -178,7 +179,7 @@ def _require_something(job: Job, result: ExportResult) -> None:
         raise UsageError(
             f"No attempt of the job '{job.name}' left any page of {counted(len(result.nothing), 'volume')} to export.",
             code="E_EXPORT_NOTHING",
-            hint=f"`bec jobs tasks {job.name} --volume {result.nothing[0]}` shows where it stands.",
+            hint=f"`bec jobs tasks {job.name} {result.nothing[0].as_option}` shows where it stands.",
         )
 
 
@@ -267,11 +268,12 @@ def _require_all(job: Job, request: ExportRequest, found: frozenset[tuple[str, s
     missing = sorted(request.volumes - found)
     of_source = f" of the source {printable(request.source, limit=300)}" if request.source else ""
     if missing:
+        first = "/".join(missing[0])
         others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise UsageError(
-            f"The volume {'/'.join(missing[0])}{others}{of_source} is not done by the job '{job.name}'.",
+            f"The volume {first}{others}{of_source} is not done by the job '{job.name}'.",
             code="E_EXPORT_VOLUME",
-            hint=f"`bec jobs tasks {job.name} --volume {'/'.join(missing[0])}` shows where it stands; --partial takes "
+            hint=f"`bec jobs tasks {job.name} --volume {shlex.quote(first)}` shows where it stands; --partial takes "
             "what attempts left of it.",
         )
     if not found:

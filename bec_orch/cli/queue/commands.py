@@ -110,7 +110,7 @@ def redrive(
         print_json(report)
         return
     if dry_run:
-        print_record({"tasks that would be reset": report.reset})
+        print_record({"tasks that would be reset": report.reset, "dead letters that would be moved": report.moved})
     else:
         print_record({"tasks reset": report.reset, "dead letters moved": report.moved, "messages sent": report.sent})
     if not report.reset and not report.moved and (code or fingerprint):

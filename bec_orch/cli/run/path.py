@@ -253,7 +253,7 @@ def _export(parts: Parts, job: Job, request: RunRequest, outcome: RunOutcome) ->
     if not formats or not done:
         return None
     source = outcome.tasks[0].volume.source  # a run is over volumes of one
-    return export(parts, job, ExportRequest(formats, volumes=done, silent=True, again=again, source=source))
+    return export(parts, job, ExportRequest(formats, again, volumes=done, silent=True, source=source))
 
 
 def _run_first(

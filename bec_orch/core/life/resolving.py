@@ -130,7 +130,8 @@ class Resolver:
             raise RetryableError(
                 f"The artefact of '{gone[0]}' for {claim.volume} is gone.",
                 code="E_DEPENDENCY_MISSING",
-                hint=f"Workers of '{gone[0]}' make it again; `bec queue enqueue {gone[0]} --force` asks them to.",
+                hint=f"Workers of '{gone[0]}' make it again; `bec queue enqueue {gone[0]} "
+                f"{claim.volume.as_options} --force` asks them to.",
             )
         failed = [job for job in missing if claim.job.if_missing.get(job) is IfMissing.FAIL]
         if failed:

@@ -190,7 +190,8 @@ class StoredArtefacts(ArtefactStore):
             raise PlaceTaken(
                 f"The store keeps the file {key} from being replaced.",
                 code="E_ARTEFACT_LOCKED",
-                hint="Wait until its lock or retention ends, then `bec queue redrive`; the older one holds until then.",
+                hint="Wait until its lock or retention ends, then `bec queue redrive JOB --reason E_ARTEFACT_LOCKED`; "
+                "the older one holds until then.",
             ) from error
 
     @override

@@ -47,7 +47,7 @@ def _found(artefacts: StoredArtefacts, sources: SourceFactory, job: Job, volume:
         raise UsageError(
             f"No artefact of others lies where that of '{job.name}' for {volume} goes.",
             code="E_ARTEFACT_NOT_FOREIGN",
-            hint="What is our own is done again with --force.",
+            hint=f"`bec queue enqueue {job.name} {volume.as_options} --force` does what is our own again.",
         )
     files = tuple(entry.name for entry in artefacts.holding(location).files)
     return ForeignArtefact(volume, location.prefix, success.etag, _made_by(success), _made_at(success), files)

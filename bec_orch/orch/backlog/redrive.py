@@ -5,9 +5,10 @@ a message for each.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from bec_orch.core.ports.queues import DeadLetter, QueueBackend
+from bec_orch.core.ports.queues import DeadLetter, QueueAdmin, QueueBackend
 from bec_orch.core.records.backlog import Backlog, RedriveFilter, VolumeStanding
 from bec_orch.core.tasks import TaskState
 from bec_orch.orch.ahead import batches
@@ -18,7 +19,7 @@ _MARKED_AT_ONCE = 5000
 
 @dataclass(frozen=True, slots=True)
 class RedriveReport:
-    """What a redrive did: tasks reset, dead letters moved back, new messages sent, and who was refused.
+    """What a redrive did, or would do: tasks reset, dead letters moved back, new messages sent, and who was refused.
 
     Refused are volumes that were asked for, or have a dead letter, whose task is in a state that is not tried again.
     """
@@ -44,7 +45,8 @@ class Redriver:
         Run twice, the second time resets nothing. Dead letters that never had a task are brought back too when they are
         what the filter names.
 
-        `limit` takes at most that many, the oldest first, and no dead letter but theirs; `dry_run` only counts them.
+        `limit` takes at most that many, the oldest first, and no dead letter but theirs; `dry_run` only counts tasks
+        and letters.
 
         Raises:
             ConfigError: there is no such job.
@@ -52,8 +54,6 @@ class Redriver:
         """
         asked = wanted or RedriveFilter()
         job, reset = self._backlog.reset_failed(job_name, asked, limit=limit, dry_run=dry_run)
-        if dry_run:
-            return RedriveReport(len(reset), 0, 0, ())
         refused = dict.fromkeys(self._backlog.standing(job, *asked.volume)) if asked.volume and not reset else {}
         ids = {(task.volume.w_id, task.volume.i_id): task.id for task in reset if task.state is TaskState.QUEUED}
         revived: list[int] = []
@@ -72,13 +72,28 @@ class Redriver:
         queue = self._queues.admin(job.name)
         if asked == RedriveFilter() and limit is None and reset and queue.stats().dead == len(reset):
             # Nothing but what is wanted is there: the queue moves it by itself, which spares a call for each few.
-            moved, revived = queue.redrive_all(), list(ids.values())
+            moved, revived = len(reset) if dry_run else queue.redrive_all(), list(ids.values())
         else:
-            moved = queue.redrive(accept)
+            moved = _count(queue, accept) if dry_run else queue.redrive(accept)
+        if dry_run:
+            return RedriveReport(len(reset), moved, 0, tuple(refused))
         for marked in batches(revived, _MARKED_AT_ONCE):
             self._backlog.mark_sent(marked)
         sent = Enqueuer(self._backlog, self._queues).dispatch(job) if len(revived) < len(ids) else 0
         return RedriveReport(len(reset), moved, sent, tuple(refused))
+
+
+def _count(queue: QueueAdmin, accept: Callable[[DeadLetter], bool]) -> int:
+    """Count the dead letters that would be moved, and move none."""
+    accepted: list[DeadLetter] = []
+
+    def look(letter: DeadLetter) -> bool:
+        if accept(letter):
+            accepted.append(letter)
+        return False
+
+    queue.redrive(look)
+    return len(accepted)
 
 
 def _names(letter: DeadLetter) -> tuple[str, str] | None:

@@ -69,7 +69,7 @@ def kept_rows(artefacts: StoredArtefacts, location: ArtefactLocation, attempt: i
         raise StorageError(
             f"No attempt at {location.volume} left any pages.",
             code="E_ARTEFACT_GONE",
-            hint=f"`bec jobs tasks {job.name} --volume {location.volume}` shows where it stands.",
+            hint=f"`bec jobs tasks {job.name} {location.volume.as_option}` shows where it stands.",
         )
     table = found.drop_columns(["page"]).combine_chunks()
     ok, skipped = (int(pc.sum(table[name]).as_py() or 0) for name in ("ok", "skipped"))

@@ -20,7 +20,7 @@ def unknown_volume(w_id: str, i_id: str, job: str | None = None) -> UsageError:
     return UsageError(
         f"{f'The job {job}' if job else 'The database'} has no task for the volume {printable(f'{w_id}/{i_id}')}.",
         code="E_VOLUME_UNKNOWN",
-        hint=f"`bec queue enqueue {job or 'JOB'} --volume W_ID/I_ID` makes one.",
+        hint=f"`bec queue enqueue {job or 'JOB'} --volume {printable(f'{w_id}/{i_id}')}` makes one.",
     )
 
 

@@ -131,7 +131,7 @@ def with_sources(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -
 
 
 def require_known(asked: QueryParams, keys: Sequence[str], *, passed_over: str) -> None:
-    """Refuse what a table cannot be asked for: it would answer as if nothing had been asked.
+    """Refuse what a page or a table cannot be asked for: it would answer as if nothing had been asked.
 
     Raises:
         UsageError: a key is unknown, or there twice (E_WEB_QUERY).

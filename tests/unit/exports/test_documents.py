@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bec_orch.cli.export.documents import Destination, Documents, require_own_folder
+from bec_orch.cli.export.documents import _AT_ONCE, Destination, Documents, require_own_folder
 from bec_orch.cli.export.record import parse, record_key
 from bec_orch.core.artefacts import ArtefactLocation
 from bec_orch.core.volumes import VolumeRef
@@ -31,7 +31,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Objects:
 
 
 def documents(store: Objects, tmp_path: Path, key: str = "first", *, force: bool = False) -> Documents:
-    return Documents(Destination(store, tmp_path, force), LOCATION, "alto-page", key, NOTHING_TOLD)
+    return Documents(Destination(store, tmp_path, "bec export ocrv1", force), LOCATION, "alto-page", key, NOTHING_TOLD)
 
 
 def export(store: Objects, tmp_path: Path, key: str, content: dict[str, bytes], *, force: bool = False) -> Documents:
@@ -44,6 +44,14 @@ def export(store: Objects, tmp_path: Path, key: str, content: dict[str, bytes], 
             made.put(name, [data])
     made.finish()
     return made
+
+
+def write_and_be_killed(store: Objects, tmp_path: Path, key: str, written: dict[str, bytes]) -> None:
+    """Write documents, and no record that all is done."""
+    with documents(store, tmp_path, key) as made:
+        for name, data in written.items():
+            made.put(name, [data])
+        made.flush()
 
 
 def content(store: Objects, key: str) -> bytes:
@@ -170,22 +178,19 @@ def test_the_document_of_a_page_that_left_is_not_written_over_where_it_was_chang
 def test_a_record_of_the_time_before_documents_left_is_read() -> None:
     record = parse(b'{"bec_orch": 1, "key": "first", "made_with": [], "files": {"a": "1"}, "lacking": []}')
     assert record is not None
-    assert (record.files, record.left, record.ours) == ({"a": "1"}, {}, {"a": "1"})
+    assert (record.files, record.left, record.ended, record.begun) == ({"a": "1"}, {}, {"a": "1"}, {})
 
 
-def test_a_command_whose_own_force_means_something_else_is_told_what_writes_over_one_volume(
-    store: Objects, tmp_path: Path
-) -> None:
+def test_the_command_that_writes_over_a_document_names_its_volume_and_format(store: Objects, tmp_path: Path) -> None:
     store.create(KEY, b"of somebody else")
-    destination = Destination(store, tmp_path, again="bec --home out export ocrv1")
+    destination = Destination(store, tmp_path, "bec --home out export ocrv1")
     made = Documents(destination, LOCATION, "alto-page", "first", NOTHING_TOLD)
     made.put(KEY, [b"1"])
     with pytest.raises(UsageError) as caught:
         made.finish()
     again = "bec --home out export ocrv1 --format alto --level page --volume W2/I2 --force"
-    assert (
-        caught.value.hint == f"Take corrections over with `bec import`, move it away, or write over it with `{again}`."
-    )
+    told = f"Take corrections over with `bec import`, move it away, or write over it with `{again}`."
+    assert caught.value.hint == told
 
 
 def test_files_of_others_stay(store: Objects, tmp_path: Path) -> None:
@@ -203,13 +208,70 @@ def test_a_record_of_others_stays(store: Objects, tmp_path: Path) -> None:
 
 
 def test_after_a_kill_what_is_there_counts(store: Objects, tmp_path: Path) -> None:
-    documents(store, tmp_path).put(KEY, [b"1"])  # and no record
+    write_and_be_killed(store, tmp_path, "first", {KEY: b"1"})
     assert export(store, tmp_path, "first", {KEY: b"1", OTHER: b"2"}).foreign == []
+
+
+@pytest.mark.parametrize("before", [{}, {KEY: b"0", OTHER: b"0"}])
+def test_what_exports_wrote_that_were_killed_is_ours_for_every_artefact_that_follows(
+    store: Objects, tmp_path: Path, before: dict[str, bytes]
+) -> None:
+    if before:
+        export(store, tmp_path, "zero", before)
+    write_and_be_killed(store, tmp_path, "first", {KEY: b"1", OTHER: b"1"})
+    write_and_be_killed(store, tmp_path, "second", {KEY: b"2"})
+    assert export(store, tmp_path, "third", {KEY: b"3", OTHER: b"3"}).foreign == []
+    assert (content(store, KEY), content(store, OTHER)) == (b"3", b"3")
+    record = parse(content(store, RECORD))
+    assert record is not None
+    assert record.begun == {}
+
+
+def test_an_export_that_is_killed_before_it_writes_leaves_what_was_there_ours(
+    store: Objects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export(store, tmp_path, "first", {KEY: b"1", OTHER: b"2"})
+    with monkeypatch.context() as patched:
+        patched.setattr(Documents, "_write", lambda *_: None)
+        write_and_be_killed(store, tmp_path, "second", {KEY: b"new"})
+    assert content(store, KEY) == b"1"
+    assert export(store, tmp_path, "third", {KEY: b"3", OTHER: b"3"}).foreign == []
+
+
+def test_what_a_killed_export_wrote_is_no_document_of_the_one_before(store: Objects, tmp_path: Path) -> None:
+    export(store, tmp_path, "first", {KEY: b"1", OTHER: b"2"})
+    write_and_be_killed(store, tmp_path, "second", {KEY: b"new"})
+    again = export(store, tmp_path, "first", {KEY: b"1", OTHER: b"2"})
+    assert (again.written, again.skipped, content(store, KEY)) == (1, 1, b"1")
+
+
+def test_a_correction_of_what_a_killed_export_wrote_stays(store: Objects, tmp_path: Path) -> None:
+    write_and_be_killed(store, tmp_path, "first", {KEY: b"1", OTHER: b"2"})
+    overwrite(store, KEY, b"corrected")
+    for _ in range(2):
+        with pytest.raises(UsageError, match=r"W2/I2/alto/a\.xml"):
+            export(store, tmp_path, "second", {KEY: b"new", OTHER: b"new"})
+    assert (content(store, KEY), content(store, OTHER)) == (b"corrected", b"new")
+    # As one of the two wrote it, it is ours again.
+    overwrite(store, KEY, b"1")
+    assert export(store, tmp_path, "second", {KEY: b"new", OTHER: b"new"}).foreign == []
+
+
+def test_of_many_documents_a_few_are_taken_at_a_time_and_an_export_that_breaks_off_keeps_no_others(
+    store: Objects, tmp_path: Path
+) -> None:
+    many = {f"W2/I2/alto/{number}.xml": b"1" for number in range(_AT_ONCE + 1)}
+    with documents(store, tmp_path) as made:
+        for name, data in many.items():
+            made.put(name, [data])
+    assert len(store.list("W2/I2/alto").objects) == _AT_ONCE
+    assert [path.name for path in tmp_path.iterdir() if path.name != "out"] == []
+    assert export(store, tmp_path, "second", dict.fromkeys(many, b"2")).foreign == []
 
 
 def test_after_a_kill_between_two_artefacts_it_goes_on(store: Objects, tmp_path: Path) -> None:
     export(store, tmp_path, "first", {KEY: b"1", OTHER: b"2"})
-    documents(store, tmp_path, "second").put(KEY, [b"new"])
+    write_and_be_killed(store, tmp_path, "second", {KEY: b"new"})
     export(store, tmp_path, "second", {KEY: b"new", OTHER: b"new"})
     assert (content(store, KEY), content(store, OTHER)) == (b"new", b"new")
 
@@ -219,15 +281,15 @@ def test_a_document_that_breaks_off_leaves_nothing(store: Objects, tmp_path: Pat
         yield b"half"
         raise DiskFullError("There is no room.")
 
-    with pytest.raises(DiskFullError):
-        documents(store, tmp_path).put(KEY, pieces())
+    with pytest.raises(DiskFullError), documents(store, tmp_path) as made:
+        made.put(KEY, pieces())
     assert store.read(KEY) is None
     assert [path.name for path in tmp_path.iterdir() if path.name != "out"] == []
 
 
 def test_what_the_disk_says_is_reported(tmp_path: Path) -> None:
     store = Stores().open("memory://out")
-    with pytest.raises(Exception, match="Could not write a document in /proc"):
+    with pytest.raises(Exception, match="Could not make a folder in /proc"):
         documents(store, Path("/proc")).put(KEY, [b"1"])
 
 
@@ -241,6 +303,8 @@ def test_what_the_disk_says_is_reported(tmp_path: Path) -> None:
         b'{"bec_orch": 1, "key": 1, "files": []}',
         b"\xff",
         b'{"bec_orch": 1, "key": 1, "files": {}, "left": []}',
+        b'{"bec_orch": 1, "key": 1, "files": {}, "begun": []}',
+        b'{"bec_orch": 1, "key": 1, "files": {}, "begun": {"a": 1}}',
     ],
 )
 def test_what_is_no_record_is_none(data: bytes) -> None:
@@ -253,7 +317,7 @@ NAMESAKE = ArtefactLocation("ocr", VolumeRef("W2", "I2", "folder+file:///other's
 def test_documents_of_a_volume_of_that_name_in_another_source_are_neither_lost_nor_mixed(
     store: Objects, tmp_path: Path
 ) -> None:
-    destination = Destination(store, tmp_path, force=True)
+    destination = Destination(store, tmp_path, "bec export ocrv1", force=True)
     require_own_folder(destination, NAMESAKE, ["alto"])
     export(store, tmp_path, "first", {KEY: b"1"})
     require_own_folder(destination, LOCATION, ["alto"])
@@ -264,7 +328,6 @@ def test_documents_of_a_volume_of_that_name_in_another_source_are_neither_lost_n
         f"The documents in {store.url}/W2/I2 are of the volume of that name in 'folder+file:///scans': "
         "those of 'folder+file:///other's scans' are not written there."
     )
-    assert "Take one of the two with --source" in caught.value.hint
     with pytest.raises(UsageError) as caught:
         require_own_folder(replace(destination, again="bec --home H export ocr"), NAMESAKE, ["alto", "txt"])
     (command,) = re.findall("`(.+)`", caught.value.hint)
@@ -277,16 +340,16 @@ def test_documents_of_a_volume_of_that_name_in_another_source_are_neither_lost_n
 def test_documents_of_a_volume_that_was_moved_are_its_own(store: Objects, tmp_path: Path) -> None:
     export(store, tmp_path, "first", {KEY: b"1"})
     moved = replace(NAMESAKE, version=LOCATION.version)
-    require_own_folder(Destination(store, tmp_path), moved, ["alto"])
-    again = Documents(Destination(store, tmp_path), moved, "txt-volume", "first", NOTHING_TOLD)
+    require_own_folder(Destination(store, tmp_path, "bec export ocrv1"), moved, ["alto"])
+    again = Documents(Destination(store, tmp_path, "bec export ocrv1"), moved, "txt-volume", "first", NOTHING_TOLD)
     again.put("W2/I2/W2-I2.txt", [b"1"])
     again.finish()
-    require_own_folder(Destination(store, tmp_path), NAMESAKE, ["alto"])
+    require_own_folder(Destination(store, tmp_path, "bec export ocrv1"), NAMESAKE, ["alto"])
 
 
 def test_a_record_of_before_tells_no_source_and_keeps_nobody_out(store: Objects, tmp_path: Path) -> None:
     export(store, tmp_path, "first", {KEY: b"1"})
     overwrite(store, RECORD, re.sub(rb'"(source|version)": "[^"]*"', rb'"\1": ""', content(store, RECORD)))
-    require_own_folder(Destination(store, tmp_path), NAMESAKE, ["alto"])
+    require_own_folder(Destination(store, tmp_path, "bec export ocrv1"), NAMESAKE, ["alto"])
     store.create("W2/I2/export-notes.json", b"somebody's own")
-    require_own_folder(Destination(store, tmp_path), NAMESAKE, ["alto"])
+    require_own_folder(Destination(store, tmp_path, "bec export ocrv1"), NAMESAKE, ["alto"])
