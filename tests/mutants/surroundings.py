@@ -20,6 +20,24 @@ _SPECIAL = "tests/unit/test_special_files.py"
 
 SURROUNDINGS = (
     Mutant(
+        "exported-pdfs-are-scans",
+        "documents that an export wrote among scans are no pages of them",
+        (Edit("io/sources/exported.py", "if len(folder) <= 1 or record_name", "if folder or record_name"),),
+        (f"{_SOURCES}::TestDocumentsInTheScans::test_are_no_pages_and_counted",),
+    ),
+    Mutant(
+        "pdfs-named-like-exports-are-left-out",
+        "somebody's PDF that is named like a document is a page where no export wrote one",
+        (
+            Edit(
+                "io/sources/exported.py",
+                'len(folder) <= 1 or record_name("pdf-volume") not in files',
+                "len(folder) <= 1",
+            ),
+        ),
+        (f"{_SOURCES}::TestDocumentsInTheScans::test_a_pdf_of_that_name_without_their_record_is_a_page",),
+    ),
+    Mutant(
         "dead-workers-look-alive",
         "a worker whose process is known to have died is at nothing any more",
         (Edit("orch/runs/post_mortem.py", "        deaths.end_worker(left.worker, cause.code)\n", ""),),

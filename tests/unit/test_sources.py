@@ -616,6 +616,59 @@ class TestDetect:
         assert caught.value.code == "E_PATH_UNREADABLE"
 
 
+class TestDocumentsInTheScans:
+    """What `bec export --format pdf --out` wrote into the folder that was read."""
+
+    def scans(self, folder: Path) -> Path:
+        put(folder, "W1/I1/1.jpg", "W1/I2/1.jpg")
+        return folder
+
+    def export(self, folder: Path) -> None:
+        for volume in ("I1", "I2"):
+            put(
+                folder / "W1" / volume,
+                f"W1-{volume}.pdf",
+                "pdf/1.pdf",
+                "export-pdf-volume.json",
+                "export-pdf-page.json",
+            )
+
+    @pytest.mark.parametrize("below", ["", "W1", "W1/I1"])
+    def test_are_no_pages_and_counted(self, tmp_path: Path, below: str) -> None:
+        before = detect_source(self.scans(tmp_path) / below)
+        etags = [folder_source(tmp_path).manifest_etag(each) for each in before.volumes]
+        self.export(tmp_path)
+        after = detect_source(tmp_path / below)
+        assert (after.volumes, after.images, after.outside, after.rejected) == (before.volumes, before.images, (), ())
+        assert after.passed_over["own"] == 2 * len(after.volumes)
+        assert [folder_source(tmp_path).manifest_etag(each) for each in after.volumes] == etags
+        manifest = folder_source(tmp_path).read_manifest(volume())
+        assert ([page.filename for page in manifest.pages], manifest.passed_over["own"]) == (["1.jpg"], 1)
+
+    def test_are_no_volumes_of_pdfs(self, tmp_path: Path) -> None:
+        put(tmp_path, "W1/I1.pdf", "W1/I2.pdf")
+        self.export(tmp_path)
+        for below in ("", "W1"):
+            assert [str(each) for each in detect_source(tmp_path / below).volumes] == ["W1/I1", "W1/I2"]
+        assert list(folder_source(tmp_path / "W1", "pdf").volumes()) == []
+
+    def test_are_no_scans_where_they_lie_alone(self, tmp_path: Path) -> None:
+        self.export(tmp_path)
+        for below in ("", "W1", "W1/I1"):
+            with pytest.raises(UsageError, match="holds no page images|no volume that can be used"):
+                detect_source(tmp_path / below)
+
+    @pytest.mark.parametrize("record", ["", "export-pdf-page.json", "export-txt-volume.json"])
+    def test_a_pdf_of_that_name_without_their_record_is_a_page(self, tmp_path: Path, record: str) -> None:
+        put(self.scans(tmp_path) / "W1" / "I1", "W1-I1.pdf", *([record] if record else []))
+        assert len(folder_source(tmp_path).read_manifest(volume()).pages) == 2
+
+    @pytest.mark.parametrize("name", ["W1-I2.pdf", "2.pdf", "W1-I1.jpg"])
+    def test_another_file_beside_their_record_is_a_page(self, tmp_path: Path, name: str) -> None:
+        put(self.scans(tmp_path) / "W1" / "I1", name, "export-pdf-volume.json", "export-pdf-page.json")
+        assert len(folder_source(tmp_path).read_manifest(volume()).pages) == 2
+
+
 class TestWorkspaceInTheScans:
     """What an earlier run wrote into the folder that it read."""
 

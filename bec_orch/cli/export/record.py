@@ -14,6 +14,7 @@ from typing import Any
 from bec_orch.core.artefacts import ArtefactLocation
 from bec_orch.core.transcripts import Origin
 from bec_orch.core.volumes import VolumeRef
+from bec_orch.io.sources.exported import record_name
 from bec_orch.io.stores.objects import Objects
 
 MOST_BYTES = 64 * 2**20
@@ -59,7 +60,7 @@ class Record:
 
 def record_key(volume: VolumeRef, name: str) -> str:
     """Return the key of a record in the store; `name` is that of the format and level."""
-    return f"{volume.w_id}/{volume.i_id}/export-{name}.json"
+    return f"{volume.w_id}/{volume.i_id}/{record_name(name)}"
 
 
 def records_of(objects: Objects, volume: VolumeRef) -> list[Record]:

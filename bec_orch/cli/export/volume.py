@@ -16,6 +16,7 @@ from bec_orch.exports.characters import lost_characters
 from bec_orch.exports.formats import Format, Level, Material, format_of
 from bec_orch.exports.names import page_names
 from bec_orch.io.artefacts.artefacts import StoredArtefacts
+from bec_orch.io.sources.exported import document_name
 from bec_orch.orch.overview.contents import (
     BatchReader,
     KeptRows,
@@ -231,7 +232,7 @@ class _Export:
         self, documents: Documents, found: Format, write: Callable[[Iterable[PageRecord]], Iterator[bytes]]
     ) -> None:
         volume = self._report.volume
-        key = f"{volume.w_id}/{volume.i_id}/{volume.w_id}-{volume.i_id}{found.suffix}"
+        key = f"{volume.w_id}/{volume.i_id}/{document_name(volume.w_id, volume.i_id, found.suffix)}"
         self._report.places.append(key)
         if key in documents.kept([key]):
             documents.keep(key)

@@ -18,6 +18,7 @@ from bec_orch.core.wording import clause, counted
 from bec_orch.errors import NameUnsafeError, UsageError
 from bec_orch.io.servers.fetching import Fetcher
 from bec_orch.io.sources.bdrc import BdrcSource, volume_prefix
+from bec_orch.io.sources.exported import exported_files, exported_folders
 from bec_orch.io.sources.folder import FolderSource, image_entries
 from bec_orch.io.sources.mets import METS, MetsSource
 from bec_orch.io.sources.misnamed import RENAME, Misnamed, MisnamedFiles, misnamed
@@ -140,7 +141,7 @@ def detect_source(path: Path, *, follow_links: bool = False, most_files: int | N
 def _files_below(root: Path, most: int | None) -> _Files:
     """Look through all folders; hidden ones hold no pages, and links to folders are not followed, for they may loop.
 
-    What a workspace wrote beside the scans, or into them, is no page either.
+    What a workspace or an export wrote beside the scans, or into them, is no page either.
 
     Raises:
         UsageError: there are more files and folders than `most` (E_PATH_LARGE).
@@ -152,8 +153,11 @@ def _files_below(root: Path, most: int | None) -> _Files:
     looking = MisnamedFiles(root)
     seen = 0
     for folder, folders, files in os.walk(root):
-        own = own_in(files, folders)
-        others += _outputs(Path(folder, name) for name in own & OUTPUTS)
+        written = exported_folders(files, folders)
+        exported = exported_files(files, Path(folder).parts)
+        own = own_in(files, folders) | written | exported
+        others += _outputs(Path(folder, name) for name in own & OUTPUTS | written)
+        others += Counter({NoPage.OWN.value: len(exported)})
         folders[:] = [name for name in folders if not name.startswith(".") and name not in own]
         seen += 1 + len(files)
         if most is not None and seen > most:
@@ -317,12 +321,10 @@ def _tree(root: Path, *, follow_links: bool) -> DetectedSource:
 
 def _work(root: Path, *, follow_links: bool) -> DetectedSource | None:
     """The path is one work's folder: the images lie one level below it."""
-    if image_entries(FolderObjects(root).list("")):
+    if _has_images(root):
         return None
     if not _is_name(root.name):
-        return (
-            _badly_named(root) if any(image_entries(FolderObjects(below).list("")) for below in _below(root)) else None
-        )
+        return _badly_named(root) if any(map(_has_images, _below(root))) else None
     name = source_name("folder", root.parent.as_uri())
     objects = FolderObjects(root.parent, follow_links=follow_links, links_below=root)
     return _scanned(name, FolderSource(name, objects).scan_work(root.name), "VOLUME/images")
@@ -330,7 +332,7 @@ def _work(root: Path, *, follow_links: bool) -> DetectedSource | None:
 
 def _volume(root: Path) -> DetectedSource | None:
     """The path is one volume's folder. Where the folder above has no usable name, the volume is a source of its own."""
-    if not image_entries(FolderObjects(root).list("")):
+    if not _has_images(root):
         return None
     if not _is_name(root.name):
         return _badly_named(root)
@@ -407,6 +409,10 @@ def _scanned(name: str, scan: Iterable[VolumeRef | Rejected], layout: str = "PDF
     volumes = tuple(each for each in found if isinstance(each, VolumeRef))
     rejected = tuple(each for each in found if isinstance(each, Rejected))
     return DetectedSource(name, volumes, rejected, layout)
+
+
+def _has_images(folder: Path) -> bool:
+    return bool(image_entries(FolderObjects(folder).list(""), folder.as_uri()))
 
 
 def _below(root: Path) -> list[Path]:

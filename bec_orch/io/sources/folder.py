@@ -8,6 +8,7 @@ they were ordered by code point stays done.
 
 import hashlib
 import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from urllib.parse import unquote, urlsplit
 
@@ -17,7 +18,7 @@ from bec_orch.core.by_name import find_folder
 from bec_orch.core.volumes import Manifest, Page, VolumeRef
 from bec_orch.errors import ManifestMissing, NameUnsafeError, StorageError
 from bec_orch.io.sources.opening import SourceParts, split_options
-from bec_orch.io.sources.page_files import in_page_order, passed_over, why_no_page
+from bec_orch.io.sources.page_files import NoPage, in_page_order, passed_over, why_no_page
 from bec_orch.io.sources.pages import (
     LINK_HINT,
     Rejected,
@@ -28,7 +29,7 @@ from bec_orch.io.sources.pages import (
     refused,
     with_intro_skipped,
 )
-from bec_orch.io.sources.trees import WorkFolders, inside
+from bec_orch.io.sources.trees import WorkFolders, inside, own_documents
 from bec_orch.io.stores.objects import Entry, Listing, Objects
 from bec_orch.io.workspace import rooms_in
 
@@ -58,7 +59,7 @@ class FolderSource(WorkFolders):
                 f"The volume {volume} has no folder in {self._objects.url}.",
                 hint="Volumes are folders ROOT/WORK/VOLUME with images. Where many are missing, check the mount.",
             )
-        images = image_entries(listing)
+        images = image_entries(listing, self._objects.url)
         if not images:
             raise ManifestMissing(
                 f"The folder of {volume} has no page images.",
@@ -68,13 +69,14 @@ class FolderSource(WorkFolders):
         pages = [Page(index, entry.name, entry.etag, entry.size) for index, entry in enumerate(images)]
         check_pages(pages, f"The folder of {volume}")
         others = passed_over(entry.name for entry in listing.objects)
+        others += Counter({NoPage.OWN.value: len(own_documents(listing, self._objects.url))})
         if others:
             log.info("files_passed_over", extra={"volume": str(volume), **others})
         return Manifest(volume, _version(images), with_intro_skipped(pages, nb_images_intro), others)
 
     @override
     def manifest_etag(self, volume: VolumeRef) -> str | None:
-        images = image_entries(self._surely_listed(self._prefix(volume)))
+        images = image_entries(self._surely_listed(self._prefix(volume)), self._objects.url)
         return _version(images) if images else None
 
     @override
@@ -102,7 +104,7 @@ class FolderSource(WorkFolders):
         top = self._objects.list("")
         rooms = _rooms_in(top)
         yield from (found for found in super().scan() if not _is_empty_in(found, rooms, 0))
-        if image_entries(top):
+        if image_entries(top, self._objects.url):
             yield Rejected(".", _STRAY, _MOVE_STRAY)
 
     def _itself(self) -> VolumeRef | Rejected:
@@ -135,7 +137,7 @@ class FolderSource(WorkFolders):
         if isinstance(listing, Rejected):
             yield listing
             return
-        if image_entries(listing):
+        if image_entries(listing, self._objects.url):
             yield Rejected(work, _STRAY, _MOVE_STRAY)
         rooms = _rooms_in(listing)
         for folder in inside(listing):
@@ -146,7 +148,7 @@ class FolderSource(WorkFolders):
         if isinstance(listing, Rejected):
             yield listing
             return
-        if not image_entries(listing):
+        if not image_entries(listing, self._objects.url):
             if not listing.folders:
                 yield Rejected(f"{work}/{folder}", _EMPTY, _NO_IMAGES)
             return
@@ -181,9 +183,10 @@ def open_flat(name: str, url: str, parts: SourceParts) -> FolderSource:
     return FolderSource(name, parts.stores.open(split_options(name, url, ())[0]), flat=True)
 
 
-def image_entries(listing: Listing) -> list[Entry]:
-    """Return the page images of a folder, in order."""
-    found = [entry for entry in listing.objects if why_no_page(entry.name) is None]
+def image_entries(listing: Listing, url: str) -> list[Entry]:
+    """Return the page images of a folder of the store at a URL, in order; what an export wrote there is none."""
+    own = own_documents(listing, url)
+    found = [entry for entry in listing.objects if entry.name not in own and why_no_page(entry.name) is None]
     return sorted(found, key=lambda entry: in_page_order(entry.name))
 
 

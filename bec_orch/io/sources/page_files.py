@@ -28,7 +28,7 @@ class NoPage(StrEnum):
     SIDECAR = "sidecar"
     OTHER = "other"
     OWN = "own"
-    """A workspace wrote it: by where it lies, and not by its name."""
+    """A workspace or an export wrote it: by where it lies, and not by its name alone."""
 
 
 def why_no_page(filename: str) -> NoPage | None:

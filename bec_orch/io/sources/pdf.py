@@ -34,7 +34,7 @@ from bec_orch.io.sources.pages import (
     refused,
     with_intro_skipped,
 )
-from bec_orch.io.sources.trees import WorkFolders
+from bec_orch.io.sources.trees import WorkFolders, own_documents
 from bec_orch.io.stores.objects import Entry, LocalFile, Objects
 
 SUFFIX = ".pdf"
@@ -99,7 +99,9 @@ class PdfSource(WorkFolders):
 
     @override
     def _in_work(self, work: str) -> Iterator[VolumeRef | Rejected]:
-        found = [entry for entry in self._objects.list(work).objects if is_pdf(entry.name)]
+        listing = self._objects.list(work)
+        own = own_documents(listing, self._objects.url)
+        found = [entry for entry in listing.objects if is_pdf(entry.name) and entry.name not in own]
         named = Counter(entry.name[: -len(SUFFIX)] for entry in found)
         for entry in found:
             is_alone = named[entry.name[: -len(SUFFIX)]] == 1

@@ -4,11 +4,13 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import ClassVar
+from urllib.parse import unquote, urlsplit
 
 from typing_extensions import override
 
 from bec_orch.core.ports.sources import ImageSource
 from bec_orch.core.volumes import VolumeRef
+from bec_orch.io.sources.exported import exported_files, exported_folders
 from bec_orch.io.sources.pages import Rejected
 from bec_orch.io.stores.objects import Listing, Objects
 from bec_orch.io.workspace import own_in
@@ -52,9 +54,18 @@ class TreeSource(ImageSource, ABC):
 
 
 def inside(listing: Listing) -> list[str]:
-    """Return the folders of a folder that may hold volumes: hidden ones do not, nor what a workspace wrote there."""
-    own = own_in([entry.name for entry in listing.objects], listing.folders)
+    """Return the folders of a folder that may hold volumes: hidden ones do not, nor what the program wrote there."""
+    files = [entry.name for entry in listing.objects]
+    own = own_in(files, listing.folders) | exported_folders(files, listing.folders)
     return [folder for folder in listing.folders if not folder.startswith(".") and folder not in own]
+
+
+def own_documents(listing: Listing, url: str) -> frozenset[str]:
+    """Return which files of a folder of the store at a URL are documents that an export wrote there."""
+    if not listing.objects:
+        return frozenset()
+    way = f"{unquote(urlsplit(url).path)}/{listing.objects[0].key}".split("/")
+    return exported_files([entry.name for entry in listing.objects], [name for name in way[:-1] if name])
 
 
 class WorkFolders(TreeSource):
