@@ -655,7 +655,7 @@ class TestDocumentsInTheScans:
     def test_are_no_scans_where_they_lie_alone(self, tmp_path: Path) -> None:
         self.export(tmp_path)
         for below in ("", "W1", "W1/I1"):
-            with pytest.raises(UsageError, match="holds no page images|no volume that can be used"):
+            with pytest.raises(UsageError, match=r"holds no page images|no volume that can be used"):
                 detect_source(tmp_path / below)
 
     @pytest.mark.parametrize("record", ["", "export-pdf-page.json", "export-txt-volume.json"])
