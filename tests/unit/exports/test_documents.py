@@ -139,6 +139,17 @@ def test_a_correction_stays_when_the_artefact_is_another_one_and_the_rest_is_rep
     assert content(store, KEY) == b"new"
 
 
+def test_a_correction_is_told_again_where_the_other_artefact_would_say_what_was_corrected(
+    store: Objects, tmp_path: Path
+) -> None:
+    export(store, tmp_path, "first", {KEY: b"1"})
+    overwrite(store, KEY, b"corrected")
+    for _ in range(2):
+        with pytest.raises(UsageError, match="is not as this program wrote it"):
+            export(store, tmp_path, "second", {KEY: b"1"})
+    assert content(store, KEY) == b"corrected"
+
+
 def test_the_document_of_a_page_that_left_stays_and_is_ours_when_the_page_comes_back(
     store: Objects, tmp_path: Path
 ) -> None:
