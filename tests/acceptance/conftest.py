@@ -126,6 +126,8 @@ def fleet_settings(fresh_database: None, aws: Aws, tmp_path: Path, monkeypatch: 
         monkeypatch.setenv(name, value)
     for bucket in (values["BEC_DEST_S3_BUCKET"], values["BEC_SOURCE_URL"].removeprefix("s3://")):
         aws.client("s3").create_bucket(Bucket=bucket)
+    # A source that holds nothing counts as missing.
+    aws.client("s3").put_object(Bucket=bucket, Key="about.txt", Body=b"volumes")
     return values
 
 

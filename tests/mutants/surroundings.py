@@ -61,8 +61,8 @@ SURROUNDINGS = (
         (
             Edit(
                 "io/sources/trees.py",
-                "        self._objects.check_readable()\n        self._objects.check_there()\n",
-                "        self._objects.check_readable()\n",
+                "        self._objects.check_there()\n\n    @override",
+                "        self.check_readable()\n\n    @override",
             ),
         ),
         (f"{_OPERATORS}::{_REFUSED}",),

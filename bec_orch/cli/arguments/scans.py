@@ -67,7 +67,7 @@ def require_sources(sources: SourceFactory, volumes: Collection[VolumeRef]) -> N
     """
     for name in sorted({volume.source for volume in volumes}):
         try:
-            sources(name).check_readable()
+            sources(name).check_there()
         except RetryableError as error:
             if error.code in NOT_THERE:
                 raise

@@ -55,13 +55,21 @@ class ImageSource(Protocol):
         return volume
 
     def check_readable(self) -> None:
-        """Check that the source is there, holds something, and lets us read.
+        """Check that the source is there, and lets us read.
 
         Raises:
-            StorageError: it is not (E_STORAGE_MISSING), does not (E_STORAGE_EMPTY, E_STORAGE_DENIED), or is away.
-            ManifestError: what lies there is nothing that has volumes.
+            StorageError: it is not, or does not (E_STORAGE_DENIED).
         """
         ...
+
+    def check_there(self) -> None:
+        """Check that the source is there, and holds something.
+
+        Raises:
+            StorageError: it is not (E_STORAGE_MISSING), does not (E_STORAGE_EMPTY), or is away.
+            ManifestError: what lies there is nothing that has volumes.
+        """
+        self.check_readable()
 
     def volumes(self) -> Iterable[VolumeRef]:
         """List the volumes of the source, where its layout allows that.

@@ -31,6 +31,9 @@ class TreeSource(ImageSource, ABC):
     @override
     def check_readable(self) -> None:
         self._objects.check_readable()
+
+    @override
+    def check_there(self) -> None:
         self._objects.check_there()
 
     @override
