@@ -116,8 +116,8 @@ EXPORTS = (
         (
             Edit(
                 _DOCUMENTS,
-                "            self._record(replace(self._stored, begun={**self._stored.begun, **known}, **place))\n",
-                "            self._stored = replace(self._stored, begun={**self._stored.begun, **known})\n",
+                "self._record(replace(self._stored, begun=begun_now,",
+                "(replace(self._stored, begun=begun_now,",
             ),
         ),
         (_DOCUMENT_TESTS,),

@@ -159,8 +159,9 @@ class Documents:
         begun = {key: digest for key, digest in digests.items() if not self._stored.is_ours(key, digest)}
         if begun:
             known = {key: (*self._stored.begun.get(key, ()), digest) for key, digest in begun.items()}
-            place = {"source": self.location.volume.source, "version": self.location.version}
-            self._record(replace(self._stored, begun={**self._stored.begun, **known}, **place))
+            begun_now = {**self._stored.begun, **known}
+            volume, version = self.location.volume, self.location.version
+            self._record(replace(self._stored, begun=begun_now, source=volume.source, version=version))
         for key, digest in digests.items():
             self._write(key, self._staged[key], digest)
         self._drop()

@@ -46,6 +46,9 @@ class Folder:
     def check_readable(self) -> None:
         raise AssertionError
 
+    def check_there(self) -> None:
+        raise AssertionError
+
     def volumes(self) -> Iterator[VolumeRef]:
         raise AssertionError
 

@@ -58,6 +58,9 @@ class Source:
     def check_readable(self) -> None:
         return
 
+    def check_there(self) -> None:
+        return
+
     def volumes(self) -> Iterable[VolumeRef]:
         return [VOLUME]
 
