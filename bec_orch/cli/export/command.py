@@ -1,7 +1,7 @@
 """`bec export`: the lines and texts of a job as documents that other programs read."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated
 
@@ -18,9 +18,6 @@ from bec_orch.errors import UsageError
 from bec_orch.exports.formats import NAMES, Level, format_of
 from bec_orch.orch.overview.spelling import recorded_names
 from bec_orch.settings.config import Origin
-
-_USUAL = ("", BASE_URL, IMAGE_URL, False)
-"""Of options that need not be said again."""
 
 
 def command(
@@ -66,40 +63,30 @@ def command(
     Documents that are there, and of the same artefact, are left as they are: the same command goes on after a stop.
     """
     names = [parse_names(each) for each in volume or ()]
-    asked = invocation(ctx)
-    given: dict[str, str | bool] = {
-        "--out": out or "",
-        "--base-url": base_url,
-        "--image-url": image_url,
-        "--source": source or "",
-        "--partial": partial,
-    }
-    again = _again(asked, job, {name: value for name, value in given.items() if value not in _USUAL})
+    asked, as_what = invocation(ctx), parse_formats(formats)
     request = ExportRequest(
-        parse_formats(formats),
-        again,
-        level,
-        frozenset(),
-        out,
-        base_url,
-        image_url,
-        force,
-        partial,
-        as_json,
-        source=source or "",
+        as_what, "", level, frozenset(), out, base_url, image_url, force, partial, as_json, source=source or ""
     )
     with open_parts(asked.settings) as parts:
         wanted = frozenset(recorded_names(parts.records.overview, *each) for each in names)
-        result = export(parts, parts.store.job(job), replace(request, volumes=wanted))
+        request = replace(request, again=_again(asked, job, request), volumes=wanted)
+        result = export(parts, parts.store.job(job), request)
     show(result, as_json=as_json)
     raise typer.Exit(result.exit_code)
 
 
-def _again(asked: Invocation, job: str, options: Mapping[str, str | bool]) -> str:
+def _again(asked: Invocation, job: str, request: ExportRequest) -> str:
     """Return the command line that exports to the same place, for whoever is to add what is exported."""
+    options = {
+        "--out": request.out or "",
+        "--base-url": "" if request.base_url == BASE_URL else request.base_url,
+        "--image-url": "" if request.image_url == IMAGE_URL else request.image_url,
+        "--source": request.source,
+    }
     home = ["--home", str(asked.settings.home)] if asked.loaded.origins["home"] is Origin.FLAG else []
-    given = [word for name, value in options.items() for word in ((name, value) if isinstance(value, str) else (name,))]
-    return shlex.join([program(), *home, "export", job, *given])
+    given = [word for name, value in options.items() if value for word in (name, value)]
+    partial = ["--partial"] if request.partial else []
+    return shlex.join([program(), *home, "export", job, *given, *partial])
 
 
 def parse_formats(given: Sequence[str]) -> tuple[str, ...]:
