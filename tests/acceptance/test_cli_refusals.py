@@ -302,7 +302,7 @@ class TestWhileAWorkerRuns:
         worker.until(lambda: "E_QUEUE_MISSING" in worker.log())
         ok(bec("jobs", "create", job, "--type", "toy"))
         ok(bec("queue", "enqueue", job, "--volume", "W1/I1"))
-        worker.until(lambda: "E_STORAGE_EMPTY" in worker.log())
+        worker.until(lambda: "E_MANIFEST_MISSING" in worker.log())
         worker.process.send_signal(signal.SIGTERM)
         assert worker.end().code == 0
 
@@ -316,7 +316,7 @@ class TestWhileAWorkerRuns:
             worker = start()
             worker.until(lambda: "E_QUEUE_AWAY" in worker.log())
             network.restore()
-            worker.until(lambda: "E_STORAGE_EMPTY" in worker.log())
+            worker.until(lambda: "E_MANIFEST_MISSING" in worker.log())
         event, *_ = events(worker, "task.failed")
         assert (event["job"], event["volume"], event["attempt"]) == (job, "W1/I1", 1)
         assert event["worker"] == ok(bec("workers", "--job", job, "--json")).json[0]["id"]
@@ -333,7 +333,7 @@ class TestWhileAWorkerRuns:
             worker = start()
             worker.until(lambda: "E_DB_AWAY" in worker.log())
             network.restore()
-            worker.until(lambda: "E_STORAGE_EMPTY" in worker.log())
+            worker.until(lambda: "E_MANIFEST_MISSING" in worker.log())
             worker.process.send_signal(signal.SIGTERM)
             assert worker.end().code == 0
 
