@@ -216,7 +216,7 @@ def test_a_fleet_does_every_volume_once_whatever_befalls_its_machines(
     letters = ok(bec("queue", "peek", "fleet", "--dead", "--limit", "100", "--json")).json
     assert {json.loads(one["body"])["i_id"]: one["reason"]["code"] for one in letters} == archive.failed
     workers = ok(bec("workers", "--all", "--json")).json
-    assert Counter(one["stop_reason"] for one in workers) == {None: 1, "spot": 1, "shutdown": 5}
+    assert Counter(one["stop_reason"] for one in workers) == {"died: E_WORKER_GONE": 1, "spot": 1, "shutdown": 5}
     # On a machine that has far too much to do, the service that plays EC2's may answer too late for one.
     assert {one["instance_type"] for one in workers} - {None} == {"g6.xlarge"}
     assert len({one["instance_id"] for one in workers}) == 7

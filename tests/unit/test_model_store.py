@@ -36,7 +36,9 @@ def test_local_paths_are_returned_as_they_are(models: CachedModels, tmp_path: Pa
     assert not (tmp_path / "cache").exists()
 
 
-@pytest.mark.parametrize("url", ["/no/such/model", "file:///no/such", "memory://models/none", "memory://models", "C:x"])
+@pytest.mark.parametrize(
+    "url", ["/no/such/model", "file:///no/such", "memory://models/none", "memory://models", "C:x", "x" * 300]
+)
 def test_a_model_that_is_not_there_is_a_config_error(models: CachedModels, bucket: Objects, url: str) -> None:
     with pytest.raises(ConfigError) as caught:
         models.local_path(url)

@@ -52,6 +52,7 @@ def test_a_sign_in_the_name_of_what_is_there_is_part_of_it(tmp_path: Path) -> No
         ("I0#dpi=400", "E_PATH_MISSING", "I0'"),
         ("I0#b", "E_PATH_MISSING", "I0#b'"),
         ("#dpi=400", "E_PATH_MISSING", "#dpi=400'"),
+        ("x" * 300, "E_PATH_MISSING", "There is no folder 'x"),
     ],
 )
 def test_what_cannot_be_done_is_told(
@@ -60,6 +61,7 @@ def test_what_cannot_be_done_is_told(
     put(tmp_path / "books" / "a.pdf")
     put(tmp_path / "W1" / "I1" / "1.jpg")
     monkeypatch.chdir(tmp_path)
+    assert is_scans(what) == (code == "E_SOURCE_NAME")
     with pytest.raises(UsageError) as caught:
         find_scans(what, Settings())
     assert caught.value.code == code

@@ -15,7 +15,7 @@ from bec_orch.errors import NOT_THERE, RetryableError, UsageError
 from bec_orch.io.sources.detect import DetectedSource, detect_source
 from bec_orch.io.sources.misnamed import RENAME, misnamed_below
 from bec_orch.io.sources.sources import parse_source, source_name
-from bec_orch.io.stores.storage import path_of
+from bec_orch.io.stores.storage import is_there, path_of
 from bec_orch.settings.config import Settings
 
 _BY_NAME = frozenset({"folder", "flat", "pdf"})
@@ -25,7 +25,7 @@ _NOTHING = "Look whether it is the right one. `--log-level warning` tells what c
 
 def is_scans(what: str) -> bool:
     """Return whether a word of a command line names scans: something that lies on this machine, or a source."""
-    return "://" in what or _split(what)[0].exists()
+    return "://" in what or is_there(_split(what)[0])
 
 
 def find_scans(what: str, settings: Settings, *, most_files: int | None = None) -> DetectedSource:
@@ -80,7 +80,7 @@ def _split(what: str) -> tuple[Path, str]:
     path, _, options = what.rpartition("#")
     return (
         (whole, "")
-        if not path or "=" not in options or whole.exists()
+        if not path or "=" not in options or is_there(whole)
         else (as_it_lies(Path(path).expanduser()), options)
     )
 

@@ -5,6 +5,7 @@ PDF that lies beside page images is one of them, and an error among them. A fold
 beside it, is a workspace of OCR-D: one volume, of which the METS says what its pages are.
 """
 
+import errno
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -267,14 +268,22 @@ def _shown(path: Path) -> str:
     return printable(str(path), limit=500)
 
 
+def _missing(path: Path) -> UsageError:
+    return UsageError(f"There is no folder {_shown(path)}.", code="E_PATH_MISSING", hint=_HINT)
+
+
 def _folder(path: Path) -> Path:
     try:
         if not path.exists():
-            raise UsageError(f"There is no folder {_shown(path)}.", code="E_PATH_MISSING", hint=_HINT)
+            raise _missing(path)
         if not path.is_dir():
             raise _no_folder(path)
         next(path.iterdir(), None)
-    except PermissionError as error:
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise _missing(path) from error
+        if error.errno not in {errno.EACCES, errno.EPERM}:
+            raise
         raise UsageError(
             f"The folder {_shown(path)} cannot be read: this is not allowed.",
             code="E_PATH_UNREADABLE",

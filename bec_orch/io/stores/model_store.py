@@ -25,7 +25,7 @@ from bec_orch.errors import ConfigError, StorageError
 from bec_orch.io.stores.checksums import sha256_of
 from bec_orch.io.stores.errors import file_errors
 from bec_orch.io.stores.objects import Entry, Objects
-from bec_orch.io.stores.storage import Stores, path_of
+from bec_orch.io.stores.storage import Stores, is_there, path_of
 
 # A model is an ONNX file, its config and its charset: a prefix with more is something else, perhaps a whole archive.
 _MAX_FILES = 32
@@ -136,7 +136,7 @@ def _is_intact(folder: Path) -> bool:
 
 
 def _local(path: Path, url: str) -> Path:
-    if not path.exists():
+    if not is_there(path):
         raise _nothing(url)
     return path
 

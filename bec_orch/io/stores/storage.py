@@ -1,5 +1,6 @@
 """Object stores by URL: `file:///folder`, `s3://bucket/prefix`, and `memory://name` for tests and tries."""
 
+import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,6 +109,11 @@ class Stores:
             retry_config=_NO_RETRIES,
             **{name: value for name, value in settings.items() if value},
         )
+
+
+def is_there(path: Path) -> bool:
+    """Return whether something lies at a path of this machine; nothing does where a name is too long for any file."""
+    return os.path.exists(path)  # noqa: PTH110  (`Path.exists` raises an error there)
 
 
 def path_of(url: str) -> Path:

@@ -15,6 +15,7 @@ from bec_orch.core.job_types.registry import job_worker_class
 from bec_orch.core.ports.job_worker import BlobReader, StoredListing
 from bec_orch.core.records.overview import DoneVolume, Overview
 from bec_orch.core.volumes import VolumeRef
+from bec_orch.errors import StorageError
 
 # Listings wait for the network, not for a core.
 _THREADS = 64
@@ -53,7 +54,7 @@ class References:
     def of_no_volume(self, job_name: str, volumes: Collection[VolumeRef] | None = None) -> list[str]:
         """List the reference folders that belong to none of some volumes, or to none that the job has done, sorted.
 
-        Names are compared by NFC. Folders in which nothing lies are passed over.
+        Names are compared by NFC. Folders in which nothing lies, or that may not be listed, are passed over.
 
         Raises:
             ConfigError: there is no such job, its type is not installed, or its config names no store.
@@ -98,5 +99,15 @@ def _filled(store: BlobReader, template: str) -> Sequence[str]:
 
 
 def _listings(store: BlobReader, folders: Sequence[str]) -> list[tuple[str, StoredListing]]:
+    """List folders; those that may not be listed are passed over, such as `lost+found` of a disk."""
+
+    def listed(folder: str) -> StoredListing | None:
+        try:
+            return store.list(folder)
+        except StorageError as error:
+            if error.code != "E_STORAGE_DENIED":
+                raise
+            return None
+
     with ThreadPoolExecutor(_THREADS) as pool:
-        return list(zip(folders, pool.map(store.list, folders), strict=True))
+        return [(folder, found) for folder, found in zip(folders, pool.map(listed, folders), strict=True) if found]

@@ -35,6 +35,7 @@ class Ocrv1Config(PageJobConfig):
     language: str = Field(
         default="bod",
         pattern=LANGUAGE_PATTERN,
+        max_length=200,
         description="Tesseract's language, or several as `bod+eng`.",
     )
     tessdata: str | None = Field(
