@@ -95,6 +95,18 @@ def test_what_goes_out_and_comes_back_goes_out_the_same(bec: Bec, imported: Path
         assert documents(exported(bec, f"from-{name}", tmp_path / name)) == documents(first)
 
 
+def test_documents_of_other_pictures_are_told_of(bec: Bec, imported: Path, tmp_path: Path) -> None:
+    del imported
+    first = exported(bec, "truth", tmp_path / "first", "alto", "--volume", ONE)
+    taken = ("import", "again", "--format", "alto", "--from", first, "--volume", ONE)
+    assert "exported from another version" not in ok(bec(*taken, "--source", SAMPLES)).err
+    copy = shutil.copytree(ROOT / "samples" / ONE, tmp_path / "copy" / ONE).parents[1]
+    pages = copy / ONE
+    (pages / "I1BEC00010001.jpg").write_bytes((pages / "I1BEC00010002.jpg").read_bytes())
+    told = ok(bec(*taken, "--source", f"folder+{copy.as_uri()}")).err
+    assert f"warning: The documents of {ONE} were exported from another version of it" in told
+
+
 def test_every_document_of_the_samples_is_accepted_by_its_schema(
     bec: Bec, imported: Path, tmp_path: Path, shared_data: Path
 ) -> None:

@@ -132,11 +132,12 @@ def _unmatched(parts: Parts, store: Objects, found: Documents, volumes: Sequence
     for volume in volumes:
         files = _documents(store, _filled(found.folder, (volume.w_id, volume.i_id)))
         try:
-            pages = parts.sources(volume.source).read_manifest(volume).pages
+            manifest = parts.sources(volume.source).read_manifest(volume)
         except BecError:
             unknown += 1
             continue
-        taken = documents_of([page.filename for page in pages], files)
+        _compare(store, volume, version_of(manifest.etag))
+        taken = documents_of([page.filename for page in manifest.pages], files)
         matched += len(taken)
         keys += [files[name] for name in files.keys() - set(taken.values())]
     keys.sort()
@@ -150,6 +151,17 @@ def _unmatched(parts: Parts, store: Objects, found: Documents, volumes: Sequence
         count = counted(len(keys), "document")
         warn(f"{count} {'is' if len(keys) == 1 else 'are'} named like no page, and left out: {_listed(keys)}.", _NAMED)
     return len(keys)
+
+
+def _compare(store: Objects, volume: VolumeRef, version: str) -> None:
+    """Warn where documents were exported from other pictures than a volume has: by page, sizes alone are compared."""
+    records = records_of(store, volume)
+    if records and all(record.version != version for record in records):
+        warn(
+            f"The documents of {volume} were exported from another version of it, or from another volume: "
+            f"{records[0].version} in {printable(records[0].source, limit=300)}; it is {version} now.",
+            "Look whether its pages still show what their documents say: pictures were changed or copied since.",
+        )
 
 
 def _listed(keys: Sequence[str]) -> str:
