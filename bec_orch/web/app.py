@@ -87,7 +87,7 @@ ROUTES = (
     Route("/events", events.stream),
     Route(f"/view/{_VOLUME}", _asked_for(viewer.view_volume, ("page", "source", "with"))),
     Route(f"/view/{{job}}/{_VOLUME}", _asked_for(viewer.view_volume, ("page", "source", "with"))),
-    Route(f"/view/{{job}}/{_VOLUME}/{{number:int}}", _asked_for(viewer.view_page, ("source", "with"))),
+    Route(f"/view/{{job}}/{_VOLUME}/{{number:int}}", _asked_for(viewer.view_page, ("source", "with", "by"))),
     *_pictures("image"),
     *_pictures("version/{version}"),
     Route(f"/iiif/manifests/{{job}}/{_VOLUME}/{{name}}", iiif.manifest),

@@ -96,7 +96,7 @@ def view_page(request: Request) -> Response:
         "number": number,
         "pages": pages,
         "page": shown,
-        "turns": turns(pages.pages, number),
+        "turns": turns(pages.pages, number, climbs=request.query_params.get("by") == "confidence"),
         "lines": shown_lines(lines, pieces),
         "has_lines": layer is None or layer.read is not None,
         "kinds": sorted({line.kind for line in lines}),
@@ -140,19 +140,22 @@ def _compared(
     return pieces, "The texts are the same." if is_same else ""
 
 
-def turns(pages: Sequence[PageView], number: int) -> Turns:
-    """Return where the keys lead from a page: errors in a circle, and from page to page of growing confidence."""
+def turns(pages: Sequence[PageView], number: int, *, climbs: bool = False) -> Turns:
+    """Return where the keys lead from a page: errors in a circle, and the least sure page.
+
+    Where the reader `climbs` from the least sure page on, they lead to the one that is the next surer.
+    """
     # Pictures of one file share the number of their page: what counts is the place of the row.
     places = list(enumerate(pages, start=1))
     errors = [place for place, one in places if one.state == "error" and place != number]
     sure = sorted((value, place) for place, one in places if (value := _confidence(one)) is not None)
     order = [place for _, place in sure]
-    place = order.index(number) if number in order else -1
+    surer = order[order.index(number) + 1 :] if number in order and (climbs or number == order[0]) else order
     return Turns(
         before=number - 1 if number > 1 else None,
         after=number + 1 if number < len(pages) else None,
         error=next((one for one in errors if one > number), errors[0] if errors else None),
-        doubtful=order[place + 1] if place + 1 < len(order) else None,
+        doubtful=surer[0] if surer else None,
     )
 
 

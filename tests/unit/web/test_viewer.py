@@ -32,9 +32,14 @@ def test_an_error_alone_leads_nowhere() -> None:
     assert turns(PAGES[:2], 2).error is None
 
 
-@pytest.mark.parametrize(("number", "doubtful"), [(1, None), (2, 3), (3, 6), (6, 1), (7, 3)])
-def test_doubtful_pages_go_from_the_least_sure_one_up(number: int, doubtful: int | None) -> None:
+@pytest.mark.parametrize(("number", "doubtful"), [(1, 3), (2, 3), (3, 6), (6, 3), (7, 3)])
+def test_from_any_page_the_least_sure_one_is_next(number: int, doubtful: int) -> None:
     assert turns(PAGES, number).doubtful == doubtful
+
+
+@pytest.mark.parametrize(("number", "doubtful"), [(1, None), (2, 3), (3, 6), (6, 1), (7, 3)])
+def test_from_the_least_sure_page_it_goes_up(number: int, doubtful: int | None) -> None:
+    assert turns(PAGES, number, climbs=True).doubtful == doubtful
 
 
 @pytest.mark.parametrize(("confidence", "shade"), [(None, None), (0.0, 0), (0.19, 0), (0.5, 2), (0.99, 4), (1.0, 4)])
