@@ -36,6 +36,7 @@ NOT_EXPORTED = (
     (("truth", "--format", "txt", "--volume", "W8/I8"), "error E_EXPORT_VOLUME: "),
     (("truth", "--format", "txt", "--out", "ftp://x/y"), "error E_STORAGE_URL: "),
     (("truth", "--format", "txt", "--out", ""), "error E_USAGE: An empty text names no file or folder."),
+    (("truth", "--format", "txt", "--source", ""), "error E_USAGE: An empty text names no file or folder."),
     (("toy", "--format", "txt"), "error E_EXPORT_TYPE: The job 'toy' is of type toy, which has no lines"),
     (("empty", "--format", "txt"), "error E_EXPORT_NOTHING: No volume is done by the job 'empty'."),
 )
@@ -44,6 +45,7 @@ NOT_IMPORTED = (
     (("new", "--format", "alto", "--from", "missing"), "error E_STORAGE_MISSING: "),
     (("new", "--format", "alto", "--from", "truth", "--volume", "W8/I8"), "error E_IMPORT_NOTHING: "),
     (("new", "--format", "alto", "--from", "truth"), "error E_SOURCE_UNSET: "),
+    (("new", "--format", "alto", "--from", "truth", "--source", ""), "error E_USAGE: "),
     (("toy", "--format", "alto", "--from", "truth", "--source", SAMPLES), "error E_IMPORT_JOB: "),
 )
 

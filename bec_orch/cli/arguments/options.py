@@ -7,7 +7,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from bec_orch.cli.arguments import completion
-from bec_orch.cli.arguments.paths import parse_path
+from bec_orch.cli.arguments.paths import parse_path, parse_source_name
 from bec_orch.core.wording import said
 from bec_orch.errors import ConfigError
 from bec_orch.orch.backlog.volume_lists import parse_volume
@@ -26,7 +26,10 @@ OnlyJob = Annotated[
 OnlySource = Annotated[
     str | None,
     typer.Option(
-        "--source", metavar="SOURCE", help="The volumes of this source alone, where others have some of that name."
+        "--source",
+        parser=parse_source_name,
+        metavar="SOURCE",
+        help="The volumes of this source alone, where others have some of that name.",
     ),
 ]
 Partial = Annotated[bool, typer.Option("--partial", help="Take what attempts left of volumes that are not done, too.")]

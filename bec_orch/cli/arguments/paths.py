@@ -20,6 +20,16 @@ def parse_path(text: str | Path) -> Path:
     return as_it_lies(Path(text))
 
 
+def parse_source_name(text: str) -> str:
+    """Return the name of a source: the `parser` of every option that takes one.
+
+    Raises:
+        UsageError: it is empty, which would be any source.
+    """
+    require_named(text)
+    return text
+
+
 def require_named(text: str) -> None:
     """Refuse an empty text as the name of a file, a folder or a source: an unset variable of a script leaves one.
 

@@ -9,6 +9,7 @@ import typer
 
 from bec_orch.cli.arguments.invocation import invocation
 from bec_orch.cli.arguments.options import DEFAULT_ERROR_RATE, ErrorRate, JobName, Json, parse_names
+from bec_orch.cli.arguments.paths import parse_source_name
 from bec_orch.cli.composition.parts import Parts, local_run, open_parts
 from bec_orch.cli.export.record import Record, records_of
 from bec_orch.cli.export.volumes import destination_url
@@ -74,7 +75,11 @@ def command(
     ] = None,
     source: Annotated[
         str | None,
-        typer.Option(metavar="LAYOUT+URL", help="Where the images are (default: where they were last read from)."),
+        typer.Option(
+            parser=parse_source_name,
+            metavar="LAYOUT+URL",
+            help="Where the images are (default: where they were last read from).",
+        ),
     ] = None,
     max_page_error_rate: ErrorRate = DEFAULT_ERROR_RATE,
     force: Annotated[bool, typer.Option("--force", help="Take over again what was taken and is unchanged.")] = False,

@@ -7,6 +7,7 @@ import typer
 
 from bec_orch.cli.arguments.invocation import invocation
 from bec_orch.cli.arguments.options import AdoptForeign, JobName, Json
+from bec_orch.cli.arguments.paths import parse_source_name
 from bec_orch.cli.arguments.scans import require_sources
 from bec_orch.cli.composition.parts import Parts, local_run, open_parts
 from bec_orch.cli.composition.working import single_volume
@@ -31,7 +32,9 @@ def command(
     *,
     source: Annotated[
         str | None,
-        typer.Option(metavar="LAYOUT+URL", help="Its source (default: where it was last read from)."),
+        typer.Option(
+            parser=parse_source_name, metavar="LAYOUT+URL", help="Its source (default: where it was last read from)."
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Do it again if it is done.")] = False,
     adopt_foreign: AdoptForeign = False,

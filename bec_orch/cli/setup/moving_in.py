@@ -10,7 +10,7 @@ import typer
 
 from bec_orch.cli.arguments.invocation import invocation
 from bec_orch.cli.arguments.options import DryRun, Json
-from bec_orch.cli.arguments.paths import parse_path
+from bec_orch.cli.arguments.paths import parse_path, parse_source_name
 from bec_orch.cli.composition.earlier import EarlierAccess, earlier_import, earlier_system
 from bec_orch.cli.composition.parts import open_parts
 from bec_orch.cli.jobs.queues import make_queues
@@ -52,7 +52,10 @@ def command(
         str | None, typer.Option(metavar="NAME", help="Secret of AWS Secrets Manager with the password.")
     ] = None,
     source: Annotated[
-        str | None, typer.Option(metavar="LAYOUT+URL", help="Source of its volumes (default: BEC_SOURCE_URL).")
+        str | None,
+        typer.Option(
+            parser=parse_source_name, metavar="LAYOUT+URL", help="Source of its volumes (default: BEC_SOURCE_URL)."
+        ),
     ] = None,
     dry_run: DryRun = False,
     as_json: Json = False,
