@@ -27,6 +27,9 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh_database: Non
     folder.mkdir()
     monkeypatch.setenv("BEC_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("BEC_DEST_URL", folder.as_uri())
+    # A source that holds nothing counts as missing.
+    (tmp_path / "archive").mkdir()
+    (tmp_path / "archive" / "about.txt").write_text("volumes")
     monkeypatch.setenv("BEC_SOURCE_URL", (tmp_path / "archive").as_uri())
     monkeypatch.setenv("BEC_LOG_LEVEL", "error")
     return folder

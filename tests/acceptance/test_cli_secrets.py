@@ -297,7 +297,8 @@ def test_a_fleet_keeps_its_secrets(
     ok(outputs("scale", "up", job, "--count", "1", *UP, "--yes"))
     outputs("doctor")
     outputs("audit")
-    s3.delete_object(Bucket=archive, Key="Works/other")
+    for key in ("Works/other", "about.txt"):
+        s3.delete_object(Bucket=archive, Key=key)
     s3.delete_bucket(Bucket=archive)
     outputs("run-volume", job, "W1", "I1", "--debug")
 

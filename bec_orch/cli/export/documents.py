@@ -230,7 +230,7 @@ class Documents:
         with file_errors(f"write a document in {self.destination.work_dir}"):
             self._folder = self._folder or ScratchFolder(self.destination.work_dir)
             path = self._folder.path / str(len(self._staged))
-            file = path.open("wb")
+            file = path.open("xb")
         with file:
             for piece in pieces:
                 with file_errors(f"write a document in {self.destination.work_dir}"):
