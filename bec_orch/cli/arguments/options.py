@@ -32,6 +32,15 @@ OnlySource = Annotated[
         help="The volumes of this source alone, where others have some of that name.",
     ),
 ]
+VolumesSource = Annotated[
+    str | None,
+    typer.Option(
+        "--source",
+        parser=parse_source_name,
+        metavar="LAYOUT+URL",
+        help="Source of the volumes (default: BEC_SOURCE_URL).",
+    ),
+]
 Partial = Annotated[bool, typer.Option("--partial", help="Take what attempts left of volumes that are not done, too.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and stop there.")]

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from bec_orch.cli.arguments.invocation import invocation
-from bec_orch.cli.arguments.options import AdoptForeign, DryRun, JobName, Json
-from bec_orch.cli.arguments.paths import parse_path, parse_source_name
+from bec_orch.cli.arguments.options import AdoptForeign, DryRun, JobName, Json, VolumesSource
+from bec_orch.cli.arguments.paths import parse_path
 from bec_orch.cli.arguments.scans import require_sources
 from bec_orch.cli.composition.parts import Parts, open_parts
 from bec_orch.cli.process.ending import EXIT_FAILED, EXIT_PAGE_ERRORS
@@ -72,12 +72,7 @@ def command(
         list[str] | None, typer.Option(metavar="W_ID/I_ID", help="One volume; may be given again.")
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every volume of the source.")] = False,
-    source: Annotated[
-        str | None,
-        typer.Option(
-            parser=parse_source_name, metavar="LAYOUT+URL", help="Source of the volumes (default: BEC_SOURCE_URL)."
-        ),
-    ] = None,
+    source: VolumesSource = None,
     limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Take only the first N.")] = None,
     sample: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Take N at random, the same ones each time.")

@@ -6,8 +6,7 @@ from typing import Annotated
 import typer
 
 from bec_orch.cli.arguments.invocation import invocation
-from bec_orch.cli.arguments.options import JobName, Json
-from bec_orch.cli.arguments.paths import parse_source_name
+from bec_orch.cli.arguments.options import JobName, Json, VolumesSource
 from bec_orch.cli.composition.parts import Parts, open_parts
 from bec_orch.cli.terminal.console import print_json, print_record, say
 from bec_orch.core.names import escaped
@@ -28,12 +27,7 @@ def command(
         list[str], typer.Argument(metavar="W_ID/I_ID...", help="Volumes, one by one.", show_default=False)
     ],
     *,
-    source: Annotated[
-        str | None,
-        typer.Option(
-            parser=parse_source_name, metavar="LAYOUT+URL", help="Source of the volumes (default: BEC_SOURCE_URL)."
-        ),
-    ] = None,
+    source: VolumesSource = None,
     yes: Annotated[bool, typer.Option("--yes", help="Queue them: a worker replaces what was shown.")] = False,
     as_json: Json = False,
 ) -> None:
